@@ -1,0 +1,106 @@
+"""One look at the float model: the range of every layer's input. It holds for every plan, so it is taken once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from runner.calibration.observer import Observer, TensorStatistic
+from runner.dataset.item import Dataset
+from runner.engine import Engine
+from runner.errors import ModelError
+from runner.graph.layers import FoundLayers
+from runner.graph.probe import with_outputs
+from runner.ranges import Range
+from runner.session import Session
+
+# The version of this stage's meaning: raise it when the same inputs would give other ranges.
+VERSION = 1
+_SAMPLE = 4096
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """What was seen of each layer's input, by layer name.
+
+    Attributes:
+        ranges: the observer's choice.
+        samples: evenly spaced values of the first item, shape (n,), n at most 4096.
+        input_shapes: of the first item, with batch axis.
+    """
+
+    ranges: dict[str, Range]
+    samples: dict[str, NDArray[np.float32]]
+    input_shapes: dict[str, tuple[int, ...]]
+
+
+def collect(
+    model: ir.Model,
+    found: FoundLayers,
+    dataset: Dataset,
+    indices: Sequence[int],
+    *,
+    observer: Observer,
+    engine: Engine,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Calibration:
+    """Return the ranges of every layer's input over the items, in as many passes as the observer needs.
+
+    Args:
+        model: the prepared float model at a runnable opset.
+        found: its layers.
+        dataset: calibration data.
+        indices: which items of it.
+        observer: how ranges are chosen.
+        engine: runs the model.
+        progress: told the number of items done, over all passes.
+
+    Raises:
+        ModelError: an activation holds a value that is not finite.
+    """
+    tensors = list(dict.fromkeys(layer.input for layer in found.layers))
+    statistics = {name: observer.start(len(indices)) for name in tensors}
+    session = Session(with_outputs(model, tensors))
+    samples: dict[str, NDArray[np.float32]] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    open_tensors = tensors
+    done = 0
+    while open_tensors:
+        wanted = open_tensors
+
+        def reduce(index: int, arrays: list[NDArray[Any]], wanted: list[str] = wanted) -> list[Any]:
+            if index == indices[0] and not samples:
+                for name, array in zip(wanted, arrays, strict=True):
+                    samples[name], shapes[name] = _sample(array), array.shape
+            return [_reduce(statistics[name], array, name) for name, array in zip(wanted, arrays, strict=True)]
+
+        for partials in engine.map(session, dataset, indices, reduce, outputs=wanted):
+            for name, partial in zip(wanted, partials, strict=True):
+                statistics[name].merge(partial)
+            done += 1
+            progress(done)
+        open_tensors = [name for name in wanted if statistics[name].end_pass()]
+    ranges = {name: statistic.result() for name, statistic in statistics.items()}
+    return Calibration(
+        {layer.name: ranges[layer.input] for layer in found.layers},
+        {layer.name: samples[layer.input] for layer in found.layers},
+        {layer.name: shapes[layer.input] for layer in found.layers},
+    )
+
+
+def _reduce(statistic: TensorStatistic, array: NDArray[Any], name: str) -> Any:  # noqa: ANN401 - the statistic's own
+    partial = statistic.reduce(np.asarray(array, np.float32))
+    if not np.isfinite(array.sum(dtype=np.float64)):
+        raise ModelError(f"calibration: the activation '{name}' holds NaN or infinity; expected finite values.")
+    return partial
+
+
+def _sample(array: NDArray[Any]) -> NDArray[np.float32]:
+    flat = array.reshape(-1)
+    step = max(1, flat.size // _SAMPLE)
+    return np.array(flat[::step][:_SAMPLE], np.float32)

@@ -1,0 +1,95 @@
+"""From ranges to the quantized form: scales, integer weights and integer biases of every layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from runner.arithmetic import INT32_MAX, accumulator_bound, dequant_scale, quantize_bias, quantize_weight
+from runner.calibration.collect import Calibration
+from runner.calibration.ties import params_off_ties
+from runner.calibration.weights import arq_scales
+from runner.convert.simulate import split_inputs
+from runner.graph.constants import constant, integer_attribute
+from runner.graph.layers import FoundLayers, Layer, LeftAlone
+from runner.ranges import ActivationParams
+from runner.record import LayerRecord, QuantizedForm, QuantizedLayer
+
+# The version of this stage's meaning: raise it when the same ranges would give other integers.
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quantization:
+    """The all-int8 form, and the layers that cannot be said in int8."""
+
+    form: QuantizedForm
+    impossible: tuple[LeftAlone, ...]
+
+
+def quantize_layers(model: ir.Model, found: FoundLayers, calibration: Calibration, *, symmetric: bool) -> Quantization:
+    """Return the quantized form of every layer; one whose scale or sums would be illegal stays float, with the reason."""
+    nodes = {node.name: node for node in model.graph}
+    layers: dict[str, QuantizedLayer] = {}
+    impossible: list[LeftAlone] = []
+    for layer in found.layers:
+        node = nodes[layer.name]
+        try:
+            params = params_off_ties(calibration.ranges[layer.name], calibration.samples[layer.name], symmetric=symmetric)
+            layers[layer.name] = quantize_layer(node, layer, params)
+        except ValueError as error:
+            impossible.append(LeftAlone(layer.name, layer.op_type, str(error)))
+    return Quantization(QuantizedForm(layers), tuple(impossible))
+
+
+def quantize_layer(node: ir.Node, layer: Layer, params: ActivationParams) -> QuantizedLayer:
+    """Return one layer's quantized form under AMCT's rules: ARQ weights, bias in units of ``scale_d * scale_w``.
+
+    Raises:
+        ValueError: the bias exceeds int32, or the integer sums cannot be computed exactly.
+    """
+    weight = np.asarray(constant(node.inputs[1]), np.float32)
+    scales = arq_scales(weight, layer.channel_axis, per_channel=layer.per_channel)
+    codes = quantize_weight(weight, scales, layer.channel_axis)
+    record = LayerRecord(params, tuple(float(s) for s in scales))
+    bias = integer_bias(node, layer, dequant_scale(params.scale, scales))
+    quantized = QuantizedLayer(record, codes, bias)
+    check_sums(node, layer, quantized)
+    return quantized
+
+
+def integer_bias(node: ir.Node, layer: Layer, deq: NDArray[np.float32]) -> NDArray[np.int32] | None:
+    """Return a layer's bias in units of ``deq``, int32 of shape (channels,); None without a bias.
+
+    Raises:
+        ValueError: a value exceeds int32.
+    """
+    bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    if bias is None:
+        return None
+    real = np.broadcast_to(np.asarray(bias, np.float32).reshape(-1), (layer.channels,))
+    return int32_bias(quantize_bias(real, np.broadcast_to(deq, (layer.channels,))))
+
+
+def int32_bias(bias: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Return the bias as int32.
+
+    Raises:
+        ValueError: a value exceeds int32.
+    """
+    largest = int(np.abs(bias).max(initial=0))
+    if largest > INT32_MAX:
+        raise ValueError(f"its bias becomes {largest} in units of scale_d * scale_w, which exceeds int32 ({INT32_MAX})")
+    return bias.astype(np.int32)
+
+
+def check_sums(node: ir.Node, layer: Layer, quantized: QuantizedLayer) -> None:
+    """Raise a ValueError when the layer's integer sums could exceed int32 or cannot be simulated exactly."""
+    zero_point = quantized.record.activation.zero_point
+    largest = int(accumulator_bound(quantized.weight, quantized.bias, zero_point, layer.channel_axis).max(initial=0))
+    if largest > INT32_MAX:
+        raise ValueError(f"its integer sums can reach {largest}, which exceeds int32 ({INT32_MAX})")
+    split_inputs(layer, integer_attribute(node, "group", 1), quantized)

@@ -1,0 +1,120 @@
+"""Float model + quantized form -> the deploy model for the Ascend ATC converter."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx_ir.passes import common as passes
+
+from runner.arithmetic import dequant_scale
+from runner.convert import ascend_ops
+from runner.convert.fake_quant import tensor_place
+from runner.graph.builder import Builder
+from runner.graph.layers import FoundLayers, Layer
+from runner.ranges import ActivationParams
+from runner.record import QuantizedForm, QuantizedLayer
+
+
+def deploy_model(model: ir.Model, found: FoundLayers, form: QuantizedForm) -> ir.Model:
+    """Return a copy of the float model with the layers of ``form`` in int8 between Ascend operators.
+
+    The graph is not type-consistent for ONNX (a Conv on int8) and onnxruntime cannot run it; ATC expects it so.
+
+    Args:
+        model: prepared, at the source's opset, which is kept.
+        found: its layers.
+        form: what is quantized. The bias goes in without the offset correction, which ATC adds.
+    """
+    deployed = model.clone()
+    graph = deployed.graph
+    nodes = {node.name: node for node in graph}
+    quants: dict[tuple[str, ActivationParams], ir.Value] = {}
+    for key, tensor in form.tensors.items():
+        node, index = tensor_place(nodes, key)
+        name = key.replace(":", ".")
+        codes = _quantized(graph, node, index, tensor.activation, f"{name}.quant", quants)
+        build = Builder()
+        attributes = ascend_ops.anti_quant_attributes(tensor.activation)
+        real = build.op(ascend_ops.ANTI_QUANT, [codes], f"{name}.anti_quant", ir.DataType.FLOAT, attributes)
+        graph.insert_before(node, build.nodes)
+        node.replace_input_with(index, real)
+    for name, quantized in form.layers.items():
+        _deploy_layer(graph, nodes[name], found[name], quantized, quants)
+    passes.RemoveUnusedNodesPass()(deployed)
+    passes.TopologicalSortPass()(deployed)
+    return deployed
+
+
+def _quantized(
+    graph: ir.Graph,
+    node: ir.Node,
+    index: int,
+    params: ActivationParams,
+    name: str,
+    quants: dict[tuple[str, ActivationParams], ir.Value],
+) -> ir.Value:
+    """Return the int8 codes of an input; nodes that read one tensor with equal parameters share one AscendQuant."""
+    source = node.inputs[index]
+    assert source is not None  # the place was read off the graph
+    key = (source.name or "", params)
+    if key not in quants:
+        build = Builder()
+        attributes = ascend_ops.quant_attributes(params)
+        quants[key] = build.op(ascend_ops.QUANT, [source], name, ir.DataType.INT8, attributes)
+        quants[key].shape = source.shape
+        graph.insert_before(node, build.nodes)
+    return quants[key]
+
+
+def _deploy_layer(
+    graph: ir.Graph,
+    node: ir.Node,
+    layer: Layer,
+    quantized: QuantizedLayer,
+    quants: dict[tuple[str, ActivationParams], ir.Value],
+) -> None:
+    record = quantized.record
+    codes = _quantized(graph, node, 0, record.activation, f"{layer.name}.quant", quants)
+    node.replace_input_with(0, codes)
+    _store(graph, node, 1, quantized.weight)
+    if quantized.bias is not None:
+        _store(graph, node, 2, quantized.bias)
+    output = node.outputs[0]
+    build = Builder()
+    deq = dequant_scale(record.activation.scale, np.asarray(record.weight_scales, np.float32))
+    parameter = build.constant(f"{layer.name}.dequant.param", ascend_ops.dequant_parameter(deq))
+    real = ir.Value(name=f"{layer.name}.dequant.output0", type=output.type, shape=output.shape)
+    is_graph_output = output.is_graph_output()
+    output.replace_all_uses_with(real, replace_graph_outputs=True)
+    if is_graph_output:
+        real.name, output.name = output.name, f"{layer.name}_output0"
+    output.type = ir.TensorType(ir.DataType.INT32)
+    attributes = {"dtype": ascend_ops.FLOAT32_OUTPUT}
+    dequant = ir.node(ascend_ops.DEQUANT, [output, parameter], attributes, name=f"{layer.name}.dequant", outputs=[real])
+    build.register(graph)
+    graph.insert_after(node, dequant)
+
+
+def _store(graph: ir.Graph, node: ir.Node, index: int, array: NDArray[np.int8] | NDArray[np.int32]) -> None:
+    """Put integers in the place of a layer's weight or bias, under the same name where no other node reads it."""
+    value = node.inputs[index] if index < len(node.inputs) else None
+    name = f"{node.name}.{'weight' if index == 1 else 'bias'}" if value is None or value.name is None else value.name
+    shared = value is not None and len(value.uses()) > 1
+    tensor = _int32_data(name, array) if array.dtype == np.int32 else ir.tensor(array, name=name)
+    if value is not None and value.is_initializer() and not shared:
+        value.const_value, value.type = tensor, ir.TensorType(tensor.dtype)
+        value.shape = ir.Shape(array.shape)
+        return
+    build = Builder()
+    integers = build.constant(f"{node.name}.{'weight' if index == 1 else 'bias'}.int", array)
+    build.register(graph)
+    node.resize_inputs(max(len(node.inputs), index + 1))
+    node.replace_input_with(index, integers)
+
+
+def _int32_data(name: str, array: NDArray[np.int8] | NDArray[np.int32]) -> ir.TensorProtocol:
+    """AMCT stores weights as raw_data and biases as int32_data; a reader of its files may look there only."""
+    proto = onnx.helper.make_tensor(name, onnx.TensorProto.INT32, array.shape, array.ravel().tolist())
+    return ir.serde.TensorProtoTensor(proto)

@@ -1,0 +1,104 @@
+"""Image files in a folder, with a label file beside them."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from runner.dataset.item import ONLY_INPUT, Item, digest
+from runner.dataset.label_file import read_labels
+from runner.dataset.preprocess import ImagePreprocess
+from runner.errors import DatasetError
+
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm"}
+# Decoded pixels are kept up to this many bytes, so that a second evaluation does not decode again.
+_KEPT_BYTES = 1 << 30
+
+
+class ImageFolder:
+    """Images named by a label file, or all images of a folder where there is none.
+
+    Args:
+        images: folder.
+        labels: file with ``<file> <class>`` a line, or None for unlabelled data (all images, sorted by name).
+        preprocess: from an image to an array.
+
+    Raises:
+        DatasetError: the folder, the label file or a listed image is missing, or there is no image.
+    """
+
+    def __init__(self, images: str, labels: str | None = None, preprocess: ImagePreprocess | None = None) -> None:
+        self.folder = Path(images)
+        self.preprocess = preprocess or ImagePreprocess()
+        if not self.folder.is_dir():
+            raise DatasetError(f"dataset.images: {self.folder} is no folder; expected the folder that holds the images.")
+        self._entries: list[tuple[str, int | None]]
+        if labels is None:
+            names = sorted(p.name for p in self.folder.iterdir() if p.suffix.lower() in _SUFFIXES)
+            self._entries = [(name, None) for name in names]
+        else:
+            self._entries = list(read_labels(Path(labels)))
+        if not self._entries:
+            raise DatasetError(f"dataset.images: {self.folder} holds no image; expected files such as .png or .jpg.")
+        missing = [name for name, _ in self._entries if not (self.folder / name).is_file()]
+        if missing:
+            listed = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
+            raise DatasetError(
+                f"dataset.images: {len(missing)} of {len(self._entries)} images listed in {labels} do not exist in "
+                f"{self.folder}: {listed}."
+            )
+        self._pixels: dict[int, NDArray[np.uint8]] = {}
+        self._kept_bytes = 0
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def item(self, index: int) -> Item:
+        """Return one image as float32 of shape (3, height, width) and its label.
+
+        Raises:
+            DatasetError: the image cannot be decoded or is smaller than the crop; names the file.
+        """
+        array = self.preprocess.normalize(self._decoded(index))
+        return Item({ONLY_INPUT: array}, self._entries[index][1])
+
+    def label(self, index: int) -> int | None:
+        """Return an image's class."""
+        return self._entries[index][1]
+
+    def name(self, index: int) -> str:
+        """Return an image's file name."""
+        return self._entries[index][0]
+
+    def fingerprint(self, index: int) -> str:
+        """Return a digest of the file's bytes, its label and the preprocessing."""
+        settings: list[Any] = self.preprocess.settings()
+        return digest((self.folder / self.name(index)).read_bytes(), self.label(index), settings)
+
+    def describe(self) -> str:
+        """Return the folder's name."""
+        return self.folder.name
+
+    def _decoded(self, index: int) -> NDArray[np.uint8]:
+        kept = self._pixels.get(index)
+        if kept is not None:
+            return kept
+        path = self.folder / self.name(index)
+        try:
+            with Image.open(path) as image:
+                pixels = self.preprocess.pixels(image)
+        except (UnidentifiedImageError, OSError, SyntaxError) as error:
+            raise DatasetError(f"dataset.images: {path} cannot be read as an image: {error}.") from error
+        except DatasetError as error:
+            raise DatasetError(f"dataset.images: {path}: {error}.") from error
+        with self._lock:
+            if self._kept_bytes + pixels.nbytes <= _KEPT_BYTES and index not in self._pixels:
+                self._pixels[index] = pixels
+                self._kept_bytes += pixels.nbytes
+        return pixels

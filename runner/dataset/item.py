@@ -1,0 +1,91 @@
+"""What a dataset is: a length, items by index and a fingerprint an item."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.errors import ConfigError
+
+# The key of an item's array when a dataset has one array and leaves the input's name to the model.
+ONLY_INPUT = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Item:
+    """One labelled example.
+
+    Attributes:
+        arrays: model input name -> array without batch axis; the single key ONLY_INPUT stands for the model's only input.
+        label: class index, or None.
+    """
+
+    arrays: Mapping[str, NDArray[Any]]
+    label: int | None
+
+
+class Dataset(Protocol):
+    """Items by index, in a fixed order. Implementations must be safe to read from several threads."""
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        ...
+
+    def item(self, index: int) -> Item:
+        """Return one preprocessed item."""
+        ...
+
+    def label(self, index: int) -> int | None:
+        """Return an item's label without decoding the item."""
+        ...
+
+    def name(self, index: int) -> str:
+        """Return what a user calls the item, such as its file name."""
+        ...
+
+    def fingerprint(self, index: int) -> str:
+        """Return a digest of everything that an item's arrays and label depend on."""
+        ...
+
+    def describe(self) -> str:
+        """Return a short name of the whole dataset for tables and logs."""
+        ...
+
+
+def evenly_spaced(count: int, total: int, *, key: str = "calibration.count") -> list[int]:
+    """Return ``count`` indices spread evenly over ``range(total)``: data is often sorted by class.
+
+    Raises:
+        ConfigError: ``count`` is not in 1..total.
+    """
+    if not 1 <= count <= total:
+        raise ConfigError(f"{key}: expected 1 to {total} (the dataset's items), got {count}. Lower it or name more data.")
+    return [index * total // count for index in range(count)]
+
+
+def dataset_fingerprint(dataset: Dataset, indices: Sequence[int]) -> str:
+    """Return one digest over the fingerprints of the given items, in order."""
+    digest = hashlib.sha256()
+    for index in indices:
+        digest.update(dataset.fingerprint(index).encode())
+    return digest.hexdigest()
+
+
+def digest(*parts: bytes | str | int | float | None | Sequence[Any]) -> str:
+    """Return a hex digest of parts, told apart from one another."""
+    hasher = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else json.dumps(part).encode()
+        hasher.update(len(data).to_bytes(8, "little") + data)
+    return hasher.hexdigest()
+
+
+def as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
+    """Return a contiguous float32 array."""
+    return np.ascontiguousarray(array, dtype=np.float32)

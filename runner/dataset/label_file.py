@@ -1,0 +1,36 @@
+"""A label file: ``<file> <class>`` a line, as in AMCT's samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runner.errors import DatasetError
+
+
+def read_labels(path: Path) -> list[tuple[str, int]]:
+    """Return (file name, class) in the file's order; blank lines are skipped.
+
+    Raises:
+        DatasetError: the file is missing, a line is malformed (named by its number), or there is no line.
+    """
+    if not path.is_file():
+        raise DatasetError(f"dataset.labels: {path} does not exist; expected a text file with '<file> <class>' a line.")
+    entries: list[tuple[str, int]] = []
+    seen: dict[str, int] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"dataset.labels: {path} is no UTF-8 text: {error.reason} at byte {error.start}.") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        name, _, label = line.strip().replace("\t", " ").rpartition(" ")
+        if not name.strip() or not label.isascii() or not label.isdigit():
+            raise DatasetError(f"dataset.labels: {path}:{number}: expected '<file> <class>' with a class number, got '{line}'.")
+        if name in seen:
+            raise DatasetError(f"dataset.labels: {path}:{number}: '{name}' is listed again; it stands in line {seen[name]}.")
+        seen[name] = number
+        entries.append((name.strip(), int(label)))
+    if not entries:
+        raise DatasetError(f"dataset.labels: {path} lists no image; expected '<file> <class>' a line.")
+    return entries

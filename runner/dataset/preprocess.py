@@ -1,0 +1,134 @@
+"""From pixels or raw arrays to model input: ``y = (x * scale - mean) / std`` in float32, channels first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from runner.errors import ConfigError, DatasetError
+
+_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR, "nearest": Image.Resampling.NEAREST}
+ChannelValues = float | list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Normalize:
+    """``y = (x * scale - mean) / std``; ``mean`` and ``std`` are one number or one per channel."""
+
+    scale: float = 1.0
+    mean: ChannelValues = 0.0
+    std: ChannelValues = 1.0
+
+    def __post_init__(self) -> None:
+        if np.any(np.asarray(self.std, np.float64) == 0):
+            raise ConfigError(f"dataset.preprocess.std: expected no zero, got {self.std}")
+
+    def __call__(self, x: NDArray[Any]) -> NDArray[np.float32]:
+        """Return ``x`` of shape (channels, ...) normalized; the channel axis is the first."""
+        mean, std = (self._per_channel(values, x.ndim) for values in (self.mean, self.std))
+        result: NDArray[np.float32] = (x.astype(np.float32) * np.float32(self.scale) - mean) / std
+        return result
+
+    def table(self, channels: int) -> NDArray[np.float32]:
+        """Return the result for every byte value, shape (channels, 256): the same bits, looked up instead of computed."""
+        return self(np.broadcast_to(np.arange(256, dtype=np.uint8), (channels, 256)))
+
+    @staticmethod
+    def _per_channel(values: ChannelValues, ndim: int) -> NDArray[np.float32]:
+        array = np.asarray(values, np.float32)
+        return array if array.ndim == 0 else array.reshape(-1, *[1] * (ndim - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePreprocess:
+    """How an image becomes an array.
+
+    Attributes:
+        resize: None, the length that the short side gets, or [height, width].
+        crop: None, or the side of the square cut from the middle.
+        channel_order: ``rgb`` or ``bgr``.
+        interpolation: bicubic, bilinear or nearest.
+        scale, mean, std: see Normalize.
+    """
+
+    resize: int | list[int] | None = None
+    crop: int | None = None
+    channel_order: Literal["rgb", "bgr"] = "rgb"
+    interpolation: Literal["bicubic", "bilinear", "nearest"] = "bicubic"
+    scale: float = 1.0
+    mean: ChannelValues = 0.0
+    std: ChannelValues = 1.0
+    _table: NDArray[np.float32] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.resize, list) and len(self.resize) != 2:
+            raise ConfigError(f"dataset.preprocess.resize: expected a number or [height, width], got {self.resize}")
+        for key in ("mean", "std"):
+            values = getattr(self, key)
+            if isinstance(values, list) and len(values) != 3:
+                raise ConfigError(f"dataset.preprocess.{key}: expected one number or three (RGB), got {len(values)}")
+        object.__setattr__(self, "_table", Normalize(self.scale, self.mean, self.std).table(3))
+
+    def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
+        """Return the resized and cropped bytes, shape (3, height, width), in the configured channel order.
+
+        Raises:
+            DatasetError: the image is smaller than the crop.
+        """
+        image = self._resized(image.convert("RGB"))
+        if self.crop is not None:
+            width, height = image.size
+            if min(width, height) < self.crop:
+                raise DatasetError(f"the image has {width}x{height} pixels, less than dataset.preprocess.crop={self.crop}")
+            left, top = (width - self.crop) // 2, (height - self.crop) // 2
+            image = image.crop((left, top, left + self.crop, top + self.crop))
+        array = np.asarray(image, np.uint8).transpose(2, 0, 1)
+        return np.ascontiguousarray(array[::-1] if self.channel_order == "bgr" else array)
+
+    def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return float32 of the same shape (3, height, width)."""
+        return np.stack([row[plane] for row, plane in zip(self._table, pixels, strict=True)])
+
+    def settings(self) -> list[Any]:
+        """Return everything that the result depends on, for a fingerprint."""
+        return [self.resize, self.crop, self.channel_order, self.interpolation, self.scale, self.mean, self.std]
+
+    def _resized(self, image: Image.Image) -> Image.Image:
+        if self.resize is None:
+            return image
+        if isinstance(self.resize, int):
+            width, height = image.size
+            ratio = self.resize / min(width, height)
+            size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+        else:
+            size = (self.resize[1], self.resize[0])
+        return image.resize(size, _FILTERS[self.interpolation])
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayPreprocess:
+    """How a stored array becomes model input.
+
+    Attributes:
+        layout: None as stored, or ``nhwc`` where the stored channels are last.
+        scale, mean, std: see Normalize.
+    """
+
+    layout: Literal["nchw", "nhwc"] | None = None
+    scale: float = 1.0
+    mean: ChannelValues = 0.0
+    std: ChannelValues = 1.0
+
+    def __call__(self, array: NDArray[Any]) -> NDArray[np.float32]:
+        """Return one item, without batch axis."""
+        if self.layout == "nhwc":
+            array = np.moveaxis(array, -1, 0)
+        return np.ascontiguousarray(Normalize(self.scale, self.mean, self.std)(array))
+
+    def settings(self) -> list[Any]:
+        """Return everything that the result depends on, for a fingerprint."""
+        return [self.layout, self.scale, self.mean, self.std]

@@ -1,0 +1,42 @@
+"""Errors that a user can act on.
+
+    RunnerError                 what went wrong, where, what was expected, what was found, what to do
+    ├── ModelError              the ONNX model: missing, unreadable, not quantizable, not finite
+    ├── DatasetError            images, labels or arrays: missing, malformed, not fitting the model
+    ├── RecordError             a record, config, ranking or history file that does not follow its format
+    ├── ConfigError             an option: unknown, of the wrong type, out of range, contradicting another
+    ├── OutputError             a file or folder that cannot be written
+    └── VerificationError       a written model that does not say what was measured (our fault, not the user's)
+
+A ``ValueError`` is for a caller's misuse of a value type; a ``RunnerError`` is for the user's world.
+"""
+
+from __future__ import annotations
+
+
+class RunnerError(Exception):
+    """Base of every error with a message meant for the user."""
+
+
+class ModelError(RunnerError):
+    """The ONNX model is missing, unreadable, not finite or holds nothing to quantize."""
+
+
+class DatasetError(RunnerError):
+    """The data is missing, malformed or does not fit the model."""
+
+
+class RecordError(RunnerError):
+    """A record, config, ranking or history file does not follow its format."""
+
+
+class ConfigError(RunnerError):
+    """An option is unknown, of the wrong type, out of range or contradicts another."""
+
+
+class OutputError(RunnerError):
+    """A file or folder cannot be written."""
+
+
+class VerificationError(RunnerError):
+    """A written model does not hold what was measured."""

@@ -1,0 +1,1 @@
+"""What a model's outputs are worth: metrics, and models scored item by item."""

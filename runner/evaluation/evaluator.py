@@ -1,0 +1,149 @@
+"""Score models item by item against the float model's outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from runner.dataset.item import Dataset
+from runner.engine import Engine
+from runner.errors import ConfigError, DatasetError
+from runner.evaluation.metric import Metric, Scores
+from runner.evaluation.outputs import ClassScores, OutputKind, Outputs, class_scores
+from runner.session import Session
+
+Progress = Callable[[int], None]
+
+
+def _silent(done: int) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """A model's scores under every metric, each of shape (items, k)."""
+
+    scores: Mapping[str, Scores]
+
+
+class Evaluator:
+    """Scores models over fixed items, against the float model.
+
+    Args:
+        engine: runs models.
+        dataset: evaluation data.
+        indices: which items of it.
+        metrics: the headline metric first.
+        output_kind: what class scores are (``model.output``).
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        dataset: Dataset,
+        indices: Sequence[int],
+        metrics: Sequence[Metric],
+        *,
+        output_kind: OutputKind = "auto",
+    ) -> None:
+        self._engine = engine
+        self._dataset = dataset
+        self.indices = list(indices)
+        self._metrics = list(metrics)
+        self._kind = output_kind
+        self._reference: list[Outputs] = []
+        self.classes: ClassScores | None = None
+        self.items_scored = 0
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics that apply to this model and data, the headline one first; known after the float model was run."""
+        return self._metrics
+
+    def evaluate_float(self, model: ir.Model | Session, progress: Progress = _silent) -> Evaluation:
+        """Run the float model, keep its outputs as the reference, and return its scores.
+
+        Raises:
+            DatasetError: a label is outside the model's classes.
+            ConfigError: the headline metric does not apply (no labels, or no classes), or its output does not exist.
+        """
+        session = model if isinstance(model, Session) else Session(model)
+        self._reference = []
+        for outputs in self._outputs(session, self.indices):
+            self._reference.append(outputs)
+            progress(len(self._reference))
+        labels = [self._dataset.label(index) for index in self.indices]
+        headline = self._metrics[0]
+        self.classes = class_scores(self._reference, labels, kind=self._kind, output=headline.output)
+        self._check_labels(labels)
+        self._check_headline(headline, labels)
+        self._metrics = [headline, *(m for m in self._metrics[1:] if self._applies(m, labels))]
+        scores = [self._score(position, outputs) for position, outputs in enumerate(self._reference)]
+        return self._gathered(scores)
+
+    def evaluate(self, model: ir.Model | Session, progress: Progress = _silent) -> Evaluation:
+        """Return a model's scores over all items."""
+        session = model if isinstance(model, Session) else Session(model)
+        scores = []
+        for score in self.scores(session, range(len(self.indices))):
+            scores.append(score)
+            progress(len(scores))
+        return self._gathered(scores)
+
+    def scores(self, session: Session, positions: Sequence[int]) -> Iterator[Mapping[str, tuple[float, ...]]]:
+        """Yield the scores of the items at the given positions, in order; stop iterating to stop early."""
+        indices = [self.indices[position] for position in positions]
+        for position, outputs in zip(positions, self._outputs(session, indices), strict=True):
+            yield self._score(position, outputs)
+
+    def reference(self, position: int) -> Outputs:
+        """Return the float model's outputs of the item at a position."""
+        return self._reference[position]
+
+    def _outputs(self, session: Session, indices: Sequence[int]) -> Iterator[Outputs]:
+        names = session.output_names
+
+        def first_of_batch(index: int, arrays: list[NDArray[Any]]) -> Outputs:
+            return dict(zip(names, arrays, strict=True))
+
+        for outputs in self._engine.map(session, self._dataset, indices, first_of_batch):
+            self.items_scored += 1
+            yield outputs
+
+    def _score(self, position: int, outputs: Outputs) -> Mapping[str, tuple[float, ...]]:
+        label, reference = self._dataset.label(self.indices[position]), self._reference[position]
+        return {metric.name: metric.score(outputs, reference, label, self.classes) for metric in self._metrics}
+
+    def _gathered(self, scores: Sequence[Mapping[str, tuple[float, ...]]]) -> Evaluation:
+        return Evaluation({m.name: np.array([s[m.name] for s in scores], np.float64) for m in self._metrics})
+
+    def _applies(self, metric: Metric, labels: Sequence[int | None]) -> bool:
+        unlabelled = any(label is None for label in labels)
+        return not (metric.needs_labels and unlabelled) and not (metric.needs_classes and self.classes is None)
+
+    def _check_labels(self, labels: Sequence[int | None]) -> None:
+        if self.classes is None:
+            return
+        for index, label in zip(self.indices, labels, strict=True):
+            if label is not None and label >= self.classes.classes:
+                raise DatasetError(
+                    f"dataset.labels: {self._dataset.name(index)} has class {label}, but the model gives "
+                    f"{self.classes.classes} scores (classes 0 to {self.classes.classes - 1})."
+                )
+
+    def _check_headline(self, metric: Metric, labels: Sequence[int | None]) -> None:
+        if metric.needs_labels and any(label is None for label in labels):
+            raise ConfigError(
+                f"metric: {metric.name} needs a label for every item, but the dataset has none. "
+                "Set dataset.labels=FILE, or choose metric=agreement, kl, sqnr or mse."
+            )
+        if metric.needs_classes and self.classes is None:
+            raise ConfigError(
+                f"metric: {metric.name} needs an output of class scores, one row an item. "
+                "Name it with metric.output, say model.output=logits, or choose metric=sqnr or mse."
+            )

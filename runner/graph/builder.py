@@ -1,0 +1,52 @@
+"""New nodes and constants, collected before they are put into a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import onnx_ir as ir
+
+from runner.graph.constants import Array, make_constant
+
+
+class Builder:
+    """Collects nodes in order, and the constants they read."""
+
+    def __init__(self) -> None:
+        self.nodes: list[ir.Node] = []
+        self.constants: list[ir.Value] = []
+
+    def constant(self, name: str, array: Array) -> ir.Value:
+        """Return a new constant."""
+        value = make_constant(name, array)
+        self.constants.append(value)
+        return value
+
+    def op(
+        self,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        name: str,
+        dtype: ir.DataType,
+        attributes: Mapping[str, int | float | str] | None = None,
+    ) -> ir.Value:
+        """Return the output, called ``<name>.output0``, of a new node of the default domain."""
+        output = ir.Value(name=f"{name}.output0", type=ir.TensorType(dtype))
+        self.nodes.append(ir.node(op_type, inputs, dict(attributes or {}), name=name, outputs=[output]))
+        return output
+
+    def like(self, node: ir.Node, inputs: Sequence[ir.Value | None], name: str, dtype: ir.DataType) -> ir.Value:
+        """Return the output of a copy of ``node`` (type and attributes) that reads other inputs."""
+        output = ir.Value(name=f"{name}.output0", type=ir.TensorType(dtype))
+        attributes = list(node.attributes.values())
+        self.nodes.append(ir.Node(node.domain, node.op_type, inputs, attributes=attributes, outputs=[output], name=name))
+        return output
+
+    def cast(self, value: ir.Value, to: ir.DataType, name: str) -> ir.Value:
+        """Return ``value`` cast to another type."""
+        return self.op("Cast", [value], name, to, {"to": int(to)})
+
+    def register(self, graph: ir.Graph) -> None:
+        """Make the collected constants initializers of ``graph``; the nodes are placed by the caller."""
+        for value in self.constants:
+            graph.register_initializer(value)

@@ -1,0 +1,75 @@
+"""Initializers as numpy arrays, and edits that keep a graph's names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+Array = NDArray[np.generic]
+
+
+def constant(value: ir.Value | None) -> Array | None:
+    """Return the array of an initializer or of a Constant node's output; None for anything computed."""
+    if value is None:
+        return None
+    if value.const_value is not None and (value.is_initializer() or _is_constant_node(value)):
+        return np.asarray(value.const_value.numpy())
+    if _is_constant_node(value):
+        producer = value.producer()
+        assert producer is not None  # narrowed by _is_constant_node
+        attribute = producer.attributes.get("value")
+        return None if attribute is None else np.asarray(attribute.as_tensor().numpy())
+    return None
+
+
+def add_initializer(graph: ir.Graph, name: str, array: Array) -> ir.Value:
+    """Add a constant under ``name``, or the first free ``name_1``, ``name_2`` …; return its value."""
+    unique = name
+    suffix = 0
+    while unique in graph.initializers:
+        suffix += 1
+        unique = f"{name}_{suffix}"
+    value = make_constant(unique, array)
+    graph.register_initializer(value)
+    return value
+
+
+def make_constant(name: str, array: Array) -> ir.Value:
+    """Return an initializer value that belongs to no graph yet."""
+    tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
+    return ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor)
+
+
+def replace_node(graph: ir.Graph, node: ir.Node, new_nodes: Sequence[ir.Node], new_output: ir.Value) -> None:
+    """Put ``new_nodes`` in the place of ``node``; ``new_output`` takes over the name, type and uses of its first output."""
+    old = node.outputs[0]
+    if new_output.type is None:
+        new_output.type = old.type
+    if new_output.shape is None:
+        new_output.shape = old.shape
+    graph.insert_before(node, new_nodes)
+    name = old.name
+    old.replace_all_uses_with(new_output, replace_graph_outputs=True)
+    old.name = None
+    new_output.name = name
+    graph.remove(node, safe=True)
+
+
+def integer_attribute(node: ir.Node, name: str, default: int) -> int:
+    """Return an integer attribute of a node, or ``default`` where it is absent."""
+    attribute = node.attributes.get(name)
+    return default if attribute is None else int(attribute.as_int())
+
+
+def float_attribute(node: ir.Node, name: str, default: float) -> float:
+    """Return a float attribute of a node, or ``default`` where it is absent."""
+    attribute = node.attributes.get(name)
+    return default if attribute is None else float(attribute.as_float())
+
+
+def _is_constant_node(value: ir.Value) -> bool:
+    producer = value.producer()
+    return producer is not None and producer.op_type == "Constant" and producer.domain in ("", "ai.onnx")

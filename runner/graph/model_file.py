@@ -1,0 +1,88 @@
+"""ONNX files: read with a clear refusal, written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+from google.protobuf.message import DecodeError
+
+from runner.errors import ModelError
+
+# protobuf refuses messages of 2 GiB; larger tensors go to a file beside the model.
+_PROTOBUF_LIMIT = 2_000_000_000
+_HASH_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceModel:
+    """A model as it was read: the graph, where it came from and the sha256 of its file."""
+
+    graph: ir.Model
+    path: Path
+    sha256: str
+
+
+def load_model(path: str | os.PathLike[str]) -> SourceModel:
+    """Read an ONNX file.
+
+    Raises:
+        ModelError: the file is missing, no ONNX model, cut off, or its external data is missing.
+    """
+    file = Path(path)
+    if not file.is_file():
+        kind = "is a folder" if file.is_dir() else "does not exist"
+        raise ModelError(f"model.path: {file} {kind}; expected an ONNX file. Set model.path=FILE.onnx.")
+    try:
+        model = ir.load(file)
+        if model.graph.num_nodes() == 0 or "" not in model.opset_imports:
+            raise ModelError(f"model.path: {file} holds no ONNX graph (no nodes or no opset). Is it another kind of file?")
+        _check_external_data(model, file)
+    except (DecodeError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise ModelError(
+            f"model.path: {file} ({file.stat().st_size} bytes) cannot be read as ONNX: {_first_line(error)}. "
+            "The file is truncated or of another kind; export or copy it again."
+        ) from error
+    return SourceModel(model, file, file_sha256(file))
+
+
+def file_sha256(path: Path) -> str:
+    """Return the hex sha256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_HASH_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def model_bytes(model: ir.Model) -> bytes:
+    """Return the serialized model; below 2 GB only."""
+    data: bytes = ir.to_proto(model).SerializeToString(deterministic=True)
+    return data
+
+
+def weights_size(model: ir.Model) -> int:
+    """Return the bytes that the model's initializers take."""
+    return sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)
+
+
+def fits_one_file(model: ir.Model) -> bool:
+    """Return whether the model can be serialized into one protobuf message."""
+    return weights_size(model) < _PROTOBUF_LIMIT
+
+
+def _check_external_data(model: ir.Model, file: Path) -> None:
+    for value in model.graph.initializers.values():
+        tensor = value.const_value
+        if isinstance(tensor, ir.ExternalTensor) and not Path(tensor.path).is_file():
+            raise ModelError(
+                f"model.path: {file} keeps the weight '{value.name}' in {tensor.path}, which does not exist. "
+                "Copy the external data file beside the model."
+            )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,68 @@
+"""From a range of real values to a scale and a zero point.
+
+The formulas are AMCT's: a symmetric range is divided by 128 where its extreme is negative and by 127 where it is positive
+(so that the extreme itself gets a code), an asymmetric one by 255 after it has been widened to hold zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.arithmetic import FLT_EPSILON, QMAX, QMIN
+
+NUM_STEPS = QMAX - QMIN  # 255 steps between 256 codes
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What an observer found: the values from ``low`` to ``high`` shall be told apart."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class ActivationParams:
+    """Scale and zero point of one int8 activation tensor; ``real = (code - zero_point) * scale``."""
+
+    scale: float
+    zero_point: int
+
+    def __post_init__(self) -> None:
+        with np.errstate(divide="ignore", over="ignore"):
+            legal = np.isfinite(self.scale) and self.scale > 0 and np.isfinite(np.float32(1) / np.float32(self.scale))
+        if not legal or self.scale > 1 / FLT_EPSILON:
+            raise ValueError(f"activation scale must be positive, at most 1/FLT_EPSILON and have a reciprocal; got {self.scale}")
+        if not QMIN <= self.zero_point <= QMAX:
+            raise ValueError(f"activation zero point must lie in {QMIN}..{QMAX}, got {self.zero_point}")
+
+
+def activation_params(range_: Range, *, symmetric: bool = False) -> ActivationParams:
+    """Return the parameters that spread the 256 codes over ``range_``.
+
+    Raises:
+        ValueError: the range is not finite or gives a scale without a finite reciprocal.
+    """
+    low, high = np.float32(min(range_.low, 0.0)), np.float32(max(range_.high, 0.0))
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError(f"activation range must be finite, got {range_.low} .. {range_.high}")
+    if symmetric:
+        return ActivationParams(float(symmetric_scale(low, high)), 0)
+    scale = np.float32((high - low) / np.float32(NUM_STEPS))
+    if scale < FLT_EPSILON:
+        return ActivationParams(1.0, QMIN)
+    return ActivationParams(float(scale), int(-np.rint(low / scale)) + QMIN)
+
+
+def symmetric_scale(low: NDArray[np.float32] | np.float32, high: NDArray[np.float32] | np.float32) -> NDArray[np.float32]:
+    """Return scales for ranges around zero, shape as ``low`` and ``high``: () or (channels,).
+
+    A range whose magnitude is negligible (scale below FLT_EPSILON) gets scale 1.
+    """
+    low, high = np.minimum(low, np.float32(0)), np.maximum(high, np.float32(0))
+    divisor = np.where(-low > high, np.float32(-QMIN), np.float32(QMAX))
+    scale = (np.maximum(-low, high) / divisor).astype(np.float32)
+    return np.where(scale < FLT_EPSILON, np.float32(1), scale).astype(np.float32)

@@ -1,0 +1,125 @@
+"""A model that can be called: every onnxruntime option of the runner is set here.
+
+Two profiles. *Simulation* (search, calibration, figures): the arithmetic written in the graph and nothing else, so no pass
+that reads meaning into QuantizeLinear/DequantizeLinear or folds a multiplication into weights. *Plain*: what a user gets
+from onnxruntime at a given optimisation level.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from runner.errors import ModelError
+from runner.graph.model_file import fits_one_file, model_bytes
+
+Feeds = Mapping[str, NDArray[Any]]
+
+LEVELS = {
+    "none": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+    "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+}
+# ConvMulFusion would fold deq into integer weights and lose the exactness of integer sums.
+_SIMULATION_DISABLED = ["ConvMulFusion", "WeightBiasQuantization"]
+_ERROR = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How onnxruntime may rewrite a model. ``level`` is a key of LEVELS."""
+
+    level: str = "all"
+    quant_rewriting: bool = False
+    disabled_optimizers: tuple[str, ...] = ()
+
+
+SIMULATION = Profile("all", quant_rewriting=False, disabled_optimizers=tuple(_SIMULATION_DISABLED))
+REFERENCE = Profile("none", quant_rewriting=False)
+
+
+def plain(level: str) -> Profile:
+    """Return the profile of an onnxruntime session with nothing set but the level."""
+    return Profile(level, quant_rewriting=True)
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """One model input: a dimension is None where the model leaves it open."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: np.dtype[Any]
+
+
+class Session:
+    """An onnxruntime session of one thread; ``run`` may be called from several threads at once."""
+
+    def __init__(self, model: ir.Model | str | os.PathLike[str], profile: Profile = SIMULATION) -> None:
+        options = ort.SessionOptions()
+        options.graph_optimization_level = LEVELS[profile.level]
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _ERROR
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if not profile.quant_rewriting:
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
+        with _loadable(model) as source:
+            try:
+                self._session = ort.InferenceSession(
+                    source, options, providers=["CPUExecutionProvider"], disabled_optimizers=list(profile.disabled_optimizers)
+                )
+            except Exception as error:  # onnxruntime's exceptions share no public base class
+                raise ModelError(f"onnxruntime cannot load the model: {_short(error)}") from error
+        self.inputs = tuple(
+            InputSpec(i.name, tuple(d if isinstance(d, int) else None for d in i.shape), _numpy_type(i.type))
+            for i in self._session.get_inputs()
+        )
+        self.output_names = tuple(o.name for o in self._session.get_outputs())
+
+    def run(self, feeds: Feeds, outputs: Sequence[str] | None = None) -> list[NDArray[Any]]:
+        """Return the outputs (all, or the named ones) in order.
+
+        Raises:
+            ModelError: onnxruntime refuses the inputs or fails in a node.
+        """
+        try:
+            return list(self._session.run(None if outputs is None else list(outputs), dict(feeds)))
+        except Exception as error:  # onnxruntime's exceptions share no public base class
+            shapes = ", ".join(f"{name} {list(array.shape)} {array.dtype}" for name, array in feeds.items())
+            raise ModelError(f"onnxruntime cannot run the model on {shapes}: {_short(error)}") from error
+
+
+@contextlib.contextmanager
+def _loadable(model: ir.Model | str | os.PathLike[str]) -> Iterator[bytes | str]:
+    """Give onnxruntime bytes, or a path for a model that fits no protobuf message."""
+    if not isinstance(model, ir.Model):
+        yield str(model)
+    elif fits_one_file(model):
+        yield model_bytes(model)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.onnx"
+            ir.save(model, path, external_data="model.data")
+            yield str(path)
+
+
+def _numpy_type(text: str) -> np.dtype[Any]:
+    names = {"float": "float32", "double": "float64"}
+    inner = text.removeprefix("tensor(").removesuffix(")")
+    return np.dtype(names.get(inner, inner))
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:400]
