@@ -80,7 +80,8 @@ def class_scores(
 
 
 def _is_row(array: NDArray[Any]) -> bool:
-    return array.size > 1 and array.size == array.shape[-1] or (array.ndim == 4 and array.shape[1] == array.size > 1)
+    """One row an item: [1, classes], or [1, classes, 1, 1] from a network that ends in a convolution."""
+    return array.size > 1 and array.ndim > 1 and array.size in (array.shape[-1], array.shape[1])
 
 
 def _is_distribution(array: NDArray[Any]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
-from runner.graph.constants import Array, make_constant
+from runner.graph.constants import Array, free_name, make_constant
 
 
 class Builder:
@@ -47,6 +47,10 @@ class Builder:
         return self.op("Cast", [value], name, to, {"to": int(to)})
 
     def register(self, graph: ir.Graph) -> None:
-        """Make the collected constants initializers of ``graph``; the nodes are placed by the caller."""
+        """Make the collected constants initializers of ``graph``; the nodes are placed by the caller.
+
+        A constant whose name is taken gets a numeric suffix.
+        """
         for value in self.constants:
+            value.name = free_name(graph, value.name or "constant")
             graph.register_initializer(value)

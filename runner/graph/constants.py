@@ -26,15 +26,19 @@ def constant(value: ir.Value | None) -> Array | None:
 
 
 def add_initializer(graph: ir.Graph, name: str, array: Array) -> ir.Value:
-    """Add a constant under ``name``, or the first free ``name_1``, ``name_2`` …; return its value."""
-    unique = name
-    suffix = 0
-    while unique in graph.initializers:
-        suffix += 1
-        unique = f"{name}_{suffix}"
-    value = make_constant(unique, array)
+    """Add a constant under ``name``, or a free name like it; return its value."""
+    value = make_constant(free_name(graph, name), array)
     graph.register_initializer(value)
     return value
+
+
+def free_name(graph: ir.Graph, name: str) -> str:
+    """Return ``name`` or the first of ``name_1``, ``name_2`` … that no initializer has."""
+    free, suffix = name, 0
+    while free in graph.initializers:
+        suffix += 1
+        free = f"{name}_{suffix}"
+    return free
 
 
 def make_constant(name: str, array: Array) -> ir.Value:

@@ -1,0 +1,117 @@
+"""A written deploy model, read again from its file and held against the format, node by node, and against its record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import AttributeProto, TensorProto, numpy_helper
+
+from runner.arithmetic import dequant_scale, reciprocal
+from runner.convert import ascend_ops
+from runner.record import QuantizedForm
+
+_LAYER_TYPES = ("Conv", "Gemm", "MatMul")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something in a deploy model that ATC would refuse or misread."""
+
+    node: str
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        return f"{self.node}: expected {self.expected}, got {self.got}"
+
+
+def check_deploy(path: Path, form: QuantizedForm) -> list[Finding]:
+    """Return what is wrong with a deploy file that shall hold ``form``; empty when nothing is."""
+    model = onnx.load(path)
+    initializers = {tensor.name: tensor for tensor in model.graph.initializer}
+    producers = {name: node for node in model.graph.node for name in node.output}
+    consumers: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            consumers.setdefault(name, []).append(node)
+    findings = [finding for node in model.graph.node for finding in _check_operator(node, initializers)]
+    nodes = {node.name: node for node in model.graph.node}
+    for name in form.layers:
+        node = nodes.get(name)
+        if node is None or node.op_type not in _LAYER_TYPES:
+            findings.append(Finding(name, "a quantized layer", "no such node"))
+            continue
+        findings += _check_layer(node, form, initializers, producers, consumers)
+    quantized = sum(node.op_type == ascend_ops.DEQUANT for node in model.graph.node)
+    if quantized != len(form.layers):
+        findings.append(Finding("graph", f"{len(form.layers)} {ascend_ops.DEQUANT}", str(quantized)))
+    return findings
+
+
+def _check_operator(node: onnx.NodeProto, initializers: Mapping[str, TensorProto]) -> Iterator[Finding]:
+    expected = ascend_ops.ATTRIBUTES.get(node.op_type)
+    if expected is None:
+        return
+    if node.domain != "":
+        yield Finding(node.name, "the default domain", node.domain)
+    types = {attribute.name: attribute.type for attribute in node.attribute}
+    for name, kind in expected.items():
+        if types.get(name) != int(kind):
+            got = "none" if name not in types else AttributeProto.AttributeType.Name(types[name])
+            yield Finding(node.name, f"attribute {name} of type {kind.name}", got)
+    if node.op_type == ascend_ops.DEQUANT:
+        parameter = initializers.get(node.input[1]) if len(node.input) == 2 else None
+        if parameter is None or parameter.data_type != TensorProto.UINT64 or len(parameter.dims) != 1:
+            yield Finding(node.name, "a UINT64 initializer of one axis as second input", "another")
+        elif np.any(numpy_helper.to_array(parameter) >> np.uint64(32)):
+            yield Finding(node.name, "a parameter whose high 32 bits are 0", "other bits")
+
+
+def _check_layer(
+    node: onnx.NodeProto,
+    form: QuantizedForm,
+    initializers: Mapping[str, TensorProto],
+    producers: Mapping[str, onnx.NodeProto],
+    consumers: Mapping[str, list[onnx.NodeProto]],
+) -> Iterator[Finding]:
+    layer = form.layers[node.name]
+    activation = layer.record.activation
+    quant = producers.get(node.input[0])
+    if quant is None or quant.op_type != ascend_ops.QUANT:
+        yield Finding(node.name, f"its input from {ascend_ops.QUANT}", "float")
+    else:
+        values = {attribute.name: attribute.f for attribute in quant.attribute}
+        if np.float32(values.get("scale", 0)) != reciprocal(activation.scale):
+            yield Finding(quant.name, f"scale fl32(1/scale_d) = {reciprocal(activation.scale)!r}", str(values.get("scale")))
+        if values.get("offset") != float(activation.zero_point):
+            yield Finding(quant.name, f"offset {activation.zero_point}", str(values.get("offset")))
+    yield from _check_integers(node, 1, TensorProto.INT8, layer.weight, initializers)
+    if layer.bias is not None:
+        yield from _check_integers(node, 2, TensorProto.INT32, layer.bias, initializers)
+    readers = consumers.get(node.output[0], [])
+    if len(readers) != 1 or readers[0].op_type != ascend_ops.DEQUANT:
+        yield Finding(node.name, f"one {ascend_ops.DEQUANT} on its output", f"{len(readers)} reader(s)")
+        return
+    parameter = initializers.get(readers[0].input[1])
+    deq = dequant_scale(activation.scale, np.asarray(layer.record.weight_scales, np.float32))
+    if parameter is not None and not np.array_equal(numpy_helper.to_array(parameter), ascend_ops.dequant_parameter(deq)):
+        yield Finding(readers[0].name, "the bits of scale_d * scale_w", "other bits")
+
+
+def _check_integers(
+    node: onnx.NodeProto,
+    index: int,
+    data_type: int,
+    expected: np.ndarray[tuple[int, ...], np.dtype[np.signedinteger]],
+    initializers: Mapping[str, TensorProto],
+) -> Iterator[Finding]:
+    tensor = initializers.get(node.input[index]) if len(node.input) > index else None
+    role = "weight" if index == 1 else "bias"
+    if tensor is None or tensor.data_type != data_type:
+        yield Finding(node.name, f"a {role} initializer of type {TensorProto.DataType.Name(data_type)}", "another")
+    elif not np.array_equal(numpy_helper.to_array(tensor), expected):
+        yield Finding(node.name, f"the integers of its {role}", "others")

@@ -1,0 +1,67 @@
+"""A source's bias -> int32 in units of the layer's own dequantizing scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.arithmetic import INT32_MAX, INT32_MIN, quantize_bias
+from runner.convert.qdq_pattern import QuantizedConstant
+from runner.convert.qdq_report import BiasOutcome
+from runner.convert.qdq_weight import StaysFloatError
+
+# Exporters compute scale_d * scale_w in double precision or round it differently; the integers are meant for it all the same.
+_SAME_SCALE = 1e-5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BiasSource:
+    """A bias as the source has it: ``real`` in float64, shape (channels,), and its integers where it is stored in int32."""
+
+    real: NDArray[np.float64]
+    stored: QuantizedConstant | None
+
+
+def bias_source(values: NDArray[np.generic], stored: QuantizedConstant | None, channels: int) -> BiasSource:
+    """Return a bias spread to one value a channel; ``values`` has shape (channels,), (1, channels), (1,) or ().
+
+    The stored integers are kept where they were int32, the only type that a bias is accumulated in.
+    """
+    def spread(array: NDArray[np.generic]) -> NDArray[np.generic]:
+        return np.broadcast_to(array.reshape(-1), (channels,))
+
+    if stored is None:
+        return BiasSource(np.asarray(spread(values), np.float64), None)
+    vector = stored.moved(spread)
+    real = vector.integers * vector.scales.astype(np.float64)
+    return BiasSource(real, vector if stored.dtype == "int32" else None)
+
+
+def integer_bias(source: BiasSource, deq: NDArray[np.float32], *, rounded_again: bool) -> tuple[NDArray[np.int32], BiasOutcome]:
+    """Return the bias as int32 of shape (channels,), and how it came about.
+
+    Args:
+        source: of a bias that is not yet in int32, or is.
+        deq: scale_d * scale_w, shape (1,) or (channels,).
+        rounded_again: the layer's weights are no longer the source's, so neither are the units of its integers.
+    Raises:
+        StaysFloatError: a value does not fit int32.
+    """
+    taken = not rounded_again and source.stored is not None and _same(source.stored.scales, deq)
+    codes = source.stored.integers if taken and source.stored is not None else quantize_bias(source.real, deq)
+    outside = (codes < INT32_MIN) | (codes > INT32_MAX)
+    if np.any(outside):
+        channel = int(np.flatnonzero(outside)[0])
+        raise StaysFloatError(
+            f"its bias does not fit int32: channel {channel} has {source.real[channel]:.6g}, "
+            f"in steps of scale_d * scale_w = {np.broadcast_to(deq, outside.shape)[channel]:.6g}"
+        )
+    error = np.max(np.abs(codes * np.asarray(deq, np.float64) - source.real), initial=0.0)
+    return codes.astype(np.int32), BiasOutcome("taken" if taken else "rounded", float(error))
+
+
+def _same(scales: NDArray[np.generic], deq: NDArray[np.float32]) -> bool:
+    stored, own = np.asarray(scales, np.float64), np.asarray(deq, np.float64)
+    return bool(np.all(np.abs(stored - own) <= _SAME_SCALE * own))

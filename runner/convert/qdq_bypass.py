@@ -1,0 +1,110 @@
+"""Take activation QuantizeLinear / DequantizeLinear out of a graph, leaving what they computed besides rounding.
+
+Besides rounding, a pair saturates. Quantizers rely on it: a Relu in front of a range that starts at 0 is often left out of the
+file, and 7-bit training clips codes to 0..127. Such limits are kept as a Clip on real values, which changes no code that a
+layer behind it computes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from runner.convert.qdq_pattern import Pair, commutes, rescaling
+from runner.graph.builder import Builder
+from runner.graph.constants import constant, float_attribute
+
+_CLIP_INPUTS_OPSET = 11  # before it, the limits are attributes
+_NEVER_NEGATIVE = ("Relu", "Sigmoid", "HardSigmoid", "Softmax", "Exp", "Abs")
+_KEEPS_SIGN = ("GlobalAveragePool", "AveragePool", "GlobalMaxPool", "ReduceMean", "Dropout")
+
+
+def starts_at_zero(pair: Pair, pairs: dict[ir.Node, Pair]) -> bool:
+    """Return whether a pair's saturation stands in for a Relu: its codes start at 0, and nothing before it does the same."""
+    if pair.quantize is None or pair.zero_point != pair.codes[0] or not pair.codes[0] < pair.codes[1]:
+        return False
+    return not _never_negative(pair.quantize.inputs[0], pairs)
+
+
+def bypass(graph: ir.Graph, pair: Pair, *, opset: int, clip: bool) -> None:
+    """Let the readers of a pair read the value before it; names of graph outputs stay.
+
+    Args:
+        graph: changed in place. The pair's nodes stay, unread.
+        pair: any, accepted or not.
+        opset: of the default domain.
+        clip: keep the limits of its codes.
+    """
+    node, name = pair.dequantize, pair.dequantize.name or ""
+    build = Builder()
+    value = node.inputs[0] if pair.quantize is None else pair.quantize.inputs[0]
+    assert value is not None  # both operators need their first input
+    if pair.quantize is None:
+        value = _dequantized(build, value, node, name)
+    scaling = rescaling(pair)
+    if scaling is not None:
+        value = build.op("Mul", [value, _number(build, f"{name}.factor", scaling[0])], f"{name}.rescale", ir.DataType.FLOAT)
+        value = build.op("Add", [value, _number(build, f"{name}.shift", scaling[1])], f"{name}.move", ir.DataType.FLOAT)
+    if clip:
+        value = _clipped(build, value, pair.limits, f"{name}.clip", opset)
+    build.register(graph)
+    graph.insert_before(node, build.nodes)
+    take_over(graph, node.outputs[0], value, node)
+
+
+def take_over(graph: ir.Graph, old: ir.Value, new: ir.Value, before: ir.Node) -> None:
+    """Let ``new`` serve every use of ``old``; a graph output keeps its name, through an Identity where ``new`` has its own."""
+    if old.is_graph_output():
+        if new.is_graph_input() or new.is_graph_output() or new.is_initializer():
+            build = Builder()
+            new = build.op("Identity", [new], f"{before.name}.identity", ir.DataType.FLOAT)
+            graph.insert_before(before, build.nodes)
+        name = old.name
+        new.type, new.shape = ir.TensorType(ir.DataType.FLOAT), old.shape if new.shape is None else new.shape
+        old.replace_all_uses_with(new, replace_graph_outputs=True)
+        old.name = None
+        new.name = name
+        return
+    old.replace_all_uses_with(new)
+
+
+def _dequantized(build: Builder, codes: ir.Value, node: ir.Node, name: str) -> ir.Value:
+    """Return ``(float(codes) - zero_point) * scale``: a DequantizeLinear of integers that the model is given."""
+    value = build.cast(codes, ir.DataType.FLOAT, f"{name}.cast")
+    if len(node.inputs) > 2 and node.inputs[2] is not None:
+        zero_point = constant(node.inputs[2])
+        operand = node.inputs[2] if zero_point is None else build.constant(f"{name}.zero", zero_point.astype(np.float32))
+        if zero_point is None:
+            operand = build.cast(operand, ir.DataType.FLOAT, f"{name}.zero_cast")
+        value = build.op("Sub", [value, operand], f"{name}.centred", ir.DataType.FLOAT)
+    return build.op("Mul", [value, node.inputs[1]], f"{name}.real", ir.DataType.FLOAT)
+
+
+def _clipped(build: Builder, value: ir.Value, limits: tuple[float, float], name: str, opset: int) -> ir.Value:
+    low, high = limits
+    if opset < _CLIP_INPUTS_OPSET:
+        return build.op("Clip", [value], name, ir.DataType.FLOAT, {"min": low, "max": high})
+    bounds = [_number(build, f"{name}.min", low), _number(build, f"{name}.max", high)]
+    return build.op("Clip", [value, *bounds], name, ir.DataType.FLOAT)
+
+
+def _number(build: Builder, name: str, number: float) -> ir.Value:
+    return build.constant(name, np.asarray(number, np.float32))
+
+
+def _never_negative(value: ir.Value | None, pairs: dict[ir.Node, Pair]) -> bool:
+    node = None if value is None else value.producer()
+    while node is not None:
+        if node.op_type in _NEVER_NEGATIVE or (node.op_type == "Clip" and _lower_limit(node) >= 0):
+            return True
+        # Rounding keeps the sign; what counts is what was there before it, since the pair itself may be bypassed.
+        before = pairs[node].quantize if node in pairs else node
+        passes = before is not None and (node in pairs or commutes(node) or node.op_type in _KEEPS_SIGN)
+        behind = before.inputs[0] if before is not None and passes else None
+        node = None if behind is None else behind.producer()
+    return False
+
+
+def _lower_limit(clip: ir.Node) -> float:
+    limit = constant(clip.inputs[1]) if len(clip.inputs) > 1 else None
+    return float_attribute(clip, "min", -np.inf) if limit is None else float(limit.item())

@@ -1,0 +1,144 @@
+"""One layer of a source -> its record entry and integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.arithmetic import EXACT_FLOAT32_SUM, QMAX, QMIN, dequant_scale
+from runner.convert.qdq_bias import BiasSource, integer_bias
+from runner.convert.qdq_pattern import Pair, QuantizedConstant
+from runner.convert.qdq_report import ActivationSource, BatchNormOutcome, BiasOutcome, LayerConversion
+from runner.convert.qdq_weight import StaysFloatError, symmetric_weight
+from runner.convert.simulate import split_inputs
+from runner.graph.batchnorm import Affine
+from runner.graph.layers import Layer
+from runner.ranges import ActivationParams
+from runner.record import LayerRecord, QuantizedLayer
+
+_SMALLEST = np.finfo(np.float32).tiny
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoldedBatchNorm:
+    """A BatchNormalization that stood behind a convolution: its name and what it computes."""
+
+    name: str
+    affine: Affine
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerSource:
+    """What the source says about one layer.
+
+    Attributes:
+        pair: what rounds its input.
+        weight: its integers, in the layout of the float weight of the model that is read.
+        bias: None where it has none.
+        group: of a convolution.
+        batchnorm: folded into it.
+    """
+
+    pair: Pair | None
+    weight: QuantizedConstant | None
+    bias: BiasSource | None
+    group: int = 1
+    batchnorm: FoldedBatchNorm | None = None
+
+
+def convert_layer(
+    layer: Layer, source: LayerSource, *, refuse_asymmetric: bool
+) -> tuple[QuantizedLayer | None, LayerConversion]:
+    """Return a layer's quantized form, or None where it stays float, and the account of it."""
+    activation = None
+    if source.pair is not None and source.pair.params is not None:
+        activation = ActivationSource(source.pair.dtype, source.pair.scale, source.pair.zero_point)
+    try:
+        return _convert(layer, source, activation, refuse_asymmetric)
+    except StaysFloatError as reason:
+        return None, LayerConversion(layer.name, layer.op_type, "float", activation, reason=str(reason))
+
+
+def _convert(
+    layer: Layer, source: LayerSource, activation: ActivationSource | None, refuse_asymmetric: bool
+) -> tuple[QuantizedLayer, LayerConversion]:
+    params, stored = _both_sides(source)
+    weight = symmetric_weight(stored, layer, refuse_asymmetric=refuse_asymmetric)
+    codes, scales, bias, folded = weight.codes, weight.scales, source.bias, None
+    if source.batchnorm is not None:
+        codes, scales, folded = _fold_into_integers(codes, scales, source.batchnorm)
+        bias = _fold_into_bias(bias, source.batchnorm.affine)
+    if bias is not None:
+        scales = _widen_silent(codes, scales, bias.real, params.scale, layer)
+    deq = dequant_scale(params.scale, scales)
+    if not np.all(np.isfinite(deq)) or np.any(deq < _SMALLEST):
+        raise StaysFloatError(f"scale_d * scale_w is no positive normal float32: {float(deq.min()):.6g} .. {float(deq.max()):.6g}")
+    integers, outcome = None, BiasOutcome("none", 0.0)
+    requantized = weight.outcome.channels_exact < weight.outcome.channels
+    if bias is not None:
+        integers, outcome = integer_bias(bias, deq, rounded_again=requantized or folded is not None)
+    record = LayerRecord(params, tuple(float(scale) for scale in scales))
+    quantized = QuantizedLayer(record, codes, integers)
+    try:
+        split_inputs(layer, source.group, quantized)
+    except ValueError as error:
+        raise StaysFloatError(str(error)) from error
+    exact = not requantized and (folded is None or folded.saturated == 0)
+    conversion = LayerConversion(
+        layer.name, layer.op_type, "exact" if exact else "requantized", activation, weight.outcome, outcome, folded
+    )
+    return quantized, conversion
+
+
+def _both_sides(source: LayerSource) -> tuple[ActivationParams, QuantizedConstant]:
+    """Return the input's parameters and the weight's integers, or say which of them the source lacks."""
+    pair, weight = source.pair, source.weight
+    if pair is None:
+        lacking = "neither its input nor its weight goes" if weight is None else "its input does not go"
+        raise StaysFloatError(f"{lacking} through QuantizeLinear and DequantizeLinear")
+    if weight is None:
+        raise StaysFloatError("its weight does not go through DequantizeLinear")
+    if pair.params is None:
+        raise StaysFloatError(f"the quantization of its input is not accepted: {pair.refusal}")
+    return pair.params, weight
+
+
+def _fold_into_integers(
+    codes: NDArray[np.int8], scales: NDArray[np.float32], batchnorm: FoldedBatchNorm
+) -> tuple[NDArray[np.int8], NDArray[np.float32], BatchNormOutcome]:
+    """Return a convolution's integers times ``sign(k)`` and its scales, one a channel, times ``|k|``.
+
+    A factor that is 0, or makes the scale vanish in float32, gives integers of 0 under the old scale.
+    """
+    factor = batchnorm.affine.factor
+    old = np.broadcast_to(scales, factor.shape)
+    with np.errstate(over="ignore", under="ignore"):
+        scaled = (old.astype(np.float64) * np.abs(factor)).astype(np.float32)
+    gone = scaled < _SMALLEST
+    sign = np.where(gone, 0, np.sign(factor)).astype(np.int64).reshape(-1, *[1] * (codes.ndim - 1))
+    turned = codes.astype(np.int64) * sign
+    outcome = BatchNormOutcome(batchnorm.name, int(np.sum(sign < 0)), int(np.sum(gone)), int(np.sum(turned > QMAX)))
+    return np.clip(turned, QMIN, QMAX).astype(np.int8), np.where(gone, old, scaled).astype(np.float32), outcome
+
+
+def _fold_into_bias(bias: BiasSource | None, affine: Affine) -> BiasSource:
+    old = np.zeros(affine.factor.shape) if bias is None else bias.real
+    return BiasSource(old * affine.factor + affine.shift, None)
+
+
+def _widen_silent(
+    codes: NDArray[np.int8], scales: NDArray[np.float32], bias: NDArray[np.float64], scale_d: float, layer: Layer
+) -> NDArray[np.float32]:
+    """Return scales under which the biases of channels whose weights are all 0 fit the exact integers of a float32.
+
+    Training drives channels to 0 and their scales to the smallest allowed; such a scale says nothing about the weights, but
+    the bias, counted in its units, would not fit and the whole layer would stay float.
+    """
+    silent = ~np.any(codes, axis=tuple(axis for axis in range(codes.ndim) if axis != layer.channel_axis))
+    needed = np.abs(bias) / (np.float64(scale_d) * (EXACT_FLOAT32_SUM // 4))
+    short = silent & (np.broadcast_to(scales, silent.shape) * 2 < needed)
+    if not np.any(short) or scales.size < silent.size:
+        return scales
+    return np.where(short, needed, scales).astype(np.float32)

@@ -1,0 +1,74 @@
+"""One spelling for what exporters write in many: no Identity, no casts of codes, no Constant nodes."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+from onnx_ir.passes import common as passes
+
+from runner.convert.qdq_pattern import is_dequantize, is_quantize
+from runner.errors import ModelError
+from runner.graph.constants import add_initializer, constant
+from runner.graph.prepare import tidy
+
+_FOREIGN_DOMAINS = ("qonnx", "onnx.brevitas", "finn")
+_FOREIGN_OPS = ("Quant", "BipolarQuant", "FakeQuantWithMinMaxVars")
+
+
+def refuse_foreign(model: ir.Model) -> None:
+    """Raise a ModelError unless the model is quantized by QuantizeLinear / DequantizeLinear alone."""
+    nodes = [*model.graph.all_nodes(), *(node for function in model.functions.values() for node in function.all_nodes())]
+    for node in nodes:
+        if node.domain.startswith(_FOREIGN_DOMAINS) or node.op_type in _FOREIGN_OPS:
+            raise ModelError(
+                f"model.path: node '{node.name}' is {node.op_type} of domain '{node.domain}'; expected QuantizeLinear and "
+                "DequantizeLinear. Export the model again as QDQ (in Brevitas: export_onnx_qcdq)."
+            )
+        if node.op_type.startswith("Ascend") or node.domain == "amct.customop":
+            raise ModelError(f"model.path: node '{node.name}' is an {node.op_type}: the model was already converted by AMCT.")
+    if not any(is_quantize(node) or is_dequantize(node) for node in nodes):
+        raise ModelError(
+            "model.path: the model has no QuantizeLinear/DequantizeLinear: it is no quantization-aware-trained model; "
+            "use mode=acc_auto."
+        )
+
+
+def normalise(source: ir.Model) -> ir.Model:
+    """Return a copy with named nodes, constants as initializers, and nothing but a Clip between the two nodes of a pair.
+
+    Only what computes nothing is taken out: Identity, casts of constants, and casts of codes to their own type.
+    """
+    model = source.clone()
+    if model.functions:
+        passes.InlinePass()(model)
+    tidy(model)
+    passes.IdentityEliminationPass()(model)
+    for node in list(model.graph):
+        if node.op_type == "Cast" and node.domain == "":
+            _remove_cast(model.graph, node)
+    passes.RemoveUnusedNodesPass()(model)
+    return model
+
+
+def _remove_cast(graph: ir.Graph, cast: ir.Node) -> None:
+    value, output = cast.inputs[0], cast.outputs[0]
+    to = ir.DataType(cast.attributes["to"].as_int())
+    array = constant(value)
+    if value is None or output.is_graph_output():
+        return
+    if array is not None:
+        name = output.name or f"{cast.name}.constant"
+        output.replace_all_uses_with(add_initializer(graph, name, np.asarray(array).astype(to.numpy())))
+    elif is_quantize(value.producer()) and _codes_type(value.producer()) == to:
+        output.replace_all_uses_with(value)
+
+
+def _codes_type(quantize: ir.Node | None) -> ir.DataType:
+    """Return the type of a QuantizeLinear's codes: its zero point's, or what it states, or uint8."""
+    if quantize is None:
+        return ir.DataType.UNDEFINED
+    zero_point = constant(quantize.inputs[2]) if len(quantize.inputs) > 2 else None
+    stated = quantize.attributes.get("output_dtype")
+    if zero_point is not None:
+        return ir.DataType.from_numpy(zero_point.dtype)
+    return ir.DataType(stated.as_int()) if stated is not None and stated.as_int() else ir.DataType.UINT8

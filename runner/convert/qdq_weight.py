@@ -1,0 +1,114 @@
+"""A source's weight integers -> symmetric int8 with positive scales, exact wherever a record can say them.
+
+A record has no zero point for weights. The integers ``q - zero_point`` of a channel that all lie in -128..127 under one scale
+are int8 already and stay as they are; the others are rounded again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.arithmetic import QMAX, QMIN
+from runner.convert.qdq_pattern import QuantizedConstant
+from runner.convert.qdq_report import ChannelError, WeightOutcome
+from runner.convert.qdq_rounding import balanced_codes, least_error_scale
+from runner.graph.layers import Layer
+
+
+class StaysFloatError(Exception):
+    """A layer cannot be taken over; the message says why. Caught by ``read_qdq``, never seen by the user as an exception."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SymmetricWeight:
+    """Integers and scales that a record can hold.
+
+    Attributes:
+        codes: layout of the layer's float weight.
+        scales: shape (1,) or (channels,). A channel of scale 0, whose weights are all 0, has the scale 1.
+        outcome: how they came about.
+    """
+
+    codes: NDArray[np.int8]
+    scales: NDArray[np.float32]
+    outcome: WeightOutcome
+
+
+def symmetric_weight(source: QuantizedConstant, layer: Layer, *, refuse_asymmetric: bool) -> SymmetricWeight:
+    """Return the source's weight as symmetric int8, in the layout of ``source``.
+
+    Raises:
+        StaysFloatError: a scale is negative or not finite, or channels do not fit and ``refuse_asymmetric`` is set.
+    """
+    integers, scales = _rows(source.integers, layer.channel_axis), _rows(source.scales, layer.channel_axis)
+    if not np.all(np.isfinite(scales)) or np.any(scales < 0):
+        raise StaysFloatError("a scale of its weight is negative or not finite")
+    integers = np.where(scales > 0, integers, 0)
+    fits = np.all((integers >= QMIN) & (integers <= QMAX), axis=1)
+    if refuse_asymmetric and not np.all(fits):
+        lowest, highest = source.zero_points
+        raise StaysFloatError(
+            f"its weight is asymmetric (zero point {lowest if lowest == highest else f'{lowest}..{highest}'}): the integers of "
+            f"{np.sum(~fits)} of {fits.size} channels do not fit int8 without it, and on_asymmetric_weight=refuse"
+        )
+    one_scale = np.all(scales == scales[:, :1], axis=1)
+    if layer.per_channel:
+        codes, new_scales = _per_channel(integers, scales, keep=fits & one_scale)
+        if source.granularity == "per tensor" and np.all(fits):
+            new_scales = new_scales[:1]
+    else:
+        codes, new_scales = _per_tensor(integers, scales, keep=bool(np.all(fits) and np.all(scales == scales.flat[0])))
+    real = integers * scales.astype(np.float64)
+    errors = np.max(np.abs(codes * np.asarray(new_scales, np.float64).reshape(-1, 1) - real), axis=1, initial=0.0)
+    outcome = _outcome(source, errors, np.broadcast_to(new_scales, errors.shape))
+    moved = np.moveaxis(source.integers, layer.channel_axis, 0)
+    layout = np.moveaxis(codes.reshape(moved.shape), 0, layer.channel_axis)
+    new_scales = np.where(new_scales > 0, new_scales, np.float32(1)).astype(np.float32)
+    return SymmetricWeight(np.ascontiguousarray(layout), new_scales, outcome)
+
+
+def _per_channel(
+    integers: NDArray[np.int64], scales: NDArray[np.float32], *, keep: NDArray[np.bool_]
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Return rows of int8 codes and a scale for each; rows that are not kept are rounded again."""
+    codes, new_scales = np.zeros(integers.shape, np.int8), scales[:, 0].copy()
+    codes[keep] = integers[keep]
+    for channel in np.flatnonzero(~keep):
+        real = integers[channel] * scales[channel].astype(np.float64)
+        new_scales[channel] = least_error_scale(real, also=(float(scales[channel, 0]),))
+        codes[channel] = balanced_codes(real, float(new_scales[channel]))
+    return codes, new_scales
+
+
+def _per_tensor(
+    integers: NDArray[np.int64], scales: NDArray[np.float32], *, keep: bool
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Return rows of int8 codes and one scale for all; the whole tensor is rounded again unless it is kept."""
+    if keep:
+        return integers.astype(np.int8), scales.ravel()[:1].copy()
+    real = integers * scales.astype(np.float64)
+    scale = least_error_scale(real, also=(float(scales.max()),))
+    codes = [balanced_codes(row, float(scale)) for row in real]
+    return np.stack(codes), np.asarray([scale], np.float32)
+
+
+def _outcome(source: QuantizedConstant, errors: NDArray[np.float64], scales: NDArray[np.float32]) -> WeightOutcome:
+    changed = [int(channel) for channel in np.flatnonzero(errors > 0)]
+    return WeightOutcome(
+        dtype=source.dtype,
+        granularity=source.granularity,
+        zero_point_min=source.zero_points[0],
+        zero_point_max=source.zero_points[1],
+        channels=errors.size,
+        channels_exact=errors.size - len(changed),
+        max_error=float(errors.max(initial=0.0)),
+        inexact=tuple(ChannelError(channel, float(scales[channel]), float(errors[channel])) for channel in changed),
+    )
+
+
+def _rows(array: NDArray[np.generic], axis: int) -> NDArray[np.generic]:
+    moved = np.moveaxis(array, axis, 0)
+    return moved.reshape(moved.shape[0], -1)

@@ -1,0 +1,136 @@
+"""What a job says while it works: plain values that progress bars, logs and trackers read.
+
+Everything here can be written as one line of JSON. The core calls ``emit(event)`` and knows nothing of who listens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+# Stages, in the order in which they come.
+LOAD, CALIBRATE, FLOAT_EVAL, RANK, SEARCH, FINAL_EVAL, WRITE, VERIFY, TRACK = (
+    "load",
+    "calibrate",
+    "float_eval",
+    "rank",
+    "search",
+    "final_eval",
+    "write",
+    "verify",
+    "track",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class JobStarted:
+    """A job begins: what it runs and with which options.
+
+    Attributes:
+        label: short readable name.
+        params: flat options, most telling first.
+        config: the whole configuration.
+        tags: versions, digests, the sweep.
+    """
+
+    label: str
+    params: Mapping[str, str | int | float | bool | None]
+    config: Mapping[str, Any]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StageStarted:
+    """A stage begins; ``total`` items, 0 where it has no count."""
+
+    stage: str
+    total: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StageAdvanced:
+    """So many of a stage's items are done."""
+
+    stage: str
+    done: int
+
+
+@dataclass(frozen=True, slots=True)
+class StageFinished:
+    """A stage ended after so many wall seconds."""
+
+    stage: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrialFinished:
+    """A plan was evaluated in full; ``step`` 0 is the plan with every layer int8."""
+
+    step: int
+    value: float
+    loss: float
+    accepted: bool
+    int8_layers: int
+    fallback: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something the user may want to act on."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class DataUsed:
+    """A dataset and how it was used: ``calibration`` or ``evaluation``."""
+
+    name: str
+    context: str
+    items: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobFinished:
+    """The job has a result; metrics are plain numbers, headline first."""
+
+    status: str
+    exit_status: int
+    metrics: Mapping[str, float]
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailed:
+    """The job ended without a result."""
+
+    kind: str
+    message: str
+    exit_status: int
+
+
+Event = (
+    JobStarted
+    | StageStarted
+    | StageAdvanced
+    | StageFinished
+    | TrialFinished
+    | Warned
+    | DataUsed
+    | JobFinished
+    | JobFailed
+)
+Emit = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Listen to nothing."""
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """Return an event as plain values, its kind under ``event``."""
+    return {"event": type(event).__name__, **asdict(event)}

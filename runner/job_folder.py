@@ -1,0 +1,128 @@
+"""The folder of one job: files written whole or not at all, and a manifest of what belongs to the result.
+
+``manifest.json`` lists every result file with its sha256 and is renamed into place last. A file that does not match its
+manifest counts as absent; what an old manifest lists and a new one does not is removed, and nothing else ever is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from runner.errors import OutputError
+from runner.graph.model_file import file_sha256, fits_one_file
+
+MANIFEST = "manifest.json"
+
+
+class JobFolder:
+    """Writes the files of one job below ``root`` and keeps the list of them.
+
+    Raises:
+        OutputError: the folder cannot be made or written.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root)
+        self._written: list[Path] = []
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            raise _unwritable(self.root, error) from error
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The result files written so far."""
+        return tuple(self._written)
+
+    def path(self, name: str) -> Path:
+        """Return the path of a file of this job."""
+        return self.root / name
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Write a UTF-8 text file."""
+        return self._write(name, lambda path: path.write_bytes(text.encode("utf-8")))
+
+    def write_json(self, name: str, value: Any, *, indent: int = 4, compact_keys: bool = False) -> Path:  # noqa: ANN401
+        """Write JSON; ``compact_keys`` leaves out the space after a colon, as AMCT does."""
+        separators = (",", ":") if compact_keys else None
+        text = json.dumps(value, indent=indent, separators=separators, ensure_ascii=False, allow_nan=False)
+        return self.write_text(name, text)
+
+    def write_model(self, name: str, model: ir.Model) -> Path:
+        """Write an ONNX model; weights beyond protobuf's limit go to ``<name>.data`` beside it."""
+        external = None if fits_one_file(model) else f"{Path(name).name}.data"
+        if external is None:
+            return self._write(name, lambda path: ir.save(model, path))
+        target = self.path(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            ir.save(model, Path(folder) / target.name, external_data=external)
+            os.replace(Path(folder) / external, target.parent / external)
+            os.replace(Path(folder) / target.name, target)
+        self._written += [target.parent / external, target]
+        return target
+
+    def finish(self) -> None:
+        """Remove what the previous manifest lists and this job did not write, then write the manifest."""
+        previous = read_manifest(self.root)
+        written = {path.relative_to(self.root).as_posix() for path in self._written}
+        for name in previous:
+            stale = self.root / name
+            if name not in written and stale.resolve().is_relative_to(self.root.resolve()):
+                stale.unlink(missing_ok=True)
+        entries = {name: file_sha256(self.root / name) for name in sorted(written)}
+        manifest = json.dumps({"files": entries}, indent=2)
+        self._write(MANIFEST, lambda path: path.write_text(manifest, encoding="utf-8"), listed=False)
+
+    def _write(self, name: str, write: Callable[[Path], Any], *, listed: bool = True) -> Path:
+        target = self.path(name)
+        try:
+            write_atomically(target, write)
+        except OSError as error:
+            raise _unwritable(target, error) from error
+        if listed and target not in self._written:
+            self._written.append(target)
+        return target
+
+
+def write_atomically(target: Path, write: Callable[[Path], Any]) -> None:
+    """Call ``write`` on a temporary file in the target's folder, flush it to disk and rename it into place."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:40]}.", suffix=".part")
+    os.close(handle)
+    path = Path(temporary)
+    try:
+        write(path)
+        with path.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        path.chmod(0o644)
+        os.replace(path, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+
+
+def read_manifest(root: Path) -> dict[str, str]:
+    """Return file name -> sha256 of the last finished job in a folder; empty where there is none or it is unreadable."""
+    try:
+        files = json.loads((root / MANIFEST).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {str(name): str(digest) for name, digest in files.items()} if isinstance(files, dict) else {}
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"paths.output: {path} cannot be written: {error.strerror or error}. Set paths.output to a folder that can."
+    )

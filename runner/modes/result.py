@@ -1,0 +1,142 @@
+"""What a job found, in full; reports, files and trackers read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from runner.evaluation.evaluator import Evaluation
+from runner.evaluation.metric import Metric
+from runner.evaluation.outputs import ClassScores
+from runner.graph.layers import FoundLayers, LeftAlone
+from runner.graph.macs import LayerCost
+from runner.job_folder import JobFolder
+from runner.modes.write_models import Written
+from runner.record import QuantizedForm
+from runner.search.plan import Ranking, SearchResult
+
+Status = Literal["met", "not_met", "converted"]
+
+_EXIT_STATUS: Mapping[Status, int] = {"met": 0, "converted": 0, "not_met": 3}
+
+
+def exit_status(status: Status) -> int:
+    """Return the process's exit status for a job that has a result."""
+    return _EXIT_STATUS[status]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """What was run on what."""
+
+    model: str
+    model_path: str
+    model_sha256: str
+    opset: int
+    dataset: str
+    dataset_fingerprint: str
+    evaluation_items: int
+    calibration_items: int
+    overlap: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """The float (or source) model against the quantized one, over the same items, under every metric that applies."""
+
+    metrics: Sequence[Metric]
+    float_: Evaluation
+    quantized: Evaluation
+    classes: ClassScores | None
+
+    @property
+    def headline(self) -> Metric:
+        """The metric that decides."""
+        return self.metrics[0]
+
+    def value(self, metric: Metric, evaluation: Evaluation) -> float:
+        """Return a metric of one of the two models."""
+        return metric.aggregate(evaluation.scores[metric.name])
+
+    def loss(self, metric: Metric) -> float:
+        """Return the loss under a metric, in its unit."""
+        return metric.loss(self.float_.scores[metric.name], self.quantized.scores[metric.name])
+
+    def named(self, name: str) -> Metric | None:
+        """Return the metric of a name, if it applies."""
+        return next((metric for metric in self.metrics if metric.name == name), None)
+
+    @property
+    def items(self) -> int:
+        """How many items both were measured on."""
+        return len(self.float_.scores[self.headline.name])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AccAutoResult:
+    """The outcome of ``acc_auto``.
+
+    Attributes:
+        folder: where the files are; its manifest is not written yet.
+        comparison: of the chosen plan, or of the closest one where none was accepted.
+        form: the quantized form of the chosen plan, or of the all-int8 plan where none was accepted.
+        impossible: layers that cannot be said in int8.
+    """
+
+    status: Status
+    source: Source
+    target_loss: float
+    comparison: Comparison
+    found: FoundLayers
+    impossible: tuple[LeftAlone, ...]
+    folded: tuple[str, ...]
+    form: QuantizedForm
+    ranking: Ranking
+    search: SearchResult
+    costs: Mapping[str, LayerCost]
+    items_scored: int
+    folder: JobFolder
+    written: Written | None
+    seconds: Mapping[str, float]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def fallback(self) -> tuple[str, ...]:
+        """Layers left float in the result, in graph order."""
+        chosen = self.search.best or self.search.closest
+        float_layers = {item.name for item in self.impossible} | set(chosen.plan.fallback)
+        return tuple(layer.name for layer in self.found.layers if layer.name in float_layers)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """The answer for one image, before and after: class and probability."""
+
+    image: str
+    before: tuple[int, float]
+    after: tuple[int, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConvertResult:
+    """The outcome of ``convert_qat``; ``comparison`` has the Q/DQ source as "float"."""
+
+    status: Status
+    source: Source
+    comparison: Comparison
+    found: FoundLayers
+    form: QuantizedForm
+    report: Mapping[str, Any]
+    prediction: Prediction | None
+    costs: Mapping[str, LayerCost]
+    items_scored: int
+    folder: JobFolder
+    written: Written | None
+    seconds: Mapping[str, float]
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def fallback(self) -> tuple[str, ...]:
+        """Layers left float, in graph order."""
+        return tuple(layer.name for layer in self.found.layers if layer.name not in self.form.layers)

@@ -1,0 +1,48 @@
+"""Stages of a job: announced, timed, with reading and preprocessing counted apart from the model's work."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+
+from runner.engine import Engine
+from runner.events import Emit, StageAdvanced, StageFinished, StageStarted
+
+logger = logging.getLogger(__name__)
+
+# What the model itself costs; loading, writing and checking are not in it.
+MODEL_WORK = ("calibrate", "float_eval", "rank", "search", "final_eval")
+
+
+class Stages:
+    """Announces and times the stages of one job."""
+
+    def __init__(self, engine: Engine, emit: Emit) -> None:
+        self._engine = engine
+        self._emit = emit
+        self._start = time.perf_counter()
+        self._seconds: dict[str, float] = {}
+        self._decode = 0.0
+
+    @contextlib.contextmanager
+    def stage(self, name: str, total: int = 0, detail: str = "") -> Iterator[Callable[[int], None]]:
+        """Run a stage; gives a function that reports how many of ``total`` are done."""
+        self._emit(StageStarted(name, total, detail))
+        start, decoded = time.perf_counter(), self._engine.decode_seconds
+        yield lambda done: self._emit(StageAdvanced(name, done))
+        elapsed = time.perf_counter() - start
+        decode = min(elapsed, self._engine.decode_seconds - decoded)
+        self._decode += decode
+        self._seconds[name] = self._seconds.get(name, 0.0) + elapsed - decode
+        self._emit(StageFinished(name, elapsed))
+        logger.info("%s: %.1f s%s", name, elapsed, f" ({detail})" if detail else "")
+
+    def seconds(self) -> dict[str, float]:
+        """Return wall seconds by stage so far, with ``decode``, ``model_work`` and ``total``."""
+        stages = {"load": 0.0, "decode": self._decode, **dict.fromkeys(MODEL_WORK, 0.0), "write": 0.0, "verify": 0.0}
+        stages.update(self._seconds)
+        stages["model_work"] = sum(stages[name] for name in MODEL_WORK)
+        stages["total"] = time.perf_counter() - self._start
+        return {name: round(seconds, 3) for name, seconds in stages.items()}

@@ -1,0 +1,33 @@
+"""AMCT's BinarySearch: the shortest prefix of the ranking that has to fall back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runner.search.plan import Proposals, Ranking, Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """Halve the ranking: at most ceil(log2 n) trials for n layers.
+
+    Finds the smallest accepted prefix where the loss falls as the prefix grows. A prefix of every layer is the float model
+    itself and is not tried.
+    """
+
+    def propose(self, ranking: Ranking, all_int8: Trial) -> Proposals:
+        """Yield prefixes of the ranking."""
+        left, right = 0, len(ranking.layers) - 1
+        while left <= right:
+            middle = (left + right) // 2
+            if middle == len(ranking.layers) - 1:
+                return
+            trial = yield all_int8.plan.with_fallback(ranking.layers[: middle + 1])
+            if trial.accepted:
+                right = middle - 1
+            else:
+                left = middle + 1
+
+    def most_trials(self, layers: int) -> int:
+        """Return the depth of the halving."""
+        return max(0, layers.bit_length())

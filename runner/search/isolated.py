@@ -1,0 +1,133 @@
+"""The isolated-layer pass: every layer's float and quantized output on the same float input, in one graph, in one pass.
+
+Beside each layer of the float model stands its quantized twin, reading the layer's own float input; what leaves the graph is
+a few sums a channel, so no feature map is kept. Which sums is up to the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from runner.convert.simulate import Simulator
+from runner.dataset.item import Dataset
+from runner.engine import Engine
+from runner.graph.builder import Builder
+from runner.graph.layers import FoundLayers, Layer
+from runner.record import QuantizedForm
+from runner.session import Session
+from runner.similarity import PairSums
+
+# The version of this stage's meaning: raise it when the same form would give other sums.
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """A sum over everything but the channels of a product of two of: f (float output), q (twin's output), d = f - q."""
+
+    name: str
+    left: str
+    right: str
+
+
+FF, QQ, FQ, DD = Reduction("ff", "f", "f"), Reduction("qq", "q", "q"), Reduction("fq", "f", "q"), Reduction("dd", "d", "d")
+PAIR_SUMS = (FF, QQ, FQ, DD)
+
+# Sums of one item: layer -> reduction -> float64 of shape (channels,).
+LayerSums = Mapping[str, Mapping[str, NDArray[np.float64]]]
+
+
+def isolated_pass(
+    model: ir.Model,
+    found: FoundLayers,
+    form: QuantizedForm,
+    dataset: Dataset,
+    indices: Sequence[int],
+    *,
+    engine: Engine,
+    reductions: Sequence[Reduction] = PAIR_SUMS,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[LayerSums]:
+    """Return the sums of every quantized layer for each item, in the items' order.
+
+    Args:
+        model: the prepared float model at opset 13 or later.
+        found: its layers.
+        form: their quantized form.
+        dataset: calibration data.
+        indices: which items of it.
+        engine: runs the model.
+        reductions: what to sum.
+        progress: told the number of items done.
+    """
+    layers = [found[name] for name in form.layers]
+    session = Session(isolated_model(model, layers, form, reductions))
+    keys = [(layer.name, reduction.name) for layer in layers for reduction in reductions]
+
+    def reduce(index: int, arrays: list[NDArray[Any]]) -> LayerSums:
+        sums: dict[str, dict[str, NDArray[np.float64]]] = {}
+        for (layer, reduction), array in zip(keys, arrays, strict=True):
+            sums.setdefault(layer, {})[reduction] = array.astype(np.float64)
+        return sums
+
+    results = []
+    for sums in engine.map(session, dataset, indices, reduce):
+        results.append(sums)
+        progress(len(results))
+    return results
+
+
+def isolated_model(
+    model: ir.Model, layers: Sequence[Layer], form: QuantizedForm, reductions: Sequence[Reduction]
+) -> ir.Model:
+    """Return the float model with a quantized twin beside each layer and the reductions as its only outputs."""
+    twinned = model.clone()
+    graph = twinned.graph
+    nodes = {node.name: node for node in graph}
+    simulator = Simulator(multiply=True)
+    outputs = []
+    for layer in layers:
+        node = nodes[layer.name]
+        source = node.inputs[0]
+        assert source is not None  # a layer reads an activation
+        build = Builder()
+        twin = simulator.layer(build, node, layer, form.layers[layer.name], f"{layer.name}.twin", source)
+        outputs += _reduce(build, layer, node.outputs[0], twin, reductions)
+        build.register(graph)
+        graph.insert_after(node, build.nodes)
+    graph.outputs.clear()
+    graph.outputs.extend(outputs)
+    return twinned
+
+
+def pair_sums(sums: Mapping[str, NDArray[np.float64]], count: int) -> PairSums:
+    """Return the sums over all channels of one layer and item."""
+    return PairSums(*(float(sums[reduction.name].sum()) for reduction in PAIR_SUMS), count=count)
+
+
+def _reduce(
+    build: Builder, layer: Layer, f: ir.Value, q: ir.Value, reductions: Sequence[Reduction]
+) -> list[ir.Value]:
+    prefix = f"{layer.name}.sums"
+    tensors = {"f": f, "q": q}
+    if any("d" in (reduction.left, reduction.right) for reduction in reductions):
+        tensors["d"] = build.op("Sub", [f, q], f"{prefix}.difference", ir.DataType.FLOAT)
+    if layer.op_type == "Conv":
+        axes = build.constant(f"{prefix}.axes", np.array([0, 2, 3], np.int64))
+    else:
+        shape = build.constant(f"{prefix}.rows", np.array([-1, layer.channels], np.int64))
+        tensors = {k: build.op("Reshape", [v, shape], f"{prefix}.{k}", ir.DataType.FLOAT) for k, v in tensors.items()}
+        axes = build.constant(f"{prefix}.axes", np.array([0], np.int64))
+    outputs = []
+    for reduction in reductions:
+        name = f"{prefix}.{reduction.name}"
+        product = build.op("Mul", [tensors[reduction.left], tensors[reduction.right]], f"{name}.mul", ir.DataType.FLOAT)
+        total = build.op("ReduceSum", [product, axes], name, ir.DataType.FLOAT, {"keepdims": 0})
+        outputs.append(total)
+    return outputs

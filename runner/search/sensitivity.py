@@ -1,0 +1,78 @@
+"""How much each layer suffers from int8 on its own, and the ranking that follows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from runner.search.isolated import LayerSums, pair_sums
+from runner.search.plan import Ranking
+from runner.similarity import PairSums, cosine, mse, sqnr_db
+
+# A layer that int8 does not change at all has no finite SQNR; files hold plain numbers.
+_IDENTICAL_DB = 300.0
+
+
+class Sensitivity(Protocol):
+    """A measure of the difference between a layer's float output and its quantized twin's, one item at a time."""
+
+    @property
+    def ascending(self) -> bool:
+        """Whether a smaller value is more sensitive."""
+        ...
+
+    def value(self, sums: PairSums) -> float:
+        """Return the measure of one layer on one item."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cosine:
+    """``0.5 + 0.5 cos``; 1 is insensitive. AMCT's measure."""
+
+    ascending = True
+
+    def value(self, sums: PairSums) -> float:
+        """Return the similarity, 0 to 1."""
+        return cosine(sums)
+
+
+@dataclass(frozen=True, slots=True)
+class MeanSquaredError:
+    """Mean squared error in the output's own unit squared; 0 is insensitive."""
+
+    ascending = False
+
+    def value(self, sums: PairSums) -> float:
+        """Return the error."""
+        return mse(sums)
+
+
+@dataclass(frozen=True, slots=True)
+class SignalToNoise:
+    """Signal to quantization noise ratio in dB; large is insensitive."""
+
+    ascending = True
+
+    def value(self, sums: PairSums) -> float:
+        """Return the ratio, at most 300 dB."""
+        return min(sqnr_db(sums), _IDENTICAL_DB)
+
+
+def rank(items: Sequence[LayerSums], sensitivity: Sensitivity, sizes: Mapping[str, int]) -> Ranking:
+    """Return the layers, most sensitive first, by the mean over items; ties in graph order.
+
+    Args:
+        items: sums of each item, all over the same layers in graph order.
+        sensitivity: the measure.
+        sizes: values in a layer's output for one item.
+    """
+    values = {
+        name: math.fsum(sensitivity.value(pair_sums(sums[name], sizes[name])) for sums in items) / len(items)
+        for name in items[0]
+    }
+    sign = 1.0 if sensitivity.ascending else -1.0
+    # sorted() is stable, and dictionaries keep graph order.
+    return Ranking(tuple(sorted(values.items(), key=lambda entry: sign * entry[1])))
