@@ -35,7 +35,9 @@ class ActivationParams:
         with np.errstate(divide="ignore", over="ignore"):
             legal = np.isfinite(self.scale) and self.scale > 0 and np.isfinite(np.float32(1) / np.float32(self.scale))
         if not legal or self.scale > 1 / FLT_EPSILON:
-            raise ValueError(f"activation scale must be positive, at most 1/FLT_EPSILON and have a reciprocal; got {self.scale}")
+            raise ValueError(
+                f"activation scale must be positive, at most 1/FLT_EPSILON and have a reciprocal; got {self.scale}"
+            )
         if not QMIN <= self.zero_point <= QMAX:
             raise ValueError(f"activation zero point must lie in {QMIN}..{QMAX}, got {self.zero_point}")
 
@@ -46,18 +48,22 @@ def activation_params(range_: Range, *, symmetric: bool = False) -> ActivationPa
     Raises:
         ValueError: the range is not finite or gives a scale without a finite reciprocal.
     """
-    low, high = np.float32(min(range_.low, 0.0)), np.float32(max(range_.high, 0.0))
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
+        low, high = np.float32(min(range_.low, 0.0)), np.float32(max(range_.high, 0.0))
+        width = high - low
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError(f"activation range must be finite, got {range_.low} .. {range_.high}")
     if symmetric:
         return ActivationParams(float(symmetric_scale(low, high)), 0)
-    scale = np.float32((high - low) / np.float32(NUM_STEPS))
+    scale = np.float32(width / np.float32(NUM_STEPS))
     if scale < FLT_EPSILON:
         return ActivationParams(1.0, QMIN)
     return ActivationParams(float(scale), int(-np.rint(low / scale)) + QMIN)
 
 
-def symmetric_scale(low: NDArray[np.float32] | np.float32, high: NDArray[np.float32] | np.float32) -> NDArray[np.float32]:
+def symmetric_scale(
+    low: NDArray[np.float32] | np.float32, high: NDArray[np.float32] | np.float32
+) -> NDArray[np.float32]:
     """Return scales for ranges around zero, shape as ``low`` and ``high``: () or (channels,).
 
     A range whose magnitude is negligible (scale below FLT_EPSILON) gets scale 1.

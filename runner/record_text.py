@@ -50,6 +50,8 @@ def read_record(path: Path) -> Record:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise RecordError(f"record: {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise RecordError(f"record: {path} cannot be read: it is not UTF-8 text.") from error
     return parse_record(text, str(path))
 
 
@@ -81,6 +83,9 @@ def _entry(where: str, value: Any) -> LayerRecord | TensorRecord:  # noqa: ANN40
     for required in ("scale_d", "offset_d"):
         if not value.HasField(required):
             raise RecordError(f"{where} has no {required}; was its calibration finished?")
+    for kind in ("act_type", "wts_type"):
+        if getattr(value, kind) not in ("", "INT8"):
+            raise RecordError(f"{where} has {kind} {getattr(value, kind)}; only INT8 is supported.")
     if any(value.shift_bit):
         raise RecordError(f"{where} has a nonzero shift_bit; joint_quant is not supported.")
     if any(value.offset_w):
@@ -92,7 +97,9 @@ def _entry(where: str, value: Any) -> LayerRecord | TensorRecord:  # noqa: ANN40
         if not value.scale_w:
             raise RecordError(f"{where} has no scale_w.")
         if value.offset_w and len(value.offset_w) != len(value.scale_w):
-            raise RecordError(f"{where} has {len(value.scale_w)} scale_w and {len(value.offset_w)} offset_w; expected as many.")
+            raise RecordError(
+                f"{where} has {len(value.scale_w)} scale_w and {len(value.offset_w)} offset_w; expected as many."
+            )
         return LayerRecord(activation, tuple(value.scale_w), value.skip_fusion, tuple(value.tensor_balance_factor))
     except ValueError as error:
         raise RecordError(f"{where}: {error}.") from error

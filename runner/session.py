@@ -78,7 +78,10 @@ class Session:
         with _loadable(model) as source:
             try:
                 self._session = ort.InferenceSession(
-                    source, options, providers=["CPUExecutionProvider"], disabled_optimizers=list(profile.disabled_optimizers)
+                    source,
+                    options,
+                    providers=["CPUExecutionProvider"],
+                    disabled_optimizers=list(profile.disabled_optimizers),
                 )
             except Exception as error:  # onnxruntime's exceptions share no public base class
                 raise ModelError(f"onnxruntime cannot load the model: {_short(error)}") from error

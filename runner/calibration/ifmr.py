@@ -48,9 +48,13 @@ class Ifmr:
             if not 0.5 < getattr(self, key) <= 1.0:
                 raise ConfigError(f"observer.{key}: expected a share in (0.5, 1], got {getattr(self, key)}.")
         if len(self.search_range) != 2 or not 0 < self.search_range[0] < self.search_range[1]:
-            raise ConfigError(f"observer.search_range: expected [start, end] with 0 < start < end, got {self.search_range}.")
+            raise ConfigError(
+                f"observer.search_range: expected [start, end] with 0 < start < end, got {self.search_range}."
+            )
         if not 0 < self.search_step <= round(self.search_range[1] - self.search_range[0], 9):
-            raise ConfigError(f"observer.search_step: expected more than 0 and at most end - start, got {self.search_step}.")
+            raise ConfigError(
+                f"observer.search_step: expected more than 0 and at most end - start, got {self.search_step}."
+            )
 
     def ratios(self) -> NDArray[np.float32]:
         """Return the candidate ratios: 61 for the defaults, because (1.3 - 0.7) / 0.01 rounds up past 60."""

@@ -38,7 +38,9 @@ def quantize_layers(model: ir.Model, found: FoundLayers, calibration: Calibratio
     for layer in found.layers:
         node = nodes[layer.name]
         try:
-            params = params_off_ties(calibration.ranges[layer.name], calibration.samples[layer.name], symmetric=symmetric)
+            params = params_off_ties(
+                calibration.ranges[layer.name], calibration.samples[layer.name], symmetric=symmetric
+            )
             layers[layer.name] = quantize_layer(node, layer, params)
         except ValueError as error:
             impossible.append(LeftAlone(layer.name, layer.op_type, str(error)))

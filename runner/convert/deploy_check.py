@@ -86,7 +86,9 @@ def _check_layer(
     else:
         values = {attribute.name: attribute.f for attribute in quant.attribute}
         if np.float32(values.get("scale", 0)) != reciprocal(activation.scale):
-            yield Finding(quant.name, f"scale fl32(1/scale_d) = {reciprocal(activation.scale)!r}", str(values.get("scale")))
+            yield Finding(
+                quant.name, f"scale fl32(1/scale_d) = {reciprocal(activation.scale)!r}", str(values.get("scale"))
+            )
         if values.get("offset") != float(activation.zero_point):
             yield Finding(quant.name, f"offset {activation.zero_point}", str(values.get("offset")))
     yield from _check_integers(node, 1, TensorProto.INT8, layer.weight, initializers)
@@ -98,7 +100,9 @@ def _check_layer(
         return
     parameter = initializers.get(readers[0].input[1])
     deq = dequant_scale(activation.scale, np.asarray(layer.record.weight_scales, np.float32))
-    if parameter is not None and not np.array_equal(numpy_helper.to_array(parameter), ascend_ops.dequant_parameter(deq)):
+    if parameter is not None and not np.array_equal(
+        numpy_helper.to_array(parameter), ascend_ops.dequant_parameter(deq)
+    ):
         yield Finding(readers[0].name, "the bits of scale_d * scale_w", "other bits")
 
 

@@ -87,7 +87,9 @@ def readers(
     def follow(value: ir.Value, path: tuple[ir.Node, ...]) -> None:
         through = f"{path[0].op_type} '{path[0].name}'" if path else ""
         if value.is_graph_output():
-            left[f"feeds {through or 'the model output'}" + (", then the model output" if path else f" '{value.name}'")] = None
+            left[
+                f"feeds {through or 'the model output'}" + (", then the model output" if path else f" '{value.name}'")
+            ] = None
         for usage in value.uses():
             node, name = usage.node, quantized.get((usage.node, usage.idx))
             if name is not None:
@@ -110,7 +112,7 @@ def readers(
 def _why_left(node: ir.Node, through: str, floats: Mapping[str, str]) -> str:
     reached = f"{node.op_type} '{node.name}'"
     where = f"feeds {through}, then {reached}" if through else f"feeds {reached}"
-    if node.name in floats:
+    if node.name is not None and node.name in floats:
         return f"{where}, which stays float: {floats[node.name]}"
     return f"{where}, which the deploy format cannot hold in int8"
 
@@ -123,11 +125,17 @@ def _why_requantized(
     quantized: Mapping[tuple[ir.Node, int], str],
 ) -> str:
     where = f"feeds {through}, then" if through else "feeds"
-    users = [name for (node, index), name in quantized.items() if _rounded_by(nearest_pair(node.inputs[index], pairs), quantize)]
+    users = [
+        name
+        for (node, index), name in quantized.items()
+        if _rounded_by(nearest_pair(node.inputs[index], pairs), quantize)
+    ]
     place = f" at {', '.join(users)}" if users else ""
     if not _same_grid(quantize, pair, pairs):
         return f"{where} '{quantize.name}', which rounds again with another scale{place}"
-    return f"{where} '{quantize.name}'" + (f"; the same scale is applied{place}" if users else ", which rounds to the same scale")
+    return f"{where} '{quantize.name}'" + (
+        f"; the same scale is applied{place}" if users else ", which rounds to the same scale"
+    )
 
 
 def _same_grid(quantize: ir.Node, pair: Pair, pairs: dict[ir.Node, Pair]) -> bool:

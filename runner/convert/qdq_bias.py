@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,40 +13,44 @@ from runner.convert.qdq_pattern import QuantizedConstant
 from runner.convert.qdq_report import BiasOutcome
 from runner.convert.qdq_weight import StaysFloatError
 
-# Exporters compute scale_d * scale_w in double precision or round it differently; the integers are meant for it all the same.
+# Exporters compute scale_d * scale_w in double precision or round it otherwise; the integers are meant for it all the same.
 _SAME_SCALE = 1e-5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BiasSource:
-    """A bias as the source has it: ``real`` in float64, shape (channels,), and its integers where it is stored in int32."""
+    """A bias as the source has it: ``real``, shape (channels,), and its integers where it is stored in int32."""
 
     real: NDArray[np.float64]
     stored: QuantizedConstant | None
 
 
-def bias_source(values: NDArray[np.generic], stored: QuantizedConstant | None, channels: int) -> BiasSource:
+def bias_source(values: NDArray[Any], stored: QuantizedConstant | None, channels: int) -> BiasSource:
     """Return a bias spread to one value a channel; ``values`` has shape (channels,), (1, channels), (1,) or ().
 
     The stored integers are kept where they were int32, the only type that a bias is accumulated in.
     """
-    def spread(array: NDArray[np.generic]) -> NDArray[np.generic]:
+
+    def spread(array: NDArray[Any]) -> NDArray[Any]:
         return np.broadcast_to(array.reshape(-1), (channels,))
 
     if stored is None:
         return BiasSource(np.asarray(spread(values), np.float64), None)
     vector = stored.moved(spread)
-    real = vector.integers * vector.scales.astype(np.float64)
+    real = np.asarray(vector.integers * vector.scales.astype(np.float64), np.float64)
     return BiasSource(real, vector if stored.dtype == "int32" else None)
 
 
-def integer_bias(source: BiasSource, deq: NDArray[np.float32], *, rounded_again: bool) -> tuple[NDArray[np.int32], BiasOutcome]:
+def integer_bias(
+    source: BiasSource, deq: NDArray[np.float32], *, rounded_again: bool
+) -> tuple[NDArray[np.int32], BiasOutcome]:
     """Return the bias as int32 of shape (channels,), and how it came about.
 
     Args:
         source: of a bias that is not yet in int32, or is.
         deq: scale_d * scale_w, shape (1,) or (channels,).
         rounded_again: the layer's weights are no longer the source's, so neither are the units of its integers.
+
     Raises:
         StaysFloatError: a value does not fit int32.
     """
@@ -62,6 +67,6 @@ def integer_bias(source: BiasSource, deq: NDArray[np.float32], *, rounded_again:
     return codes.astype(np.int32), BiasOutcome("taken" if taken else "rounded", float(error))
 
 
-def _same(scales: NDArray[np.generic], deq: NDArray[np.float32]) -> bool:
+def _same(scales: NDArray[Any], deq: NDArray[np.float32]) -> bool:
     stored, own = np.asarray(scales, np.float64), np.asarray(deq, np.float64)
     return bool(np.all(np.abs(stored - own) <= _SAME_SCALE * own))

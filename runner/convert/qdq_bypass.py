@@ -1,8 +1,8 @@
 """Take activation QuantizeLinear / DequantizeLinear out of a graph, leaving what they computed besides rounding.
 
-Besides rounding, a pair saturates. Quantizers rely on it: a Relu in front of a range that starts at 0 is often left out of the
-file, and 7-bit training clips codes to 0..127. Such limits are kept as a Clip on real values, which changes no code that a
-layer behind it computes.
+Besides rounding, a pair saturates. Quantizers rely on it: a Relu in front of a range that starts at 0 is often left out
+of the file, and 7-bit training clips codes to 0..127. Such limits are kept as a Clip on real values, which changes no code
+that a layer behind it computes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _KEEPS_SIGN = ("GlobalAveragePool", "AveragePool", "GlobalMaxPool", "ReduceMean"
 
 
 def starts_at_zero(pair: Pair, pairs: dict[ir.Node, Pair]) -> bool:
-    """Return whether a pair's saturation stands in for a Relu: its codes start at 0, and nothing before it does the same."""
+    """Return whether a pair's saturation stands in for a Relu: its range starts at 0, the values before it do not."""
     if pair.quantize is None or pair.zero_point != pair.codes[0] or not pair.codes[0] < pair.codes[1]:
         return False
     return not _never_negative(pair.quantize.inputs[0], pairs)
@@ -43,7 +43,9 @@ def bypass(graph: ir.Graph, pair: Pair, *, opset: int, clip: bool) -> None:
         value = _dequantized(build, value, node, name)
     scaling = rescaling(pair)
     if scaling is not None:
-        value = build.op("Mul", [value, _number(build, f"{name}.factor", scaling[0])], f"{name}.rescale", ir.DataType.FLOAT)
+        value = build.op(
+            "Mul", [value, _number(build, f"{name}.factor", scaling[0])], f"{name}.rescale", ir.DataType.FLOAT
+        )
         value = build.op("Add", [value, _number(build, f"{name}.shift", scaling[1])], f"{name}.move", ir.DataType.FLOAT)
     if clip:
         value = _clipped(build, value, pair.limits, f"{name}.clip", opset)
@@ -53,14 +55,16 @@ def bypass(graph: ir.Graph, pair: Pair, *, opset: int, clip: bool) -> None:
 
 
 def take_over(graph: ir.Graph, old: ir.Value, new: ir.Value, before: ir.Node) -> None:
-    """Let ``new`` serve every use of ``old``; a graph output keeps its name, through an Identity where ``new`` has its own."""
+    """Let ``new`` serve every use of ``old``; a graph output keeps its name, by an Identity where ``new`` needs its own."""
     if old.is_graph_output():
         if new.is_graph_input() or new.is_graph_output() or new.is_initializer():
             build = Builder()
             new = build.op("Identity", [new], f"{before.name}.identity", ir.DataType.FLOAT)
             graph.insert_before(before, build.nodes)
         name = old.name
-        new.type, new.shape = ir.TensorType(ir.DataType.FLOAT), old.shape if new.shape is None else new.shape
+        # A lone QuantizeLinear's output was of integers; its input is what the output becomes.
+        new.type = new.type or ir.TensorType(ir.DataType.FLOAT)
+        new.shape = old.shape if new.shape is None else new.shape
         old.replace_all_uses_with(new, replace_graph_outputs=True)
         old.name = None
         new.name = name
@@ -73,7 +77,9 @@ def _dequantized(build: Builder, codes: ir.Value, node: ir.Node, name: str) -> i
     value = build.cast(codes, ir.DataType.FLOAT, f"{name}.cast")
     if len(node.inputs) > 2 and node.inputs[2] is not None:
         zero_point = constant(node.inputs[2])
-        operand = node.inputs[2] if zero_point is None else build.constant(f"{name}.zero", zero_point.astype(np.float32))
+        operand = (
+            node.inputs[2] if zero_point is None else build.constant(f"{name}.zero", zero_point.astype(np.float32))
+        )
         if zero_point is None:
             operand = build.cast(operand, ir.DataType.FLOAT, f"{name}.zero_cast")
         value = build.op("Sub", [value, operand], f"{name}.centred", ir.DataType.FLOAT)

@@ -74,7 +74,9 @@ def _convert(
         scales = _widen_silent(codes, scales, bias.real, params.scale, layer)
     deq = dequant_scale(params.scale, scales)
     if not np.all(np.isfinite(deq)) or np.any(deq < _SMALLEST):
-        raise StaysFloatError(f"scale_d * scale_w is no positive normal float32: {float(deq.min()):.6g} .. {float(deq.max()):.6g}")
+        raise StaysFloatError(
+            f"scale_d * scale_w is no positive normal float32: {float(deq.min()):.6g} .. {float(deq.max()):.6g}"
+        )
     integers, outcome = None, BiasOutcome("none", 0.0)
     requantized = weight.outcome.channels_exact < weight.outcome.channels
     if bias is not None:
@@ -133,8 +135,8 @@ def _widen_silent(
 ) -> NDArray[np.float32]:
     """Return scales under which the biases of channels whose weights are all 0 fit the exact integers of a float32.
 
-    Training drives channels to 0 and their scales to the smallest allowed; such a scale says nothing about the weights, but
-    the bias, counted in its units, would not fit and the whole layer would stay float.
+    Training drives channels to 0 and their scales to the smallest allowed. Such a scale says nothing about the weights,
+    but the bias, counted in its units, would not fit and the whole layer would stay float.
     """
     silent = ~np.any(codes, axis=tuple(axis for axis in range(codes.ndim) if axis != layer.channel_axis))
     needed = np.abs(bias) / (np.float64(scale_d) * (EXACT_FLOAT32_SUM // 4))

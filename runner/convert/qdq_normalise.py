@@ -17,15 +17,20 @@ _FOREIGN_OPS = ("Quant", "BipolarQuant", "FakeQuantWithMinMaxVars")
 
 def refuse_foreign(model: ir.Model) -> None:
     """Raise a ModelError unless the model is quantized by QuantizeLinear / DequantizeLinear alone."""
-    nodes = [*model.graph.all_nodes(), *(node for function in model.functions.values() for node in function.all_nodes())]
+    nodes = [
+        *model.graph.all_nodes(),
+        *(node for function in model.functions.values() for node in function.all_nodes()),
+    ]
     for node in nodes:
         if node.domain.startswith(_FOREIGN_DOMAINS) or node.op_type in _FOREIGN_OPS:
             raise ModelError(
-                f"model.path: node '{node.name}' is {node.op_type} of domain '{node.domain}'; expected QuantizeLinear and "
-                "DequantizeLinear. Export the model again as QDQ (in Brevitas: export_onnx_qcdq)."
+                f"model.path: node '{node.name}' is {node.op_type} of domain '{node.domain}'; expected QuantizeLinear "
+                "and DequantizeLinear. Export the model again as QDQ (in Brevitas: export_onnx_qcdq)."
             )
         if node.op_type.startswith("Ascend") or node.domain == "amct.customop":
-            raise ModelError(f"model.path: node '{node.name}' is an {node.op_type}: the model was already converted by AMCT.")
+            raise ModelError(
+                f"model.path: node '{node.name}' is an {node.op_type}: the model was already converted by AMCT."
+            )
     if not any(is_quantize(node) or is_dequantize(node) for node in nodes):
         raise ModelError(
             "model.path: the model has no QuantizeLinear/DequantizeLinear: it is no quantization-aware-trained model; "
@@ -34,7 +39,7 @@ def refuse_foreign(model: ir.Model) -> None:
 
 
 def normalise(source: ir.Model) -> ir.Model:
-    """Return a copy with named nodes, constants as initializers, and nothing but a Clip between the two nodes of a pair.
+    """Return a copy with named nodes, constants as initializers, and at most a Clip between the two nodes of a pair.
 
     Only what computes nothing is taken out: Identity, casts of constants, and casts of codes to their own type.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -33,8 +34,8 @@ class Parameters:
         zero_point: shape as ``scale``, in the codes' own type; zeros of that type where the source has none.
     """
 
-    scale: Array
-    zero_point: Array
+    scale: NDArray[Any]
+    zero_point: NDArray[Any]
     axis: int
     block_size: int
 
@@ -49,7 +50,7 @@ class Pair:
     """An activation that is rounded: QuantizeLinear, then DequantizeLinear.
 
     Attributes:
-        quantize: None where the DequantizeLinear reads integers that nothing in the graph quantized (an int8 model input).
+        quantize: None where the DequantizeLinear reads integers that no node of the graph quantized (an int8 input).
         dequantize: its output is what the float operators read.
         params: as a record holds them, zero point in int8; None where the pair is not accepted.
         refusal: why it is not accepted.
@@ -89,7 +90,7 @@ class QuantizedConstant:
     """
 
     integers: NDArray[np.int64]
-    scales: Array
+    scales: NDArray[Any]
     dtype: str
     granularity: str
     zero_points: tuple[int, int]
@@ -165,13 +166,17 @@ def _pads_with_zero(node: ir.Node) -> bool:
     filler = node.inputs[2] if len(node.inputs) > 2 else None
     value = constant(filler)
     constant_mode = mode is None or mode.as_string() == "constant"
-    return constant_mode and (filler is None or (value is not None and not np.any(value))) and "value" not in node.attributes
+    return (
+        constant_mode
+        and (filler is None or (value is not None and not np.any(value)))
+        and "value" not in node.attributes
+    )
 
 
 def _pair(dequantize: ir.Node) -> Pair:
     codes_value = dequantize.inputs[0]
     producer = None if codes_value is None else codes_value.producer()
-    clip = _code_clip(producer)
+    clip = code_clip(producer)
     if clip is not None and producer is not None and producer.inputs[0] is not None:
         producer = producer.inputs[0].producer()
     quantize = producer if is_quantize(producer) else None
@@ -229,7 +234,7 @@ def rescaling(pair: Pair) -> tuple[float, float] | None:
     return None if (factor, shift) == (1.0, 0.0) else (factor, shift)
 
 
-def _code_clip(node: ir.Node | None) -> tuple[int, int] | None:
+def code_clip(node: ir.Node | None) -> tuple[int, int] | None:
     """Return the limits of a Clip on codes, which PyTorch writes where it trains with 7 bits (reduce_range)."""
     if node is None or node.op_type != "Clip" or node.inputs[0] is None or not is_quantize(node.inputs[0].producer()):
         return None
@@ -268,20 +273,26 @@ def _code_type(node: ir.Node) -> np.dtype[np.generic]:
 
 
 def _dequantized(node: ir.Node) -> QuantizedConstant | None:
-    codes, nodes = constant(node.inputs[0]), (node,)
+    codes, nodes = constant(node.inputs[0]), [node]
     producer = None if node.inputs[0] is None else node.inputs[0].producer()
+    limits = code_clip(producer)
+    if limits is not None and producer is not None and producer.inputs[0] is not None:
+        producer = producer.inputs[0].producer()
     if codes is None and producer is not None and is_quantize(producer):
-        codes, nodes = _rounded(producer), (producer, node)
+        codes, nodes = _rounded(producer), [producer, node]
+        codes = codes if codes is None or limits is None else np.clip(codes, *limits)
     parameters = _parameters(node)
     # By name: int4 is no integer to numpy, and float8 codes are none at all.
     if codes is None or parameters is None or not codes.dtype.name.startswith(("int", "uint")):
         return None
     axis = parameters.axis
     integers = codes.astype(np.int64) - _spread(parameters.zero_point.astype(np.int64), codes.shape, parameters, node)
-    granularity = "per tensor" if parameters.per_tensor else "blocks" if parameters.block_size else f"per channel, axis {axis}"
+    granularity = (
+        "per tensor" if parameters.per_tensor else "blocks" if parameters.block_size else f"per channel, axis {axis}"
+    )
     zero_points = (int(parameters.zero_point.astype(np.int64).min()), int(parameters.zero_point.astype(np.int64).max()))
     scales = _spread(parameters.scale, codes.shape, parameters, node)
-    return QuantizedConstant(integers, scales, str(codes.dtype), granularity, zero_points, nodes)
+    return QuantizedConstant(integers, scales, str(codes.dtype), granularity, zero_points, tuple(nodes))
 
 
 def _rounded(quantize: ir.Node) -> Array | None:
@@ -293,12 +304,12 @@ def _rounded(quantize: ir.Node) -> Array | None:
     scale = _spread(parameters.scale, array.shape, parameters, quantize)
     zero_point = _spread(parameters.zero_point.astype(np.int64), array.shape, parameters, quantize)
     with np.errstate(all="ignore"):
-        steps = np.rint(np.asarray(array / scale)).astype(np.float64)
+        steps = np.rint(np.asarray(array, scale.dtype) / scale).astype(np.float64)
     codes = np.clip(np.nan_to_num(steps) + zero_point, limits.min, limits.max)
     return np.asarray(codes.astype(parameters.zero_point.dtype))
 
 
-def _spread(values: Array, shape: tuple[int, ...], parameters: Parameters, node: ir.Node) -> Array:
+def _spread(values: NDArray[Any], shape: tuple[int, ...], parameters: Parameters, node: ir.Node) -> NDArray[Any]:
     """Return parameters as a view of the tensor's shape."""
     if values.size == 1:
         return np.broadcast_to(values.reshape(()), shape)
@@ -312,8 +323,8 @@ def _spread(values: Array, shape: tuple[int, ...], parameters: Parameters, node:
         return np.broadcast_to(values.reshape(along), shape)
     except (ValueError, IndexError) as error:
         raise ModelError(
-            f"model.path: '{node.name}' ({node.op_type}) has {values.size} scales or zero points along axis {axis} of a tensor "
-            f"of shape {list(shape)}; expected one for each index of that axis. Export the model again."
+            f"model.path: '{node.name}' ({node.op_type}) has {values.size} scales or zero points along axis {axis} of a "
+            f"tensor of shape {list(shape)}; expected one for each index of that axis. Export the model again."
         ) from error
 
 

@@ -22,7 +22,7 @@ class ActivationSource:
 
 @dataclass(frozen=True, slots=True)
 class ChannelError:
-    """An output channel whose weights are not the source's: its new scale and the largest weight error, in real units."""
+    """An output channel whose weights are not the source's: its new scale and the largest weight error (real units)."""
 
     channel: int
     scale: float
@@ -98,7 +98,7 @@ class NodeAccount:
 
     Attributes:
         name, op_type: of the node.
-        use: ``layer``, ``tensor`` (an Add's input), ``output`` (a lone QuantizeLinear at a model output) or ``dropped``.
+        use: ``layer``, ``tensor`` (an Add's input), ``output`` (a lone QuantizeLinear at a model output), ``dropped``.
         role: what it quantizes, where it belongs to a layer.
         users: the layers, and tensors as ``<node>:<input>``, that took its scale.
         reason: why it was dropped, or what else there is to know.

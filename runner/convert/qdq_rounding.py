@@ -1,12 +1,12 @@
 """Symmetric int8 integers for weights whose own integers do not fit, with the least harm to the layer's output.
 
-Of each output channel's weights ``w``, rounded to ``scale * q``, the output sees two errors: the squared rounding errors, which
-add up like noise, and their plain sum, which the mean of the input multiplies. Without data, this file
+Of each output channel's weights ``w``, rounded to ``scale * q``, the output sees two errors: the squared rounding errors,
+which add up like noise, and their plain sum, which the mean of the input multiplies. Without data, this file
 
-1. searches the scale that leaves the least squared error, clipping included: clipping one far weight often beats a coarser
-   grid for all the others;
-2. rounds to nearest, then turns the cheapest roundings (those nearest to a half) the other way, until the channel's errors
-   sum to as near 0 as whole steps allow.
+1. searches the scale that leaves the least squared error, clipping included: clipping one far weight often beats a
+   coarser grid for all the others;
+2. rounds to nearest, then turns the cheapest roundings (those nearest to a half) the other way, until the channel's
+   errors sum to as near 0 as whole steps allow.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def least_error_scale(values: NDArray[np.float64], also: tuple[float, ...] = ())
 def balanced_codes(values: NDArray[np.float64], scale: float) -> NDArray[np.int8]:
     """Return int8 codes of one output channel's weights, shape (n,), whose rounding errors nearly cancel.
 
-    The number of roundings turned is the sum of the errors in steps, so at most half a step of it remains, unless too many
-    weights are clipped to make up for.
+    The number of roundings turned is the sum of the errors in steps, so at most half a step of it remains, unless too
+    many weights are clipped to make up for.
     """
     real = values / scale
     codes = np.clip(np.rint(real), QMIN, QMAX)

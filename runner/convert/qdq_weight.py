@@ -1,17 +1,18 @@
 """A source's weight integers -> symmetric int8 with positive scales, exact wherever a record can say them.
 
-A record has no zero point for weights. The integers ``q - zero_point`` of a channel that all lie in -128..127 under one scale
-are int8 already and stay as they are; the others are rounded again.
+A record has no zero point for weights. Where the integers ``q - zero_point`` of a channel all lie in -128..127 under one
+scale, they are int8 already and stay as they are; the others are rounded again.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.arithmetic import QMAX, QMIN
+from runner.arithmetic import FLT_EPSILON, QMAX, QMIN
 from runner.convert.qdq_pattern import QuantizedConstant
 from runner.convert.qdq_report import ChannelError, WeightOutcome
 from runner.convert.qdq_rounding import balanced_codes, least_error_scale
@@ -19,7 +20,7 @@ from runner.graph.layers import Layer
 
 
 class StaysFloatError(Exception):
-    """A layer cannot be taken over; the message says why. Caught by ``read_qdq``, never seen by the user as an exception."""
+    """A layer cannot be taken over; the message says why. It ends in the report, never before the user."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +29,7 @@ class SymmetricWeight:
 
     Attributes:
         codes: layout of the layer's float weight.
-        scales: shape (1,) or (channels,). A channel of scale 0, whose weights are all 0, has the scale 1.
+        scales: shape (1,) or (channels,). A channel of scale 0, whose weights are all 0, has FLT_EPSILON.
         outcome: how they came about.
     """
 
@@ -50,9 +51,10 @@ def symmetric_weight(source: QuantizedConstant, layer: Layer, *, refuse_asymmetr
     fits = np.all((integers >= QMIN) & (integers <= QMAX), axis=1)
     if refuse_asymmetric and not np.all(fits):
         lowest, highest = source.zero_points
+        zero_point = str(lowest) if lowest == highest else f"{lowest}..{highest}"
         raise StaysFloatError(
-            f"its weight is asymmetric (zero point {lowest if lowest == highest else f'{lowest}..{highest}'}): the integers of "
-            f"{np.sum(~fits)} of {fits.size} channels do not fit int8 without it, and on_asymmetric_weight=refuse"
+            f"its weight is asymmetric (zero point {zero_point}): the integers of {np.sum(~fits)} of {fits.size} channels "
+            "do not fit int8 without it, and on_asymmetric_weight=refuse"
         )
     one_scale = np.all(scales == scales[:, :1], axis=1)
     if layer.per_channel:
@@ -66,7 +68,7 @@ def symmetric_weight(source: QuantizedConstant, layer: Layer, *, refuse_asymmetr
     outcome = _outcome(source, errors, np.broadcast_to(new_scales, errors.shape))
     moved = np.moveaxis(source.integers, layer.channel_axis, 0)
     layout = np.moveaxis(codes.reshape(moved.shape), 0, layer.channel_axis)
-    new_scales = np.where(new_scales > 0, new_scales, np.float32(1)).astype(np.float32)
+    new_scales = np.where(new_scales > 0, new_scales, np.float32(FLT_EPSILON)).astype(np.float32)
     return SymmetricWeight(np.ascontiguousarray(layout), new_scales, outcome)
 
 
@@ -77,7 +79,7 @@ def _per_channel(
     codes, new_scales = np.zeros(integers.shape, np.int8), scales[:, 0].copy()
     codes[keep] = integers[keep]
     for channel in np.flatnonzero(~keep):
-        real = integers[channel] * scales[channel].astype(np.float64)
+        real = np.asarray(integers[channel] * scales[channel].astype(np.float64), np.float64)
         new_scales[channel] = least_error_scale(real, also=(float(scales[channel, 0]),))
         codes[channel] = balanced_codes(real, float(new_scales[channel]))
     return codes, new_scales
@@ -89,7 +91,7 @@ def _per_tensor(
     """Return rows of int8 codes and one scale for all; the whole tensor is rounded again unless it is kept."""
     if keep:
         return integers.astype(np.int8), scales.ravel()[:1].copy()
-    real = integers * scales.astype(np.float64)
+    real = np.asarray(integers * scales.astype(np.float64), np.float64)
     scale = least_error_scale(real, also=(float(scales.max()),))
     codes = [balanced_codes(row, float(scale)) for row in real]
     return np.stack(codes), np.asarray([scale], np.float32)
@@ -109,6 +111,6 @@ def _outcome(source: QuantizedConstant, errors: NDArray[np.float64], scales: NDA
     )
 
 
-def _rows(array: NDArray[np.generic], axis: int) -> NDArray[np.generic]:
+def _rows(array: NDArray[Any], axis: int) -> NDArray[Any]:
     moved = np.moveaxis(array, axis, 0)
     return moved.reshape(moved.shape[0], -1)

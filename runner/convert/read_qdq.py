@@ -1,9 +1,9 @@
 """Quantization-aware-trained model (QuantizeLinear / DequantizeLinear) -> float model and its quantized form, exactly.
 
-    survey     what rounds each layer's input, and the integers of its weight and bias, before anything is changed
-    settle     dequantized constants become float initializers; BatchNormalization is folded; Gemm is untransposed
-    convert    each layer's integers and scales, or the reason why it stays float
-    bypass     the float operators read the values before the remaining pairs; every node is accounted for
+survey     what rounds each layer's input, and the integers of its weight and bias, before anything is changed
+settle     dequantized constants become float initializers; BatchNormalization is folded; Gemm is untransposed
+convert    each layer's integers and scales, or the reason why it stays float
+bypass     the float operators read the values before the remaining pairs; every node is accounted for
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from runner.convert.qdq_normalise import normalise, refuse_foreign
 from runner.convert.qdq_pattern import (
     Pair,
     QuantizedConstant,
+    code_clip,
     find_pairs,
     is_dequantize,
     is_quantize,
@@ -68,8 +69,8 @@ def read_qdq(source: ir.Model, *, on_asymmetric_weight: Literal["requantize", "r
 
     Args:
         source: with QuantizeLinear / DequantizeLinear around float operators.
-        on_asymmetric_weight: what to do with weights that no symmetric int8 can say: round the channels concerned again, or
-            leave the layer float.
+        on_asymmetric_weight: what to do with weights that no symmetric int8 can say: round the channels concerned again,
+            or leave the layer float.
 
     Raises:
         ModelError: the model has no such operators, holds those of another quantizer, or no layer can be taken over.
@@ -128,23 +129,23 @@ def _constant_users(graph: ir.Graph) -> list[tuple[QuantizedConstant, str, Role 
     roles: dict[int, Role] = {1: "weight", 2: "bias"}
     users: list[tuple[QuantizedConstant, str, Role | None]] = []
     for node in graph:
-        for index, value in enumerate(node.inputs):
-            stored = None if is_dequantize(node) or is_quantize(node) else quantized_constant(value)
+        # A Transpose or Reshape of a constant passes it on; what counts is who reads it then.
+        passes_on = is_quantize(node) or any(quantized_constant(output) is not None for output in node.outputs)
+        for index, value in enumerate(() if passes_on else node.inputs):
+            stored = quantized_constant(value)
             if stored is not None:
                 users.append((stored, node.name or "", roles.get(index) if _is_layer(node) else None))
     return users
 
 
 def _settle_constants(graph: ir.Graph) -> None:
-    """Make dequantized constants float initializers under the names that their readers know; each layer gets its own."""
+    """Make dequantized constants float initializers under the names their readers know; each layer gets its own."""
     for node in list(graph):
         for index, value in enumerate(node.inputs if _is_layer(node) else ()):
             stored = quantized_constant(value)
-            array = constant(value) if stored is None else stored.real
-            shared = value is not None and len(value.uses()) > 1
-            # A weight shared by two layers can be quantized in both once each has a copy.
-            if value is not None and array is not None and index > 0 and (stored is not None or shared):
-                node.replace_input_with(index, add_initializer(graph, value.name or f"{node.name}.constant", array))
+            # One of its own, so that a weight that two layers share can be quantized in both.
+            if value is not None and stored is not None and index > 0:
+                node.replace_input_with(index, add_initializer(graph, value.name or f"{node.name}.constant", stored.real))
     for node in list(graph):
         output = node.outputs[0] if node.outputs else None
         stored = quantized_constant(output) if is_dequantize(node) else None
@@ -156,7 +157,9 @@ def _fold(model: ir.Model, sources: Mapping[str, LayerSource]) -> dict[str, Laye
     """Fold BatchNormalization and untranspose Gemm; return the sources with what was folded into each."""
     affines = {}
     for node in model.graph:
-        conv = node.inputs[0].producer() if node.op_type == "BatchNormalization" and node.inputs[0] is not None else None
+        conv = (
+            node.inputs[0].producer() if node.op_type == "BatchNormalization" and node.inputs[0] is not None else None
+        )
         affine = batchnorm_affine(node) if conv is not None else None
         if conv is not None and affine is not None:
             affines[node.name or ""] = (conv.name or "", affine)
@@ -248,7 +251,9 @@ def _drop_lone_outputs(graph: ir.Graph, nodes: list[ir.Node], pairs: Mapping[ir.
         if is_quantize(node) and node.outputs[0].is_graph_output() and node.inputs[0] is not None:
             name = node.outputs[0].name or ""
             ledger.used([node], "output", None, name)
-            ledger.noted([node], f"the model output '{name}' is given in float, unrounded: the writers cannot end in int8")
+            ledger.noted(
+                [node], f"the model output '{name}' is given in float, unrounded: the writers cannot end in int8"
+            )
             take_over(graph, node.outputs[0], node.inputs[0], node)
 
 
@@ -257,11 +262,11 @@ def _refuse_integer_operators(nodes: list[ir.Node]) -> None:
     for node in nodes:
         for usage in node.outputs[0].uses() if is_quantize(node) else ():
             reader = usage.node
-            clips = reader.op_type == "Clip" and all(is_dequantize(u.node) for u in reader.outputs[0].uses())
+            clips = code_clip(reader) is not None and all(is_dequantize(u.node) for u in reader.outputs[0].uses())
             if not is_dequantize(reader) and not clips:
                 raise ModelError(
                     f"model.path: QuantizeLinear '{node.name}' feeds {reader.op_type} '{reader.name}'; expected a "
-                    "DequantizeLinear: the model computes on integers. Export it with QuantizeLinear/DequantizeLinear pairs (QDQ)."
+                    "DequantizeLinear: the model computes on integers. Export it as QDQ, float operators between pairs."
                 )
 
 
@@ -269,12 +274,15 @@ def _refuse_remaining(model: ir.Model) -> None:
     for node in model.graph.all_nodes():
         if is_quantize(node) or is_dequantize(node):
             raise ModelError(
-                f"model.path: {node.op_type} '{node.name}' stands inside the body of an If, Loop or Scan, which is not supported."
+                f"model.path: {node.op_type} '{node.name}' stands inside the body of an If, Loop or Scan; expected it in the "
+                "main graph. Export the model without control flow."
             )
 
 
 def _nothing_converted(conversions: tuple[LayerConversion, ...], found: FoundLayers) -> str:
     reasons = [f"{c.name} ({c.op_type}): {c.reason}" for c in conversions]
-    reasons += [f"{i.name} ({i.op_type}): {i.reason}" for i in found.left_alone if i.name not in {c.name for c in conversions}]
+    reasons += [
+        f"{i.name} ({i.op_type}): {i.reason}" for i in found.left_alone if i.name not in {c.name for c in conversions}
+    ]
     listed = "; ".join(reasons[:_LISTED_REASONS]) or "the model has no Conv, Gemm or MatMul"
     return f"model.path: no layer of the quantization-aware-trained model can be taken over: {listed}."

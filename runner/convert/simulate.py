@@ -99,7 +99,9 @@ def split_inputs(layer: Layer, group: int, quantized: QuantizedLayer) -> list[sl
     rows = np.moveaxis(np.abs(weight.astype(np.int64)), layer.channel_axis, 0)
     # Conv [out, in, k...]; Gemm and MatMul [in, out]: after the move the input channels are axis 1.
     per_input = rows.reshape(rows.shape[0], rows.shape[1], -1).sum(axis=2) * max(QMAX - zero_point, zero_point - QMIN)
-    start_sum = np.zeros(layer.channels, np.int64) if quantized.bias is None else np.abs(quantized.bias.astype(np.int64))
+    start_sum = (
+        np.zeros(layer.channels, np.int64) if quantized.bias is None else np.abs(quantized.bias.astype(np.int64))
+    )
     if np.all(start_sum + per_input.sum(axis=1) < EXACT_FLOAT32_SUM):
         return [slice(0, per_input.shape[1])]
     if group != 1 or np.any(per_input >= EXACT_FLOAT32_SUM) or np.any(start_sum >= EXACT_FLOAT32_SUM):

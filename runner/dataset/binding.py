@@ -34,7 +34,9 @@ def bind(item: Item, inputs: tuple[InputSpec, ...], *, name: str) -> dict[str, N
     feeds = {}
     for spec in inputs:
         if spec.name not in arrays:
-            raise DatasetError(f"dataset: no array for the model input '{spec.name}'; the dataset has {', '.join(arrays)}.")
+            raise DatasetError(
+                f"dataset: no array for the model input '{spec.name}'; the dataset has {', '.join(arrays)}."
+            )
         feeds[spec.name] = _fit(arrays[spec.name], spec, name)
     return feeds
 
@@ -47,8 +49,10 @@ def fixed_batch(inputs: tuple[InputSpec, ...]) -> int:
 
 def _fit(array: NDArray[Any], spec: InputSpec, name: str) -> NDArray[Any]:
     expected = spec.shape[1:]
-    if len(spec.shape) == 0 or array.ndim != len(expected) or any(
-        want is not None and want != got for want, got in zip(expected, array.shape, strict=True)
+    if (
+        len(spec.shape) == 0
+        or array.ndim != len(expected)
+        or any(want is not None and want != got for want, got in zip(expected, array.shape, strict=True))
     ):
         shown = "x".join("?" if d is None else str(d) for d in expected)
         raise DatasetError(

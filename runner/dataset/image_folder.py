@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from runner.dataset.item import ONLY_INPUT, Item, digest
 from runner.dataset.label_file import read_labels
@@ -36,10 +36,12 @@ class ImageFolder:
         self.folder = Path(images)
         self.preprocess = preprocess or ImagePreprocess()
         if not self.folder.is_dir():
-            raise DatasetError(f"dataset.images: {self.folder} is no folder; expected the folder that holds the images.")
+            raise DatasetError(
+                f"dataset.images: {self.folder} is no folder; expected the folder that holds the images."
+            )
         self._entries: list[tuple[str, int | None]]
         if labels is None:
-            names = sorted(p.name for p in self.folder.iterdir() if p.suffix.lower() in _SUFFIXES)
+            names = sorted(p.name for p in self.folder.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file())
             self._entries = [(name, None) for name in names]
         else:
             self._entries = list(read_labels(Path(labels)))
@@ -93,7 +95,7 @@ class ImageFolder:
         try:
             with Image.open(path) as image:
                 pixels = self.preprocess.pixels(image)
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
             raise DatasetError(f"dataset.images: {path} cannot be read as an image: {error}.") from error
         except DatasetError as error:
             raise DatasetError(f"dataset.images: {path}: {error}.") from error

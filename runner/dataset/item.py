@@ -65,7 +65,9 @@ def evenly_spaced(count: int, total: int, *, key: str = "calibration.count") -> 
         ConfigError: ``count`` is not in 1..total.
     """
     if not 1 <= count <= total:
-        raise ConfigError(f"{key}: expected 1 to {total} (the dataset's items), got {count}. Lower it or name more data.")
+        raise ConfigError(
+            f"{key}: expected 1 to {total} (the dataset's items), got {count}. Lower it or name more data."
+        )
     return [index * total // count for index in range(count)]
 
 

@@ -18,19 +18,24 @@ def read_labels(path: Path) -> list[tuple[str, int]]:
     entries: list[tuple[str, int]] = []
     seen: dict[str, int] = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise DatasetError(f"dataset.labels: {path} is no UTF-8 text: {error.reason} at byte {error.start}.") from error
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         name, _, label = line.strip().replace("\t", " ").rpartition(" ")
-        if not name.strip() or not label.isascii() or not label.isdigit():
-            raise DatasetError(f"dataset.labels: {path}:{number}: expected '<file> <class>' with a class number, got '{line}'.")
+        name = name.strip()
+        if not name or not label.isascii() or not label.isdigit():
+            raise DatasetError(
+                f"dataset.labels: {path}:{number}: expected '<file> <class>' with a class number, got '{line}'."
+            )
         if name in seen:
-            raise DatasetError(f"dataset.labels: {path}:{number}: '{name}' is listed again; it stands in line {seen[name]}.")
+            raise DatasetError(
+                f"dataset.labels: {path}:{number}: '{name}' is listed again; it stands in line {seen[name]}."
+            )
         seen[name] = number
-        entries.append((name.strip(), int(label)))
+        entries.append((name, int(label)))
     if not entries:
         raise DatasetError(f"dataset.labels: {path} lists no image; expected '<file> <class>' a line.")
     return entries

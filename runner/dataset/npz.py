@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,14 @@ class NpzDataset:
         self.path = Path(path)
         self.preprocess = preprocess or ArrayPreprocess()
         if not self.path.is_file():
-            raise DatasetError(f"dataset.path: {self.path} does not exist; expected a .npz file with the arrays x and y.")
+            raise DatasetError(
+                f"dataset.path: {self.path} does not exist; expected a .npz file with the arrays x and y."
+            )
         try:
             with np.load(self.path, allow_pickle=False) as arrays:
                 stored = {key: arrays[key] for key in ("x", "y") if key in arrays.files}
                 names = arrays.files
-        except (ValueError, OSError, AttributeError, zipfile.BadZipFile) as error:
+        except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
             raise DatasetError(f"dataset.path: {self.path} cannot be read as .npz: {error}.") from error
         if "x" not in stored:
             raise DatasetError(f"dataset.path: {self.path} has no array 'x'; it holds {', '.join(names) or 'nothing'}.")
@@ -68,7 +71,9 @@ class NpzDataset:
 
     def _check(self) -> None:
         if self._x.ndim == 0 or len(self._x) == 0:
-            raise DatasetError(f"dataset.path: {self.path}: x has shape {list(self._x.shape)}; expected at least one item.")
+            raise DatasetError(
+                f"dataset.path: {self.path}: x has shape {list(self._x.shape)}; expected at least one item."
+            )
         if self._x.dtype.kind not in "fiub":
             raise DatasetError(f"dataset.path: {self.path}: x is {self._x.dtype}; expected numbers.")
         if self._y is None:
@@ -78,3 +83,6 @@ class NpzDataset:
                 f"dataset.path: {self.path}: y is {self._y.dtype} of shape {list(self._y.shape)}; "
                 f"expected {len(self._x)} class numbers, one an item of x."
             )
+        if self._y.min() < 0:
+            first = int(np.argmax(self._y < 0))
+            raise DatasetError(f"dataset.path: {self.path}: y[{first}] is {self._y[first]}; expected 0 or more.")

@@ -11,7 +11,11 @@ from PIL import Image
 
 from runner.errors import ConfigError, DatasetError
 
-_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR, "nearest": Image.Resampling.NEAREST}
+_FILTERS = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "nearest": Image.Resampling.NEAREST,
+}
 ChannelValues = float | list[float]
 
 
@@ -29,7 +33,7 @@ class Normalize:
 
     def __call__(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """Return ``x`` of shape (channels, ...) normalized; the channel axis is the first."""
-        mean, std = (self._per_channel(values, x.ndim) for values in (self.mean, self.std))
+        mean, std = self._per_channel("mean", x.shape), self._per_channel("std", x.shape)
         result: NDArray[np.float32] = (x.astype(np.float32) * np.float32(self.scale) - mean) / std
         return result
 
@@ -37,10 +41,16 @@ class Normalize:
         """Return the result for every byte value, shape (channels, 256): the same bits, looked up instead of computed."""
         return self(np.broadcast_to(np.arange(256, dtype=np.uint8), (channels, 256)))
 
-    @staticmethod
-    def _per_channel(values: ChannelValues, ndim: int) -> NDArray[np.float32]:
-        array = np.asarray(values, np.float32)
-        return array if array.ndim == 0 else array.reshape(-1, *[1] * (ndim - 1))
+    def _per_channel(self, key: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        array = np.asarray(getattr(self, key), np.float32)
+        if array.ndim == 0:
+            return array
+        if shape[:1] != array.shape:
+            raise ConfigError(
+                f"dataset.preprocess.{key}: expected one number or one a channel ({shape[0] if shape else 0}), "
+                f"got {array.size}"
+            )
+        return array.reshape(-1, *[1] * (len(shape) - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +75,18 @@ class ImagePreprocess:
     _table: NDArray[np.float32] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if isinstance(self.resize, list) and len(self.resize) != 2:
+        sides = self.resize if isinstance(self.resize, list) else [self.resize] * 2
+        if len(sides) != 2 or any(side is not None and side < 1 for side in sides):
             raise ConfigError(f"dataset.preprocess.resize: expected a number or [height, width], got {self.resize}")
+        if self.crop is not None and self.crop < 1:
+            raise ConfigError(f"dataset.preprocess.crop: expected 1 or more, got {self.crop}")
+        if self.channel_order not in ("rgb", "bgr"):
+            raise ConfigError(f"dataset.preprocess.channel_order: expected rgb or bgr, got {self.channel_order}")
+        if self.interpolation not in _FILTERS:
+            raise ConfigError(
+                "dataset.preprocess.interpolation: expected bicubic, bilinear or nearest, "
+                f"got {self.interpolation}"
+            )
         for key in ("mean", "std"):
             values = getattr(self, key)
             if isinstance(values, list) and len(values) != 3:
@@ -83,7 +103,9 @@ class ImagePreprocess:
         if self.crop is not None:
             width, height = image.size
             if min(width, height) < self.crop:
-                raise DatasetError(f"the image has {width}x{height} pixels, less than dataset.preprocess.crop={self.crop}")
+                raise DatasetError(
+                    f"the image has {width}x{height} pixels, less than dataset.preprocess.crop={self.crop}"
+                )
             left, top = (width - self.crop) // 2, (height - self.crop) // 2
             image = image.crop((left, top, left + self.crop, top + self.crop))
         array = np.asarray(image, np.uint8).transpose(2, 0, 1)
@@ -123,8 +145,16 @@ class ArrayPreprocess:
     mean: ChannelValues = 0.0
     std: ChannelValues = 1.0
 
+    def __post_init__(self) -> None:
+        if self.layout not in (None, "nchw", "nhwc"):
+            raise ConfigError(f"dataset.preprocess.layout: expected nchw or nhwc, got {self.layout}")
+
     def __call__(self, array: NDArray[Any]) -> NDArray[np.float32]:
-        """Return one item, without batch axis."""
+        """Return one item, without batch axis.
+
+        Raises:
+            ConfigError: ``mean`` or ``std`` has another number of channels.
+        """
         if self.layout == "nhwc":
             array = np.moveaxis(array, -1, 0)
         return np.ascontiguousarray(Normalize(self.scale, self.mean, self.std)(array))

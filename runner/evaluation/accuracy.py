@@ -49,7 +49,9 @@ class TopK(_Counted):
         """Return ``top1``, ``top5`` …."""
         return f"top{self.k}"
 
-    def score(self, outputs: Outputs, reference: Outputs, label: int | None, classes: ClassScores | None) -> tuple[float, ...]:
+    def score(
+        self, outputs: Outputs, reference: Outputs, label: int | None, classes: ClassScores | None
+    ) -> tuple[float, ...]:
         """Return 1 where the label is among the k highest scores."""
         assert classes is not None and label is not None  # needs_classes, needs_labels
         row: NDArray[np.float64] = classes.row(outputs).astype(np.float64)
@@ -75,7 +77,9 @@ class Agreement(_Counted):
     needs_classes = False
     name = "agreement"
 
-    def score(self, outputs: Outputs, reference: Outputs, label: int | None, classes: ClassScores | None) -> tuple[float, ...]:
+    def score(
+        self, outputs: Outputs, reference: Outputs, label: int | None, classes: ClassScores | None
+    ) -> tuple[float, ...]:
         """Return 1 where the answer is the float model's."""
         if classes is not None:
             return (float(classes.answer(outputs) == classes.answer(reference)),)

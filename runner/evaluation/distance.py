@@ -41,7 +41,9 @@ class Kl(_Distance):
     name = "kl"
     unit = "nats"
 
-    def score(self, outputs: Outputs, reference: Outputs, label: int | None, classes: ClassScores | None) -> tuple[float, ...]:
+    def score(
+        self, outputs: Outputs, reference: Outputs, label: int | None, classes: ClassScores | None
+    ) -> tuple[float, ...]:
         """Return ``sum p log(p / q)`` with p the float model's distribution."""
         assert classes is not None  # needs_classes
         p, q = classes.probabilities(reference), classes.probabilities(outputs)
@@ -67,7 +69,9 @@ class Sqnr(_Distance):
     name = "sqnr"
     unit = "dB below the ceiling"
 
-    def score(self, outputs: Outputs, reference: Outputs, label: int | None, classes: ClassScores | None) -> tuple[float, ...]:
+    def score(
+        self, outputs: Outputs, reference: Outputs, label: int | None, classes: ClassScores | None
+    ) -> tuple[float, ...]:
         """Return (sum f^2, sum (f - q)^2)."""
         return _squares(outputs, reference, self.output)[:2]
 
@@ -90,7 +94,9 @@ class Mse(_Distance):
     name = "mse"
     unit = "output unit squared"
 
-    def score(self, outputs: Outputs, reference: Outputs, label: int | None, classes: ClassScores | None) -> tuple[float, ...]:
+    def score(
+        self, outputs: Outputs, reference: Outputs, label: int | None, classes: ClassScores | None
+    ) -> tuple[float, ...]:
         """Return (sum (f - q)^2, number of values)."""
         return _squares(outputs, reference, self.output)[1:]
 

@@ -44,7 +44,9 @@ class Metric(Protocol):
         """Return the name of the one output to judge, or None."""
         ...
 
-    def score(self, outputs: Outputs, reference: Outputs, label: int | None, classes: ClassScores | None) -> tuple[float, ...]:
+    def score(
+        self, outputs: Outputs, reference: Outputs, label: int | None, classes: ClassScores | None
+    ) -> tuple[float, ...]:
         """Return an item's numbers, given the float model's outputs of the same item."""
         ...
 

@@ -39,7 +39,9 @@ class Builder:
         """Return the output of a copy of ``node`` (type and attributes) that reads other inputs."""
         output = ir.Value(name=f"{name}.output0", type=ir.TensorType(dtype))
         attributes = list(node.attributes.values())
-        self.nodes.append(ir.Node(node.domain, node.op_type, inputs, attributes=attributes, outputs=[output], name=name))
+        self.nodes.append(
+            ir.Node(node.domain, node.op_type, inputs, attributes=attributes, outputs=[output], name=name)
+        )
         return output
 
     def cast(self, value: ir.Value, to: ir.DataType, name: str) -> ir.Value:

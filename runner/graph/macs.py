@@ -20,7 +20,9 @@ class LayerCost:
     outputs: int
 
 
-def layer_costs(model: ir.Model, found: FoundLayers, input_shapes: Mapping[str, tuple[int, ...]]) -> dict[str, LayerCost]:
+def layer_costs(
+    model: ir.Model, found: FoundLayers, input_shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, LayerCost]:
     """Return each layer's cost.
 
     Args:
@@ -56,7 +58,6 @@ def _conv_output(node: ir.Node, size: tuple[int, ...], kernel: tuple[int, ...]) 
     if auto_pad is not None and auto_pad.as_string() in ("SAME_UPPER", "SAME_LOWER"):
         return [-(-n // s) for n, s in zip(size, strides, strict=True)]
     return [
-        (n + pads[i] + pads[i + rank] - dilations[i] * (kernel[i] - 1) - 1) // strides[i] + 1 for i, n in enumerate(size)
+        (n + pads[i] + pads[i + rank] - dilations[i] * (kernel[i] - 1) - 1) // strides[i] + 1
+        for i, n in enumerate(size)
     ]
-
-

@@ -39,7 +39,9 @@ def load_model(path: str | os.PathLike[str]) -> SourceModel:
     try:
         model = ir.load(file)
         if model.graph.num_nodes() == 0 or "" not in model.opset_imports:
-            raise ModelError(f"model.path: {file} holds no ONNX graph (no nodes or no opset). Is it another kind of file?")
+            raise ModelError(
+                f"model.path: {file} holds no ONNX graph (no nodes or no opset). Is it another kind of file?"
+            )
         _check_external_data(model, file)
     except (DecodeError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ModelError(

@@ -29,5 +29,7 @@ def raise_opset(model: ir.Model, minimum: int = SIMULATION_OPSET) -> ir.Model:
     try:
         raised = version_converter.convert_version(proto, minimum)
     except (RuntimeError, onnx.checker.ValidationError) as error:
-        raise ModelError(f"model.path: opset {model.opset_imports['']} cannot be raised to {minimum}: {error}") from error
+        raise ModelError(
+            f"model.path: opset {model.opset_imports['']} cannot be raised to {minimum}: {error}"
+        ) from error
     return ir.from_proto(raised)

@@ -79,7 +79,9 @@ def untranspose_gemm_weight(graph: ir.Graph, gemm: ir.Node) -> None:
 def _refuse_quantized(model: ir.Model) -> None:
     for node in model.graph:
         if node.op_type.startswith("Ascend") or node.domain == "amct.customop":
-            raise ModelError(f"model.path: node '{node.name}' is an {node.op_type}: the model was already converted by AMCT.")
+            raise ModelError(
+                f"model.path: node '{node.name}' is an {node.op_type}: the model was already converted by AMCT."
+            )
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             raise ModelError(
                 f"model.path: node '{node.name}' is a {node.op_type}: this is a quantization-aware-trained model. "

@@ -43,6 +43,7 @@ from runner.search.sensitivity import Cosine, Sensitivity, rank
 
 logger = logging.getLogger(__name__)
 
+
 @dataclass(frozen=True, slots=True)
 class AccAutoOptions:
     """How to quantize, rank and search.
@@ -125,7 +126,9 @@ def acc_auto(
     logger.info("original evaluation accuracy: %s", _headline(evaluator, float_evaluation))
 
     quantized = _quantize(subject, calibration, options, engine, stages)
-    warnings = _overlap_warning(source) + [f"layer '{left.name}' stays float: {left.reason}" for left in quantized.impossible]
+    warnings = _overlap_warning(source) + [
+        f"layer '{left.name}' stays float: {left.reason}" for left in quantized.impossible
+    ]
     for warning in warnings:
         emit(Warned(warning))
         logger.warning(warning)

@@ -52,7 +52,8 @@ def ranking_entries(ranking: Ranking) -> list[list[str | float]]:
 def history_entries(trials: Sequence[Trial]) -> list[dict[str, Any]]:
     """Return the history file's content, an object a trial; true means quantized."""
     return [
-        {"roll_back_config": roll_back_config(trial.plan), "metric_eval": [trial.accepted, trial.loss]} for trial in trials
+        {"roll_back_config": roll_back_config(trial.plan), "metric_eval": [trial.accepted, trial.loss]}
+        for trial in trials
     ]
 
 
@@ -77,9 +78,13 @@ def read_history(path: Path) -> list[Mapping[str, Any]]:
         try:
             value, position = decoder.raw_decode(text, position)
         except json.JSONDecodeError as error:
-            raise RecordError(f"{path}:{error.lineno}: expected a JSON object of the search history, got: {error.msg}.") from error
+            raise RecordError(
+                f"{path}:{error.lineno}: expected a JSON object of the search history, got: {error.msg}."
+            ) from error
         entries += value if isinstance(value, list) else [value]
     for number, entry in enumerate(entries, start=1):
         if not isinstance(entry, dict) or not {"roll_back_config", "metric_eval"} <= entry.keys():
-            raise RecordError(f"{path}: record {number}: expected roll_back_config and metric_eval, got {str(entry)[:80]}.")
+            raise RecordError(
+                f"{path}: record {number}: expected roll_back_config and metric_eval, got {str(entry)[:80]}."
+            )
     return entries

@@ -65,7 +65,9 @@ class TrialRunner:
     def _judge(self, plan: Plan, evaluation: Evaluation) -> Trial:
         metric = self._evaluator.metrics[0]
         before, after = self._float.scores[metric.name], evaluation.scores[metric.name]
-        return Trial(plan, metric.aggregate(after), metric.loss(before, after), metric.accepts(before, after, self._target))
+        return Trial(
+            plan, metric.aggregate(after), metric.loss(before, after), metric.accepts(before, after, self._target)
+        )
 
 
 def _log(step: int, trial: Trial) -> None:

@@ -12,6 +12,7 @@ import onnx_ir as ir
 from runner.convert.deploy import deploy_model
 from runner.convert.deploy_check import check_deploy
 from runner.convert.fake_quant import fake_quant_model
+from runner.dataset.binding import bind
 from runner.dataset.item import Dataset, evenly_spaced
 from runner.engine import Engine
 from runner.errors import VerificationError
@@ -45,17 +46,15 @@ class Written:
     Attributes:
         pair: file names.
         ort_level_gap: share of answers, on one batch, that differ between onnxruntime's default level and none.
-        input_shapes: of the fake-quant model; None where a dimension is open.
+        input_shapes: what the models were run on, with batch axis.
     """
 
     pair: ModelPair
     ort_level_gap: float
-    input_shapes: Mapping[str, tuple[int | None, ...]]
+    input_shapes: Mapping[str, tuple[int, ...]]
 
 
-def write_pair(
-    folder: JobFolder, prefix: str, model: ir.Model, found: FoundLayers, form: QuantizedForm
-) -> ModelPair:
+def write_pair(folder: JobFolder, prefix: str, model: ir.Model, found: FoundLayers, form: QuantizedForm) -> ModelPair:
     """Write ``<prefix>_deploy_model.onnx`` and ``<prefix>_fake_quant_model.onnx``.
 
     Args:
@@ -110,8 +109,9 @@ def verify_pair(
         listed = "; ".join(str(finding) for finding in findings[:5])
         raise VerificationError(f"{folder.path(pair.deploy)}: {len(findings)} fault(s): {listed}. Please report this.")
     inputs = Session(folder.path(pair.fake_quant), plain("all")).inputs
+    feeds = bind(dataset.item(0), inputs, name=dataset.name(0))
     gap = _level_gap(folder, pair, dataset, engine, classes)
-    return Written(pair, gap, {spec.name: spec.shape for spec in inputs})
+    return Written(pair, gap, {name: array.shape for name, array in feeds.items()})
 
 
 def _level_gap(
@@ -120,7 +120,8 @@ def _level_gap(
     """Return the share of answers, on one batch, that differ between onnxruntime's default level and none."""
     indices = evenly_spaced(min(_GAP_ITEMS, len(dataset)), len(dataset))
     answers: Mapping[str, list[Outputs]] = {
-        level: _outputs(folder.path(pair.fake_quant), plain(level), dataset, indices, engine) for level in ("none", "all")
+        level: _outputs(folder.path(pair.fake_quant), plain(level), dataset, indices, engine)
+        for level in ("none", "all")
     }
     agreement = Agreement()
     same = [
@@ -130,9 +131,7 @@ def _level_gap(
     return 1.0 - float(np.mean(same))
 
 
-def _outputs(
-    path: object, profile: Profile, dataset: Dataset, indices: list[int], engine: Engine
-) -> list[Outputs]:
+def _outputs(path: object, profile: Profile, dataset: Dataset, indices: list[int], engine: Engine) -> list[Outputs]:
     session = Session(str(path), profile)
     names = session.output_names
     return list(engine.map(session, dataset, indices, lambda _, arrays: dict(zip(names, arrays, strict=True))))

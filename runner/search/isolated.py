@@ -36,7 +36,12 @@ class Reduction:
     right: str
 
 
-FF, QQ, FQ, DD = Reduction("ff", "f", "f"), Reduction("qq", "q", "q"), Reduction("fq", "f", "q"), Reduction("dd", "d", "d")
+FF, QQ, FQ, DD = (
+    Reduction("ff", "f", "f"),
+    Reduction("qq", "q", "q"),
+    Reduction("fq", "f", "q"),
+    Reduction("dd", "d", "d"),
+)
 PAIR_SUMS = (FF, QQ, FQ, DD)
 
 # Sums of one item: layer -> reduction -> float64 of shape (channels,).
@@ -111,9 +116,7 @@ def pair_sums(sums: Mapping[str, NDArray[np.float64]], count: int) -> PairSums:
     return PairSums(*(float(sums[reduction.name].sum()) for reduction in PAIR_SUMS), count=count)
 
 
-def _reduce(
-    build: Builder, layer: Layer, f: ir.Value, q: ir.Value, reductions: Sequence[Reduction]
-) -> list[ir.Value]:
+def _reduce(build: Builder, layer: Layer, f: ir.Value, q: ir.Value, reductions: Sequence[Reduction]) -> list[ir.Value]:
     prefix = f"{layer.name}.sums"
     tensors = {"f": f, "q": q}
     if any("d" in (reduction.left, reduction.right) for reduction in reductions):

@@ -1,0 +1,1 @@
+"""The edge: command line, configuration, progress, MLflow. Nothing below knows Hydra or MLflow."""

@@ -1,0 +1,237 @@
+"""One job, from its composed configuration to its exit status."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from runner.app.checking import build, unknown_key
+from runner.app.journal import Journal
+from runner.app.logs import job_log
+from runner.app.options import JOBS, AccAutoJob, ConvertQatJob
+from runner.app.progress import ProgressDisplay
+from runner.app.tracking import track
+from runner.engine import Engine
+from runner.errors import ConfigError, RunnerError, VerificationError
+from runner.events import Emit, Event, JobFailed, JobFinished, JobStarted, StageFinished, StageStarted
+from runner.modes.acc_auto import AccAutoOptions, acc_auto
+from runner.modes.convert_qat import ConvertQatOptions, convert_qat
+from runner.modes.result import ConvertResult, exit_status
+from runner.report.environment import versions
+from runner.report.summary import Result, headline_metrics, summarize
+from runner.report.table import deploy_lines, prediction_lines, summary_table
+
+logger = logging.getLogger(__name__)
+Job = AccAutoJob | ConvertQatJob
+
+INTERNAL_FAULT, WRONG_INPUT, VERIFICATION_FAILED, INTERRUPTED = 1, 2, 4, 130
+
+
+def run_job(config: Mapping[str, Any], folder: Path, choices: Mapping[str, str], tags: Mapping[str, str]) -> int:
+    """Run one job and return its exit status; every failure is told on standard error and kept in ``events.jsonl``.
+
+    Args:
+        config: the composed configuration as plain values.
+        folder: of the job.
+        choices: the option chosen in each configuration group.
+        tags: more tags for the tracker, such as the sweep's id.
+    """
+    journal: Journal | None = None
+    display = ProgressDisplay()
+    job: Job | None = None
+    try:
+        job = parse_job(config)
+        journal = Journal(folder)
+
+        def emit(event: Event) -> None:
+            for listener in (journal, display):
+                if listener is not None:
+                    listener(event)
+
+        with job_log(folder):
+            status = _run(job, config, folder, choices, tags, emit, display)
+    except (RunnerError, KeyboardInterrupt) as error:
+        status = _fail(error, journal, display)
+    except Exception as error:  # the edge: whatever it is, the user gets one line, the log the rest
+        status = _fail(error, journal, display)
+        traceback.print_exc()
+    finally:
+        display.close()
+        if journal is not None:
+            journal.close()
+    if journal is not None and job is not None:
+        _track(job, folder)
+    return status
+
+
+def parse_job(config: Mapping[str, Any]) -> Job:
+    """Return the checked options of a job.
+
+    Raises:
+        ConfigError: a key is unknown, missing or of the wrong type.
+    """
+    mode = config.get("mode")
+    if mode not in JOBS:
+        raise ConfigError(f"mode: expected {' or '.join(JOBS)}, got {mode!r}.")
+    fields = JOBS[mode].__dataclass_fields__
+    for key in config:
+        if key not in fields:
+            raise ConfigError(unknown_key(key, fields, key) + f" (mode={mode})")
+    job: Job = build(dict(config), JOBS[mode], "")
+    return job
+
+
+def _run(
+    job: Job,
+    config: Mapping[str, Any],
+    folder: Path,
+    choices: Mapping[str, str],
+    tags: Mapping[str, str],
+    emit: Emit,
+    display: ProgressDisplay,
+) -> int:
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()
+    emit(JobStarted(_label(job, choices), _params(config, choices), config, {**_tags(job), **tags}))
+    result = _start(job, folder, emit)
+    status = exit_status(result.status)
+    _write_summary(result, job, digest)
+    files = tuple(path.relative_to(folder).as_posix() for path in result.folder.files)
+    emit(JobFinished(result.status, status, headline_metrics(result), files))
+    display.close()
+    _print(result, json.loads(result.folder.path("summary.json").read_text(encoding="utf-8")))
+    return status
+
+
+def _start(job: Job, folder: Path, emit: Emit) -> Result:
+    engine = Engine(job.engine.callers)
+    if isinstance(job, AccAutoJob):
+        options = AccAutoOptions(
+            target_loss=job.target_loss,
+            metric=job.metric,
+            observer=job.observer,
+            sensitivity=job.sensitivity,
+            strategy=job.strategy,
+            calibration_count=job.calibration.count,
+            evaluation_count=job.evaluation.count,
+            output_kind=job.model.output,
+            seed=job.seed,
+        )
+        return acc_auto(
+            job.model.path,
+            job.dataset,
+            folder,
+            options,
+            name=job.model.name,
+            calibration_dataset=job.calibration.dataset,
+            engine=engine,
+            emit=emit,
+        )
+    convert = ConvertQatOptions(
+        on_asymmetric_weight=job.on_asymmetric_weight,
+        image=job.image,
+        evaluation_count=job.evaluation.count,
+        output_kind=job.model.output,
+    )
+    return convert_qat(job.model.path, job.dataset, folder, convert, name=job.model.name, engine=engine, emit=emit)
+
+
+def _write_summary(result: Result, job: Job, digest: str) -> None:
+    summary = summarize(result, mode=job.mode, seed=job.seed, config_sha256=digest)
+    result.folder.write_json("summary.json", summary, indent=2)
+    result.folder.finish()
+
+
+def _print(result: Result, summary: Mapping[str, Any]) -> None:
+    if isinstance(result, ConvertResult):
+        for line in prediction_lines(result):
+            print(line)
+    Console().print(summary_table(result, summary))
+    for line in deploy_lines(result):
+        print(line)
+    sys.stdout.flush()
+
+
+def _fail(error: BaseException, journal: Journal | None, display: ProgressDisplay) -> int:
+    display.close()
+    if isinstance(error, KeyboardInterrupt):
+        status, message = INTERRUPTED, "interrupted"
+    elif isinstance(error, VerificationError):
+        status, message = VERIFICATION_FAILED, str(error)
+    elif isinstance(error, RunnerError):
+        status, message = WRONG_INPUT, str(error)
+    else:
+        status, message = INTERNAL_FAULT, f"internal fault: {type(error).__name__}: {error}"
+    print(f"error: {message}", file=sys.stderr)
+    if journal is not None:
+        journal(JobFailed(type(error).__name__, message, status))
+    return status
+
+
+def _track(job: Job, folder: Path) -> None:
+    """Log to MLflow; a tracker that fails costs a warning, never the result."""
+    if job.tracking.name == "none":
+        return
+    display = ProgressDisplay()
+    try:
+        start = time.perf_counter()
+        display(StageStarted("track"))
+        track(folder, Path(job.paths.output).absolute(), job.tracking)
+        seconds = time.perf_counter() - start
+        display(StageFinished("track", seconds))
+        _add_track_seconds(folder, seconds)
+    except Exception as error:  # MLflow, SQLAlchemy and the network raise what they like
+        display.close()
+        print(f"warning: the run could not be logged to MLflow ({error}); all results are in {folder}.", file=sys.stderr)
+    finally:
+        display.close()
+
+
+def _add_track_seconds(folder: Path, seconds: float) -> None:
+    path = folder / "summary.json"
+    if not path.is_file():
+        return
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    summary["seconds"]["total"] = round(summary["seconds"]["total"] + seconds, 3)
+    summary["seconds"]["track"] = round(seconds, 3)
+    from runner.job_folder import write_atomically
+
+    text = json.dumps(summary, indent=2, ensure_ascii=False)
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def _label(job: Job, choices: Mapping[str, str]) -> str:
+    name = job.model.name or Path(job.model.path).stem
+    if isinstance(job, AccAutoJob):
+        return f"{name} acc_auto {choices.get('metric', '')}<{job.target_loss:g} {choices.get('strategy', '')}"
+    return f"{name} convert_qat"
+
+
+def _params(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, Any]:
+    """Return flat options: the knobs that sweeps turn first, then the chosen groups, then the rest."""
+    first = {key: config[key] for key in ("mode", "target_loss") if key in config}
+    groups = {key: value for key, value in choices.items() if "/" not in key and key in config and key not in first}
+    rest = {}
+    for key, value in _flat(config, ""):
+        top = key.partition(".")[0]
+        if key not in first and top not in ("paths", "tracking") and not key.endswith("_target_"):
+            rest[key] = value
+    return {**first, **groups, **rest}
+
+
+def _flat(value: Any, key: str) -> list[tuple[str, Any]]:  # noqa: ANN401
+    if isinstance(value, Mapping):
+        return [entry for name, inner in value.items() for entry in _flat(inner, f"{key}.{name}" if key else str(name))]
+    return [(key, value)]
+
+
+def _tags(job: Job) -> dict[str, str]:
+    return {"kind": "job", "mode": job.mode, **{f"version.{name}": version for name, version in versions().items()}}

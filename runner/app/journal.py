@@ -1,0 +1,53 @@
+"""``events.jsonl``: everything a job says, one JSON object a line, on disk before anyone else reads it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from runner.errors import OutputError
+from runner.events import Event, StageAdvanced, to_json
+
+NAME = "events.jsonl"
+
+
+class Journal:
+    """Appends events to a job's ``events.jsonl``; a listener for ``emit``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / NAME
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._stream: TextIO = self.path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(
+                f"paths.output: {folder} cannot be written: {error.strerror}. Set paths.output to a folder that can."
+            ) from error
+
+    def __call__(self, event: Event) -> None:
+        """Write one event; progress within a stage is not kept."""
+        if isinstance(event, StageAdvanced):
+            return
+        line = {"time": round(time.time(), 3), **to_json(event)}
+        self._stream.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+
+def read_events(folder: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield the events of a job's folder, oldest first; a last line that was cut off is left out."""
+    path = folder / NAME
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8") as stream:
+        for line in stream:
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                return

@@ -1,0 +1,52 @@
+"""``amct_log/amct_onnx.log``, in AMCT's line format."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from runner.errors import OutputError
+
+LOG = Path("amct_log") / "amct_onnx.log"
+_FORMAT = "%(asctime)s - %(levelname)s - [AMCT]:[%(room)s]: %(message)s"
+
+
+class _Room(logging.Filter):
+    """Names the part of the runner that speaks; what is saved is announced by AMCT's [Utils]."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.room = "Utils" if record.name.endswith("write_models") else record.name.rpartition(".")[2]
+        return True
+
+
+@contextlib.contextmanager
+def job_log(folder: Path) -> Iterator[None]:
+    """Write the runner's log lines into a job's log file while the job runs.
+
+    Raises:
+        OutputError: the file cannot be opened.
+    """
+    path = folder / LOG
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(
+            f"paths.output: {path} cannot be written: {error.strerror}. Set paths.output to a folder that can."
+        ) from error
+    handler.setFormatter(logging.Formatter(_FORMAT))
+    handler.addFilter(_Room())
+    logger = logging.getLogger("runner")
+    previous, propagated = logger.level, logger.propagate
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+        logger.setLevel(previous)
+        logger.propagate = propagated

@@ -1,0 +1,137 @@
+"""The command line. Nothing heavy is imported before a job starts, so help and refusals come at once."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from runner.app.places import register_resolvers, shipped
+
+WRONG_INPUT, INTERRUPTED = 2, 130
+
+
+def console() -> None:
+    """Entry point of ``quant-runner`` and ``python -m runner``; leaves with the exit status."""
+    sys.exit(main())
+
+
+def main() -> int:
+    """Run what ``sys.argv`` asks for and return the exit status."""
+    register_resolvers()
+    statuses: list[int] = []
+    show_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    # Makes Hydra raise what it would otherwise print and exit with 1 for.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+
+    @hydra.main(version_base="1.3", config_path=shipped("conf"), config_name="config")
+    def job(config: DictConfig) -> int:
+        statuses.append(_job(config))
+        return statuses[-1]
+
+    try:
+        job()
+        return _ended(statuses)
+    except (HydraException, OmegaConfBaseException) as error:
+        if show_traceback:
+            raise
+        print(f"error: {refusal(error)}", file=sys.stderr)
+        return WRONG_INPUT
+    except OSError as error:
+        if show_traceback or statuses:
+            raise
+        print(
+            f"error: paths.output: {error.filename or ''} cannot be written: {error.strerror}. "
+            "Set paths.output to a folder that can.",
+            file=sys.stderr,
+        )
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def refusal(error: Exception) -> str:
+    """Return Hydra's refusal of a configuration as one message: what, where, what there is instead."""
+    text = str(error)
+    key = re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct|Key '([^']+)' not in", text)
+    option = re.search(r"Could not find '([^']+)/([^'/]+)'", text)
+    if option is not None:
+        available = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
+        near = difflib.get_close_matches(option[2], available, n=1)
+        hint = f" Did you mean {option[1]}={near[0]}?" if near else ""
+        return f"{option[1]}={option[2]}: no such option.{hint} Available: {', '.join(available) or 'none'}."
+    if key is not None:
+        name = next(group for group in key.groups() if group)
+        full = re.search(r"full_key: (\S+)", text)
+        return _unknown(full[1] if full and name in full[1] else name)
+    return " ".join(line.strip() for line in text.splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line)
+
+
+def _unknown(name: str) -> str:
+    known = _known_keys()
+    mode = "".join(f" of mode={value}" for argument in sys.argv for value in re.findall(r"^mode=(\w+)$", argument))
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return f"{name}: no such option{mode}.{hint} `python -m runner --cfg job` lists them all."
+
+
+def _known_keys() -> list[str]:
+    """Return the dotted keys of the configuration that the chosen groups give, and the groups' names."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    GlobalHydra.instance().clear()
+    groups = {p.name for p in Path(shipped("conf")).iterdir() if p.is_dir()}
+    chosen = [a for a in sys.argv[1:] if a.partition("=")[0] in groups and "," not in a]
+    try:
+        with initialize_config_dir(shipped("conf"), version_base="1.3"):
+            return [*_dotted(OmegaConf.to_container(compose("config", chosen), resolve=False), ""), *sorted(groups)]
+    except (HydraException, OmegaConfBaseException):
+        return sorted(groups)
+
+
+def _dotted(value: Any, prefix: str) -> list[str]:  # noqa: ANN401
+    if not isinstance(value, dict):
+        return []
+    keys = []
+    for name, inner in value.items():
+        key = f"{prefix}{name}"
+        keys += [key, *_dotted(inner, f"{key}.")]
+    return keys
+
+
+def _job(config: DictConfig) -> int:
+    # Imported here: onnxruntime and the modes are not needed to refuse a wrong key.
+    from runner.app.job import run_job
+
+    hydra_config = HydraConfig.get()
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+    assert isinstance(plain, dict)  # the root of a configuration is a mapping
+    choices = {str(key): str(value) for key, value in hydra_config.runtime.choices.items()}
+    tags = {"sweep": Path(hydra_config.sweep.dir).name} if hydra_config.mode == RunMode.MULTIRUN else {}
+    return run_job({str(k): v for k, v in plain.items()}, Path(hydra_config.runtime.output_dir), choices, tags)
+
+
+def _ended(statuses: list[int]) -> int:
+    from runner.app.sweep import SweepReport, sweep_jobs, sweep_status
+
+    if SweepReport.folder is None:
+        return statuses[0] if statuses else 0
+    from rich.console import Console
+
+    from runner.report.table import sweep_table
+
+    jobs = sweep_jobs(SweepReport.folder)
+    Console().print(sweep_table(jobs))
+    return sweep_status(jobs)

@@ -1,0 +1,107 @@
+"""The options of a job, by mode: what the command line may set, and the objects made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from runner.calibration.observer import Observer
+from runner.dataset.item import Dataset
+from runner.errors import ConfigError
+from runner.evaluation.metric import Metric
+from runner.evaluation.outputs import OutputKind
+from runner.search.plan import Strategy
+from runner.search.sensitivity import Sensitivity
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """``model``: which file, what its results are called, what its output is."""
+
+    path: str
+    name: str | None = None
+    output: OutputKind = "auto"
+
+    def __post_init__(self) -> None:
+        if self.name is not None and (not self.name or "/" in self.name or len(self.name) > 200):
+            raise ConfigError(f"model.name: expected a file name without slashes, got '{self.name}'.")
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationOptions:
+    """``calibration``: how many items, and of which data if not the evaluation's."""
+
+    count: int
+    dataset: Dataset | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationOptions:
+    """``evaluation``: how many items, None for all."""
+
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """``engine``: how models are run."""
+
+    callers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.callers is not None and self.callers < 1:
+            raise ConfigError(f"engine.callers: expected 1 or more, or null for one a core, got {self.callers}.")
+
+
+@dataclass(frozen=True, slots=True)
+class PathOptions:
+    """``paths``: the root of everything written."""
+
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingOptions:
+    """``tracking``: where runs are kept."""
+
+    name: Literal["mlflow", "none"]
+    uri: str | None = None
+    experiment: str = "quantization"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOptions:
+    """What both modes take."""
+
+    model: ModelOptions
+    dataset: Dataset
+    paths: PathOptions
+    tracking: TrackingOptions
+    evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
+    engine: EngineOptions = field(default_factory=EngineOptions)
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccAutoJob(JobOptions):
+    """``mode=acc_auto``."""
+
+    mode: Literal["acc_auto"]
+    target_loss: float
+    metric: Metric
+    observer: Observer
+    sensitivity: Sensitivity
+    strategy: Strategy
+    calibration: CalibrationOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvertQatJob(JobOptions):
+    """``mode=convert_qat``."""
+
+    mode: Literal["convert_qat"]
+    on_asymmetric_weight: Literal["requantize", "refuse"] = "requantize"
+    image: int | str = 0
+
+
+JOBS: dict[str, type[Any]] = {"acc_auto": AccAutoJob, "convert_qat": ConvertQatJob}

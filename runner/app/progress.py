@@ -1,0 +1,85 @@
+"""One bar a stage on a terminal, one line a stage elsewhere; both on standard error."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from runner.events import Event, StageAdvanced, StageFinished, StageStarted, TrialFinished, Warned
+
+_NAMES = {
+    "load": "load the model",
+    "float_eval": "evaluate the float model",
+    "calibrate": "calibrate",
+    "rank": "rank the layers",
+    "search": "search",
+    "final_eval": "evaluate the result",
+    "write": "write the files",
+    "verify": "check the files",
+    "track": "log to MLflow",
+}
+
+
+class ProgressDisplay:
+    """Shows stages and trials; a listener for ``emit``."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._bars: Progress | None = None
+        self._task: TaskID | None = None
+        if self._console.is_terminal:
+            self._bars = Progress(
+                TextColumn("{task.description:<28}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                console=self._console,
+                transient=False,
+            )
+            self._bars.start()
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        match event:
+            case StageStarted():
+                self._start(event)
+            case StageAdvanced():
+                if self._bars is not None and self._task is not None:
+                    self._bars.update(self._task, completed=event.done)
+            case StageFinished():
+                self._finish(event)
+            case TrialFinished():
+                verdict = "accepted" if event.accepted else "not accepted"
+                float_layers = len(event.fallback)
+                self._line(f"  plan {event.step}: {float_layers} layers float, loss {event.loss:.4g}, {verdict}")
+            case Warned():
+                self._console.print(f"[yellow]warning:[/yellow] {event.message}", highlight=False, soft_wrap=True)
+            case _:
+                pass
+
+    def close(self) -> None:
+        """Stop drawing."""
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+
+    def _start(self, event: StageStarted) -> None:
+        name = _NAMES.get(event.stage, event.stage) + (f" ({event.detail})" if event.detail else "")
+        if self._bars is not None:
+            self._task = self._bars.add_task(name, total=event.total or None)
+        else:
+            self._name = name
+
+    def _finish(self, event: StageFinished) -> None:
+        if self._bars is None:
+            self._line(f"{self._name}: {event.seconds:.1f} s")
+        elif self._task is not None:
+            task = self._bars.tasks[self._task]
+            # A search may end before it has used all the trials it could make.
+            done = task.completed or 1
+            self._bars.update(self._task, total=done, completed=done)
+            self._task = None
+
+    def _line(self, text: str) -> None:
+        self._console.print(text, highlight=False, soft_wrap=True)

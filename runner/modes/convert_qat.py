@@ -1,0 +1,160 @@
+"""``convert_qat``: a quantization-aware-trained model (QuantizeLinear/DequantizeLinear) into fake-quant, deploy and record."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from runner.convert.fake_quant import fake_quant_model
+from runner.convert.read_qdq import QatModel, read_qdq
+from runner.dataset.binding import bind
+from runner.dataset.item import Dataset
+from runner.engine import Engine
+from runner.errors import ConfigError
+from runner.evaluation.accuracy import Agreement, TopK
+from runner.evaluation.distance import Kl, Sqnr
+from runner.evaluation.evaluator import Evaluator
+from runner.evaluation.metric import Metric
+from runner.evaluation.outputs import ClassScores, OutputKind
+from runner.events import FINAL_EVAL, FLOAT_EVAL, LOAD, VERIFY, WRITE, Emit, ignore
+from runner.graph.macs import LayerCost, layer_costs
+from runner.graph.model_file import load_model
+from runner.graph.opset import raise_opset
+from runner.graph.probe import with_outputs
+from runner.job_folder import JobFolder
+from runner.modes.data import describe_source, evaluation_part
+from runner.modes.result import Comparison, ConvertResult, Prediction
+from runner.modes.stages import Stages
+from runner.modes.write_models import verify_pair, write_pair, write_record
+from runner.session import Session
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertQatOptions:
+    """How to convert and compare.
+
+    Attributes:
+        on_asymmetric_weight: ``requantize`` the channels that have no symmetric int8 form, or ``refuse`` their layers.
+        image: the item whose prediction is shown, by number or by name.
+        evaluation_count: items to compare on, evenly spaced; None for all.
+        output_kind: what class scores are, ``auto``, ``logits`` or ``probabilities``.
+    """
+
+    on_asymmetric_weight: Literal["requantize", "refuse"] = "requantize"
+    image: int | str = 0
+    evaluation_count: int | None = None
+    output_kind: OutputKind = "auto"
+
+
+def convert_qat(
+    model: str | Path,
+    dataset: Dataset,
+    output: str | Path,
+    options: ConvertQatOptions | None = None,
+    *,
+    name: str | None = None,
+    engine: Engine | None = None,
+    emit: Emit = ignore,
+) -> ConvertResult:
+    """Convert a QAT model, compare it with its source and write the result below ``output``.
+
+    Args:
+        model: path of the ONNX file with QuantizeLinear/DequantizeLinear.
+        dataset: data to compare on.
+        output: the job's folder.
+        options: how to convert and compare.
+        name: what the result's files are called; the file's name by default.
+        engine: runs models; one caller a core by default.
+        emit: listens to events.
+
+    Raises:
+        RunnerError: the input is wrong; no result file is written then.
+    """
+    options = options or ConvertQatOptions()
+    engine = engine or Engine()
+    stages = Stages(engine, emit)
+    name = name or Path(model).stem
+    part = evaluation_part(dataset, options.evaluation_count)
+    shown = _item_index(dataset, options.image)
+    with stages.stage(LOAD):
+        source_model = load_model(model)
+        qat = read_qdq(source_model.graph, on_asymmetric_weight=options.on_asymmetric_weight)
+        simulated = fake_quant_model(raise_opset(qat.graph), qat.found, qat.form, multiply=True)
+        folder = JobFolder(output)
+        source = describe_source(name, source_model, part, None)
+        part.announce("evaluation", emit)
+
+    sessions = Session(source_model.graph), Session(simulated)
+    evaluator = Evaluator(engine, dataset, part.indices, _metrics(dataset, part.indices), output_kind=options.output_kind)
+    with stages.stage(FLOAT_EVAL, len(part.indices), "the source as stored") as progress:
+        before = evaluator.evaluate_float(sessions[0], progress)
+    with stages.stage(FINAL_EVAL, len(part.indices)) as progress:
+        after = evaluator.evaluate(sessions[1], progress)
+    prediction = _prediction(sessions, dataset, shown, evaluator.classes)
+
+    with stages.stage(WRITE):
+        write_record(folder, "record.txt", qat.form)
+        folder.write_json("conversion_report.json", qat.report.to_json(), indent=2)
+        pair = write_pair(folder, name, qat.graph, qat.found, qat.form)
+    with stages.stage(VERIFY):
+        written = verify_pair(folder, pair, qat.form, dataset, engine, evaluator.classes)
+    return ConvertResult(
+        status="converted",
+        source=source,
+        comparison=Comparison(evaluator.metrics, before, after, evaluator.classes),
+        found=qat.found,
+        form=qat.form,
+        report=qat.report.to_json(),
+        prediction=prediction,
+        costs=_costs(qat, dataset),
+        items_scored=evaluator.items_scored,
+        folder=folder,
+        written=written,
+        seconds=stages.seconds(),
+    )
+
+
+def _metrics(dataset: Dataset, indices: list[int]) -> list[Metric]:
+    """Return the metrics to report; accuracy leads where every item has a label, agreement elsewhere."""
+    labelled = all(dataset.label(index) is not None for index in indices)
+    return [TopK(), Agreement(), Kl(), Sqnr()] if labelled else [Agreement(), Kl(), Sqnr()]
+
+
+def _item_index(dataset: Dataset, image: int | str) -> int:
+    if isinstance(image, int):
+        if not 0 <= image < len(dataset):
+            raise ConfigError(f"image: expected an item number from 0 to {len(dataset) - 1}, or a name, got {image}.")
+        return image
+    for index in range(len(dataset)):
+        if dataset.name(index) == image:
+            return index
+    raise ConfigError(f"image: the dataset has no item '{image}'; its first is '{dataset.name(0)}'.")
+
+
+def _prediction(
+    sessions: tuple[Session, Session], dataset: Dataset, index: int, classes: ClassScores | None
+) -> Prediction | None:
+    if classes is None:
+        return None
+    answers = []
+    for session in sessions:
+        feeds = bind(dataset.item(index), session.inputs, name=dataset.name(index))
+        outputs = dict(zip(session.output_names, session.run(feeds), strict=True))
+        answer = classes.answer(outputs)
+        answers.append((answer, float(classes.probabilities(outputs)[answer])))
+    return Prediction(dataset.name(index), answers[0], answers[1])
+
+
+def _costs(qat: QatModel, dataset: Dataset) -> dict[str, LayerCost]:
+    """Return each layer's cost, from the shapes that its input has for the first item."""
+    names = list(dict.fromkeys(layer.input for layer in qat.found.layers))
+    session = Session(with_outputs(raise_opset(qat.graph), names))
+    arrays = session.run(bind(dataset.item(0), session.inputs, name=dataset.name(0)), names)
+    shapes = {name: array.shape for name, array in zip(names, arrays, strict=True)}
+    return layer_costs(qat.graph, qat.found, {layer.name: shapes[layer.input] for layer in qat.found.layers})
+
+

@@ -1,0 +1,1 @@
+"""How a result is told: summary.json, tables, the line for ATC."""

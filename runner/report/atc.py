@@ -1,0 +1,18 @@
+"""The command that turns a deploy model into an offline model for the NPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def atc_command(deploy: Path, input_shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Return the complete ``atc`` line for a deploy model.
+
+    Args:
+        deploy: path of the deploy model.
+        input_shapes: with the batch axis; quantized deploy models need every size fixed.
+    """
+    shapes = ";".join(f"{name}:{','.join(map(str, shape))}" for name, shape in input_shapes.items())
+    output = deploy.with_suffix("")
+    return f'atc --framework=5 --model={deploy} --output={output} --input_shape="{shapes}" --soc_version=Ascend310P3'

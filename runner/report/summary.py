@@ -1,0 +1,124 @@
+"""A result as ``summary.json``: plain numbers; a key that does not apply is absent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from runner.modes.result import AccAutoResult, Comparison, ConvertResult
+from runner.report.environment import cpu_name, peak_rss_mb, versions
+
+Result = AccAutoResult | ConvertResult
+
+
+def summarize(result: Result, *, mode: str, seed: int, config_sha256: str, track_seconds: float = 0.0) -> dict[str, Any]:
+    """Return the summary of a job.
+
+    Args:
+        result: of either mode.
+        mode: its name.
+        seed: of the job.
+        config_sha256: digest of the job's configuration.
+        track_seconds: what logging to MLflow took, where it is done already.
+    """
+    source, comparison = result.source, result.comparison
+    summary: dict[str, Any] = {
+        "mode": mode,
+        "model": source.model,
+        "model_sha256": source.model_sha256,
+        "dataset": source.dataset,
+        "dataset_fingerprint": source.dataset_fingerprint,
+        "status": result.status,
+        "complete": True,
+        **_headline(result),
+        "metrics": _metrics(comparison),
+        "samples": comparison.items,
+        **_companions(comparison),
+        **_layers(result),
+        **_evaluations(result),
+        "seconds": _seconds(result, track_seconds),
+        "peak_rss_mb": peak_rss_mb(),
+    }
+    if result.written is not None:
+        summary["ort_level_gap"] = result.written.ort_level_gap
+    if isinstance(result, AccAutoResult):
+        summary["overlap"] = result.source.overlap
+    return {**summary, "versions": versions(), "cpu": cpu_name(), "seed": seed, "config_sha256": config_sha256}
+
+
+def headline_metrics(result: Result) -> dict[str, float]:
+    """Return a job's numbers for a tracker, the headline first; names are ``group/name``."""
+    comparison = result.comparison
+    metric = comparison.headline
+    numbers: dict[str, float] = {"loss": comparison.loss(metric)}
+    numbers[f"quantized/{metric.name}"] = comparison.value(metric, comparison.quantized)
+    numbers[f"float/{metric.name}"] = comparison.value(metric, comparison.float_)
+    layers = _layers(result)
+    numbers["layers/int8"] = layers["layers_int8"]
+    numbers["layers/fallback"] = len(layers["fallback"])
+    numbers["layers/total"] = layers["layers_total"]
+    numbers["layers/macs_int8_share"] = layers["macs_int8_share"]
+    numbers.update({f"compare/{name}": value for name, value in _companions(comparison).items()})
+    numbers["search/full_evaluations"] = _evaluations(result)["evaluations"]["full"]
+    numbers.update({f"seconds/{name}": value for name, value in result.seconds.items()})
+    numbers["memory/peak_rss_mb"] = peak_rss_mb()
+    return {name: float(value) for name, value in numbers.items()}
+
+
+def _headline(result: Result) -> dict[str, Any]:
+    comparison = result.comparison
+    metric = comparison.headline
+    values: dict[str, Any] = {
+        "float_metric": comparison.value(metric, comparison.float_),
+        "quantized_metric": comparison.value(metric, comparison.quantized),
+        "loss": comparison.loss(metric),
+    }
+    if isinstance(result, AccAutoResult):
+        values |= {"target_loss": result.target_loss, "target_met": result.status == "met"}
+    return values
+
+
+def _metrics(comparison: Comparison) -> dict[str, dict[str, float]]:
+    return {
+        metric.name: {
+            "float": comparison.value(metric, comparison.float_),
+            "quantized": comparison.value(metric, comparison.quantized),
+        }
+        for metric in comparison.metrics
+    }
+
+
+def _companions(comparison: Comparison) -> dict[str, float]:
+    """Agreement as a share, KL in nats, SQNR in dB, as far as they apply."""
+    values = {}
+    for name, key, factor in (("agreement", "agreement", 0.01), ("kl", "kl", 1.0), ("sqnr", "sqnr_db", 1.0)):
+        metric = comparison.named(name)
+        if metric is not None:
+            values[key] = comparison.value(metric, comparison.quantized) * factor
+    return values
+
+
+def _layers(result: Result) -> dict[str, Any]:
+    fallback = list(result.fallback)
+    costs: Mapping[str, Any] = result.costs
+    total = sum(cost.macs for cost in costs.values())
+    int8 = sum(cost.macs for name, cost in costs.items() if name not in set(fallback))
+    return {
+        "layers_total": len(result.found.layers),
+        "layers_int8": len(result.found.layers) - len(fallback),
+        "tensors_quantized": len(result.form.tensors),
+        "macs_int8_share": int8 / total if total else 0.0,
+        "fallback": fallback,
+    }
+
+
+def _evaluations(result: Result) -> dict[str, Any]:
+    full = 1 + len(result.search.trials) if isinstance(result, AccAutoResult) else 2
+    return {"evaluations": {"full": full, "partial": 0, "items": result.items_scored}}
+
+
+def _seconds(result: Result, track_seconds: float) -> dict[str, float]:
+    seconds = dict(result.seconds)
+    seconds["track"] = round(track_seconds, 3)
+    seconds["total"] = round(seconds["total"] + track_seconds, 3)
+    return seconds

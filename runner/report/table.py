@@ -1,0 +1,120 @@
+"""A result as tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from runner.modes.result import AccAutoResult, ConvertResult
+from runner.report.atc import atc_command
+
+Result = AccAutoResult | ConvertResult
+
+_MOST_FALLBACK = 8
+_STATUS = {"met": "[green]target met[/green]", "not_met": "[red]target not met[/red]", "converted": "[green]converted[/green]"}
+
+
+def summary_table(result: Result, summary: Mapping[str, Any]) -> RenderableType:
+    """Return what a user wants to know first, and where the files are."""
+    table = Table(title=_title(result, summary), title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in _rows(result, summary):
+        table.add_row(name, value)
+    return Group(table, _files(result))
+
+
+def deploy_lines(result: Result) -> list[str]:
+    """Return how to go on with the deploy model; nothing where none was written. Never wrapped: it is to be copied."""
+    if result.written is None:
+        return []
+    deploy = result.folder.path(result.written.pair.deploy)
+    return ["", "For the NPU (set --soc_version to your chip):", f"  {atc_command(deploy, result.written.input_shapes)}"]
+
+
+def sweep_table(jobs: Sequence[Mapping[str, Any]]) -> Table:
+    """Return a row a job: label, status, headline figures; what failed says why."""
+    table = Table(title="sweep", title_justify="left")
+    for heading in ("job", "status", "loss", "int8 layers", "quantized", "float", "seconds", "note"):
+        table.add_column(heading, overflow="fold")
+    for job in jobs:
+        summary = job.get("summary") or {}
+        seconds = summary.get("seconds", {}).get("total")
+        layers = f"{summary['layers_int8']} of {summary['layers_total']}" if "layers_int8" in summary else ""
+        table.add_row(
+            str(job["label"]),
+            str(job["status"]),
+            _number(summary.get("loss")),
+            layers,
+            _number(summary.get("quantized_metric")),
+            _number(summary.get("float_metric")),
+            "" if seconds is None else f"{seconds:.1f}",
+            str(job.get("note", "")),
+        )
+    return table
+
+
+def prediction_lines(result: ConvertResult) -> list[str]:
+    """Return the sample's lines for the configured image; none where the model is no classifier."""
+    if result.prediction is None:
+        return []
+    lines = []
+    for title, (index, probability) in (
+        ("Origin Model Prediction:", result.prediction.before),
+        ("Quantized Model Prediction:", result.prediction.after),
+    ):
+        lines += [title, f"\tcategory index: {index}", f"\tcategory prob: {probability:.3f}"]
+    return lines
+
+
+def _title(result: Result, summary: Mapping[str, Any]) -> str:
+    return f"{summary['model']} on {summary['dataset']}: {_STATUS[result.status]}"
+
+
+def _rows(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    metric = result.comparison.headline
+    rows = [
+        (metric.name, f"{summary['float_metric']:.4g} -> {summary['quantized_metric']:.4g}  ({summary['samples']} items)"),
+        ("loss", _loss(result, summary)),
+        ("int8 layers", f"{summary['layers_int8']} of {summary['layers_total']}, {summary['macs_int8_share']:.1%} of MACs"),
+        ("left float", _fallback(summary["fallback"])),
+    ]
+    if "agreement" in summary:
+        rows.append(("agreement", f"{summary['agreement']:.2%} of answers as before"))
+    if "kl" in summary:
+        rows.append(("KL divergence", f"{summary['kl']:.3g} nats"))
+    if isinstance(result, AccAutoResult) and result.status == "not_met":
+        plan = result.search.closest
+        rows.append(("closest plan", f"loss {plan.loss:.4g} with {len(plan.plan.fallback)} layers float; no model is written"))
+    evaluations = summary["evaluations"]
+    seconds = summary["seconds"]
+    work = f"{seconds['total']:.1f} s, of which model work {seconds['model_work']:.1f} s in {evaluations['full']} evaluations"
+    return [*rows, ("time", work), ("memory", f"{summary['peak_rss_mb']:.0f} MiB at most")]
+
+
+def _loss(result: Result, summary: Mapping[str, Any]) -> str:
+    text = f"{summary['loss']:.4g} {result.comparison.headline.unit}"
+    return text if isinstance(result, ConvertResult) else f"{text}; allowed below {result.target_loss:g}"
+
+
+def _fallback(names: Sequence[str]) -> str:
+    if not names:
+        return "none"
+    shown = ", ".join(names[:_MOST_FALLBACK])
+    return shown if len(names) <= _MOST_FALLBACK else f"{shown} and {len(names) - _MOST_FALLBACK} more"
+
+
+def _files(result: Result) -> Text:
+    root: Path = result.folder.root
+    lines = [f"\nFiles in {root}:"]
+    lines += [f"  {path.relative_to(root)}" for path in sorted(result.folder.files)]
+    return Text("\n".join(lines))
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

@@ -1,0 +1,176 @@
+"""Models and data small enough to reason about, made by the tests themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from PIL import Image
+
+from runner.dataset.item import ONLY_INPUT, Item, digest
+from runner.graph.layers import FoundLayers, find_layers
+from runner.graph.prepare import prepare
+
+HEADER = '<ir_version: 8, opset_import: ["" : 13]>'
+
+
+def onnx_text(text: str, **initializers: NDArray) -> onnx.ModelProto:
+    """Return the model of a graph in onnx.parser's syntax, at opset 13, with constants added by name."""
+    model = onnx.parser.parse_model(HEADER + text)
+    for name, array in initializers.items():
+        model.graph.initializer.append(numpy_helper.from_array(np.asarray(array), name))
+    for index, node in enumerate(model.graph.node):
+        # The parser leaves nodes unnamed; a layer is called like what it makes.
+        node.name = node.output[0] if not node.name else f"{node.name}_{index}"
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def prepared(model: onnx.ModelProto) -> tuple[ir.Model, FoundLayers]:
+    """Return the float model as calibration sees it, and its layers."""
+    graph = prepare(ir.from_proto(model)).graph
+    return graph, find_layers(graph)
+
+
+def plain_session(model: onnx.ModelProto | ir.Model) -> ort.InferenceSession:
+    """Return an onnxruntime session without any rewriting, not the runner's."""
+    proto = ir.to_proto(model) if isinstance(model, ir.Model) else model
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def run_plain(model: onnx.ModelProto | ir.Model, x: NDArray, tensors: Sequence[str]) -> list[list[NDArray]]:
+    """Return the named tensors for each item of ``x``, run one by one."""
+    proto = onnx.ModelProto()
+    proto.CopyFrom(ir.to_proto(model) if isinstance(model, ir.Model) else model)
+    del proto.graph.output[:]
+    inputs = {value.name for value in proto.graph.input}
+    wanted = [name for name in dict.fromkeys(tensors) if name not in inputs]
+    proto.graph.output.extend(onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, None) for n in wanted)
+    session, key = plain_session(proto), proto.graph.input[0].name
+    results = []
+    for item in x:
+        feed = item[np.newaxis].astype(np.float32)
+        values = dict(zip(wanted, session.run(wanted, {key: feed}), strict=True)) if wanted else {}
+        results.append([feed if name in inputs else values[name] for name in tensors])
+    return results
+
+
+def conv_gemm(seed: int = 0) -> onnx.ModelProto:
+    """Return conv + batch normalization + relu + conv + relu + gemm over [N, 2, 6, 6], giving 5 logits."""
+    rng = np.random.default_rng(seed)
+
+    def normal(*shape: int) -> NDArray[np.float32]:
+        return rng.normal(0, 1 / np.sqrt(np.prod(shape[1:])), shape).astype(np.float32)
+
+    return onnx_text(
+        """g (float[N,2,6,6] x) => (float[N,5] logits) {
+            first = Conv <pads = [1,1,1,1]> (x, w1)
+            bn = BatchNormalization (first, gamma, beta, mean, var)
+            a = Relu (bn)
+            second = Conv <strides = [2,2]> (a, w2, b2)
+            b = Relu (second)
+            flat = Flatten (b)
+            logits = Gemm <transB = 1> (flat, w3, b3)
+        }""",
+        w1=normal(4, 2, 3, 3),
+        gamma=rng.uniform(0.5, 2, 4).astype(np.float32),
+        beta=rng.normal(0, 0.2, 4).astype(np.float32),
+        mean=rng.normal(0, 0.2, 4).astype(np.float32),
+        var=rng.uniform(0.5, 2, 4).astype(np.float32),
+        w2=normal(6, 4, 3, 3),
+        b2=rng.normal(0, 0.1, 6).astype(np.float32),
+        w3=4 * normal(5, 24),
+        b3=rng.normal(0, 0.1, 5).astype(np.float32),
+    )
+
+
+def chain(depth: int, seed: int = 0) -> onnx.ModelProto:
+    """Return ``depth`` 1x1 convolutions with tanh between over [N, 3, 4, 4], then a mean over pixels to 6 logits."""
+    rng = np.random.default_rng(seed)
+    lines, arrays, source, channels = [], {}, "x", 3
+    for index in range(depth):
+        arrays[f"w{index}"] = rng.normal(0, 1.5 / np.sqrt(channels), (6, channels, 1, 1)).astype(np.float32)
+        # Weights of uneven size cost a layer precision; every layer another amount.
+        arrays[f"w{index}"][:, 0] *= 1 + 3 * ((index * 5) % depth)
+        lines += [f"conv{index} = Conv ({source}, w{index})", f"t{index} = Tanh (conv{index})"]
+        source, channels = f"t{index}", 6
+    body = "\n".join(lines)
+    return onnx_text(
+        f"""g (float[N,3,4,4] x) => (float[N,6] logits) {{
+            {body}
+            pooled = GlobalAveragePool ({source})
+            wide = Mul (pooled, eight)
+            logits = Flatten (wide)
+        }}""",
+        eight=np.float32(8),
+        **arrays,
+    )
+
+
+def normal_items(count: int, *shape: int, seed: int = 1) -> NDArray[np.float32]:
+    """Return ``count`` items of normally distributed values."""
+    return np.random.default_rng(seed).normal(0, 1, (count, *shape)).astype(np.float32)
+
+
+def answers(model: onnx.ModelProto, x: NDArray) -> NDArray[np.int64]:
+    """Return the class of the highest score of each item."""
+    name = model.graph.output[0].name
+    return np.array([int(np.argmax(scores)) for (scores,) in run_plain(model, x, [name])])
+
+
+def save(model: onnx.ModelProto, path: Path) -> Path:
+    """Write a model and return its path."""
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@dataclass
+class Items:
+    """A dataset in memory; counts how often an item was read."""
+
+    x: Sequence[NDArray] | NDArray
+    y: Sequence[int | None] | None = None
+    key: str = ONLY_INPUT
+    reads: list[int] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def item(self, index: int) -> Item:
+        self.reads.append(index)
+        arrays: Mapping[str, NDArray] = {self.key: np.asarray(self.x[index])}
+        return Item(arrays, self.label(index))
+
+    def label(self, index: int) -> int | None:
+        label = None if self.y is None else self.y[index]
+        return None if label is None else int(label)
+
+    def name(self, index: int) -> str:
+        return f"item {index}"
+
+    def fingerprint(self, index: int) -> str:
+        return digest(np.asarray(self.x[index]).tobytes(), self.label(index))
+
+    def describe(self) -> str:
+        return "items in memory"
+
+
+def write_image(path: Path, pixels: NDArray[np.uint8]) -> Path:
+    """Write [height, width, 3] bytes as a lossless image."""
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def random_pixels(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Return random bytes of shape [height, width, 3]."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
