@@ -1,0 +1,89 @@
+"""Turn a trained ONNX model into an int8 model for Ascend NPUs, and know what it costs.
+
+As a library, without configuration files:
+
+    from runner import AccAutoOptions, ImageFolder, ImagePreprocess, acc_auto
+
+    digits = ImageFolder("photos", "photos/image_label.txt", ImagePreprocess(crop=224, mean=127.5, std=127.5))
+    result = acc_auto("net.onnx", digits, "outputs/net", AccAutoOptions(target_loss=0.2))
+    print(result.status, result.fallback)
+
+Names are imported when they are first used, so that ``import runner`` and ``python -m runner --help`` stay light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runner.calibration.ifmr import Ifmr
+    from runner.calibration.minmax import MinMax
+    from runner.dataset.image_folder import ImageFolder
+    from runner.dataset.npz import NpzDataset
+    from runner.dataset.preprocess import ArrayPreprocess, ImagePreprocess
+    from runner.engine import Engine
+    from runner.errors import RunnerError
+    from runner.evaluation.accuracy import Agreement, TopK
+    from runner.evaluation.distance import Kl, Mse, Sqnr
+    from runner.modes.acc_auto import AccAutoOptions, acc_auto
+    from runner.modes.convert_qat import ConvertQatOptions, convert_qat
+    from runner.record_text import read_record
+    from runner.search.binary import Binary
+    from runner.search.sensitivity import Cosine, MeanSquaredError, SignalToNoise
+
+_HOMES = {
+    "AccAutoOptions": "runner.modes.acc_auto",
+    "Agreement": "runner.evaluation.accuracy",
+    "ArrayPreprocess": "runner.dataset.preprocess",
+    "Binary": "runner.search.binary",
+    "ConvertQatOptions": "runner.modes.convert_qat",
+    "Cosine": "runner.search.sensitivity",
+    "Engine": "runner.engine",
+    "Ifmr": "runner.calibration.ifmr",
+    "ImageFolder": "runner.dataset.image_folder",
+    "ImagePreprocess": "runner.dataset.preprocess",
+    "Kl": "runner.evaluation.distance",
+    "MeanSquaredError": "runner.search.sensitivity",
+    "MinMax": "runner.calibration.minmax",
+    "Mse": "runner.evaluation.distance",
+    "NpzDataset": "runner.dataset.npz",
+    "RunnerError": "runner.errors",
+    "SignalToNoise": "runner.search.sensitivity",
+    "Sqnr": "runner.evaluation.distance",
+    "TopK": "runner.evaluation.accuracy",
+    "acc_auto": "runner.modes.acc_auto",
+    "convert_qat": "runner.modes.convert_qat",
+    "read_record": "runner.record_text",
+}
+
+__all__ = [
+    "AccAutoOptions",
+    "Agreement",
+    "ArrayPreprocess",
+    "Binary",
+    "ConvertQatOptions",
+    "Cosine",
+    "Engine",
+    "Ifmr",
+    "ImageFolder",
+    "ImagePreprocess",
+    "Kl",
+    "MeanSquaredError",
+    "MinMax",
+    "Mse",
+    "NpzDataset",
+    "RunnerError",
+    "SignalToNoise",
+    "Sqnr",
+    "TopK",
+    "acc_auto",
+    "convert_qat",
+    "read_record",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public name
+    if name not in _HOMES:
+        raise AttributeError(f"module 'runner' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)

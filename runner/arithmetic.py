@@ -31,7 +31,8 @@ def reciprocal(scale_d: float) -> np.float32:
 def quantize(x: NDArray[np.float32], scale_d: float, offset_d: int) -> NDArray[np.int8]:
     """Return the int8 codes of ``x`` (any shape): multiply, add, round half to even, saturate."""
     scaled = x * reciprocal(scale_d) + np.float32(offset_d)
-    return np.clip(np.rint(scaled), QMIN, QMAX).astype(np.int8)
+    codes: NDArray[np.int8] = np.clip(np.rint(scaled), QMIN, QMAX).astype(np.int8)
+    return codes
 
 
 def dequantize(q: NDArray[np.int8], scale_d: float, offset_d: int) -> NDArray[np.float32]:
@@ -52,8 +53,10 @@ def quantize_weight(weight: NDArray[np.float32], scale_w: NDArray[np.float32], a
         scale_w: shape (1,) for one scale, or (weight.shape[axis],).
         axis: the output-channel axis of ``weight``.
     """
-    codes = np.rint(weight / along_axis(scale_w, weight.ndim, axis))
-    return np.clip(codes, QMIN, QMAX).astype(np.int8)
+    codes: NDArray[np.int8] = np.clip(np.rint(weight / along_axis(scale_w, weight.ndim, axis)), QMIN, QMAX).astype(
+        np.int8
+    )
+    return codes
 
 
 def quantize_bias(bias: NDArray[np.float32], deq: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -71,7 +74,7 @@ def accumulator_bound(
     """
     reduced = tuple(i for i in range(weight.ndim) if i != axis)
     magnitude = np.abs(weight.astype(np.int64)).sum(axis=reduced)
-    bound = magnitude * max(QMAX - offset_d, offset_d - QMIN)
+    bound: NDArray[np.int64] = magnitude * max(QMAX - offset_d, offset_d - QMIN)
     return bound if bias is None else bound + np.abs(bias.astype(np.int64))
 
 

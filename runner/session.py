@@ -86,7 +86,7 @@ class Session:
             except Exception as error:  # onnxruntime's exceptions share no public base class
                 raise ModelError(f"onnxruntime cannot load the model: {_short(error)}") from error
         self.inputs = tuple(
-            InputSpec(i.name, tuple(d if isinstance(d, int) else None for d in i.shape), _numpy_type(i.type))
+            InputSpec(i.name, tuple(d if isinstance(d, int) else None for d in i.shape), _numpy_type(i.name, i.type))
             for i in self._session.get_inputs()
         )
         self.output_names = tuple(o.name for o in self._session.get_outputs())
@@ -118,10 +118,13 @@ def _loadable(model: ir.Model | str | os.PathLike[str]) -> Iterator[bytes | str]
             yield str(path)
 
 
-def _numpy_type(text: str) -> np.dtype[Any]:
+def _numpy_type(name: str, text: str) -> np.dtype[Any]:
     names = {"float": "float32", "double": "float64"}
     inner = text.removeprefix("tensor(").removesuffix(")")
-    return np.dtype(names.get(inner, inner))
+    try:
+        return np.dtype(names.get(inner, inner))
+    except TypeError as error:
+        raise ModelError(f"model input '{name}' is a {text}; expected numbers of a type that numpy has.") from error
 
 
 def _short(error: Exception) -> str:

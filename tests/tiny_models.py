@@ -62,9 +62,9 @@ def random_form(float_model, *, seed=0, scale=0.037, zero_point=0) -> tuple[Foun
     return found, QuantizedForm(layers)
 
 
-def node_named(float_model, name) -> ir.Node:
+def node_named(graph, name) -> ir.Node:
     """Return the node of that name."""
-    return next(node for node in float_model.graph if node.name == name)
+    return next(node for node in graph if node.name == name)
 
 
 def conv_attributes(node):

@@ -92,17 +92,21 @@ def _import(path: Any, key: str) -> Callable[..., Any]:  # noqa: ANN401
         target = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
-            f"{key}.{_TARGET}: cannot import '{path}' ({error}); expected the import path of a class, such as my_module.MyClass."
+            f"{key}.{_TARGET}: cannot import '{path}' ({error}); expected the import path of a class, "
+            "such as my_module.MyClass."
         ) from error
     if not isinstance(target, type):
-        raise ConfigError(f"{key}.{_TARGET}: expected the import path of a class, got '{path}', a {type(target).__name__}.")
+        raise ConfigError(
+            f"{key}.{_TARGET}: expected the import path of a class, got '{path}', a {type(target).__name__}."
+        )
     return target
 
 
 def _call(target: Callable[..., Any], values: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401
     parameters = {name: p for name, p in inspect.signature(target).parameters.items() if not name.startswith("_")}
-    initializer = target.__init__ if isinstance(target, type) and not dataclasses.is_dataclass(target) else target
-    hints = get_type_hints(initializer)
+    hints = get_type_hints(
+        target if dataclasses.is_dataclass(target) else inspect.getattr_static(target, "__init__", target)
+    )
     for name in values:
         if name not in parameters:
             raise ConfigError(unknown_key(f"{key}.{name}" if key else name, parameters, name, key))

@@ -190,7 +190,9 @@ def _track(job: Job, folder: Path) -> None:
         _add_track_seconds(folder, seconds)
     except Exception as error:  # MLflow, SQLAlchemy and the network raise what they like
         display.close()
-        print(f"warning: the run could not be logged to MLflow ({error}); all results are in {folder}.", file=sys.stderr)
+        print(
+            f"warning: the run could not be logged to MLflow ({error}); all results are in {folder}.", file=sys.stderr
+        )
     finally:
         display.close()
 

@@ -71,6 +71,9 @@ def refusal(error: Exception) -> str:
         near = difflib.get_close_matches(option[2], available, n=1)
         hint = f" Did you mean {option[1]}={near[0]}?" if near else ""
         return f"{option[1]}={option[2]}: no such option.{hint} Available: {', '.join(available) or 'none'}."
+    append = re.search(r"An item is already at '([^']+)'", text)
+    if append is not None:
+        return f"+{append[1]}: the option exists; leave out the +."
     if key is not None:
         name = next(group for group in key.groups() if group)
         full = re.search(r"full_key: (\S+)", text)
@@ -79,21 +82,37 @@ def refusal(error: Exception) -> str:
 
 
 def _unknown(name: str) -> str:
-    known = _known_keys()
-    mode = "".join(f" of mode={value}" for argument in sys.argv for value in re.findall(r"^mode=(\w+)$", argument))
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    return f"{name}: no such option{mode}.{hint} `python -m runner --cfg job` lists them all."
+    mode = next((value for argument in sys.argv for value in re.findall(r"^mode=(\w+)$", argument)), None)
+    message = f"{name}: no such option{'' if mode is None else f' of mode={mode}'}."
+    known = _known_keys(mode)
+    near = _nearest(name, known)
+    if near is not None:
+        return f"{message} Did you mean {near}? `python -m runner --cfg job` lists them all."
+    for other in sorted(p.stem for p in Path(shipped("conf"), "mode").glob("*.yaml")):
+        if other != mode and name in _known_keys(other):
+            return f"{message} It belongs to mode={other}; leave it out, or choose that mode."
+    return f"{message} `python -m runner --cfg job` lists them all."
 
 
-def _known_keys() -> list[str]:
-    """Return the dotted keys of the configuration that the chosen groups give, and the groups' names."""
+def _nearest(name: str, known: list[str]) -> str | None:
+    """Return the key that was probably meant: a like name in the same section, or a like name in all."""
+    section, _, last = name.rpartition(".")
+    siblings = {key.rpartition(".")[2]: key for key in known if key.rpartition(".")[0] == section}
+    near = difflib.get_close_matches(last, siblings, n=1)
+    if near:
+        return siblings[near[0]]
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.85)), None)
+
+
+def _known_keys(mode: str | None) -> list[str]:
+    """Return the dotted keys of the configuration that the chosen groups give in a mode, and the groups' names."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
     GlobalHydra.instance().clear()
     groups = {p.name for p in Path(shipped("conf")).iterdir() if p.is_dir()}
-    chosen = [a for a in sys.argv[1:] if a.partition("=")[0] in groups and "," not in a]
+    chosen = [a for a in sys.argv[1:] if a.partition("=")[0] in groups - {"mode"} and "," not in a]
+    chosen += [] if mode is None else [f"mode={mode}"]
     try:
         with initialize_config_dir(shipped("conf"), version_base="1.3"):
             return [*_dotted(OmegaConf.to_container(compose("config", chosen), resolve=False), ""), *sorted(groups)]

@@ -6,7 +6,7 @@ Hydra calls ``SweepReport``; what is told is read from the jobs' folders, so it 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ class SweepReport(Callback):
         SweepReport.folder = Path(config.hydra.sweep.dir)
 
 
-def sweep_jobs(folder: Path) -> list[Mapping[str, Any]]:
+def sweep_jobs(folder: Path) -> list[dict[str, Any]]:
     """Return label, status, exit status, summary and note of each job below a sweep's folder, in the jobs' order."""
     jobs = []
     for job in sorted((p for p in folder.iterdir() if p.is_dir()), key=_number):
@@ -52,7 +52,7 @@ def sweep_jobs(folder: Path) -> list[Mapping[str, Any]]:
     return jobs
 
 
-def sweep_status(jobs: list[Mapping[str, Any]]) -> int:
+def sweep_status(jobs: Sequence[Mapping[str, Any]]) -> int:
     """Return the sweep's exit status: 0, or 5 when a job failed."""
     return 0 if all(job["exit_status"] in _NO_FAILURE for job in jobs) else FAILED_SWEEP
 

@@ -123,7 +123,11 @@ def _log_inputs(client: Any, run_id: str, events: list[Mapping[str, Any]]) -> No
         if event["event"] == "DataUsed":
             profile = json.dumps({"num_rows": event["items"]})
             dataset = Dataset(
-                name=event["name"], digest=event["fingerprint"][:8], source_type="local", source=event["name"], profile=profile
+                name=event["name"],
+                digest=event["fingerprint"][:8],
+                source_type="local",
+                source=event["name"],
+                profile=profile,
             )
             inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", event["context"])]))
     if inputs:

@@ -147,7 +147,10 @@ class IfmrStatistic:
     def result(self) -> Range:
         """Return the candidate range of least loss, the first among equals."""
         assert self._bounds is not None  # end_pass was called
-        low, high, _ = self._candidates[int(np.argmin(self._losses))]
+        low, high, scale = self._candidates[int(np.argmin(self._losses))]
+        if not self._options.asymmetric and self._bounds[1] < -self._bounds[0]:
+            # Divided by 128: the last code stands one step short of -low, and so the scale is found again.
+            high = np.float32(QMAX) * scale
         return Range(float(low), float(high))
 
     def _keep(self, size: int) -> int:

@@ -32,8 +32,8 @@ class MinMax:
             "num_bits": 8,
             "max_percentile": 1.0,
             "min_percentile": 1.0,
-            "search_range": [1.0, 1.01],
-            "search_step": 0.01,
+            "search_range": [1.0, 1.5],
+            "search_step": 0.5,
             "act_algo": "ifmr",
             "asymmetric": self.asymmetric,
         }

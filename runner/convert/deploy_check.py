@@ -41,11 +41,11 @@ def check_deploy(path: Path, form: QuantizedForm) -> list[Finding]:
     findings = [finding for node in model.graph.node for finding in _check_operator(node, initializers)]
     nodes = {node.name: node for node in model.graph.node}
     for name in form.layers:
-        node = nodes.get(name)
-        if node is None or node.op_type not in _LAYER_TYPES:
+        layer = nodes.get(name)
+        if layer is None or layer.op_type not in _LAYER_TYPES:
             findings.append(Finding(name, "a quantized layer", "no such node"))
             continue
-        findings += _check_layer(node, form, initializers, producers, consumers)
+        findings += _check_layer(layer, form, initializers, producers, consumers)
     quantized = sum(node.op_type == ascend_ops.DEQUANT for node in model.graph.node)
     if quantized != len(form.layers):
         findings.append(Finding("graph", f"{len(form.layers)} {ascend_ops.DEQUANT}", str(quantized)))

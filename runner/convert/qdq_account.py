@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from runner.convert.qdq_pattern import Pair, commutes, is_dequantize, is_quantize, nearest_pair, requantizers
+from runner.convert.qdq_nodes import is_dequantize, is_quantize
+from runner.convert.qdq_pattern import Pair, commutes, nearest_pair, requantizers
 from runner.convert.qdq_report import NodeAccount, NodeUse, Role
 
 

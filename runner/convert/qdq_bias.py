@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.arithmetic import INT32_MAX, INT32_MIN, quantize_bias
-from runner.convert.qdq_pattern import QuantizedConstant
+from runner.convert.qdq_constant import QuantizedConstant
 from runner.convert.qdq_report import BiasOutcome
 from runner.convert.qdq_weight import StaysFloatError
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from runner.arithmetic import EXACT_FLOAT32_SUM, QMAX, QMIN, dequant_scale
 from runner.convert.qdq_bias import BiasSource, integer_bias
-from runner.convert.qdq_pattern import Pair, QuantizedConstant
+from runner.convert.qdq_constant import QuantizedConstant
+from runner.convert.qdq_pattern import Pair
 from runner.convert.qdq_report import ActivationSource, BatchNormOutcome, BiasOutcome, LayerConversion
 from runner.convert.qdq_weight import StaysFloatError, symmetric_weight
 from runner.convert.simulate import split_inputs

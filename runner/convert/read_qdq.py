@@ -1,48 +1,37 @@
 """Quantization-aware-trained model (QuantizeLinear / DequantizeLinear) -> float model and its quantized form, exactly.
 
-survey     what rounds each layer's input, and the integers of its weight and bias, before anything is changed
-settle     dequantized constants become float initializers; BatchNormalization is folded; Gemm is untransposed
-convert    each layer's integers and scales, or the reason why it stays float
-bypass     the float operators read the values before the remaining pairs; every node is accounted for
+    survey     what rounds each layer's input, and the integers of its weight and bias, before anything is changed
+    settle     dequantized constants become float initializers; BatchNormalization is folded; Gemm is untransposed
+    convert    each layer's integers and scales, or the reason why it stays float
+    bypass     float operators read the values before the pairs
+
+Every QuantizeLinear and DequantizeLinear is accounted for on the way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from runner.convert.qdq_account import Ledger, readers, source_nodes
-from runner.convert.qdq_bias import bias_source
 from runner.convert.qdq_bypass import bypass, starts_at_zero, take_over
-from runner.convert.qdq_layer import FoldedBatchNorm, LayerSource, convert_layer
+from runner.convert.qdq_layer import LayerSource, convert_layer
+from runner.convert.qdq_nodes import code_clip, is_dequantize, is_quantize
 from runner.convert.qdq_normalise import normalise, refuse_foreign
-from runner.convert.qdq_pattern import (
-    Pair,
-    QuantizedConstant,
-    code_clip,
-    find_pairs,
-    is_dequantize,
-    is_quantize,
-    nearest_pair,
-    quantized_constant,
-)
-from runner.convert.qdq_report import ConversionReport, LayerConversion, Role
+from runner.convert.qdq_pattern import Pair, find_pairs
+from runner.convert.qdq_report import ConversionReport, LayerConversion
+from runner.convert.qdq_settle import ConstantUse, constant_uses, fold, is_layer, layer_source, settle_constants
 from runner.errors import ModelError
-from runner.graph.batchnorm import batchnorm_affine, fold_batchnorm
-from runner.graph.constants import add_initializer, constant, integer_attribute
 from runner.graph.layers import FoundLayers, find_layers
-from runner.graph.prepare import untranspose_gemm_weight
 from runner.record import QuantizedForm, QuantizedLayer, TensorRecord
 
 # The version of this stage's meaning: raise it when the same source would give another form.
 VERSION = 1
 
-_LAYER_TYPES = ("Conv", "Gemm", "MatMul")
 _LISTED_REASONS = 5
 
 
@@ -81,10 +70,10 @@ def read_qdq(source: ir.Model, *, on_asymmetric_weight: Literal["requantize", "r
     nodes = source_nodes(graph)
     pairs = find_pairs(graph)
     _refuse_integer_operators(nodes)
-    sources = {node.name or "": _layer_source(node, pairs) for node in graph if _is_layer(node)}
-    constants = _constant_users(graph)
-    _settle_constants(graph)
-    sources = _fold(model, sources)
+    sources = {node.name or "": layer_source(node, pairs) for node in graph if is_layer(node)}
+    constants = constant_uses(graph)
+    settle_constants(graph)
+    sources = fold(model, sources)
     found = find_layers(model)
     layers, conversions = _convert_layers(found, sources, refuse_asymmetric=on_asymmetric_weight == "refuse")
     tensors = _rounded_adds(graph, pairs)
@@ -94,83 +83,13 @@ def read_qdq(source: ir.Model, *, on_asymmetric_weight: Literal["requantize", "r
     ledger = Ledger()
     _account_constants(ledger, constants, floats)
     _drop_pairs(model, pairs, (layers, tensors), floats, ledger)
-    _drop_lone_outputs(graph, nodes, pairs, ledger)
+    _drop_lone_outputs(graph, nodes, ledger)
     passes.RemoveUnusedNodesPass()(model)
     _refuse_remaining(model)
     if not any(node.domain == "com.microsoft" for node in model.graph.all_nodes()):
         model.opset_imports.pop("com.microsoft", None)
     form = QuantizedForm(layers, tensors)
     return QatModel(model, find_layers(model), form, ConversionReport(conversions, ledger.accounts(nodes)))
-
-
-def _is_layer(node: ir.Node) -> bool:
-    return node.op_type in _LAYER_TYPES and node.domain == ""
-
-
-def _layer_source(node: ir.Node, pairs: dict[ir.Node, Pair]) -> LayerSource:
-    """Return what the graph says about a layer, before constants are settled."""
-    weight = quantized_constant(node.inputs[1])
-    if weight is not None and node.op_type == "Gemm" and integer_attribute(node, "transB", 0):
-        weight = weight.moved(np.transpose)
-    value = node.inputs[2] if len(node.inputs) > 2 else None
-    stored, plain = quantized_constant(value), constant(value)
-    bias = None
-    if weight is not None and (stored is not None or plain is not None):
-        channels = weight.integers.shape[0 if node.op_type == "Conv" else -1]
-        values = plain if stored is None else stored.real
-        # A shape that no layer takes is refused by find_layers; here it must only not break the survey.
-        if values is not None and values.size in (1, channels):
-            bias = bias_source(values, stored, channels)
-    return LayerSource(nearest_pair(node.inputs[0], pairs), weight, bias, integer_attribute(node, "group", 1))
-
-
-def _constant_users(graph: ir.Graph) -> list[tuple[QuantizedConstant, str, Role | None]]:
-    """Return each dequantized constant that a node reads, with that node's name and the constant's role there."""
-    roles: dict[int, Role] = {1: "weight", 2: "bias"}
-    users: list[tuple[QuantizedConstant, str, Role | None]] = []
-    for node in graph:
-        # A Transpose or Reshape of a constant passes it on; what counts is who reads it then.
-        passes_on = is_quantize(node) or any(quantized_constant(output) is not None for output in node.outputs)
-        for index, value in enumerate(() if passes_on else node.inputs):
-            stored = quantized_constant(value)
-            if stored is not None:
-                users.append((stored, node.name or "", roles.get(index) if _is_layer(node) else None))
-    return users
-
-
-def _settle_constants(graph: ir.Graph) -> None:
-    """Make dequantized constants float initializers under the names their readers know; each layer gets its own."""
-    for node in list(graph):
-        for index, value in enumerate(node.inputs if _is_layer(node) else ()):
-            stored = quantized_constant(value)
-            # One of its own, so that a weight that two layers share can be quantized in both.
-            if value is not None and stored is not None and index > 0:
-                node.replace_input_with(index, add_initializer(graph, value.name or f"{node.name}.constant", stored.real))
-    for node in list(graph):
-        output = node.outputs[0] if node.outputs else None
-        stored = quantized_constant(output) if is_dequantize(node) else None
-        if stored is not None and output is not None and (output.uses() or output.is_graph_output()):
-            take_over(graph, output, add_initializer(graph, output.name or f"{node.name}.constant", stored.real), node)
-
-
-def _fold(model: ir.Model, sources: Mapping[str, LayerSource]) -> dict[str, LayerSource]:
-    """Fold BatchNormalization and untranspose Gemm; return the sources with what was folded into each."""
-    affines = {}
-    for node in model.graph:
-        conv = (
-            node.inputs[0].producer() if node.op_type == "BatchNormalization" and node.inputs[0] is not None else None
-        )
-        affine = batchnorm_affine(node) if conv is not None else None
-        if conv is not None and affine is not None:
-            affines[node.name or ""] = (conv.name or "", affine)
-    folded = dict(sources)
-    for name in fold_batchnorm(model):
-        conv_name, affine = affines[name]
-        folded[conv_name] = replace(folded[conv_name], batchnorm=FoldedBatchNorm(name, affine))
-    for node in model.graph:
-        if node.op_type == "Gemm":
-            untranspose_gemm_weight(model.graph, node)
-    return folded
 
 
 def _convert_layers(
@@ -200,16 +119,15 @@ def _rounded_adds(graph: ir.Graph, pairs: Mapping[ir.Node, Pair]) -> dict[str, T
     return tensors
 
 
-def _account_constants(
-    ledger: Ledger, constants: list[tuple[QuantizedConstant, str, Role | None]], floats: Mapping[str, str]
-) -> None:
-    for stored, user, role in constants:
+def _account_constants(ledger: Ledger, constants: Iterable[ConstantUse], floats: Mapping[str, str]) -> None:
+    for use in constants:
+        stored, user, role = use.constant.nodes, use.user, use.role
         if role is None:
-            ledger.noted(stored.nodes, f"a constant of '{user}'; its real value is kept")
+            ledger.noted(stored, f"a constant of '{user}'; its real value is kept")
         elif user in floats:
-            ledger.noted(stored.nodes, f"{role} of '{user}', which stays float: {floats[user]}; its real value is kept")
+            ledger.noted(stored, f"{role} of '{user}', which stays float: {floats[user]}; its real value is kept")
         else:
-            ledger.used(stored.nodes, "layer", role, user)
+            ledger.used(stored, "layer", role, user)
 
 
 def _drop_pairs(
@@ -242,18 +160,17 @@ def _drop_pairs(
 
 
 def _key(node: ir.Node, index: int) -> str:
-    return node.name or "" if _is_layer(node) else f"{node.name}:{index}"
+    return node.name or "" if is_layer(node) else f"{node.name}:{index}"
 
 
-def _drop_lone_outputs(graph: ir.Graph, nodes: list[ir.Node], pairs: Mapping[ir.Node, Pair], ledger: Ledger) -> None:
+def _drop_lone_outputs(graph: ir.Graph, nodes: list[ir.Node], ledger: Ledger) -> None:
     """Let model outputs that were integers be the float values that were quantized."""
     for node in nodes:
         if is_quantize(node) and node.outputs[0].is_graph_output() and node.inputs[0] is not None:
             name = node.outputs[0].name or ""
             ledger.used([node], "output", None, name)
-            ledger.noted(
-                [node], f"the model output '{name}' is given in float, unrounded: the writers cannot end in int8"
-            )
+            reason = f"the model output '{name}' is given in float, unrounded: the writers cannot end in int8"
+            ledger.noted([node], reason)
             take_over(graph, node.outputs[0], node.inputs[0], node)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from runner.errors import ConfigError
@@ -79,15 +78,10 @@ def dataset_fingerprint(dataset: Dataset, indices: Sequence[int]) -> str:
     return digest.hexdigest()
 
 
-def digest(*parts: bytes | str | int | float | None | Sequence[Any]) -> str:
+def digest(*parts: bytes | str | int | float | Sequence[Any] | None) -> str:
     """Return a hex digest of parts, told apart from one another."""
     hasher = hashlib.sha256()
     for part in parts:
         data = part if isinstance(part, bytes) else json.dumps(part).encode()
         hasher.update(len(data).to_bytes(8, "little") + data)
     return hasher.hexdigest()
-
-
-def as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
-    """Return a contiguous float32 array."""
-    return np.ascontiguousarray(array, dtype=np.float32)

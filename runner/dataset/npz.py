@@ -34,7 +34,7 @@ class NpzDataset:
                 f"dataset.path: {self.path} does not exist; expected a .npz file with the arrays x and y."
             )
         try:
-            with np.load(self.path, allow_pickle=False) as arrays:
+            with self.path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
                 stored = {key: arrays[key] for key in ("x", "y") if key in arrays.files}
                 names = arrays.files
         except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:

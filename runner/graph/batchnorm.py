@@ -72,7 +72,9 @@ def _fold(graph: ir.Graph, batchnorm: ir.Node) -> bool:
         return False
     channels = weight.shape[0]
     with np.errstate(all="ignore"):
-        new_weight = (weight * affine.factor.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.float32)
+        new_weight = (np.asarray(weight, np.float64) * affine.factor.reshape(-1, *[1] * (weight.ndim - 1))).astype(
+            np.float32
+        )
         old_bias = np.zeros(channels) if bias is None else np.asarray(bias, np.float64)
         new_bias = (old_bias * affine.factor + affine.shift).astype(np.float32)
     if not (np.all(np.isfinite(new_weight)) and np.all(np.isfinite(new_bias))):

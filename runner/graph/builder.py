@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
-from runner.graph.constants import Array, free_name, make_constant
+from runner.graph.constants import Array, free_of, make_constant, value_names
 
 
 class Builder:
@@ -51,8 +51,11 @@ class Builder:
     def register(self, graph: ir.Graph) -> None:
         """Make the collected constants initializers of ``graph``; the nodes are placed by the caller.
 
-        A constant whose name is taken gets a numeric suffix.
+        A constant or an output whose name is taken gets a numeric suffix.
         """
+        taken = value_names(graph)
+        for value in [*self.constants, *(output for node in self.nodes for output in node.outputs)]:
+            value.name = free_of(taken, value.name or "constant")
+            taken.add(value.name)
         for value in self.constants:
-            value.name = free_name(graph, value.name or "constant")
             graph.register_initializer(value)

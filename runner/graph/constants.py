@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -33,9 +33,20 @@ def add_initializer(graph: ir.Graph, name: str, array: Array) -> ir.Value:
 
 
 def free_name(graph: ir.Graph, name: str) -> str:
-    """Return ``name`` or the first of ``name_1``, ``name_2`` … that no initializer has."""
+    """Return ``name`` or the first of ``name_1``, ``name_2`` … that no value of the graph has."""
+    return free_of(value_names(graph), name)
+
+
+def value_names(graph: ir.Graph) -> set[str | None]:
+    """Return the names of the graph's inputs, initializers and node outputs."""
+    outputs = (output.name for node in graph for output in node.outputs)
+    return {value.name for value in graph.inputs}.union(graph.initializers, outputs)
+
+
+def free_of(taken: Container[str | None], name: str) -> str:
+    """Return ``name`` or the first of ``name_1``, ``name_2`` … that is not among ``taken``."""
     free, suffix = name, 0
-    while free in graph.initializers:
+    while free in taken:
         suffix += 1
         free = f"{name}_{suffix}"
     return free

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,7 +105,7 @@ def _refusal(node: ir.Node) -> str | None:
     if weight.dtype != np.float32:
         return f"the weight is {weight.dtype}, not float32"
     if len(value.uses()) > 1:
-        return "the weight is shared with other nodes: " + ", ".join(_other_users(value.uses(), node))
+        return "the weight is shared with other nodes: " + ", ".join(_other_users(value, node))
     if constant(node.inputs[0]) is not None:
         return "the data input is a constant"
     checks = {"Conv": _conv_refusal, "Gemm": _gemm_refusal, "MatMul": _matmul_refusal}
@@ -173,5 +172,5 @@ def _layer(node: ir.Node) -> Layer:
     )
 
 
-def _other_users(uses: Iterable[ir.Usage], node: ir.Node) -> list[str]:
-    return sorted({str(usage.node.name) for usage in uses if usage.node is not node})[:3] or ["itself"]
+def _other_users(value: ir.Value, node: ir.Node) -> list[str]:
+    return sorted({str(user.name) for user in value.consumers() if user is not node})[:3] or ["itself"]

@@ -43,7 +43,7 @@ def load_model(path: str | os.PathLike[str]) -> SourceModel:
                 f"model.path: {file} holds no ONNX graph (no nodes or no opset). Is it another kind of file?"
             )
         _check_external_data(model, file)
-    except (DecodeError, ValueError, TypeError, AttributeError, KeyError) as error:
+    except (DecodeError, ir.serde.SerdeError, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ModelError(
             f"model.path: {file} ({file.stat().st_size} bytes) cannot be read as ONNX: {_first_line(error)}. "
             "The file is truncated or of another kind; export or copy it again."

@@ -161,7 +161,9 @@ def acc_auto(
     with stages.stage(WRITE):
         pair = write_outcome(folder, outcome)
     with stages.stage(VERIFY):
-        written = pair and verify_pair(folder, pair, outcome.final_form, dataset, engine, evaluator.classes)
+        written = None
+        if pair is not None:
+            written = verify_pair(folder, pair, outcome.final_form, dataset, engine, evaluator.classes)
     chosen = found.best or found.closest
     return AccAutoResult(
         status="met" if found.best is not None else "not_met",

@@ -89,7 +89,9 @@ def convert_qat(
         part.announce("evaluation", emit)
 
     sessions = Session(source_model.graph), Session(simulated)
-    evaluator = Evaluator(engine, dataset, part.indices, _metrics(dataset, part.indices), output_kind=options.output_kind)
+    evaluator = Evaluator(
+        engine, dataset, part.indices, _metrics(dataset, part.indices), output_kind=options.output_kind
+    )
     with stages.stage(FLOAT_EVAL, len(part.indices), "the source as stored") as progress:
         before = evaluator.evaluate_float(sessions[0], progress)
     with stages.stage(FINAL_EVAL, len(part.indices)) as progress:
@@ -156,5 +158,3 @@ def _costs(qat: QatModel, dataset: Dataset) -> dict[str, LayerCost]:
     arrays = session.run(bind(dataset.item(0), session.inputs, name=dataset.name(0)), names)
     shapes = {name: array.shape for name, array in zip(names, arrays, strict=True)}
     return layer_costs(qat.graph, qat.found, {layer.name: shapes[layer.input] for layer in qat.found.layers})
-
-

@@ -11,7 +11,9 @@ from runner.report.environment import cpu_name, peak_rss_mb, versions
 Result = AccAutoResult | ConvertResult
 
 
-def summarize(result: Result, *, mode: str, seed: int, config_sha256: str, track_seconds: float = 0.0) -> dict[str, Any]:
+def summarize(
+    result: Result, *, mode: str, seed: int, config_sha256: str, track_seconds: float = 0.0
+) -> dict[str, Any]:
     """Return the summary of a job.
 
     Args:

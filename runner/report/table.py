@@ -16,12 +16,18 @@ from runner.report.atc import atc_command
 Result = AccAutoResult | ConvertResult
 
 _MOST_FALLBACK = 8
-_STATUS = {"met": "[green]target met[/green]", "not_met": "[red]target not met[/red]", "converted": "[green]converted[/green]"}
+_STATUS = {
+    "met": "[green]target met[/green]",
+    "not_met": "[red]target not met[/red]",
+    "converted": "[green]converted[/green]",
+}
 
 
 def summary_table(result: Result, summary: Mapping[str, Any]) -> RenderableType:
     """Return what a user wants to know first, and where the files are."""
-    table = Table(title=_title(result, summary), title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    table = Table(
+        title=_title(result, summary), title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0)
+    )
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in _rows(result, summary):
@@ -34,7 +40,11 @@ def deploy_lines(result: Result) -> list[str]:
     if result.written is None:
         return []
     deploy = result.folder.path(result.written.pair.deploy)
-    return ["", "For the NPU (set --soc_version to your chip):", f"  {atc_command(deploy, result.written.input_shapes)}"]
+    return [
+        "",
+        "For the NPU (set --soc_version to your chip):",
+        f"  {atc_command(deploy, result.written.input_shapes)}",
+    ]
 
 
 def sweep_table(jobs: Sequence[Mapping[str, Any]]) -> Table:
@@ -79,9 +89,15 @@ def _title(result: Result, summary: Mapping[str, Any]) -> str:
 def _rows(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     metric = result.comparison.headline
     rows = [
-        (metric.name, f"{summary['float_metric']:.4g} -> {summary['quantized_metric']:.4g}  ({summary['samples']} items)"),
+        (
+            metric.name,
+            f"{summary['float_metric']:.4g} -> {summary['quantized_metric']:.4g}  ({summary['samples']} items)",
+        ),
         ("loss", _loss(result, summary)),
-        ("int8 layers", f"{summary['layers_int8']} of {summary['layers_total']}, {summary['macs_int8_share']:.1%} of MACs"),
+        (
+            "int8 layers",
+            f"{summary['layers_int8']} of {summary['layers_total']}, {summary['macs_int8_share']:.1%} of MACs",
+        ),
         ("left float", _fallback(summary["fallback"])),
     ]
     if "agreement" in summary:
@@ -90,7 +106,9 @@ def _rows(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("KL divergence", f"{summary['kl']:.3g} nats"))
     if isinstance(result, AccAutoResult) and result.status == "not_met":
         plan = result.search.closest
-        rows.append(("closest plan", f"loss {plan.loss:.4g} with {len(plan.plan.fallback)} layers float; no model is written"))
+        rows.append(
+            ("closest plan", f"loss {plan.loss:.4g} with {len(plan.plan.fallback)} layers float; no model is written")
+        )
     evaluations = summary["evaluations"]
     seconds = summary["seconds"]
     work = f"{seconds['total']:.1f} s, of which model work {seconds['model_work']:.1f} s in {evaluations['full']} evaluations"

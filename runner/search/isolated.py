@@ -113,7 +113,8 @@ def isolated_model(
 
 def pair_sums(sums: Mapping[str, NDArray[np.float64]], count: int) -> PairSums:
     """Return the sums over all channels of one layer and item."""
-    return PairSums(*(float(sums[reduction.name].sum()) for reduction in PAIR_SUMS), count=count)
+    ff, qq, fq, dd = (float(sums[reduction.name].sum()) for reduction in PAIR_SUMS)
+    return PairSums(ff, qq, fq, dd, count)
 
 
 def _reduce(build: Builder, layer: Layer, f: ir.Value, q: ir.Value, reductions: Sequence[Reduction]) -> list[ir.Value]:

@@ -141,7 +141,8 @@ def test_seven_bit_codes_keep_their_limit() -> None:
 
 
 def test_weight_shared_by_two_layers_is_quantized_in_both() -> None:
-    nodes = "w = DequantizeLinear(wq, sw) a = Conv(xq, w) b = Conv<pads=[1,1,1,1]>(xq, w) y = GlobalMaxPool(a) z = GlobalMaxPool(b)"
+    nodes = "w = DequantizeLinear(wq, sw) a = Conv(xq, w) b = Conv<pads=[1,1,1,1]>(xq, w) "
+    nodes += "y = GlobalMaxPool(a) z = GlobalMaxPool(b)"
     qat = read_qdq(source(nodes, wq=int8_weight(), sw=SW, shapes="[1,3,5,5] x) => (float y, float z"))
     assert [layer.status for layer in qat.report.layers] == ["exact", "exact"]
     first, second = qat.form.layers.values()

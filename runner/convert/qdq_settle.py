@@ -1,0 +1,102 @@
+"""Note what a source says of its constants, then make them what a float model has: plain initializers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx_ir as ir
+
+from runner.convert.qdq_bias import bias_source
+from runner.convert.qdq_bypass import take_over
+from runner.convert.qdq_constant import QuantizedConstant, quantized_constant
+from runner.convert.qdq_layer import FoldedBatchNorm, LayerSource
+from runner.convert.qdq_nodes import is_dequantize, is_quantize
+from runner.convert.qdq_pattern import Pair, nearest_pair
+from runner.convert.qdq_report import Role
+from runner.graph.batchnorm import batchnorm_affine, fold_batchnorm
+from runner.graph.constants import add_initializer, constant, integer_attribute
+from runner.graph.prepare import untranspose_gemm_weight
+
+_LAYER_TYPES = ("Conv", "Gemm", "MatMul")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConstantUse:
+    """A dequantized constant, the node that reads it, and its role there; None where that node is no layer."""
+
+    constant: QuantizedConstant
+    user: str
+    role: Role | None
+
+
+def is_layer(node: ir.Node) -> bool:
+    """Return whether a node is of a type that a record can hold as a layer."""
+    return node.op_type in _LAYER_TYPES and node.domain == ""
+
+
+def layer_source(node: ir.Node, pairs: dict[ir.Node, Pair]) -> LayerSource:
+    """Return what the graph says about a layer, before constants are settled."""
+    weight = quantized_constant(node.inputs[1])
+    if weight is not None and node.op_type == "Gemm" and integer_attribute(node, "transB", 0):
+        weight = weight.moved(np.transpose)
+    value = node.inputs[2] if len(node.inputs) > 2 else None
+    stored, plain = quantized_constant(value), constant(value)
+    bias = None
+    if weight is not None and (stored is not None or plain is not None):
+        channels = weight.integers.shape[0 if node.op_type == "Conv" else -1]
+        values = plain if stored is None else stored.real
+        # A shape that no layer takes is refused by find_layers; here it must only not break the survey.
+        if values is not None and values.size in (1, channels):
+            bias = bias_source(values, stored, channels)
+    return LayerSource(nearest_pair(node.inputs[0], pairs), weight, bias, integer_attribute(node, "group", 1))
+
+
+def constant_uses(graph: ir.Graph) -> list[ConstantUse]:
+    """Return every reading of a dequantized constant, in graph order."""
+    roles: dict[int, Role] = {1: "weight", 2: "bias"}
+    uses = []
+    for node in graph:
+        # A Transpose or Reshape of a constant passes it on; what counts is who reads it then.
+        passes_on = is_quantize(node) or any(quantized_constant(output) is not None for output in node.outputs)
+        for index, value in enumerate(() if passes_on else node.inputs):
+            stored = quantized_constant(value)
+            if stored is not None:
+                uses.append(ConstantUse(stored, node.name or "", roles.get(index) if is_layer(node) else None))
+    return uses
+
+
+def settle_constants(graph: ir.Graph) -> None:
+    """Make dequantized constants float initializers under the names their readers know; each layer gets its own."""
+    for node in list(graph):
+        for index, value in enumerate(node.inputs if is_layer(node) else ()):
+            stored = quantized_constant(value)
+            # One of its own, so that a weight that two layers share can be quantized in both.
+            if value is not None and stored is not None and index > 0:
+                name = value.name or f"{node.name}.constant"
+                node.replace_input_with(index, add_initializer(graph, name, stored.real))
+    for node in list(graph):
+        output = node.outputs[0] if node.outputs else None
+        stored = quantized_constant(output) if is_dequantize(node) else None
+        if stored is not None and output is not None and (output.uses() or output.is_graph_output()):
+            take_over(graph, output, add_initializer(graph, output.name or f"{node.name}.constant", stored.real), node)
+
+
+def fold(model: ir.Model, sources: Mapping[str, LayerSource]) -> dict[str, LayerSource]:
+    """Fold BatchNormalization and untranspose Gemm; return the sources with what was folded into each."""
+    affines = {}
+    for node in model.graph:
+        if node.op_type != "BatchNormalization" or node.inputs[0] is None:
+            continue
+        conv, affine = node.inputs[0].producer(), batchnorm_affine(node)
+        if conv is not None and affine is not None:
+            affines[node.name or ""] = (conv.name or "", affine)
+    folded = dict(sources)
+    for name in fold_batchnorm(model):
+        conv_name, affine = affines[name]
+        folded[conv_name] = replace(folded[conv_name], batchnorm=FoldedBatchNorm(name, affine))
+    for node in model.graph:
+        if node.op_type == "Gemm":
+            untranspose_gemm_weight(model.graph, node)
+    return folded

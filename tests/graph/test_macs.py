@@ -1,0 +1,52 @@
+"""Multiply-accumulates against numbers worked out by hand."""
+
+import numpy as np
+import pytest
+
+from runner.graph.layers import find_layers
+from runner.graph.macs import LayerCost, layer_costs
+from runner.session import Session
+from tests.tiny_models import model
+
+
+def cost(attributes, weight, shape, op="Conv"):
+    built = model(f"g (float[N] x) => (float[N] y) {{ [layer] y = {op}{attributes}(x, w) }}", w=np.ones(weight, np.float32))
+    return layer_costs(built, find_layers(built), {"layer": shape})["layer"]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "weight", "shape", "outputs", "macs"),
+    [
+        pytest.param("", (4, 3, 3, 3), (1, 3, 8, 8), 4 * 6 * 6, 4 * 36 * 27, id="plain"),
+        pytest.param("<pads=[1,1,1,1]>", (4, 3, 3, 3), (1, 3, 8, 8), 4 * 64, 4 * 64 * 27, id="padded"),
+        pytest.param("<strides=[2,2], pads=[0,0,1,1]>", (4, 3, 3, 3), (1, 3, 8, 8), 4 * 16, 4 * 16 * 27, id="strided"),
+        pytest.param("<dilations=[2,1]>", (4, 3, 3, 3), (1, 3, 8, 8), 4 * 4 * 6, 4 * 24 * 27, id="dilated"),
+        pytest.param("<group=8, pads=[1,1,1,1]>", (8, 1, 3, 3), (1, 8, 5, 5), 200, 200 * 9, id="depthwise"),
+        pytest.param("<group=2>", (4, 3, 1, 1), (1, 6, 2, 2), 16, 16 * 3, id="grouped"),
+        pytest.param('<auto_pad="SAME_UPPER", strides=[2,2]>', (4, 3, 3, 3), (1, 3, 7, 7), 64, 64 * 27, id="same"),
+        pytest.param('<auto_pad="VALID", strides=[2,1]>', (4, 3, 3, 2), (1, 3, 7, 7), 4 * 18, 4 * 18 * 18, id="valid"),
+    ],
+)
+def test_convolution_costs_what_the_table_says(attributes, weight, shape, outputs, macs):
+    assert cost(attributes, weight, shape) == LayerCost(macs=macs, outputs=outputs)
+
+
+def test_gemm_costs_inputs_times_outputs():
+    assert cost("", (640, 128), (1, 640), "Gemm") == LayerCost(macs=640 * 128, outputs=128)
+
+
+def test_matmul_costs_inputs_times_outputs_for_every_row():
+    assert cost("", (64, 32), (1, 49, 64), "MatMul") == LayerCost(macs=49 * 64 * 32, outputs=49 * 32)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    ["<strides=[2,3], pads=[1,0,2,1], dilations=[2,1]>", '<auto_pad="SAME_LOWER", strides=[2,3]>', '<auto_pad="VALID">'],
+)
+def test_output_size_is_what_onnxruntime_gives(attributes):
+    built = model(
+        f"g (float[1,2,11,9] x) => (float[1,3,H,W] y) {{ [layer] y = Conv{attributes}(x, w) }}",
+        w=np.ones((3, 2, 3, 2), np.float32),
+    )
+    (y,) = Session(built).run({"x": np.zeros((1, 2, 11, 9), np.float32)})
+    assert layer_costs(built, find_layers(built), {"layer": (1, 2, 11, 9)})["layer"].outputs == y.size
