@@ -59,7 +59,7 @@ def quantize_weight(weight: NDArray[np.float32], scale_w: NDArray[np.float32], a
     return codes
 
 
-def quantize_bias(bias: NDArray[np.float32], deq: NDArray[np.float32]) -> NDArray[np.int64]:
+def quantize_bias(bias: NDArray[np.floating], deq: NDArray[np.float32]) -> NDArray[np.int64]:
     """Return ``rint(float64(bias) / float64(deq))``, shape (channels,), as int64 so that an overflow is visible."""
     real = np.asarray(bias, np.float64) / np.asarray(deq, np.float64)
     return np.rint(np.clip(real, -(2.0**62), 2.0**62)).astype(np.int64)

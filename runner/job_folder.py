@@ -64,12 +64,16 @@ class JobFolder:
         if external is None:
             return self._write(name, lambda path: ir.save(model, path))
         target = self.path(name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            ir.save(model, Path(folder) / target.name, external_data=external)
-            os.replace(Path(folder) / external, target.parent / external)
-            os.replace(Path(folder) / target.name, target)
-        self._written += [target.parent / external, target]
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+                ir.save(model, Path(folder) / target.name, external_data=external)
+                os.replace(Path(folder) / external, target.parent / external)
+                os.replace(Path(folder) / target.name, target)
+        except OSError as error:
+            raise _unwritable(target, error) from error
+        self._list(target.parent / external)
+        self._list(target)
         return target
 
     def finish(self) -> None:
@@ -78,7 +82,8 @@ class JobFolder:
         written = {path.relative_to(self.root).as_posix() for path in self._written}
         for name in previous:
             stale = self.root / name
-            if name not in written and stale.resolve().is_relative_to(self.root.resolve()):
+            inside = stale.resolve().is_relative_to(self.root.resolve())
+            if name not in written and inside and stale.is_file():
                 stale.unlink(missing_ok=True)
         entries = {name: file_sha256(self.root / name) for name in sorted(written)}
         manifest = json.dumps({"files": entries}, indent=2)
@@ -90,9 +95,13 @@ class JobFolder:
             write_atomically(target, write)
         except OSError as error:
             raise _unwritable(target, error) from error
-        if listed and target not in self._written:
-            self._written.append(target)
+        if listed:
+            self._list(target)
         return target
+
+    def _list(self, target: Path) -> None:
+        if target not in self._written:
+            self._written.append(target)
 
 
 def write_atomically(target: Path, write: Callable[[Path], Any]) -> None:

@@ -95,7 +95,9 @@ def collect(
 
 def _reduce(statistic: TensorStatistic, array: NDArray[Any], name: str) -> Any:  # noqa: ANN401 - the statistic's own
     partial = statistic.reduce(np.asarray(array, np.float32))
-    if not np.isfinite(array.sum(dtype=np.float64)):
+    with np.errstate(invalid="ignore"):  # inf - inf
+        finite = np.isfinite(array.sum(dtype=np.float64))
+    if not finite:
         raise ModelError(f"calibration: the activation '{name}' holds NaN or infinity; expected finite values.")
     return partial
 

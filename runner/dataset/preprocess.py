@@ -84,8 +84,7 @@ class ImagePreprocess:
             raise ConfigError(f"dataset.preprocess.channel_order: expected rgb or bgr, got {self.channel_order}")
         if self.interpolation not in _FILTERS:
             raise ConfigError(
-                "dataset.preprocess.interpolation: expected bicubic, bilinear or nearest, "
-                f"got {self.interpolation}"
+                f"dataset.preprocess.interpolation: expected bicubic, bilinear or nearest, got {self.interpolation}"
             )
         for key in ("mean", "std"):
             values = getattr(self, key)

@@ -56,7 +56,8 @@ class TopK(_Counted):
         assert classes is not None and label is not None  # needs_classes, needs_labels
         row: NDArray[np.float64] = classes.row(outputs).astype(np.float64)
         own = row[label]
-        ahead = int(np.sum(row > own)) + int(np.sum(row[:label] == own))
+        # Not "row > own", which a NaN would pass as if nothing were ahead of it.
+        ahead = int(np.sum(~(row <= own))) + int(np.sum(row[:label] == own))
         return (float(ahead < self.k),)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from runner.dataset.binding import fixed_batch
 from runner.dataset.item import Dataset
 from runner.engine import Engine
 from runner.errors import ConfigError, DatasetError
@@ -22,6 +23,13 @@ Progress = Callable[[int], None]
 
 def _silent(done: int) -> None:
     """Report nothing."""
+
+
+def named_outputs(session: Session, arrays: Sequence[NDArray[Any]]) -> Outputs:
+    """Return one item's outputs by name; of a batch that the model fixes, which repeats the item, the first row."""
+    batch = fixed_batch(session.inputs)
+    rows = [array[:1] if batch > 1 and array.shape[:1] == (batch,) else array for array in arrays]
+    return dict(zip(session.output_names, rows, strict=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,12 +114,10 @@ class Evaluator:
         return self._reference[position]
 
     def _outputs(self, session: Session, indices: Sequence[int]) -> Iterator[Outputs]:
-        names = session.output_names
+        def named(index: int, arrays: list[NDArray[Any]]) -> Outputs:
+            return named_outputs(session, arrays)
 
-        def first_of_batch(index: int, arrays: list[NDArray[Any]]) -> Outputs:
-            return dict(zip(names, arrays, strict=True))
-
-        for outputs in self._engine.map(session, self._dataset, indices, first_of_batch):
+        for outputs in self._engine.map(session, self._dataset, indices, named):
             self.items_scored += 1
             yield outputs
 

@@ -67,9 +67,12 @@ def read_history(path: Path) -> list[Mapping[str, Any]]:
     """Return the objects of a history file, ours (one list) or AMCT's (objects one after the other).
 
     Raises:
-        RecordError: the text is neither; names the line.
+        RecordError: the file is missing, or its text is neither; names the line.
     """
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RecordError(f"history: {path} cannot be read: {error.strerror}.") from error
     decoder, position, entries = json.JSONDecoder(), 0, []
     while position < len(text):
         if text[position].isspace():

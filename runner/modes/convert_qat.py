@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from runner.convert.fake_quant import fake_quant_model
-from runner.convert.read_qdq import QatModel, read_qdq
+from runner.convert.qdq.read import QatModel, read_qdq
 from runner.dataset.binding import bind
 from runner.dataset.item import Dataset
 from runner.engine import Engine
@@ -22,6 +22,7 @@ from runner.events import FINAL_EVAL, FLOAT_EVAL, LOAD, VERIFY, WRITE, Emit, ign
 from runner.graph.macs import LayerCost, layer_costs
 from runner.graph.model_file import load_model
 from runner.graph.opset import raise_opset
+from runner.graph.output_kind import ends_in_softmax
 from runner.graph.probe import with_outputs
 from runner.job_folder import JobFolder
 from runner.modes.data import describe_source, evaluation_part
@@ -89,9 +90,10 @@ def convert_qat(
         part.announce("evaluation", emit)
 
     sessions = Session(source_model.graph), Session(simulated)
-    evaluator = Evaluator(
-        engine, dataset, part.indices, _metrics(dataset, part.indices), output_kind=options.output_kind
-    )
+    kind: OutputKind = options.output_kind
+    if kind == "auto" and ends_in_softmax(source_model.graph):
+        kind = "probabilities"
+    evaluator = Evaluator(engine, dataset, part.indices, _metrics(dataset, part.indices), output_kind=kind)
     with stages.stage(FLOAT_EVAL, len(part.indices), "the source as stored") as progress:
         before = evaluator.evaluate_float(sessions[0], progress)
     with stages.stage(FINAL_EVAL, len(part.indices)) as progress:

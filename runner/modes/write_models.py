@@ -17,6 +17,7 @@ from runner.dataset.item import Dataset, evenly_spaced
 from runner.engine import Engine
 from runner.errors import VerificationError
 from runner.evaluation.accuracy import Agreement
+from runner.evaluation.evaluator import named_outputs
 from runner.evaluation.outputs import ClassScores, Outputs
 from runner.graph.layers import FoundLayers
 from runner.graph.opset import raise_opset
@@ -133,5 +134,4 @@ def _level_gap(
 
 def _outputs(path: object, profile: Profile, dataset: Dataset, indices: list[int], engine: Engine) -> list[Outputs]:
     session = Session(str(path), profile)
-    names = session.output_names
-    return list(engine.map(session, dataset, indices, lambda _, arrays: dict(zip(names, arrays, strict=True))))
+    return list(engine.map(session, dataset, indices, lambda _, arrays: named_outputs(session, arrays)))

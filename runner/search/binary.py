@@ -30,4 +30,4 @@ class Binary:
 
     def most_trials(self, layers: int) -> int:
         """Return the depth of the halving."""
-        return max(0, layers.bit_length())
+        return max(0, layers - 1).bit_length()

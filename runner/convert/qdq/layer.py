@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.arithmetic import EXACT_FLOAT32_SUM, QMAX, QMIN, dequant_scale
-from runner.convert.qdq_bias import BiasSource, integer_bias
-from runner.convert.qdq_constant import QuantizedConstant
-from runner.convert.qdq_pattern import Pair
-from runner.convert.qdq_report import ActivationSource, BatchNormOutcome, BiasOutcome, LayerConversion
-from runner.convert.qdq_weight import StaysFloatError, symmetric_weight
+from runner.convert.qdq.bias import BiasSource, integer_bias
+from runner.convert.qdq.constant import QuantizedConstant
+from runner.convert.qdq.pattern import Pair
+from runner.convert.qdq.report import ActivationSource, BatchNormOutcome, BiasOutcome, LayerConversion
+from runner.convert.qdq.weight import StaysFloatError, symmetric_weight
 from runner.convert.simulate import split_inputs
 from runner.graph.batchnorm import Affine
 from runner.graph.layers import Layer

@@ -12,7 +12,7 @@ from onnx import numpy_helper
 
 from runner.convert.deploy import deploy_model
 from runner.convert.fake_quant import fake_quant_model
-from runner.convert.read_qdq import QatModel, read_qdq
+from runner.convert.qdq.read import QatModel, read_qdq
 from runner.graph.opset import raise_opset
 from runner.session import Session
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from runner.convert.qdq_nodes import is_dequantize, is_quantize
-from runner.convert.qdq_pattern import Pair, commutes, nearest_pair, requantizers
-from runner.convert.qdq_report import NodeAccount, NodeUse, Role
+from runner.convert.qdq.nodes import is_dequantize, is_quantize
+from runner.convert.qdq.pattern import Pair, commutes, nearest_pair, requantizers
+from runner.convert.qdq.report import NodeAccount, NodeUse, Role
+
+_VALUE_BLIND = ("Shape", "Size")  # they read no values
 
 
 @dataclass(slots=True)
@@ -96,7 +98,7 @@ def readers(
             if name is not None:
                 taken[name] = None
                 behind.update((step.name or "", None) for step in path)
-            elif is_quantize(node):
+            elif is_quantize(node) or node.op_type in _VALUE_BLIND:
                 continue
             elif commutes(node) and usage.idx == 0:
                 for output in node.outputs:

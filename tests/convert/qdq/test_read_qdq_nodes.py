@@ -11,8 +11,8 @@ import pytest
 
 from runner.convert.deploy import deploy_model
 from runner.convert.fake_quant import fake_quant_model
-from runner.convert.qdq_report import NodeAccount
-from runner.convert.read_qdq import QatModel, read_qdq
+from runner.convert.qdq.read import QatModel, read_qdq
+from runner.convert.qdq.report import NodeAccount
 from runner.errors import ModelError
 from runner.graph.opset import raise_opset
 from runner.session import Session
@@ -135,6 +135,16 @@ def test_relu_that_only_saturation_stands_for_is_kept() -> None:
     assert np.all(simulate(qat, x)[0] >= 0)
 
 
+def test_relu_that_every_reader_applies_itself_is_kept_for_the_float_model() -> None:
+    nodes = f"{CONV} q2 = QuantizeLinear(c, s2, z2) d2 = DequantizeLinear(q2, s2, z2) "
+    model = source(nodes + "v = DequantizeLinear(wq, s) y = Conv(d2, v)")
+    qat, x = read_qdq(model), image() * F(0.5)
+    assert [node.op_type for node in qat.graph.graph] == ["Conv", "Relu", "Conv"]
+    assert "kept as a Relu" in next(a.reason for a in qat.report.nodes if a.reason)
+    for outputs in (simulate(qat, x), reference(qat.graph, x)):
+        np.testing.assert_allclose(outputs[0], reference(model, x)[0], atol=0.5)
+
+
 def test_no_clip_where_a_relu_stands_already() -> None:
     nodes = (
         f"{CONV} r = Relu(c) q2 = QuantizeLinear(r, s2, z2) d2 = DequantizeLinear(q2, s2, z2) y = GlobalAveragePool(d2)"
@@ -145,8 +155,8 @@ def test_no_clip_where_a_relu_stands_already() -> None:
 def test_pair_at_a_model_output_keeps_the_outputs_name() -> None:
     qat = read_qdq(source(f"{CONV} q2 = QuantizeLinear(c, s2, z) y = DequantizeLinear(q2, s2, z)"))
     assert [value.name for value in qat.graph.graph.outputs] == ["y"]
-    assert [a.use for a in qat.report.nodes[-2:]] == ["dropped", "dropped"]
-    assert qat.report.nodes[-1].reason == "feeds the model output 'y'"
+    assert [a.use for a in qat.report.nodes[-2:]] == ["output", "output"]
+    assert qat.report.nodes[-1].users == ("y.output:0",)
     assert simulate(qat, image())[0].shape == (1, 3, 4, 4)
 
 
@@ -154,8 +164,11 @@ def test_two_outputs_of_one_value_both_keep_their_names() -> None:
     nodes = f"{HEAD} c = Conv(d, w) q2 = QuantizeLinear(c, s2, z) y = DequantizeLinear(q2, s2, z)"
     qat = read_qdq(source(nodes, outputs="float y, float c"))
     assert [value.name for value in qat.graph.graph.outputs] == ["y", "c"]
-    first, second = simulate(qat, image())
-    np.testing.assert_array_equal(first, second)
+    rounded, real = simulate(qat, image())
+    scale = qat.form.tensors["y.output:0"].activation.scale
+    codes = rounded / np.float32(scale)
+    np.testing.assert_allclose(codes, np.rint(codes), atol=1e-4)
+    assert np.max(np.abs(rounded - real)) <= scale * 0.5001
 
 
 def test_lone_quantize_at_an_output_becomes_the_float_output() -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from runner.convert.qdq_constant import quantized_constant
-from runner.convert.qdq_nodes import Parameters, code_clip, is_dequantize, is_quantize, parameters
+from runner.convert.qdq.constant import quantized_constant
+from runner.convert.qdq.nodes import Parameters, code_clip, is_dequantize, is_quantize, parameters
 from runner.graph.constants import constant
 from runner.ranges import ActivationParams
 

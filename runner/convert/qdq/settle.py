@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 
-from runner.convert.qdq_bias import bias_source
-from runner.convert.qdq_bypass import take_over
-from runner.convert.qdq_constant import QuantizedConstant, quantized_constant
-from runner.convert.qdq_layer import FoldedBatchNorm, LayerSource
-from runner.convert.qdq_nodes import is_dequantize, is_quantize
-from runner.convert.qdq_pattern import Pair, nearest_pair
-from runner.convert.qdq_report import Role
+from runner.convert.qdq.bias import bias_source
+from runner.convert.qdq.bypass import take_over
+from runner.convert.qdq.constant import QuantizedConstant, quantized_constant
+from runner.convert.qdq.layer import FoldedBatchNorm, LayerSource
+from runner.convert.qdq.nodes import is_dequantize, is_quantize
+from runner.convert.qdq.pattern import Pair, nearest_pair
+from runner.convert.qdq.report import Role
 from runner.graph.batchnorm import batchnorm_affine, fold_batchnorm
 from runner.graph.constants import add_initializer, constant, integer_attribute
 from runner.graph.prepare import untranspose_gemm_weight

@@ -17,14 +17,14 @@ from typing import Literal
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
-from runner.convert.qdq_account import Ledger, readers, source_nodes
-from runner.convert.qdq_bypass import bypass, starts_at_zero, take_over
-from runner.convert.qdq_layer import LayerSource, convert_layer
-from runner.convert.qdq_nodes import code_clip, is_dequantize, is_quantize
-from runner.convert.qdq_normalise import normalise, refuse_foreign
-from runner.convert.qdq_pattern import Pair, find_pairs
-from runner.convert.qdq_report import ConversionReport, LayerConversion
-from runner.convert.qdq_settle import ConstantUse, constant_uses, fold, is_layer, layer_source, settle_constants
+from runner.convert.qdq.account import Ledger, readers, source_nodes
+from runner.convert.qdq.bypass import bypass, kept_limit, take_over
+from runner.convert.qdq.layer import LayerSource, convert_layer
+from runner.convert.qdq.nodes import code_clip, is_dequantize, is_quantize
+from runner.convert.qdq.normalise import normalise, refuse_foreign
+from runner.convert.qdq.pattern import Pair, find_pairs
+from runner.convert.qdq.report import ConversionReport, LayerConversion, NodeUse
+from runner.convert.qdq.settle import ConstantUse, constant_uses, fold, is_layer, layer_source, settle_constants
 from runner.errors import ModelError
 from runner.graph.layers import FoundLayers, find_layers
 from runner.record import QuantizedForm, QuantizedLayer, TensorRecord
@@ -43,7 +43,8 @@ class QatModel:
         graph: the float model at the source's opset, without QuantizeLinear and DequantizeLinear. Weights hold
             ``fl32((q - zero_point) * scale)`` of the source.
         found: its layers.
-        form: the integers and scales of those that are quantized, and the tensors rounded on their way into an Add.
+        form: the integers and scales of those that are quantized, and the tensors rounded on their way into an Add
+            or out of the model.
         report: what became of every layer and every QuantizeLinear and DequantizeLinear.
     """
 
@@ -76,13 +77,15 @@ def read_qdq(source: ir.Model, *, on_asymmetric_weight: Literal["requantize", "r
     sources = fold(model, sources)
     found = find_layers(model)
     layers, conversions = _convert_layers(found, sources, refuse_asymmetric=on_asymmetric_weight == "refuse")
-    tensors = _rounded_adds(graph, pairs)
+    outputs = _rounded_outputs(graph, pairs)
+    tensors = {**_rounded_adds(graph, pairs), **outputs}
     if not layers:
         raise ModelError(_nothing_converted(conversions, found))
     floats = {c.name: c.reason or "" for c in conversions if c.status == "float"}
     ledger = Ledger()
     _account_constants(ledger, constants, floats)
-    _drop_pairs(model, pairs, (layers, tensors), floats, ledger)
+    uses: dict[str, NodeUse] = {**dict.fromkeys(tensors, "tensor"), **dict.fromkeys(outputs, "output")}
+    _drop_pairs(model, pairs, {**uses, **dict.fromkeys(layers, "layer")}, floats, ledger)
     _drop_lone_outputs(graph, nodes, ledger)
     passes.RemoveUnusedNodesPass()(model)
     _refuse_remaining(model)
@@ -119,6 +122,26 @@ def _rounded_adds(graph: ir.Graph, pairs: Mapping[ir.Node, Pair]) -> dict[str, T
     return tensors
 
 
+def _rounded_outputs(graph: ir.Graph, pairs: Mapping[ir.Node, Pair]) -> dict[str, TensorRecord]:
+    """Return an entry for each model output that comes straight from an accepted pair.
+
+    A tensor entry names a node and its input, so the output gets an Identity of its own, called ``<output>.output``.
+    """
+    tensors = {}
+    for index, value in enumerate(graph.outputs):
+        producer = value.producer()
+        pair = None if producer is None else pairs.get(producer)
+        if pair is None or pair.params is None:
+            continue
+        name = value.name
+        output = ir.Value(name=name, type=value.type, shape=value.shape)
+        graph.outputs[index] = output
+        value.name = f"{name}.rounded"
+        graph.append(ir.node("Identity", [value], name=f"{name}.output", outputs=[output]))
+        tensors[f"{name}.output:0"] = TensorRecord(pair.params)
+    return tensors
+
+
 def _account_constants(ledger: Ledger, constants: Iterable[ConstantUse], floats: Mapping[str, str]) -> None:
     for use in constants:
         stored, user, role = use.constant.nodes, use.user, use.role
@@ -133,30 +156,32 @@ def _account_constants(ledger: Ledger, constants: Iterable[ConstantUse], floats:
 def _drop_pairs(
     model: ir.Model,
     pairs: dict[ir.Node, Pair],
-    quantized: tuple[Mapping[str, QuantizedLayer], Mapping[str, TensorRecord]],
+    uses: Mapping[str, NodeUse],
     floats: Mapping[str, str],
     ledger: Ledger,
 ) -> None:
     """Bypass every pair, and note for each who took its scale and who reads the value unrounded."""
-    layers, tensors = quantized
     places = {(node, index): _key(node, index) for node in model.graph for index in range(len(node.inputs))}
-    places = {p: key for p, key in places.items() if key in tensors or (p[1] == 0 and p[0].name in layers)}
+    places = {p: key for p, key in places.items() if key in uses and (uses[key] != "layer" or p[1] == 0)}
     surveyed = []
     for pair in pairs.values():
         who = readers(pair, pairs, places, floats)
-        clip = pair.narrowed or (who.unlimited and starts_at_zero(pair, pairs))
-        surveyed.append((pair, who, clip))
-    for pair, who, clip in surveyed:
+        surveyed.append((pair, who, kept_limit(pair, pairs, unlimited=who.unlimited)))
+    for pair, who, limit in surveyed:
         nodes = (pair.quantize, pair.dequantize)
         for user in who.taken if pair.params is not None else ():
-            ledger.used(nodes, "layer" if user in layers else "tensor", "activation", user)
+            ledger.used(nodes, uses[user], "activation", user)
         notes = [f"not accepted: {pair.refusal}"] if pair.refusal is not None else []
         notes += [f"applied behind {', '.join(who.behind)}"] if who.behind else []
         notes += [f"also {reason}" if who.taken else reason for reason in who.left]
-        notes += [f"its limits {pair.limits[0]:.6g} .. {pair.limits[1]:.6g} are kept as a Clip"] if clip else []
+        notes += (
+            [f"its limits {pair.limits[0]:.6g} .. {pair.limits[1]:.6g} are kept as a {limit}"]
+            if limit != "none"
+            else []
+        )
         for note in notes:
             ledger.noted(nodes, note)
-        bypass(model.graph, pair, opset=model.opset_imports[""], clip=clip)
+        bypass(model.graph, pair, opset=model.opset_imports[""], limit=limit)
 
 
 def _key(node: ir.Node, index: int) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from runner.convert.qdq_nodes import Parameters, code_clip, is_dequantize, is_quantize, parameters
+from runner.convert.qdq.nodes import Parameters, code_clip, is_dequantize, is_quantize, parameters
 from runner.errors import ModelError
 from runner.graph.constants import Array, constant, integer_attribute
 

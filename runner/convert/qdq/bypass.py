@@ -1,18 +1,26 @@
 """Take activation QuantizeLinear / DequantizeLinear out of a graph, leaving what they computed besides rounding.
 
 Besides rounding, a pair saturates. Quantizers rely on it: a Relu in front of a range that starts at 0 is often left out
-of the file, and 7-bit training clips codes to 0..127. Such limits are kept as a Clip on real values, which changes no code
-that a layer behind it computes.
+of the file, and 7-bit training clips codes to 0..127. Such limits are put back as operators on real values, which change no
+code that a layer behind them computes:
+
+    Clip   where somebody reads the value unrounded, or the codes are narrower than their type
+    Relu   where all readers quantize, and saturate, themselves; the device fuses it, and without it the float model would
+           be another function
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import onnx_ir as ir
 
-from runner.convert.qdq_pattern import Pair, commutes, rescaling
+from runner.convert.qdq.pattern import Pair, commutes, rescaling
 from runner.graph.builder import Builder
 from runner.graph.constants import constant, float_attribute
+
+Limit = Literal["none", "Relu", "Clip"]
 
 _CLIP_INPUTS_OPSET = 11  # before it, the limits are attributes
 _NEVER_NEGATIVE = ("Relu", "Sigmoid", "HardSigmoid", "Softmax", "Exp", "Abs")
@@ -26,14 +34,23 @@ def starts_at_zero(pair: Pair, pairs: dict[ir.Node, Pair]) -> bool:
     return not _never_negative(pair.quantize.inputs[0], pairs)
 
 
-def bypass(graph: ir.Graph, pair: Pair, *, opset: int, clip: bool) -> None:
+def kept_limit(pair: Pair, pairs: dict[ir.Node, Pair], *, unlimited: bool) -> Limit:
+    """Return how the saturation of a pair's codes is to be kept; ``unlimited``: somebody reads the value unrounded."""
+    if pair.narrowed:
+        return "Clip"
+    if not starts_at_zero(pair, pairs):
+        return "none"
+    return "Clip" if unlimited else "Relu"
+
+
+def bypass(graph: ir.Graph, pair: Pair, *, opset: int, limit: Limit) -> None:
     """Let the readers of a pair read the value before it; names of graph outputs stay.
 
     Args:
         graph: changed in place. The pair's nodes stay, unread.
         pair: any, accepted or not.
         opset: of the default domain.
-        clip: keep the limits of its codes.
+        limit: how the limits of its codes are kept.
     """
     node, name = pair.dequantize, pair.dequantize.name or ""
     build = Builder()
@@ -47,8 +64,10 @@ def bypass(graph: ir.Graph, pair: Pair, *, opset: int, clip: bool) -> None:
             "Mul", [value, _number(build, f"{name}.factor", scaling[0])], f"{name}.rescale", ir.DataType.FLOAT
         )
         value = build.op("Add", [value, _number(build, f"{name}.shift", scaling[1])], f"{name}.move", ir.DataType.FLOAT)
-    if clip:
+    if limit == "Clip":
         value = _clipped(build, value, pair.limits, f"{name}.clip", opset)
+    elif limit == "Relu":
+        value = build.op("Relu", [value], f"{name}.relu", ir.DataType.FLOAT)
     build.register(graph)
     graph.insert_before(node, build.nodes)
     take_over(graph, node.outputs[0], value, node)

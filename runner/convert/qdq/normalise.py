@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
-from runner.convert.qdq_nodes import is_dequantize, is_quantize
+from runner.convert.qdq.nodes import is_dequantize, is_quantize
 from runner.errors import ModelError
 from runner.graph.constants import add_initializer, constant
 from runner.graph.prepare import tidy

@@ -1,0 +1,128 @@
+"""The calibration pass against numpy on activations that onnxruntime gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from runner.calibration.collect import Calibration, collect
+from runner.calibration.ifmr import Ifmr
+from runner.calibration.minmax import MinMax
+from runner.engine import Engine
+from runner.errors import ModelError
+from tests.small_data import Items, conv_gemm, normal_items, onnx_text, prepared, run_plain
+
+X = normal_items(9, 2, 6, 6)
+
+
+def calibrated(model: object, data: Items, indices: list[int], observer: object = None, callers: int = 2) -> Calibration:
+    graph, found = prepared(model)
+    return collect(graph, found, data, indices, observer=observer or MinMax(), engine=Engine(callers))
+
+
+def test_ranges_are_the_extremes_of_each_layers_input_over_the_chosen_items() -> None:
+    model, indices = conv_gemm(), [1, 4, 8]
+    graph, found = prepared(model)
+    seen = calibrated(model, Items(X), indices)
+    activations = run_plain(graph, X[indices], [layer.input for layer in found.layers])
+    assert list(seen.ranges) == ["first", "second", "logits"]
+    for position, layer in enumerate(found.layers):
+        values = np.concatenate([item[position].reshape(-1) for item in activations])
+        np.testing.assert_allclose(
+            [seen.ranges[layer.name].low, seen.ranges[layer.name].high], [values.min(), values.max()], rtol=1e-5, atol=1e-6
+        )
+        assert seen.input_shapes[layer.name] == activations[0][position].shape
+        np.testing.assert_allclose(seen.samples[layer.name], activations[0][position].reshape(-1), rtol=1e-5, atol=1e-6)
+
+
+def test_model_input_keeps_its_bits() -> None:
+    seen = calibrated(conv_gemm(), Items(X), list(range(9)))
+    assert (seen.ranges["first"].low, seen.ranges["first"].high) == (float(X.min()), float(X.max()))
+    assert np.array_equal(seen.samples["first"], X[0].reshape(-1))
+
+
+def test_sample_is_spread_evenly_and_at_most_4096_values() -> None:
+    model = onnx_text("g (float[N,1,100,100] x) => (float[N,1,100,100] y) { y = Conv (x, w) }", w=np.ones((1, 1, 1, 1), "f"))
+    x = np.arange(10_000, dtype=np.float32).reshape(1, 1, 100, 100)
+    sample = calibrated(model, Items(x), [0]).samples["y"]
+    assert sample.size <= 4096 and np.array_equal(sample, np.arange(0, 10_000, 2)[:4096])
+
+
+@pytest.mark.parametrize("observer", [MinMax(), Ifmr(), Ifmr(max_percentile=0.9, min_percentile=0.9)], ids=str)
+def test_ranges_have_the_same_bits_with_any_number_of_callers(observer: object) -> None:
+    one, *others = (calibrated(conv_gemm(), Items(X), list(range(9)), observer, callers) for callers in (1, 2, 4))
+    for other in others:
+        assert other.ranges == one.ranges
+        assert all(np.array_equal(other.samples[name], one.samples[name]) for name in one.samples)
+
+
+class Counting:
+    """An observer that only counts: passes asked for, reductions and merges."""
+
+    asymmetric = True
+
+    def __init__(self, passes: int) -> None:
+        self.passes, self.started = passes, 0
+        self.order: list[float] = []
+
+    def start(self, items: int) -> Counting:
+        self.started += 1
+        self.items, self.left = items, self.passes
+        return self
+
+    def reduce(self, x: np.ndarray) -> float:
+        return float(x.flat[0])
+
+    def merge(self, partial: float) -> None:
+        self.order.append(partial)
+
+    def end_pass(self) -> bool:
+        self.left -= 1
+        return self.left > 0
+
+    def result(self) -> str:
+        return f"after {self.passes}"
+
+
+TWO_READERS = onnx_text(
+    "g (float[N,2,4,4] x) => (float[N,3,4,4] y) { a = Conv (x, w1)\n b = Conv (x, w2)\n y = Add (a, b) }",
+    w1=np.full((3, 2, 1, 1), 0.5, np.float32),
+    w2=np.full((3, 2, 1, 1), -0.25, np.float32),
+)
+
+
+@pytest.mark.parametrize("passes", [1, 2, 3])
+def test_tensor_read_by_two_layers_is_observed_once_in_the_items_order(passes: int) -> None:
+    data, observer = Items(normal_items(6, 2, 4, 4)), Counting(passes)
+    seen = calibrated(TWO_READERS, data, [5, 0, 3], observer, callers=3)
+    assert observer.started == 1 and observer.items == 3
+    assert observer.order == [float(data.x[i].flat[0]) for i in (5, 0, 3)] * passes
+    assert sorted(data.reads) == sorted([5, 0, 3] * passes)
+    assert seen.ranges == {"a": f"after {passes}", "b": f"after {passes}"}
+
+
+def test_progress_counts_items_over_all_passes() -> None:
+    graph, found = prepared(TWO_READERS)
+    told: list[int] = []
+    items = Items(normal_items(4, 2, 4, 4))
+    collect(graph, found, items, range(4), observer=Counting(2), engine=Engine(2), progress=told.append)
+    assert told == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize("observer", [MinMax(), Ifmr()], ids=["minmax", "ifmr"])
+@pytest.mark.parametrize("values", [[np.nan, 1.0], [np.inf, 1.0], [-np.inf, 1.0], [np.inf, -np.inf]], ids=str)
+def test_activation_that_is_not_finite_is_named(observer: object, values: list[float]) -> None:
+    x = np.ones((3, 2, 4, 4), np.float32)
+    x[1].flat[:2] = values
+    with pytest.raises(ModelError) as error:
+        calibrated(TWO_READERS, Items(x), [0, 1, 2], observer)
+    assert str(error.value) == "calibration: the activation 'x' holds NaN or infinity; expected finite values."
+
+
+def test_inner_activation_that_is_not_finite_is_named() -> None:
+    model = onnx_text(
+        "g (float[N,2,4,4] x) => (float[N,1,4,4] y) { r = Sqrt (x)\n y = Conv (r, w) }",
+        w=np.ones((1, 2, 1, 1), np.float32),
+    )
+    with pytest.raises(ModelError, match="the activation 'r' holds NaN or infinity"):
+        calibrated(model, Items(-np.ones((1, 2, 4, 4), np.float32)), [0])

@@ -1,0 +1,155 @@
+"""Scoring a model item by item against the float model."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from runner.engine import Engine
+from runner.errors import ConfigError, DatasetError
+from runner.evaluation.accuracy import Agreement, TopK
+from runner.evaluation.distance import Kl, Mse, Sqnr
+from runner.evaluation.evaluator import Evaluator
+from runner.evaluation.metric import Metric
+from runner.session import Session
+from tests.small_data import Items, answers, conv_gemm, normal_items, onnx_text, run_plain
+
+X = normal_items(30, 2, 6, 6)
+MODEL = conv_gemm()
+OTHER = conv_gemm(seed=5)
+LABELS = answers(MODEL, X)
+
+
+def scorer(metrics: list[Metric], y: object = LABELS, callers: int = 2, **options: object) -> Evaluator:
+    return Evaluator(Engine(callers), Items(X, y), range(len(X)), metrics, **options)
+
+
+def graph(model: object) -> ir.Model:
+    return ir.from_proto(model)
+
+
+def test_scores_are_those_of_the_outputs_that_onnxruntime_gives() -> None:
+    evaluator = scorer([TopK(), Agreement(), Kl(), Sqnr(), Mse()])
+    before, after = evaluator.evaluate_float(graph(MODEL)), evaluator.evaluate(graph(OTHER))
+    f = np.concatenate([y for (y,) in run_plain(MODEL, X, ["logits"])]).astype(np.float64)
+    q = np.concatenate([y for (y,) in run_plain(OTHER, X, ["logits"])]).astype(np.float64)
+    assert before.scores["top1"].ravel().tolist() == [1.0] * 30
+    same = (q.argmax(axis=1) == f.argmax(axis=1)).astype(float)
+    assert 0 < same.sum() < 30
+    assert after.scores["top1"].ravel().tolist() == after.scores["agreement"].ravel().tolist() == same.tolist()
+    p, r = (np.exp(a) / np.exp(a).sum(axis=1, keepdims=True) for a in (f, q))
+    np.testing.assert_allclose(after.scores["kl"].ravel(), (p * np.log(p / r)).sum(axis=1), rtol=1e-4, atol=1e-6)
+    assert evaluator.metrics[4].aggregate(after.scores["mse"]) == pytest.approx(np.mean((f - q) ** 2), rel=1e-4)
+    expected = 10 * np.log10((f**2).sum() / ((f - q) ** 2).sum())
+    assert evaluator.metrics[3].aggregate(after.scores["sqnr"]) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("metric", [TopK(), TopK(3), Agreement(), Kl(), Sqnr(), Mse()], ids=lambda m: m.name)
+def test_the_float_model_has_no_loss_against_itself(metric: Metric) -> None:
+    evaluator = scorer([metric])
+    before, again = evaluator.evaluate_float(graph(MODEL)), evaluator.evaluate(graph(MODEL))
+    assert metric.loss(before.scores[metric.name], again.scores[metric.name]) == 0.0
+
+
+def test_results_do_not_depend_on_the_number_of_callers() -> None:
+    results = []
+    for callers in (1, 2, 5):
+        evaluator = scorer([Kl(), Sqnr(), TopK()], callers=callers)
+        evaluator.evaluate_float(graph(MODEL))
+        results.append(evaluator.evaluate(graph(OTHER)).scores)
+    assert all(np.array_equal(results[0][name], other[name]) for other in results[1:] for name in results[0])
+
+
+def test_metrics_that_do_not_apply_are_left_out() -> None:
+    companions = [Agreement(), TopK(), Kl(), Sqnr()]
+    unlabelled = scorer(companions, y=None)
+    unlabelled.evaluate_float(graph(MODEL))
+    assert [m.name for m in unlabelled.metrics] == ["agreement", "sqnr"] and unlabelled.classes is None
+    logits = scorer(companions, y=None, output_kind="logits")
+    logits.evaluate_float(graph(MODEL))
+    assert [m.name for m in logits.metrics] == ["agreement", "kl", "sqnr"]
+    labelled = scorer(companions)
+    labelled.evaluate_float(graph(MODEL))
+    assert [m.name for m in labelled.metrics] == ["agreement", "top1", "kl", "sqnr"]
+
+
+@pytest.mark.parametrize("labels", [None, [*LABELS[:-1], None]], ids=["none", "one missing"])
+def test_metric_of_labels_without_labels_is_refused_with_the_ways_out(labels: object) -> None:
+    with pytest.raises(ConfigError) as error:
+        scorer([TopK()], y=labels).evaluate_float(graph(MODEL))
+    assert str(error.value) == (
+        "metric: top1 needs a label for every item, but the dataset has none. "
+        "Set dataset.labels=FILE, or choose metric=agreement, kl, sqnr or mse."
+    )
+
+
+def test_metric_of_classes_without_classes_is_refused_with_the_ways_out() -> None:
+    with pytest.raises(ConfigError, match=r"metric: kl needs an output of class scores.*metric\.output.*metric=sqnr or mse"):
+        scorer([Kl()], y=None).evaluate_float(graph(MODEL))
+
+
+def test_label_outside_the_classes_is_refused_with_item_and_range() -> None:
+    labels = LABELS.copy()
+    labels[7] = 5
+    with pytest.raises(DatasetError) as error:
+        scorer([TopK()], y=labels).evaluate_float(graph(MODEL))
+    assert str(error.value) == (
+        "dataset.labels: item 7 has class 5, but the model gives 5 scores (classes 0 to 4)."
+    )
+
+
+@pytest.mark.parametrize("metric", [TopK(output="logit"), Kl(output="logit"), Sqnr(output="logit"), Mse(output="logit"), Agreement(output="logit")], ids=lambda m: m.name)
+def test_unknown_output_is_refused_whatever_the_metric(metric: Metric) -> None:
+    with pytest.raises(ConfigError, match=r"metric\.output: the model has no output 'logit'; it has logits\."):
+        scorer([metric]).evaluate_float(graph(MODEL))
+
+
+TWO_OUTPUTS = onnx_text(
+    """g (float[N,2,6,6] x) => (float[N,2] scores, float[N,2,6,6] map) {
+        map = Conv (x, w)
+        p = GlobalAveragePool (map)
+        f = Flatten (p)
+        scores = Softmax (f)
+    }""",
+    w=np.random.default_rng(0).normal(size=(2, 2, 1, 1)).astype(np.float32),
+)
+
+
+def test_output_named_by_the_metric_holds_the_classes() -> None:
+    evaluator = scorer([Agreement(output="scores")], y=None)
+    evaluator.evaluate_float(graph(TWO_OUTPUTS))
+    assert evaluator.classes is not None and (evaluator.classes.output, evaluator.classes.kind) == ("scores", "probabilities")
+    without = scorer([Agreement()], y=None)
+    without.evaluate_float(graph(TWO_OUTPUTS))
+    assert without.classes is None
+
+
+def test_chosen_positions_are_scored_and_counted() -> None:
+    evaluator = scorer([TopK(), Kl()])
+    evaluator.evaluate_float(graph(MODEL))
+    whole = evaluator.evaluate(graph(OTHER))
+    assert evaluator.items_scored == 60
+    some = list(evaluator.scores(Session(graph(OTHER)), [3, 29, 11]))
+    assert [s["kl"] for s in some] == [tuple(whole.scores["kl"][i]) for i in (3, 29, 11)]
+    assert evaluator.items_scored == 63
+
+
+def test_items_are_those_of_the_indices() -> None:
+    evaluator = Evaluator(Engine(1), Items(X, LABELS), [4, 2, 9], [TopK()])
+    told: list[int] = []
+    scores = evaluator.evaluate_float(graph(MODEL), told.append).scores["top1"]
+    assert scores.shape == (3, 1) and told == [1, 2, 3]
+    expected = run_plain(MODEL, X[[2]], ["logits"])[0][0]
+    np.testing.assert_allclose(evaluator.reference(1)["logits"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_model_with_a_fixed_batch_is_judged_by_one_row_an_item() -> None:
+    fixed = conv_gemm()
+    for value in (*fixed.graph.input, *fixed.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 4
+    evaluator = scorer([TopK(), Mse()])
+    scores = evaluator.evaluate_float(graph(fixed)).scores
+    assert evaluator.classes is not None and evaluator.classes.classes == 5
+    assert scores["top1"].all()
+    assert scores["mse"][:, 1].tolist() == [5.0] * 30

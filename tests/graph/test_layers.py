@@ -1,0 +1,206 @@
+"""Which nodes are layers, and the reason for each that is not."""
+
+import numpy as np
+import pytest
+
+from runner.errors import ModelError
+from runner.graph.layers import Layer, LeftAlone, find_layers, require_layers
+from tests.tiny_models import model, noise
+
+IMAGE = "g (float[1,4,8,8] x, float[4,4,3,3] fed, float[4] fedbias) => (float[?] y)"
+ROWS = "g (float[1,4] x, float[4,4] fed, float[4] fedbias) => (float[?] y)"
+
+
+def found(header, nodes, **constants):
+    return find_layers(model(f"{header} {{ {nodes} }}", **constants))
+
+
+def reason(header, nodes, **constants):
+    (left,) = found(header, nodes, **constants).left_alone
+    return left.reason
+
+
+@pytest.mark.parametrize(
+    ("header", "nodes", "weight", "layer"),
+    [
+        pytest.param(
+            IMAGE,
+            "[a] y = Conv(x, w, b)",
+            (6, 4, 3, 3),
+            Layer("a", "Conv", "x", "w", "b", 0, 1, 6, True),
+            id="conv",
+        ),
+        pytest.param(
+            IMAGE,
+            "[a] y = Conv<group = 4>(x, w)",
+            (8, 1, 3, 3),
+            Layer("a", "Conv", "x", "w", None, 0, 1, 8, True),
+            id="grouped_conv_without_bias",
+        ),
+        pytest.param(
+            ROWS, "[a] y = Gemm(x, w, b)", (4, 6), Layer("a", "Gemm", "x", "w", "b", 1, 1, 6, False), id="gemm"
+        ),
+        pytest.param(
+            ROWS, "[a] y = MatMul(x, w)", (4, 6), Layer("a", "MatMul", "x", "w", None, 1, -1, 6, False), id="matmul"
+        ),
+    ],
+)
+def test_quantizable_node_is_found_with_its_names_and_axes(header, nodes, weight, layer):
+    result = found(header, nodes, w=noise(0, *weight), b=noise(1, 6))
+    assert result.layers == (layer,)
+    assert result.left_alone == ()
+
+
+def test_layers_come_in_graph_order_and_by_name():
+    result = found(ROWS, "[b] h = MatMul(x, w) [a] y = MatMul(h, w2)", w=noise(0, 4, 4), w2=noise(1, 4, 4))
+    assert [layer.name for layer in result.layers] == ["b", "a"]
+    assert result["a"].weight == "w2"
+    with pytest.raises(KeyError, match="'c'"):
+        result["c"]
+
+
+def test_other_nodes_are_not_mentioned():
+    assert found(ROWS, "h = Relu(x) y = Add(h, fed)").left_alone == ()
+
+
+W4 = {"w": noise(0, 4, 4, 3, 3)}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants", "expected"),
+    [
+        pytest.param("y = ConvTranspose(x, w)", W4, "ConvTranspose is not quantized", id="transposed"),
+        pytest.param("y = AveragePool<kernel_shape=[2,2]>(x)", {}, "AveragePool is not quantized", id="average"),
+        pytest.param("y = GlobalAveragePool(x)", {}, "GlobalAveragePool is not quantized", id="global_average"),
+        pytest.param(
+            "y = Conv(x, fed)", {}, "the weight is computed by the graph, not a constant", id="weight_that_is_fed"
+        ),
+        pytest.param(
+            "h = Relu(w) y = Conv(x, h)", W4, "the weight is computed by the graph, not a constant", id="computed"
+        ),
+        pytest.param(
+            "y = Conv(x, w)", {"w": np.ones((4, 4, 3, 3), np.float16)}, "the weight is float16, not float32", id="half"
+        ),
+        pytest.param(
+            "y = Conv(x, w)", {"w": np.ones((4, 4, 3, 3))}, "the weight is float64, not float32", id="double"
+        ),
+        pytest.param(
+            "y = Conv(x, w)", {"w": noise(0, 4, 4, 3)}, "a convolution over 1 axes is not quantized; only 2-D", id="1d"
+        ),
+        pytest.param(
+            "y = Conv(x, w)",
+            {"w": noise(0, 4, 4, 3, 3, 3)},
+            "a convolution over 3 axes is not quantized; only 2-D",
+            id="3d",
+        ),
+        pytest.param("y = Conv(x, w, fedbias)", W4, "the bias is computed by the graph", id="bias_that_is_fed"),
+        pytest.param("y = Conv(c, w)", {**W4, "c": noise(1, 1, 4, 8, 8)}, "the data input is a constant", id="data"),
+        pytest.param(
+            "z = Abs(w) y = Conv(x, w)".replace("z =", "[other] z ="),
+            W4,
+            "the weight is shared with other nodes: other",
+            id="shared",
+        ),
+    ],
+)
+def test_convolution_left_alone_says_why(nodes, constants, expected):
+    assert reason(IMAGE, nodes, **constants) == expected
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants", "expected"),
+    [
+        pytest.param("y = Gemm<transA=1>(x, w)", {}, "transA is 1", id="trans_a"),
+        pytest.param("y = Gemm<alpha=0.5>(x, w)", {}, "alpha or beta is not 1", id="alpha"),
+        pytest.param("y = Gemm<beta=0.5>(x, w, b)", {}, "alpha or beta is not 1", id="beta"),
+        pytest.param("y = Gemm(x, w, fedbias)", {}, "the bias is computed by the graph", id="bias_that_is_fed"),
+        pytest.param(
+            "y = Gemm(x, w, c)",
+            {"c": noise(1, 4, 4)},
+            "the bias has shape [4, 4], which is no vector over the 4 outputs",
+            id="bias_of_rows_and_columns",
+        ),
+        pytest.param(
+            "y = Gemm(x, w, c)",
+            {"c": noise(1, 4, 1)},
+            "the bias has shape [4, 1], which is no vector over the 4 outputs",
+            id="bias_over_rows",
+        ),
+        pytest.param("y = MatMul(x, c)", {"c": noise(1, 2, 4, 4)}, "the weight has 3 axes, not 2", id="batched_weight"),
+        pytest.param("y = MatMul(x, c)", {"c": noise(1, 4)}, "the weight has 1 axes, not 2", id="vector_weight"),
+        pytest.param(
+            "y = MatMul(w, x)", {}, "the weight is computed by the graph, not a constant", id="constant_on_the_left"
+        ),
+    ],
+)
+def test_matrix_product_left_alone_says_why(nodes, constants, expected):
+    assert reason(ROWS, nodes, w=noise(0, 4, 4), b=noise(2, 4), **constants) == expected
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (1,), (1, 1), ()], ids=str)
+def test_gemm_bias_that_broadcasts_over_the_rows_is_taken(shape):
+    result = found(ROWS, "y = Gemm(x, w, c)", w=noise(0, 4, 4), c=np.ones(shape, np.float32))
+    assert [layer.bias for layer in result.layers] == ["c"]
+
+
+def test_beta_without_a_bias_says_nothing():
+    assert len(found(ROWS, "y = Gemm<beta=0.0>(x, w)", w=noise(0, 4, 4)).layers) == 1
+
+
+def test_operator_of_another_domain_is_no_layer():
+    built = model(f"{ROWS} {{ y = MatMul(x, w) }}", w=noise(0, 4, 4))
+    built.graph.node(0).domain = "com.example"
+    assert find_layers(built).layers == ()
+
+
+def test_weight_read_twice_by_one_node_is_told():
+    assert reason("g (float[4,4] x) => (float[4,4] y)", "y = Gemm(x, w, w)", w=noise(0, 4, 4)) == (
+        "the weight is shared with other nodes: itself"
+    )
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weight_that_is_not_finite_is_an_error_that_names_the_layer(value):
+    weight = noise(0, 4, 4, 3, 3)
+    weight[0, 0, 0, :2] = value
+    with pytest.raises(
+        ModelError,
+        match=r"model\.path: layer 'bad' has 2 value\(s\) that are NaN or infinite in 'w'; expected finite weights\. "
+        r"Export the model again\.",
+    ):
+        found(IMAGE, "[bad] y = Conv(x, w)", w=weight)
+
+
+def test_bias_that_is_not_finite_is_an_error():
+    with pytest.raises(ModelError, match=r"layer 'bad' has 1 value\(s\) that are NaN or infinite in 'b'"):
+        found(ROWS, "[bad] y = Gemm(x, w, b)", w=noise(0, 4, 4), b=np.float32([1, np.nan, 1, 1]))
+
+
+def test_weight_of_a_layer_left_alone_may_be_anything():
+    result = found(ROWS, "y = Gemm<alpha=2.0>(x, w)", w=np.full((4, 4), np.nan, np.float32))
+    assert result.layers == ()
+
+
+def test_model_with_layers_passes():
+    require_layers(found(ROWS, "y = MatMul(x, w)", w=noise(0, 4, 4)))
+
+
+def test_model_without_a_layer_is_refused_with_the_reasons():
+    result = found(ROWS, "[a] h = MatMul(x, fed) [b] y = Gemm<transA=1>(h, w)", w=noise(0, 4, 4))
+    with pytest.raises(
+        ModelError,
+        match=r"no layer can be quantized; expected a Conv, Gemm or MatMul with constant float32 weights\. "
+        r"Left alone: a \(MatMul\): the weight is computed by the graph, not a constant; b \(Gemm\): transA is 1\.",
+    ):
+        require_layers(result)
+
+
+def test_model_without_any_candidate_is_refused():
+    with pytest.raises(ModelError, match=r"The model has no such node\."):
+        require_layers(found(ROWS, "y = Relu(x)"))
+
+
+def test_what_is_left_alone_is_told_by_name_and_type():
+    assert found(IMAGE, "[pool] y = GlobalAveragePool(x)").left_alone == (
+        LeftAlone("pool", "GlobalAveragePool", "GlobalAveragePool is not quantized"),
+    )

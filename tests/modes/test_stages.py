@@ -1,0 +1,74 @@
+"""Stages: announced, timed, with reading counted apart."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from runner.dataset.item import Item
+from runner.engine import Engine
+from runner.events import Event, StageAdvanced, StageFinished, StageStarted
+from runner.modes.stages import Stages
+from runner.session import InputSpec
+from tests.small_data import Items
+
+
+class SlowItems(Items):
+    def item(self, index: int) -> Item:
+        time.sleep(0.02)
+        return super().item(index)
+
+
+class Constant:
+    inputs = (InputSpec("x", (None, 1), np.dtype(np.float32)),)
+
+    def run(self, feeds: object, outputs: object = None) -> list:
+        return [0]
+
+
+def test_listener_hears_start_progress_and_end() -> None:
+    heard: list[Event] = []
+    with Stages(Engine(1), heard.append).stage("rank", 3, "detail") as progress:
+        progress(1)
+        progress(3)
+    assert heard[:3] == [StageStarted("rank", 3, "detail"), StageAdvanced("rank", 1), StageAdvanced("rank", 3)]
+    assert isinstance(heard[3], StageFinished) and heard[3].stage == "rank" and len(heard) == 4
+
+
+def test_stage_that_fails_is_not_announced_as_finished() -> None:
+    heard: list[Event] = []
+    stages = Stages(Engine(1), heard.append)
+    with pytest.raises(RuntimeError, match="broken"), stages.stage("rank"):
+        raise RuntimeError("broken")
+    assert heard == [StageStarted("rank", 0, "")]
+
+
+def test_seconds_add_up_over_stages_of_one_name() -> None:
+    stages = Stages(Engine(1), lambda event: None)
+    for name in ("search", "search", "load"):
+        with stages.stage(name):
+            time.sleep(0.02)
+    seconds = stages.seconds()
+    assert seconds["search"] >= 0.04 and seconds["load"] >= 0.02
+    assert seconds["model_work"] == pytest.approx(seconds["search"], abs=0.002)
+    assert seconds["total"] >= 0.06
+
+
+def test_every_stage_of_the_summary_is_there_from_the_start() -> None:
+    names = {"load", "decode", "calibrate", "float_eval", "rank", "search", "final_eval", "write", "verify"}
+    seconds = Stages(Engine(1), lambda event: None).seconds()
+    assert names | {"model_work", "total"} == set(seconds)
+    assert all(seconds[name] == 0 for name in names)
+
+
+def test_reading_is_taken_out_of_the_stage_and_put_under_decode() -> None:
+    engine = Engine(1)
+    stages, data = Stages(engine, lambda event: None), SlowItems(np.zeros((5, 1), np.float32))
+    with stages.stage("float_eval"):
+        list(engine.map(Constant(), data, range(5), lambda index, arrays: None))
+        time.sleep(0.03)
+    seconds = stages.seconds()
+    assert seconds["decode"] >= 0.1
+    assert 0.025 <= seconds["float_eval"] < seconds["decode"]

@@ -1,0 +1,142 @@
+"""The pair on disk: named, re-opened, and refused where it does not say what was measured."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from runner.calibration.collect import collect
+from runner.calibration.minmax import MinMax
+from runner.calibration.quantize import quantize_layers
+from runner.engine import Engine
+from runner.errors import VerificationError
+from runner.evaluation.outputs import ClassScores
+from runner.job_folder import JobFolder
+from runner.modes import write_models
+from runner.modes.write_models import ModelPair, verify_pair, write_pair, write_record
+from runner.record import QuantizedForm
+from runner.record_text import read_record
+from tests.small_data import Items, conv_gemm, normal_items, plain_session, prepared, run_plain
+
+X = normal_items(40, 2, 6, 6)
+CLASSES = ClassScores("logits", 5, "logits")
+PAIR = ModelPair("results/m_deploy_model.onnx", "results/m_fake_quant_model.onnx")
+
+
+@pytest.fixture(scope="module")
+def subject():
+    """The tiny model, its layers and its int8 form."""
+    graph, found = prepared(conv_gemm())
+    seen = collect(graph, found, Items(X), range(8), observer=MinMax(), engine=Engine(1))
+    return graph, found, quantize_layers(graph, found, seen, symmetric=False).form
+
+
+@pytest.fixture
+def folder(tmp_path: Path, subject) -> JobFolder:
+    """A job folder that holds the pair."""
+    job = JobFolder(tmp_path)
+    assert write_pair(job, "results/m", *subject) == PAIR
+    return job
+
+
+def verified(folder: JobFolder, form: QuantizedForm) -> write_models.Written:
+    return verify_pair(folder, PAIR, form, Items(X), Engine(2), CLASSES)
+
+
+def test_deploy_model_is_written_and_logged_first(tmp_path: Path, subject, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "runner.modes.write_models")
+    job = JobFolder(tmp_path)
+    write_pair(job, "results/m", *subject)
+    paths = [tmp_path / PAIR.deploy, tmp_path / PAIR.fake_quant]
+    assert list(job.files) == paths
+    assert caplog.messages == [f"The model file is saved in {path}" for path in paths]
+
+
+def test_fake_quant_file_needs_standard_operators_only_and_deploy_holds_int8(folder: JobFolder) -> None:
+    fake, deploy = onnx.load(folder.path(PAIR.fake_quant)), onnx.load(folder.path(PAIR.deploy))
+    onnx.checker.check_model(fake, full_check=True)
+    assert {node.domain for node in fake.graph.node} | {node.domain for node in deploy.graph.node} == {""}
+    kinds = {node.op_type for node in deploy.graph.node}
+    assert {"AscendQuant", "AscendDequant"} <= kinds
+    assert not {"QuantizeLinear", "DequantizeLinear"} & kinds
+    assert sum(t.data_type == onnx.TensorProto.INT8 for t in deploy.graph.initializer) == 3
+
+
+def test_pair_that_says_what_was_meant_is_verified(folder: JobFolder, subject) -> None:
+    written = verified(folder, subject[2])
+    assert written.pair == PAIR
+    assert written.input_shapes == {"x": (1, 2, 6, 6)}
+    assert written.ort_level_gap == 0.0
+
+
+def test_level_gap_is_the_share_of_answers_that_a_level_changes(
+    folder: JobFolder, subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Stand in for a level that answers wrongly: at "all" the logits come out negated.
+    monkeypatch.setattr(write_models, "plain", lambda level: level)
+
+    class Levelled:
+        def __init__(self, path: object, level: str) -> None:
+            self.sign = -1 if level == "all" else 1
+            self.session = plain_session(onnx.load(path))
+            self.inputs, self.output_names = Real.inputs, ("logits",)
+
+        def run(self, feeds: dict, outputs: object = None) -> list:
+            return [self.sign * self.session.run(None, feeds)[0]]
+
+    Real = write_models.Session(folder.path(PAIR.fake_quant))
+    monkeypatch.setattr(write_models, "Session", Levelled)
+    logits = np.concatenate([y for (y,) in run_plain(onnx.load(folder.path(PAIR.fake_quant)), X, ["logits"])])
+    taken = [index * 40 // 32 for index in range(32)]
+    expected = np.mean((logits.argmax(1) != (-logits).argmax(1))[taken])
+    assert verified(folder, subject[2]).ort_level_gap == expected == 1.0
+
+
+def tampered(path: Path, change: object) -> None:
+    model = onnx.load(path)
+    change(model)
+    onnx.save(model, path)
+
+
+def flip_weight(model: onnx.ModelProto) -> None:
+    tensor = next(t for t in model.graph.initializer if t.data_type == onnx.TensorProto.INT8)
+    values = numpy_helper.to_array(tensor).copy()
+    values.flat[3] ^= 1
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+
+
+def shift_offset(model: onnx.ModelProto) -> None:
+    quant = next(node for node in model.graph.node if node.op_type == "AscendQuant")
+    next(a for a in quant.attribute if a.name == "offset").f += 1
+
+
+def next_float_of_scale(model: onnx.ModelProto) -> None:
+    quant = next(node for node in model.graph.node if node.op_type == "AscendQuant")
+    scale = next(a for a in quant.attribute if a.name == "scale")
+    scale.f = float(np.nextafter(np.float32(scale.f), np.float32(9)))
+
+
+@pytest.mark.parametrize("change", [flip_weight, shift_offset, next_float_of_scale], ids=lambda f: f.__name__)
+def test_deploy_file_that_says_something_else_is_our_fault_and_named(folder: JobFolder, subject, change) -> None:
+    tampered(folder.path(PAIR.deploy), change)
+    with pytest.raises(VerificationError, match=r"m_deploy_model\.onnx: 1 fault\(s\): .*first.* Please report this\."):
+        verified(folder, subject[2])
+
+
+def test_record_is_written_as_it_reads_back(tmp_path: Path, subject) -> None:
+    job = JobFolder(tmp_path)
+    write_record(job, "tmp/record.txt", subject[2])
+    assert dict(read_record(tmp_path / "tmp" / "record.txt")) == dict(subject[2].record)
+
+
+def test_record_that_reads_back_otherwise_is_our_fault(
+    tmp_path: Path, subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write_models, "read_record", lambda path: subject[2].without(["first"]).record)
+    with pytest.raises(VerificationError, match=r"record\.txt: the record read back differs from the one written"):
+        write_record(JobFolder(tmp_path), "record.txt", subject[2])

@@ -1,0 +1,93 @@
+"""The driver: counts, remembers and judges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from runner.search.driver import search
+from runner.search.plan import Plan, Proposals, Ranking, Trial
+
+NAMES = ("a", "b", "c", "d")
+ALL = Plan.all_int8(NAMES)
+RANKING = Ranking(tuple((name, 0.0) for name in NAMES))
+
+
+@dataclass(frozen=True)
+class Scripted:
+    """Proposes given plans and keeps what it is told."""
+
+    fallbacks: Sequence[str]
+    told: list[Trial]
+
+    def propose(self, ranking: Ranking, all_int8: Trial) -> Proposals:
+        self.told.append(all_int8)
+        for names in self.fallbacks:
+            self.told.append((yield ALL.with_fallback(names)))
+
+    def most_trials(self, layers: int) -> int:
+        return len(self.fallbacks)
+
+
+class Oracle:
+    """Evaluates plans: accepted where the fallback is among the good ones."""
+
+    def __init__(self, *good: str) -> None:
+        self.good = good
+        self.calls: list[str] = []
+
+    def __call__(self, plan: Plan) -> Trial:
+        names = "".join(plan.fallback)
+        self.calls.append(names)
+        return Trial(plan, 0.0, 10.0 - len(names), names in self.good)
+
+
+REFUSED = Trial(ALL, 0.0, 10.0, accepted=False)
+
+
+def test_plan_is_evaluated_once_and_answered_from_memory() -> None:
+    oracle, strategy = Oracle(), Scripted(["a", "ab", "a", "", "ab"], [])
+    told: list[Trial] = []
+    result = search(REFUSED, RANKING, strategy, oracle, told.append)
+    assert oracle.calls == ["a", "ab"]
+    assert ["".join(t.plan.fallback) for t in strategy.told] == ["", "a", "ab", "a", "", "ab"]
+    assert [t.plan for t in result.trials] == [ALL, ALL.with_fallback("a"), ALL.with_fallback("ab")]
+    assert told == list(result.trials[1:])
+
+
+def test_best_is_the_accepted_trial_with_the_fewest_fallbacks_not_the_last() -> None:
+    result = search(REFUSED, RANKING, Scripted(["abc", "ab", "cd", "d", "a"], []), Oracle("abc", "ab", "cd"))
+    assert result.best is not None and result.best.plan.fallback == ("a", "b")
+
+
+def test_nothing_accepted_gives_no_best_and_the_closest() -> None:
+    result = search(REFUSED, RANKING, Scripted(["a", "abc", "b"], []), Oracle())
+    assert result.best is None
+    assert result.closest.plan.fallback == ("a", "b", "c")
+
+
+def test_all_float_is_never_the_best() -> None:
+    assert search(REFUSED, RANKING, Scripted(["abcd"], []), Oracle("abcd")).best is None
+
+
+def test_strategy_is_not_asked_when_all_int8_is_accepted() -> None:
+    accepted, strategy, oracle = Trial(ALL, 0.0, 0.0, accepted=True), Scripted(["a"], []), Oracle()
+    result = search(accepted, RANKING, strategy, oracle)
+    assert result.trials == (accepted,) and result.best is accepted
+    assert strategy.told == [] and oracle.calls == []
+
+
+@pytest.mark.parametrize("ranking", [Ranking(()), RANKING], ids=["no layer", "no proposal"])
+def test_search_without_proposals_ends_with_the_first_trial(ranking: Ranking) -> None:
+    result = search(REFUSED, ranking, Scripted([], []), Oracle())
+    assert result.trials == (REFUSED,) and result.best is None and result.closest is REFUSED
+
+
+def test_fault_of_an_evaluation_propagates() -> None:
+    def broken(plan: Plan) -> Trial:
+        raise RuntimeError("no memory")
+
+    with pytest.raises(RuntimeError, match="no memory"):
+        search(REFUSED, RANKING, Scripted(["a"], []), broken)

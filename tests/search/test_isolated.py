@@ -1,0 +1,147 @@
+"""The isolated pass against separate runs of each layer in onnxruntime, float and quantized, summed by numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from runner.calibration.collect import collect
+from runner.calibration.minmax import MinMax
+from runner.calibration.quantize import quantize_layers
+from runner.engine import Engine
+from runner.graph.layers import FoundLayers, Layer
+from runner.record import QuantizedForm, QuantizedLayer
+from runner.search.isolated import DD, FF, PAIR_SUMS, LayerSums, Reduction, isolated_pass, pair_sums
+from tests.small_data import Items, conv_gemm, normal_items, onnx_text, plain_session, prepared, run_plain
+
+X = normal_items(4, 2, 6, 6)
+DENSE = onnx_text(
+    "g (float[N,3,8] x) => (float[N,3,5] y) { h = MatMul (x, w1)\n r = Relu (h)\n y = MatMul (r, w2) }",
+    w1=np.random.default_rng(0).normal(size=(8, 6)).astype(np.float32),
+    w2=np.random.default_rng(1).normal(size=(6, 5)).astype(np.float32),
+)
+GROUPED = onnx_text(
+    """g (float[N,4,5,5] x) => (float[N,6,3,3] y) {
+        d = Conv <group = 4, pads = [1,1,1,1]> (x, w1, b1)
+        y = Conv <group = 2> (d, w2)
+    }""",
+    w1=np.random.default_rng(2).normal(size=(4, 1, 3, 3)).astype(np.float32),
+    b1=np.random.default_rng(3).normal(size=4).astype(np.float32),
+    w2=np.random.default_rng(4).normal(size=(6, 2, 3, 3)).astype(np.float32),
+)
+SHARED = onnx_text(
+    "g (float[N,2,4,4] x) => (float[N,3,4,4] y) { a = Conv (x, w1)\n b = Conv (x, w2)\n y = Add (a, b) }",
+    w1=np.random.default_rng(5).normal(size=(3, 2, 1, 1)).astype(np.float32),
+    w2=np.random.default_rng(6).normal(size=(3, 2, 1, 1)).astype(np.float32),
+)
+CASES = [
+    pytest.param(conv_gemm(), X, id="conv and gemm"),
+    pytest.param(DENSE, normal_items(3, 3, 8), id="matmul over three axes"),
+    pytest.param(GROUPED, normal_items(3, 4, 5, 5), id="grouped and depthwise"),
+    pytest.param(SHARED, normal_items(3, 2, 4, 4), id="one input, two layers"),
+]
+
+
+def quantized(model: onnx.ModelProto, x: NDArray) -> tuple[ir.Model, FoundLayers, QuantizedForm]:
+    graph, found = prepared(model)
+    seen = collect(graph, found, Items(x), range(len(x)), observer=MinMax(), engine=Engine(1))
+    return graph, found, quantize_layers(graph, found, seen, symmetric=False).form
+
+
+def twin_output(graph: ir.Model, layer: Layer, form: QuantizedLayer, source: NDArray) -> NDArray[np.float64]:
+    """Return the quantized layer's output: codes by numpy, exact integers by the layer alone in float64-free ONNX."""
+    params = form.record.activation
+    r = np.float32(1) / np.float32(params.scale)
+    codes = np.clip(np.rint(source * r + np.float32(params.zero_point)), -128, 127) - params.zero_point
+    node = next(n for n in ir.to_proto(graph).graph.node if n.name == layer.name)
+    arrays = {layer.weight: form.weight.astype(np.float32)}
+    if form.bias is not None:
+        arrays[layer.bias] = form.bias.astype(np.float32)
+    alone = onnx.NodeProto()
+    alone.CopyFrom(node)
+    tensor = onnx.TensorProto.FLOAT
+    model = helper.make_model(
+        helper.make_graph(
+            [alone],
+            "alone",
+            [helper.make_tensor_value_info(node.input[0], tensor, list(source.shape))],
+            [helper.make_tensor_value_info(node.output[0], tensor, None)],
+            [numpy_helper.from_array(array, name) for name, array in arrays.items()],
+        ),
+        opset_imports=[helper.make_opsetid("", 13)],
+        ir_version=8,
+    )
+    (total,) = plain_session(model).run(None, {node.input[0]: codes.astype(np.float32)})
+    deq = (np.float32(params.scale) * np.array(form.record.weight_scales, np.float32)).astype(np.float32)
+    return total * (deq.reshape(1, -1, 1, 1) if total.ndim == 4 and layer.op_type == "Conv" else deq)
+
+
+@pytest.mark.parametrize(("model", "x"), CASES)
+def test_sums_are_those_of_the_layers_run_alone(model: onnx.ModelProto, x: NDArray) -> None:
+    graph, found, form = quantized(model, x)
+    names = [name for layer in found.layers for name in (layer.input, _output(graph, layer))]
+    tensors = run_plain(graph, x, names)
+    results = isolated_pass(graph, found, form, Items(x), range(len(x)), engine=Engine(2))
+    assert len(results) == len(x)
+    for item, sums in zip(tensors, results, strict=True):
+        assert list(sums) == [layer.name for layer in found.layers]
+        for place, layer in enumerate(found.layers):
+            source, f = item[2 * place], item[2 * place + 1].astype(np.float64)
+            q = twin_output(graph, layer, form.layers[layer.name], source).astype(np.float64)
+            axes = (0, 2, 3) if layer.op_type == "Conv" else tuple(range(f.ndim - 1))
+            expected = {"ff": f * f, "qq": q * q, "fq": f * q, "dd": (f - q) ** 2}
+            for name, product in expected.items():
+                assert sums[layer.name][name].shape == (layer.channels,)
+                np.testing.assert_allclose(sums[layer.name][name], product.sum(axis=axes), rtol=2e-3 if name == "dd" else 1e-4, atol=1e-5)
+            assert pair_sums(sums[layer.name], f.size).dd == pytest.approx(expected["dd"].sum(), rel=1e-3)
+            assert pair_sums(sums[layer.name], f.size).count == f.size
+
+
+def _output(graph: ir.Model, layer: Layer) -> str:
+    return next(node.outputs[0].name for node in graph.graph if node.name == layer.name)
+
+
+def as_numbers(sums: LayerSums) -> dict[tuple[str, str], list[float]]:
+    return {(layer, name): values.tolist() for layer, by_name in sums.items() for name, values in by_name.items()}
+
+
+def test_results_have_the_same_bits_with_any_number_of_callers() -> None:
+    graph, found, form = quantized(conv_gemm(), X)
+    one, *others = (
+        [as_numbers(s) for s in isolated_pass(graph, found, form, Items(X), [3, 0, 2], engine=Engine(n))] for n in (1, 2, 4)
+    )
+    assert all(other == one for other in others)
+
+
+def test_pass_reads_the_float_models_activations_not_the_quantized_ones() -> None:
+    # Quantizing the first layer alone or all layers makes no difference to what is seen of a later one.
+    graph, found, form = quantized(conv_gemm(), X)
+    whole = isolated_pass(graph, found, form, Items(X), [0], engine=Engine(1))[0]
+    last = isolated_pass(graph, found, form.without(["first", "second"]), Items(X), [0], engine=Engine(1))[0]
+    assert list(last) == ["logits"]
+    np.testing.assert_allclose(last["logits"]["dd"], whole["logits"]["dd"], rtol=1e-3)
+
+
+def test_caller_chooses_the_reductions() -> None:
+    graph, found, form = quantized(conv_gemm(), X)
+    own = (DD, Reduction("fd", "f", "d"))
+    sums = isolated_pass(graph, found, form, Items(X), [0], engine=Engine(1), reductions=own)[0]
+    whole = isolated_pass(graph, found, form, Items(X), [0], engine=Engine(1), reductions=PAIR_SUMS)[0]
+    for layer in sums:
+        assert list(sums[layer]) == ["dd", "fd"]
+        expected = whole[layer]["ff"] - whole[layer]["fq"]  # f (f - q)
+        np.testing.assert_allclose(sums[layer]["fd"], expected, rtol=1e-2, atol=1e-3)
+    plain = isolated_pass(graph, found, form, Items(X), [0], engine=Engine(1), reductions=[FF])[0]
+    np.testing.assert_allclose(plain["first"]["ff"], whole["first"]["ff"], rtol=1e-6)
+
+
+def test_progress_counts_items_and_the_model_is_left_as_it_was() -> None:
+    graph, found, form = quantized(conv_gemm(), X)
+    before, told = ir.to_proto(graph).SerializeToString(), []
+    isolated_pass(graph, found, form, Items(X), range(4), engine=Engine(2), progress=told.append)
+    assert told == [1, 2, 3, 4]
+    assert ir.to_proto(graph).SerializeToString() == before

@@ -1,0 +1,216 @@
+"""Files of a job: whole or not at all, and nobody else's are touched."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+
+from runner import job_folder
+from runner.errors import OutputError
+from runner.job_folder import JobFolder, read_manifest, write_atomically
+from tests.small_data import conv_gemm, normal_items, run_plain
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_text_is_written_as_utf8_without_changing_line_ends(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path / "a" / "b")
+    path = folder.write_text("results/x.txt", "猫\nb\r\n")
+    assert path == tmp_path / "a" / "b" / "results" / "x.txt"
+    assert path.read_bytes() == "猫\nb\r\n".encode()
+    assert folder.files == (path,)
+
+
+@pytest.mark.parametrize(
+    ("compact", "expected"),
+    [(False, '{\n    "猫": [\n        1,\n        true\n    ]\n}'), (True, '{\n    "猫":[\n        1,\n        true\n    ]\n}')],
+    ids=["usual", "as AMCT"],
+)
+def test_json_has_an_indent_of_four_and_readable_characters(tmp_path: Path, compact: bool, expected: str) -> None:
+    path = JobFolder(tmp_path).write_json("x.json", {"猫": [1, True]}, compact_keys=compact)
+    assert path.read_text(encoding="utf-8") == expected
+
+
+def test_number_that_json_cannot_hold_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        JobFolder(tmp_path).write_json("x.json", math.nan)
+    assert files(tmp_path) == set()
+
+
+def test_model_is_written_and_computes_the_same(tmp_path: Path) -> None:
+    path = JobFolder(tmp_path).write_model("results/m.onnx", ir.from_proto(conv_gemm()))
+    x = normal_items(1, 2, 6, 6)
+    (expected,), (got,) = run_plain(conv_gemm(), x, ["logits"])[0], run_plain(onnx.load(path), x, ["logits"])[0]
+    assert np.array_equal(expected, got)
+    assert files(tmp_path) == {"results/m.onnx"}
+
+
+def test_model_too_large_for_one_file_keeps_its_weights_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_folder, "fits_one_file", lambda model: False)
+    folder, model = JobFolder(tmp_path), conv_gemm()
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.arange(4096, dtype=np.float32), "large"))
+    path = folder.write_model("results/m.onnx", ir.from_proto(model))
+    folder.finish()
+    assert set(read_manifest(tmp_path)) == {"results/m.onnx", "results/m.onnx.data"}
+    loaded = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer}
+    assert np.array_equal(loaded["large"], np.arange(4096))
+
+
+def test_failing_write_leaves_the_old_file_and_no_temporary_one(tmp_path: Path) -> None:
+    target = tmp_path / "x.txt"
+    target.write_text("old")
+
+    def half(path: Path) -> None:
+        path.write_text("ne")
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        write_atomically(target, half)
+    assert target.read_text() == "old"
+    assert files(tmp_path) == {"x.txt"}
+
+
+def test_failing_rename_leaves_no_temporary_file(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        write_atomically(tmp_path / "x.txt", lambda path: path.write_text("new"))
+    assert files(tmp_path) == set()
+
+
+def test_interrupted_write_is_cleaned_up_too(tmp_path: Path) -> None:
+    def interrupted(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(tmp_path / "x.txt", interrupted)
+    assert files(tmp_path) == set()
+
+
+def test_name_as_long_as_a_file_system_allows_is_written(tmp_path: Path) -> None:
+    name = "x" * 250
+    assert JobFolder(tmp_path).write_text(name, "a").read_text() == "a"
+
+
+def test_manifest_lists_the_files_with_their_sha256_and_not_itself(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path)
+    folder.write_text("b.txt", "one")
+    folder.write_text("results/a.txt", "two")
+    folder.write_text("b.txt", "three")
+    folder.finish()
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest == {
+        "files": {"b.txt": hashlib.sha256(b"three").hexdigest(), "results/a.txt": hashlib.sha256(b"two").hexdigest()}
+    }
+    assert read_manifest(tmp_path) == manifest["files"]
+    assert [path.name for path in folder.files] == ["b.txt", "a.txt"]
+
+
+def test_no_manifest_is_written_before_the_job_is_finished(tmp_path: Path) -> None:
+    JobFolder(tmp_path).write_text("a.txt", "one")
+    assert read_manifest(tmp_path) == {}
+
+
+def test_next_job_removes_what_only_the_old_manifest_lists_and_nothing_else(tmp_path: Path) -> None:
+    first = JobFolder(tmp_path)
+    for name in ("kept.txt", "results/old_deploy_model.onnx", "gone.txt"):
+        first.write_text(name, "first")
+    first.finish()
+    (tmp_path / "gone.txt").unlink()
+    (tmp_path / "results" / "mine_deploy_model.onnx").write_text("the user's")
+    (tmp_path / "notes").mkdir()
+    second = JobFolder(tmp_path)
+    second.write_text("kept.txt", "second")
+    second.write_text("new.txt", "second")
+    assert (tmp_path / "results" / "old_deploy_model.onnx").exists()  # not before the result is whole
+    second.finish()
+    assert files(tmp_path) == {"kept.txt", "new.txt", "results/mine_deploy_model.onnx", "manifest.json"}
+    assert (tmp_path / "notes").is_dir()
+    assert read_manifest(tmp_path) == {"kept.txt": sha256(tmp_path / "kept.txt"), "new.txt": sha256(tmp_path / "new.txt")}
+
+
+def old_manifest(folder: Path, *names: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "manifest.json").write_text(json.dumps({"files": dict.fromkeys(names, "0")}))
+
+
+@pytest.mark.parametrize("how", ["relative", "absolute", "through a folder", "through a link"])
+def test_manifest_cannot_make_a_job_remove_files_outside_its_folder(tmp_path: Path, how: str) -> None:
+    outside, root = tmp_path / "outside" / "x.txt", tmp_path / "job"
+    outside.parent.mkdir()
+    outside.write_text("precious")
+    root.mkdir()
+    (root / "link").symlink_to(outside.parent, target_is_directory=True)
+    names = {
+        "relative": "../outside/x.txt",
+        "absolute": str(outside),
+        "through a folder": "results/../../outside/x.txt",
+        "through a link": "link/x.txt",
+    }
+    old_manifest(root, names[how])
+    JobFolder(root).finish()
+    assert outside.read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["", ".", "results", "results/"], ids=["empty", "dot", "folder", "folder with slash"])
+def test_folder_in_an_old_manifest_stays(tmp_path: Path, name: str) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "mine.txt").write_text("a")
+    old_manifest(tmp_path, name)
+    JobFolder(tmp_path).finish()
+    assert (tmp_path / "results" / "mine.txt").exists()
+    assert read_manifest(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", '{"files": 3}', '{"files": ["a"]}', "null", '{"files": null}'], ids=repr
+)
+def test_unreadable_manifest_lists_nothing(tmp_path: Path, content: str) -> None:
+    (tmp_path / "manifest.json").write_text(content)
+    assert read_manifest(tmp_path) == {}
+    folder = JobFolder(tmp_path)
+    folder.write_text("a.txt", "one")
+    folder.finish()
+    assert set(read_manifest(tmp_path)) == {"a.txt"}
+
+
+def test_folder_that_cannot_be_made_is_named_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError) as error:
+        JobFolder(tmp_path / "file" / "job")
+    assert str(error.value) == (
+        f"paths.output: {tmp_path}/file/job cannot be written: Not a directory. "
+        "Set paths.output to a folder that can."
+    )
+
+
+def test_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "job").write_text("in the way")
+    with pytest.raises(OutputError, match=r"paths\.output: .*/job cannot be written: File exists"):
+        JobFolder(tmp_path / "job")
+
+
+@pytest.mark.parametrize("external", [False, True], ids=["one file", "weights beside"])
+def test_file_in_the_place_of_a_sub_folder_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, external: bool
+) -> None:
+    monkeypatch.setattr(job_folder, "fits_one_file", lambda model: not external)
+    (tmp_path / "results").write_text("in the way")
+    folder = JobFolder(tmp_path)
+    with pytest.raises(OutputError, match=r"paths\.output: .*/results/m\.onnx cannot be written: .* Set paths\.output"):
+        folder.write_model("results/m.onnx", ir.from_proto(conv_gemm()))
+    assert folder.files == ()
