@@ -85,6 +85,14 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelUsed:
+    """A model file was read."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class DataUsed:
     """A dataset and how it was used: ``calibration`` or ``evaluation``."""
 
@@ -120,6 +128,7 @@ Event = (
     | StageFinished
     | TrialFinished
     | Warned
+    | ModelUsed
     | DataUsed
     | JobFinished
     | JobFailed

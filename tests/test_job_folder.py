@@ -36,7 +36,10 @@ def test_text_is_written_as_utf8_without_changing_line_ends(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("compact", "expected"),
-    [(False, '{\n    "猫": [\n        1,\n        true\n    ]\n}'), (True, '{\n    "猫":[\n        1,\n        true\n    ]\n}')],
+    [
+        (False, '{\n    "猫": [\n        1,\n        true\n    ]\n}'),
+        (True, '{\n    "猫":[\n        1,\n        true\n    ]\n}'),
+    ],
     ids=["usual", "as AMCT"],
 )
 def test_json_has_an_indent_of_four_and_readable_characters(tmp_path: Path, compact: bool, expected: str) -> None:
@@ -140,7 +143,10 @@ def test_next_job_removes_what_only_the_old_manifest_lists_and_nothing_else(tmp_
     second.finish()
     assert files(tmp_path) == {"kept.txt", "new.txt", "results/mine_deploy_model.onnx", "manifest.json"}
     assert (tmp_path / "notes").is_dir()
-    assert read_manifest(tmp_path) == {"kept.txt": sha256(tmp_path / "kept.txt"), "new.txt": sha256(tmp_path / "new.txt")}
+    assert read_manifest(tmp_path) == {
+        "kept.txt": sha256(tmp_path / "kept.txt"),
+        "new.txt": sha256(tmp_path / "new.txt"),
+    }
 
 
 def old_manifest(folder: Path, *names: str) -> None:
@@ -193,8 +199,7 @@ def test_folder_that_cannot_be_made_is_named_with_the_way_out(tmp_path: Path) ->
     with pytest.raises(OutputError) as error:
         JobFolder(tmp_path / "file" / "job")
     assert str(error.value) == (
-        f"paths.output: {tmp_path}/file/job cannot be written: Not a directory. "
-        "Set paths.output to a folder that can."
+        f"paths.output: {tmp_path}/file/job cannot be written: Not a directory. Set paths.output to a folder that can."
     )
 
 

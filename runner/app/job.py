@@ -19,7 +19,7 @@ from runner.app.journal import Journal
 from runner.app.logs import job_log
 from runner.app.options import JOBS, AccAutoJob, ConvertQatJob
 from runner.app.progress import ProgressDisplay
-from runner.app.tracking import track
+from runner.app.tracking import store_uri, track
 from runner.engine import Engine
 from runner.errors import ConfigError, RunnerError, VerificationError
 from runner.events import Emit, Event, JobFailed, JobFinished, JobStarted, StageFinished, StageStarted
@@ -184,10 +184,12 @@ def _track(job: Job, folder: Path) -> None:
     try:
         start = time.perf_counter()
         display(StageStarted("track"))
-        track(folder, Path(job.paths.output).absolute(), job.tracking)
+        root = Path(job.paths.output).absolute()
+        track(folder, root, job.tracking)
         seconds = time.perf_counter() - start
         display(StageFinished("track", seconds))
         _add_track_seconds(folder, seconds)
+        print(f"Compare runs: mlflow ui --backend-store-uri {store_uri(root, job.tracking)}", file=sys.stderr)
     except Exception as error:  # MLflow, SQLAlchemy and the network raise what they like
         display.close()
         print(
@@ -213,8 +215,9 @@ def _add_track_seconds(folder: Path, seconds: float) -> None:
 def _label(job: Job, choices: Mapping[str, str]) -> str:
     name = job.model.name or Path(job.model.path).stem
     if isinstance(job, AccAutoJob):
-        return f"{name} acc_auto {choices.get('metric', '')}<{job.target_loss:g} {choices.get('strategy', '')}"
-    return f"{name} convert_qat"
+        # What a sweep turns comes first: MLflow's list cuts long names.
+        return f"{choices.get('metric', 'loss')}<{job.target_loss:g} {choices.get('strategy', '')} {name}"
+    return f"convert_qat {name}"
 
 
 def _params(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, Any]:
@@ -236,4 +239,5 @@ def _flat(value: Any, key: str) -> list[tuple[str, Any]]:  # noqa: ANN401
 
 
 def _tags(job: Job) -> dict[str, str]:
-    return {"kind": "job", "mode": job.mode, **{f"version.{name}": version for name, version in versions().items()}}
+    found = {f"version.{name}": version for name, version in versions().items()}
+    return {"kind": "job", "mode": job.mode, "mlflow.source.name": "quant-runner", **found}

@@ -87,6 +87,10 @@ def _log(client: Any, run_id: str, events: list[Mapping[str, Any]], started: Map
 
     params = [Param(key, _short(value)) for key, value in started.get("params", {}).items()]
     tags = [RunTag(key, str(value)) for key, value in started.get("tags", {}).items()]
+    tags += [RunTag("model.sha256", event["sha256"]) for event in events if event["event"] == "ModelUsed"]
+    for event in events:
+        if event["event"] == "DataUsed":
+            tags.append(RunTag(f"dataset.{event['context']}.fingerprint", event["fingerprint"]))
     failure = next((event for event in events if event["event"] == "JobFailed"), None)
     if failure is not None:
         tags += [RunTag("error", _short(failure["message"])), RunTag("error_kind", failure["kind"])]

@@ -12,7 +12,7 @@ from runner.arithmetic import INT32_MAX, accumulator_bound, dequant_scale, quant
 from runner.calibration.collect import Calibration
 from runner.calibration.ties import params_off_ties
 from runner.calibration.weights import arq_scales
-from runner.convert.simulate import split_inputs
+from runner.convert.exact_sums import exact_sums
 from runner.graph.constants import constant, integer_attribute
 from runner.graph.layers import FoundLayers, Layer, LeftAlone
 from runner.ranges import ActivationParams
@@ -94,4 +94,4 @@ def check_sums(node: ir.Node, layer: Layer, quantized: QuantizedLayer) -> None:
     largest = int(accumulator_bound(quantized.weight, quantized.bias, zero_point, layer.channel_axis).max(initial=0))
     if largest > INT32_MAX:
         raise ValueError(f"its integer sums can reach {largest}, which exceeds int32 ({INT32_MAX})")
-    split_inputs(layer, integer_attribute(node, "group", 1), quantized)
+    exact_sums(layer, integer_attribute(node, "group", 1), quantized)

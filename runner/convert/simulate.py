@@ -6,7 +6,7 @@
 
 * Mul then Add then round is AscendQuant's own order; QuantizeLinear's (round, then add) differs at ties.
 * A float sum of integers is exact in any order while every partial sum stays below 2**24, so no kernel, layout or thread
-  count can change a bit. A layer that could exceed it is split over its input channels and the parts are added in int32.
+  count can change a bit. A layer that could exceed it is split over its input channels; parts and bias are added in int32.
 * The dequantizing scale is always a vector: onnxruntime pushes a DequantizeLinear with a scalar scale through Reshape,
   Transpose and MaxPool by re-quantizing to 8 bits behind them, which destroys an int32 value (seen with 1.32). A layer of
   one channel, whose vector would count as a scalar, multiplies instead; the bits are the same.
@@ -15,12 +15,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from runner.arithmetic import EXACT_FLOAT32_SUM, QMAX, QMIN, dequant_scale, reciprocal
+from runner.arithmetic import dequant_scale, reciprocal
+from runner.convert.exact_sums import ExactSums, exact_sums, input_axis
 from runner.graph.builder import Builder
 from runner.graph.constants import integer_attribute
 from runner.graph.layers import Layer
@@ -60,14 +62,14 @@ class Simulator:
         record = quantized.record
         codes = self.activation(build, x, record.activation, f"{prefix}.quant")
         deq = dequant_scale(record.activation.scale, np.asarray(record.weight_scales, np.float32))
-        parts = split_inputs(layer, integer_attribute(node, "group", 1), quantized)
-        if len(parts) == 1:
-            total = _integer_layer(build, node, codes, quantized.weight, quantized.bias, layer, prefix)
+        sums = exact_sums(layer, integer_attribute(node, "group", 1), quantized)
+        if sums.plain:
+            total = _integer_layer(build, node, codes, quantized.weight, quantized.bias, prefix)
             if self.multiply:
                 return _scaled(build, total, deq, layer, prefix)
             total = build.cast(total, ir.DataType.INT32, f"{prefix}.dequant.cast")
         else:
-            total = _split_layer(build, node, codes, quantized, layer, prefix, parts)
+            total = _summed_parts(build, node, codes, quantized, layer, prefix, sums)
         if layer.channels == 1:
             return _scaled(build, build.cast(total, ir.DataType.FLOAT, f"{prefix}.dequant.float"), deq, layer, prefix)
         vector = np.broadcast_to(deq, (layer.channels,))
@@ -87,69 +89,44 @@ class Simulator:
         return build.op("DequantizeLinear", [codes, one, zero_point], f"{prefix}.codes", ir.DataType.FLOAT)
 
 
-def split_inputs(layer: Layer, group: int, quantized: QuantizedLayer) -> list[slice]:
-    """Return slices over the input channels, such that each part's sums stay exact in float32; one slice mostly.
-
-    The bias belongs to the first part.
-
-    Raises:
-        ValueError: no split keeps the sums exact (one input channel is too much, or the convolution is grouped).
-    """
-    weight, zero_point = quantized.weight, quantized.record.activation.zero_point
-    rows = np.moveaxis(np.abs(weight.astype(np.int64)), layer.channel_axis, 0)
-    # Conv [out, in, k...]; Gemm and MatMul [in, out]: after the move the input channels are axis 1.
-    per_input = rows.reshape(rows.shape[0], rows.shape[1], -1).sum(axis=2) * max(QMAX - zero_point, zero_point - QMIN)
-    start_sum = (
-        np.zeros(layer.channels, np.int64) if quantized.bias is None else np.abs(quantized.bias.astype(np.int64))
-    )
-    if np.all(start_sum + per_input.sum(axis=1) < EXACT_FLOAT32_SUM):
-        return [slice(0, per_input.shape[1])]
-    if group != 1 or np.any(per_input >= EXACT_FLOAT32_SUM) or np.any(start_sum >= EXACT_FLOAT32_SUM):
-        raise ValueError("its integer sums do not stay below 2**24, and no split over input channels makes them")
-    slices, first, total = [], 0, start_sum
-    for channel in range(per_input.shape[1]):
-        if np.any(total + per_input[:, channel] >= EXACT_FLOAT32_SUM):
-            slices.append(slice(first, channel))
-            first, total = channel, np.zeros(layer.channels, np.int64)
-        total = total + per_input[:, channel]
-    return [*slices, slice(first, per_input.shape[1])]
-
-
-def _split_layer(
+def _summed_parts(
     build: Builder,
     node: ir.Node,
     codes: ir.Value,
     quantized: QuantizedLayer,
     layer: Layer,
     prefix: str,
-    parts: list[slice],
+    sums: ExactSums,
 ) -> ir.Value:
-    input_axis = 1 if layer.op_type == "Conv" else -1
-    weight_axis = 1 if layer.op_type == "Conv" else 0
+    """Return the int32 sums of a layer whose float sums would not be exact: its parts, and its bias, added as integers."""
     total: ir.Value | None = None
-    for index, part in enumerate(parts):
+    for index, part in enumerate(sums.slices):
         name = f"{prefix}.part{index}"
-        bounds = [
-            build.constant(f"{name}.{key}", np.asarray([number], np.int64))
-            for key, number in (("start", part.start), ("end", part.stop), ("axis", input_axis))
-        ]
-        x = build.op("Slice", [codes, *bounds], f"{name}.slice", ir.DataType.FLOAT)
-        weight = np.take(quantized.weight, range(part.start, part.stop), axis=weight_axis)
-        y = _integer_layer(build, node, x, weight, quantized.bias if index == 0 else None, layer, name)
+        x, weight = codes, quantized.weight
+        if len(sums.slices) > 1:
+            x = _sliced(build, codes, part, layer, name)
+            weight = np.take(weight, range(part.start, part.stop), axis=input_axis(layer))
+        y = _integer_layer(build, node, x, weight, None, name)
         y = build.cast(y, ir.DataType.INT32, f"{name}.cast")
         total = y if total is None else build.op("Add", [total, y], f"{name}.sum", ir.DataType.INT32)
-    assert total is not None  # parts is never empty
-    return total
+    assert total is not None  # there is at least one slice
+    if quantized.bias is None:
+        return total
+    bias = build.constant(f"{prefix}.bias", _over_channels(quantized.bias, layer))
+    return build.op("Add", [total, bias], f"{prefix}.biased", ir.DataType.INT32)
+
+
+def _sliced(build: Builder, codes: ir.Value, part: slice, layer: Layer, name: str) -> ir.Value:
+    axis = 1 if layer.op_type == "Conv" else -1
+    bounds = [
+        build.constant(f"{name}.{key}", np.asarray([number], np.int64))
+        for key, number in (("start", part.start), ("end", part.stop), ("axis", axis))
+    ]
+    return build.op("Slice", [codes, *bounds], f"{name}.slice", ir.DataType.FLOAT)
 
 
 def _integer_layer(
-    build: Builder,
-    node: ir.Node,
-    x: ir.Value,
-    weight: NDArray[np.int8],
-    bias: NDArray[np.int32] | None,
-    layer: Layer,
-    prefix: str,
+    build: Builder, node: ir.Node, x: ir.Value, weight: NDArray[np.int8], bias: NDArray[np.int32] | None, prefix: str
 ) -> ir.Value:
     inputs = [x, build.constant(f"{prefix}.weight", weight.astype(np.float32))]
     if bias is not None:
@@ -158,7 +135,11 @@ def _integer_layer(
 
 
 def _scaled(build: Builder, total: ir.Value, deq: NDArray[np.float32], layer: Layer, prefix: str) -> ir.Value:
-    # [C, 1, 1] broadcasts over [N, C, H, W]; for Gemm and MatMul the channels are last and [C] does.
-    shape = (-1, 1, 1) if layer.op_type == "Conv" and deq.size > 1 else (-1,) if deq.size > 1 else ()
-    scale = build.constant(f"{prefix}.dequant.scale", deq.reshape(shape))
+    factor = deq.reshape(()) if deq.size == 1 else _over_channels(deq, layer)
+    scale = build.constant(f"{prefix}.dequant.scale", factor)
     return build.op("Mul", [total, scale], f"{prefix}.dequant", ir.DataType.FLOAT)
+
+
+def _over_channels(values: NDArray[Any], layer: Layer) -> NDArray[Any]:
+    """Return per-channel values shaped to broadcast: [C, 1, 1] over [N, C, H, W]; elsewhere the channels are last."""
+    return values.reshape(-1, 1, 1) if layer.op_type == "Conv" else values

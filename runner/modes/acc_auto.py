@@ -21,7 +21,7 @@ from runner.evaluation.distance import Kl, Sqnr
 from runner.evaluation.evaluator import Evaluation, Evaluator
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import OutputKind
-from runner.events import CALIBRATE, FLOAT_EVAL, LOAD, RANK, SEARCH, VERIFY, WRITE, Emit, Warned, ignore
+from runner.events import CALIBRATE, FLOAT_EVAL, LOAD, RANK, SEARCH, VERIFY, WRITE, Emit, ModelUsed, Warned, ignore
 from runner.graph.layers import FoundLayers, LeftAlone, find_layers, require_layers
 from runner.graph.macs import LayerCost, layer_costs
 from runner.graph.model_file import SourceModel, load_model
@@ -115,6 +115,7 @@ def acc_auto(
         subject = _load(model)
         folder = JobFolder(output)
         source = describe_source(name, subject.source, evaluation, calibration)
+        emit(ModelUsed(name, source.model_sha256))
         evaluation.announce("evaluation", emit)
         calibration.announce("calibration", emit)
 

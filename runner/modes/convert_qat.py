@@ -18,7 +18,7 @@ from runner.evaluation.distance import Kl, Sqnr
 from runner.evaluation.evaluator import Evaluator
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import ClassScores, OutputKind
-from runner.events import FINAL_EVAL, FLOAT_EVAL, LOAD, VERIFY, WRITE, Emit, ignore
+from runner.events import FINAL_EVAL, FLOAT_EVAL, LOAD, VERIFY, WRITE, Emit, ModelUsed, ignore
 from runner.graph.macs import LayerCost, layer_costs
 from runner.graph.model_file import load_model
 from runner.graph.opset import raise_opset
@@ -87,6 +87,7 @@ def convert_qat(
         simulated = fake_quant_model(raise_opset(qat.graph), qat.found, qat.form, multiply=True)
         folder = JobFolder(output)
         source = describe_source(name, source_model, part, None)
+        emit(ModelUsed(name, source.model_sha256))
         part.announce("evaluation", emit)
 
     sessions = Session(source_model.graph), Session(simulated)

@@ -15,7 +15,9 @@ from tests.small_data import Items, conv_gemm, normal_items, onnx_text, prepared
 X = normal_items(9, 2, 6, 6)
 
 
-def calibrated(model: object, data: Items, indices: list[int], observer: object = None, callers: int = 2) -> Calibration:
+def calibrated(
+    model: object, data: Items, indices: list[int], observer: object = None, callers: int = 2
+) -> Calibration:
     graph, found = prepared(model)
     return collect(graph, found, data, indices, observer=observer or MinMax(), engine=Engine(callers))
 
@@ -29,7 +31,10 @@ def test_ranges_are_the_extremes_of_each_layers_input_over_the_chosen_items() ->
     for position, layer in enumerate(found.layers):
         values = np.concatenate([item[position].reshape(-1) for item in activations])
         np.testing.assert_allclose(
-            [seen.ranges[layer.name].low, seen.ranges[layer.name].high], [values.min(), values.max()], rtol=1e-5, atol=1e-6
+            [seen.ranges[layer.name].low, seen.ranges[layer.name].high],
+            [values.min(), values.max()],
+            rtol=1e-5,
+            atol=1e-6,
         )
         assert seen.input_shapes[layer.name] == activations[0][position].shape
         np.testing.assert_allclose(seen.samples[layer.name], activations[0][position].reshape(-1), rtol=1e-5, atol=1e-6)
@@ -42,7 +47,9 @@ def test_model_input_keeps_its_bits() -> None:
 
 
 def test_sample_is_spread_evenly_and_at_most_4096_values() -> None:
-    model = onnx_text("g (float[N,1,100,100] x) => (float[N,1,100,100] y) { y = Conv (x, w) }", w=np.ones((1, 1, 1, 1), "f"))
+    model = onnx_text(
+        "g (float[N,1,100,100] x) => (float[N,1,100,100] y) { y = Conv (x, w) }", w=np.ones((1, 1, 1, 1), "f")
+    )
     x = np.arange(10_000, dtype=np.float32).reshape(1, 1, 100, 100)
     sample = calibrated(model, Items(x), [0]).samples["y"]
     assert sample.size <= 4096 and np.array_equal(sample, np.arange(0, 10_000, 2)[:4096])

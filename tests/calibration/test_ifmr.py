@@ -130,7 +130,9 @@ def test_default_search_has_61_candidates_from_0_70_to_1_30() -> None:
 
 
 @pytest.mark.parametrize(
-    "sizes", [[1, 1, 1], [1, 3000, 2], [2500, 2, 2, 2], [2, 2, 2, 2500], [10, 20, 400, 3, 1000], [700, 700, 700]], ids=str
+    "sizes",
+    [[1, 1, 1], [1, 3000, 2], [2500, 2, 2, 2], [2, 2, 2, 2500], [10, 20, 400, 3, 1000], [700, 700, 700]],
+    ids=str,
 )
 @pytest.mark.parametrize("percentile", [0.999999, 0.99, 0.8])
 def test_items_may_differ_in_size(sizes: list[int], percentile: float) -> None:
@@ -148,8 +150,14 @@ def test_uneven_items_take_one_more_pass_and_even_ones_two() -> None:
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(seed=st.integers(0, 10_000), cuts=st.lists(st.integers(1, 1999), max_size=8, unique=True), percentile=st.sampled_from([0.999999, 0.97, 0.7]))
-def test_result_does_not_depend_on_how_values_are_split_into_items(seed: int, cuts: list[int], percentile: float) -> None:
+@given(
+    seed=st.integers(0, 10_000),
+    cuts=st.lists(st.integers(1, 1999), max_size=8, unique=True),
+    percentile=st.sampled_from([0.999999, 0.97, 0.7]),
+)
+def test_result_does_not_depend_on_how_values_are_split_into_items(
+    seed: int, cuts: list[int], percentile: float
+) -> None:
     x = gaussian(2000, seed) + F(0.5)
     options = Ifmr(max_percentile=percentile, min_percentile=percentile)
     assert found(np.split(x, sorted(cuts)), options) == found([x], options)
@@ -191,7 +199,10 @@ def test_symmetric_negative_extreme_uses_all_128_codes() -> None:
         ({"max_percentile": 1.1}, r"observer\.max_percentile: .* got 1\.1"),
         ({"min_percentile": 0.0}, r"observer\.min_percentile: .* got 0\.0"),
         ({"min_percentile": math.nan}, r"observer\.min_percentile: .* got nan"),
-        ({"search_range": [0.7]}, r"observer\.search_range: expected \[start, end\] with 0 < start < end, got \[0\.7\]"),
+        (
+            {"search_range": [0.7]},
+            r"observer\.search_range: expected \[start, end\] with 0 < start < end, got \[0\.7\]",
+        ),
         ({"search_range": [1.3, 0.7]}, r"observer\.search_range: .* got \[1\.3, 0\.7\]"),
         ({"search_range": [0.0, 1.0]}, r"observer\.search_range: .* got \[0\.0, 1\.0\]"),
         ({"search_step": 0.0}, r"observer\.search_step: expected more than 0 and at most end - start, got 0\.0"),

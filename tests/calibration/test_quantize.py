@@ -31,7 +31,9 @@ def conv(weight: np.ndarray, bias: np.ndarray | None = None, extra: str = "") ->
     arrays = {"w": weight.astype(F)} | ({} if bias is None else {"b": bias.astype(F)})
     outputs, inputs = weight.shape[0], weight.shape[1] * (2 if "group" in extra else 1)
     names = "x, w, b" if bias is not None else "x, w"
-    return onnx_text(f"g (float[N,{inputs},4,4] x) => (float[N,{outputs},H,W] y) {{ y = Conv {extra} ({names}) }}", **arrays)
+    return onnx_text(
+        f"g (float[N,{inputs},4,4] x) => (float[N,{outputs},H,W] y) {{ y = Conv {extra} ({names}) }}", **arrays
+    )
 
 
 def gemm(weight: np.ndarray, bias: np.ndarray | None = None) -> onnx.ModelProto:

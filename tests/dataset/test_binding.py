@@ -49,7 +49,9 @@ def test_fixed_batch_is_filled_with_the_item() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "batch"), [((None, 3), 1), ((1, 3), 1), ((32, 3), 32), ((), 1)], ids=["open", "one", "32", "no batch axis"]
+    ("shape", "batch"),
+    [((None, 3), 1), ((1, 3), 1), ((32, 3), 32), ((), 1)],
+    ids=["open", "one", "32", "no batch axis"],
 )
 def test_fixed_batch_is_the_models_or_one(shape: tuple[int | None, ...], batch: int) -> None:
     assert fixed_batch((InputSpec("x", shape, F32),)) == batch

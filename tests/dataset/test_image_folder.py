@@ -43,7 +43,11 @@ def test_unlabelled_images_come_sorted_by_name_without_other_files(images: Path)
     (images / "notes.txt").write_text("no image")
     (images / "folder.png").mkdir()
     data = ImageFolder(str(images))
-    assert [(data.name(i), data.label(i)) for i in range(len(data))] == [("a.png", None), ("c.png", None), ("my b.png", None)]
+    assert [(data.name(i), data.label(i)) for i in range(len(data))] == [
+        ("a.png", None),
+        ("c.png", None),
+        ("my b.png", None),
+    ]
 
 
 def test_item_is_the_file_read_with_pillow(images: Path) -> None:
@@ -68,7 +72,9 @@ def test_many_threads_read_what_one_reads(images: Path) -> None:
 
 
 def test_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"dataset\.images: .*/gone is no folder; expected the folder that holds the"):
+    with pytest.raises(
+        DatasetError, match=r"dataset\.images: .*/gone is no folder; expected the folder that holds the"
+    ):
         ImageFolder(str(tmp_path / "gone"))
 
 
@@ -93,7 +99,9 @@ def test_listed_images_that_do_not_exist_are_counted_and_named(images: Path, cou
 
 
 def test_image_smaller_than_the_crop_is_named_with_its_size(images: Path) -> None:
-    with pytest.raises(DatasetError, match=r"a\.png: the image has 6x8 pixels, less than dataset\.preprocess\.crop=7\."):
+    with pytest.raises(
+        DatasetError, match=r"a\.png: the image has 6x8 pixels, less than dataset\.preprocess\.crop=7\."
+    ):
         labelled(images, crop=7).item(1)
 
 

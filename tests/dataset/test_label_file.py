@@ -23,7 +23,9 @@ def labels(tmp_path: Path, content: bytes | str) -> Path:
         pytest.param("a.png 7", [("a.png", 7)], id="no newline at the end"),
         pytest.param("a.png 1\r\nb.png 2\r\n", [("a.png", 1), ("b.png", 2)], id="Windows line ends"),
         pytest.param("\n  \na.png 1\n\n", [("a.png", 1)], id="blank lines"),
-        pytest.param("my cat.png 3\nmy cat 2.png 4\n", [("my cat.png", 3), ("my cat 2.png", 4)], id="names with spaces"),
+        pytest.param(
+            "my cat.png 3\nmy cat 2.png 4\n", [("my cat.png", 3), ("my cat 2.png", 4)], id="names with spaces"
+        ),
         pytest.param("a.png\t12\n", [("a.png", 12)], id="tab"),
         pytest.param("  a.png    12  \n", [("a.png", 12)], id="wide gaps"),
         pytest.param("猫.png 5\n", [("猫.png", 5)], id="UTF-8 name"),
@@ -31,7 +33,9 @@ def labels(tmp_path: Path, content: bytes | str) -> Path:
         pytest.param("n01/a.png 5\n", [("n01/a.png", 5)], id="sub-folder"),
     ],
 )
-def test_lines_are_read_as_name_and_class(tmp_path: Path, content: bytes | str, expected: list[tuple[str, int]]) -> None:
+def test_lines_are_read_as_name_and_class(
+    tmp_path: Path, content: bytes | str, expected: list[tuple[str, int]]
+) -> None:
     assert read_labels(labels(tmp_path, content)) == expected
 
 

@@ -51,13 +51,19 @@ def test_labels_are_optional(tmp_path: Path) -> None:
             id="too few labels",
         ),
         pytest.param(
-            {"x": np.zeros((3, 2)), "y": np.zeros(3)}, r"y is float64 of shape \[3\]; expected 3 class", id="float labels"
+            {"x": np.zeros((3, 2)), "y": np.zeros(3)},
+            r"y is float64 of shape \[3\]; expected 3 class",
+            id="float labels",
         ),
         pytest.param(
-            {"x": np.zeros((3, 2)), "y": np.eye(3, dtype=int)}, r"y is int64 of shape \[3, 3\]; expected 3", id="one-hot"
+            {"x": np.zeros((3, 2)), "y": np.eye(3, dtype=int)},
+            r"y is int64 of shape \[3, 3\]; expected 3",
+            id="one-hot",
         ),
         pytest.param(
-            {"x": np.zeros((3, 2)), "y": np.array([1, -1, -2])}, r"y\[1\] is -1; expected 0 or more", id="negative label"
+            {"x": np.zeros((3, 2)), "y": np.array([1, -1, -2])},
+            r"y\[1\] is -1; expected 0 or more",
+            id="negative label",
         ),
     ],
 )

@@ -43,7 +43,7 @@ def test_label_among_the_k_highest_scores_is_a_hit(scores: tuple[float, ...], la
 @pytest.mark.parametrize("k", [1, 2, 3, 5])
 def test_top_k_is_a_stable_sort_by_descending_score(k: int) -> None:
     for scores in itertools.product([0.0, 1.0, 2.0], repeat=5):
-        order = sorted(range(5), key=lambda c: -scores[c])  # noqa: B023 - used at once
+        order = sorted(range(5), key=lambda c: -scores[c])
         for label in range(5):
             assert TopK(k).score(row(*scores), {}, label, FIVE) == (float(label in order[:k]),)
 

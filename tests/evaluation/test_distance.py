@@ -127,7 +127,10 @@ def test_identical_outputs_have_no_loss(metric: Metric, classes: ClassScores | N
 def test_more_noise_is_more_loss(metric: Metric) -> None:
     rng = np.random.default_rng(1)
     f, noise = rng.normal(size=(30, 3)), rng.normal(size=(30, 3))
-    scores = [scored(metric, [(out(*(a + s * b)), out(*a)) for a, b in zip(f, noise, strict=True)], LOGITS) for s in (0, 0.1, 0.2, 0.4)]
+    scores = [
+        scored(metric, [(out(*(a + s * b)), out(*a)) for a, b in zip(f, noise, strict=True)], LOGITS)
+        for s in (0, 0.1, 0.2, 0.4)
+    ]
     losses = [metric.loss(scores[0], s) for s in scores]
     assert losses == sorted(losses) and losses[0] == 0 < losses[1]
 

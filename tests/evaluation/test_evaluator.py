@@ -85,7 +85,9 @@ def test_metric_of_labels_without_labels_is_refused_with_the_ways_out(labels: ob
 
 
 def test_metric_of_classes_without_classes_is_refused_with_the_ways_out() -> None:
-    with pytest.raises(ConfigError, match=r"metric: kl needs an output of class scores.*metric\.output.*metric=sqnr or mse"):
+    with pytest.raises(
+        ConfigError, match=r"metric: kl needs an output of class scores.*metric\.output.*metric=sqnr or mse"
+    ):
         scorer([Kl()], y=None).evaluate_float(graph(MODEL))
 
 
@@ -94,12 +96,14 @@ def test_label_outside_the_classes_is_refused_with_item_and_range() -> None:
     labels[7] = 5
     with pytest.raises(DatasetError) as error:
         scorer([TopK()], y=labels).evaluate_float(graph(MODEL))
-    assert str(error.value) == (
-        "dataset.labels: item 7 has class 5, but the model gives 5 scores (classes 0 to 4)."
-    )
+    assert str(error.value) == ("dataset.labels: item 7 has class 5, but the model gives 5 scores (classes 0 to 4).")
 
 
-@pytest.mark.parametrize("metric", [TopK(output="logit"), Kl(output="logit"), Sqnr(output="logit"), Mse(output="logit"), Agreement(output="logit")], ids=lambda m: m.name)
+@pytest.mark.parametrize(
+    "metric",
+    [TopK(output="logit"), Kl(output="logit"), Sqnr(output="logit"), Mse(output="logit"), Agreement(output="logit")],
+    ids=lambda m: m.name,
+)
 def test_unknown_output_is_refused_whatever_the_metric(metric: Metric) -> None:
     with pytest.raises(ConfigError, match=r"metric\.output: the model has no output 'logit'; it has logits\."):
         scorer([metric]).evaluate_float(graph(MODEL))
@@ -119,7 +123,10 @@ TWO_OUTPUTS = onnx_text(
 def test_output_named_by_the_metric_holds_the_classes() -> None:
     evaluator = scorer([Agreement(output="scores")], y=None)
     evaluator.evaluate_float(graph(TWO_OUTPUTS))
-    assert evaluator.classes is not None and (evaluator.classes.output, evaluator.classes.kind) == ("scores", "probabilities")
+    assert evaluator.classes is not None and (evaluator.classes.output, evaluator.classes.kind) == (
+        "scores",
+        "probabilities",
+    )
     without = scorer([Agreement()], y=None)
     without.evaluate_float(graph(TWO_OUTPUTS))
     assert without.classes is None

@@ -50,7 +50,15 @@ def test_distribution_is_non_negative_and_sums_to_one_within_a_thousandth(row: l
 
 @pytest.mark.parametrize(
     ("shape", "classes"),
-    [((1, 4), 4), ((1, 4, 1, 1), 4), ((1, 1, 4), 4), ((1, 2, 2), None), ((1, 1), None), ((4,), None), ((1, 4, 4, 4), None)],
+    [
+        ((1, 4), 4),
+        ((1, 4, 1, 1), 4),
+        ((1, 1, 4), 4),
+        ((1, 2, 2), None),
+        ((1, 1), None),
+        ((4,), None),
+        ((1, 4, 4, 4), None),
+    ],
     ids=str,
 )
 def test_one_row_an_item_is_a_classifiers_output(shape: tuple[int, ...], classes: int | None) -> None:

@@ -68,7 +68,9 @@ def test_repaired_layer_stays_quantized() -> None:
     ],
 )
 def test_history_is_read_in_every_form(tmp_path: Path, join: object) -> None:
-    objects = [json.dumps(entry, indent=4, separators=(",", ":"), ensure_ascii=False) for entry in history_entries(TRIALS)]
+    objects = [
+        json.dumps(entry, indent=4, separators=(",", ":"), ensure_ascii=False) for entry in history_entries(TRIALS)
+    ]
     path = tmp_path / "record.json"
     path.write_text(join(objects), encoding="utf-8")
     assert read_history(path) == history_entries(TRIALS)
@@ -85,9 +87,13 @@ GOOD = '{\n    "roll_back_config":{},\n    "metric_eval":[true,0.0]\n}\n'
 @pytest.mark.parametrize(
     ("text", "place", "message"),
     [
-        pytest.param(GOOD + "{oops}", ":5", "expected a JSON object of the search history, got: Expecting", id="no JSON"),
+        pytest.param(
+            GOOD + "{oops}", ":5", "expected a JSON object of the search history, got: Expecting", id="no JSON"
+        ),
         pytest.param(GOOD + GOOD[:-3], ":7", "expected a JSON object of the search history", id="cut off"),
-        pytest.param(GOOD + '{"metric_eval": []}', ": record 2", "expected roll_back_config and metric_eval", id="no plan"),
+        pytest.param(
+            GOOD + '{"metric_eval": []}', ": record 2", "expected roll_back_config and metric_eval", id="no plan"
+        ),
         pytest.param("[3]", ": record 1", "expected roll_back_config and metric_eval, got 3", id="a number"),
     ],
 )

@@ -96,7 +96,9 @@ def test_sums_are_those_of_the_layers_run_alone(model: onnx.ModelProto, x: NDArr
             expected = {"ff": f * f, "qq": q * q, "fq": f * q, "dd": (f - q) ** 2}
             for name, product in expected.items():
                 assert sums[layer.name][name].shape == (layer.channels,)
-                np.testing.assert_allclose(sums[layer.name][name], product.sum(axis=axes), rtol=2e-3 if name == "dd" else 1e-4, atol=1e-5)
+                np.testing.assert_allclose(
+                    sums[layer.name][name], product.sum(axis=axes), rtol=2e-3 if name == "dd" else 1e-4, atol=1e-5
+                )
             assert pair_sums(sums[layer.name], f.size).dd == pytest.approx(expected["dd"].sum(), rel=1e-3)
             assert pair_sums(sums[layer.name], f.size).count == f.size
 
@@ -112,7 +114,8 @@ def as_numbers(sums: LayerSums) -> dict[tuple[str, str], list[float]]:
 def test_results_have_the_same_bits_with_any_number_of_callers() -> None:
     graph, found, form = quantized(conv_gemm(), X)
     one, *others = (
-        [as_numbers(s) for s in isolated_pass(graph, found, form, Items(X), [3, 0, 2], engine=Engine(n))] for n in (1, 2, 4)
+        [as_numbers(s) for s in isolated_pass(graph, found, form, Items(X), [3, 0, 2], engine=Engine(n))]
+        for n in (1, 2, 4)
     )
     assert all(other == one for other in others)
 

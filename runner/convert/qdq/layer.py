@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.arithmetic import EXACT_FLOAT32_SUM, QMAX, QMIN, dequant_scale
+from runner.convert.exact_sums import exact_sums
 from runner.convert.qdq.bias import BiasSource, integer_bias
 from runner.convert.qdq.constant import QuantizedConstant
 from runner.convert.qdq.pattern import Pair
 from runner.convert.qdq.report import ActivationSource, BatchNormOutcome, BiasOutcome, LayerConversion
 from runner.convert.qdq.weight import StaysFloatError, symmetric_weight
-from runner.convert.simulate import split_inputs
 from runner.graph.batchnorm import Affine
 from runner.graph.layers import Layer
 from runner.ranges import ActivationParams
@@ -85,7 +85,7 @@ def _convert(
     record = LayerRecord(params, tuple(float(scale) for scale in scales))
     quantized = QuantizedLayer(record, codes, integers)
     try:
-        split_inputs(layer, source.group, quantized)
+        exact_sums(layer, source.group, quantized)
     except ValueError as error:
         raise StaysFloatError(str(error)) from error
     exact = not requantized and (folded is None or folded.saturated == 0)

@@ -1,0 +1,393 @@
+"""The whole job on models of a few layers: files, verdicts, and the search against trying every prefix."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from runner import job_folder
+from runner.calibration.minmax import MinMax
+from runner.convert.fake_quant import fake_quant_model
+from runner.dataset.npz import NpzDataset
+from runner.engine import Engine
+from runner.errors import ConfigError, DatasetError, ModelError
+from runner.evaluation.accuracy import Agreement, TopK
+from runner.evaluation.distance import Kl, Mse, Sqnr
+from runner.events import DataUsed, StageStarted, TrialFinished, Warned
+from runner.job_folder import read_manifest
+from runner.modes.acc_auto import AccAutoOptions, acc_auto, with_companions
+from runner.modes.amct_files import read_history
+from runner.modes.result import AccAutoResult
+from runner.record_text import read_record
+from runner.search.sensitivity import MeanSquaredError, SignalToNoise
+from tests.small_data import answers, chain, conv_gemm, normal_items, onnx_text, prepared, run_plain, save
+
+PREFIX = "accuracy_based_auto_calibration"
+FILES = {
+    f"amct_log/{PREFIX}_record.json",
+    "results/net_deploy_model.onnx",
+    "results/net_fake_quant_model.onnx",
+    f"results/{PREFIX}_final_config.json",
+    f"results/{PREFIX}_ranking_info.json",
+    "tmp/config.json",
+    "tmp/scale_offset_record.txt",
+}
+MODELS = {"results/net_deploy_model.onnx", "results/net_fake_quant_model.onnx"}
+SMALL = (conv_gemm(), (2, 6, 6))
+DEEP = (chain(6), (3, 4, 4))
+
+
+class Bench:
+    """A model and its data on disk; runs jobs on them."""
+
+    def __init__(self, folder: Path, model: onnx.ModelProto, shape: tuple[int, ...], items: int = 60) -> None:
+        self.folder, self.model = folder, model
+        self.x = normal_items(items, *shape)
+        folder.mkdir(exist_ok=True)
+        self.path = save(model, folder / "source.onnx")
+        np.savez(folder / "data.npz", x=self.x, y=answers(model, self.x))
+        np.savez(folder / "other.npz", x=normal_items(12, *shape, seed=7))
+
+    def run(
+        self,
+        output: str = "out",
+        *,
+        callers: int = 2,
+        data: str = "data",
+        emit: object = lambda event: None,
+        **options: object,
+    ) -> AccAutoResult:
+        return acc_auto(
+            self.path,
+            NpzDataset(str(self.folder / f"{data}.npz")),
+            self.folder / output,
+            AccAutoOptions(**({"calibration_count": 10} | options)),
+            name="net",
+            calibration_dataset=NpzDataset(str(self.folder / "other.npz")),
+            engine=Engine(callers),
+            emit=emit,
+        )
+
+    def written(self, output: str = "out") -> dict[str, bytes]:
+        root = self.folder / output
+        return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+    def json(self, name: str, output: str = "out") -> object:
+        return json.loads((self.folder / output / name).read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Bench:
+    """Convolution, batch normalization, relu, convolution, relu, gemm."""
+    return Bench(tmp_path / "small", *SMALL)
+
+
+@pytest.fixture
+def deep(tmp_path: Path) -> Bench:
+    """Six convolutions in a row."""
+    return Bench(tmp_path / "deep", *DEEP)
+
+
+def kl(f: NDArray, q: NDArray) -> float:
+    """Return the mean over rows of KL(softmax f, softmax q)."""
+    p, r = (np.exp(a - a.max(1, keepdims=True)) for a in (f.astype(np.float64), q.astype(np.float64)))
+    p, r = p / p.sum(1, keepdims=True), r / r.sum(1, keepdims=True)
+    return float((p * np.log(p / r)).sum(1).mean())
+
+
+def logits(model: object, x: NDArray) -> NDArray:
+    return np.concatenate([y for (y,) in run_plain(model, x, ["logits"])])
+
+
+def test_target_that_is_met_gives_every_file_and_nothing_else(small: Bench) -> None:
+    result = small.run(target_loss=50.0)
+    assert result.status == "met" and result.fallback == ()
+    assert set(small.written()) == FILES
+    result.folder.finish()
+    assert set(read_manifest(small.folder / "out")) == FILES
+
+
+def test_written_fake_quant_model_has_the_loss_that_is_reported(small: Bench) -> None:
+    result = small.run(target_loss=50.0, metric=Kl())
+    written = onnx.load(small.folder / "out" / "results" / "net_fake_quant_model.onnx")
+    expected = kl(logits(small.model, small.x), logits(written, small.x))
+    assert result.comparison.loss(Kl()) == pytest.approx(expected, rel=0.02)
+    assert result.search.trials[0].loss == result.comparison.loss(Kl()) > 0
+    assert result.comparison.value(TopK(), result.comparison.float_) == 100.0
+
+
+def test_batch_normalization_is_folded_and_the_record_holds_a_scale_a_channel(small: Bench) -> None:
+    result = small.run(target_loss=50.0)
+    record = read_record(small.folder / "out" / "tmp" / "scale_offset_record.txt")
+    assert result.folded == ("bn",)
+    assert [(name, len(entry.weight_scales)) for name, entry in record.layers.items()] == [
+        ("first", 4),
+        ("second", 6),
+        ("logits", 1),
+    ]
+
+
+def test_history_and_ranking_have_amcts_form(deep: Bench) -> None:
+    result = deep.run(target_loss=0.0, metric=Kl())
+    history = read_history(deep.folder / "out" / f"amct_log/{PREFIX}_record.json")
+    assert deep.json(f"amct_log/{PREFIX}_record.json") == history  # one valid list
+    assert history[0]["roll_back_config"] == {f"conv{i}": True for i in range(6)}
+    assert all(ok is False and isinstance(loss, float) for ok, loss in (entry["metric_eval"] for entry in history))
+    ranking = deep.json(f"results/{PREFIX}_ranking_info.json")
+    assert ranking == [list(entry) for entry in result.ranking.entries]
+    values = [value for _, value in ranking]
+    assert values == sorted(values) and all(0 < value <= 1 for value in values)
+    order = [name for name, _ in ranking]
+    for entry in history:
+        rolled_back = {name for name, stays in entry["roll_back_config"].items() if not stays}
+        assert rolled_back == set(order[: len(rolled_back)])
+
+
+@pytest.mark.parametrize(
+    ("sensitivity", "descending"), [(MeanSquaredError(), True), (SignalToNoise(), False)], ids=["mse", "sqnr"]
+)
+def test_other_measures_rank_the_most_sensitive_layer_first(deep: Bench, sensitivity: object, descending: bool) -> None:
+    values = [value for _, value in deep.run(target_loss=50.0, sensitivity=sensitivity).ranking.entries]
+    assert values == sorted(values, reverse=descending)
+
+
+def test_target_that_nothing_meets_is_a_result_without_models(deep: Bench) -> None:
+    result = deep.run(target_loss=0.0, metric=Kl())
+    assert result.status == "not_met" and result.written is None and result.search.best is None
+    assert set(deep.written()) == FILES - MODELS - {f"results/{PREFIX}_final_config.json"}
+    assert len(read_record(deep.folder / "out" / "tmp" / "scale_offset_record.txt")) == 6
+    closest = min(result.search.trials, key=lambda trial: trial.loss)
+    assert result.fallback == closest.plan.fallback != ()
+    assert result.comparison.loss(Kl()) == closest.loss
+
+
+def test_target_that_is_missed_removes_the_previous_pair_and_no_other_file(deep: Bench) -> None:
+    deep.run(target_loss=50.0).folder.finish()
+    mine = deep.folder / "out" / "results" / "mine_deploy_model.onnx"
+    mine.write_text("the user's")
+    assert set(deep.written()) > MODELS
+    result = deep.run(target_loss=0.0, metric=Kl())
+    result.folder.finish()
+    left = FILES - MODELS - {f"results/{PREFIX}_final_config.json"}
+    assert set(deep.written()) == left | {"results/mine_deploy_model.onnx", "manifest.json"}
+    assert set(read_manifest(deep.folder / "out")) == left
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_search_is_amcts_over_the_losses_of_every_prefix(tmp_path: Path, seed: int) -> None:
+    bench = Bench(tmp_path / "bench", chain(6, seed), (3, 4, 4), items=30)
+    rejected = bench.run("rejected", target_loss=0.0, metric=Kl())
+    order, form = rejected.ranking.layers, rejected.form
+    graph, found = prepared(bench.model)
+    f = logits(bench.model, bench.x)
+    prefixes = [fake_quant_model(graph, found, form.without(order[:k])) for k in range(6)]
+    losses = [kl(f, logits(model, bench.x)) for model in prefixes]
+    for trial in rejected.search.trials:
+        assert trial.loss == pytest.approx(losses[len(trial.plan.fallback)], rel=0.03, abs=1e-9)
+    fallbacks = set()
+    for low, high in itertools.pairwise(sorted(losses)):
+        if high < 1.2 * low:
+            continue  # too close for two builds of one sum to fall on the same side
+        target = (low * high) ** 0.5
+        result = bench.run("searched", target_loss=target, metric=Kl())
+        assert [len(t.plan.fallback) for t in result.search.trials] == amct_trials([v < target for v in losses])
+        accepted = [k for k in amct_trials([v < target for v in losses]) if losses[k] < target]
+        fallbacks.add(len(result.fallback))
+        assert result.status == ("met" if accepted else "not_met")
+        if accepted:
+            smallest = min(accepted)
+            assert set(result.fallback) == set(order[:smallest])
+            if losses == sorted(losses, reverse=True):
+                assert smallest == next(k for k in range(6) if losses[k] < target)
+            assert result.form.layers.keys() == form.layers.keys() - set(order[:smallest])
+    assert len(fallbacks) >= 3  # the targets told the prefixes apart
+
+
+def amct_trials(accepted: list[bool]) -> list[int]:
+    """Return how many layers AMCT rolls back in each trial, the first with none, given what each prefix would do."""
+    trials = [0]
+    left, right = 0, len(accepted) - 1
+    while not accepted[0] and left <= right:
+        middle = (left + right) // 2
+        if middle == len(accepted) - 1:
+            break
+        trials.append(middle + 1)
+        if accepted[middle + 1]:
+            right = middle - 1
+        else:
+            left = middle + 1
+    return trials
+
+
+def searched(bench: Bench, output: str = "out", **options: object) -> AccAutoResult:
+    """Run a job in which some layers fall back and some do not."""
+    losses = [trial.loss for trial in bench.run("probe", target_loss=0.0, metric=Kl()).search.trials]
+    result = bench.run(output, target_loss=(losses[0] * losses[1]) ** 0.5, metric=Kl(), **options)
+    assert result.status == "met" and 0 < len(result.fallback) < 6
+    return result
+
+
+def test_files_of_a_search_tell_the_chosen_plan(deep: Bench) -> None:
+    result = searched(deep)
+    config, final = deep.json("tmp/config.json"), deep.json(f"results/{PREFIX}_final_config.json")
+    layers = [f"conv{i}" for i in range(6)]
+    assert all(config[name]["quant_enable"] is True for name in layers)
+    assert [name for name in layers if not final[name]["quant_enable"]] == list(result.fallback)
+    for name in layers:
+        config[name]["quant_enable"] = final[name]["quant_enable"]
+    assert config == final
+    record = read_record(deep.folder / "out" / "tmp" / "scale_offset_record.txt")
+    assert [name for name in layers if name not in record] == list(result.fallback)
+    deployed = onnx.load(deep.folder / "out" / "results" / "net_deploy_model.onnx").graph
+    int8 = {node.name.removesuffix(".dequant") for node in deployed.node if node.op_type == "AscendDequant"}
+    assert int8 == set(record)
+    history = deep.json(f"amct_log/{PREFIX}_record.json")
+    chosen = [entry for entry in history if entry["metric_eval"][0]]
+    assert {n: n not in result.fallback for n in layers} in [entry["roll_back_config"] for entry in chosen]
+
+
+def test_every_file_is_written_once(deep: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    writes: Counter[str] = Counter()
+    write = job_folder.write_atomically
+
+    def counted(target: Path, how: object) -> None:
+        if "out" in target.parts:
+            writes[target.relative_to(deep.folder / "out").as_posix()] += 1
+        write(target, how)
+
+    monkeypatch.setattr(job_folder, "write_atomically", counted)
+    searched(deep).folder.finish()
+    assert writes == dict.fromkeys((*FILES, "manifest.json"), 1)
+
+
+@pytest.mark.parametrize("callers", [1, 2, 5])
+def test_second_run_writes_the_same_bytes_with_any_number_of_callers(deep: Bench, callers: int) -> None:
+    searched(deep, "one", callers=2).folder.finish()
+    searched(deep, "two", callers=callers).folder.finish()
+    one, two = deep.written("one"), deep.written("two")
+    assert one.keys() == two.keys() == FILES | {"manifest.json"}
+    assert [name for name in one if one[name] != two[name]] == []
+
+
+def test_running_again_in_the_same_folder_gives_the_same_bytes(deep: Bench) -> None:
+    searched(deep).folder.finish()
+    before = deep.written()
+    searched(deep).folder.finish()
+    assert deep.written() == before
+
+
+def test_listener_hears_the_stages_in_order_and_every_trial(deep: Bench) -> None:
+    heard: list[object] = []
+    result = searched(deep, emit=heard.append)
+    stages = [event.stage for event in heard if isinstance(event, StageStarted)]
+    assert stages == ["load", "float_eval", "calibrate", "search", "rank", "search", "write", "verify"]
+    trials = [event for event in heard if isinstance(event, TrialFinished)]
+    assert [event.step for event in trials] == list(range(len(result.search.trials)))
+    assert [event.fallback for event in trials] == [trial.plan.fallback for trial in result.search.trials]
+    used = {event.context: event.items for event in heard if isinstance(event, DataUsed)}
+    assert used == {"evaluation": 60, "calibration": 10}
+    assert result.items_scored == 60 * (1 + len(trials))
+
+
+def test_evaluation_count_limits_what_is_scored(small: Bench) -> None:
+    result = small.run(target_loss=50.0, evaluation_count=7)
+    assert result.comparison.items == 7 and result.items_scored == 14
+    assert (result.source.evaluation_items, result.source.calibration_items, result.source.overlap) == (7, 10, 0)
+
+
+def test_calibration_items_that_are_evaluated_too_are_a_warning(small: Bench) -> None:
+    heard: list[object] = []
+    result = acc_auto(
+        small.path,
+        NpzDataset(str(small.folder / "data.npz")),
+        small.folder / "out",
+        AccAutoOptions(target_loss=50.0, calibration_count=6),
+        engine=Engine(1),
+        emit=heard.append,
+    )
+    (message,) = [event.message for event in heard if isinstance(event, Warned)]
+    assert message.startswith(
+        "6 of 6 calibration items are evaluation items too; name other data with calibration.dataset"
+    )
+    assert result.warnings == (message,) and result.source.overlap == 6
+    assert result.source.model == "source"  # the file's name, where none is given
+
+
+def test_layer_that_cannot_be_int8_stays_float_with_a_warning(tmp_path: Path) -> None:
+    model = onnx_text(
+        """g (float[N,2,4,4] x) => (float[N,3] logits) {
+            big = Conv (x, w1, b1)
+            small = Add (big, shift)
+            fine = Conv (small, w2)
+            p = GlobalAveragePool (fine)
+            logits = Flatten (p)
+        }""",
+        w1=np.full((2, 2, 1, 1), 1e-4, np.float32),
+        b1=np.full(2, 1e5, np.float32),
+        shift=np.float32(-1e5),
+        w2=np.random.default_rng(0).normal(size=(3, 2, 1, 1)).astype(np.float32),
+    )
+    bench, heard = Bench(tmp_path / "bench", model, (2, 4, 4)), []
+    result = bench.run(target_loss=100.5, emit=heard.append)
+    assert [left.name for left in result.impossible] == ["big"] and result.fallback == ("big",)
+    (message,) = [event.message for event in heard if isinstance(event, Warned)]
+    assert message.startswith("layer 'big' stays float: its bias becomes ")
+    assert bench.json("tmp/config.json")["big"]["quant_enable"] is False
+    assert list(read_record(bench.folder / "out" / "tmp" / "scale_offset_record.txt")) == ["fine"]
+    assert bench.json(f"amct_log/{PREFIX}_record.json")[0]["roll_back_config"] == {"fine": True}
+
+
+def test_model_of_which_no_layer_can_be_int8_is_refused(tmp_path: Path) -> None:
+    model = onnx_text(
+        "g (float[N,2] x) => (float[N,2] logits) { logits = Gemm (x, w, b) }",
+        w=np.full((2, 2), 1e-4, np.float32),
+        b=np.full(2, 1e5, np.float32),
+    )
+    with pytest.raises(ModelError, match=r"model\.path: no layer can be said in int8 \(logits: its bias becomes "):
+        Bench(tmp_path / "bench", model, (2,)).run(target_loss=50.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"evaluation_count": 61}, ConfigError, r"evaluation\.count: expected 1 to 60"),
+        ({"calibration_count": 13}, ConfigError, r"calibration\.count: expected 1 to 12"),
+        ({"metric": TopK(), "data": "other"}, ConfigError, "top1 needs a label"),
+        ({"metric": Kl(output="nope")}, ConfigError, r"metric\.output: the model has no output 'nope'; it has logits"),
+        ({"data": "wide"}, DatasetError, r"item wide\.npz\[0\] has shape 2x7x7, but the model input 'x' takes 2x6x6"),
+        ({"data": "labels"}, DatasetError, r"labels\.npz\[2\] has class 9, but the model gives 5 scores"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_wrong_input_is_refused_before_any_file_is_written(
+    small: Bench, change: dict, error: type[Exception], message: str
+) -> None:
+    np.savez(small.folder / "wide.npz", x=normal_items(3, 2, 7, 7), y=np.zeros(3, int))
+    np.savez(small.folder / "labels.npz", x=normal_items(3, 2, 6, 6), y=np.array([0, 1, 9]))
+    with pytest.raises(error, match=message):
+        small.run(**({"target_loss": 1.0} | change))
+    assert not small.folder.joinpath("out").exists() or small.written() == {}
+
+
+@pytest.mark.parametrize("target", [-0.1, float("nan")])
+def test_target_below_zero_is_refused(target: float) -> None:
+    with pytest.raises(ConfigError, match=r"target_loss: expected 0 or more percentage points .* got (-0\.1|nan)"):
+        AccAutoOptions(target_loss=target)
+
+
+@pytest.mark.parametrize("metric", [TopK(), Agreement(), Kl(), Sqnr(), Mse()], ids=lambda m: m.name)
+def test_every_metric_can_decide_and_the_others_come_along(small: Bench, metric: object) -> None:
+    result = small.run(target_loss=1000.0, metric=metric, observer=MinMax())
+    assert result.status == "met"
+    names = [m.name for m in result.comparison.metrics]
+    assert (
+        names[0] == metric.name and {"top1", "agreement", "kl", "sqnr"} <= set(names) and len(set(names)) == len(names)
+    )
+    assert with_companions(metric)[0] is metric

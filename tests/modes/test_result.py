@@ -1,0 +1,25 @@
+"""What a result says of itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from runner.evaluation.accuracy import Agreement, TopK
+from runner.evaluation.evaluator import Evaluation
+from runner.modes.result import Comparison, exit_status
+
+
+@pytest.mark.parametrize(("status", "code"), [("met", 0), ("converted", 0), ("not_met", 3)])
+def test_missed_target_alone_has_an_exit_status_of_its_own(status: str, code: int) -> None:
+    assert exit_status(status) == code
+
+
+def test_comparison_gives_values_and_losses_under_each_metric() -> None:
+    before = Evaluation({"top1": np.array([[1.0], [1.0], [0.0], [1.0]]), "agreement": np.ones((4, 1))})
+    after = Evaluation({"top1": np.array([[1.0], [0.0], [1.0], [0.0]]), "agreement": np.array([[1], [0], [0], [1.0]])})
+    comparison = Comparison([TopK(), Agreement()], before, after, None)
+    assert comparison.headline == TopK() and comparison.items == 4
+    assert (comparison.value(TopK(), before), comparison.value(TopK(), after)) == (75.0, 50.0)
+    assert (comparison.loss(TopK()), comparison.loss(Agreement())) == (25.0, 50.0)
+    assert comparison.named("agreement") == Agreement() and comparison.named("kl") is None
