@@ -13,7 +13,7 @@ Where items differ in size and the first pass turns out to have kept too few ext
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ class Ifmr:
     search_range: list[float] = field(default_factory=lambda: [0.7, 1.3])
     search_step: float = 0.01
     asymmetric: bool = True
+    passes: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         for key in ("max_percentile", "min_percentile"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ class MinMax:
     """
 
     asymmetric: bool = True
+    passes: ClassVar[int] = 1
 
     def start(self, items: int) -> MinMaxStatistic:
         """Return an empty statistic."""

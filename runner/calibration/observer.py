@@ -42,6 +42,11 @@ class Observer(Protocol):
         """Whether the range may lie unevenly around zero."""
         ...
 
+    @property
+    def passes(self) -> int:
+        """How often a statistic usually wants to see every item, for progress bars."""
+        ...
+
     def start(self, items: int) -> TensorStatistic:
         """Return an empty statistic for a tensor that will be seen ``items`` times a pass."""
         ...

@@ -224,7 +224,7 @@ def _load(model: str | Path) -> _Subject:
 def _quantize(
     subject: _Subject, calibration: Part, options: AccAutoOptions, engine: Engine, stages: Stages
 ) -> _Quantized:
-    with stages.stage(CALIBRATE, len(calibration.indices)) as progress:
+    with stages.stage(CALIBRATE, len(calibration.indices) * options.observer.passes) as progress:
         seen = collect(
             subject.runnable,
             subject.found,
