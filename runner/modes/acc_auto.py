@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import onnx_ir as ir
-
 from runner.calibration.collect import collect
 from runner.calibration.ifmr import Ifmr
 from runner.calibration.observer import Observer
@@ -22,15 +20,13 @@ from runner.evaluation.evaluator import Evaluation, Evaluator
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import OutputKind
 from runner.events import CALIBRATE, FLOAT_EVAL, LOAD, RANK, SEARCH, VERIFY, WRITE, Emit, ModelUsed, Warned, ignore
-from runner.graph.layers import FoundLayers, LeftAlone, find_layers, require_layers
+from runner.graph.layers import LeftAlone
 from runner.graph.macs import LayerCost, layer_costs
-from runner.graph.model_file import SourceModel, load_model
-from runner.graph.opset import raise_opset
-from runner.graph.prepare import PreparedModel, prepare
 from runner.job_folder import JobFolder
 from runner.modes.data import Part, calibration_part, describe_source, evaluation_part
 from runner.modes.result import AccAutoResult, Comparison, Source
 from runner.modes.stages import Stages
+from runner.modes.subject import Subject, load_subject
 from runner.modes.trials import TrialRunner
 from runner.modes.write_acc_auto import Outcome, write_outcome
 from runner.modes.write_models import verify_pair
@@ -112,7 +108,7 @@ def acc_auto(
     evaluation = evaluation_part(dataset, options.evaluation_count)
     calibration = calibration_part(calibration_dataset or dataset, options.calibration_count)
     with stages.stage(LOAD):
-        subject = _load(model)
+        subject = load_subject(model)
         folder = JobFolder(output)
         source = describe_source(name, subject.source, evaluation, calibration)
         emit(ModelUsed(name, source.model_sha256))
@@ -193,16 +189,6 @@ def with_companions(metric: Metric) -> list[Metric]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Subject:
-    """The float model ready to run, and what is known of it."""
-
-    source: SourceModel
-    prepared: PreparedModel
-    runnable: ir.Model
-    found: FoundLayers
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class _Quantized:
     """Every layer in int8, with what it costs; and the layers that cannot be."""
 
@@ -211,18 +197,8 @@ class _Quantized:
     costs: Mapping[str, LayerCost]
 
 
-def _load(model: str | Path) -> _Subject:
-    source = load_model(model)
-    prepared = prepare(source.graph)
-    found = find_layers(prepared.graph)
-    require_layers(found)
-    for left in found.left_alone:
-        logger.info("left alone: %s (%s): %s", left.name, left.op_type, left.reason)
-    return _Subject(source, prepared, raise_opset(prepared.graph), found)
-
-
 def _quantize(
-    subject: _Subject, calibration: Part, options: AccAutoOptions, engine: Engine, stages: Stages
+    subject: Subject, calibration: Part, options: AccAutoOptions, engine: Engine, stages: Stages
 ) -> _Quantized:
     with stages.stage(CALIBRATE, len(calibration.indices) * options.observer.passes) as progress:
         seen = collect(
@@ -244,7 +220,7 @@ def _quantize(
 
 
 def _rank(
-    subject: _Subject,
+    subject: Subject,
     quantized: _Quantized,
     calibration: Part,
     options: AccAutoOptions,
