@@ -26,7 +26,7 @@ from runner.job_folder import JobFolder
 from runner.modes.data import Part, calibration_part, describe_source, evaluation_part
 from runner.modes.result import AccAutoResult, Comparison, Source
 from runner.modes.stages import Stages
-from runner.modes.subject import Subject, load_subject
+from runner.modes.subject import Subject, load_subject, rewriting_gap
 from runner.modes.trials import TrialRunner
 from runner.modes.write_acc_auto import Outcome, write_outcome
 from runner.modes.write_models import verify_pair
@@ -112,6 +112,7 @@ def acc_auto(
         folder = JobFolder(output)
         source = describe_source(name, subject.source, evaluation, calibration)
         emit(ModelUsed(name, source.model_sha256))
+        gap = rewriting_gap(subject, evaluation)
         evaluation.announce("evaluation", emit)
         calibration.announce("calibration", emit)
 
@@ -170,6 +171,7 @@ def acc_auto(
         found=subject.found,
         impossible=quantized.impossible,
         folded=subject.prepared.folded,
+        rewriting_gap=gap,
         form=outcome.final_form,
         ranking=ranking,
         search=found,

@@ -28,6 +28,7 @@ from runner.job_folder import JobFolder
 from runner.modes.data import describe_source, evaluation_part
 from runner.modes.result import Comparison, ConvertResult, Prediction
 from runner.modes.stages import Stages
+from runner.modes.subject import log_left_alone
 from runner.modes.write_models import verify_pair, write_pair, write_record
 from runner.session import Session
 
@@ -84,6 +85,7 @@ def convert_qat(
     with stages.stage(LOAD):
         source_model = load_model(model)
         qat = read_qdq(source_model.graph, on_asymmetric_weight=options.on_asymmetric_weight)
+        log_left_alone(qat.found)
         simulated = fake_quant_model(raise_opset(qat.graph), qat.found, qat.form, multiply=True)
         folder = JobFolder(output)
         source = describe_source(name, source_model, part, None)

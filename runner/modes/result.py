@@ -81,6 +81,8 @@ class AccAutoResult:
         folder: where the files are; its manifest is not written yet.
         comparison: of the chosen plan, or of the closest one where none was accepted.
         form: the quantized form of the chosen plan, or of the all-int8 plan where none was accepted.
+        folded: names of the BatchNormalization nodes folded into their convolutions.
+        rewriting_gap: how far folding and the raised opset moved the float outputs, relative to the largest.
         impossible: layers that cannot be said in int8.
     """
 
@@ -91,6 +93,7 @@ class AccAutoResult:
     found: FoundLayers
     impossible: tuple[LeftAlone, ...]
     folded: tuple[str, ...]
+    rewriting_gap: float
     form: QuantizedForm
     ranking: Ranking
     search: SearchResult

@@ -5,13 +5,23 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
+from runner.dataset.binding import bind
+from runner.errors import ModelError
 from runner.graph.layers import FoundLayers, find_layers, require_layers
 from runner.graph.model_file import SourceModel, load_model
 from runner.graph.opset import raise_opset
 from runner.graph.prepare import PreparedModel, prepare
+from runner.modes.data import Part
+from runner.session import Session
+
+# What one rounding of folded weights may do to an output; more is a fault of the rewriting.
+_LARGEST_GAP = 1e-3
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +53,40 @@ def load_subject(model: str | Path) -> Subject:
     prepared = prepare(source.graph)
     found = find_layers(prepared.graph)
     require_layers(found)
+    log_left_alone(found)
+    return Subject(source, prepared, raise_opset(prepared.graph), found)
+
+
+def log_left_alone(found: FoundLayers) -> None:
+    """Log each node that looks like a layer but stays float, with the reason."""
     for left in found.left_alone:
         logger.info("left alone: %s (%s): %s", left.name, left.op_type, left.reason)
-    return Subject(source, prepared, raise_opset(prepared.graph), found)
+
+
+def rewriting_gap(subject: Subject, part: Part) -> float:
+    """Return how far rewriting moved the float outputs of the first item: the largest difference over the largest output.
+
+    Raises:
+        ModelError: it moved them by more than rounding can.
+    """
+    index = part.indices[0]
+    item, name = part.dataset.item(index), part.dataset.name(index)
+    before, after = (
+        session.run(bind(item, session.inputs, name=name))
+        for session in (Session(subject.source.graph), Session(subject.runnable))
+    )
+    gap = max(_relative_gap(a, b) for a, b in zip(before, after, strict=True))
+    logger.info("folding and the raised opset move the float outputs by %.3g of their largest value", gap)
+    if not gap <= _LARGEST_GAP:
+        raise ModelError(
+            f"model.path: folding constants and BatchNormalization moved the float outputs by {gap:.3g} of their largest "
+            f"value; expected at most {_LARGEST_GAP}. Please report this, with the model."
+        )
+    return gap
+
+
+def _relative_gap(before: NDArray[Any], after: NDArray[Any]) -> float:
+    if before.size == 0:
+        return 0.0
+    largest = float(np.max(np.abs(before.astype(np.float64))))
+    return float(np.max(np.abs(before.astype(np.float64) - after))) / (largest or 1.0)

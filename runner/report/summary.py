@@ -45,6 +45,7 @@ def summarize(
         summary["ort_level_gap"] = result.written.ort_level_gap
     if isinstance(result, AccAutoResult):
         summary["overlap"] = result.source.overlap
+        summary["rewriting_gap"] = result.rewriting_gap
     return {**summary, "versions": versions(), "cpu": cpu_name(), "seed": seed, "config_sha256": config_sha256}
 
 

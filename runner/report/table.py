@@ -100,6 +100,9 @@ def _rows(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ),
         ("left float", _fallback(summary["fallback"])),
     ]
+    if result.found.left_alone:
+        kinds = ", ".join(sorted({item.op_type for item in result.found.left_alone}))
+        rows.append(("left alone", f"{len(result.found.left_alone)} nodes ({kinds}); the log gives each reason"))
     if "agreement" in summary:
         rows.append(("agreement", f"{summary['agreement']:.2%} of answers as before"))
     if "kl" in summary:
