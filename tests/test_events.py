@@ -28,6 +28,7 @@ EVENTS: list[tuple[Event, dict]] = [
         {"step": 1, "value": 71.5, "loss": 0.3, "accepted": False, "int8_layers": 51, "fallback": ["a", "b"]},
     ),
     (events.Warned("look"), {"message": "look"}),
+    (events.ModelUsed("net", "cd34"), {"name": "net", "sha256": "cd34"}),
     (
         events.DataUsed("flowers", "evaluation", 1000, "ab12"),
         {"name": "flowers", "context": "evaluation", "items": 1000, "fingerprint": "ab12"},

@@ -18,6 +18,7 @@ from runner.errors import ConfigError
 
 MISSING = "???"
 _TARGET = "_target_"
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _WORDS: Mapping[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
@@ -103,7 +104,12 @@ def _import(path: Any, key: str) -> Callable[..., Any]:  # noqa: ANN401
 
 
 def _call(target: Callable[..., Any], values: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401
-    parameters = {name: p for name, p in inspect.signature(target).parameters.items() if not name.startswith("_")}
+    # A class that inherits from a protocol of ours and has no constructor shows (*args, **kwargs).
+    parameters = {
+        name: parameter
+        for name, parameter in inspect.signature(target).parameters.items()
+        if not name.startswith("_") and parameter.kind not in _VARIADIC
+    }
     hints = get_type_hints(
         target if dataclasses.is_dataclass(target) else inspect.getattr_static(target, "__init__", target)
     )
@@ -125,7 +131,9 @@ def unknown_key(path: str, known: Iterable[str], name: str, owner: str = "") -> 
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean {f'{owner}.' if owner else ''}{near[0]}?" if near else ""
-    return f"{path}: no such option.{hint} {f'{owner} has' if owner else 'There are'} {', '.join(names)}."
+    return (
+        f"{path}: no such option.{hint} {f'{owner} has' if owner else 'There are'} {', '.join(names) or 'no options'}."
+    )
 
 
 def _wrong(key: str, expected: str, value: Any) -> ConfigError:  # noqa: ANN401

@@ -49,8 +49,8 @@ def run_job(config: Mapping[str, Any], folder: Path, choices: Mapping[str, str],
     display = ProgressDisplay()
     job: Job | None = None
     try:
-        job = parse_job(config)
         journal = Journal(folder)
+        job = parse_job(config)
 
         def emit(event: Event) -> None:
             for listener in (journal, display):

@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from runner.app.places import register_resolvers, shipped
 
@@ -37,6 +38,9 @@ def main() -> int:
     @hydra.main(version_base="1.3", config_path=shipped("conf"), config_name="config")
     def job(config: DictConfig) -> int:
         statuses.append(_job(config))
+        if statuses[-1] == INTERRUPTED:
+            # Else a sweep would go on with its next job.
+            raise KeyboardInterrupt
         return statuses[-1]
 
     try:
@@ -44,6 +48,12 @@ def main() -> int:
         return _ended(statuses)
     except (HydraException, OmegaConfBaseException) as error:
         if show_traceback:
+            raise
+        print(f"error: {refusal(error)}", file=sys.stderr)
+        return WRONG_INPUT
+    except (YAMLError, ValueError) as error:
+        # What Hydra lets through: a configuration file that is no YAML, a group set to null.
+        if show_traceback or statuses:
             raise
         print(f"error: {refusal(error)}", file=sys.stderr)
         return WRONG_INPUT
@@ -57,7 +67,8 @@ def main() -> int:
         )
         return WRONG_INPUT
     except KeyboardInterrupt:
-        print("error: interrupted", file=sys.stderr)
+        if INTERRUPTED not in statuses:
+            print("error: interrupted", file=sys.stderr)
         return INTERRUPTED
 
 

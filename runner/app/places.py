@@ -29,9 +29,10 @@ def absolute(path: str) -> str:
 def job_label(overrides: str) -> str:
     """Return a short folder name for a job's overrides: no slashes, no paths, at most 60 characters."""
     kept = []
-    for part in overrides.split(","):
+    # Not at every comma: a value may be a list.
+    for part in re.split(r",(?=[^,=]+=)", overrides):
         key, _, value = part.partition("=")
-        if key.lstrip("+") in ("mode", "tracking") or key.startswith(("paths.", "hydra")):
+        if not key or key.lstrip("+") in ("mode", "tracking", "sweep") or key.startswith(("paths.", "hydra")):
             continue
         short = value.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
         kept.append(f"{key.lstrip('+').rsplit('/', 1)[-1]}={short}")

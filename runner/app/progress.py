@@ -12,6 +12,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from runner.events import Event, StageAdvanced, StageFinished, StageStarted, TrialFinished, Warned
 
@@ -62,7 +63,7 @@ class ProgressDisplay:
                 float_layers = len(event.fallback)
                 self._line(f"  plan {event.step}: {float_layers} layers float, loss {event.loss:.4g}, {verdict}")
             case Warned():
-                self._console.print(f"[yellow]warning:[/yellow] {event.message}", highlight=False, soft_wrap=True)
+                self._console.print(Text.assemble(("warning: ", "yellow"), event.message), soft_wrap=True)
             case _:
                 pass
 

@@ -1,7 +1,7 @@
 """The Ascend operators of a deploy model, as ATC's ONNX plugin reads them.
 
 One table, because ATC reads attributes by type as well as by name: a ``scale`` that is not a FLOAT is silently taken as 0.
-Only the deploy writer and the deploy check read this file; the models' reader for verification has its own.
+Only the deploy writer reads this file; whoever checks a deploy model says the format on its own.
 
     operator          inputs                      attributes
     AscendQuant       x float                     scale FLOAT = fl32(1 / scale_d), offset FLOAT, dst_type STRING
@@ -13,10 +13,7 @@ The parameter of AscendDequant holds the bits of the float32 ``scale_d * scale_w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.arithmetic import reciprocal
@@ -25,20 +22,6 @@ from runner.ranges import ActivationParams
 QUANT, DEQUANT, ANTI_QUANT = "AscendQuant", "AscendDequant", "AscendAntiQuant"
 DST_TYPE = "INT8"
 FLOAT32_OUTPUT = 0
-
-ATTRIBUTES: Mapping[str, Mapping[str, ir.AttributeType]] = {
-    QUANT: {
-        "scale": ir.AttributeType.FLOAT,
-        "offset": ir.AttributeType.FLOAT,
-        "dst_type": ir.AttributeType.STRING,
-    },
-    DEQUANT: {"dtype": ir.AttributeType.INT},
-    ANTI_QUANT: {
-        "scale": ir.AttributeType.FLOAT,
-        "offset": ir.AttributeType.FLOAT,
-        "dtype": ir.AttributeType.INT,
-    },
-}
 
 
 def quant_attributes(params: ActivationParams) -> dict[str, float | str]:
@@ -54,8 +37,3 @@ def anti_quant_attributes(params: ActivationParams) -> dict[str, float | int]:
 def dequant_parameter(deq: NDArray[np.float32]) -> NDArray[np.uint64]:
     """Return the UINT64 parameter of AscendDequant for float32 scales of shape (n,)."""
     return np.atleast_1d(deq).astype(np.float32).view(np.uint32).astype(np.uint64)
-
-
-def parameter_scale(parameter: NDArray[np.uint64]) -> NDArray[np.float32]:
-    """Return the float32 scales inside a parameter, shape (n,)."""
-    return (parameter & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.float32)

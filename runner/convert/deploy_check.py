@@ -1,4 +1,7 @@
-"""A written deploy model, read again from its file and held against the format, node by node, and against its record."""
+"""A written deploy model, read again from its file and held against the format, node by node, and against its record.
+
+The format is said here once more, apart from the writer's table: a slip in one of the two is found by the other.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,20 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import AttributeProto, TensorProto, numpy_helper
 
 from runner.arithmetic import dequant_scale, reciprocal
-from runner.convert import ascend_ops
 from runner.record import QuantizedForm
 
 _LAYER_TYPES = ("Conv", "Gemm", "MatMul")
+_QUANT, _DEQUANT, _ANTI_QUANT = "AscendQuant", "AscendDequant", "AscendAntiQuant"
+# Operator -> attribute -> type, as ATC's plugin compares them.
+_ATTRIBUTES: Mapping[str, Mapping[str, AttributeProto.AttributeType]] = {
+    _QUANT: {"scale": AttributeProto.FLOAT, "offset": AttributeProto.FLOAT, "dst_type": AttributeProto.STRING},
+    _DEQUANT: {"dtype": AttributeProto.INT},
+    _ANTI_QUANT: {"scale": AttributeProto.FLOAT, "offset": AttributeProto.FLOAT, "dtype": AttributeProto.INT},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +56,24 @@ def check_deploy(path: Path, form: QuantizedForm) -> list[Finding]:
             findings.append(Finding(name, "a quantized layer", "no such node"))
             continue
         findings += _check_layer(layer, form, initializers, producers, consumers)
-    quantized = sum(node.op_type == ascend_ops.DEQUANT for node in model.graph.node)
+    quantized = sum(node.op_type == _DEQUANT for node in model.graph.node)
     if quantized != len(form.layers):
-        findings.append(Finding("graph", f"{len(form.layers)} {ascend_ops.DEQUANT}", str(quantized)))
+        findings.append(Finding("graph", f"{len(form.layers)} {_DEQUANT}", str(quantized)))
     return findings
 
 
 def _check_operator(node: onnx.NodeProto, initializers: Mapping[str, TensorProto]) -> Iterator[Finding]:
-    expected = ascend_ops.ATTRIBUTES.get(node.op_type)
+    expected = _ATTRIBUTES.get(node.op_type)
     if expected is None:
         return
     if node.domain != "":
         yield Finding(node.name, "the default domain", node.domain)
     types = {attribute.name: attribute.type for attribute in node.attribute}
     for name, kind in expected.items():
-        if types.get(name) != int(kind):
+        if types.get(name) != kind:
             got = "none" if name not in types else AttributeProto.AttributeType.Name(types[name])
-            yield Finding(node.name, f"attribute {name} of type {kind.name}", got)
-    if node.op_type == ascend_ops.DEQUANT:
+            yield Finding(node.name, f"attribute {name} of type {AttributeProto.AttributeType.Name(kind)}", got)
+    if node.op_type == _DEQUANT:
         parameter = initializers.get(node.input[1]) if len(node.input) == 2 else None
         if parameter is None or parameter.data_type != TensorProto.UINT64 or len(parameter.dims) != 1:
             yield Finding(node.name, "a UINT64 initializer of one axis as second input", "another")
@@ -81,8 +91,8 @@ def _check_layer(
     layer = form.layers[node.name]
     activation = layer.record.activation
     quant = producers.get(node.input[0])
-    if quant is None or quant.op_type != ascend_ops.QUANT:
-        yield Finding(node.name, f"its input from {ascend_ops.QUANT}", "float")
+    if quant is None or quant.op_type != _QUANT:
+        yield Finding(node.name, f"its input from {_QUANT}", "float")
     else:
         values = {attribute.name: attribute.f for attribute in quant.attribute}
         if np.float32(values.get("scale", 0)) != reciprocal(activation.scale):
@@ -95,14 +105,12 @@ def _check_layer(
     if layer.bias is not None:
         yield from _check_integers(node, 2, TensorProto.INT32, layer.bias, initializers)
     readers = consumers.get(node.output[0], [])
-    if len(readers) != 1 or readers[0].op_type != ascend_ops.DEQUANT:
-        yield Finding(node.name, f"one {ascend_ops.DEQUANT} on its output", f"{len(readers)} reader(s)")
+    if len(readers) != 1 or readers[0].op_type != _DEQUANT:
+        yield Finding(node.name, f"one {_DEQUANT} on its output", f"{len(readers)} reader(s)")
         return
     parameter = initializers.get(readers[0].input[1])
     deq = dequant_scale(activation.scale, np.asarray(layer.record.weight_scales, np.float32))
-    if parameter is not None and not np.array_equal(
-        numpy_helper.to_array(parameter), ascend_ops.dequant_parameter(deq)
-    ):
+    if parameter is not None and not np.array_equal(numpy_helper.to_array(parameter), _float_bits(deq)):
         yield Finding(readers[0].name, "the bits of scale_d * scale_w", "other bits")
 
 
@@ -119,3 +127,8 @@ def _check_integers(
         yield Finding(node.name, f"a {role} initializer of type {TensorProto.DataType.Name(data_type)}", "another")
     elif not np.array_equal(numpy_helper.to_array(tensor), expected):
         yield Finding(node.name, f"the integers of its {role}", "others")
+
+
+def _float_bits(scales: NDArray[np.float32]) -> NDArray[np.uint64]:
+    """Return the bits of float32 scales in the low halves of UINT64 numbers."""
+    return np.array([int.from_bytes(np.float32(scale).tobytes(), "little") for scale in scales], np.uint64)

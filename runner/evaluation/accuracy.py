@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.errors import ConfigError
 from runner.evaluation.distance import sqnr_of
 from runner.evaluation.metric import Scores, hits_below_target
 from runner.evaluation.outputs import ClassScores, Outputs
@@ -43,6 +44,10 @@ class TopK(_Counted):
     output: str | None = None
     needs_labels = True
     needs_classes = True
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise ConfigError(f"metric.k: expected 1 or more, got {self.k}.")
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from runner.errors import ModelError
+from runner.graph.naming import name_nodes
 
 # protobuf refuses messages of 2 GiB; larger tensors go to a file beside the model.
 _PROTOBUF_LIMIT = 2_000_000_000
@@ -19,7 +20,7 @@ _HASH_CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceModel:
-    """A model as it was read: the graph, where it came from and the sha256 of its file."""
+    """A model as it was read, every node with a name of its own; where it came from, and the sha256 of its file."""
 
     graph: ir.Model
     path: Path
@@ -43,6 +44,8 @@ def load_model(path: str | os.PathLike[str]) -> SourceModel:
                 f"model.path: {file} holds no ONNX graph (no nodes or no opset). Is it another kind of file?"
             )
         _check_external_data(model, file)
+        # onnxruntime refuses a model in which two nodes share a name.
+        name_nodes(model)
     except (DecodeError, ir.serde.SerdeError, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ModelError(
             f"model.path: {file} ({file.stat().st_size} bytes) cannot be read as ONNX: {_first_line(error)}. "

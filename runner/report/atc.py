@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,5 +15,5 @@ def atc_command(deploy: Path, input_shapes: Mapping[str, tuple[int, ...]]) -> st
         input_shapes: with the batch axis; quantized deploy models need every size fixed.
     """
     shapes = ";".join(f"{name}:{','.join(map(str, shape))}" for name, shape in input_shapes.items())
-    output = deploy.with_suffix("")
-    return f'atc --framework=5 --model={deploy} --output={output} --input_shape="{shapes}" --soc_version=Ascend310P3'
+    model, output = shlex.quote(str(deploy)), shlex.quote(str(deploy.with_suffix("")))
+    return f'atc --framework=5 --model={model} --output={output} --input_shape="{shapes}" --soc_version=Ascend310P3'

@@ -16,10 +16,11 @@ from runner.report.atc import atc_command
 Result = AccAutoResult | ConvertResult
 
 _MOST_FALLBACK = 8
+_INDENT = " " * 8
 _STATUS = {
-    "met": "[green]target met[/green]",
-    "not_met": "[red]target not met[/red]",
-    "converted": "[green]converted[/green]",
+    "met": ("target met", "green"),
+    "not_met": ("target not met", "red"),
+    "converted": ("converted", "green"),
 }
 
 
@@ -31,7 +32,8 @@ def summary_table(result: Result, summary: Mapping[str, Any]) -> RenderableType:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in _rows(result, summary):
-        table.add_row(name, value)
+        # Text, not str: a name from the model may hold brackets, which rich would read as markup.
+        table.add_row(name, Text(value))
     return Group(table, _files(result))
 
 
@@ -50,13 +52,17 @@ def deploy_lines(result: Result) -> list[str]:
 def sweep_table(jobs: Sequence[Mapping[str, Any]]) -> Table:
     """Return a row a job: label, status, headline figures; what failed says why."""
     table = Table(title="sweep", title_justify="left")
-    for heading in ("job", "status", "loss", "int8 layers", "quantized", "float", "seconds", "note"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("job", no_wrap=True)
+    for heading in ("status", "loss", "int8 layers", "quantized", "float", "seconds"):
+        table.add_column(heading)
+    notes = any(job.get("note") for job in jobs)
+    if notes:
+        table.add_column("note", overflow="fold")
     for job in jobs:
         summary = job.get("summary") or {}
         seconds = summary.get("seconds", {}).get("total")
         layers = f"{summary['layers_int8']} of {summary['layers_total']}" if "layers_int8" in summary else ""
-        table.add_row(
+        cells = (
             str(job["label"]),
             str(job["status"]),
             _number(summary.get("loss")),
@@ -64,8 +70,9 @@ def sweep_table(jobs: Sequence[Mapping[str, Any]]) -> Table:
             _number(summary.get("quantized_metric")),
             _number(summary.get("float_metric")),
             "" if seconds is None else f"{seconds:.1f}",
-            str(job.get("note", "")),
+            *([str(job.get("note", ""))] if notes else []),
         )
+        table.add_row(*map(Text, cells))
     return table
 
 
@@ -78,12 +85,12 @@ def prediction_lines(result: ConvertResult) -> list[str]:
         ("Origin Model Prediction:", result.prediction.before),
         ("Quantized Model Prediction:", result.prediction.after),
     ):
-        lines += [title, f"\tcategory index: {index}", f"\tcategory prob: {probability:.3f}"]
+        lines += [title, f"{_INDENT}category index: {index}", f"{_INDENT}category prob: {probability:.3f}"]
     return lines
 
 
-def _title(result: Result, summary: Mapping[str, Any]) -> str:
-    return f"{summary['model']} on {summary['dataset']}: {_STATUS[result.status]}"
+def _title(result: Result, summary: Mapping[str, Any]) -> Text:
+    return Text.assemble(f"{summary['model']} on {summary['dataset']}: ", _STATUS[result.status])
 
 
 def _rows(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -88,6 +88,7 @@ TENSORS = {
     "tiny": gaussian(1000, 13) * F(1e-5),
     "below epsilon": gaussian(1000, 14) * F(1e-9),
     "huge": gaussian(1000, 15) * F(1e6),
+    "equal extremes": np.concatenate([gaussian(500, 17), np.array([-9, 9], F)]),
     "one value": np.array([1.75], F),
     "more than a block": gaussian(100_000, 16),
 }

@@ -37,8 +37,8 @@ def test_kind_follows_rows_labels_and_option(rows: list, labels: list, kind: str
     [
         ([0.5, 0.4991], "probabilities"),
         ([0.5, 0.5009], "probabilities"),
-        ([0.5, 0.498], "logits"),
-        ([0.5, 0.502], "logits"),
+        ([0.5, 0.4985], "logits"),
+        ([0.5, 0.5015], "logits"),
         ([1.1, -0.1], "logits"),
         ([0.0, 1.0], "probabilities"),
     ],

@@ -1,0 +1,186 @@
+"""Every option of every group composes and can be built; presets yield to single options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from runner.app.job import Job, parse_job
+from runner.app.options import AccAutoJob, ConvertQatJob
+from runner.app.places import register_resolvers, shipped
+from runner.calibration.ifmr import Ifmr
+from runner.calibration.minmax import MinMax
+from runner.dataset.image_folder import ImageFolder
+from runner.dataset.npz import NpzDataset
+from runner.dataset.preprocess import ArrayPreprocess, ImagePreprocess
+from runner.evaluation.accuracy import Agreement, TopK
+from runner.evaluation.distance import Kl, Mse, Sqnr
+from runner.search.binary import Binary
+from runner.search.sensitivity import Cosine, MeanSquaredError, SignalToNoise
+from tests.app.conftest import Tiny
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+EXPERIMENTS = Path(__file__).resolve().parents[1] / "conf"
+OPTIONS = [f"{path.parent.name}={path.stem}" for path in sorted(CONF.glob("*/*.yaml"))]
+
+
+@pytest.fixture(autouse=True)
+def _alone() -> Iterator[None]:
+    GlobalHydra.instance().clear()
+    yield
+    GlobalHydra.instance().clear()
+
+
+def composed(*overrides: str) -> dict[str, Any]:
+    """Return the plain configuration of a command line."""
+    register_resolvers()
+    with initialize_config_dir(shipped("conf"), version_base="1.3"):
+        plain = OmegaConf.to_container(compose("config", list(overrides)), resolve=True)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def job(*overrides: str) -> Job:
+    """Return the checked job of a command line."""
+    return parse_job(composed(*overrides))
+
+
+def needed(option: str, tiny: Tiny) -> list[str]:
+    """Return the values that an option requires."""
+    digits = shipped("data/digits/eval")
+    return {
+        "model=file": [f"model.path={tiny.model}"],
+        "dataset=npz": [f"dataset.path={tiny.data}"],
+        "dataset=image_folder": [f"dataset.images={digits}", f"dataset.labels={digits}/image_label.txt"],
+    }.get(option, [])
+
+
+def groups_of_mode(mode: str) -> set[str]:
+    return set(composed(f"mode={mode}")) | {"sweep", "quant"}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_composes_and_builds(option: str, tiny: Tiny) -> None:
+    group = option.partition("=")[0]
+    override = f"+{option}" if group == "sweep" else option
+    built = job(override, *needed(option, tiny))
+    assert built.mode == (option.partition("=")[2] if group == "mode" else "acc_auto")
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.partition("=")[0] in ("model", "dataset", "tracking")])
+def test_options_of_both_modes_build_in_convert_qat(option: str, tiny: Tiny) -> None:
+    assert isinstance(job("mode=convert_qat", option, *needed(option, tiny)), ConvertQatJob)
+
+
+def test_defaults_are_the_shipped_model_on_the_shipped_digits() -> None:
+    built = job()
+    assert isinstance(built, AccAutoJob)
+    assert (built.target_loss, built.seed, built.calibration.count, built.evaluation.count) == (0.5, 0, 100, None)
+    assert (built.metric, built.observer, built.sensitivity, built.strategy) == (TopK(), Ifmr(), Cosine(), Binary())
+    assert isinstance(built.dataset, ImageFolder)
+    assert isinstance(built.calibration.dataset, ImageFolder)
+    assert (len(built.dataset), len(built.calibration.dataset)) == (700, 100)
+    assert built.model.path == shipped("model/mobilenet_v2_digits.onnx")
+    assert (built.tracking.name, built.tracking.uri, built.paths.output) == ("mlflow", None, "outputs")
+
+
+@pytest.mark.parametrize(
+    ("override", "part"),
+    [
+        ("metric=top1", TopK(1)),
+        ("metric=top5", TopK(5)),
+        ("metric=agreement", Agreement(20.0)),
+        ("metric=kl", Kl()),
+        ("metric=mse", Mse()),
+        ("metric=sqnr", Sqnr(60.0)),
+        ("observer=ifmr", Ifmr()),
+        ("observer=minmax", MinMax()),
+        ("sensitivity=cosine", Cosine()),
+        ("sensitivity=mse", MeanSquaredError()),
+        ("sensitivity=sqnr", SignalToNoise()),
+        ("strategy=binary", Binary()),
+    ],
+)
+def test_option_makes_the_class_with_the_classs_own_defaults(override: str, part: object) -> None:
+    assert getattr(job(override), override.partition("=")[0]) == part
+
+
+def test_configured_values_of_preprocessing_are_the_classes_own_defaults(tiny: Tiny) -> None:
+    images, arrays = (job(o, *needed(o, tiny)).dataset for o in ("dataset=image_folder", "dataset=npz"))
+    assert isinstance(images, ImageFolder)
+    assert isinstance(arrays, NpzDataset)
+    assert (images.preprocess, arrays.preprocess) == (ImagePreprocess(), ArrayPreprocess())
+
+
+@pytest.mark.parametrize("order", [("quant=amct", "observer=minmax"), ("observer=minmax", "quant=amct")])
+def test_single_option_beside_a_preset_wins(order: tuple[str, str]) -> None:
+    built = job(*order)
+    assert isinstance(built, AccAutoJob)
+    assert (built.observer, built.sensitivity, built.strategy) == (MinMax(), Cosine(), Binary())
+
+
+def test_values_of_the_decisions_can_be_overridden(tiny: Tiny) -> None:
+    built = job(
+        *["model=file", f"model.path={tiny.model}", "model.name=net", "model.output=logits", "dataset=image_folder"],
+        *needed("dataset=image_folder", tiny),
+        *["dataset.preprocess.resize=[40,36]", "dataset.preprocess.crop=32", "dataset.preprocess.channel_order=bgr"],
+        *["dataset.preprocess.scale=0.5", "dataset.preprocess.mean=[1,2,3]", "dataset.preprocess.std=2"],
+        *["calibration.count=5", "evaluation.count=7", "target_loss=0.2", "metric.output=logits", "seed=3"],
+        *["paths.output=elsewhere", "tracking.experiment=mine", "engine.callers=1", "observer.asymmetric=false"],
+    )
+    assert isinstance(built, AccAutoJob)
+    assert isinstance(built.dataset, ImageFolder)
+    assert built.dataset.preprocess == ImagePreprocess(
+        [40, 36], 32, "bgr", scale=0.5, mean=[1.0, 2.0, 3.0], std=2.0
+    )
+    assert (built.model.name, built.model.output, built.metric) == ("net", "logits", TopK(1, "logits"))
+    assert (built.calibration.count, built.evaluation.count, built.target_loss, built.seed) == (5, 7, 0.2, 3)
+    assert (built.paths.output, built.tracking.experiment, built.engine.callers) == ("elsewhere", "mine", 1)
+    assert built.observer == Ifmr(asymmetric=False)
+
+
+def test_own_data_is_not_calibrated_on_the_shipped_digits(tiny: Tiny) -> None:
+    for option in ("dataset=npz", "dataset=image_folder"):
+        built = job(option, *needed(option, tiny))
+        assert isinstance(built, AccAutoJob)
+        assert built.calibration.dataset is None
+
+
+def test_other_calibration_data_can_be_named(tiny: Tiny) -> None:
+    named = [f"+calibration.dataset._target_=runner.NpzDataset", f"+calibration.dataset.path={tiny.data}"]
+    built = job("dataset=npz", f"dataset.path={tiny.data}", *named)
+    assert isinstance(built, AccAutoJob)
+    assert isinstance(built.calibration.dataset, NpzDataset)
+
+
+def test_named_sweep_is_four_targets() -> None:
+    register_resolvers()
+    with initialize_config_dir(shipped("conf"), version_base="1.3"):
+        config = compose("config", ["+sweep=target_loss"], return_hydra_config=True)
+    assert config.hydra.mode.name == "MULTIRUN"
+    assert config.hydra.sweeper.params == {"target_loss": "0.1,0.2,0.5,1.0"}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (EXPERIMENTS / "experiment" / "zoo").glob("*.yaml")))
+def test_experiment_on_the_zoo_composes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNNER_ZOO", "/zoo")
+    config = composed(f"hydra.searchpath=[file://{EXPERIMENTS}]", f"+experiment=zoo/{name}", "seed=4")
+    assert (config["model"]["name"], config["seed"]) == (name, 4)
+    assert config["model"]["path"].startswith("/zoo/models/")
+    assert (config["mode"] == "convert_qat") == (name in ("torchvision_qat", "tf1_qat", "kws_qdq"))
+    assert ("target_loss" in config) == (config["mode"] == "acc_auto")
+    where = config["dataset"].get("images") or config["dataset"]["path"]
+    assert where.startswith("/zoo/")
+
+
+def test_command_line_beats_an_experiment() -> None:
+    search = f"hydra.searchpath=[file://{EXPERIMENTS}]"
+    config = composed(search, "+experiment=zoo/resnet20", "target_loss=7", "observer=minmax", "dataset.preprocess.scale=2")
+    assert (config["target_loss"], config["dataset"]["preprocess"]["scale"]) == (7, 2)
+    assert config["observer"]["_target_"].endswith("MinMax")
