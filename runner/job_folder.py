@@ -85,8 +85,7 @@ class JobFolder:
             inside = stale.resolve().is_relative_to(self.root.resolve())
             if name not in written and inside and stale.is_file():
                 stale.unlink(missing_ok=True)
-        entries = {name: file_sha256(self.root / name) for name in sorted(written)}
-        manifest = json.dumps({"files": entries}, indent=2)
+        manifest = _manifest_text({name: file_sha256(self.root / name) for name in written})
         self._write(MANIFEST, lambda path: path.write_text(manifest, encoding="utf-8"), listed=False)
 
     def _write(self, name: str, write: Callable[[Path], Any], *, listed: bool = True) -> Path:
@@ -122,6 +121,13 @@ def write_atomically(target: Path, write: Callable[[Path], Any]) -> None:
         raise
 
 
+def replace_listed(root: Path, name: str, text: str) -> None:
+    """Write a result file of a finished job again, and its digest into the manifest."""
+    write_atomically(root / name, lambda path: path.write_bytes(text.encode("utf-8")))
+    manifest = _manifest_text(read_manifest(root) | {name: file_sha256(root / name)})
+    write_atomically(root / MANIFEST, lambda path: path.write_text(manifest, encoding="utf-8"))
+
+
 def read_manifest(root: Path) -> dict[str, str]:
     """Return file name -> sha256 of the last finished job in a folder; empty where there is none or it is unreadable."""
     try:
@@ -129,6 +135,10 @@ def read_manifest(root: Path) -> dict[str, str]:
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return {str(name): str(digest) for name, digest in files.items()} if isinstance(files, dict) else {}
+
+
+def _manifest_text(digests: dict[str, str]) -> str:
+    return json.dumps({"files": dict(sorted(digests.items()))}, indent=2)
 
 
 def _unwritable(path: Path, error: OSError) -> OutputError:

@@ -23,6 +23,7 @@ from runner.app.tracking import store_uri, track
 from runner.engine import Engine
 from runner.errors import ConfigError, RunnerError, VerificationError
 from runner.events import Emit, Event, JobFailed, JobFinished, JobStarted, StageFinished, StageStarted
+from runner.job_folder import replace_listed
 from runner.modes.acc_auto import AccAutoOptions, acc_auto
 from runner.modes.convert_qat import ConvertQatOptions, convert_qat
 from runner.modes.result import ConvertResult, exit_status
@@ -33,6 +34,7 @@ from runner.report.table import deploy_lines, prediction_lines, summary_table
 logger = logging.getLogger(__name__)
 Job = AccAutoJob | ConvertQatJob
 
+SUMMARY = "summary.json"
 INTERNAL_FAULT, WRONG_INPUT, VERIFICATION_FAILED, INTERRUPTED = 1, 2, 4, 130
 
 
@@ -48,6 +50,7 @@ def run_job(config: Mapping[str, Any], folder: Path, choices: Mapping[str, str],
     journal: Journal | None = None
     display = ProgressDisplay()
     job: Job | None = None
+    finished = False
     try:
         journal = Journal(folder)
         job = parse_job(config)
@@ -59,6 +62,7 @@ def run_job(config: Mapping[str, Any], folder: Path, choices: Mapping[str, str],
 
         with job_log(folder):
             status = _run(job, config, folder, choices, tags, emit, display)
+        finished = True
     except (RunnerError, KeyboardInterrupt) as error:
         status = _fail(error, journal, display)
     except Exception as error:  # the edge: whatever it is, the user gets one line, the log the rest
@@ -69,7 +73,7 @@ def run_job(config: Mapping[str, Any], folder: Path, choices: Mapping[str, str],
         if journal is not None:
             journal.close()
     if journal is not None and job is not None:
-        _track(job, folder)
+        _track(job, folder, finished=finished)
     return status
 
 
@@ -107,7 +111,7 @@ def _run(
     files = tuple(path.relative_to(folder).as_posix() for path in result.folder.files)
     emit(JobFinished(result.status, status, headline_metrics(result), files))
     display.close()
-    _print(result, json.loads(result.folder.path("summary.json").read_text(encoding="utf-8")))
+    _print(result, json.loads(result.folder.path(SUMMARY).read_text(encoding="utf-8")))
     return status
 
 
@@ -146,7 +150,7 @@ def _start(job: Job, folder: Path, emit: Emit) -> Result:
 
 def _write_summary(result: Result, job: Job, digest: str) -> None:
     summary = summarize(result, mode=job.mode, seed=job.seed, config_sha256=digest)
-    result.folder.write_json("summary.json", summary, indent=2)
+    result.folder.write_json(SUMMARY, summary, indent=2)
     result.folder.finish()
 
 
@@ -176,8 +180,14 @@ def _fail(error: BaseException, journal: Journal | None, display: ProgressDispla
     return status
 
 
-def _track(job: Job, folder: Path) -> None:
-    """Log to MLflow; a tracker that fails costs a warning, never the result."""
+def _track(job: Job, folder: Path, *, finished: bool) -> None:
+    """Log to MLflow; a tracker that fails costs a warning, never the result.
+
+    Args:
+        job: its options.
+        folder: of the job.
+        finished: whether the job has a result; what lies there otherwise is an earlier job's.
+    """
     if job.tracking.name == "none":
         return
     display = ProgressDisplay()
@@ -188,7 +198,8 @@ def _track(job: Job, folder: Path) -> None:
         track(folder, root, job.tracking)
         seconds = time.perf_counter() - start
         display(StageFinished("track", seconds))
-        _add_track_seconds(folder, seconds)
+        if finished:
+            _add_track_seconds(folder, seconds)
         print(f"Compare runs: mlflow ui --backend-store-uri {store_uri(root, job.tracking)}", file=sys.stderr)
     except Exception as error:  # MLflow, SQLAlchemy and the network raise what they like
         display.close()
@@ -200,16 +211,10 @@ def _track(job: Job, folder: Path) -> None:
 
 
 def _add_track_seconds(folder: Path, seconds: float) -> None:
-    path = folder / "summary.json"
-    if not path.is_file():
-        return
-    summary = json.loads(path.read_text(encoding="utf-8"))
+    summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
     summary["seconds"]["total"] = round(summary["seconds"]["total"] + seconds, 3)
     summary["seconds"]["track"] = round(seconds, 3)
-    from runner.job_folder import write_atomically
-
-    text = json.dumps(summary, indent=2, ensure_ascii=False)
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    replace_listed(folder, SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False))
 
 
 def _label(job: Job, choices: Mapping[str, str]) -> str:

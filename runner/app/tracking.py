@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from runner.app.journal import NAME, read_events
 from runner.app.options import TrackingOptions
+from runner.job_folder import MANIFEST
 
 _LOCK_SECONDS = 300
 _LONGEST_PARAM = 500
@@ -140,7 +141,8 @@ def _log_inputs(client: Any, run_id: str, events: list[Mapping[str, Any]]) -> No
 
 def _artifacts(folder: Path, events: list[Mapping[str, Any]]) -> list[Path]:
     finished = next((event for event in events if event["event"] == "JobFinished"), None)
-    names = [*(finished["files"] if finished else []), "amct_log/amct_onnx.log", "summary.json", "manifest.json", NAME]
+    # Without a result the folder may hold an earlier job's, which is not this run's.
+    names = ["amct_log/amct_onnx.log", NAME] + ([*finished["files"], MANIFEST] if finished else [])
     paths = [folder / name for name in dict.fromkeys(names)]
     config = sorted((folder / ".hydra").glob("*.yaml"))
     return [path for path in paths if path.is_file()] + config

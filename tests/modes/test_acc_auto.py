@@ -296,6 +296,14 @@ def test_listener_hears_the_stages_in_order_and_every_trial(deep: Bench) -> None
     assert result.items_scored == 60 * (1 + len(trials))
 
 
+def test_search_stops_after_the_first_trial_when_it_is_accepted_but_layers_are_ranked(small: Bench) -> None:
+    heard: list[object] = []
+    result = small.run(target_loss=50.0, emit=heard.append)
+    stages = [event.stage for event in heard if isinstance(event, StageStarted)]
+    assert stages == ["load", "float_eval", "calibrate", "search", "rank", "write", "verify"]
+    assert len(result.search.trials) == 1 and len(result.ranking.layers) == 3
+
+
 def test_evaluation_count_limits_what_is_scored(small: Bench) -> None:
     result = small.run(target_loss=50.0, evaluation_count=7)
     assert result.comparison.items == 7 and result.items_scored == 14

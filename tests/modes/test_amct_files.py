@@ -39,6 +39,11 @@ def test_symmetric_activations_are_said_once_for_all_and_in_each_layer(observer:
     assert not any(config[layer.name]["quant_enable"] for layer in FOUND.layers)
 
 
+def test_layers_are_in_alphabetical_order_with_capitals_first() -> None:
+    found = FoundLayers(tuple(layer(name) for name in ("b", "A", "a/1", "B", "a.1")), ())
+    assert list(quant_config(found, [], Ifmr(), batch_num=1))[6:] == ["A", "B", "a.1", "a/1", "b"]
+
+
 def test_ranking_is_a_list_of_pairs_in_the_rankings_order(tmp_path: Path) -> None:
     entries = ranking_entries(Ranking((("b", 0.25), ("a", 0.5))))
     path = JobFolder(tmp_path).write_json("ranking.json", entries, compact_keys=True)
