@@ -74,7 +74,9 @@ def imported(statement: str, cwd: Path) -> set[str]:
     """Return the top-level modules that a statement imports in a fresh process."""
     code = f"{statement}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
     line = [sys.executable, "-c", code]
-    return set(subprocess.run(line, cwd=cwd, env=environment(), capture_output=True, text=True, check=True).stdout.split())
+    return set(
+        subprocess.run(line, cwd=cwd, env=environment(), capture_output=True, text=True, check=True).stdout.split()
+    )
 
 
 def test_importing_the_package_imports_nothing_heavy(tmp_path: Path) -> None:

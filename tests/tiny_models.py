@@ -11,6 +11,7 @@ from runner.graph.constants import integer_attribute
 from runner.graph.layers import FoundLayers, find_layers
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedForm, QuantizedLayer
+from tests import device
 
 
 def proto(graph, *, opset=17, ir_version=8, **constants):
@@ -65,6 +66,19 @@ def random_form(float_model, *, seed=0, scale=0.037, zero_point=0) -> tuple[Foun
 def node_named(graph, name) -> ir.Node:
     """Return the node of that name."""
     return next(node for node in graph if node.name == name)
+
+
+def device_output(built, found, form, name, x):
+    """Return what the device computes for one layer of ``built`` with its data input ``x``."""
+    layer, quantized = found[name], form.layers[name]
+    activation = quantized.record.activation
+    codes = device.centred(x, activation.scale, activation.zero_point)
+    if layer.op_type == "Conv":
+        attributes = conv_attributes(node_named(built.graph, name))
+        sums = device.conv(codes, quantized.weight, quantized.bias, **attributes)
+    else:
+        sums = device.matmul(codes, quantized.weight, quantized.bias)
+    return device.real(sums, activation.scale, quantized.record.weight_scales, layer.output_axis)
 
 
 def conv_attributes(node):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
@@ -55,11 +54,6 @@ def tensor_place(nodes: dict[str | None, ir.Node], key: str) -> tuple[ir.Node, i
     """Return the node and input index of a tensor entry's key ``<node>:<input>``."""
     name, _, index = key.rpartition(":")
     return nodes[name], int(index)
-
-
-def simulated_weight_bytes(form: QuantizedForm) -> int:
-    """Return the bytes of the integer weights, as the device holds them."""
-    return sum(int(np.asarray(layer.weight).nbytes) for layer in form.layers.values())
 
 
 def _insert(graph: ir.Graph, node: ir.Node, build: Builder) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from runner.dataset.binding import fixed_batch
 from runner.dataset.item import Dataset
 from runner.engine import Engine
-from runner.errors import ConfigError, DatasetError
+from runner.errors import ConfigError, DatasetError, ModelError
 from runner.evaluation.metric import Metric, Scores
 from runner.evaluation.outputs import ClassScores, OutputKind, Outputs, class_scores
 from runner.session import Session
@@ -78,6 +78,7 @@ class Evaluator:
 
         Raises:
             DatasetError: a label is outside the model's classes.
+            ModelError: an output holds NaN; names the item.
             ConfigError: the headline metric does not apply (no labels, or no classes), or its output does not exist.
         """
         session = model if isinstance(model, Session) else Session(model)
@@ -115,7 +116,13 @@ class Evaluator:
 
     def _outputs(self, session: Session, indices: Sequence[int]) -> Iterator[Outputs]:
         def named(index: int, arrays: list[NDArray[Any]]) -> Outputs:
-            return named_outputs(session, arrays)
+            outputs = named_outputs(session, arrays)
+            for name, array in outputs.items():
+                if array.dtype.kind == "f" and np.isnan(array).any():
+                    raise ModelError(
+                        f"model: the output '{name}' holds NaN for the item {self._dataset.name(index)}; expected numbers."
+                    )
+            return outputs
 
         for outputs in self._engine.map(session, self._dataset, indices, named):
             self.items_scored += 1

@@ -116,15 +116,24 @@ def test_sections_are_built_with_their_sections_and_parts() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"inner": {"size": 2}, "iner": {}}, "iner: no such option. Did you mean inner? There are inner, names, strategy."),
-        ({"inner": {"size": 2, "sise": 1}}, "inner.sise: no such option. Did you mean inner.size? inner has ratio, size."),
+        (
+            {"inner": {"size": 2}, "iner": {}},
+            "iner: no such option. Did you mean inner? There are inner, names, strategy.",
+        ),
+        (
+            {"inner": {"size": 2, "sise": 1}},
+            "inner.sise: no such option. Did you mean inner.size? inner has ratio, size.",
+        ),
         ({"inner": {"size": 2, "zzz": 1}}, "inner.zzz: no such option. inner has ratio, size."),
         ({"inner": {"size": 2}, "_private": 1}, "_private: no such option. There are inner, names, strategy."),
         ({}, "inner: a value is required. Give it on the command line: inner=VALUE."),
         ({"inner": {}}, "inner.size: a value is required. Give it on the command line: inner.size=VALUE."),
         ({"inner": {"size": "???"}}, "inner.size: a value is required."),
         ({"inner": {"size": True}}, "inner.size: expected a whole number, got True."),
-        ({"inner": {"size": 2}, "strategy": {"_target_": "runner.search.binary.Binary", "depth": 1}}, "strategy.depth: no"),
+        (
+            {"inner": {"size": 2}, "strategy": {"_target_": "runner.search.binary.Binary", "depth": 1}},
+            "strategy.depth: no",
+        ),
         ({"inner": {"size": 2}, "strategy": {"depth": 1}}, "strategy: expected Strategy or null, got {'depth': 1}."),
     ],
 )
@@ -134,7 +143,7 @@ def test_wrong_section_names_the_whole_key(values: dict[str, Any], message: str)
     assert str(caught.value).startswith(message)
 
 
-OWN = '''
+OWN = """
 from __future__ import annotations
 
 from typing import Protocol
@@ -166,7 +175,7 @@ def function(size: int) -> int:
 
 
 constant = 3
-'''
+"""
 
 
 @pytest.fixture
@@ -203,9 +212,18 @@ def test_own_class_without_a_constructor_has_no_options(name: str, own: str) -> 
     [
         ({"size": "big"}, "part.size: expected a whole number, got 'big'."),
         ({}, "part.size: a value is required. Give it on the command line: part.size=VALUE."),
-        ({"size": 1, "sizes": 1}, "part.sizes: no such option. Did you mean part.size? part has factors, inner, loose, size."),
-        ({"size": 1, "inner": {"_target_": "own_parts.Part", "size": None}}, "part.inner.size: expected a whole number"),
-        ({"size": 1, "inner": {"_target_": "own_parts.Absent"}}, "part.inner._target_: cannot import 'own_parts.Absent'"),
+        (
+            {"size": 1, "sizes": 1},
+            "part.sizes: no such option. Did you mean part.size? part has factors, inner, loose, size.",
+        ),
+        (
+            {"size": 1, "inner": {"_target_": "own_parts.Part", "size": None}},
+            "part.inner.size: expected a whole number",
+        ),
+        (
+            {"size": 1, "inner": {"_target_": "own_parts.Absent"}},
+            "part.inner._target_: cannot import 'own_parts.Absent'",
+        ),
     ],
 )
 def test_own_class_with_wrong_values_is_refused(values: dict[str, Any], message: str, own: str) -> None:
@@ -217,7 +235,10 @@ def test_own_class_with_wrong_values_is_refused(values: dict[str, Any], message:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("own_parts.function", "part._target_: expected the import path of a class, got 'own_parts.function', a function."),
+        (
+            "own_parts.function",
+            "part._target_: expected the import path of a class, got 'own_parts.function', a function.",
+        ),
         ("own_parts.constant", "part._target_: expected the import path of a class, got 'own_parts.constant', a int."),
         ("own_parts.Absent", "part._target_: cannot import 'own_parts.Absent' (module 'own_parts' has no attribute"),
         ("absent_parts.Part", "part._target_: cannot import 'absent_parts.Part' (No module named 'absent_parts')"),

@@ -136,9 +136,7 @@ def test_values_of_the_decisions_can_be_overridden(tiny: Tiny) -> None:
     )
     assert isinstance(built, AccAutoJob)
     assert isinstance(built.dataset, ImageFolder)
-    assert built.dataset.preprocess == ImagePreprocess(
-        [40, 36], 32, "bgr", scale=0.5, mean=[1.0, 2.0, 3.0], std=2.0
-    )
+    assert built.dataset.preprocess == ImagePreprocess([40, 36], 32, "bgr", scale=0.5, mean=[1.0, 2.0, 3.0], std=2.0)
     assert (built.model.name, built.model.output, built.metric) == ("net", "logits", TopK(1, "logits"))
     assert (built.calibration.count, built.evaluation.count, built.target_loss, built.seed) == (5, 7, 0.2, 3)
     assert (built.paths.output, built.tracking.experiment, built.engine.callers) == ("elsewhere", "mine", 1)
@@ -181,6 +179,8 @@ def test_experiment_on_the_zoo_composes(name: str, monkeypatch: pytest.MonkeyPat
 
 def test_command_line_beats_an_experiment() -> None:
     search = f"hydra.searchpath=[file://{EXPERIMENTS}]"
-    config = composed(search, "+experiment=zoo/resnet20", "target_loss=7", "observer=minmax", "dataset.preprocess.scale=2")
+    config = composed(
+        search, "+experiment=zoo/resnet20", "target_loss=7", "observer=minmax", "dataset.preprocess.scale=2"
+    )
     assert (config["target_loss"], config["dataset"]["preprocess"]["scale"]) == (7, 2)
     assert config["observer"]["_target_"].endswith("MinMax")

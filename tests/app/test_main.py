@@ -216,7 +216,13 @@ def test_answer_that_needs_no_job_imports_neither_mlflow_nor_onnxruntime(
     assert ended.status == status
     assert says in ended.out + ended.err
     assert "hydra.main" in imported
-    assert {name.partition(".")[0] for name in imported} & {"mlflow", "onnxruntime", "onnx", "onnx_ir", "numpy"} == set()
+    assert {name.partition(".")[0] for name in imported} & {
+        "mlflow",
+        "onnxruntime",
+        "onnx",
+        "onnx_ir",
+        "numpy",
+    } == set()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -372,9 +378,7 @@ def test_fault_has_its_status_its_line_and_its_event(
     assert digests(folder) == before
 
 
-def test_interruption_before_the_job_leaves_with_130(
-    tiny: Tiny, run: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interruption_before_the_job_leaves_with_130(tiny: Tiny, run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*args: object) -> None:
         raise KeyboardInterrupt
 
@@ -383,9 +387,7 @@ def test_interruption_before_the_job_leaves_with_130(
     assert (ended.status, ended.err) == (130, "error: interrupted\n")
 
 
-def test_hydra_full_error_shows_where_a_refusal_comes_from(
-    run: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hydra_full_error_shows_where_a_refusal_comes_from(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     from hydra.errors import ConfigCompositionException
 
     run("--help")

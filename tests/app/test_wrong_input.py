@@ -140,7 +140,8 @@ CASES = {
         model(without_layer), ("model.path: no layer can be quantized", "expected a Conv, Gemm or MatMul with constant")
     ),
     "weights that are NaN": Case(
-        model(with_nan), ("model.path: layer 'second' has 2 value(s) that are NaN", "in 'w2'", "expected finite", "Export")
+        model(with_nan),
+        ("model.path: layer 'second' has 2 value(s) that are NaN", "in 'w2'", "expected finite", "Export"),
     ),
     "shape does not fit": Case(
         other_shape,
@@ -169,7 +170,8 @@ CASES = {
     "no array": Case(empty_arrays, ("dataset.path: {tmp}/none.npz: x has shape [0, 2, 6, 6]", "at least one item")),
     "no image": Case(empty_folder, ("dataset.images: {tmp}/photos holds no image", "expected files such as .png")),
     "calibration.count too large": Case(
-        options(calibration__count=41), ("calibration.count: expected 1 to 40 (the dataset's items), got 41", "Lower it")
+        options(calibration__count=41),
+        ("calibration.count: expected 1 to 40 (the dataset's items), got 41", "Lower it"),
     ),
     "calibration.count zero": Case(options(calibration__count=0), ("calibration.count: expected 1 to 40", "got 0")),
     "evaluation.count too large": Case(
@@ -182,7 +184,9 @@ CASES = {
     "model.path missing": Case(
         options(model__path=None), ("model.path: a value is required", "on the command line: model.path=VALUE")
     ),
-    "dataset.path missing": Case(options(dataset__path=None), ("dataset.path: a value is required", "dataset.path=VALUE")),
+    "dataset.path missing": Case(
+        options(dataset__path=None), ("dataset.path: a value is required", "dataset.path=VALUE")
+    ),
     "dataset.images missing": Case(
         options(dataset="image_folder", dataset__path=None), ("dataset.images: a value is required",)
     ),
@@ -191,7 +195,9 @@ CASES = {
         added("calibration.cout=1"), ("calibration.cout: no such option. Did you mean calibration.count?",)
     ),
     "unknown key of a part": Case(added("dataset.pat=1"), ("dataset.pat: no such option. Did you mean dataset.path?",)),
-    "unknown key added with +": Case(added("+target_lss=1"), ("target_lss: no such option. Did you mean target_loss?", KNOWN)),
+    "unknown key added with +": Case(
+        added("+target_lss=1"), ("target_lss: no such option. Did you mean target_loss?", KNOWN)
+    ),
     "unknown key forced with ++": Case(added("++shards=1"), (f"shards: no such option. {KNOWN}",)),
     "unknown key of a part with +": Case(
         added("+observer.asymetric=true"),

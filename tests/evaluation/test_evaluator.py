@@ -7,7 +7,7 @@ import onnx_ir as ir
 import pytest
 
 from runner.engine import Engine
-from runner.errors import ConfigError, DatasetError
+from runner.errors import ConfigError, DatasetError, ModelError
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.distance import Kl, Mse, Sqnr
 from runner.evaluation.evaluator import Evaluator
@@ -160,3 +160,11 @@ def test_model_with_a_fixed_batch_is_judged_by_one_row_an_item() -> None:
     assert evaluator.classes is not None and evaluator.classes.classes == 5
     assert scores["top1"].all()
     assert scores["mse"][:, 1].tolist() == [5.0] * 30
+
+
+def test_output_that_is_not_a_number_names_the_item() -> None:
+    model = ir.from_onnx_text('<ir_version: 8, opset_import: ["":13]> g (float[N,2] x) => (float[N,2] y) { y = Log(x) }')
+    data = Items(np.array([[1.0, 2.0], [1.0, -2.0]], np.float32), None)
+    evaluator = Evaluator(Engine(1), data, [0, 1], [Sqnr()])
+    with pytest.raises(ModelError, match=r"the output .y. holds NaN for the item"):
+        evaluator.evaluate_float(model)
