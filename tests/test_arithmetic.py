@@ -44,14 +44,11 @@ def test_a_number_gets_the_code_of_the_table(x, zero_point, code):
 
 
 def test_quantize_multiplies_with_the_rounded_reciprocal():
-    """For this pair x * fl32(1/s) is a tie while x / s, as QuantizeLinear divides, lies below it."""
-    scale = np.float32(0.1)
-    x = np.float32(0.25)
-    exact = Fraction(float(x)) / Fraction(float(scale))
-    product = x * np.float32(1 / np.float64(scale))
-    assert exact < Fraction(5, 2)
-    assert product == 2.5
-    assert arithmetic.quantize(float32(x), scale, 1).tolist() == [4]  # 3.5 to even; round(2.4999) + 1 would give 3
+    """For this pair x * fl32(1/s) is a tie, which goes to -118, while x / s, as QuantizeLinear divides, is above it."""
+    scale, x = np.float32(0.15), np.float32(-17.625)
+    assert Fraction(float(x)) / Fraction(float(scale)) > Fraction(-235, 2)
+    assert np.float32(x / scale) > -117.5
+    assert arithmetic.quantize(float32(x), float(scale), 0).tolist() == [-118]
 
 
 @pytest.mark.parametrize("zero_point", [-128, -7, 0, 5, 127])
@@ -70,7 +67,9 @@ def test_codes_rise_with_the_number(x, scale, zero_point):
 @given(code=st.integers(-128, 127), scale=scales, zero_point=zero_points)
 def test_dequantized_codes_are_quantized_to_themselves(code, scale, zero_point):
     codes = np.asarray([code], np.int8)
-    assert np.array_equal(arithmetic.quantize(arithmetic.dequantize(codes, scale, zero_point), scale, zero_point), codes)
+    assert np.array_equal(
+        arithmetic.quantize(arithmetic.dequantize(codes, scale, zero_point), scale, zero_point), codes
+    )
 
 
 @given(x=st.floats(-50, 50, width=32), scale=st.floats(2.0**-2, 4, width=32), zero_point=st.integers(-20, 20))

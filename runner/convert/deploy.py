@@ -12,6 +12,7 @@ from runner.arithmetic import dequant_scale
 from runner.convert import ascend_ops
 from runner.convert.fake_quant import tensor_place
 from runner.graph.builder import Builder
+from runner.graph.constants import add_initializer, free_name
 from runner.graph.layers import FoundLayers, Layer
 from runner.ranges import ActivationParams
 from runner.record import QuantizedForm, QuantizedLayer
@@ -31,17 +32,21 @@ def deploy_model(model: ir.Model, found: FoundLayers, form: QuantizedForm) -> ir
     graph = deployed.graph
     nodes = {node.name: node for node in graph}
     quants: dict[tuple[str, ActivationParams], ir.Value] = {}
+    # In graph order and before the tensors: a quantized layer's output is another value, under another name, and whatever
+    # reads it alike shares one AscendQuant.
+    for name, node in nodes.items():
+        if name is not None and name in form.layers:
+            _deploy_layer(graph, node, found[name], form.layers[name], quants)
     for key, tensor in form.tensors.items():
         node, index = tensor_place(nodes, key)
-        name = key.replace(":", ".")
-        codes = _quantized(graph, node, index, tensor.activation, f"{name}.quant", quants)
+        prefix = key.replace(":", ".")
+        codes = _quantized(graph, node, index, tensor.activation, f"{prefix}.quant", quants)
         build = Builder()
         attributes = ascend_ops.anti_quant_attributes(tensor.activation)
-        real = build.op(ascend_ops.ANTI_QUANT, [codes], f"{name}.anti_quant", ir.DataType.FLOAT, attributes)
+        real = build.op(ascend_ops.ANTI_QUANT, [codes], f"{prefix}.anti_quant", ir.DataType.FLOAT, attributes)
+        build.register(graph)
         graph.insert_before(node, build.nodes)
         node.replace_input_with(index, real)
-    for name, quantized in form.layers.items():
-        _deploy_layer(graph, nodes[name], found[name], quantized, quants)
     passes.RemoveUnusedNodesPass()(deployed)
     passes.TopologicalSortPass()(deployed)
     return deployed
@@ -64,6 +69,7 @@ def _quantized(
         attributes = ascend_ops.quant_attributes(params)
         quants[key] = build.op(ascend_ops.QUANT, [source], name, ir.DataType.INT8, attributes)
         quants[key].shape = source.shape
+        build.register(graph)
         graph.insert_before(node, build.nodes)
     return quants[key]
 
@@ -85,11 +91,12 @@ def _deploy_layer(
     build = Builder()
     deq = dequant_scale(record.activation.scale, np.asarray(record.weight_scales, np.float32))
     parameter = build.constant(f"{layer.name}.dequant.param", ascend_ops.dequant_parameter(deq))
-    real = ir.Value(name=f"{layer.name}.dequant.output0", type=output.type, shape=output.shape)
+    name = free_name(graph, f"{layer.name}.dequant.output0")
+    real = ir.Value(name=name, type=output.type, shape=output.shape)
     is_graph_output = output.is_graph_output()
     output.replace_all_uses_with(real, replace_graph_outputs=True)
     if is_graph_output:
-        real.name, output.name = output.name, f"{layer.name}_output0"
+        real.name, output.name = output.name, free_name(graph, f"{layer.name}_output0")
     output.type = ir.TensorType(ir.DataType.INT32)
     attributes = {"dtype": ascend_ops.FLOAT32_OUTPUT}
     dequant = ir.node(ascend_ops.DEQUANT, [output, parameter], attributes, name=f"{layer.name}.dequant", outputs=[real])
@@ -102,19 +109,20 @@ def _store(graph: ir.Graph, node: ir.Node, index: int, array: NDArray[np.int8] |
     value = node.inputs[index] if index < len(node.inputs) else None
     name = f"{node.name}.{'weight' if index == 1 else 'bias'}" if value is None or value.name is None else value.name
     shared = value is not None and len(value.uses()) > 1
-    tensor = _int32_data(name, array) if array.dtype == np.int32 else ir.tensor(array, name=name)
+    tensor = _stored(name, array)
     if value is not None and value.is_initializer() and not shared:
         value.const_value, value.type = tensor, ir.TensorType(tensor.dtype)
         value.shape = ir.Shape(array.shape)
         return
-    build = Builder()
-    integers = build.constant(f"{node.name}.{'weight' if index == 1 else 'bias'}.int", array)
-    build.register(graph)
+    integers = add_initializer(graph, f"{node.name}.{'weight' if index == 1 else 'bias'}.int", array)
+    integers.const_value = _stored(integers.name or "", array)
     node.resize_inputs(max(len(node.inputs), index + 1))
     node.replace_input_with(index, integers)
 
 
-def _int32_data(name: str, array: NDArray[np.int8] | NDArray[np.int32]) -> ir.TensorProtocol:
+def _stored(name: str, array: NDArray[np.int8] | NDArray[np.int32]) -> ir.TensorProtocol:
     """AMCT stores weights as raw_data and biases as int32_data; a reader of its files may look there only."""
+    if array.dtype != np.int32:
+        return ir.tensor(array, name=name)
     proto = onnx.helper.make_tensor(name, onnx.TensorProto.INT32, array.shape, array.ravel().tolist())
     return ir.serde.TensorProtoTensor(proto)

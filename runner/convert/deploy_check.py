@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import AttributeProto, TensorProto, numpy_helper
 
 from runner.arithmetic import dequant_scale, reciprocal
+from runner.ranges import ActivationParams
 from runner.record import QuantizedForm
 
 _LAYER_TYPES = ("Conv", "Gemm", "MatMul")
@@ -25,6 +27,8 @@ _ATTRIBUTES: Mapping[str, Mapping[str, AttributeProto.AttributeType]] = {
     _DEQUANT: {"dtype": AttributeProto.INT},
     _ANTI_QUANT: {"scale": AttributeProto.FLOAT, "offset": AttributeProto.FLOAT, "dtype": AttributeProto.INT},
 }
+# Attributes whose value is the same in every node: 8 bits, and float32 behind them.
+_FIXED = {"dst_type": b"INT8", "dtype": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ def check_deploy(path: Path, form: QuantizedForm) -> list[Finding]:
             findings.append(Finding(name, "a quantized layer", "no such node"))
             continue
         findings += _check_layer(layer, form, initializers, producers, consumers)
+    for key, tensor in form.tensors.items():
+        findings += _check_tensor(key, tensor.activation, nodes, producers)
     quantized = sum(node.op_type == _DEQUANT for node in model.graph.node)
     if quantized != len(form.layers):
         findings.append(Finding("graph", f"{len(form.layers)} {_DEQUANT}", str(quantized)))
@@ -73,6 +79,9 @@ def _check_operator(node: onnx.NodeProto, initializers: Mapping[str, TensorProto
         if types.get(name) != kind:
             got = "none" if name not in types else AttributeProto.AttributeType.Name(types[name])
             yield Finding(node.name, f"attribute {name} of type {AttributeProto.AttributeType.Name(kind)}", got)
+    for name, value in _attributes(node).items():
+        if name in _FIXED and value != _FIXED[name]:
+            yield Finding(node.name, f"{name} {_said(_FIXED[name])}", _said(value))
     if node.op_type == _DEQUANT:
         parameter = initializers.get(node.input[1]) if len(node.input) == 2 else None
         if parameter is None or parameter.data_type != TensorProto.UINT64 or len(parameter.dims) != 1:
@@ -90,17 +99,7 @@ def _check_layer(
 ) -> Iterator[Finding]:
     layer = form.layers[node.name]
     activation = layer.record.activation
-    quant = producers.get(node.input[0])
-    if quant is None or quant.op_type != _QUANT:
-        yield Finding(node.name, f"its input from {_QUANT}", "float")
-    else:
-        values = {attribute.name: attribute.f for attribute in quant.attribute}
-        if np.float32(values.get("scale", 0)) != reciprocal(activation.scale):
-            yield Finding(
-                quant.name, f"scale fl32(1/scale_d) = {reciprocal(activation.scale)!r}", str(values.get("scale"))
-            )
-        if values.get("offset") != float(activation.zero_point):
-            yield Finding(quant.name, f"offset {activation.zero_point}", str(values.get("offset")))
+    yield from _check_quant(node.name, producers.get(node.input[0]), activation)
     yield from _check_integers(node, 1, TensorProto.INT8, layer.weight, initializers)
     if layer.bias is not None:
         yield from _check_integers(node, 2, TensorProto.INT32, layer.bias, initializers)
@@ -108,10 +107,41 @@ def _check_layer(
     if len(readers) != 1 or readers[0].op_type != _DEQUANT:
         yield Finding(node.name, f"one {_DEQUANT} on its output", f"{len(readers)} reader(s)")
         return
-    parameter = initializers.get(readers[0].input[1])
+    parameter = initializers.get(readers[0].input[1]) if len(readers[0].input) == 2 else None
     deq = dequant_scale(activation.scale, np.asarray(layer.record.weight_scales, np.float32))
     if parameter is not None and not np.array_equal(numpy_helper.to_array(parameter), _float_bits(deq)):
         yield Finding(readers[0].name, "the bits of scale_d * scale_w", "other bits")
+
+
+def _check_tensor(
+    key: str,
+    activation: ActivationParams,
+    nodes: Mapping[str, onnx.NodeProto],
+    producers: Mapping[str, onnx.NodeProto],
+) -> Iterator[Finding]:
+    name, _, index = key.rpartition(":")
+    reader = nodes.get(name)
+    anti_quant = None if reader is None else producers.get(reader.input[int(index)])
+    if anti_quant is None or anti_quant.op_type != _ANTI_QUANT:
+        yield Finding(key, f"its value from {_ANTI_QUANT}", "float")
+        return
+    yield from _check_numbers(anti_quant, "scale_d", np.float32(activation.scale), activation.zero_point)
+    yield from _check_quant(key, producers.get(anti_quant.input[0]), activation)
+
+
+def _check_quant(reader: str, quant: onnx.NodeProto | None, activation: ActivationParams) -> Iterator[Finding]:
+    if quant is None or quant.op_type != _QUANT:
+        yield Finding(reader, f"its input from {_QUANT}", "float")
+        return
+    yield from _check_numbers(quant, "fl32(1/scale_d)", reciprocal(activation.scale), activation.zero_point)
+
+
+def _check_numbers(node: onnx.NodeProto, meaning: str, scale: np.float32, offset: int) -> Iterator[Finding]:
+    values = {attribute.name: attribute.f for attribute in node.attribute}
+    if np.float32(values.get("scale", 0)) != scale:
+        yield Finding(node.name, f"scale {meaning} = {scale!r}", str(values.get("scale")))
+    if values.get("offset") != float(offset):
+        yield Finding(node.name, f"offset {offset}", str(values.get("offset")))
 
 
 def _check_integers(
@@ -127,6 +157,14 @@ def _check_integers(
         yield Finding(node.name, f"a {role} initializer of type {TensorProto.DataType.Name(data_type)}", "another")
     elif not np.array_equal(numpy_helper.to_array(tensor), expected):
         yield Finding(node.name, f"the integers of its {role}", "others")
+
+
+def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+
+
+def _said(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _float_bits(scales: NDArray[np.float32]) -> NDArray[np.uint64]:

@@ -49,15 +49,12 @@ def deploy_lines(result: Result) -> list[str]:
     ]
 
 
-def sweep_table(jobs: Sequence[Mapping[str, Any]]) -> Table:
-    """Return a row a job: label, status, headline figures; what failed says why."""
+def sweep_table(jobs: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Return a row a job: label, status, headline figures; below it, why a job failed."""
     table = Table(title="sweep", title_justify="left")
     table.add_column("job", no_wrap=True)
     for heading in ("status", "loss", "int8 layers", "quantized", "float", "seconds"):
         table.add_column(heading)
-    notes = any(job.get("note") for job in jobs)
-    if notes:
-        table.add_column("note", overflow="fold")
     for job in jobs:
         summary = job.get("summary") or {}
         seconds = summary.get("seconds", {}).get("total")
@@ -70,10 +67,10 @@ def sweep_table(jobs: Sequence[Mapping[str, Any]]) -> Table:
             _number(summary.get("quantized_metric")),
             _number(summary.get("float_metric")),
             "" if seconds is None else f"{seconds:.1f}",
-            *([str(job.get("note", ""))] if notes else []),
         )
         table.add_row(*map(Text, cells))
-    return table
+    # Below the table, where a narrow terminal does not cut them to pieces.
+    return Group(table, *(Text(f"{job['label']}: {job['note']}") for job in jobs if job.get("note")))
 
 
 def prediction_lines(result: ConvertResult) -> list[str]:

@@ -61,10 +61,6 @@ def needed(option: str, tiny: Tiny) -> list[str]:
     }.get(option, [])
 
 
-def groups_of_mode(mode: str) -> set[str]:
-    return set(composed(f"mode={mode}")) | {"sweep", "quant"}
-
-
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes_and_builds(option: str, tiny: Tiny) -> None:
     group = option.partition("=")[0]
@@ -151,7 +147,7 @@ def test_own_data_is_not_calibrated_on_the_shipped_digits(tiny: Tiny) -> None:
 
 
 def test_other_calibration_data_can_be_named(tiny: Tiny) -> None:
-    named = [f"+calibration.dataset._target_=runner.NpzDataset", f"+calibration.dataset.path={tiny.data}"]
+    named = ["+calibration.dataset._target_=runner.NpzDataset", f"+calibration.dataset.path={tiny.data}"]
     built = job("dataset=npz", f"dataset.path={tiny.data}", *named)
     assert isinstance(built, AccAutoJob)
     assert isinstance(built.calibration.dataset, NpzDataset)

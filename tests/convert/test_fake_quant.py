@@ -108,7 +108,7 @@ def test_padding_counts_as_the_zero_point(zero_point):
 
 IMAGE_TAILS = {
     "max_pool": "y = MaxPool<kernel_shape=[2,2]>(h)",
-    "reshape": "s = Constant<value = int64[2] {-1, 3}>() y = Reshape(h, s)",
+    "reshape": "s = Constant<value = int64[2] {1, -1}>() y = Reshape(h, s)",
     "transpose": "y = Transpose<perm=[0,2,3,1]>(h)",
     "flatten": "y = Flatten(h)",
     "softmax": "y = Softmax<axis=1>(h)",
@@ -129,7 +129,7 @@ ROW_TAILS = {
 MATRIX_TAILS = {**ROW_TAILS, "transpose": "y = Transpose<perm=[1,0]>(h)"}
 TAILED = {
     **{("plain", tail): text for tail, text in IMAGE_TAILS.items()},
-    **{("one_channel", tail): text for tail, text in IMAGE_TAILS.items() if tail != "reshape"},
+    **{("one_channel", tail): text for tail, text in IMAGE_TAILS.items()},
     **{("gemm", tail): text for tail, text in MATRIX_TAILS.items()},
     **{("gemm_of_one_output", tail): text for tail, text in MATRIX_TAILS.items()},
     **{("matmul", tail): text for tail, text in MATRIX_TAILS.items()},
@@ -157,11 +157,11 @@ def heavy(op_type):
     """Return a layer of 4608 inputs whose sums exceed 2**24 by far, its form and an input that makes them do so."""
     rng = np.random.default_rng(4)
     weight = rng.integers(90, 128, (3, 4608)).astype(np.int8)
-    header = "g (float[1,4608,2,1] x)" if op_type == "Conv" else "g (float[2,4608] x)"
+    shape = {"Conv": (1, 4608, 2, 1), "Gemm": (2, 4608), "MatMul": (1, 3, 4608)}[op_type]
     bias = ", b" if op_type != "MatMul" else ""
     weight = weight.reshape(3, 4608, 1, 1) if op_type == "Conv" else weight.T
     built = model(
-        f"{header} => (float[] y) {{ [layer] y = {op_type}(x, w{bias}) }}",
+        f"g (float[{','.join(map(str, shape))}] x) => (float[] y) {{ [layer] y = {op_type}(x, w{bias}) }}",
         w=weight.astype(np.float32),
         b=np.ones(3, np.float32),
     )
@@ -170,7 +170,7 @@ def heavy(op_type):
     record = LayerRecord(ActivationParams(0.5, -101), scales)
     bias = None if op_type == "MatMul" else np.asarray([20_000_001, -7, 2**24 + 3], np.int32)
     form = QuantizedForm({"layer": QuantizedLayer(record, np.ascontiguousarray(weight), bias)})
-    x = rng.integers(0, 450, (1, 4608, 2, 1) if op_type == "Conv" else (2, 4608)).astype(np.float32) / 4
+    x = rng.integers(0, 450, shape).astype(np.float32) / 4
     return built, found, form, x
 
 
@@ -279,7 +279,8 @@ def test_layers_that_read_one_tensor_differently_round_it_apart():
         v=noise(1, 4, 2),
     )
     found, form = random_form(built, zero_point=3)
-    other = LayerRecord(ActivationParams(0.5, -7), form.layers["b"].record.weight_scales)
+    scale = form.layers["a"].record.activation.scale
+    other = LayerRecord(ActivationParams(scale, -7), form.layers["b"].record.weight_scales)
     form = QuantizedForm(
         {"a": form.layers["a"], "b": QuantizedLayer(other, form.layers["b"].weight, form.layers["b"].bias)}
     )
@@ -315,7 +316,9 @@ def test_order_of_the_form_is_of_no_account():
 
 
 def rounded(x, params):
-    return (device.centred(x, params.scale, params.zero_point) * np.float64(np.float32(params.scale))).astype(np.float32)
+    return (device.centred(x, params.scale, params.zero_point) * np.float64(np.float32(params.scale))).astype(
+        np.float32
+    )
 
 
 @pytest.mark.parametrize("session", SESSIONS)

@@ -163,7 +163,9 @@ def test_model_with_a_fixed_batch_is_judged_by_one_row_an_item() -> None:
 
 
 def test_output_that_is_not_a_number_names_the_item() -> None:
-    model = ir.from_onnx_text('<ir_version: 8, opset_import: ["":13]> g (float[N,2] x) => (float[N,2] y) { y = Log(x) }')
+    model = ir.from_onnx_text(
+        '<ir_version: 8, opset_import: ["":13]> g (float[N,2] x) => (float[N,2] y) { y = Log(x) }'
+    )
     data = Items(np.array([[1.0, 2.0], [1.0, -2.0]], np.float32), None)
     evaluator = Evaluator(Engine(1), data, [0, 1], [Sqnr()])
     with pytest.raises(ModelError, match=r"the output .y. holds NaN for the item"):

@@ -15,7 +15,7 @@ from runner.graph.constants import (
     replace_node,
 )
 from runner.session import Session
-from tests.tiny_models import model, noise, node_named
+from tests.tiny_models import model, node_named, noise
 
 GRAPH = """g (float[1,2] x, float[1,2] fed) => (float[1,2] y) {
     [constant] c = Constant<value = float[2] {1, 2}>()
@@ -105,7 +105,9 @@ def test_readers_of_a_replaced_node_read_the_new_one():
 
 def test_attributes_are_read_with_their_defaults():
     node = node_named(
-        model("g (float[2,2] x, float[2,2] w) => (float[2,2] y) { [gemm] y = Gemm<alpha = 0.5, transB = 1>(x, w) }").graph,
+        model(
+            "g (float[2,2] x, float[2,2] w) => (float[2,2] y) { [gemm] y = Gemm<alpha = 0.5, transB = 1>(x, w) }"
+        ).graph,
         "gemm",
     )
     assert (integer_attribute(node, "transB", 0), integer_attribute(node, "transA", 0)) == (1, 0)

@@ -81,9 +81,7 @@ W4 = {"w": noise(0, 4, 4, 3, 3)}
         pytest.param(
             "y = Conv(x, w)", {"w": np.ones((4, 4, 3, 3), np.float16)}, "the weight is float16, not float32", id="half"
         ),
-        pytest.param(
-            "y = Conv(x, w)", {"w": np.ones((4, 4, 3, 3))}, "the weight is float64, not float32", id="double"
-        ),
+        pytest.param("y = Conv(x, w)", {"w": np.ones((4, 4, 3, 3))}, "the weight is float64, not float32", id="double"),
         pytest.param(
             "y = Conv(x, w)", {"w": noise(0, 4, 4, 3)}, "a convolution over 1 axes is not quantized; only 2-D", id="1d"
         ),

@@ -10,7 +10,9 @@ from tests.tiny_models import model
 
 
 def cost(attributes, weight, shape, op="Conv"):
-    built = model(f"g (float[N] x) => (float[N] y) {{ [layer] y = {op}{attributes}(x, w) }}", w=np.ones(weight, np.float32))
+    built = model(
+        f"g (float[N] x) => (float[N] y) {{ [layer] y = {op}{attributes}(x, w) }}", w=np.ones(weight, np.float32)
+    )
     return layer_costs(built, find_layers(built), {"layer": shape})["layer"]
 
 
@@ -41,7 +43,11 @@ def test_matmul_costs_inputs_times_outputs_for_every_row():
 
 @pytest.mark.parametrize(
     "attributes",
-    ["<strides=[2,3], pads=[1,0,2,1], dilations=[2,1]>", '<auto_pad="SAME_LOWER", strides=[2,3]>', '<auto_pad="VALID">'],
+    [
+        "<strides=[2,3], pads=[1,0,2,1], dilations=[2,1]>",
+        '<auto_pad="SAME_LOWER", strides=[2,3]>',
+        '<auto_pad="VALID">',
+    ],
 )
 def test_output_size_is_what_onnxruntime_gives(attributes):
     built = model(

@@ -91,5 +91,7 @@ def test_old_model_of_the_zoo_gives_the_same_outputs(zoo, name, shape):
     raised = raise_opset(prepared)
     feeds = {prepared.graph.inputs[0].name: noise(0, *shape)}
     assert {node.name for node in prepared.graph} <= {node.name for node in raised.graph}
-    for after, before in zip(Session(raised, REFERENCE).run(feeds), Session(prepared, REFERENCE).run(feeds), strict=True):
+    for after, before in zip(
+        Session(raised, REFERENCE).run(feeds), Session(prepared, REFERENCE).run(feeds), strict=True
+    ):
         np.testing.assert_allclose(after, before, rtol=1e-6, atol=1e-6)

@@ -1,0 +1,260 @@
+"""The deploy model, read as raw protobuf and held against AMCT's format node by node."""
+
+import struct
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from onnx import AttributeProto, TensorProto, numpy_helper
+
+from runner.convert.deploy import deploy_model
+from runner.graph.layers import find_layers
+from runner.graph.model_file import model_bytes
+from runner.ranges import ActivationParams
+from runner.record import LayerRecord, QuantizedForm, QuantizedLayer, TensorRecord
+from tests.tiny_models import model, noise, random_form
+
+GRAPH = """g (float[1,3,8,8] x) => (float[1,5] y, float[1,4,8,8] a) {
+    [stem] a = Conv<pads=[1,1,1,1]>(x, w1, b1)
+    [relu] r = Relu(a)
+    [project] p = Conv(r, w2)
+    [residual] s = Add(r, p)
+    [pool] m = GlobalMaxPool(s)
+    [flat] f = Flatten(m)
+    [head] y = Gemm(f, w3, b3)
+}"""
+SHAPES = {"w1": (4, 3, 3, 3), "b1": (4,), "w2": (4, 4, 1, 1), "w3": (4, 5), "b3": (5,)}
+
+
+def source(**options):
+    return model(GRAPH, **options, **{name: noise(seed, *shape) for seed, (name, shape) in enumerate(SHAPES.items())})
+
+
+def written(built, form):
+    """Return the deploy model as a reader of its file sees it."""
+    return onnx.load_from_string(model_bytes(deploy_model(built, find_layers(built), form)))
+
+
+@pytest.fixture
+def form():
+    return random_form(source(), scale=0.1, zero_point=-3)[1]
+
+
+@pytest.fixture
+def deployed(form):
+    return written(source(), form)
+
+
+def node(deployed, name):
+    (found,) = [node for node in deployed.graph.node if node.name == name]
+    return found
+
+
+def initializer(deployed, name):
+    (found,) = [tensor for tensor in deployed.graph.initializer if tensor.name == name]
+    return found
+
+
+def attributes(deployed, name):
+    return {a.name: (a.type, onnx.helper.get_attribute_value(a)) for a in node(deployed, name).attribute}
+
+
+def op_types(deployed):
+    return [node.op_type for node in deployed.graph.node]
+
+
+def test_every_layer_stands_between_quant_and_dequant(deployed):
+    assert op_types(deployed) == [
+        *("AscendQuant", "Conv", "AscendDequant", "Relu"),
+        *("AscendQuant", "Conv", "AscendDequant", "Add"),
+        *("GlobalMaxPool", "Flatten", "AscendQuant", "Gemm", "AscendDequant"),
+    ]
+
+
+def test_every_node_is_of_the_default_domain_and_the_opset_is_the_sources():
+    deployed = written(source(opset=11, ir_version=6), random_form(source())[1])
+    assert {node.domain for node in deployed.graph.node} == {""}
+    assert [(opset.domain, opset.version) for opset in deployed.opset_import] == [("", 11)]
+
+
+def test_quant_has_the_reciprocal_scale_the_offset_and_the_type(deployed):
+    reciprocal = struct.unpack("<f", struct.pack("<f", 1 / float(np.float32(0.1))))[0]
+    assert attributes(deployed, "project.quant") == {
+        "scale": (AttributeProto.FLOAT, reciprocal),
+        "offset": (AttributeProto.FLOAT, -3.0),
+        "dst_type": (AttributeProto.STRING, b"INT8"),
+    }
+
+
+def test_quant_stands_before_the_first_input(deployed):
+    assert (list(node(deployed, "project.quant").input), list(node(deployed, "project.quant").output)) == (
+        ["r"],
+        ["project.quant.output0"],
+    )
+    assert node(deployed, "project").input[0] == "project.quant.output0"
+
+
+def test_dequant_reads_the_layer_and_its_parameter(deployed):
+    dequant = node(deployed, "project.dequant")
+    assert list(dequant.input) == [node(deployed, "project").output[0], "project.dequant.param"]
+    assert list(dequant.output) == ["project.dequant.output0"]
+    assert attributes(deployed, "project.dequant") == {"dtype": (AttributeProto.INT, 0)}
+
+
+@pytest.mark.parametrize(("name", "count"), [("stem", 4), ("project", 4), ("head", 1)])
+def test_parameter_is_the_bits_of_the_product_of_the_scales(deployed, form, name, count):
+    parameter = initializer(deployed, f"{name}.dequant.param")
+    products = [float(np.float32(0.1)) * s for s in form.layers[name].record.weight_scales]
+    assert parameter.data_type == TensorProto.UINT64
+    assert list(parameter.dims) == [count]
+    # The product of two float32 is exact in float64, so packing it rounds once.
+    expected = [int.from_bytes(struct.pack("<f", product), "little") for product in products]
+    assert numpy_helper.to_array(parameter).tolist() == expected
+
+
+@pytest.mark.parametrize(("name", "weight"), [("stem", "w1"), ("project", "w2"), ("head", "w3")])
+def test_weight_is_raw_int8_under_its_own_name_and_layout(deployed, form, name, weight):
+    tensor = initializer(deployed, weight)
+    assert node(deployed, name).input[1] == weight
+    assert tensor.data_type == TensorProto.INT8
+    assert tuple(tensor.dims) == SHAPES[weight]
+    assert tensor.raw_data == form.layers[name].weight.tobytes()
+
+
+@pytest.mark.parametrize(("name", "bias"), [("stem", "b1"), ("head", "b3")])
+def test_bias_is_int32_data_without_the_offset_correction(deployed, form, name, bias):
+    tensor = initializer(deployed, bias)
+    assert node(deployed, name).input[2] == bias
+    assert tensor.data_type == TensorProto.INT32
+    assert list(tensor.int32_data) == form.layers[name].bias.tolist()
+
+
+def test_layer_without_a_bias_stays_without(deployed):
+    assert len(node(deployed, "project").input) == 2
+
+
+def test_layer_keeps_its_attributes(deployed):
+    assert attributes(deployed, "stem")["pads"] == (AttributeProto.INTS, [1, 1, 1, 1])
+
+
+@pytest.mark.parametrize(("name", "output"), [("stem", "a"), ("head", "y")])
+def test_dequant_takes_over_the_name_of_a_graph_output(deployed, name, output):
+    assert list(node(deployed, f"{name}.dequant").output) == [output]
+    assert list(node(deployed, name).output) == [f"{name}_output0"]
+
+
+def test_readers_of_a_graph_output_read_the_dequantized_value(deployed):
+    assert list(node(deployed, "relu").input) == ["a"]
+
+
+def test_inputs_and_outputs_keep_names_types_and_shapes(deployed):
+    before = ir.to_proto(source()).graph
+    assert list(deployed.graph.input) == list(before.input)
+    assert list(deployed.graph.output) == list(before.output)
+
+
+def test_layer_left_out_of_the_form_stays_float(form):
+    deployed = written(source(), form.without(["project"]))
+    assert list(node(deployed, "project").input) == ["r", "w2"]
+    assert initializer(deployed, "w2").data_type == TensorProto.FLOAT
+    assert "project.dequant.param" not in {tensor.name for tensor in deployed.graph.initializer}
+
+
+def test_empty_form_gives_the_float_model():
+    assert op_types(written(source(), QuantizedForm({}))) == [node.op_type for node in source().graph]
+
+
+def test_the_float_model_is_left_as_it_is(form):
+    built = source()
+    deploy_model(built, find_layers(built), form)
+    assert model_bytes(built) == model_bytes(source())
+
+
+TWO = "g (float[1,4] x) => (float[] y, float[] z) { [a] y = MatMul(x, w) [b] z = MatMul(x, v) }"
+
+
+def two(params_b):
+    built = model(TWO, w=noise(0, 4, 4), v=noise(1, 4, 2))
+    _, form = random_form(built, scale=0.1, zero_point=3)
+    b = form.layers["b"]
+    record = LayerRecord(params_b, b.record.weight_scales)
+    return written(built, QuantizedForm({"a": form.layers["a"], "b": QuantizedLayer(record, b.weight, b.bias)}))
+
+
+def test_layers_that_read_one_tensor_alike_share_the_first_ones_quant():
+    deployed = two(ActivationParams(float(np.float32(0.1)), 3))
+    assert op_types(deployed).count("AscendQuant") == 1
+    assert node(deployed, "b").input[0] == "a.quant.output0"
+
+
+def test_layers_that_read_one_tensor_differently_have_their_own_quants():
+    deployed = two(ActivationParams(float(np.float32(0.1)), 4))
+    assert op_types(deployed).count("AscendQuant") == 2
+    assert node(deployed, "b").input[0] == "b.quant.output0"
+
+
+def with_tensor(form, params, key="residual:1"):
+    return written(source(), QuantizedForm(form.layers, {key: TensorRecord(params)}))
+
+
+def test_tensor_entry_becomes_quant_and_anti_quant(form):
+    deployed = with_tensor(form, ActivationParams(0.25, 7))
+    assert node(deployed, "residual").input[1] == node(deployed, "residual.1.anti_quant").output[0]
+    assert node(deployed, "residual.1.anti_quant").input[0] == node(deployed, "residual.1.quant").output[0]
+    assert list(node(deployed, "residual.1.quant").input) == ["project.dequant.output0"]
+
+
+def test_anti_quant_has_the_scale_itself(form):
+    deployed = with_tensor(form, ActivationParams(0.25, 7))
+    assert attributes(deployed, "residual.1.quant")["scale"] == (AttributeProto.FLOAT, 4.0)
+    assert attributes(deployed, "residual.1.anti_quant") == {
+        "scale": (AttributeProto.FLOAT, 0.25),
+        "offset": (AttributeProto.FLOAT, 7.0),
+        "dtype": (AttributeProto.INT, 0),
+    }
+
+
+@pytest.mark.parametrize("key", ["residual:0", "relu:0"])
+def test_tensor_and_layer_that_read_alike_share_the_quant(key):
+    """relu reads what stem makes and what second reads; residual reads what project reads."""
+    graph = GRAPH.replace("float[1,4,8,8] a)", "float[1,4,8,8] q)").replace(
+        "[pool]", "[second] q = Conv(a, w4)\n [pool]"
+    )
+    built = model(
+        graph, **{n: noise(s, *shape) for s, (n, shape) in enumerate(SHAPES.items())}, w4=noise(9, 4, 4, 1, 1)
+    )
+    _, form = random_form(built, scale=0.1, zero_point=-3)
+    tensor = TensorRecord(form.layers["project"].record.activation)
+    deployed = written(built, QuantizedForm(form.layers, {key: tensor}))
+    assert op_types(deployed).count("AscendQuant") == len(form.layers)
+
+
+def test_bias_shared_with_a_float_layer_stays_float_for_it():
+    built = model(
+        "g (float[1,4] x) => (float[] y, float[] z) { [a] y = Gemm(x, w, b) [c] z = Gemm(x, v, b) }",
+        w=noise(0, 4, 4),
+        v=noise(1, 4, 4),
+        b=noise(2, 4),
+    )
+    _, form = random_form(built)
+    deployed = written(built, form.without(["c"]))
+    assert initializer(deployed, node(deployed, "c").input[2]).data_type == TensorProto.FLOAT
+    bias = initializer(deployed, node(deployed, "a").input[2])
+    assert list(bias.int32_data) == form.layers["a"].bias.tolist()
+
+
+def test_gemm_bias_of_one_value_becomes_one_a_channel():
+    built = model("g (float[1,4] x) => (float[] y) { [a] y = Gemm(x, w, b) }", w=noise(0, 4, 3), b=noise(1, 1))
+    _, form = random_form(built)
+    assert list(initializer(written(built, form), "b").dims) == [3]
+
+
+def test_names_that_the_source_already_has_are_no_obstacle(form):
+    built = source()
+    names = {"r": "stem_output0", "p": "head.quant.output0", "s": "project.dequant.output0"}
+    for value in [output for node in built.graph for output in node.outputs]:
+        value.name = names.get(value.name, value.name)
+    deployed = written(built, form)
+    outputs = [name for node in deployed.graph.node for name in node.output]
+    assert len(set(outputs)) == len(outputs)

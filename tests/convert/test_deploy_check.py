@@ -1,0 +1,254 @@
+"""The check finds every planted fault and names it; on a sound file it is silent."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from runner.convert.deploy import deploy_model
+from runner.convert.deploy_check import Finding, check_deploy
+from runner.graph.model_file import model_bytes
+from runner.ranges import ActivationParams
+from runner.record import QuantizedForm, TensorRecord
+from tests.tiny_models import model, noise, random_form
+
+GRAPH = """g (float[1,3,4,4] x) => (float[1,4,4,4] y) {
+    [stem] a = Conv<pads=[1,1,1,1]>(x, w1, b1)
+    [project] p = Conv(a, w2)
+    [residual] y = Add(a, p)
+}"""
+
+
+def sound():
+    """Return the deploy model as protobuf and the form that it holds."""
+    built = model(GRAPH, w1=noise(0, 4, 3, 3, 3), b1=noise(1, 4), w2=noise(2, 4, 4, 1, 1))
+    found, form = random_form(built, scale=0.1, zero_point=-3)
+    form = QuantizedForm(form.layers, {"residual:1": TensorRecord(ActivationParams(0.25, 7))})
+    return onnx.load_from_string(model_bytes(deploy_model(built, found, form))), form
+
+
+def node(deployed, name):
+    return next(node for node in deployed.graph.node if node.name == name)
+
+
+def initializer(deployed, name):
+    return next(tensor for tensor in deployed.graph.initializer if tensor.name == name)
+
+
+def set_attribute(deployed, name, attribute, value):
+    changed = node(deployed, name)
+    kept = [a for a in changed.attribute if a.name != attribute]
+    del changed.attribute[:]
+    changed.attribute.extend(kept)
+    if value is not None:
+        changed.attribute.append(helper.make_attribute(attribute, value))
+
+
+def set_array(deployed, name, change):
+    tensor = initializer(deployed, name)
+    array = numpy_helper.to_array(tensor).copy()
+    tensor.CopyFrom(numpy_helper.from_array(change(array), name))
+
+
+def flip_a_bit(array):
+    array.reshape(-1).view(np.uint8)[0] ^= 1
+    return array
+
+
+def first_channel(array):
+    array[0] += 1
+    return array
+
+
+def with_high_bits(array):
+    array[1] |= np.uint64(1) << np.uint64(32)
+    return array
+
+
+def in_front_of(deployed, name, source):
+    node(deployed, name).input[0] = source
+
+
+def move_domain(deployed, name):
+    node(deployed, name).domain = "amct.customop"
+
+
+def findings(deployed, form, tmp_path):
+    path = tmp_path / "deploy.onnx"
+    path.write_bytes(deployed.SerializeToString())
+    return check_deploy(path, form)
+
+
+def test_sound_file_has_no_findings(tmp_path):
+    assert findings(*sound(), tmp_path) == []
+
+
+S = np.float32(0.1)
+
+
+@pytest.mark.parametrize(
+    ("plant", "node_name", "expected"),
+    [
+        pytest.param(
+            lambda d: set_attribute(d, "stem.quant", "scale", 0.1), "stem.quant", "scale fl32(1/scale_d)", id="scale"
+        ),
+        pytest.param(
+            lambda d: set_attribute(d, "stem.quant", "scale", float(np.nextafter(1 / S, np.float32(0)))),
+            "stem.quant",
+            "scale fl32(1/scale_d)",
+            id="scale_by_one_bit",
+        ),
+        pytest.param(
+            lambda d: set_attribute(d, "stem.quant", "scale", 10),
+            "stem.quant",
+            "attribute scale of type FLOAT",
+            id="scale_typed_int",
+        ),
+        pytest.param(
+            lambda d: set_attribute(d, "stem.quant", "scale", [10]),
+            "stem.quant",
+            "attribute scale of type FLOAT",
+            id="scale_typed_ints",
+        ),
+        pytest.param(
+            lambda d: set_attribute(d, "stem.quant", "scale", numpy_helper.from_array(np.float64([10]))),
+            "stem.quant",
+            "attribute scale of type FLOAT",
+            id="scale_typed_double",
+        ),
+        pytest.param(
+            lambda d: set_attribute(d, "stem.quant", "scale", None),
+            "stem.quant",
+            "attribute scale of type FLOAT",
+            id="scale_missing",
+        ),
+        pytest.param(
+            lambda d: set_attribute(d, "stem.quant", "offset", 3.0), "stem.quant", "offset -3", id="offset_sign"
+        ),
+        pytest.param(
+            lambda d: set_attribute(d, "stem.quant", "offset", -3),
+            "stem.quant",
+            "attribute offset of type FLOAT",
+            id="offset_typed_int",
+        ),
+        pytest.param(
+            lambda d: set_attribute(d, "stem.quant", "dst_type", "INT4"), "stem.quant", "dst_type INT8", id="dst_type"
+        ),
+        pytest.param(
+            lambda d: set_attribute(d, "stem.dequant", "dtype", 1), "stem.dequant", "dtype 0", id="half_output"
+        ),
+        pytest.param(
+            lambda d: set_attribute(d, "stem.dequant", "dtype", 0.0),
+            "stem.dequant",
+            "attribute dtype of type INT",
+            id="dtype_typed_float",
+        ),
+        pytest.param(lambda d: move_domain(d, "stem.quant"), "stem.quant", "the default domain", id="domain"),
+        pytest.param(lambda d: set_array(d, "w1", flip_a_bit), "stem", "the integers of its weight", id="weight_bit"),
+        pytest.param(
+            lambda d: set_array(d, "w1", lambda w: w.astype(np.float32)),
+            "stem",
+            "a weight initializer of type INT8",
+            id="float_weight",
+        ),
+        pytest.param(lambda d: set_array(d, "b1", first_channel), "stem", "the integers of its bias", id="bias"),
+        pytest.param(
+            lambda d: set_array(d, "b1", lambda b: b.astype(np.int64)),
+            "stem",
+            "a bias initializer of type INT32",
+            id="bias_type",
+        ),
+        pytest.param(
+            lambda d: set_array(d, "stem.dequant.param", first_channel),
+            "stem.dequant",
+            "the bits of scale_d * scale_w",
+            id="channel_scale",
+        ),
+        pytest.param(
+            lambda d: set_array(d, "stem.dequant.param", lambda p: np.roll(p, 1)),
+            "stem.dequant",
+            "the bits of scale_d * scale_w",
+            id="channel_order",
+        ),
+        pytest.param(
+            lambda d: set_array(d, "stem.dequant.param", with_high_bits),
+            "stem.dequant",
+            "a parameter whose high 32 bits are 0",
+            id="high_bits",
+        ),
+        pytest.param(
+            lambda d: set_array(d, "stem.dequant.param", lambda p: p.astype(np.int64)),
+            "stem.dequant",
+            "a UINT64 initializer of one axis as second input",
+            id="parameter_type",
+        ),
+        pytest.param(
+            lambda d: set_array(d, "stem.dequant.param", lambda p: p.reshape(1, -1)),
+            "stem.dequant",
+            "a UINT64 initializer of one axis as second input",
+            id="parameter_shape",
+        ),
+        pytest.param(
+            lambda d: node(d, "stem.dequant").input.pop(),
+            "stem.dequant",
+            "a UINT64 initializer of one axis as second input",
+            id="parameter_missing",
+        ),
+        pytest.param(lambda d: in_front_of(d, "stem", "x"), "stem", "its input from AscendQuant", id="no_quant"),
+        pytest.param(
+            lambda d: in_front_of(d, "residual", node(d, "stem").output[0]),
+            "stem",
+            "one AscendDequant on its output",
+            id="sums_read_undequantized",
+        ),
+        pytest.param(
+            lambda d: set_attribute(d, "residual.1.anti_quant", "scale", 4.0),
+            "residual.1.anti_quant",
+            "scale scale_d",
+            id="anti_quant_with_the_reciprocal",
+        ),
+        pytest.param(
+            lambda d: set_attribute(d, "residual.1.anti_quant", "offset", -7.0),
+            "residual.1.anti_quant",
+            "offset 7",
+            id="anti_quant_offset_sign",
+        ),
+        pytest.param(
+            lambda d: set_attribute(d, "residual.1.quant", "scale", 0.25),
+            "residual.1.quant",
+            "scale fl32(1/scale_d)",
+            id="tensor_quant_without_the_reciprocal",
+        ),
+        pytest.param(
+            lambda d: node(d, "residual").input.__setitem__(1, "project.dequant.output0"),
+            "residual:1",
+            "its value from AscendAntiQuant",
+            id="tensor_left_float",
+        ),
+    ],
+)
+def test_planted_fault_is_found_and_named(tmp_path, plant, node_name, expected):
+    deployed, form = sound()
+    plant(deployed)
+    found = findings(deployed, form, tmp_path)
+    assert any(finding.node == node_name and expected in finding.expected for finding in found), found
+
+
+def test_layer_that_is_not_in_the_file_is_found(tmp_path):
+    deployed, form = sound()
+    node(deployed, "project").name = "renamed"
+    assert Finding("project", "a quantized layer", "no such node") in findings(deployed, form, tmp_path)
+
+
+def test_layer_that_should_have_stayed_float_is_found(tmp_path):
+    deployed, form = sound()
+    assert Finding("graph", "1 AscendDequant", "2") in findings(deployed, form.without(["project"]), tmp_path)
+
+
+def test_finding_is_told_in_one_line():
+    assert str(Finding("conv.quant", "offset -3", "3.0")) == "conv.quant: expected offset -3, got 3.0"
+
+
+def test_raw_parameter_type_is_what_the_format_says():
+    deployed, _ = sound()
+    assert initializer(deployed, "stem.dequant.param").data_type == TensorProto.UINT64
