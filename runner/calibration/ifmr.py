@@ -6,8 +6,6 @@ First pass: the extremes, after leaving out the share beyond a percentile. Secon
     asymmetric: only the maximum is searched, c = ratio * max, s = (c - min) / 255, clip to [min, c]
     symmetric:  c = ratio * max(|min|, |max|), s = c / (128 or 127), clip to [-c, c]
     loss = sum (round(clip(x) / s) * s - x)^2
-
-Where items differ in size and the first pass turns out to have kept too few extremes, one more pass keeps enough.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.arithmetic import FLT_EPSILON, QMAX, QMIN
+from runner.calibration.extremes import Extremes, ItemExtremes, check_percentile
 from runner.errors import ConfigError
 from runner.ranges import NUM_STEPS, Range
 
@@ -45,9 +44,8 @@ class Ifmr:
     passes: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
-        for key in ("max_percentile", "min_percentile"):
-            if not 0.5 < getattr(self, key) <= 1.0:
-                raise ConfigError(f"observer.{key}: expected a share in (0.5, 1], got {getattr(self, key)}.")
+        check_percentile("max_percentile", self.max_percentile)
+        check_percentile("min_percentile", self.min_percentile)
         if len(self.search_range) != 2 or not 0 < self.search_range[0] < self.search_range[1]:
             raise ConfigError(
                 f"observer.search_range: expected [start, end] with 0 < start < end, got {self.search_range}."
@@ -78,69 +76,36 @@ class Ifmr:
         }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Extremes:
-    """Of one item: the number of values, and the largest and smallest ones in ascending order."""
-
-    count: int
-    top: NDArray[np.float32]
-    bottom: NDArray[np.float32]
-
-
 class IfmrStatistic:
     """First the extremes of a tensor, then the loss of each candidate."""
 
     def __init__(self, options: Ifmr, items: int) -> None:
         self._options = options
-        self._items = items
-        self._count = 0
-        self._total = 0
-        self._kept: int | None = None
-        self._top = np.empty(0, np.float32)
-        self._bottom = np.empty(0, np.float32)
+        self._extremes = Extremes(options.max_percentile, options.min_percentile, items)
         self._bounds: tuple[np.float32, np.float32] | None = None
         self._candidates: list[tuple[np.float32, np.float32, np.float32]] = []
         self._losses = np.zeros(0)
 
-    def reduce(self, x: NDArray[np.float32]) -> _Extremes | NDArray[np.float64]:
+    def reduce(self, x: NDArray[np.float32]) -> ItemExtremes | NDArray[np.float64]:
         """Return one item's extremes (first pass) or candidate losses (second), float64 of shape (candidates,)."""
         values = x.reshape(-1)
-        if self._bounds is not None:
-            return _losses(values, self._candidates)
-        keep = min(values.size, self._keep(values.size))
-        if keep == 1:
-            return _Extremes(values.size, values.max(keepdims=True), values.min(keepdims=True))
-        top = np.sort(np.partition(values, values.size - keep)[values.size - keep :])
-        bottom = np.sort(np.partition(values, keep - 1)[:keep])
-        return _Extremes(values.size, top, bottom)
+        return self._extremes.reduce(values) if self._bounds is None else _losses(values, self._candidates)
 
-    def merge(self, partial: _Extremes | NDArray[np.float64]) -> None:
+    def merge(self, partial: ItemExtremes | NDArray[np.float64]) -> None:
         """Add one item's reduction."""
-        if not isinstance(partial, _Extremes):
+        if isinstance(partial, ItemExtremes):
+            self._extremes.merge(partial)
+        else:
             self._losses += partial
-            return
-        self._count += partial.count
-        limit = max(self._keep(partial.count), self._top.size)
-        top, bottom = np.concatenate([self._top, partial.top]), np.concatenate([self._bottom, partial.bottom])
-        if partial.top.size < partial.count or top.size > limit:
-            # From here on only the outermost `kept` values are known for certain.
-            kept = min(partial.top.size if partial.top.size < partial.count else limit, limit)
-            self._kept = kept if self._kept is None else min(self._kept, kept)
-        self._top, self._bottom = np.sort(top)[-limit:], np.sort(bottom)[:limit]
 
     def end_pass(self) -> bool:
         """Return True after the extremes, False after the losses."""
         if self._bounds is not None:
             return False
-        k_max = _rank(self._count, self._options.max_percentile)
-        k_min = _rank(self._count, self._options.min_percentile)
-        if self._kept is not None and max(k_max, k_min) > self._kept:
-            self._total, self._count, self._kept = self._count, 0, None
-            self._top = self._bottom = np.empty(0, np.float32)
+        if self._extremes.end_pass():
             return True
-        high = max(np.float32(0), self._top[-k_max])
-        low = min(np.float32(0), self._bottom[k_min - 1])
-        self._bounds = (np.float32(low), np.float32(high))
+        low, high = self._extremes.bounds()
+        self._bounds = (min(np.float32(0), low), max(np.float32(0), high))
         self._candidates = _candidates(self._bounds, self._options)
         self._losses = np.zeros(len(self._candidates))
         return len(self._candidates) > 1
@@ -153,18 +118,6 @@ class IfmrStatistic:
             # Divided by 128: the last code stands one step short of -low, and so the scale is found again.
             high = np.float32(QMAX) * scale
         return Range(float(low), float(high))
-
-    def _keep(self, size: int) -> int:
-        """How many extremes of an item of ``size`` values may be needed, if every item is as large as this one."""
-        total = self._total or size * self._items
-        return max(_rank(total, self._options.max_percentile), _rank(total, self._options.min_percentile)) + 1
-
-
-def _rank(count: int, percentile: float) -> int:
-    """Return k such that the k-th largest of ``count`` values is the extreme that the percentile keeps."""
-    if 1.0 - percentile < FLT_EPSILON:
-        return 1
-    return max(1, count - int(percentile * count))
 
 
 def _candidates(
