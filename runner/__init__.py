@@ -17,8 +17,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from runner.calibration.hfmg import Hfmg
     from runner.calibration.ifmr import Ifmr
     from runner.calibration.minmax import MinMax
+    from runner.calibration.percentile import Percentile
     from runner.dataset.image_folder import ImageFolder
     from runner.dataset.npz import NpzDataset
     from runner.dataset.preprocess import ArrayPreprocess, ImagePreprocess
@@ -40,6 +42,7 @@ _HOMES = {
     "ConvertQatOptions": "runner.modes.convert_qat",
     "Cosine": "runner.search.sensitivity",
     "Engine": "runner.engine",
+    "Hfmg": "runner.calibration.hfmg",
     "Ifmr": "runner.calibration.ifmr",
     "ImageFolder": "runner.dataset.image_folder",
     "ImagePreprocess": "runner.dataset.preprocess",
@@ -48,6 +51,7 @@ _HOMES = {
     "MinMax": "runner.calibration.minmax",
     "Mse": "runner.evaluation.distance",
     "NpzDataset": "runner.dataset.npz",
+    "Percentile": "runner.calibration.percentile",
     "RunnerError": "runner.errors",
     "SignalToNoise": "runner.search.sensitivity",
     "Sqnr": "runner.evaluation.distance",
@@ -65,6 +69,7 @@ __all__ = [
     "ConvertQatOptions",
     "Cosine",
     "Engine",
+    "Hfmg",
     "Ifmr",
     "ImageFolder",
     "ImagePreprocess",
@@ -73,6 +78,7 @@ __all__ = [
     "MinMax",
     "Mse",
     "NpzDataset",
+    "Percentile",
     "RunnerError",
     "SignalToNoise",
     "Sqnr",

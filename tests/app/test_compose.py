@@ -14,8 +14,10 @@ from omegaconf import OmegaConf
 from runner.app.job import Job, parse_job
 from runner.app.options import AccAutoJob, ConvertQatJob
 from runner.app.places import register_resolvers, shipped
+from runner.calibration.hfmg import Hfmg
 from runner.calibration.ifmr import Ifmr
 from runner.calibration.minmax import MinMax
+from runner.calibration.percentile import Percentile
 from runner.dataset.image_folder import ImageFolder
 from runner.dataset.npz import NpzDataset
 from runner.dataset.preprocess import ArrayPreprocess, ImagePreprocess
@@ -96,7 +98,9 @@ def test_defaults_are_the_shipped_model_on_the_shipped_digits() -> None:
         ("metric=mse", Mse()),
         ("metric=sqnr", Sqnr(60.0)),
         ("observer=ifmr", Ifmr()),
+        ("observer=hfmg", Hfmg()),
         ("observer=minmax", MinMax()),
+        ("observer=percentile", Percentile()),
         ("sensitivity=cosine", Cosine()),
         ("sensitivity=mse", MeanSquaredError()),
         ("sensitivity=sqnr", SignalToNoise()),

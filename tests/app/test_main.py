@@ -234,7 +234,7 @@ def test_help_lists_groups_options_and_the_examples(run: Command) -> None:
         "python -m runner -m mode=acc_auto target_loss=0.1,0.2,0.5,1.0",
         "model=file model.path=net.onnx dataset=image_folder",
         "metric: agreement, kl, mse, sqnr, top1, top5",
-        "observer: ifmr, minmax",
+        "observer: hfmg, ifmr, minmax, percentile",
         "target_loss: 0.5",
     ):
         assert line in out

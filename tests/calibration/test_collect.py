@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from runner.calibration.collect import Calibration, collect
+from runner.calibration.hfmg import Hfmg
 from runner.calibration.ifmr import Ifmr
 from runner.calibration.minmax import MinMax
+from runner.calibration.percentile import Percentile
 from runner.engine import Engine
 from runner.errors import ModelError
 from tests.small_data import Items, conv_gemm, normal_items, onnx_text, prepared, run_plain
@@ -55,7 +57,11 @@ def test_sample_is_spread_evenly_and_at_most_4096_values() -> None:
     assert sample.size <= 4096 and np.array_equal(sample, np.arange(0, 10_000, 2)[:4096])
 
 
-@pytest.mark.parametrize("observer", [MinMax(), Ifmr(), Ifmr(max_percentile=0.9, min_percentile=0.9)], ids=str)
+@pytest.mark.parametrize(
+    "observer",
+    [MinMax(), Ifmr(), Ifmr(max_percentile=0.9, min_percentile=0.9), Percentile(0.9, 0.9), Hfmg()],
+    ids=str,
+)
 def test_ranges_have_the_same_bits_with_any_number_of_callers(observer: object) -> None:
     one, *others = (calibrated(conv_gemm(), Items(X), list(range(9)), observer, callers) for callers in (1, 2, 4))
     for other in others:

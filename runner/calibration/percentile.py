@@ -1,0 +1,74 @@
+"""Percentile: the range is what was seen, less a share of the outermost values at each end. Exact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.calibration.extremes import Extremes, ItemExtremes, check_percentile
+from runner.calibration.ifmr import Ifmr
+from runner.ranges import Range
+
+
+@dataclass(frozen=True, slots=True)
+class Percentile:
+    """The extremes after leaving out the share of values beyond a percentile, where IFMR's search begins.
+
+    AMCT's default percentile, 0.999999, leaves out hardly anything; clipping is all that this observer does, so its own
+    default leaves out one value in ten thousand at each end.
+
+    Attributes:
+        max_percentile, min_percentile: share of values kept at each end, in (0.5, 1].
+        asymmetric: whether the range may lie unevenly around zero.
+    """
+
+    max_percentile: float = 0.9999
+    min_percentile: float = 0.9999
+    asymmetric: bool = True
+    # One more where items differ in size.
+    passes: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        check_percentile("max_percentile", self.max_percentile)
+        check_percentile("min_percentile", self.min_percentile)
+
+    def start(self, items: int) -> PercentileStatistic:
+        """Return an empty statistic."""
+        return PercentileStatistic(Extremes(self.max_percentile, self.min_percentile, items))
+
+    def amct_params(self) -> dict[str, Any]:
+        """AMCT has no such algorithm; IFMR over a search range of one candidate at ratio 1 is the same thing."""
+        return Ifmr(
+            self.max_percentile,
+            self.min_percentile,
+            search_range=[1.0, 1.5],
+            search_step=0.5,
+            asymmetric=self.asymmetric,
+        ).amct_params()
+
+
+class PercentileStatistic:
+    """The extremes of one tensor."""
+
+    def __init__(self, extremes: Extremes) -> None:
+        self._extremes = extremes
+
+    def reduce(self, x: NDArray[np.float32]) -> ItemExtremes:
+        """Return one item's outermost values."""
+        return self._extremes.reduce(x.reshape(-1))
+
+    def merge(self, partial: ItemExtremes) -> None:
+        """Add one item's reduction."""
+        self._extremes.merge(partial)
+
+    def end_pass(self) -> bool:
+        """Return whether too few values were kept."""
+        return self._extremes.end_pass()
+
+    def result(self) -> Range:
+        """Return the extremes that the percentiles keep."""
+        low, high = self._extremes.bounds()
+        return Range(float(low), float(high))
