@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from runner.modes.convert_qat import ConvertQatOptions, convert_qat
     from runner.record_text import read_record
     from runner.search.binary import Binary
+    from runner.search.linear import Linear
     from runner.search.sensitivity import Cosine, MeanSquaredError, SignalToNoise
 
 _HOMES = {
@@ -47,6 +48,7 @@ _HOMES = {
     "ImageFolder": "runner.dataset.image_folder",
     "ImagePreprocess": "runner.dataset.preprocess",
     "Kl": "runner.evaluation.distance",
+    "Linear": "runner.search.linear",
     "MeanSquaredError": "runner.search.sensitivity",
     "MinMax": "runner.calibration.minmax",
     "Mse": "runner.evaluation.distance",
@@ -74,6 +76,7 @@ __all__ = [
     "ImageFolder",
     "ImagePreprocess",
     "Kl",
+    "Linear",
     "MeanSquaredError",
     "MinMax",
     "Mse",

@@ -26,6 +26,7 @@ NAMES = [
     "ImageFolder",
     "ImagePreprocess",
     "Kl",
+    "Linear",
     "MeanSquaredError",
     "MinMax",
     "Mse",

@@ -24,6 +24,7 @@ from runner.dataset.preprocess import ArrayPreprocess, ImagePreprocess
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.distance import Kl, Mse, Sqnr
 from runner.search.binary import Binary
+from runner.search.linear import Linear
 from runner.search.sensitivity import Cosine, MeanSquaredError, SignalToNoise
 from tests.app.conftest import Tiny
 
@@ -105,6 +106,7 @@ def test_defaults_are_the_shipped_model_on_the_shipped_digits() -> None:
         ("sensitivity=mse", MeanSquaredError()),
         ("sensitivity=sqnr", SignalToNoise()),
         ("strategy=binary", Binary()),
+        ("strategy=linear", Linear()),
     ],
 )
 def test_option_makes_the_class_with_the_classs_own_defaults(override: str, part: object) -> None:
