@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from runner.evaluation.distance import Kl, Mse, Sqnr
     from runner.modes.acc_auto import AccAutoOptions, acc_auto
     from runner.modes.convert_qat import ConvertQatOptions, convert_qat
+    from runner.modes.layer_settings import LayerRule, LayerSettings
     from runner.record_text import read_record
     from runner.search.binary import Binary
     from runner.search.linear import Linear
@@ -48,6 +49,8 @@ _HOMES = {
     "ImageFolder": "runner.dataset.image_folder",
     "ImagePreprocess": "runner.dataset.preprocess",
     "Kl": "runner.evaluation.distance",
+    "LayerRule": "runner.modes.layer_settings",
+    "LayerSettings": "runner.modes.layer_settings",
     "Linear": "runner.search.linear",
     "MeanSquaredError": "runner.search.sensitivity",
     "MinMax": "runner.calibration.minmax",
@@ -76,6 +79,8 @@ __all__ = [
     "ImageFolder",
     "ImagePreprocess",
     "Kl",
+    "LayerRule",
+    "LayerSettings",
     "Linear",
     "MeanSquaredError",
     "MinMax",

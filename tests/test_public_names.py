@@ -26,6 +26,8 @@ NAMES = [
     "ImageFolder",
     "ImagePreprocess",
     "Kl",
+    "LayerRule",
+    "LayerSettings",
     "Linear",
     "MeanSquaredError",
     "MinMax",

@@ -26,6 +26,7 @@ from runner.events import Emit, Event, JobFailed, JobFinished, JobStarted, Stage
 from runner.job_folder import replace_listed
 from runner.modes.acc_auto import AccAutoOptions, acc_auto
 from runner.modes.convert_qat import ConvertQatOptions, convert_qat
+from runner.modes.layer_settings import LayerSettings
 from runner.modes.result import ConvertResult, exit_status
 from runner.report.environment import versions
 from runner.report.summary import Result, headline_metrics, summarize
@@ -127,6 +128,7 @@ def _start(job: Job, folder: Path, emit: Emit) -> Result:
             calibration_count=job.calibration.count,
             evaluation_count=job.evaluation.count,
             output_kind=job.model.output,
+            settings=LayerSettings(job.layers, job.skip_layers, job.skip_layer_types),
             seed=job.seed,
         )
         return acc_auto(

@@ -10,6 +10,7 @@ from runner.dataset.item import Dataset
 from runner.errors import ConfigError
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import OutputKind
+from runner.modes.layer_settings import LayerRule
 from runner.search.plan import Strategy
 from runner.search.sensitivity import Sensitivity
 
@@ -93,6 +94,9 @@ class AccAutoJob(JobOptions):
     sensitivity: Sensitivity
     strategy: Strategy
     calibration: CalibrationOptions
+    layers: list[LayerRule] = field(default_factory=list)
+    skip_layers: list[str] = field(default_factory=list)
+    skip_layer_types: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

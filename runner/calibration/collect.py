@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,9 @@ from runner.session import Session
 # The version of this stage's meaning: raise it when the same inputs would give other ranges.
 VERSION = 1
 _SAMPLE = 4096
+
+# A tensor's name and the identity of the observer that looks at it: an observer of a user's own need not be hashable.
+_Key = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +49,7 @@ def collect(
     indices: Sequence[int],
     *,
     observer: Observer,
+    observers: Mapping[str, Observer] | None = None,
     engine: Engine,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Calibration:
@@ -57,40 +61,54 @@ def collect(
         dataset: calibration data.
         indices: which items of it.
         observer: how ranges are chosen.
+        observers: layer name -> observer, of the layers that have one of their own.
         engine: runs the model.
         progress: told the number of items done, over all passes.
 
     Raises:
         ModelError: an activation holds a value that is not finite.
     """
-    tensors = list(dict.fromkeys(layer.input for layer in found.layers))
-    statistics = {name: observer.start(len(indices)) for name in tensors}
-    session = Session(with_outputs(model, tensors))
+    keys: dict[str, _Key] = {}
+    statistics: dict[_Key, TensorStatistic] = {}
+    for layer in found.layers:
+        chosen = (observers or {}).get(layer.name, observer)
+        # Layers that read one tensor share its statistic, unless different observers look at it.
+        keys[layer.name] = key = (layer.input, id(chosen))
+        if key not in statistics:
+            statistics[key] = chosen.start(len(indices))
+    session = Session(with_outputs(model, _tensors(statistics)))
     samples: dict[str, NDArray[np.float32]] = {}
     shapes: dict[str, tuple[int, ...]] = {}
-    open_tensors = tensors
+    unfinished = list(statistics)
     done = 0
-    while open_tensors:
-        wanted = open_tensors
+    while unfinished:
+        wanted, tensors = unfinished, _tensors(unfinished)
 
-        def reduce(index: int, arrays: list[NDArray[Any]], wanted: list[str] = wanted) -> list[Any]:
+        def reduce(
+            index: int, arrays: list[NDArray[Any]], wanted: list[_Key] = wanted, tensors: list[str] = tensors
+        ) -> list[Any]:
+            values = dict(zip(tensors, arrays, strict=True))
             if index == indices[0] and not samples:
-                for name, array in zip(wanted, arrays, strict=True):
+                for name, array in values.items():
                     samples[name], shapes[name] = _sample(array), array.shape
-            return [_reduce(statistics[name], array, name) for name, array in zip(wanted, arrays, strict=True)]
+            return [_reduce(statistics[key], values[key[0]], key[0]) for key in wanted]
 
-        for partials in engine.map(session, dataset, indices, reduce, outputs=wanted):
-            for name, partial in zip(wanted, partials, strict=True):
-                statistics[name].merge(partial)
+        for partials in engine.map(session, dataset, indices, reduce, outputs=tensors):
+            for key, partial in zip(wanted, partials, strict=True):
+                statistics[key].merge(partial)
             done += 1
             progress(done)
-        open_tensors = [name for name in wanted if statistics[name].end_pass()]
-    ranges = {name: statistic.result() for name, statistic in statistics.items()}
+        unfinished = [key for key in wanted if statistics[key].end_pass()]
+    ranges = {key: statistic.result() for key, statistic in statistics.items()}
     return Calibration(
-        {layer.name: ranges[layer.input] for layer in found.layers},
+        {layer.name: ranges[keys[layer.name]] for layer in found.layers},
         {layer.name: samples[layer.input] for layer in found.layers},
         {layer.name: shapes[layer.input] for layer in found.layers},
     )
+
+
+def _tensors(keys: Iterable[_Key]) -> list[str]:
+    return list(dict.fromkeys(name for name, _ in keys))
 
 
 def _reduce(statistic: TensorStatistic, array: NDArray[Any], name: str) -> Any:  # noqa: ANN401 - the statistic's own

@@ -18,15 +18,15 @@ class Percentile:
     """The extremes after leaving out the share of values beyond a percentile, where IFMR's search begins.
 
     AMCT's default percentile, 0.999999, leaves out hardly anything; clipping is all that this observer does, so its own
-    default leaves out one value in ten thousand at each end.
+    default leaves out one value in a hundred thousand at each end, as onnxruntime's does.
 
     Attributes:
         max_percentile, min_percentile: share of values kept at each end, in (0.5, 1].
         asymmetric: whether the range may lie unevenly around zero.
     """
 
-    max_percentile: float = 0.9999
-    min_percentile: float = 0.9999
+    max_percentile: float = 0.99999
+    min_percentile: float = 0.99999
     asymmetric: bool = True
     # One more where items differ in size.
     passes: ClassVar[int] = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,8 +31,17 @@ class Quantization:
     impossible: tuple[LeftAlone, ...]
 
 
-def quantize_layers(model: ir.Model, found: FoundLayers, calibration: Calibration, *, symmetric: bool) -> Quantization:
-    """Return the quantized form of every layer; one whose scale or sums would be illegal stays float, with the reason."""
+def quantize_layers(
+    model: ir.Model, found: FoundLayers, calibration: Calibration, *, symmetric: bool | Collection[str]
+) -> Quantization:
+    """Return the quantized form of every layer; one whose scale or sums would be illegal stays float, with the reason.
+
+    Args:
+        model: the float model.
+        found: the layers to quantize.
+        calibration: what was seen of them.
+        symmetric: whether ranges lie evenly around zero: for all layers alike, or the names of those whose do.
+    """
     nodes = {node.name: node for node in model.graph}
     layers: dict[str, QuantizedLayer] = {}
     impossible: list[LeftAlone] = []
@@ -39,7 +49,9 @@ def quantize_layers(model: ir.Model, found: FoundLayers, calibration: Calibratio
         node = nodes[layer.name]
         try:
             params = params_off_ties(
-                calibration.ranges[layer.name], calibration.samples[layer.name], symmetric=symmetric
+                calibration.ranges[layer.name],
+                calibration.samples[layer.name],
+                symmetric=symmetric if isinstance(symmetric, bool) else layer.name in symmetric,
             )
             layers[layer.name] = quantize_layer(node, layer, params)
         except ValueError as error:

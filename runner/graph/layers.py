@@ -11,7 +11,7 @@ from runner.errors import ModelError
 from runner.graph.constants import constant, float_attribute, integer_attribute
 
 # Operators that the Ascend deploy format can hold in int8 as layers.
-_CANDIDATES = ("Conv", "ConvTranspose", "Gemm", "MatMul", "AveragePool")
+LAYER_TYPES = ("Conv", "ConvTranspose", "Gemm", "MatMul", "AveragePool")
 _POINTLESS = ("GlobalAveragePool", "LSTM", "GRU", "RNN")
 
 
@@ -74,7 +74,7 @@ def find_layers(model: ir.Model) -> FoundLayers:
     layers: list[Layer] = []
     left: list[LeftAlone] = []
     for node in model.graph:
-        if node.domain != "" or node.op_type not in _CANDIDATES + _POINTLESS:
+        if node.domain != "" or node.op_type not in LAYER_TYPES + _POINTLESS:
             continue
         reason = _refusal(node)
         if reason is not None:

@@ -24,9 +24,10 @@ from runner.graph.layers import LeftAlone
 from runner.graph.macs import LayerCost, layer_costs
 from runner.job_folder import JobFolder
 from runner.modes.data import Part, calibration_part, describe_source, evaluation_part
+from runner.modes.layer_settings import LayerSelection, LayerSettings, select_layers
 from runner.modes.result import AccAutoResult, Comparison, Source
 from runner.modes.stages import Stages
-from runner.modes.subject import Subject, load_subject, rewriting_gap
+from runner.modes.subject import Subject, input_shapes, load_subject, rewriting_gap
 from runner.modes.trials import TrialRunner
 from runner.modes.write_acc_auto import Outcome, write_outcome
 from runner.modes.write_models import verify_pair
@@ -53,6 +54,7 @@ class AccAutoOptions:
         calibration_count: items that calibration looks at, evenly spaced over its dataset.
         evaluation_count: items to evaluate on, evenly spaced; None for all.
         output_kind: what class scores are, ``auto``, ``logits`` or ``probabilities``.
+        settings: what is asked for single layers.
         seed: kept with the result; nothing here is random yet.
     """
 
@@ -64,6 +66,7 @@ class AccAutoOptions:
     calibration_count: int = 100
     evaluation_count: int | None = None
     output_kind: OutputKind = "auto"
+    settings: LayerSettings = field(default_factory=LayerSettings)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -112,6 +115,7 @@ def acc_auto(
         folder = JobFolder(output)
         source = describe_source(name, subject.source, evaluation, calibration)
         emit(ModelUsed(name, source.model_sha256))
+        selection = _select_layers(subject, options)
         gap = rewriting_gap(subject, evaluation)
         evaluation.announce("evaluation", emit)
         calibration.announce("calibration", emit)
@@ -123,7 +127,7 @@ def acc_auto(
         float_evaluation = evaluator.evaluate_float(subject.runnable, progress)
     logger.info("original evaluation accuracy: %s", _headline(evaluator, float_evaluation))
 
-    quantized = _quantize(subject, calibration, options, engine, stages)
+    quantized = _quantize(subject, selection, calibration, options, engine, stages)
     warnings = _overlap_warning(source) + [
         f"layer '{left.name}' stays float: {left.reason}" for left in quantized.impossible
     ]
@@ -155,6 +159,7 @@ def acc_auto(
         calibration_items=options.calibration_count,
         ranking=ranking,
         search=found,
+        observers=selection.observers,
     )
     with stages.stage(WRITE):
         pair = write_outcome(folder, outcome)
@@ -181,6 +186,7 @@ def acc_auto(
         written=written,
         seconds=stages.seconds(),
         warnings=tuple(warnings),
+        skipped=selection.skipped,
     )
 
 
@@ -199,25 +205,46 @@ class _Quantized:
     costs: Mapping[str, LayerCost]
 
 
+def _select_layers(subject: Subject, options: AccAutoOptions) -> LayerSelection:
+    node_types = {node.name or "": node.op_type for node in subject.prepared.graph.graph}
+    selection = select_layers(options.settings, subject.found, node_types)
+    for name in selection.skipped:
+        logger.info("skipped: %s stays float, as configured", name)
+    return selection
+
+
 def _quantize(
-    subject: Subject, calibration: Part, options: AccAutoOptions, engine: Engine, stages: Stages
+    subject: Subject,
+    selection: LayerSelection,
+    calibration: Part,
+    options: AccAutoOptions,
+    engine: Engine,
+    stages: Stages,
 ) -> _Quantized:
-    with stages.stage(CALIBRATE, len(calibration.indices) * options.observer.passes) as progress:
+    observers = {
+        layer.name: selection.observers.get(layer.name, options.observer) for layer in selection.quantized.layers
+    }
+    passes = max(observer.passes for observer in observers.values())
+    with stages.stage(CALIBRATE, len(calibration.indices) * passes) as progress:
         seen = collect(
             subject.runnable,
-            subject.found,
+            selection.quantized,
             calibration.dataset,
             calibration.indices,
             observer=options.observer,
+            observers=selection.observers,
             engine=engine,
             progress=progress,
         )
-        symmetric = not options.observer.asymmetric
-        quantization = quantize_layers(subject.runnable, subject.found, seen, symmetric=symmetric)
+        symmetric = {name for name, observer in observers.items() if not observer.asymmetric}
+        quantization = quantize_layers(subject.runnable, selection.quantized, seen, symmetric=symmetric)
     if not quantization.form.layers:
         reasons = "; ".join(f"{left.name}: {left.reason}" for left in quantization.impossible[:3])
         raise ModelError(f"model.path: no layer can be said in int8 ({reasons}).")
-    costs = layer_costs(subject.runnable, subject.found, seen.input_shapes)
+    # Skipped layers cost MACs too, though calibration did not look at them.
+    unseen = [layer for layer in subject.found.layers if layer.name in selection.skipped]
+    shapes = {**seen.input_shapes, **input_shapes(subject.runnable, unseen, calibration)}
+    costs = layer_costs(subject.runnable, subject.found, shapes)
     return _Quantized(quantization.form, quantization.impossible, costs)
 
 

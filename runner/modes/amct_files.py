@@ -17,7 +17,14 @@ from runner.graph.layers import FoundLayers
 from runner.search.plan import Plan, Ranking, Trial
 
 
-def quant_config(found: FoundLayers, enabled: Iterable[str], observer: Observer, *, batch_num: int) -> dict[str, Any]:
+def quant_config(
+    found: FoundLayers,
+    enabled: Iterable[str],
+    observer: Observer,
+    *,
+    batch_num: int,
+    observers: Mapping[str, Observer] | None = None,
+) -> dict[str, Any]:
     """Return config.json: globals first, then the layers by name.
 
     Args:
@@ -25,8 +32,9 @@ def quant_config(found: FoundLayers, enabled: Iterable[str], observer: Observer,
         enabled: names of those to quantize.
         observer: its options go into every layer's entry.
         batch_num: number of calibration items.
+        observers: layer name -> observer, of the layers that have one of their own.
     """
-    on = set(enabled)
+    on, own = set(enabled), observers or {}
     config: dict[str, Any] = {
         "version": 1,
         "batch_num": batch_num,
@@ -38,7 +46,7 @@ def quant_config(found: FoundLayers, enabled: Iterable[str], observer: Observer,
     for layer in sorted(found.layers, key=lambda layer: layer.name):
         config[layer.name] = {
             "quant_enable": layer.name in on,
-            "activation_quant_params": observer.amct_params(),
+            "activation_quant_params": own.get(layer.name, observer).amct_params(),
             "weight_quant_params": {"num_bits": 8, "wts_algo": "arq_quantize", "channel_wise": layer.per_channel},
         }
     return config

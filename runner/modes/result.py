@@ -84,6 +84,7 @@ class AccAutoResult:
         folded: names of the BatchNormalization nodes folded into their convolutions.
         rewriting_gap: how far folding and the raised opset moved the float outputs, relative to the largest.
         impossible: layers that cannot be said in int8.
+        skipped: names of the layers that were not to be quantized.
     """
 
     status: Status
@@ -103,12 +104,13 @@ class AccAutoResult:
     written: Written | None
     seconds: Mapping[str, float]
     warnings: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
     @property
     def fallback(self) -> tuple[str, ...]:
         """Layers left float in the result, in graph order."""
         chosen = self.search.best or self.search.closest
-        float_layers = {item.name for item in self.impossible} | set(chosen.plan.fallback)
+        float_layers = {item.name for item in self.impossible} | set(chosen.plan.fallback) | set(self.skipped)
         return tuple(layer.name for layer in self.found.layers if layer.name in float_layers)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from numpy.typing import NDArray
 
 from runner.dataset.binding import bind
 from runner.errors import ModelError
-from runner.graph.layers import FoundLayers, find_layers, require_layers
+from runner.graph.layers import FoundLayers, Layer, find_layers, require_layers
 from runner.graph.model_file import SourceModel, load_model
 from runner.graph.opset import raise_opset
 from runner.graph.prepare import PreparedModel, prepare
+from runner.graph.probe import with_outputs
 from runner.modes.data import Part
 from runner.session import Session
 
@@ -83,6 +85,18 @@ def rewriting_gap(subject: Subject, part: Part) -> float:
             f"value; expected at most {_LARGEST_GAP}. Please report this, with the model."
         )
     return gap
+
+
+def input_shapes(model: ir.Model, layers: Sequence[Layer], part: Part) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each layer's input for the first item, with batch axis, by layer name."""
+    names = list(dict.fromkeys(layer.input for layer in layers))
+    if not names:
+        return {}
+    session = Session(with_outputs(model, names))
+    index = part.indices[0]
+    arrays = session.run(bind(part.dataset.item(index), session.inputs, name=part.dataset.name(index)), names)
+    shapes = {name: array.shape for name, array in zip(names, arrays, strict=True)}
+    return {layer.name: shapes[layer.input] for layer in layers}
 
 
 def _relative_gap(before: NDArray[Any], after: NDArray[Any]) -> float:

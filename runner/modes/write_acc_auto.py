@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
@@ -26,6 +27,7 @@ class Outcome:
         model: the prepared float model at the source's opset.
         all_int8: the form with every layer in int8.
         calibration_items: their number, AMCT's batch_num.
+        observers: layer name -> observer, of the layers that have one of their own.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Outcome:
     calibration_items: int
     ranking: Ranking
     search: SearchResult
+    observers: Mapping[str, Observer] = field(default_factory=dict)
 
     @property
     def final_form(self) -> QuantizedForm:
@@ -62,4 +65,10 @@ def write_outcome(folder: JobFolder, outcome: Outcome) -> ModelPair | None:
 
 
 def _config(outcome: Outcome, form: QuantizedForm) -> dict[str, object]:
-    return quant_config(outcome.found, form.layers, outcome.observer, batch_num=outcome.calibration_items)
+    return quant_config(
+        outcome.found,
+        form.layers,
+        outcome.observer,
+        batch_num=outcome.calibration_items,
+        observers=outcome.observers,
+    )

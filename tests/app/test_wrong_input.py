@@ -121,7 +121,7 @@ def broken_yaml(tmp: Path, tiny: Tiny) -> list[str]:
     return ["--config-dir", str(tmp / "own"), *tiny.options(metric="broken")]
 
 
-KNOWN = "There are calibration, dataset, engine, evaluation, metric, mode, model,"
+KNOWN = "There are calibration, dataset, engine, evaluation, layers, metric, mode, model,"
 CASES = {
     "model missing": Case(
         model(lambda tmp: tmp / "absent.onnx"),
@@ -230,6 +230,27 @@ CASES = {
         broken_yaml, ("while parsing a flow node", "{tmp}/own/metric/broken.yaml", "line 2, column 1")
     ),
     "interpolation of nothing": Case(added("seed=${nothing}"), ("Interpolation key 'nothing' not found", "seed")),
+    "pattern that matches no layer": Case(
+        added("layers=[{match:secund,quantize:false}]"),
+        ("layers[0].match: 'secund' matches none of the 3 layers. Did you mean second?",),
+    ),
+    "per-layer observer with a wrong option": Case(
+        added("layers=[{match:first,observer:{_target_:runner.Hfmg,num_of_bins:7}}]"),
+        ("observer.num_of_bins: expected 1024, 2048, 4096 or 8192, got 7.",),
+    ),
+    "per-layer setting without a match": Case(
+        added("layers=[{quantize:false}]"), ("layers[0].match: a value is required",)
+    ),
+    "per-layer setting with an unknown key": Case(
+        added("layers=[{match:first,quantise:false}]"),
+        ("layers[0].quantise: no such option. Did you mean layers[0].quantize?",),
+    ),
+    "skipped layer that does not exist": Case(
+        added("skip_layers=[frist]"), ("skip_layers: Layer frist does not exist in the graph. Did you mean first?",)
+    ),
+    "every layer skipped": Case(
+        added("skip_layer_types=[Conv,Gemm]"), ("Except skip_layers, no layer needs to quantize. All 3 layers",)
+    ),
     "name with a slash": Case(
         options(model__name="a/b"), ("model.name: expected a file name without slashes, got 'a/b'",)
     ),

@@ -139,3 +139,20 @@ def test_inner_activation_that_is_not_finite_is_named() -> None:
     )
     with pytest.raises(ModelError, match="the activation 'r' holds NaN or infinity"):
         calibrated(model, Items(-np.ones((1, 2, 4, 4), np.float32)), [0])
+
+
+def test_layers_that_share_an_input_get_the_range_of_their_own_observer() -> None:
+    graph, found = prepared(TWO_READERS)
+    data = Items((normal_items(6, 2, 4, 4) ** 3).astype(np.float32))
+    own = Percentile(0.8, 0.8)
+
+    def ranges(observer: object, observers: dict | None = None) -> dict:
+        return collect(graph, found, data, range(6), observer=observer, observers=observers, engine=Engine(2)).ranges
+
+    mixed = ranges(MinMax(), {"b": own})
+    assert mixed == {"a": ranges(MinMax())["a"], "b": ranges(own)["b"]}
+    assert mixed["a"] != mixed["b"]
+    # A short statistic and a long one on one tensor: each is fed until it has had enough.
+    short, long = Counting(1), Counting(3)
+    assert ranges(short, {"b": long}) == {"a": "after 1", "b": "after 3"}
+    assert (len(short.order), len(long.order)) == (6, 18)

@@ -130,3 +130,16 @@ def test_symmetric_pixels_are_taken_off_their_ties() -> None:
     seen = Calibration({"y": Range(-1.0, 1.0)}, {"y": pixels}, {"y": (1, 3, 4, 4)})
     scale = quantize_layers(graph, found, seen, symmetric=False).form.layers["y"].record.activation.scale
     assert 2 / 255 < scale < 1.02 * 2 / 255
+
+
+def test_layers_named_symmetric_get_zero_point_0_and_the_others_do_not() -> None:
+    model = onnx_text(
+        "g (float[N,2,4,4] x) => (float[N,3,4,4] y) { a = Conv (x, w1)\n b = Conv (x, w2)\n y = Add (a, b) }",
+        w1=np.full((3, 2, 1, 1), 0.5, F),
+        w2=np.full((3, 2, 1, 1), -0.25, F),
+    )
+    graph, found = prepared(model)
+    sample = np.linspace(-1, 4, 1000).astype(F)
+    seen = Calibration(dict.fromkeys("ab", RANGE), dict.fromkeys("ab", sample), dict.fromkeys("ab", (1, 2, 4, 4)))
+    layers = quantize_layers(graph, found, seen, symmetric={"b"}).form.layers
+    assert [layers[name].record.activation.zero_point for name in "ab"] == [round(1 / (5 / 255)) - 128, 0]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.calibration.hfmg import Hfmg
 from runner.calibration.ifmr import Ifmr
 from runner.calibration.minmax import MinMax
 from runner.errors import RecordError
@@ -113,3 +114,13 @@ def test_broken_history_is_refused_with_file_and_place(tmp_path: Path, text: str
 def test_missing_history_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match=r"history: .*gone\.json cannot be read: No such file"):
         read_history(tmp_path / "gone.json")
+
+
+def test_layer_with_an_observer_of_its_own_has_its_options() -> None:
+    config = quant_config(FOUND, [], Ifmr(), batch_num=1, observers={"Conv_10": Hfmg(asymmetric=False)})
+    params = {layer.name: config[layer.name]["activation_quant_params"] for layer in FOUND.layers}
+    assert params == {
+        "Conv_2": Ifmr().amct_params(),
+        "Conv_10": {"num_bits": 8, "act_algo": "hfmg", "num_of_bins": 4096, "asymmetric": False},
+        "全连接": Ifmr().amct_params(),
+    }

@@ -1,0 +1,141 @@
+"""What is asked for single layers: which may be quantized, and which observer chooses a layer's range.
+
+From the general to the particular: ``skip_layer_types`` first, then the entries of ``layers`` in their order (the later one
+wins), then ``skip_layers``. A name or pattern that means no layer is refused, so that a misspelt one does not go unnoticed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from runner.calibration.observer import Observer
+from runner.errors import ConfigError
+from runner.graph.layers import LAYER_TYPES, FoundLayers
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRule:
+    """One entry of ``layers``.
+
+    Attributes:
+        match: a layer's name, or a pattern with ``*``, ``?`` and ``[…]`` over whole names, case-sensitive.
+        quantize: whether the layers may be quantized; None leaves that as it is.
+        observer: chooses their activation ranges; None leaves that as it is.
+    """
+
+    match: str
+    quantize: bool | None = None
+    observer: Observer | None = None
+
+    def matches(self, name: str) -> bool:
+        """Return whether the entry holds for a layer."""
+        # Names of layers may hold brackets themselves.
+        return name == self.match or fnmatchcase(name, self.match)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSettings:
+    """The per-layer options of a job, before they meet a model.
+
+    Attributes:
+        layers: entries, later ones win.
+        skip_layers: names of layers that stay float.
+        skip_layer_types: operator types that stay float.
+    """
+
+    layers: Sequence[LayerRule] = ()
+    skip_layers: Sequence[str] = ()
+    skip_layer_types: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for index, rule in enumerate(self.layers):
+            if rule.quantize is None and rule.observer is None:
+                raise ConfigError(f"layers[{index}]: expected quantize, observer or both beside match, got neither.")
+        for kind in self.skip_layer_types:
+            if kind not in LAYER_TYPES:
+                raise ConfigError(
+                    f"skip_layer_types: expected types of {', '.join(LAYER_TYPES)}, got '{kind}'.{_near(kind, LAYER_TYPES)}"
+                )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerSelection:
+    """What the settings mean for one model.
+
+    Attributes:
+        quantized: the layers that may be quantized; ``left_alone`` as found.
+        skipped: names of the others, in graph order.
+        observers: layer name -> observer, of the layers that have one of their own.
+    """
+
+    quantized: FoundLayers
+    skipped: tuple[str, ...] = ()
+    observers: Mapping[str, Observer] = field(default_factory=dict)
+
+
+def select_layers(settings: LayerSettings, found: FoundLayers, node_types: Mapping[str, str]) -> LayerSelection:
+    """Return what the settings mean for the layers of a model.
+
+    Args:
+        settings: as configured.
+        found: the model's layers.
+        node_types: name -> operator type of every node, to tell a node that is no layer from one that does not exist.
+
+    Raises:
+        ConfigError: a name or pattern means no layer, or none is left to quantize.
+    """
+    names = [layer.name for layer in found.layers]
+    skipped = {layer.name for layer in found.layers if layer.op_type in settings.skip_layer_types}
+    observers: dict[str, Observer] = {}
+    for index, rule in enumerate(settings.layers):
+        matched = [name for name in names if rule.matches(name)]
+        if not matched:
+            raise ConfigError(
+                f"layers[{index}].match: '{rule.match}' matches {_no_layer(rule.match, found, node_types)}"
+            )
+        if rule.quantize is not None:
+            (skipped.difference_update if rule.quantize else skipped.update)(matched)
+        if rule.observer is not None:
+            observers |= dict.fromkeys(matched, rule.observer)
+    for name in settings.skip_layers:
+        if name not in names:
+            raise ConfigError(f"skip_layers: {_no_skippable(name, found, node_types)}")
+        skipped.add(name)
+    quantized = tuple(layer for layer in found.layers if layer.name not in skipped)
+    if not quantized:
+        raise ConfigError(
+            f"Except skip_layers, no layer needs to quantize. All {len(names)} layers are left out by skip_layers, "
+            "skip_layer_types or layers; leave at least one."
+        )
+    return LayerSelection(
+        FoundLayers(quantized, found.left_alone), tuple(name for name in names if name in skipped), observers
+    )
+
+
+def _no_layer(pattern: str, found: FoundLayers, node_types: Mapping[str, str]) -> str:
+    reasons = _reasons(found)
+    others = [name for name in node_types if name == pattern or fnmatchcase(name, pattern)]
+    if others:
+        name = others[0]
+        reason = reasons.get(name, f"a {node_types[name]} is never quantized")
+        return f"no layer that can be quantized, only nodes such as {name} ({node_types[name]}): {reason}."
+    return f"none of the {len(found.layers)} layers.{_near(pattern, [layer.name for layer in found.layers])}"
+
+
+def _no_skippable(name: str, found: FoundLayers, node_types: Mapping[str, str]) -> str:
+    if name not in node_types:
+        return f"Layer {name} does not exist in the graph.{_near(name, [layer.name for layer in found.layers])}"
+    reason = _reasons(found).get(name, f"a {node_types[name]} is never quantized")
+    return f"Layer {name} is not quantized anyway ({reason}). Leave it out."
+
+
+def _reasons(found: FoundLayers) -> dict[str, str]:
+    return {left.name: left.reason for left in found.left_alone}
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
+    return f" Did you mean {' or '.join(near)}?" if near else ""
