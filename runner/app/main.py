@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from runner.app.places import register_resolvers, shipped
+from runner.app.places import make_importable, register_resolvers, shipped
 
 WRONG_INPUT, INTERRUPTED = 2, 130
 
@@ -148,6 +148,9 @@ def _job(config: DictConfig) -> int:
     hydra_config = HydraConfig.get()
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
     assert isinstance(plain, dict)  # the root of a configuration is a mapping
+    # A user's own classes lie where the command is given or beside the configuration. Only `python -m` sees to the former.
+    given = [source.path for source in hydra_config.runtime.config_sources if source.provider == "command-line"]
+    make_importable([str(Path.cwd()), *given])
     choices = {str(key): str(value) for key, value in hydra_config.runtime.choices.items()}
     tags = {"sweep": Path(hydra_config.sweep.dir).name} if hydra_config.mode == RunMode.MULTIRUN else {}
     return run_job({str(k): v for k, v in plain.items()}, Path(hydra_config.runtime.output_dir), choices, tags)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -41,6 +43,11 @@ def job_label(overrides: str) -> str:
         return label
     digest = hashlib.sha256(overrides.encode()).hexdigest()[:8]
     return f"{label[: _LONGEST_LABEL - 9]}-{digest}"
+
+
+def make_importable(folders: Iterable[str]) -> None:
+    """Let classes be imported from these folders too; what Python finds elsewhere comes first."""
+    sys.path.extend(folder for folder in dict.fromkeys(folders) if folder not in sys.path)
 
 
 def register_resolvers() -> None:

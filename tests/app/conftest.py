@@ -63,6 +63,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     """Run the command line in this process, from an empty directory, with no state left by an earlier one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
+    # The command adds to it.
+    monkeypatch.setattr(sys, "path", list(sys.path))
     # Set by the command itself; setting it here has it put back at the end of the test.
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
 

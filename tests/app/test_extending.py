@@ -1,0 +1,151 @@
+"""The classes of docs/extending.md as they stand there: from the command's directory, from --config-dir, by either command."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runner.app.journal import read_events
+from runner.app.places import make_importable
+from runner.dataset.item import evenly_spaced
+from runner.record_text import read_record
+from tests.app.conftest import Command, Tiny
+from tests.command import Ended, command, environment
+from tests.small_data import conv_gemm, prepared, run_plain
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
+CLASSES = {
+    "observer": "my_observer.Sigmas",
+    "sensitivity": "my_sensitivity.RelativeError",
+    "strategy": "my_strategy.Doubling",
+    "metric": "my_metric.Confidence",
+}
+PREFIX = "accuracy_based_auto_calibration"
+
+
+def write_examples(folder: Path) -> None:
+    """Write each example of the document under the name in its first line."""
+    blocks = re.findall(
+        r"^```python\n# (\S+\.py)\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    assert {name for name, _ in blocks} == {f"{path.partition('.')[0]}.py" for path in CLASSES.values()}
+    folder.mkdir(exist_ok=True)
+    for name, code in blocks:
+        (folder / name).write_text(code, encoding="utf-8")
+
+
+def named_on_the_command_line(*groups: str) -> list[str]:
+    """Return the arguments that the document gives, for the groups."""
+    return [argument for group in groups for argument in (f"~{group}", f"+{group}._target_={CLASSES[group]}")]
+
+
+def without(tiny: Tiny, *groups: str) -> list[str]:
+    """Return a job on the small network without a choice for the groups; no plan meets its target."""
+    return tiny.options(**dict.fromkeys(groups), target_loss=0, model__output="logits")
+
+
+def check_all_four_were_used(ended: Ended, outputs: Path, tiny: Tiny, count: float) -> None:
+    """Check each class by what it leaves in the files."""
+    assert ended.status == 3, ended.err
+    folder = outputs / "acc_auto"
+    started, *_ = read_events(folder)
+    assert {group: started["config"][group]["_target_"] for group in CLASSES} == CLASSES
+    # The metric decides, and the strategy doubles the prefix until only the whole ranking is left.
+    summary = json.loads((folder / "summary.json").read_text())
+    assert next(iter(summary["metrics"])) == "confidence"
+    assert summary["loss"] == pytest.approx(summary["float_metric"] - summary["quantized_metric"])
+    trials = [event for event in read_events(folder) if event["event"] == "TrialFinished"]
+    assert [len(trial["fallback"]) for trial in trials] == [0, 1, 2]
+    ranking = json.loads((folder / "results" / f"{PREFIX}_ranking_info.json").read_text())
+    values = [value for _, value in ranking]
+    # Relative errors, the largest first: far below cosine similarities, which rise and end near 1.
+    assert values == sorted(values, reverse=True) and 0 < values[-1] < values[0] < 0.5
+    record = read_record(folder / "tmp" / "scale_offset_record.txt")
+    for layer, values in layer_inputs(tiny, 6).items():
+        reach = count * values.std()
+        low, high = (max(values.mean() - reach, values.min()), min(values.mean() + reach, values.max()))
+        assert record.layers[layer].activation.scale == pytest.approx((max(high, 0) - min(low, 0)) / 255, rel=1e-5)
+
+
+def layer_inputs(tiny: Tiny, items: int) -> dict[str, np.ndarray]:
+    """Return what each layer reads of the calibration items, as onnxruntime computes it."""
+    graph, found = prepared(conv_gemm())
+    calibrated = tiny.x[evenly_spaced(items, len(tiny.x), key="")]
+    activations = run_plain(graph, calibrated, [layer.input for layer in found.layers])
+    return {
+        layer.name: np.concatenate([a[i] for a in activations]).astype(float) for i, layer in enumerate(found.layers)
+    }
+
+
+def test_all_four_from_the_directory_of_the_command(tiny: Tiny, tmp_path: Path) -> None:
+    write_examples(tmp_path)
+    arguments = [*without(tiny, *CLASSES), *named_on_the_command_line(*CLASSES), "+observer.count=1.5"]
+    check_all_four_were_used(command(*arguments, cwd=tmp_path), tmp_path / "outputs", tiny, 1.5)
+
+
+def test_all_four_from_the_configuration_directory(tiny: Tiny, tmp_path: Path) -> None:
+    conf = tmp_path / "myconf"
+    write_examples(conf)
+    for group, path in CLASSES.items():
+        (conf / group).mkdir()
+        (conf / group / "mine.yaml").write_text(f"_target_: {path}\n", encoding="utf-8")
+    yaml = re.search(
+        r"^ +# myconf/observer/sigmas\.yaml\n((?: +\S.*\n)+)", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert yaml is not None
+    (conf / "observer" / "mine.yaml").write_text(re.sub("^ +", "", yaml[1], flags=re.MULTILINE), encoding="utf-8")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    chosen = [f"{group}=mine" for group in CLASSES]
+    arguments = ["--config-dir", "../myconf", *without(tiny, *CLASSES), *chosen, "observer.count=1.5"]
+    check_all_four_were_used(command(*arguments, cwd=elsewhere), elsewhere / "outputs", tiny, 1.5)
+
+
+def test_console_script_finds_them_in_the_directory_of_the_command(tiny: Tiny, tmp_path: Path) -> None:
+    write_examples(tmp_path)
+    arguments = [*without(tiny, *CLASSES), *named_on_the_command_line(*CLASSES), "+observer.count=1.5"]
+    # A console script starts with its own folder on the path, not with the directory of the command: so does -P.
+    script = "from runner.app.main import console; console()"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script, *arguments],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    ended = Ended(done.returncode, done.stdout, done.stderr)
+    check_all_four_were_used(ended, tmp_path / "outputs", tiny, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["Sigmas", "+observer.count=many"], "observer.count: expected a number, got 'many'."),
+        (["Sigmas", "+observer.cuont=3"], "observer.cuont: no such option. Did you mean observer.count?"),
+        (["Sigma"], "observer._target_: cannot import 'my_observer.Sigma'"),
+    ],
+)
+def test_options_of_an_own_class_are_checked(
+    options: list[str], message: str, tiny: Tiny, run: Command, tmp_path: Path
+) -> None:
+    write_examples(tmp_path)
+    name, *more = options
+    try:
+        ended = run(*without(tiny, "observer"), "~observer", f"+observer._target_=my_observer.{name}", *more)
+    finally:
+        sys.modules.pop("my_observer", None)
+    assert ended.status == 2
+    assert f"error: {message}" in ended.err
+
+
+def test_folder_is_added_once_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", ["/installed", "/here"])
+    make_importable(["/here", "/conf", "/conf"])
+    assert sys.path == ["/installed", "/here", "/conf"]
