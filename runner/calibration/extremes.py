@@ -54,9 +54,10 @@ class Extremes:
         keep = min(values.size, self._keep(values.size))
         if keep == 1:
             return ItemExtremes(values.size, values.max(keepdims=True), values.min(keepdims=True))
-        top = np.sort(np.partition(values, values.size - keep)[values.size - keep :])
-        bottom = np.sort(np.partition(values, keep - 1)[:keep])
-        return ItemExtremes(values.size, top, bottom)
+        first_top = values.size - keep
+        # Both ends at once: a partition of its own for the lower end takes ten times as long where half the values are 0.
+        parted = np.partition(values, [keep - 1, first_top])
+        return ItemExtremes(values.size, np.sort(parted[first_top:]), np.sort(parted[:keep]))
 
     def merge(self, partial: ItemExtremes) -> None:
         """Add one item's reduction."""
