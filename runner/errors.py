@@ -2,6 +2,7 @@
 
     RunnerError                 what went wrong, where, what was expected, what was found, what to do
     ├── ModelError              the ONNX model: missing, unreadable, not quantizable, not finite
+    ├── DownloadError           a file that has to be fetched and cannot be
     ├── DatasetError            images, labels or arrays: missing, malformed, not fitting the model
     ├── RecordError             a record, config, ranking or history file that does not follow its format
     ├── ConfigError             an option: unknown, of the wrong type, out of range, contradicting another
@@ -20,6 +21,10 @@ class RunnerError(Exception):
 
 class ModelError(RunnerError):
     """The ONNX model is missing, unreadable, not finite or holds nothing to quantize."""
+
+
+class DownloadError(RunnerError):
+    """A file is missing and cannot, or must not, be fetched."""
 
 
 class DatasetError(RunnerError):

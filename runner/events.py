@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 # Stages, in the order in which they come.
-LOAD, CALIBRATE, FLOAT_EVAL, RANK, SEARCH, FINAL_EVAL, WRITE, VERIFY, TRACK = (
+DOWNLOAD, LOAD, CALIBRATE, FLOAT_EVAL, RANK, SEARCH, FINAL_EVAL, WRITE, VERIFY, TRACK = (
+    "download",
     "load",
     "calibrate",
     "float_eval",

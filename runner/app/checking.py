@@ -54,10 +54,8 @@ def _plain(value: Any, hint: Any, key: str) -> Any:  # noqa: ANN401
         if value not in arguments:
             raise _wrong(key, " or ".join(str(argument) for argument in arguments), value)
         return value
-    if origin in (list, tuple):
-        if not isinstance(value, list):
-            raise _wrong(key, "a list", value)
-        return [build(item, arguments[0], f"{key}[{index}]") for index, item in enumerate(value)]
+    if origin in (list, tuple, dict):
+        return _container(value, origin, arguments, key)
     if hint is types.NoneType:
         if value is not None:
             raise _wrong(key, "null", value)
@@ -72,6 +70,16 @@ def _plain(value: Any, hint: Any, key: str) -> Any:  # noqa: ANN401
     raise _wrong(key, f"a part with {_TARGET}", value)
 
 
+def _container(value: Any, origin: type, arguments: tuple[Any, ...], key: str) -> Any:  # noqa: ANN401
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise _wrong(key, "names with values", value)
+        return {str(name): build(item, arguments[1], f"{key}.{name}") for name, item in value.items()}
+    if not isinstance(value, list):
+        raise _wrong(key, "a list", value)
+    return [build(item, arguments[0], f"{key}[{index}]") for index, item in enumerate(value)]
+
+
 def _union(value: Any, options: tuple[Any, ...], key: str) -> Any:  # noqa: ANN401
     for option in options:
         try:
@@ -83,11 +91,16 @@ def _union(value: Any, options: tuple[Any, ...], key: str) -> Any:  # noqa: ANN4
 
 def _build_target(node: dict[str, Any], key: str) -> Any:  # noqa: ANN401
     path = node[_TARGET]
-    target = _import(path, key)
+    target = import_class(path, key)
     return _call(target, {name: value for name, value in node.items() if name != _TARGET}, key)
 
 
-def _import(path: Any, key: str) -> Callable[..., Any]:  # noqa: ANN401
+def import_class(path: Any, key: str) -> Callable[..., Any]:  # noqa: ANN401
+    """Return the class that an import path names.
+
+    Raises:
+        ConfigError: it cannot be imported, or is no class; ``key`` is the part that names it.
+    """
     module, _, name = str(path).rpartition(".")
     try:
         target = getattr(importlib.import_module(module), name)
@@ -146,4 +159,6 @@ def _name(hint: Any) -> str:  # noqa: ANN401
         return "null"
     if get_origin(hint) in (list, tuple):
         return "a list"
+    if get_origin(hint) is dict:
+        return "names with values"
     return _WORDS.get(hint, getattr(hint, "__name__", str(hint)))

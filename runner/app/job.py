@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from runner.app.checking import build, unknown_key
+from runner.app.downloads import fetch_missing, without_urls
 from runner.app.journal import Journal
 from runner.app.logs import job_log
 from runner.app.options import JOBS, AccAutoJob, ConvertQatJob
@@ -54,13 +55,15 @@ def run_job(config: Mapping[str, Any], folder: Path, choices: Mapping[str, str],
     finished = False
     try:
         journal = Journal(folder)
-        job = parse_job(config)
 
         def emit(event: Event) -> None:
             for listener in (journal, display):
                 if listener is not None:
                     listener(event)
 
+        _refuse_unknown(config)
+        fetch_missing(config, emit)
+        job = parse_job(config)
         with job_log(folder):
             status = _run(job, config, folder, choices, tags, emit, display)
         finished = True
@@ -84,6 +87,12 @@ def parse_job(config: Mapping[str, Any]) -> Job:
     Raises:
         ConfigError: a key is unknown, missing or of the wrong type.
     """
+    _refuse_unknown(config)
+    job: Job = build(without_urls(config), JOBS[config["mode"]], "")
+    return job
+
+
+def _refuse_unknown(config: Mapping[str, Any]) -> None:
     mode = config.get("mode")
     if mode not in JOBS:
         raise ConfigError(f"mode: expected {' or '.join(JOBS)}, got {mode!r}.")
@@ -91,8 +100,6 @@ def parse_job(config: Mapping[str, Any]) -> Job:
     for key in config:
         if key not in fields:
             raise ConfigError(unknown_key(key, fields, key) + f" (mode={mode})")
-    job: Job = build(dict(config), JOBS[mode], "")
-    return job
 
 
 def _run(

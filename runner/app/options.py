@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from runner.calibration.observer import Observer
 from runner.dataset.item import Dataset
+from runner.download.source import DownloadOptions
 from runner.errors import ConfigError
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import OutputKind
@@ -80,6 +81,7 @@ class JobOptions:
     tracking: TrackingOptions
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
     engine: EngineOptions = field(default_factory=EngineOptions)
+    download: DownloadOptions = field(default_factory=DownloadOptions)
     seed: int = 0
 
 

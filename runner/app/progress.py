@@ -5,8 +5,11 @@ from __future__ import annotations
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -14,9 +17,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from runner.events import Event, StageAdvanced, StageFinished, StageStarted, TrialFinished, Warned
+from runner.events import DOWNLOAD, Event, StageAdvanced, StageFinished, StageStarted, TrialFinished, Warned
 
 _NAMES = {
+    DOWNLOAD: "download",
     "load": "load the model",
     "float_eval": "evaluate the float model",
     "calibrate": "calibrate",
@@ -27,6 +31,17 @@ _NAMES = {
     "verify": "check the files",
     "track": "log to MLflow",
 }
+
+
+class _Done(ProgressColumn):
+    """How much is done: bytes of a download, items of anything else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bytes, self._items = DownloadColumn(binary_units=False), MofNCompleteColumn()
+
+    def render(self, task: Task) -> Text:
+        return (self._bytes if task.fields["stage"] == DOWNLOAD else self._items).render(task)
 
 
 class ProgressDisplay:
@@ -40,7 +55,7 @@ class ProgressDisplay:
             self._bars = Progress(
                 TextColumn("{task.description:<28}"),
                 BarColumn(),
-                MofNCompleteColumn(),
+                _Done(),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
                 console=self._console,
@@ -76,7 +91,7 @@ class ProgressDisplay:
     def _start(self, event: StageStarted) -> None:
         name = _NAMES.get(event.stage, event.stage) + (f" ({event.detail})" if event.detail else "")
         if self._bars is not None:
-            self._task = self._bars.add_task(name, total=event.total or None)
+            self._task = self._bars.add_task(name, total=event.total or None, stage=event.stage)
         else:
             self._name = name
 

@@ -1,4 +1,4 @@
-"""Image files in a folder, with a label file beside them."""
+"""Image files in a folder, with a label file beside them; or one image file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ImageFolder:
     """Images named by a label file, or all images of a folder where there is none.
 
     Args:
-        images: folder.
+        images: folder, or one image file, which then is the only item.
         labels: file with ``<file> <class>`` a line, or None for unlabelled data (all images, sorted by name).
         preprocess: from an image to an array.
 
@@ -35,12 +35,18 @@ class ImageFolder:
     def __init__(self, images: str, labels: str | None = None, preprocess: ImagePreprocess | None = None) -> None:
         self.folder = Path(images)
         self.preprocess = preprocess or ImagePreprocess()
+        only = self.folder.name if self.folder.is_file() and labels is None else None
+        if only is not None:
+            self.folder = self.folder.parent
         if not self.folder.is_dir():
             raise DatasetError(
                 f"dataset.images: {self.folder} is no folder; expected the folder that holds the images."
             )
+        self._name = Path(only).stem if only is not None else self.folder.name
         self._entries: list[tuple[str, int | None]]
-        if labels is None:
+        if only is not None:
+            self._entries = [(only, None)]
+        elif labels is None:
             names = sorted(p.name for p in self.folder.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file())
             self._entries = [(name, None) for name in names]
         else:
@@ -85,7 +91,7 @@ class ImageFolder:
 
     def describe(self) -> str:
         """Return the folder's name."""
-        return self.folder.name
+        return self._name
 
     def _decoded(self, index: int) -> NDArray[np.uint8]:
         kept = self._pixels.get(index)

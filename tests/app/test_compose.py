@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
+from PIL import Image
 
 from runner.app.job import Job, parse_job
 from runner.app.options import AccAutoJob, ConvertQatJob
@@ -27,6 +29,7 @@ from runner.search.binary import Binary
 from runner.search.linear import Linear
 from runner.search.sensitivity import Cosine, MeanSquaredError, SignalToNoise
 from tests.app.conftest import Tiny
+from tests.small_data import random_pixels, write_image
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "conf"
@@ -57,7 +60,10 @@ def job(*overrides: str) -> Job:
 def needed(option: str, tiny: Tiny) -> list[str]:
     """Return the values that an option requires."""
     digits = shipped("data/digits/eval")
+    sample = [f"dataset.images={digits}", f"dataset.labels={digits}/image_label.txt"]
     return {
+        "dataset=imagenet_sample": sample,
+        "dataset=classification_jpg": [f"dataset.images={digits}/digit_0000_0.png"],
         "model=file": [f"model.path={tiny.model}"],
         "dataset=npz": [f"dataset.path={tiny.data}"],
         "dataset=image_folder": [f"dataset.images={digits}", f"dataset.labels={digits}/image_label.txt"],
@@ -186,3 +192,32 @@ def test_command_line_beats_an_experiment() -> None:
     )
     assert (config["target_loss"], config["dataset"]["preprocess"]["scale"]) == (7, 2)
     assert config["observer"]["_target_"].endswith("MinMax")
+
+
+def test_samples_counts_come_with_its_data_and_yield_to_the_command_line(tiny: Tiny) -> None:
+    config = composed("dataset=imagenet_sample", "calibration.count=5")
+    assert (config["calibration"], config["evaluation"]) == ({"count": 5}, {"count": 160})
+    assert composed("dataset=imagenet_sample")["calibration"] == {"count": 32}
+    assert composed("mode=convert_qat", "dataset=imagenet_sample")["evaluation"] == {"count": None}
+    assert composed()["calibration"]["count"] == 100
+
+
+def test_samples_preprocessing_is_the_samples(tmp_path: Path) -> None:
+    pixels = random_pixels(300, 260)
+    image = Image.fromarray(pixels)
+    write_image(tmp_path / "a.png", pixels)
+    (tmp_path / "labels.txt").write_text("a.png 3\n")
+    data = [
+        job(*line).dataset.item(0).arrays[""]
+        for line in (
+            ["dataset=imagenet_sample", f"dataset.images={tmp_path}", f"dataset.labels={tmp_path}/labels.txt"],
+            ["mode=convert_qat", "dataset=classification_jpg", f"dataset.images={tmp_path / 'a.png'}"],
+        )
+    ]
+    # mobilenet_v2_accuracy_based_auto_calibration.py, with Pillow's bicubic filter in place of OpenCV's
+    bgr = np.asarray(image.resize((256, 256), Image.Resampling.BICUBIC))[16:240, 16:240, ::-1].transpose(2, 0, 1)
+    mean, std = (np.array(v).reshape(3, 1, 1) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    np.testing.assert_allclose(data[0], (bgr / 255 - mean) / std, rtol=0, atol=1e-5)
+    # mobilenet_v2_convert_qat.py
+    rgb = np.asarray(image.resize((224, 224))).astype(np.float32).transpose(2, 0, 1)
+    assert np.array_equal(data[1], rgb / 128 - 1)
