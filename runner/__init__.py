@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     from runner.calibration.ifmr import Ifmr
     from runner.calibration.minmax import MinMax
     from runner.calibration.percentile import Percentile
+    from runner.dataset.bin_batches import BinBatches
+    from runner.dataset.class_tree import ClassTree
     from runner.dataset.image_folder import ImageFolder
+    from runner.dataset.npy import NpyDataset
     from runner.dataset.npz import NpzDataset
+    from runner.dataset.parquet import ParquetDataset
     from runner.dataset.preprocess import ArrayPreprocess, ImagePreprocess
     from runner.engine import Engine
     from runner.errors import RunnerError
@@ -40,7 +44,9 @@ _HOMES = {
     "AccAutoOptions": "runner.modes.acc_auto",
     "Agreement": "runner.evaluation.accuracy",
     "ArrayPreprocess": "runner.dataset.preprocess",
+    "BinBatches": "runner.dataset.bin_batches",
     "Binary": "runner.search.binary",
+    "ClassTree": "runner.dataset.class_tree",
     "ConvertQatOptions": "runner.modes.convert_qat",
     "Cosine": "runner.search.sensitivity",
     "Engine": "runner.engine",
@@ -55,7 +61,9 @@ _HOMES = {
     "MeanSquaredError": "runner.search.sensitivity",
     "MinMax": "runner.calibration.minmax",
     "Mse": "runner.evaluation.distance",
+    "NpyDataset": "runner.dataset.npy",
     "NpzDataset": "runner.dataset.npz",
+    "ParquetDataset": "runner.dataset.parquet",
     "Percentile": "runner.calibration.percentile",
     "RunnerError": "runner.errors",
     "SignalToNoise": "runner.search.sensitivity",
@@ -70,7 +78,9 @@ __all__ = [
     "AccAutoOptions",
     "Agreement",
     "ArrayPreprocess",
+    "BinBatches",
     "Binary",
+    "ClassTree",
     "ConvertQatOptions",
     "Cosine",
     "Engine",
@@ -85,7 +95,9 @@ __all__ = [
     "MeanSquaredError",
     "MinMax",
     "Mse",
+    "NpyDataset",
     "NpzDataset",
+    "ParquetDataset",
     "Percentile",
     "RunnerError",
     "SignalToNoise",

@@ -23,13 +23,16 @@ def bind(item: Item, inputs: tuple[InputSpec, ...], *, name: str) -> dict[str, N
         name: what the user calls the item.
 
     Raises:
-        DatasetError: an input has no array, or an array's shape does not fit.
+        DatasetError: an input has no array, an array's shape does not fit, or an integer input would cut values.
     """
     arrays = dict(item.arrays)
     if set(arrays) == {ONLY_INPUT}:
         if len(inputs) != 1:
             wanted = ", ".join(spec.name for spec in inputs)
-            raise DatasetError(f"dataset: gives one array an item, but the model has {len(inputs)} inputs: {wanted}.")
+            raise DatasetError(
+                f"dataset: gives one array an item, but the model has {len(inputs)} inputs: {wanted}. "
+                "Set dataset.inputs to say which array is for which."
+            )
         arrays = {inputs[0].name: arrays[ONLY_INPUT]}
     feeds = {}
     for spec in inputs:
@@ -59,6 +62,22 @@ def _fit(array: NDArray[Any], spec: InputSpec, name: str) -> NDArray[Any]:
             f"dataset: item {name} has shape {'x'.join(map(str, array.shape))}, but the model input '{spec.name}' takes "
             f"{shown} an item. Set dataset.preprocess (resize, crop, layout) to fit."
         )
-    batch = np.ascontiguousarray(array, dtype=spec.dtype)[np.newaxis]
+    batch = _as_type(array, spec, name)[np.newaxis]
     size = spec.shape[0]
     return np.repeat(batch, size, axis=0) if size is not None and size > 1 else batch
+
+
+def _as_type(array: NDArray[Any], spec: InputSpec, name: str) -> NDArray[Any]:
+    """Return the array in the input's type; whole numbers are never cut or wrapped."""
+    if spec.dtype.kind not in "iu" or np.can_cast(array.dtype, spec.dtype):
+        return np.ascontiguousarray(array, dtype=spec.dtype)
+    with np.errstate(invalid="ignore"):
+        cast = np.ascontiguousarray(array, dtype=spec.dtype)
+    lost = cast != array
+    if lost.any():
+        value = array[lost].flat[0]
+        raise DatasetError(
+            f"dataset: item {name} holds {value}, but the model input '{spec.name}' takes {spec.dtype}. "
+            "Set dataset.preprocess to fit, or dataset.preprocess_inputs to leave this input as stored."
+        )
+    return cast

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
+from runner.dataset.decoded import SUFFIXES, KeptPixels, decode
 from runner.dataset.item import ONLY_INPUT, Item, digest
 from runner.dataset.label_file import read_labels
 from runner.dataset.preprocess import ImagePreprocess
 from runner.errors import DatasetError
-
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm"}
-# Decoded pixels are kept up to this many bytes, so that a second evaluation does not decode again.
-_KEPT_BYTES = 1 << 30
 
 
 class ImageFolder:
@@ -47,7 +39,7 @@ class ImageFolder:
         if only is not None:
             self._entries = [(only, None)]
         elif labels is None:
-            names = sorted(p.name for p in self.folder.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file())
+            names = sorted(p.name for p in self.folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
             self._entries = [(name, None) for name in names]
         else:
             self._entries = list(read_labels(Path(labels)))
@@ -60,9 +52,7 @@ class ImageFolder:
                 f"dataset.images: {len(missing)} of {len(self._entries)} images listed in {labels} do not exist in "
                 f"{self.folder}: {listed}."
             )
-        self._pixels: dict[int, NDArray[np.uint8]] = {}
-        self._kept_bytes = 0
-        self._lock = threading.Lock()
+        self._kept = KeptPixels()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -73,8 +63,11 @@ class ImageFolder:
         Raises:
             DatasetError: the image cannot be decoded or is smaller than the crop; names the file.
         """
-        array = self.preprocess.normalize(self._decoded(index))
-        return Item({ONLY_INPUT: array}, self._entries[index][1])
+        pixels = self._kept.get(index)
+        if pixels is None:
+            path = self.folder / self.name(index)
+            pixels = self._kept.keep(index, decode(path, self.preprocess, f"dataset.images: {path}"))
+        return Item({ONLY_INPUT: self.preprocess.normalize(pixels)}, self.label(index))
 
     def label(self, index: int) -> int | None:
         """Return an image's class."""
@@ -92,21 +85,3 @@ class ImageFolder:
     def describe(self) -> str:
         """Return the folder's name."""
         return self._name
-
-    def _decoded(self, index: int) -> NDArray[np.uint8]:
-        kept = self._pixels.get(index)
-        if kept is not None:
-            return kept
-        path = self.folder / self.name(index)
-        try:
-            with Image.open(path) as image:
-                pixels = self.preprocess.pixels(image)
-        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-            raise DatasetError(f"dataset.images: {path} cannot be read as an image: {error}.") from error
-        except DatasetError as error:
-            raise DatasetError(f"dataset.images: {path}: {error}.") from error
-        with self._lock:
-            if self._kept_bytes + pixels.nbytes <= _KEPT_BYTES and index not in self._pixels:
-                self._pixels[index] = pixels
-                self._kept_bytes += pixels.nbytes
-        return pixels

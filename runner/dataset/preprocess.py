@@ -31,6 +31,11 @@ class Normalize:
         if np.any(np.asarray(self.std, np.float64) == 0):
             raise ConfigError(f"dataset.preprocess.std: expected no zero, got {self.std}")
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Return whether the result is the argument."""
+        return self.scale == 1 and not np.any(self.mean) and bool(np.all(np.asarray(self.std) == 1))
+
     def __call__(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """Return ``x`` of shape (channels, ...) normalized; the channel axis is the first."""
         mean, std = self._per_channel("mean", x.shape), self._per_channel("std", x.shape)
@@ -148,15 +153,18 @@ class ArrayPreprocess:
         if self.layout not in (None, "nchw", "nhwc"):
             raise ConfigError(f"dataset.preprocess.layout: expected nchw or nhwc, got {self.layout}")
 
-    def __call__(self, array: NDArray[Any]) -> NDArray[np.float32]:
-        """Return one item, without batch axis.
+    def __call__(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Return one item, without batch axis: float32, or in its own type where nothing is scaled.
+
+        The model's input settles the type then, so that class numbers, ids and masks never pass through float32.
 
         Raises:
             ConfigError: ``mean`` or ``std`` has another number of channels.
         """
         if self.layout == "nhwc":
             array = np.moveaxis(array, -1, 0)
-        return np.ascontiguousarray(Normalize(self.scale, self.mean, self.std)(array))
+        normalize = Normalize(self.scale, self.mean, self.std)
+        return np.ascontiguousarray(array if normalize.changes_nothing else normalize(array))
 
     def settings(self) -> list[Any]:
         """Return everything that the result depends on, for a fingerprint."""

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from numpy.typing import NDArray
 
 from runner.app.main import main
+from runner.app.places import shipped
 from runner.app.sweep import SweepReport
 from tests.command import Ended
 from tests.small_data import answers, conv_gemm, normal_items, save
@@ -55,6 +58,13 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     x = normal_items(40, 2, 6, 6)
     y = answers(model, x)
     np.savez(folder / "data.npz", x=x, y=y)
+    np.save(folder / "x.npy", x)
+    np.save(folder / "y.npy", y)
+    (folder / "bin").mkdir()
+    for batch in range(2):
+        x[20 * batch : 20 * batch + 20].tofile(folder / "bin" / f"{batch}.bin")
+    photo = Path(shipped("data/digits/eval/digit_0000_0.png")).read_bytes()
+    pq.write_table(pa.table({"image": [photo] * 3, "label": [0] * 3}), folder / "photos.parquet")
     return Tiny(folder, save(model, folder / "net.onnx"), folder / "data.npz", x, y)
 
 

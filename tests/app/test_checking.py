@@ -64,6 +64,8 @@ class Outer:
         ("rgb", Literal["rgb", "bgr"], "rgb"),
         (None, Literal["nchw"] | None, None),
         ({"any": 1}, Any, {"any": 1}),
+        ({"input:0": "x"}, dict[str, str] | None, {"input:0": "x"}),
+        ({0: 1}, dict[str, float], {"0": 1.0}),
     ],
 )
 def test_value_that_fits_is_taken(value: object, hint: object, expected: object) -> None:
@@ -91,6 +93,9 @@ def test_value_that_fits_is_taken(value: object, hint: object, expected: object)
         ("a", float | list[float], "key: expected a number or a list, got 'a'."),
         (["a"], float | list[float], "key: expected a number or a list, got ['a']."),
         (3, list[int], "key: expected a list, got 3."),
+        (["x"], dict[str, str], "key: expected names with values, got ['x']."),
+        ({"a": 1}, dict[str, str], "key.a: expected text, got 1."),
+        ("x", dict[str, str] | None, "key: expected names with values or null, got 'x'."),
         ([1, "b"], list[int], "key[1]: expected a whole number, got 'b'."),
         ([[1], ["b"]], list[list[int]], "key[1][0]: expected a whole number, got 'b'."),
         ("xyz", Literal["rgb", "bgr"], "key: expected rgb or bgr, got 'xyz'."),

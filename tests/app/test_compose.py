@@ -66,6 +66,10 @@ def needed(option: str, tiny: Tiny) -> list[str]:
         "dataset=classification_jpg": [f"dataset.images={digits}/digit_0000_0.png"],
         "model=file": [f"model.path={tiny.model}"],
         "dataset=npz": [f"dataset.path={tiny.data}"],
+        "dataset=npy": [f"dataset.path={tiny.folder}/x.npy", f"dataset.labels={tiny.folder}/y.npy"],
+        "dataset=bin": [f"dataset.data_dir={tiny.folder}/bin", "dataset.input_shape='x:20,2,6,6'"],
+        "dataset=parquet": [f"dataset.path={tiny.folder}/photos.parquet"],
+        "dataset=class_tree": [f"dataset.images={shipped('data/digits')}"],
         "dataset=image_folder": [f"dataset.images={digits}", f"dataset.labels={digits}/image_label.txt"],
     }.get(option, [])
 

@@ -98,3 +98,27 @@ def test_wrong_shape_is_refused_with_item_and_both_shapes(shape: tuple[int, ...]
 def test_open_dimensions_are_shown_as_question_marks() -> None:
     with pytest.raises(DatasetError, match=r"takes 3x\?x\? an item"):
         bind(only(np.zeros((1, 4, 4))), (InputSpec("x", (None, 3, None, None), F32),), name="a")
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "shown"),
+    [
+        (np.array([0.5, 1.0]), np.int64, "0.5"),
+        (np.array([1, 2**40]), np.int32, "1099511627776"),
+        (np.array([1, -1]), np.uint8, "-1"),
+        (np.array([1.0, np.nan]), np.int32, "nan"),
+    ],
+    ids=["fraction", "too large", "negative", "nan"],
+)
+def test_integer_input_does_not_cut_or_wrap_values(values: np.ndarray, dtype: type, shown: str) -> None:
+    with pytest.raises(DatasetError) as error:
+        bind(only(values), (InputSpec("ids", (None, 2), np.dtype(dtype)),), name="a[3]")
+    assert str(error.value) == (
+        f"dataset: item a[3] holds {shown}, but the model input 'ids' takes {np.dtype(dtype)}. "
+        "Set dataset.preprocess to fit, or dataset.preprocess_inputs to leave this input as stored."
+    )
+
+
+def test_large_whole_numbers_reach_an_integer_input_as_they_are() -> None:
+    feed = bind(only(np.array([2**53 + 1])), (InputSpec("ids", (None, 1), np.dtype(np.int64)),), name="a")["ids"]
+    assert feed.tolist() == [[2**53 + 1]]

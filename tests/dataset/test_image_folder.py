@@ -50,6 +50,13 @@ def test_unlabelled_images_come_sorted_by_name_without_other_files(images: Path)
     ]
 
 
+def test_one_file_is_the_only_item(images: Path) -> None:
+    data = ImageFolder(str(images / "a.png"))
+    assert [(data.name(i), data.label(i)) for i in range(len(data))] == [("a.png", None)]
+    assert data.describe() == "a"
+    assert np.array_equal(data.item(0).arrays[ONLY_INPUT], ImageFolder(str(images)).item(0).arrays[ONLY_INPUT])
+
+
 def test_item_is_the_file_read_with_pillow(images: Path) -> None:
     item = labelled(images, scale=0.5, mean=1.0).item(2)
     wanted = np.asarray(Image.open(images / "my b.png")).astype(np.float32).transpose(2, 0, 1) * np.float32(0.5) - 1

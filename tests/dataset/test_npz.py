@@ -134,3 +134,30 @@ def test_fingerprints_change_with_content_label_type_and_preprocessing_only(tmp_
         fingerprint(x, y, scale=2.0),
     }
     assert len(others) == 6 and first not in others
+
+
+def test_stored_type_stays_where_nothing_is_scaled(tmp_path: Path) -> None:
+    x = np.array([[2**24 + 1], [7]], np.int64)
+    assert NpzDataset(saved(tmp_path, x=x)).item(0).arrays[ONLY_INPUT].dtype == np.int64
+    assert NpzDataset(saved(tmp_path, x=x)).item(0).arrays[ONLY_INPUT].tolist() == [2**24 + 1]
+
+
+def test_several_inputs_are_named_arrays(tmp_path: Path) -> None:
+    path = saved(tmp_path, ids=np.array([[1, 2], [3, 4]], np.int32), mask=np.ones((2, 2), bool), y=np.array([0, 1]))
+    data = NpzDataset(path, inputs={"input_ids": "ids", "attention_mask": "mask"})
+    item = data.item(1)
+    assert item.label == 1 and {name: a.dtype.name for name, a in item.arrays.items()} == {
+        "input_ids": "int32",
+        "attention_mask": "bool",
+    }
+    assert item.arrays["input_ids"].tolist() == [3, 4]
+    with pytest.raises(DatasetError, match=r"has no array 'token'; it holds ids, mask, y\."):
+        NpzDataset(path, inputs={"input_ids": "token"})
+
+
+def test_file_is_read_once_for_as_long_as_it_is_used(tmp_path: Path) -> None:
+    path = saved(tmp_path, x=np.zeros((4, 3)))
+    first, second = NpzDataset(path), NpzDataset(path)
+    assert first._table._arrays[ONLY_INPUT] is second._table._arrays[ONLY_INPUT]
+    saved(tmp_path, x=np.ones((4, 3, 2)))
+    assert NpzDataset(path).item(0).arrays[ONLY_INPUT].tolist() == np.ones((3, 2)).tolist()

@@ -1,0 +1,166 @@
+"""Raw ``.bin`` batches, described as AMCT's command line does: ``--input_shape``, ``--data_dir``, ``--data_types``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.dataset.item import Item, digest
+from runner.errors import ConfigError, DatasetError
+
+# amct.md 1.2
+_TYPES = (
+    "float64",
+    "float32",
+    "float16",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "bool",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """One model input and the files of its batches."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    files: tuple[Path, ...]
+
+    def row(self, index: int) -> NDArray[Any]:
+        """Return an item of shape ``shape[1:]``, read from its batch's file."""
+        batch, row = divmod(index, self.shape[0])
+        count = prod(self.shape[1:])
+        values = np.fromfile(self.files[batch], self.dtype, count, offset=row * count * self.dtype.itemsize)
+        return values.reshape(self.shape[1:])
+
+
+class BinBatches:
+    """Items of raw batches, one file a batch and input, in the order of the files' names. They have no labels.
+
+    Args:
+        data_dir: a folder per input, ``d1;d2``.
+        input_shape: names and shapes with the batch first, ``name:n,c,h,w;name2:…``. A name may hold colons.
+        data_types: a numpy type per input, ``float32;int32``; None for float32.
+        batch_num: batches to use; None for all.
+
+    Raises:
+        ConfigError: shapes, types or folders are malformed or not as many.
+        DatasetError: a folder is missing, there are too few files, or a file has another size than its batch.
+    """
+
+    def __init__(
+        self, data_dir: str, input_shape: str, data_types: str | None = None, batch_num: int | None = None
+    ) -> None:
+        shapes = _parse_shapes(input_shape)
+        folders = [Path(part) for part in _parts(data_dir, "data_dir", len(shapes))]
+        types = ["float32"] * len(shapes) if data_types is None else _parts(data_types, "data_types", len(shapes))
+        for name in types:
+            if name not in _TYPES:
+                raise ConfigError(f"dataset.data_types: expected {', '.join(_TYPES)}, got '{name}'.")
+        if batch_num is not None and batch_num < 1:
+            raise ConfigError(f"dataset.batch_num: expected 1 or more, or null for all, got {batch_num}.")
+        files = [_files(folder) for folder in folders]
+        if batch_num is None and len({len(found) for found in files}) > 1:
+            counts = ", ".join(f"{folder} holds {len(found)}" for folder, found in zip(folders, files, strict=True))
+            raise DatasetError(f"dataset.data_dir: expected as many .bin files for every input, but {counts}.")
+        batches = len(files[0]) if batch_num is None else batch_num
+        for folder, found in zip(folders, files, strict=True):
+            if len(found) < batches:
+                raise DatasetError(
+                    f"dataset.data_dir: {folder} holds {len(found)} .bin files; expected {batches}, one a batch "
+                    "(dataset.batch_num)."
+                )
+        self._folder = folders[0]
+        self._inputs = [
+            _Input(name, shape, np.dtype(kind), tuple(found[:batches]))
+            for (name, shape), kind, found in zip(shapes.items(), types, files, strict=True)
+        ]
+        for one in self._inputs:
+            _check_sizes(one)
+
+    def __len__(self) -> int:
+        return len(self._inputs[0].files) * self._inputs[0].shape[0]
+
+    def item(self, index: int) -> Item:
+        """Return one item of a batch, its arrays under their inputs' names and in their stored types."""
+        return Item({one.name: one.row(index) for one in self._inputs}, None)
+
+    def label(self, index: int) -> None:
+        """Return None: batches have no labels."""
+
+    def name(self, index: int) -> str:
+        """Return ``<file>[<position in the batch>]``."""
+        batch, row = divmod(index, self._inputs[0].shape[0])
+        return f"{self._inputs[0].files[batch].name}[{row}]"
+
+    def fingerprint(self, index: int) -> str:
+        """Return a digest of the item's bytes, their types and shapes."""
+        parts: list[Any] = []
+        for one in self._inputs:
+            parts += [one.name, one.row(index).tobytes(), [str(one.dtype), *one.shape[1:]]]
+        return digest(*parts)
+
+    def describe(self) -> str:
+        """Return the first folder's name."""
+        return self._folder.name
+
+
+def _parts(text: str, key: str, wanted: int) -> list[str]:
+    parts = [part.strip() for part in text.strip().rstrip(";").split(";")]
+    if len(parts) != wanted or not all(parts):
+        raise ConfigError(
+            f"dataset.{key}: expected {wanted} parts separated by ';', one an input of dataset.input_shape, got '{text}'."
+        )
+    return parts
+
+
+def _parse_shapes(text: str) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for part in text.strip().rstrip(";").split(";"):
+        name, _, dims = part.strip().rpartition(":")
+        sizes = [dim.strip() for dim in dims.split(",")]
+        if not name or not all(size.isascii() and size.isdigit() and int(size) > 0 for size in sizes):
+            raise ConfigError(
+                f"dataset.input_shape: expected 'name:n,c,h,w', several separated by ';', got '{part.strip()}'."
+            )
+        if name in shapes:
+            raise ConfigError(f"dataset.input_shape: '{name}' is named twice.")
+        shapes[name] = tuple(int(size) for size in sizes)
+    batches = {shape[0] for shape in shapes.values()}
+    if len(batches) > 1:
+        raise ConfigError(f"dataset.input_shape: expected the same batch (first number) for every input, got '{text}'.")
+    return shapes
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise DatasetError(f"dataset.data_dir: {folder} is no folder; expected one with a .bin file a batch.")
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".bin" and path.is_file())
+    if not found:
+        raise DatasetError(f"dataset.data_dir: {folder} holds no .bin file; expected one a batch.")
+    return found
+
+
+def _check_sizes(one: _Input) -> None:
+    expected = prod(one.shape) * one.dtype.itemsize
+    for path in one.files:
+        size = path.stat().st_size
+        if size != expected:
+            shape = "x".join(map(str, one.shape))
+            raise DatasetError(
+                f"dataset.data_dir: {path} has {size} bytes; expected {expected}, a batch of {one.dtype} {shape} for the "
+                f"input '{one.name}' (dataset.input_shape, dataset.data_types)."
+            )
