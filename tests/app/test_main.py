@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import io
 import json
 import re
 from dataclasses import dataclass
@@ -522,3 +523,17 @@ def test_names_with_brackets_are_shown_as_they_are(terminal: bool) -> None:
 
 def test_search_that_ends_early_shows_a_full_bar() -> None:
     assert re.search(r"search \(at most 2 plans\) .* 2/2 ", shown(terminal=True))
+
+
+def test_download_is_shown_in_bytes_and_other_stages_in_items() -> None:
+    stream = io.StringIO()
+    drawn = Console(force_terminal=True, width=120, color_system=None, record=True, file=stream)
+    display = ProgressDisplay(drawn)
+    display(StageStarted("download", 3_000_000, "net.onnx to model"))
+    display(StageAdvanced("download", 1_500_000))
+    display(StageStarted("rank", 40))
+    display(StageAdvanced("rank", 10))
+    display.close()
+    text = drawn.export_text()
+    assert "download (net.onnx to model)" in text and "1.5/3.0 MB" in text
+    assert "10/40" in text
