@@ -84,7 +84,7 @@ class QuantizedLayer:
 
     Attributes:
         record: scales.
-        weight: int8, the shape and layout of the float weight.
+        weight: int8, the shape and layout of the float weight; of AveragePool, which has none, ones [1, 1, kh, kw].
         bias: int32, shape (channels,), without the offset correction that the device's compiler adds; None without a bias.
     """
 

@@ -13,9 +13,11 @@ from runner.arithmetic import INT32_MAX, accumulator_bound, dequant_scale, quant
 from runner.calibration.collect import Calibration
 from runner.calibration.ties import params_off_ties
 from runner.calibration.weights import arq_scales
+from runner.convert.averages import window_ones
 from runner.convert.exact_sums import exact_sums
-from runner.graph.constants import constant, integer_attribute
+from runner.graph.constants import constant
 from runner.graph.layers import FoundLayers, Layer, LeftAlone
+from runner.graph.weight_layout import as_stored, channels_first
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedForm, QuantizedLayer
 
@@ -51,7 +53,7 @@ def quantize_layers(
             params = params_off_ties(
                 calibration.ranges[layer.name],
                 calibration.samples[layer.name],
-                symmetric=symmetric if isinstance(symmetric, bool) else layer.name in symmetric,
+                symmetric=layer.symmetric or (symmetric if isinstance(symmetric, bool) else layer.name in symmetric),
             )
             layers[layer.name] = quantize_layer(node, layer, params)
         except ValueError as error:
@@ -65,13 +67,23 @@ def quantize_layer(node: ir.Node, layer: Layer, params: ActivationParams) -> Qua
     Raises:
         ValueError: the bias exceeds int32, or the integer sums cannot be computed exactly.
     """
+    if layer.op_type == "AveragePool":
+        return _quantize_average(node, layer, params)
     weight = np.asarray(constant(node.inputs[1]), np.float32)
-    scales = arq_scales(weight, layer.channel_axis, per_channel=layer.per_channel)
-    codes = quantize_weight(weight, scales, layer.channel_axis)
+    rows = channels_first(weight, layer.op_type, layer.group)
+    scales = arq_scales(rows, 0, per_channel=layer.per_channel)
+    codes = as_stored(quantize_weight(rows, scales, 0), layer.op_type, weight.shape, layer.group)
     record = LayerRecord(params, tuple(float(s) for s in scales))
     bias = integer_bias(node, layer, dequant_scale(params.scale, scales))
     quantized = QuantizedLayer(record, codes, bias)
-    check_sums(node, layer, quantized)
+    check_sums(layer, quantized)
+    return quantized
+
+
+def _quantize_average(node: ir.Node, layer: Layer, params: ActivationParams) -> QuantizedLayer:
+    """Return an AveragePool's form: ones as weights, at scale 1."""
+    quantized = QuantizedLayer(LayerRecord(params, (1.0,)), window_ones(node), None)
+    check_sums(layer, quantized)
     return quantized
 
 
@@ -100,10 +112,11 @@ def int32_bias(bias: NDArray[np.int64]) -> NDArray[np.int32]:
     return bias.astype(np.int32)
 
 
-def check_sums(node: ir.Node, layer: Layer, quantized: QuantizedLayer) -> None:
+def check_sums(layer: Layer, quantized: QuantizedLayer) -> None:
     """Raise a ValueError when the layer's integer sums could exceed int32 or cannot be simulated exactly."""
     zero_point = quantized.record.activation.zero_point
-    largest = int(accumulator_bound(quantized.weight, quantized.bias, zero_point, layer.channel_axis).max(initial=0))
+    rows = channels_first(quantized.weight, layer.op_type, layer.group)
+    largest = int(accumulator_bound(rows, quantized.bias, zero_point, 0).max(initial=0))
     if largest > INT32_MAX:
         raise ValueError(f"its integer sums can reach {largest}, which exceeds int32 ({INT32_MAX})")
-    exact_sums(layer, integer_attribute(node, "group", 1), quantized)
+    exact_sums(layer, quantized)

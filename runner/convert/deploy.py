@@ -12,10 +12,13 @@ from runner.arithmetic import dequant_scale
 from runner.convert import ascend_ops
 from runner.convert.fake_quant import tensor_place
 from runner.graph.builder import Builder
-from runner.graph.constants import add_initializer, free_name
+from runner.graph.constants import add_initializer, constant, float_attribute, free_name, string_attribute
 from runner.graph.layers import FoundLayers, Layer
 from runner.ranges import ActivationParams
 from runner.record import QuantizedForm, QuantizedLayer
+
+# Before it the padding and its value are attributes of Pad.
+_PAD_TAKES_INPUTS = 11
 
 
 def deploy_model(model: ir.Model, found: FoundLayers, form: QuantizedForm) -> ir.Model:
@@ -82,9 +85,11 @@ def _deploy_layer(
     quants: dict[tuple[str, ActivationParams], ir.Value],
 ) -> None:
     record = quantized.record
-    codes = _quantized(graph, node, 0, record.activation, f"{layer.name}.quant", quants)
-    node.replace_input_with(0, codes)
-    _store(graph, node, 1, quantized.weight)
+    reader = _own_pad(graph, node, record.activation) or node
+    codes = _quantized(graph, reader, 0, record.activation, f"{layer.name}.quant", quants)
+    reader.replace_input_with(0, codes)
+    if layer.weight is not None:
+        _store(graph, node, 1, quantized.weight)
     if quantized.bias is not None:
         _store(graph, node, 2, quantized.bias)
     output = node.outputs[0]
@@ -102,6 +107,32 @@ def _deploy_layer(
     dequant = ir.node(ascend_ops.DEQUANT, [output, parameter], attributes, name=f"{layer.name}.dequant", outputs=[real])
     build.register(graph)
     graph.insert_after(node, dequant)
+
+
+def _own_pad(graph: ir.Graph, node: ir.Node, params: ActivationParams) -> ir.Node | None:
+    """Return the Pad with zeros that belongs to an AveragePool, made to pad codes; None where there is none.
+
+    AMCT quantizes before a Pad called ``<pool>_pad`` that the pool alone reads. Zero has the zero point as its code.
+    """
+    source = node.inputs[0]
+    pad = None if source is None else source.producer()
+    if node.op_type != "AveragePool" or source is None or pad is None or pad.op_type != "Pad" or pad.domain != "":
+        return None
+    if pad.name != f"{node.name}_pad" or len(source.uses()) != 1 or source.is_graph_output():
+        return None
+    value = pad.inputs[2] if len(pad.inputs) > 2 else None
+    filled = constant(value) if value is not None else np.asarray(float_attribute(pad, "value", 0.0))
+    if string_attribute(pad, "mode", "constant") != "constant" or filled is None or np.any(filled):
+        return None
+    source.type = ir.TensorType(ir.DataType.INT8)
+    if graph.opset_imports.get("", 0) < _PAD_TAKES_INPUTS:
+        pad.attributes["value"] = ir.AttrFloat32("value", float(params.zero_point))
+        return pad
+    pad.resize_inputs(max(3, len(pad.inputs)))
+    build = Builder()
+    pad.replace_input_with(2, build.constant(f"{pad.name}.value.int", np.asarray(params.zero_point, np.int8)))
+    build.register(graph)
+    return pad
 
 
 def _store(graph: ir.Graph, node: ir.Node, index: int, array: NDArray[np.int8] | NDArray[np.int32]) -> None:

@@ -19,7 +19,7 @@ from runner.arithmetic import dequant_scale, reciprocal
 from runner.ranges import ActivationParams
 from runner.record import QuantizedForm
 
-_LAYER_TYPES = ("Conv", "Gemm", "MatMul")
+_LAYER_TYPES = ("Conv", "ConvTranspose", "Gemm", "MatMul", "AveragePool")
 _QUANT, _DEQUANT, _ANTI_QUANT = "AscendQuant", "AscendDequant", "AscendAntiQuant"
 # Operator -> attribute -> type, as ATC's plugin compares them.
 _ATTRIBUTES: Mapping[str, Mapping[str, AttributeProto.AttributeType]] = {
@@ -99,8 +99,13 @@ def _check_layer(
 ) -> Iterator[Finding]:
     layer = form.layers[node.name]
     activation = layer.record.activation
-    yield from _check_quant(node.name, producers.get(node.input[0]), activation)
-    yield from _check_integers(node, 1, TensorProto.INT8, layer.weight, initializers)
+    quant = producers.get(node.input[0])
+    pools = node.op_type == "AveragePool"
+    if pools and quant is not None and quant.op_type == "Pad" and quant.name == f"{node.name}_pad":
+        quant = producers.get(quant.input[0])
+    yield from _check_quant(node.name, quant, activation)
+    if not pools:
+        yield from _check_integers(node, 1, TensorProto.INT8, layer.weight, initializers)
     if layer.bias is not None:
         yield from _check_integers(node, 2, TensorProto.INT32, layer.bias, initializers)
     readers = consumers.get(node.output[0], [])

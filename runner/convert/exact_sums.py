@@ -9,10 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runner.arithmetic import EXACT_FLOAT32_SUM, QMAX, QMIN
 from runner.graph.layers import Layer
+from runner.graph.weight_layout import as_stored, channels_first
 from runner.record import QuantizedLayer
+
+# An average of integers, times its count and rounded, is their sum again while float32 tells halves apart (see averages.py).
+_RECOVERABLE_SUM = 2**21
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +25,7 @@ class ExactSums:
     """How to sum a layer.
 
     Attributes:
-        slices: over the input channels; the sums of each part are exact in float32.
+        slices: over the input channels of one output channel; the sums of each part are exact in float32.
         plain: one part, and exact together with the bias; otherwise parts and bias are added in int32.
     """
 
@@ -28,26 +33,28 @@ class ExactSums:
     plain: bool
 
 
-def exact_sums(layer: Layer, group: int, quantized: QuantizedLayer) -> ExactSums:
+def exact_sums(layer: Layer, quantized: QuantizedLayer) -> ExactSums:
     """Return how to sum a layer exactly.
 
     Args:
         layer: which axes of the weight are which.
-        group: of a convolution; 1 elsewhere.
         quantized: its integers and the zero point of its input.
 
     Raises:
-        ValueError: no split keeps the sums exact: one input channel is too much, or the convolution is grouped.
+        ValueError: no split keeps the sums exact: one input channel alone is too much, or a window to average.
     """
     zero_point = quantized.record.activation.zero_point
-    rows = np.moveaxis(np.abs(quantized.weight.astype(np.int64)), layer.channel_axis, 0)
-    # Conv [out, in, k...]; Gemm and MatMul [in, out]: after the move the input channels are axis 1.
+    rows = channels_first(np.abs(quantized.weight.astype(np.int64)), layer.op_type, layer.group)
     per_input = rows.reshape(rows.shape[0], rows.shape[1], -1).sum(axis=2) * max(QMAX - zero_point, zero_point - QMIN)
     whole = per_input.sum(axis=1)
+    if layer.op_type == "AveragePool":
+        if np.any(whole >= _RECOVERABLE_SUM):
+            raise ValueError(f"its window of {rows.size} values is too large: sums could reach {int(whole.max())}")
+        return ExactSums((slice(0, 1),), plain=True)
     bias = 0 if quantized.bias is None else np.abs(quantized.bias.astype(np.int64))
     if np.all(whole < EXACT_FLOAT32_SUM):
         return ExactSums((slice(0, per_input.shape[1]),), bool(np.all(whole + bias < EXACT_FLOAT32_SUM)))
-    if group != 1 or np.any(per_input >= EXACT_FLOAT32_SUM):
+    if np.any(per_input >= EXACT_FLOAT32_SUM):
         raise ValueError("its integer sums do not stay below 2**24, and no split over input channels makes them")
     slices, first, total = [], 0, np.zeros(layer.channels, np.int64)
     for channel in range(per_input.shape[1]):
@@ -58,6 +65,16 @@ def exact_sums(layer: Layer, group: int, quantized: QuantizedLayer) -> ExactSums
     return ExactSums((*slices, slice(first, per_input.shape[1])), plain=False)
 
 
-def input_axis(layer: Layer) -> int:
-    """Return the axis of the input channels in a layer's weight."""
-    return 1 if layer.op_type == "Conv" else 0
+def part_weight(layer: Layer, weight: NDArray[np.int8], part: slice) -> NDArray[np.int8]:
+    """Return the weight of one part of the sums, in the stored layout.
+
+    Without groups it is the part's input channels alone, to be read from as many channels of the input. With groups the
+    part's channels lie apart in the input, so the shape is kept and the weights of the other channels are 0.
+    """
+    rows = channels_first(weight, layer.op_type, layer.group)
+    if layer.group != 1:
+        kept = np.zeros_like(rows)
+        kept[:, part] = rows[:, part]
+        return as_stored(kept, layer.op_type, weight.shape, layer.group)
+    axis = {"Conv": 1, "ConvTranspose": 0}.get(layer.op_type, weight.ndim - 2)
+    return np.ascontiguousarray(np.take(weight, range(part.start, part.stop), axis=axis))

@@ -22,9 +22,9 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.arithmetic import dequant_scale, reciprocal
-from runner.convert.exact_sums import ExactSums, exact_sums, input_axis
+from runner.convert.averages import average
+from runner.convert.exact_sums import ExactSums, exact_sums, part_weight
 from runner.graph.builder import Builder
-from runner.graph.constants import integer_attribute
 from runner.graph.layers import Layer
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayer
@@ -62,7 +62,9 @@ class Simulator:
         record = quantized.record
         codes = self.activation(build, x, record.activation, f"{prefix}.quant")
         deq = dequant_scale(record.activation.scale, np.asarray(record.weight_scales, np.float32))
-        sums = exact_sums(layer, integer_attribute(node, "group", 1), quantized)
+        if layer.op_type == "AveragePool":
+            return _scaled(build, average(build, node, codes, prefix), deq, layer, prefix)
+        sums = exact_sums(layer, quantized)
         if sums.plain:
             total = _integer_layer(build, node, codes, quantized.weight, quantized.bias, prefix)
             if self.multiply:
@@ -104,8 +106,8 @@ def _summed_parts(
         name = f"{prefix}.part{index}"
         x, weight = codes, quantized.weight
         if len(sums.slices) > 1:
-            x = _sliced(build, codes, part, layer, name)
-            weight = np.take(weight, range(part.start, part.stop), axis=input_axis(layer))
+            x = _sliced(build, codes, part, layer, name) if layer.group == 1 else codes
+            weight = part_weight(layer, weight, part)
         y = _integer_layer(build, node, x, weight, None, name)
         y = build.cast(y, ir.DataType.INT32, f"{name}.cast")
         total = y if total is None else build.op("Add", [total, y], f"{name}.sum", ir.DataType.INT32)
@@ -117,7 +119,7 @@ def _summed_parts(
 
 
 def _sliced(build: Builder, codes: ir.Value, part: slice, layer: Layer, name: str) -> ir.Value:
-    axis = 1 if layer.op_type == "Conv" else -1
+    axis = 1 if layer.spatial else -1
     bounds = [
         build.constant(f"{name}.{key}", np.asarray([number], np.int64))
         for key, number in (("start", part.start), ("end", part.stop), ("axis", axis))
@@ -141,5 +143,5 @@ def _scaled(build: Builder, total: ir.Value, deq: NDArray[np.float32], layer: La
 
 
 def _over_channels(values: NDArray[Any], layer: Layer) -> NDArray[Any]:
-    """Return per-channel values shaped to broadcast: [C, 1, 1] over [N, C, H, W]; elsewhere the channels are last."""
-    return values.reshape(-1, 1, 1) if layer.op_type == "Conv" else values
+    """Return per-channel values shaped to broadcast: [C, 1, 1] over [N, C, H, W]; without such axes the channels are last."""
+    return values.reshape(-1, *[1] * layer.spatial)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,9 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.graph.constants import add_initializer, constant, float_attribute, integer_attribute
+from runner.graph.weight_layout import as_stored, channels_first
 
+CONVOLUTIONS = ("Conv", "ConvTranspose")
 _DEFAULT_EPSILON = 1e-5  # ONNX BatchNormalization
 
 
@@ -21,15 +24,20 @@ class Affine:
     shift: NDArray[np.float64]
 
 
-def fold_batchnorm(model: ir.Model) -> list[str]:
-    """Fold every BatchNormalization that is the only reader of a Conv's output; return the names of those folded.
+def fold_batchnorm(model: ir.Model, into: Sequence[str] = CONVOLUTIONS) -> list[str]:
+    """Fold every BatchNormalization that is the only reader of a convolution's output; return the names of those folded.
 
     ``k = gamma / sqrt(var + eps)``;  ``W *= k`` per output channel;  ``b = (b - mean) * k + beta``.
-    One that does not follow a Conv alone, or whose result would not be finite, stays. Changes the model it is given.
+    One that does not follow a convolution alone, or whose result would not be finite, stays. Changes the model it is given.
+    ``into`` names the operators that take it.
     """
     folded = []
     for node in list(model.graph):
-        if node.op_type == "BatchNormalization" and node.domain == "" and _fold(model.graph, node):
+        if node.op_type != "BatchNormalization" or node.domain != "":
+            continue
+        conv, affine = sole_convolution(node.inputs[0], into), batchnorm_affine(node)
+        if conv is not None and affine is not None and fold_into(model.graph, conv, affine):
+            remove_folded(model.graph, node, conv.outputs[0])
             folded.append(node.name or "")
     return folded
 
@@ -47,44 +55,49 @@ def batchnorm_affine(node: ir.Node) -> Affine | None:
         return Affine(factor, beta - mean * factor)
 
 
-def remove_folded(graph: ir.Graph, batchnorm: ir.Node) -> None:
-    """Take out a folded BatchNormalization: its input takes over the name and the uses of its output."""
-    source, output = batchnorm.inputs[0], batchnorm.outputs[0]
-    assert source is not None  # checked by the caller: the input is a convolution's output
+def sole_convolution(value: ir.Value | None, types: Sequence[str] = CONVOLUTIONS) -> ir.Node | None:
+    """Return the convolution that makes ``value``, if one node alone reads it."""
+    conv = None if value is None else value.producer()
+    if value is None or conv is None or conv.op_type not in types or conv.domain != "":
+        return None
+    return conv if len(value.uses()) == 1 and not value.is_graph_output() else None
+
+
+def fold_into(graph: ir.Graph, conv: ir.Node, affine: Affine) -> bool:
+    """Make a convolution compute ``affine`` of what it computed; return False, nothing changed, where it cannot.
+
+    Its weight and bias have to be constant float32, and stay finite.
+    """
+    weight = constant(conv.inputs[1])
+    has_bias = len(conv.inputs) > 2 and conv.inputs[2] is not None
+    bias = constant(conv.inputs[2]) if has_bias else None
+    if weight is None or weight.dtype != np.float32 or (has_bias and bias is None):
+        return False
+    group = integer_attribute(conv, "group", 1)
+    rows = np.asarray(channels_first(weight, conv.op_type, group), np.float64)
+    channels = rows.shape[0]
+    with np.errstate(all="ignore"):
+        scaled = (rows * affine.factor.reshape(-1, *[1] * (rows.ndim - 1))).astype(np.float32)
+        old_bias = np.zeros(channels) if bias is None else np.asarray(bias, np.float64)
+        new_bias = (old_bias * affine.factor + affine.shift).astype(np.float32)
+    if not (np.all(np.isfinite(scaled)) and np.all(np.isfinite(new_bias))):
+        return False
+    replace_parameters(graph, conv, as_stored(scaled, conv.op_type, weight.shape, group), new_bias)
+    return True
+
+
+def remove_folded(graph: ir.Graph, folded: ir.Node, source: ir.Value) -> None:
+    """Take out a node that was folded into the one that makes ``source``, which takes over its output's name and uses."""
+    output = folded.outputs[0]
     name = output.name
     output.replace_all_uses_with(source, replace_graph_outputs=True)
     output.name = None
     source.name = name
-    graph.remove(batchnorm, safe=True)
+    graph.remove(folded, safe=True)
 
 
-def _fold(graph: ir.Graph, batchnorm: ir.Node) -> bool:
-    source = batchnorm.inputs[0]
-    conv = source.producer() if source is not None else None
-    if source is None or conv is None or conv.op_type != "Conv" or conv.domain != "":
-        return False
-    if len(source.uses()) != 1 or source.is_graph_output():
-        return False
-    weight, affine = constant(conv.inputs[1]), batchnorm_affine(batchnorm)
-    has_bias = len(conv.inputs) > 2 and conv.inputs[2] is not None
-    bias = constant(conv.inputs[2]) if has_bias else None
-    if weight is None or affine is None or weight.dtype != np.float32 or (has_bias and bias is None):
-        return False
-    channels = weight.shape[0]
-    with np.errstate(all="ignore"):
-        new_weight = (np.asarray(weight, np.float64) * affine.factor.reshape(-1, *[1] * (weight.ndim - 1))).astype(
-            np.float32
-        )
-        old_bias = np.zeros(channels) if bias is None else np.asarray(bias, np.float64)
-        new_bias = (old_bias * affine.factor + affine.shift).astype(np.float32)
-    if not (np.all(np.isfinite(new_weight)) and np.all(np.isfinite(new_bias))):
-        return False
-    _replace_parameters(graph, conv, new_weight, new_bias)
-    remove_folded(graph, batchnorm)
-    return True
-
-
-def _replace_parameters(graph: ir.Graph, conv: ir.Node, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
+def replace_parameters(graph: ir.Graph, conv: ir.Node, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
+    """Give a convolution another weight and bias; an initializer that others read too stays for them."""
     old_weight = conv.inputs[1]
     assert old_weight is not None and old_weight.name is not None  # it is an initializer
     if len(old_weight.uses()) == 1 and old_weight.is_initializer():

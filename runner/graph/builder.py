@@ -28,7 +28,7 @@ class Builder:
         inputs: Sequence[ir.Value | None],
         name: str,
         dtype: ir.DataType,
-        attributes: Mapping[str, int | float | str] | None = None,
+        attributes: Mapping[str, int | float | str | list[int]] | None = None,
     ) -> ir.Value:
         """Return the output, called ``<name>.output0``, of a new node of the default domain."""
         output = ir.Value(name=f"{name}.output0", type=ir.TensorType(dtype))

@@ -38,8 +38,11 @@ def free_name(graph: ir.Graph, name: str) -> str:
 
 
 def value_names(graph: ir.Graph) -> set[str | None]:
-    """Return the names of the graph's inputs, initializers and node outputs."""
-    outputs = (output.name for node in graph for output in node.outputs)
+    """Return the names of the graph's inputs, initializers and node outputs, those of inner graphs included.
+
+    An inner graph may read an outer value by name, so no name may be given twice.
+    """
+    outputs = (output.name for node in graph.all_nodes() for output in node.outputs)
     return {value.name for value in graph.inputs}.union(graph.initializers, outputs)
 
 
@@ -77,6 +80,18 @@ def integer_attribute(node: ir.Node, name: str, default: int) -> int:
     """Return an integer attribute of a node, or ``default`` where it is absent."""
     attribute = node.attributes.get(name)
     return default if attribute is None else int(attribute.as_int())
+
+
+def integer_attributes(node: ir.Node, name: str, default: list[int]) -> list[int]:
+    """Return a list attribute of a node, or ``default`` where it is absent."""
+    attribute = node.attributes.get(name)
+    return default if attribute is None else [int(value) for value in attribute.as_ints()]
+
+
+def string_attribute(node: ir.Node, name: str, default: str) -> str:
+    """Return a text attribute of a node, or ``default`` where it is absent."""
+    attribute = node.attributes.get(name)
+    return default if attribute is None else attribute.as_string()
 
 
 def float_attribute(node: ir.Node, name: str, default: float) -> float:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 
 from runner.errors import ModelError
-from runner.graph.constants import constant, float_attribute, integer_attribute
+from runner.graph.batchnorm_before import why_not_folded
+from runner.graph.constants import Array, constant, float_attribute, integer_attribute, integer_attributes
+from runner.graph.weight_layout import channels_first
 
 # Operators that the Ascend deploy format can hold in int8 as layers.
 LAYER_TYPES = ("Conv", "ConvTranspose", "Gemm", "MatMul", "AveragePool")
 _POINTLESS = ("GlobalAveragePool", "LSTM", "GRU", "RNN")
+_CONSTANT_FIRST = "the first input is a constant; only a constant second one is a weight"
+_VARIABLES = "both inputs are computed: a product of two variables is not quantized"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,25 +26,31 @@ class Layer:
 
     Attributes:
         name: of the node.
-        op_type: Conv, Gemm or MatMul.
+        op_type: Conv, ConvTranspose, Gemm, MatMul or AveragePool.
         input: name of the activation it reads.
-        weight: name of its weight initializer.
+        weight: name of its weight initializer; None for AveragePool.
         bias: name of its bias initializer, or None.
-        channel_axis: of the output channels, in the weight.
+        channel_axis: of the output channels, in the weight (for ConvTranspose those of one group).
         output_axis: of the output channels, in the output.
-        channels: number of output channels.
+        channels: number of output channels; 1 for AveragePool, which treats all alike.
         per_channel: whether the deploy format takes one weight scale per channel (convolutions) or one in all.
+        group: of a convolution; 1 elsewhere.
+        spatial: number of axes behind the channels in its input and output; 0 for Gemm and MatMul.
+        symmetric: whether the deploy format takes only zero point 0 for its input (convolutions over three axes).
     """
 
     name: str
     op_type: str
     input: str
-    weight: str
+    weight: str | None
     bias: str | None
     channel_axis: int
     output_axis: int
     channels: int
     per_channel: bool
+    group: int = 1
+    spatial: int = 0
+    symmetric: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +76,12 @@ class FoundLayers:
         raise KeyError(name)
 
 
-def find_layers(model: ir.Model) -> FoundLayers:
+def find_layers(model: ir.Model, types: Sequence[str] = LAYER_TYPES) -> FoundLayers:
     """Return the layers of a prepared model and the nodes left alone, in graph order.
+
+    Args:
+        model: prepared.
+        types: operators to look for; the other candidates are left alone.
 
     Raises:
         ModelError: a weight or bias of a quantizable layer holds a value that is not finite.
@@ -74,9 +89,13 @@ def find_layers(model: ir.Model) -> FoundLayers:
     layers: list[Layer] = []
     left: list[LeftAlone] = []
     for node in model.graph:
+        left += _inside(node)
+        if node.op_type == "BatchNormalization" and node.domain == "":
+            reason = why_not_folded(node)
+            left.append(LeftAlone(node.name or "", node.op_type, f"it is not folded: {reason}"))
         if node.domain != "" or node.op_type not in LAYER_TYPES + _POINTLESS:
             continue
-        reason = _refusal(node)
+        reason = _refusal(node) if node.op_type in types else f"{node.op_type} is not quantized"
         if reason is not None:
             left.append(LeftAlone(node.name or "", node.op_type, reason))
             continue
@@ -91,36 +110,88 @@ def require_layers(found: FoundLayers) -> None:
         return
     listed = "; ".join(f"{item.name} ({item.op_type}): {item.reason}" for item in found.left_alone[:5])
     raise ModelError(
-        "model.path: no layer can be quantized; expected a Conv, Gemm or MatMul with constant float32 weights. "
-        + (f"Left alone: {listed}." if listed else "The model has no such node.")
+        "model.path: no layer can be quantized; expected a Conv, ConvTranspose, Gemm or MatMul with constant float32 "
+        "weights, or an AveragePool. " + (f"Left alone: {listed}." if listed else "The model has no such node.")
     )
 
 
+def _inside(node: ir.Node) -> list[LeftAlone]:
+    """Return the candidates in the bodies of an If, Loop or Scan, at any depth."""
+    return [
+        LeftAlone(inner.name or "", inner.op_type, f"it stands inside the body of {node.op_type} '{node.name}'")
+        for attribute in node.attributes.values()
+        for body in _bodies(attribute)
+        for inner in body.all_nodes()
+        if inner.domain == "" and inner.op_type in LAYER_TYPES
+    ]
+
+
+def _bodies(attribute: ir.Attr) -> Sequence[ir.Graph]:
+    if attribute.type == ir.AttributeType.GRAPH:
+        return (attribute.as_graph(),)
+    return attribute.as_graphs() if attribute.type == ir.AttributeType.GRAPHS else ()
+
+
 def _refusal(node: ir.Node) -> str | None:
-    if node.op_type not in ("Conv", "Gemm", "MatMul"):
-        return f"{node.op_type} is not quantized"
+    if constant(node.inputs[0]) is not None:
+        return _CONSTANT_FIRST if node.op_type == "MatMul" else "the data input is a constant"
+    if node.op_type == "AveragePool":
+        return _pool_refusal(node)
     weight, value = constant(node.inputs[1]), node.inputs[1]
     if weight is None or value is None:
-        return "the weight is computed by the graph, not a constant"
+        return _VARIABLES if node.op_type == "MatMul" else "the weight is computed by the graph, not a constant"
     if weight.dtype != np.float32:
         return f"the weight is {weight.dtype}, not float32"
     if len(value.uses()) > 1:
         return "the weight is shared with other nodes: " + ", ".join(_other_users(value, node))
-    if constant(node.inputs[0]) is not None:
-        return "the data input is a constant"
-    checks = {"Conv": _conv_refusal, "Gemm": _gemm_refusal, "MatMul": _matmul_refusal}
-    return checks[node.op_type](node, weight.ndim)
+    checks: Mapping[str, Callable[[ir.Node, Array], str | None]] = {
+        "Conv": _conv_refusal,
+        "ConvTranspose": _transposed_refusal,
+        "Gemm": _gemm_refusal,
+        "MatMul": _matmul_refusal,
+    }
+    return checks[node.op_type](node, weight)
 
 
-def _conv_refusal(node: ir.Node, rank: int) -> str | None:
-    if rank != 4:
-        return f"a convolution over {rank - 2} axes is not quantized; only 2-D"
+def _conv_refusal(node: ir.Node, weight: Array) -> str | None:
+    axes = weight.ndim - 2
+    if axes not in (1, 2, 3):
+        return f"a convolution over {axes} axes is not quantized; only over 1, 2 or 3"
+    if axes == 3 and integer_attributes(node, "dilations", [1, 1, 1])[0] != 1:
+        return "a convolution over 3 axes is quantized only with a dilation of 1 along the first"
+    return _bias_refusal(node)
+
+
+def _transposed_refusal(node: ir.Node, weight: Array) -> str | None:
+    axes = weight.ndim - 2
+    if axes != 2:
+        return f"a transposed convolution over {axes} axes is not quantized; only over 2"
+    if any(dilation != 1 for dilation in integer_attributes(node, "dilations", [1, 1])):
+        return "a transposed convolution is quantized only with dilations of 1"
+    return _bias_refusal(node)
+
+
+def _bias_refusal(node: ir.Node) -> str | None:
     if len(node.inputs) > 2 and node.inputs[2] is not None and constant(node.inputs[2]) is None:
         return "the bias is computed by the graph"
     return None
 
 
-def _gemm_refusal(node: ir.Node, rank: int) -> str | None:
+def _pool_refusal(node: ir.Node) -> str | None:
+    kernel = integer_attributes(node, "kernel_shape", [])
+    if len(kernel) != 2:
+        return f"an average over {len(kernel)} axes is not quantized; only over 2"
+    strides, dilations = (integer_attributes(node, key, [1, 1]) for key in ("strides", "dilations"))
+    ends = integer_attributes(node, "pads", [0, 0, 0, 0])[2:]
+    spans = [dilation * (places - 1) + 1 for dilation, places in zip(dilations, kernel, strict=True)]
+    beyond = any(s + end > span for s, end, span in zip(strides, ends, spans, strict=True))
+    if integer_attribute(node, "ceil_mode", 0) and beyond:
+        # ONNX drops such a window, and onnxruntime's shape inference does not.
+        return "with its ceil_mode a window could lie in the padding alone"
+    return None
+
+
+def _gemm_refusal(node: ir.Node, weight: Array) -> str | None:
     if integer_attribute(node, "transA", 0):
         return "transA is 1"
     has_bias = len(node.inputs) > 2 and node.inputs[2] is not None
@@ -130,15 +201,18 @@ def _gemm_refusal(node: ir.Node, rank: int) -> str | None:
         bias = constant(node.inputs[2])
         if bias is None:
             return "the bias is computed by the graph"
-        weight = constant(node.inputs[1])
-        columns = 0 if weight is None else weight.shape[1]
+        columns = weight.shape[0 if integer_attribute(node, "transB", 0) else 1]
         if bias.size not in (1, columns) or (bias.ndim == 2 and bias.shape[0] != 1):
             return f"the bias has shape {list(bias.shape)}, which is no vector over the {columns} outputs"
     return None
 
 
-def _matmul_refusal(node: ir.Node, rank: int) -> str | None:
-    return None if rank == 2 else f"the weight has {rank} axes, not 2"
+def _matmul_refusal(node: ir.Node, weight: Array) -> str | None:
+    if weight.ndim == 3 and weight.shape[0] == 1:
+        return None
+    if weight.ndim == 3:
+        return f"the weight is a batch of {weight.shape[0]} matrices, not one"
+    return None if weight.ndim == 2 else f"the weight has {weight.ndim} axes, not 2"
 
 
 def _check_finite(node: ir.Node) -> None:
@@ -153,22 +227,31 @@ def _check_finite(node: ir.Node) -> None:
 
 
 def _layer(node: ir.Node) -> Layer:
-    data, weight = node.inputs[0], node.inputs[1]
+    data = node.inputs[0]
+    assert data is not None  # checked by _refusal
+    name, read = node.name or "", data.name or ""
+    if node.op_type == "AveragePool":
+        return Layer(name, "AveragePool", read, None, None, 0, 1, channels=1, per_channel=False, spatial=2)
+    weight = node.inputs[1]
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     array = constant(weight)
-    assert data is not None and weight is not None and array is not None  # checked by _refusal
-    is_conv = node.op_type == "Conv"
-    channel_axis = 0 if is_conv else 1
+    assert weight is not None and array is not None  # checked by _refusal
+    convolution = node.op_type in ("Conv", "ConvTranspose")
+    spatial = array.ndim - 2 if convolution else 0
+    group = integer_attribute(node, "group", 1) if convolution else 1
     return Layer(
-        name=node.name or "",
+        name=name,
         op_type=node.op_type,
-        input=data.name or "",
+        input=read,
         weight=weight.name or "",
         bias=None if bias is None else bias.name,
-        channel_axis=channel_axis,
+        channel_axis={"Conv": 0, "MatMul": array.ndim - 1}.get(node.op_type, 1),
         output_axis=-1 if node.op_type == "MatMul" else 1,
-        channels=array.shape[channel_axis],
-        per_channel=is_conv,
+        channels=channels_first(array, node.op_type, group).shape[0],
+        per_channel=convolution,
+        group=group,
+        spatial=spatial,
+        symmetric=spatial == 3,
     )
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from runner.graph.constants import constant
+from runner.graph.constants import constant, integer_attribute, integer_attributes, string_attribute
 from runner.graph.layers import FoundLayers, Layer
 
 
 @dataclass(frozen=True, slots=True)
 class LayerCost:
-    """Of one layer and one item: multiply-accumulates, and values in the output."""
+    """Of one layer and one item: multiply-accumulates (for AveragePool additions), and values in the output."""
 
     macs: int
     outputs: int
@@ -35,29 +35,51 @@ def layer_costs(
 
 
 def _cost(node: ir.Node, layer: Layer, shape: tuple[int, ...]) -> LayerCost:
+    if layer.op_type == "AveragePool":
+        kernel = tuple(integer_attributes(node, "kernel_shape", []))
+        outputs = shape[0] * shape[1] * int(np.prod(_windows(node, shape[2:], kernel)))
+        return LayerCost(outputs * int(np.prod(kernel)), outputs)
     weight = constant(node.inputs[1])
-    assert weight is not None  # every layer has a constant weight
+    assert weight is not None  # every other layer has a constant weight
     per_output = weight.size // layer.channels
-    if layer.op_type != "Conv":
-        outputs = int(np.prod(shape[:-1])) * layer.channels
+    if layer.op_type == "ConvTranspose":
+        outputs = shape[0] * layer.channels * int(np.prod(_spread(node, shape[2:], weight.shape[2:])))
+        # Every input value meets the weights of its channel once.
+        return LayerCost(int(np.prod(shape)) * (weight.size // weight.shape[0]), outputs)
+    if layer.op_type == "Conv":
+        outputs = shape[0] * layer.channels * int(np.prod(_windows(node, shape[2:], weight.shape[2:])))
     else:
-        outputs = shape[0] * layer.channels * int(np.prod(_conv_output(node, shape[2:], weight.shape[2:])))
+        outputs = int(np.prod(shape[:-1])) * layer.channels
     return LayerCost(outputs * per_output, outputs)
 
 
-def _conv_output(node: ir.Node, size: tuple[int, ...], kernel: tuple[int, ...]) -> list[int]:
+def _windows(node: ir.Node, size: tuple[int, ...], kernel: tuple[int, ...]) -> list[int]:
+    """Return how often a kernel fits into each axis of the input."""
     rank = len(size)
-
-    def values(name: str, default: list[int]) -> list[int]:
-        attribute = node.attributes.get(name)
-        return default if attribute is None else [int(v) for v in attribute.as_ints()]
-
-    strides, dilations = values("strides", [1] * rank), values("dilations", [1] * rank)
-    pads = values("pads", [0] * 2 * rank)
-    auto_pad = node.attributes.get("auto_pad")
-    if auto_pad is not None and auto_pad.as_string() in ("SAME_UPPER", "SAME_LOWER"):
+    strides = integer_attributes(node, "strides", [1] * rank)
+    dilations = integer_attributes(node, "dilations", [1] * rank)
+    pads = integer_attributes(node, "pads", [0] * 2 * rank)
+    if string_attribute(node, "auto_pad", "NOTSET").startswith("SAME"):
         return [-(-n // s) for n, s in zip(size, strides, strict=True)]
-    return [
-        (n + pads[i] + pads[i + rank] - dilations[i] * (kernel[i] - 1) - 1) // strides[i] + 1
-        for i, n in enumerate(size)
-    ]
+    ceil = bool(integer_attribute(node, "ceil_mode", 0))
+    windows = []
+    for i, n in enumerate(size):
+        room = n + pads[i] + pads[i + rank] - dilations[i] * (kernel[i] - 1) - 1
+        count = (-(-room // strides[i]) if ceil else room // strides[i]) + 1
+        # A window that would start in the padding at the end is not made.
+        windows.append(count - 1 if ceil and (count - 1) * strides[i] >= n + pads[i] else count)
+    return windows
+
+
+def _spread(node: ir.Node, size: tuple[int, ...], kernel: tuple[int, ...]) -> list[int]:
+    """Return the size of a transposed convolution's output along each axis."""
+    rank = len(size)
+    strides = integer_attributes(node, "strides", [1] * rank)
+    fixed = integer_attributes(node, "output_shape", [])
+    if fixed:
+        return fixed[-rank:]
+    if string_attribute(node, "auto_pad", "NOTSET").startswith("SAME"):
+        return [n * s for n, s in zip(size, strides, strict=True)]
+    pads = integer_attributes(node, "pads", [0] * 2 * rank)
+    more = integer_attributes(node, "output_padding", [0] * rank)
+    return [strides[i] * (n - 1) + more[i] + kernel[i] - pads[i] - pads[i + rank] for i, n in enumerate(size)]

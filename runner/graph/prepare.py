@@ -13,11 +13,17 @@ from onnx_ir.passes import common as passes
 
 from runner.errors import ModelError
 from runner.graph.batchnorm import fold_batchnorm
+from runner.graph.batchnorm_before import fold_batchnorm_before
+from runner.graph.channelwise import fold_channelwise
 from runner.graph.constants import add_initializer, constant, integer_attribute
+from runner.graph.half import widen_half
 from runner.graph.naming import name_nodes
+from runner.graph.own_weights import separate_weights
 
 # The version of this stage's meaning: raise it when the same source would give another float model.
-VERSION = 1
+VERSION = 2
+# What may stand between a stored weight and its layer.
+_LAYOUT_OPS = ("Transpose", "Reshape", "Cast", "Identity", "Squeeze", "Unsqueeze", "Flatten")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,12 +33,14 @@ class PreparedModel:
     Attributes:
         graph: at the source's opset.
         named: names given to nodes that had none, or shared one.
-        folded: names of the BatchNormalization nodes that were folded.
+        folded: names of the BatchNormalization nodes that were folded, and of operators that stand for one.
+        widened: whether the source computes in float16, and this in float32.
     """
 
     graph: ir.Model
     named: tuple[str, ...]
     folded: tuple[str, ...]
+    widened: bool = False
 
 
 def tidy(model: ir.Model) -> list[str]:
@@ -52,13 +60,19 @@ def prepare(source: ir.Model) -> PreparedModel:
     model = source.clone()
     _refuse_quantized(model)
     named = tidy(model)
+    widened = widen_half(model)
     _fold_constants(model)
-    folded = fold_batchnorm(model)
+    separate_weights(model.graph)
+    # Chains fold link by link: what one step leaves behind the convolution, the next may take.
+    folded: list[str] = []
+    while more := [*fold_batchnorm(model), *fold_channelwise(model)]:
+        folded += more
+    folded += fold_batchnorm_before(model)
     for node in model.graph:
         if node.op_type == "Gemm":
             untranspose_gemm_weight(model.graph, node)
     passes.RemoveUnusedNodesPass()(model)
-    return PreparedModel(model, tuple(named), tuple(folded))
+    return PreparedModel(model, tuple(named), tuple(folded), widened)
 
 
 def untranspose_gemm_weight(graph: ir.Graph, gemm: ir.Node) -> None:
@@ -93,7 +107,8 @@ def _fold_constants(model: ir.Model) -> None:
     # Imported here: onnxscript takes a second to load, and only this step needs it.
     from onnxscript.optimizer import fold_constants
 
-    fold_constants(model)
+    # The size limits are for what grows; a weight behind a Cast or Transpose is folded whatever its size.
+    fold_constants(model, should_fold=lambda node: True if node.op_type in _LAYOUT_OPS else None)
     # Folding leaves Identity nodes and Constant nodes behind.
     passes.IdentityEliminationPass()(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)

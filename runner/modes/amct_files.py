@@ -13,7 +13,7 @@ from typing import Any
 
 from runner.calibration.observer import Observer
 from runner.errors import RecordError
-from runner.graph.layers import FoundLayers
+from runner.graph.layers import FoundLayers, Layer
 from runner.search.plan import Plan, Ranking, Trial
 
 
@@ -46,10 +46,16 @@ def quant_config(
     for layer in sorted(found.layers, key=lambda layer: layer.name):
         config[layer.name] = {
             "quant_enable": layer.name in on,
-            "activation_quant_params": own.get(layer.name, observer).amct_params(),
+            "activation_quant_params": _activation_params(own.get(layer.name, observer), layer),
             "weight_quant_params": {"num_bits": 8, "wts_algo": "arq_quantize", "channel_wise": layer.per_channel},
         }
     return config
+
+
+def _activation_params(observer: Observer, layer: Layer) -> dict[str, Any]:
+    params = observer.amct_params()
+    # AMCT refuses a configuration that says otherwise of a convolution over three axes.
+    return params | {"asymmetric": False} if layer.symmetric else params
 
 
 def ranking_entries(ranking: Ranking) -> list[list[str | float]]:

@@ -44,7 +44,7 @@ FF, QQ, FQ, DD = (
 )
 PAIR_SUMS = (FF, QQ, FQ, DD)
 
-# Sums of one item: layer -> reduction -> float64 of shape (channels,).
+# Sums of one item: layer -> reduction -> float64 of shape (channels,), of AveragePool one for each channel of its input.
 LayerSums = Mapping[str, Mapping[str, NDArray[np.float64]]]
 
 
@@ -122,8 +122,9 @@ def _reduce(build: Builder, layer: Layer, f: ir.Value, q: ir.Value, reductions: 
     tensors = {"f": f, "q": q}
     if any("d" in (reduction.left, reduction.right) for reduction in reductions):
         tensors["d"] = build.op("Sub", [f, q], f"{prefix}.difference", ir.DataType.FLOAT)
-    if layer.op_type == "Conv":
-        axes = build.constant(f"{prefix}.axes", np.array([0, 2, 3], np.int64))
+    if layer.spatial:
+        others = [0, *range(2, 2 + layer.spatial)]
+        axes = build.constant(f"{prefix}.axes", np.array(others, np.int64))
     else:
         shape = build.constant(f"{prefix}.rows", np.array([-1, layer.channels], np.int64))
         tensors = {k: build.op("Reshape", [v, shape], f"{prefix}.{k}", ir.DataType.FLOAT) for k, v in tensors.items()}

@@ -117,8 +117,8 @@ def test_activation_scale_beyond_amcts_limit_leaves_the_layer_float_with_the_sca
 
 
 def test_grouped_layer_whose_sums_no_float_holds_stays_float() -> None:
-    # 1200 weights of 127 times codes up to 255 wide exceed 2 ** 24, and groups cannot be split.
-    model = conv(np.ones((2, 1200, 1, 1)), extra="<group = 2>")
+    # 600 weights of 127 on one input channel times codes up to 255 wide exceed 2 ** 24.
+    model = conv(np.ones((2, 1, 20, 30)), extra="<group = 2, pads = [20,30,20,30]>")
     result = quantized(model, Range(0.0, 1.0))
     assert [left.name for left in result.impossible] == ["y"]
     assert "2**24" in result.impossible[0].reason

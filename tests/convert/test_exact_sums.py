@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.convert.exact_sums import exact_sums, input_axis
+from runner.convert.exact_sums import exact_sums, part_weight
 from runner.graph.layers import Layer
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayer
@@ -13,9 +13,9 @@ from runner.record import LayerRecord, QuantizedLayer
 LIMIT = 2**24
 
 
-def layer_of(op_type, channels):
-    is_conv = op_type == "Conv"
-    return Layer("layer", op_type, "x", "w", None, 0 if is_conv else 1, 1 if is_conv else -1, channels, is_conv)
+def layer_of(op_type, channels, group=1):
+    is_conv = op_type.startswith("Conv")
+    return Layer("layer", op_type, "x", "w", None, 0 if is_conv else 1, 1 if is_conv else -1, channels, is_conv, group)
 
 
 def quantized(weight, bias=None, zero_point=0):
@@ -41,14 +41,14 @@ def worst(weight, zero_point):
 )
 def test_every_part_stays_exact_for_the_worst_input(inputs, channels, largest, zero_point, seed):
     weight = np.random.default_rng(seed).integers(-largest - 1, largest + 1, (inputs, channels)).astype(np.int8)
-    sums = exact_sums(layer_of("MatMul", channels), 1, quantized(weight, zero_point=zero_point))
+    sums = exact_sums(layer_of("MatMul", channels), quantized(weight, zero_point=zero_point))
     assert all(np.all(worst(weight[part], zero_point) < LIMIT) for part in sums.slices)
 
 
 @given(inputs=st.integers(1, 4000), zero_point=st.integers(-128, 127), seed=st.integers(0, 99))
 def test_parts_follow_one_another_over_all_inputs(inputs, zero_point, seed):
     weight = np.random.default_rng(seed).integers(-128, 128, (2, inputs, 1, 1)).astype(np.int8)
-    slices = exact_sums(layer_of("Conv", 2), 1, quantized(weight, zero_point=zero_point)).slices
+    slices = exact_sums(layer_of("Conv", 2), quantized(weight, zero_point=zero_point)).slices
     assert [part.start for part in slices] == [0, *(part.stop for part in slices[:-1])]
     assert slices[-1].stop == inputs
     assert all(part.start < part.stop for part in slices)
@@ -66,7 +66,7 @@ def test_parts_follow_one_another_over_all_inputs(inputs, zero_point, seed):
 )
 def test_layer_is_cut_into_as_few_parts_as_needed(inputs, parts):
     weight = np.full((1, inputs, 1, 1), 127)
-    assert len(exact_sums(layer_of("Conv", 1), 1, quantized(weight)).slices) == parts
+    assert len(exact_sums(layer_of("Conv", 1), quantized(weight)).slices) == parts
 
 
 @pytest.mark.parametrize(
@@ -79,27 +79,37 @@ def test_layer_is_cut_into_as_few_parts_as_needed(inputs, parts):
     ],
 )
 def test_bias_counts_against_the_limit(bias, plain):
-    sums = exact_sums(layer_of("Gemm", 1), 1, quantized([[1]], None if bias is None else [bias]))
+    sums = exact_sums(layer_of("Gemm", 1), quantized([[1]], None if bias is None else [bias]))
     assert (sums.slices, sums.plain) == ((slice(0, 1),), plain)
 
 
 def test_grouped_convolution_with_a_large_bias_needs_no_slices():
-    sums = exact_sums(layer_of("Conv", 8), 8, quantized(np.ones((8, 1, 3, 3)), [2**30] * 8))
+    sums = exact_sums(layer_of("Conv", 8, 8), quantized(np.ones((8, 1, 3, 3)), [2**30] * 8))
     assert (sums.slices, sums.plain) == ((slice(0, 1),), False)
 
 
-@pytest.mark.parametrize(
-    ("weight", "group"),
-    [
-        pytest.param(np.full((2, 1100, 1, 1), 127), 2, id="grouped"),
-        pytest.param(np.full((1, 2, 40, 40), 127), 1, id="one_input_channel_is_too_much"),
-    ],
-)
-def test_layer_that_no_split_makes_exact_is_refused(weight, group):
+def test_layer_that_no_split_makes_exact_is_refused():
+    one_input_channel = quantized(np.full((1, 2, 40, 40), 127))
     with pytest.raises(ValueError, match=r"its integer sums do not stay below 2\*\*24, and no split over input chan"):
-        exact_sums(layer_of("Conv", weight.shape[0]), group, quantized(weight))
+        exact_sums(layer_of("Conv", 1), one_input_channel)
 
 
-@pytest.mark.parametrize(("op_type", "axis"), [("Conv", 1), ("Gemm", 0), ("MatMul", 0)])
-def test_input_channels_are_on_the_axis_that_the_operator_sums_over(op_type, axis):
-    assert input_axis(layer_of(op_type, 1)) == axis
+@pytest.mark.parametrize(
+    ("op_type", "shape", "part"),
+    [("Conv", (4, 3, 2, 2), (4, 1, 2, 2)), ("ConvTranspose", (3, 4, 2, 2), (1, 4, 2, 2)), ("Gemm", (3, 5), (1, 5)),
+     ("MatMul", (3, 5), (1, 5)), ("MatMul", (1, 3, 5), (1, 1, 5))],
+)  # fmt: skip
+def test_part_holds_the_weights_of_its_input_channels(op_type, shape, part):
+    weight = np.arange(np.prod(shape)).reshape(shape).astype(np.int8)
+    axis = shape.index(3)
+    got = part_weight(layer_of(op_type, 4), weight, slice(1, 2))
+    assert got.shape == part
+    assert np.array_equal(got, np.take(weight, [1], axis=axis))
+
+
+def test_parts_of_a_grouped_layer_add_up_to_its_weight_without_overlap():
+    weight = np.arange(1, 49).reshape(6, 2, 2, 2).astype(np.int8)
+    for layer in (layer_of("Conv", 6, 3), layer_of("ConvTranspose", 4, 2)):
+        parts = [part_weight(layer, weight, slice(start, start + 1)) for start in range(2 if layer.group == 3 else 3)]
+        assert np.array_equal(sum(parts), weight)
+        assert np.array_equal(np.maximum.reduce(parts), weight)

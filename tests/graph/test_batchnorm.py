@@ -129,9 +129,6 @@ def test_batchnorm_stays_when_the_convolution_is_a_graph_output():
         pytest.param("c = Conv(x, fed)\n y = BatchNormalization(c, gamma, beta, mu, var)", id="weight_is_fed"),
         pytest.param("g = Abs(gamma)\n c = Conv(x, w)\n y = BatchNormalization(c, g, beta, mu, var)", id="computed"),
         pytest.param(
-            "c = ConvTranspose(x, w)\n y = BatchNormalization(c, gamma, beta, mu, var)", id="after_a_transposed_one"
-        ),
-        pytest.param(
             "c = Conv(x, w)\n y, m, v = BatchNormalization<training_mode = 1>(c, gamma, beta, mu, var)", id="training"
         ),
     ],

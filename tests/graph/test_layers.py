@@ -27,14 +27,14 @@ def reason(header, nodes, **constants):
             IMAGE,
             "[a] y = Conv(x, w, b)",
             (6, 4, 3, 3),
-            Layer("a", "Conv", "x", "w", "b", 0, 1, 6, True),
+            Layer("a", "Conv", "x", "w", "b", 0, 1, 6, True, 1, 2),
             id="conv",
         ),
         pytest.param(
             IMAGE,
             "[a] y = Conv<group = 4>(x, w)",
             (8, 1, 3, 3),
-            Layer("a", "Conv", "x", "w", None, 0, 1, 8, True),
+            Layer("a", "Conv", "x", "w", None, 0, 1, 8, True, 4, 2),
             id="grouped_conv_without_bias",
         ),
         pytest.param(
@@ -42,6 +42,41 @@ def reason(header, nodes, **constants):
         ),
         pytest.param(
             ROWS, "[a] y = MatMul(x, w)", (4, 6), Layer("a", "MatMul", "x", "w", None, 1, -1, 6, False), id="matmul"
+        ),
+        pytest.param(
+            ROWS,
+            "[a] y = MatMul(x, w)",
+            (1, 4, 6),
+            Layer("a", "MatMul", "x", "w", None, 2, -1, 6, False),
+            id="matmul_of_a_batch_of_one",
+        ),
+        pytest.param(
+            IMAGE,
+            "[a] y = Conv(x, w)",
+            (6, 4, 3),
+            Layer("a", "Conv", "x", "w", None, 0, 1, 6, True, spatial=1),
+            id="conv_1d",
+        ),
+        pytest.param(
+            IMAGE,
+            "[a] y = Conv<dilations=[1,2,2]>(x, w, b)",
+            (6, 4, 3, 3, 3),
+            Layer("a", "Conv", "x", "w", "b", 0, 1, 6, True, spatial=3, symmetric=True),
+            id="conv_3d",
+        ),
+        pytest.param(
+            IMAGE,
+            "[a] y = ConvTranspose<group=2>(x, w, b)",
+            (4, 3, 2, 2),
+            Layer("a", "ConvTranspose", "x", "w", "b", 1, 1, 6, True, group=2, spatial=2),
+            id="grouped_conv_transpose",
+        ),
+        pytest.param(
+            IMAGE,
+            "[a] y = AveragePool<kernel_shape=[2,2]>(x)",
+            (1,),
+            Layer("a", "AveragePool", "x", None, None, 0, 1, 1, False, spatial=2),
+            id="average_pool",
         ),
     ],
 )
@@ -69,8 +104,34 @@ W4 = {"w": noise(0, 4, 4, 3, 3)}
 @pytest.mark.parametrize(
     ("nodes", "constants", "expected"),
     [
-        pytest.param("y = ConvTranspose(x, w)", W4, "ConvTranspose is not quantized", id="transposed"),
-        pytest.param("y = AveragePool<kernel_shape=[2,2]>(x)", {}, "AveragePool is not quantized", id="average"),
+        pytest.param(
+            "y = ConvTranspose<dilations=[1,2]>(x, w)",
+            W4,
+            "a transposed convolution is quantized only with dilations of 1",
+            id="transposed_with_holes",
+        ),
+        pytest.param(
+            "y = ConvTranspose(x, w)",
+            {"w": noise(0, 4, 4, 3)},
+            "a transposed convolution over 1 axes is not quantized; only over 2",
+            id="transposed_1d",
+        ),
+        pytest.param(
+            "y = ConvTranspose(x, fed)", {}, "the weight is computed by the graph, not a constant", id="fed_back"
+        ),
+        pytest.param("y = ConvTranspose(x, w, fedbias)", W4, "the bias is computed by the graph", id="fed_bias_back"),
+        pytest.param(
+            "y = AveragePool<kernel_shape=[2]>(x)",
+            {},
+            "an average over 1 axes is not quantized; only over 2",
+            id="average",
+        ),
+        pytest.param(
+            "y = AveragePool<kernel_shape=[3,2], strides=[2,3], pads=[1,1,1,1], ceil_mode=1>(x)",
+            {},
+            "with its ceil_mode a window could lie in the padding alone",
+            id="average_of_padding",
+        ),
         pytest.param("y = GlobalAveragePool(x)", {}, "GlobalAveragePool is not quantized", id="global_average"),
         pytest.param(
             "y = Conv(x, fed)", {}, "the weight is computed by the graph, not a constant", id="weight_that_is_fed"
@@ -83,13 +144,16 @@ W4 = {"w": noise(0, 4, 4, 3, 3)}
         ),
         pytest.param("y = Conv(x, w)", {"w": np.ones((4, 4, 3, 3))}, "the weight is float64, not float32", id="double"),
         pytest.param(
-            "y = Conv(x, w)", {"w": noise(0, 4, 4, 3)}, "a convolution over 1 axes is not quantized; only 2-D", id="1d"
+            "y = Conv(x, w)",
+            {"w": noise(0, 4, 4, 3, 3, 3, 3)},
+            "a convolution over 4 axes is not quantized; only over 1, 2 or 3",
+            id="4d",
         ),
         pytest.param(
-            "y = Conv(x, w)",
+            "y = Conv<dilations=[2,1,1]>(x, w)",
             {"w": noise(0, 4, 4, 3, 3, 3)},
-            "a convolution over 3 axes is not quantized; only 2-D",
-            id="3d",
+            "a convolution over 3 axes is quantized only with a dilation of 1 along the first",
+            id="3d_with_holes",
         ),
         pytest.param("y = Conv(x, w, fedbias)", W4, "the bias is computed by the graph", id="bias_that_is_fed"),
         pytest.param("y = Conv(c, w)", {**W4, "c": noise(1, 1, 4, 8, 8)}, "the data input is a constant", id="data"),
@@ -124,10 +188,24 @@ def test_convolution_left_alone_says_why(nodes, constants, expected):
             "the bias has shape [4, 1], which is no vector over the 4 outputs",
             id="bias_over_rows",
         ),
-        pytest.param("y = MatMul(x, c)", {"c": noise(1, 2, 4, 4)}, "the weight has 3 axes, not 2", id="batched_weight"),
+        pytest.param(
+            "y = MatMul(x, c)",
+            {"c": noise(1, 2, 4, 4)},
+            "the weight is a batch of 2 matrices, not one",
+            id="batched_weight",
+        ),
         pytest.param("y = MatMul(x, c)", {"c": noise(1, 4)}, "the weight has 1 axes, not 2", id="vector_weight"),
         pytest.param(
-            "y = MatMul(w, x)", {}, "the weight is computed by the graph, not a constant", id="constant_on_the_left"
+            "y = MatMul(w, x)",
+            {},
+            "the first input is a constant; only a constant second one is a weight",
+            id="constant_on_the_left",
+        ),
+        pytest.param(
+            "y = MatMul(x, fed)",
+            {},
+            "both inputs are computed: a product of two variables is not quantized",
+            id="two_variables",
         ),
     ],
 )
@@ -187,8 +265,9 @@ def test_model_without_a_layer_is_refused_with_the_reasons():
     result = found(ROWS, "[a] h = MatMul(x, fed) [b] y = Gemm<transA=1>(h, w)", w=noise(0, 4, 4))
     with pytest.raises(
         ModelError,
-        match=r"no layer can be quantized; expected a Conv, Gemm or MatMul with constant float32 weights\. "
-        r"Left alone: a \(MatMul\): the weight is computed by the graph, not a constant; b \(Gemm\): transA is 1\.",
+        match=r"no layer can be quantized; expected a Conv, ConvTranspose, Gemm or MatMul with constant float32 weights, or an "
+        r"AveragePool\. Left alone: a \(MatMul\): both inputs are computed: a product of two variables is not quantized; "
+        r"b \(Gemm\): transA is 1\.",
     ):
         require_layers(result)
 

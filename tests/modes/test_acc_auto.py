@@ -332,7 +332,7 @@ def test_layer_that_cannot_be_int8_stays_float_with_a_warning(tmp_path: Path) ->
     model = onnx_text(
         """g (float[N,2,4,4] x) => (float[N,3] logits) {
             big = Conv (x, w1, b1)
-            small = Add (big, shift)
+            small = Sum (big, shift)
             fine = Conv (small, w2)
             p = GlobalAveragePool (fine)
             logits = Flatten (p)

@@ -85,7 +85,7 @@ def _convert(
     record = LayerRecord(params, tuple(float(scale) for scale in scales))
     quantized = QuantizedLayer(record, codes, integers)
     try:
-        exact_sums(layer, source.group, quantized)
+        exact_sums(layer, quantized)
     except ValueError as error:
         raise StaysFloatError(str(error)) from error
     exact = not requantized and (folded is None or folded.saturated == 0)

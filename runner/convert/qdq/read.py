@@ -24,7 +24,15 @@ from runner.convert.qdq.nodes import code_clip, is_dequantize, is_quantize
 from runner.convert.qdq.normalise import normalise, refuse_foreign
 from runner.convert.qdq.pattern import Pair, find_pairs
 from runner.convert.qdq.report import ConversionReport, LayerConversion, NodeUse
-from runner.convert.qdq.settle import ConstantUse, constant_uses, fold, is_layer, layer_source, settle_constants
+from runner.convert.qdq.settle import (
+    LAYER_TYPES,
+    ConstantUse,
+    constant_uses,
+    fold,
+    is_layer,
+    layer_source,
+    settle_constants,
+)
 from runner.errors import ModelError
 from runner.graph.layers import FoundLayers, find_layers
 from runner.record import QuantizedForm, QuantizedLayer, TensorRecord
@@ -75,7 +83,7 @@ def read_qdq(source: ir.Model, *, on_asymmetric_weight: Literal["requantize", "r
     constants = constant_uses(graph)
     settle_constants(graph)
     sources = fold(model, sources)
-    found = find_layers(model)
+    found = find_layers(model, LAYER_TYPES)
     layers, conversions = _convert_layers(found, sources, refuse_asymmetric=on_asymmetric_weight == "refuse")
     outputs = _rounded_outputs(graph, pairs)
     tensors = {**_rounded_adds(graph, pairs), **outputs}
@@ -92,7 +100,7 @@ def read_qdq(source: ir.Model, *, on_asymmetric_weight: Literal["requantize", "r
     if not any(node.domain == "com.microsoft" for node in model.graph.all_nodes()):
         model.opset_imports.pop("com.microsoft", None)
     form = QuantizedForm(layers, tensors)
-    return QatModel(model, find_layers(model), form, ConversionReport(conversions, ledger.accounts(nodes)))
+    return QatModel(model, find_layers(model, LAYER_TYPES), form, ConversionReport(conversions, ledger.accounts(nodes)))
 
 
 def _convert_layers(

@@ -19,7 +19,8 @@ from runner.graph.batchnorm import batchnorm_affine, fold_batchnorm
 from runner.graph.constants import add_initializer, constant, integer_attribute
 from runner.graph.prepare import untranspose_gemm_weight
 
-_LAYER_TYPES = ("Conv", "Gemm", "MatMul")
+# What a Q/DQ source is read into; the other types are left alone.
+LAYER_TYPES = ("Conv", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +34,7 @@ class ConstantUse:
 
 def is_layer(node: ir.Node) -> bool:
     """Return whether a node is of a type that a record can hold as a layer."""
-    return node.op_type in _LAYER_TYPES and node.domain == ""
+    return node.op_type in LAYER_TYPES and node.domain == ""
 
 
 def layer_source(node: ir.Node, pairs: dict[ir.Node, Pair]) -> LayerSource:
@@ -93,7 +94,7 @@ def fold(model: ir.Model, sources: Mapping[str, LayerSource]) -> dict[str, Layer
         if conv is not None and affine is not None:
             affines[node.name or ""] = (conv.name or "", affine)
     folded = dict(sources)
-    for name in fold_batchnorm(model):
+    for name in fold_batchnorm(model, into=("Conv",)):
         conv_name, affine = affines[name]
         folded[conv_name] = replace(folded[conv_name], batchnorm=FoldedBatchNorm(name, affine))
     for node in model.graph:

@@ -1,0 +1,28 @@
+"""Give every layer a weight of its own, so that a weight shared by several nodes can be quantized in each."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from runner.graph.constants import add_initializer, constant
+
+_WITH_WEIGHT = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+def separate_weights(graph: ir.Graph) -> list[str]:
+    """Copy each shared weight for every layer but one; return the names of the nodes that got a copy.
+
+    The first layer keeps the shared initializer where layers are its only readers. Each reads its own input range, so the
+    integers and scales of two layers that share a float weight may differ in the bias only; a copy costs memory, not accuracy.
+    """
+    copied = []
+    for node in graph:
+        if node.op_type not in _WITH_WEIGHT or node.domain != "":
+            continue
+        value = node.inputs[1]
+        weight = constant(value)
+        if value is None or weight is None or len(value.uses()) == 1:
+            continue
+        node.replace_input_with(1, add_initializer(graph, f"{value.name}.{node.name}", weight))
+        copied.append(node.name or "")
+    return copied

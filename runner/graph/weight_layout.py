@@ -1,0 +1,39 @@
+"""A layer's weight with its output channels first, whatever the operator's own layout.
+
+    operator        stored                      channels first
+    Conv            [Cout, Cin/group, k...]     the same
+    ConvTranspose   [Cin, Cout/group, k...]     [Cout, Cin/group, k...], the channels of the first group first
+    Gemm            [K, N] (transB = 0)         [N, K]
+    MatMul          [K, N] or [1, K, N]         [N, K]
+    AveragePool     ones [1, 1, k...]           the same
+
+Rows of inputs are what scales, sums and splits speak of, so only this file knows the layouts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def channels_first(weight: NDArray[Any], op_type: str, group: int = 1) -> NDArray[Any]:
+    """Return a stored weight as [outputs, inputs of one output, k...]."""
+    if op_type in ("Gemm", "MatMul"):
+        return weight.reshape(weight.shape[-2:]).T
+    if op_type == "ConvTranspose":
+        inputs, outputs, *kernel = weight.shape
+        grouped = weight.reshape(group, inputs // group, outputs, *kernel)
+        return grouped.swapaxes(1, 2).reshape(group * outputs, inputs // group, *kernel)
+    return weight
+
+
+def as_stored(rows: NDArray[Any], op_type: str, shape: tuple[int, ...], group: int = 1) -> NDArray[Any]:
+    """Return ``channels_first`` undone: contiguous, of the stored ``shape``."""
+    if op_type in ("Gemm", "MatMul"):
+        rows = rows.T
+    elif op_type == "ConvTranspose":
+        outputs, inputs, *kernel = rows.shape
+        rows = rows.reshape(group, outputs // group, inputs, *kernel).swapaxes(1, 2)
+    return np.ascontiguousarray(rows).reshape(shape)
