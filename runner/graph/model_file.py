@@ -44,6 +44,8 @@ def load_model(path: str | os.PathLike[str]) -> SourceModel:
                 f"model.path: {file} holds no ONNX graph (no nodes or no opset). Is it another kind of file?"
             )
         _check_external_data(model, file)
+        # onnxruntime, given bytes, refuses data outside the working directory; and what is written must not point back here.
+        ir.external_data.load_to_model(model)
         # onnxruntime refuses a model in which two nodes share a name.
         name_nodes(model)
     except (DecodeError, ir.serde.SerdeError, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
