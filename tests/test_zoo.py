@@ -45,6 +45,42 @@ def test_job_on_a_real_model_keeps_its_target(zoo: Path, tmp_path: Path) -> None
     assert {name: found[name] for name in read_manifest(folder)} == read_manifest(folder)
 
 
+@pytest.mark.parametrize(
+    ("file", "layers", "folded", "left"),
+    [
+        ("resnet20_cifar10_bn", 20, 19, {"GlobalAveragePool"}),
+        ("vit_tiny_mnist", 20, 0, {"MatMul"}),
+        ("mnist_cntk_opset8", 3, 2, set()),
+        ("ultraface_version-slim-320_simplified", 42, 0, set()),
+        ("mlperftiny_ad01_fp32", 10, 0, set()),
+        ("mlperftiny_kws_ref_model_float32", 10, 0, {"GlobalAveragePool"}),
+    ],
+)
+def test_layers_of_real_models_are_found(zoo: Path, file: str, layers: int, folded: int, left: set[str]) -> None:
+    prepared = prepare(load_model(zoo / "models" / f"{file}.onnx").graph)
+    found = find_layers(prepared.graph)
+    assert (len(found.layers), len(prepared.folded)) == (layers, folded)
+    assert {item.op_type for item in found.left_alone} == left
+
+
+@pytest.mark.parametrize("name", ["ultraface", "mnist_cntk"])
+def test_job_on_a_model_of_fixed_batch_meets_its_target(zoo: Path, tmp_path: Path, name: str) -> None:
+    ended = command(
+        *[
+            "--config-dir",
+            str(ROOT / "tests" / "conf"),
+            f"+experiment=zoo/{name}",
+            "observer=minmax",
+            "calibration.count=10",
+        ],
+        *["evaluation.count=12", "tracking=none", f"paths.output={tmp_path}"],
+        cwd=ROOT,
+    )
+    assert ended.status == 0, ended.err
+    summary = json.loads((tmp_path / "acc_auto" / "summary.json").read_text(encoding="utf-8"))
+    assert summary["layers_int8"] == summary["layers_total"] == {"ultraface": 42, "mnist_cntk": 3}[name]
+
+
 def test_all_int8_model_gives_the_same_bits_at_every_optimisation_level(zoo: Path, tmp_path: Path) -> None:
     images = zoo / "imagenet1000_256"
     preprocess = ImagePreprocess(crop=224, mean=127.5, std=127.5)

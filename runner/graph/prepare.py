@@ -22,8 +22,8 @@ from runner.graph.own_weights import separate_weights
 
 # The version of this stage's meaning: raise it when the same source would give another float model.
 VERSION = 2
-# What may stand between a stored weight and its layer.
-_LAYOUT_OPS = ("Transpose", "Reshape", "Cast", "Identity", "Squeeze", "Unsqueeze", "Flatten")
+# What may stand between a stored weight and its layer, without making it larger; the products are weight normalization.
+_LAYOUT_OPS = ("Transpose", "Reshape", "Cast", "Identity", "Squeeze", "Unsqueeze", "Flatten", "Mul", "Div")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -33,6 +33,26 @@ def test_convolution_costs_what_the_table_says(attributes, weight, shape, output
     assert cost(attributes, weight, shape) == LayerCost(macs=macs, outputs=outputs)
 
 
+@pytest.mark.parametrize(
+    ("op", "attributes", "weight", "shape", "outputs", "macs"),
+    [
+        pytest.param("Conv", "<strides=[2]>", (4, 3, 3), (1, 3, 9), 4 * 4, 4 * 4 * 9, id="one_axis"),
+        pytest.param("Conv", "", (4, 3, 2, 2, 2), (1, 3, 3, 3, 3), 4 * 8, 4 * 8 * 24, id="three_axes"),
+        pytest.param("ConvTranspose", "<strides=[2,2]>", (3, 4, 2, 2), (1, 3, 5, 5), 4 * 100, 3 * 25 * 16, id="transposed"),
+        pytest.param("ConvTranspose", "<group=3>", (3, 2, 2, 2), (1, 3, 5, 5), 6 * 36, 3 * 25 * 8, id="grouped_transposed"),
+        pytest.param("ConvTranspose", "<output_shape=[9,8]>", (3, 4, 2, 2), (1, 3, 5, 5), 4 * 72, 3 * 25 * 16, id="fixed"),
+    ],
+)
+def test_other_convolutions_cost_what_the_table_says(op, attributes, weight, shape, outputs, macs):
+    assert cost(attributes, weight, shape, op) == LayerCost(macs=macs, outputs=outputs)
+
+
+def test_average_costs_an_addition_for_each_place_of_a_window():
+    built = model("g (float[N] x) => (float[N] y) { [layer] y = AveragePool<kernel_shape=[3,2], strides=[2,2]>(x) }")
+    costs = layer_costs(built, find_layers(built), {"layer": (1, 5, 7, 6)})
+    assert costs["layer"] == LayerCost(macs=5 * 9 * 6, outputs=5 * 9)
+
+
 def test_gemm_costs_inputs_times_outputs():
     assert cost("", (640, 128), (1, 640), "Gemm") == LayerCost(macs=640 * 128, outputs=128)
 

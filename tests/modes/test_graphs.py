@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.capi import onnxruntime_pybind11_state as pybind
 
 from runner.calibration.minmax import MinMax
 from runner.engine import Engine
@@ -111,11 +113,26 @@ def listed_as_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-NEWEST = 23
+def newest_opset() -> int:
+    """Return the newest opset that onnx can write and onnxruntime runs, quantization included."""
+    for opset in range(onnx.defs.onnx_opset_version(), 22, -1):
+        text = proto(
+            "g (float[1] x, float s) => (int8[1] y) { r = Relu(x) y = QuantizeLinear(r, s, z) }",
+            opset=opset,
+            z=np.int8(0),
+        )
+        try:
+            ort.InferenceSession(text.SerializeToString(), providers=["CPUExecutionProvider"])
+        except (pybind.Fail, pybind.NotImplemented):
+            continue
+        return opset
+    return 22
+
+
 SMALL_LAYERS = ["first", "pool", "second", "head"]
 
 
-@pytest.mark.parametrize("opset", [7, 8, 9, 10, 11, 12, 13, 15, 17, 19, 21, NEWEST])
+@pytest.mark.parametrize("opset", [7, 8, 9, 10, 11, 12, 13, 15, 17, 19, 21, 23, newest_opset()])
 def test_network_is_quantized_alike_at_every_opset(opset: int, tmp_path: Path) -> None:
     result = job(tmp_path, listed_as_inputs(small(opset)) if opset < 9 else small(opset), X)
     assert [layer.name for layer in result.found.layers] == SMALL_LAYERS
@@ -151,6 +168,29 @@ def test_weight_behind_an_operator_is_a_weight(behind: str, tmp_path: Path) -> N
     x = normal_items(6, 2)
     check(tmp_path, job(tmp_path, source, x), x, ["layer"])
     assert [n.op_type for n in onnx.load(tmp_path / DEPLOY).graph.node] == ["AscendQuant", "MatMul", "AscendDequant"]
+
+
+def test_convolutions_over_every_number_of_axes_are_ranked_and_written(tmp_path: Path) -> None:
+    source = proto(
+        """g (float[N,3,8,8] x) => (float[N,4,2,9,9] y, float[N,2,62] z) {
+            [up] u = ConvTranspose<strides=[2,2], output_padding=[1,1], pads=[4,4,4,4]>(x, w, b)
+            [split] v = Reshape(u, volume) [three] y = Conv<pads=[1,1,1,1,1,1]>(v, w3)
+            [flat] l = Reshape(x, line) [one] z = Conv(l, w1)
+        }""",
+        w=noise(0, 3, 4, 2, 2),
+        b=noise(1, 4),
+        w3=noise(2, 4, 2, 3, 3, 3),
+        w1=noise(3, 2, 3, 3),
+        volume=np.array([0, 2, 2, 9, 9], np.int64),
+        line=np.array([0, 3, 64], np.int64),
+    )
+    result = job(tmp_path, source, X)
+    check(tmp_path, result, X, ["up", "three", "one"])
+    assert {name for name, value in result.ranking.entries if value > 0.99} == {"up", "three", "one"}
+    config = json.loads((tmp_path / "out/tmp/config.json").read_text(encoding="utf-8"))
+    asymmetric = {name: config[name]["activation_quant_params"]["asymmetric"] for name in ("up", "three", "one")}
+    assert asymmetric == {"up": True, "three": False, "one": True}
+    assert result.form.layers["three"].record.activation.zero_point == 0
 
 
 def test_large_weight_behind_operators_is_folded_too(tmp_path: Path) -> None:
