@@ -12,8 +12,8 @@ _WITH_WEIGHT = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 def separate_weights(graph: ir.Graph) -> list[str]:
     """Copy each shared weight for every layer but one; return the names of the nodes that got a copy.
 
-    The first layer keeps the shared initializer where layers are its only readers. Each reads its own input range, so the
-    integers and scales of two layers that share a float weight may differ in the bias only; a copy costs memory, not accuracy.
+    Where layers are its only readers the last of them keeps the shared initializer; any other reader keeps it for itself.
+    The copies have the same integers and scales; what differs between the layers is their input's scale and their bias.
     """
     copied = []
     for node in graph:

@@ -137,7 +137,8 @@ CASES = {
         model(cut_off), ("model.path: {tmp}/cut.onnx (", " bytes) cannot be read as ONNX", "truncated", "copy it again")
     ),
     "model without a layer": Case(
-        model(without_layer), ("model.path: no layer can be quantized", "expected a Conv, Gemm or MatMul with constant")
+        model(without_layer),
+        ("model.path: no layer can be quantized", "expected a Conv, ConvTranspose, Gemm or MatMul with constant"),
     ),
     "weights that are NaN": Case(
         model(with_nan),

@@ -38,9 +38,15 @@ def test_convolution_costs_what_the_table_says(attributes, weight, shape, output
     [
         pytest.param("Conv", "<strides=[2]>", (4, 3, 3), (1, 3, 9), 4 * 4, 4 * 4 * 9, id="one_axis"),
         pytest.param("Conv", "", (4, 3, 2, 2, 2), (1, 3, 3, 3, 3), 4 * 8, 4 * 8 * 24, id="three_axes"),
-        pytest.param("ConvTranspose", "<strides=[2,2]>", (3, 4, 2, 2), (1, 3, 5, 5), 4 * 100, 3 * 25 * 16, id="transposed"),
-        pytest.param("ConvTranspose", "<group=3>", (3, 2, 2, 2), (1, 3, 5, 5), 6 * 36, 3 * 25 * 8, id="grouped_transposed"),
-        pytest.param("ConvTranspose", "<output_shape=[9,8]>", (3, 4, 2, 2), (1, 3, 5, 5), 4 * 72, 3 * 25 * 16, id="fixed"),
+        pytest.param(
+            "ConvTranspose", "<strides=[2,2]>", (3, 4, 2, 2), (1, 3, 5, 5), 4 * 100, 3 * 25 * 16, id="transposed"
+        ),
+        pytest.param(
+            "ConvTranspose", "<group=3>", (3, 2, 2, 2), (1, 3, 5, 5), 6 * 36, 3 * 25 * 8, id="grouped_transposed"
+        ),
+        pytest.param(
+            "ConvTranspose", "<output_shape=[9,8]>", (3, 4, 2, 2), (1, 3, 5, 5), 4 * 72, 3 * 25 * 16, id="fixed"
+        ),
     ],
 )
 def test_other_convolutions_cost_what_the_table_says(op, attributes, weight, shape, outputs, macs):
