@@ -1,0 +1,113 @@
+"""A configuration applied to the layers that a model has: who is quantized, observed how, with which weight scales."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from runner.amct_config.layer_names import PER_CHANNEL_TYPES, check_fusable, check_named, check_names
+from runner.amct_config.model import ActivationAlgorithm, HfmgParams, IfmrParams, QuantConfig
+from runner.calibration.hfmg import Hfmg
+from runner.calibration.ifmr import Ifmr
+from runner.calibration.observer import Observer
+from runner.errors import RecordError
+from runner.graph.layers import FoundLayers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """What calibration starts from.
+
+    Attributes:
+        observers: by name, of the layers to quantize, in graph order.
+        one_scale: layers with one weight scale although their type takes one a channel.
+        warnings: layers that the configuration wants and this tool cannot quantize.
+    """
+
+    observers: Mapping[str, Observer]
+    one_scale: frozenset[str]
+    warnings: tuple[str, ...]
+
+
+def _hfmg(params: Any, asymmetric: bool) -> Observer:  # noqa: ANN401 - the algorithm's own parameters
+    return Hfmg(num_of_bins=params.num_of_bins, asymmetric=asymmetric)
+
+
+def _ifmr(params: Any, asymmetric: bool) -> Observer:  # noqa: ANN401 - the algorithm's own parameters
+    return Ifmr(
+        max_percentile=params.max_percentile,
+        min_percentile=params.min_percentile,
+        search_range=list(params.search_range),
+        search_step=params.search_step,
+        asymmetric=asymmetric,
+    )
+
+
+# What act_algo says -> the observer that does it, given whether the range may lie unevenly around zero
+OBSERVERS: Mapping[type[ActivationAlgorithm], Callable[[Any, bool], Observer]] = {IfmrParams: _ifmr, HfmgParams: _hfmg}
+
+
+def resolve(config: QuantConfig, found: FoundLayers, nodes: Mapping[str, str], name: str) -> Start:
+    """Return what a configuration means for a model.
+
+    Args:
+        config: as read.
+        found: the model's quantizable layers.
+        nodes: operator type of every node, by name.
+        name: of the file, for messages.
+
+    Raises:
+        RecordError: a layer does not exist, is of the wrong type, or no layer is enabled.
+    """
+    _check(config, found, nodes, name)
+    entries, wanted = dict(config.layers), set(config.enabled)
+    observers: dict[str, Observer] = {}
+    # Layers of equal settings share one observer, so that a tensor which they share is observed once.
+    made: dict[ActivationAlgorithm, Observer] = {}
+    for layer in found.layers:
+        if layer.name not in wanted:
+            continue
+        params = entries[layer.name].activation
+        asymmetric = config.activation_offset if params.asymmetric is None else params.asymmetric
+        key = replace(params, num_bits=8, asymmetric=asymmetric)
+        if key not in made:
+            made[key] = OBSERVERS[type(params)](params, asymmetric)
+        observers[layer.name] = made[key]
+    warnings = _beyond_us(config, found)
+    if not observers:
+        raise RecordError(f"{name}: none of the enabled layers can be quantized here: {'; '.join(warnings[:3])}.")
+    return Start(
+        observers,
+        frozenset(
+            layer.name
+            for layer in found.layers
+            if layer.name in observers and layer.per_channel and entries[layer.name].weight.channel_wise is False
+        ),
+        warnings,
+    )
+
+
+def _check(config: QuantConfig, found: FoundLayers, nodes: Mapping[str, str], name: str) -> None:
+    check_names(found, name)
+    for layer, entry in config.layers:
+        check_named(layer, nodes, name)
+        if entry.weight.channel_wise and nodes[layer] not in PER_CHANNEL_TYPES:
+            raise RecordError(
+                f"{name}: {layer}.weight_quant_params.channel_wise: The channel_wise must be False for layer type "
+                f"{nodes[layer]}."
+            )
+    check_fusable(config.skip_fusion_layers, nodes, name)
+    if not config.enabled:
+        raise RecordError(f"{name}: No quant enable layer in quant config file, please check the quant config file.")
+
+
+def _beyond_us(config: QuantConfig, found: FoundLayers) -> tuple[str, ...]:
+    """Return a warning for each layer that is enabled and not quantizable here."""
+    layers = {layer.name for layer in found.layers}
+    reasons = {item.name: item.reason for item in found.left_alone}
+    return tuple(
+        f"quant_config: layer '{layer}' is enabled but stays float: {reasons.get(layer, 'it is not quantized here')}"
+        for layer in config.enabled
+        if layer not in layers
+    )
