@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from runner.engine import Engine
     from runner.errors import RunnerError
     from runner.evaluation.accuracy import Agreement, TopK
+    from runner.evaluation.amct_evaluator import AmctEvaluator
     from runner.evaluation.distance import Kl, Mse, Sqnr
     from runner.modes.acc_auto import AccAutoOptions, acc_auto
     from runner.modes.convert_qat import ConvertQatOptions, convert_qat
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AccAutoOptions": "runner.modes.acc_auto",
     "Agreement": "runner.evaluation.accuracy",
+    "AmctEvaluator": "runner.evaluation.amct_evaluator",
     "ArrayPreprocess": "runner.dataset.preprocess",
     "BinBatches": "runner.dataset.bin_batches",
     "Binary": "runner.search.binary",
@@ -77,6 +79,7 @@ _HOMES = {
 __all__ = [
     "AccAutoOptions",
     "Agreement",
+    "AmctEvaluator",
     "ArrayPreprocess",
     "BinBatches",
     "Binary",

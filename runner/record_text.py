@@ -86,6 +86,8 @@ def _entry(where: str, value: Any) -> LayerRecord | TensorRecord:  # noqa: ANN40
     for kind in ("act_type", "wts_type"):
         if getattr(value, kind) not in ("", "INT8"):
             raise RecordError(f"{where} has {kind} {getattr(value, kind)}; only INT8 is supported.")
+    if value.op_data_type not in ("", "FLOAT32", "FLOAT16"):
+        raise RecordError(f"{where} has op_data_type {value.op_data_type}; expected FLOAT32 or FLOAT16.")
     if any(value.shift_bit):
         raise RecordError(f"{where} has a nonzero shift_bit; joint_quant is not supported.")
     if any(value.offset_w):

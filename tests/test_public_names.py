@@ -16,6 +16,7 @@ from tests.command import environment
 NAMES = [
     "AccAutoOptions",
     "Agreement",
+    "AmctEvaluator",
     "ArrayPreprocess",
     "BinBatches",
     "Binary",

@@ -34,7 +34,7 @@ def observed_config(
         RecordError: an observer's ``amct_params`` break the format.
     """
     entries = [
-        (layer.name, LayerEntry(True, said_by(observers[layer.name]), ArqParams(layer.per_channel, 8)))
+        (layer.name, LayerEntry(True, _fit(said_by(observers[layer.name]), layer), ArqParams(layer.per_channel, 8)))
         for layer in found.layers
     ]
     return QuantConfig(
@@ -96,7 +96,13 @@ def _entry(cfg: SimplifiedConfig, layer: Layer, name: str) -> LayerEntry:
     activation = replace(named[0] if named else IfmrParams(), num_bits=8)
     said = [params.asymmetric for params in named if isinstance(params, type(activation))]
     asymmetric = next((value for value in said if value is not None), cfg.activation_offset)
-    return LayerEntry(True, replace(activation, asymmetric=asymmetric), _weight(cfg, layer, (by_layer, by_type), name))
+    activation = _fit(replace(activation, asymmetric=asymmetric), layer)
+    return LayerEntry(True, activation, _weight(cfg, layer, (by_layer, by_type), name))
+
+
+def _fit(activation: ActivationAlgorithm, layer: Layer) -> ActivationAlgorithm:
+    """AMCT refuses a configuration that says otherwise of a convolution over three axes."""
+    return replace(activation, asymmetric=False) if layer.symmetric else activation
 
 
 def _weight(cfg: SimplifiedConfig, layer: Layer, overrides: tuple[Choice, Choice], name: str) -> ArqParams:

@@ -136,6 +136,8 @@ def _start(job: Job, folder: Path, emit: Emit) -> Result:
             evaluation_count=job.evaluation.count,
             output_kind=job.model.output,
             settings=LayerSettings(job.layers, job.skip_layers, job.skip_layer_types),
+            quant_config=job.quant_config,
+            record=job.record,
             seed=job.seed,
         )
         return acc_auto(

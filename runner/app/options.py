@@ -9,6 +9,7 @@ from runner.calibration.observer import Observer
 from runner.dataset.item import Dataset
 from runner.download.source import DownloadOptions
 from runner.errors import ConfigError
+from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import OutputKind
 from runner.modes.layer_settings import LayerRule
@@ -31,9 +32,12 @@ class ModelOptions:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationOptions:
-    """``calibration``: how many items, and of which data if not the evaluation's."""
+    """``calibration``: how many items, and of which data if not the evaluation's.
 
-    count: int
+    Without a count it is batch_num of ``quant_config``, or 100.
+    """
+
+    count: int | None = None
     dataset: Dataset | None = None
 
 
@@ -91,7 +95,7 @@ class AccAutoJob(JobOptions):
 
     mode: Literal["acc_auto"]
     target_loss: float
-    metric: Metric
+    metric: Metric | AmctEvaluator
     observer: Observer
     sensitivity: Sensitivity
     strategy: Strategy
@@ -99,6 +103,8 @@ class AccAutoJob(JobOptions):
     layers: list[LayerRule] = field(default_factory=list)
     skip_layers: list[str] = field(default_factory=list)
     skip_layer_types: list[str] = field(default_factory=list)
+    quant_config: str | None = None
+    record: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

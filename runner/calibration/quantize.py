@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -34,7 +34,13 @@ class Quantization:
 
 
 def quantize_layers(
-    model: ir.Model, found: FoundLayers, calibration: Calibration, *, symmetric: bool | Collection[str]
+    model: ir.Model,
+    found: FoundLayers,
+    calibration: Calibration,
+    *,
+    symmetric: bool | Collection[str],
+    one_scale: Collection[str] = (),
+    unfused: Collection[str] = (),
 ) -> Quantization:
     """Return the quantized form of every layer; one whose scale or sums would be illegal stays float, with the reason.
 
@@ -43,22 +49,35 @@ def quantize_layers(
         found: the layers to quantize.
         calibration: what was seen of them.
         symmetric: whether ranges lie evenly around zero: for all layers alike, or the names of those whose do.
+        one_scale: layers whose channels share one weight scale.
+        unfused: layers that nothing was folded into because the user wants it so.
     """
+
+    def quantized(layer: Layer, node: ir.Node) -> QuantizedLayer:
+        params = params_off_ties(
+            calibration.ranges[layer.name],
+            calibration.samples[layer.name],
+            symmetric=layer.symmetric or (symmetric if isinstance(symmetric, bool) else layer.name in symmetric),
+        )
+        record = arq_record(node, layer, params, one_scale=layer.name in one_scale)
+        return quantize_recorded(node, layer, replace(record, skip_fusion=layer.name in unfused))
+
+    return quantize_each(model, found.layers, quantized)
+
+
+def quantize_each(
+    model: ir.Model, layers: Iterable[Layer], quantize: Callable[[Layer, ir.Node], QuantizedLayer]
+) -> Quantization:
+    """Return the form of the layers that ``quantize`` can say in int8; a ValueError of it is a layer's reason to stay float."""
     nodes = {node.name: node for node in model.graph}
-    layers: dict[str, QuantizedLayer] = {}
+    form: dict[str, QuantizedLayer] = {}
     impossible: list[LeftAlone] = []
-    for layer in found.layers:
-        node = nodes[layer.name]
+    for layer in layers:
         try:
-            params = params_off_ties(
-                calibration.ranges[layer.name],
-                calibration.samples[layer.name],
-                symmetric=layer.symmetric or (symmetric if isinstance(symmetric, bool) else layer.name in symmetric),
-            )
-            layers[layer.name] = quantize_layer(node, layer, params)
+            form[layer.name] = quantize(layer, nodes[layer.name])
         except ValueError as error:
             impossible.append(LeftAlone(layer.name, layer.op_type, str(error)))
-    return Quantization(QuantizedForm(layers), tuple(impossible))
+    return Quantization(QuantizedForm(form), tuple(impossible))
 
 
 def quantize_layer(node: ir.Node, layer: Layer, params: ActivationParams) -> QuantizedLayer:
@@ -67,24 +86,45 @@ def quantize_layer(node: ir.Node, layer: Layer, params: ActivationParams) -> Qua
     Raises:
         ValueError: the bias exceeds int32, or the integer sums cannot be computed exactly.
     """
+    return quantize_recorded(node, layer, arq_record(node, layer, params))
+
+
+def arq_record(node: ir.Node, layer: Layer, params: ActivationParams, *, one_scale: bool = False) -> LayerRecord:
+    """Return a layer's scales, those of its weight by ARQ; an AveragePool has ones as weights, at scale 1.
+
+    With ``one_scale`` a layer of one scale a channel gets the same one for all: the record keeps the shape of the type.
+    """
     if layer.op_type == "AveragePool":
-        return _quantize_average(node, layer, params)
+        return LayerRecord(params, (1.0,))
+    rows = channels_first(np.asarray(constant(node.inputs[1]), np.float32), layer.op_type, layer.group)
+    scales = arq_scales(rows, 0, per_channel=layer.per_channel and not one_scale)
+    if layer.per_channel:
+        scales = np.broadcast_to(scales, (layer.channels,))
+    return LayerRecord(params, tuple(float(s) for s in scales))
+
+
+def quantize_recorded(node: ir.Node, layer: Layer, record: LayerRecord) -> QuantizedLayer:
+    """Return one layer's quantized form under given scales.
+
+    Raises:
+        ValueError: the bias exceeds int32, or the integer sums cannot be computed exactly.
+    """
+    scales = np.asarray(record.weight_scales, np.float32)
+    quantized = QuantizedLayer(
+        record,
+        window_ones(node) if layer.op_type == "AveragePool" else _codes(node, layer, scales),
+        None
+        if layer.op_type == "AveragePool"
+        else integer_bias(node, layer, dequant_scale(record.activation.scale, scales)),
+    )
+    check_sums(layer, quantized)
+    return quantized
+
+
+def _codes(node: ir.Node, layer: Layer, scales: NDArray[np.float32]) -> NDArray[np.int8]:
     weight = np.asarray(constant(node.inputs[1]), np.float32)
     rows = channels_first(weight, layer.op_type, layer.group)
-    scales = arq_scales(rows, 0, per_channel=layer.per_channel)
-    codes = as_stored(quantize_weight(rows, scales, 0), layer.op_type, weight.shape, layer.group)
-    record = LayerRecord(params, tuple(float(s) for s in scales))
-    bias = integer_bias(node, layer, dequant_scale(params.scale, scales))
-    quantized = QuantizedLayer(record, codes, bias)
-    check_sums(layer, quantized)
-    return quantized
-
-
-def _quantize_average(node: ir.Node, layer: Layer, params: ActivationParams) -> QuantizedLayer:
-    """Return an AveragePool's form: ones as weights, at scale 1."""
-    quantized = QuantizedLayer(LayerRecord(params, (1.0,)), window_ones(node), None)
-    check_sums(layer, quantized)
-    return quantized
+    return as_stored(quantize_weight(rows, scales, 0), layer.op_type, weight.shape, layer.group)
 
 
 def integer_bias(node: ir.Node, layer: Layer, deq: NDArray[np.float32]) -> NDArray[np.int32] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +24,18 @@ class Affine:
     shift: NDArray[np.float64]
 
 
-def fold_batchnorm(model: ir.Model, into: Sequence[str] = CONVOLUTIONS) -> list[str]:
+Folds = Callable[[str], bool]
+
+
+def into_all(layer: str) -> bool:
+    """Let every layer take what follows it."""
+    return True
+
+
+def fold_batchnorm(model: ir.Model, into: Sequence[str] = CONVOLUTIONS, folds: Folds = into_all) -> list[str]:
     """Fold every BatchNormalization that is the only reader of a convolution's output; return the names of those folded.
+
+    Nothing is folded into a convolution whose name ``folds`` says no to.
 
     ``k = gamma / sqrt(var + eps)``;  ``W *= k`` per output channel;  ``b = (b - mean) * k + beta``.
     One that does not follow a convolution alone, or whose result would not be finite, stays. Changes the model it is given.
@@ -36,7 +46,9 @@ def fold_batchnorm(model: ir.Model, into: Sequence[str] = CONVOLUTIONS) -> list[
         if node.op_type != "BatchNormalization" or node.domain != "":
             continue
         conv, affine = sole_convolution(node.inputs[0], into), batchnorm_affine(node)
-        if conv is not None and affine is not None and fold_into(model.graph, conv, affine):
+        if conv is None or affine is None or not folds(conv.name or ""):
+            continue
+        if fold_into(model.graph, conv, affine):
             remove_folded(model.graph, node, conv.outputs[0])
             folded.append(node.name or "")
     return folded

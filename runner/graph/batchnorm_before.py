@@ -9,18 +9,21 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from runner.graph.batchnorm import batchnorm_affine, replace_parameters
+from runner.graph.batchnorm import Folds, batchnorm_affine, into_all, replace_parameters
 from runner.graph.constants import constant, integer_attribute, integer_attributes, string_attribute
 
 
-def fold_batchnorm_before(model: ir.Model) -> list[str]:
+def fold_batchnorm_before(model: ir.Model, folds: Folds = into_all) -> list[str]:
     """Fold every BatchNormalization that only a Conv reads, where it is exact; return the names of those folded.
 
-    Changes the model it is given. ``why_not_folded`` tells of the others.
+    Nothing is folded into a convolution whose name ``folds`` says no to. Changes the model it is given.
+    ``why_not_folded`` tells of the others.
     """
     folded = []
     for node in list(model.graph):
-        if node.op_type == "BatchNormalization" and node.domain == "" and why_not_folded(node) is None:
+        if node.op_type != "BatchNormalization" or node.domain != "" or why_not_folded(node) is not None:
+            continue
+        if folds(node.outputs[0].consumers()[0].name or ""):
             _fold(model.graph, node)
             folded.append(node.name or "")
     return folded

@@ -10,30 +10,36 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from runner.graph.batchnorm import Affine, fold_into, remove_folded, sole_convolution
+from runner.graph.batchnorm import Affine, Folds, fold_into, into_all, remove_folded, sole_convolution
 from runner.graph.constants import Array, constant, integer_attribute
 from runner.graph.weight_layout import channels_first
 
 _OPERATORS = ("Add", "Sub", "Mul", "Div")
 
 
-def fold_channelwise(model: ir.Model) -> list[str]:
+def fold_channelwise(model: ir.Model, folds: Folds = into_all) -> list[str]:
     """Fold every such operator that alone reads a convolution's output; return the names of those folded.
 
-    Changes the model it is given.
+    Nothing is folded into a convolution whose name ``folds`` says no to.     Changes the model it is given.
     """
     folded = []
     for node in list(model.graph):
-        if node.op_type in _OPERATORS and node.domain == "" and _fold(model.graph, node):
+        if node.op_type in _OPERATORS and node.domain == "" and _fold(model.graph, node, folds):
             folded.append(node.name or "")
     return folded
 
 
-def _fold(graph: ir.Graph, node: ir.Node) -> bool:
+def _fold(graph: ir.Graph, node: ir.Node, folds: Folds) -> bool:
     for index in (0, 1):
         conv, operand = sole_convolution(node.inputs[index]), constant(node.inputs[1 - index])
         weight = None if conv is None else constant(conv.inputs[1])
-        if conv is None or operand is None or weight is None or operand.dtype != np.float32:
+        if (
+            conv is None
+            or operand is None
+            or weight is None
+            or operand.dtype != np.float32
+            or not folds(conv.name or "")
+        ):
             continue
         channels = channels_first(weight, conv.op_type, integer_attribute(conv, "group", 1)).shape[0]
         values = _per_channel(operand, channels, weight.ndim)

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from runner.errors import ModelError
-from runner.graph.batchnorm import fold_batchnorm
+from runner.graph.batchnorm import Folds, fold_batchnorm, into_all
 from runner.graph.batchnorm_before import fold_batchnorm_before
 from runner.graph.channelwise import fold_channelwise
 from runner.graph.constants import add_initializer, constant, integer_attribute
@@ -51,8 +51,10 @@ def tidy(model: ir.Model) -> list[str]:
     return named
 
 
-def prepare(source: ir.Model) -> PreparedModel:
+def prepare(source: ir.Model, folds: Folds = into_all) -> PreparedModel:
     """Return the float model to quantize; the source is left as it is.
+
+    Nothing is folded into a layer whose name ``folds`` says no to.
 
     Raises:
         ModelError: the model already holds AMCT's operators, or QuantizeLinear / DequantizeLinear.
@@ -65,9 +67,9 @@ def prepare(source: ir.Model) -> PreparedModel:
     separate_weights(model.graph)
     # Chains fold link by link: what one step leaves behind the convolution, the next may take.
     folded: list[str] = []
-    while more := [*fold_batchnorm(model), *fold_channelwise(model)]:
+    while more := [*fold_batchnorm(model, folds=folds), *fold_channelwise(model, folds)]:
         folded += more
-    folded += fold_batchnorm_before(model)
+    folded += fold_batchnorm_before(model, folds)
     for node in model.graph:
         if node.op_type == "Gemm":
             untranspose_gemm_weight(model.graph, node)

@@ -3,39 +3,37 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runner.calibration.collect import collect
 from runner.calibration.ifmr import Ifmr
 from runner.calibration.observer import Observer
-from runner.calibration.quantize import quantize_layers
 from runner.dataset.item import Dataset
 from runner.engine import Engine
-from runner.errors import ConfigError, ModelError
+from runner.errors import ConfigError
 from runner.evaluation.accuracy import Agreement, TopK
+from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.distance import Kl, Sqnr
-from runner.evaluation.evaluator import Evaluation, Evaluator
+from runner.evaluation.evaluator import Evaluator
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import OutputKind
-from runner.events import CALIBRATE, FLOAT_EVAL, LOAD, RANK, SEARCH, VERIFY, WRITE, Emit, ModelUsed, Warned, ignore
-from runner.graph.layers import LeftAlone
-from runner.graph.macs import LayerCost, layer_costs
+from runner.events import FINAL_EVAL, FLOAT_EVAL, LOAD, RANK, SEARCH, VERIFY, WRITE, Emit, ModelUsed, Warned, ignore
 from runner.job_folder import JobFolder
 from runner.modes.data import Part, calibration_part, describe_source, evaluation_part
-from runner.modes.layer_settings import LayerSelection, LayerSettings, select_layers
-from runner.modes.result import AccAutoResult, Comparison, Source
+from runner.modes.given_files import GivenFiles, read_given, starting_point
+from runner.modes.judge import AmctJudge, Judge, MetricJudge
+from runner.modes.layer_settings import LayerSettings, select_layers
+from runner.modes.recipe import CalibrationRecipe, Quantized, Recipe, RecordRecipe
+from runner.modes.result import AccAutoResult, Comparison, Headline, Source
 from runner.modes.stages import Stages
-from runner.modes.subject import Subject, input_shapes, load_subject, rewriting_gap
+from runner.modes.subject import Subject, load_subject, rewriting_gap
 from runner.modes.trials import TrialRunner
 from runner.modes.write_acc_auto import Outcome, write_outcome
 from runner.modes.write_models import verify_pair
-from runner.record import QuantizedForm
 from runner.search.binary import Binary
 from runner.search.driver import search
 from runner.search.isolated import isolated_pass
-from runner.search.plan import Plan, Ranking, SearchResult, Strategy, Trial
+from runner.search.plan import Plan, Ranking, SearchResult, Strategy, Trial, best_of
 from runner.search.sensitivity import Cosine, Sensitivity, rank
 
 logger = logging.getLogger(__name__)
@@ -47,26 +45,31 @@ class AccAutoOptions:
 
     Attributes:
         target_loss: the loss must stay below it, strictly, in the metric's unit.
-        metric: decides.
+        metric: decides; an AMCT evaluator does so by its own rule, without ``target_loss``.
         observer: chooses activation ranges.
         sensitivity: ranks layers.
         strategy: proposes plans.
-        calibration_count: items that calibration looks at, evenly spaced over its dataset.
+        calibration_count: items that calibration looks at, evenly spaced over its dataset; None for the batch_num of
+            ``quant_config``, or 100.
         evaluation_count: items to evaluate on, evenly spaced; None for all.
         output_kind: what class scores are, ``auto``, ``logits`` or ``probabilities``.
         settings: what is asked for single layers.
+        quant_config: an AMCT configuration file to start from; says which layers are quantized and how.
+        record: an AMCT record file to build from; nothing is calibrated, ranked or searched then.
         seed: kept with the result; nothing here is random yet.
     """
 
     target_loss: float
-    metric: Metric = field(default_factory=TopK)
+    metric: Metric | AmctEvaluator = field(default_factory=TopK)
     observer: Observer = field(default_factory=Ifmr)
     sensitivity: Sensitivity = field(default_factory=Cosine)
     strategy: Strategy = field(default_factory=Binary)
-    calibration_count: int = 100
+    calibration_count: int | None = None
     evaluation_count: int | None = None
     output_kind: OutputKind = "auto"
     settings: LayerSettings = field(default_factory=LayerSettings)
+    quant_config: str | None = None
+    record: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -108,58 +111,64 @@ def acc_auto(
     engine = engine or Engine()
     stages = Stages(engine, emit)
     name = name or Path(model).stem
+    given = read_given(options.quant_config, options.record)
+    count = given.calibration_count(options.calibration_count)
     evaluation = evaluation_part(dataset, options.evaluation_count)
-    calibration = calibration_part(calibration_dataset or dataset, options.calibration_count)
+    calibration = None if given.record is not None else calibration_part(calibration_dataset or dataset, count)
     with stages.stage(LOAD):
-        subject = load_subject(model)
+        subject = load_subject(model, given.folds)
+        recipe = _recipe(given, subject, options, evaluation, calibration)
         folder = JobFolder(output)
         source = describe_source(name, subject.source, evaluation, calibration)
         emit(ModelUsed(name, source.model_sha256))
-        selection = _select_layers(subject, options)
         gap = rewriting_gap(subject, evaluation)
         evaluation.announce("evaluation", emit)
-        calibration.announce("calibration", emit)
+        if calibration is not None:
+            calibration.announce("calibration", emit)
 
     evaluator = Evaluator(
-        engine, evaluation.dataset, evaluation.indices, with_companions(options.metric), output_kind=options.output_kind
+        engine, evaluation.dataset, evaluation.indices, _metrics(options.metric), output_kind=options.output_kind
     )
+    judge = _judge(options, evaluator, model)
     with stages.stage(FLOAT_EVAL, len(evaluation.indices)) as progress:
         float_evaluation = evaluator.evaluate_float(subject.runnable, progress)
-    logger.info("original evaluation accuracy: %s", _headline(evaluator, float_evaluation))
+        before = judge.look_at_float(float_evaluation)
+    logger.info("original evaluation accuracy: %s", before)
 
-    quantized = _quantize(subject, selection, calibration, options, engine, stages)
-    warnings = _overlap_warning(source) + [
-        f"layer '{left.name}' stays float: {left.reason}" for left in quantized.impossible
+    quantized = recipe.quantize(engine, stages)
+    warnings = [
+        *_overlap_warning(source),
+        *recipe.warnings,
+        *(f"layer '{left.name}' stays float: {left.reason}" for left in quantized.impossible),
     ]
     for warning in warnings:
         emit(Warned(warning))
         logger.warning(warning)
 
-    trials = TrialRunner(
-        subject.runnable,
-        subject.found,
-        quantized.form,
-        evaluator,
-        float_evaluation,
-        target=options.target_loss,
-        emit=emit,
-    )
+    trials = TrialRunner(subject.runnable, subject.found, quantized.form, judge, emit)
     with stages.stage(SEARCH, len(evaluation.indices), "all layers int8") as progress:
         all_int8 = trials.run(Plan.all_int8(quantized.form.layers), progress)
-    # As in AMCT the ranking is made also where nothing has to fall back.
-    ranking = _rank(subject, quantized, calibration, options, engine, stages)
-    found = _search(all_int8, ranking, options, trials, len(evaluation.indices), stages)
+    ranking = None
+    found = SearchResult((all_int8,), best_of([all_int8]))
+    if calibration is not None:
+        # As in AMCT the ranking is made also where nothing has to fall back.
+        ranking = _rank(subject, quantized, calibration, options, engine, stages)
+        found = _search(all_int8, ranking, options, trials, len(evaluation.indices), stages)
+    chosen = found.best or found.closest
+    verdict = trials.verdicts[chosen.plan]
+    final_evaluation = verdict.evaluation
+    if final_evaluation is None:
+        with stages.stage(FINAL_EVAL, len(evaluation.indices)) as progress:
+            final_evaluation = evaluator.evaluate(trials.model(chosen.plan, multiply=True), progress)
 
     outcome = Outcome(
         name=name,
         model=subject.prepared.graph,
         found=subject.found,
         all_int8=quantized.form,
-        observer=options.observer,
-        calibration_items=options.calibration_count,
+        config=recipe.config,
         ranking=ranking,
         search=found,
-        observers=selection.observers,
     )
     with stages.stage(WRITE):
         pair = write_outcome(folder, outcome)
@@ -167,18 +176,23 @@ def acc_auto(
         written = None
         if pair is not None:
             written = verify_pair(folder, pair, outcome.final_form, dataset, engine, evaluator.classes)
-    chosen = found.best or found.closest
     return AccAutoResult(
         status="met" if found.best is not None else "not_met",
         source=source,
-        target_loss=options.target_loss,
-        comparison=Comparison(evaluator.metrics, float_evaluation, trials.evaluations[chosen.plan], evaluator.classes),
+        target_loss=judge.target,
+        comparison=Comparison(
+            evaluator.metrics,
+            float_evaluation,
+            final_evaluation,
+            evaluator.classes,
+            Headline(judge.name, judge.unit, before, verdict.value, verdict.loss),
+        ),
         found=subject.found,
         impossible=quantized.impossible,
         folded=subject.prepared.folded,
         rewriting_gap=gap,
         form=outcome.final_form,
-        ranking=ranking,
+        ranking=ranking or Ranking(()),
         search=found,
         costs=quantized.costs,
         items_scored=evaluator.items_scored,
@@ -186,7 +200,8 @@ def acc_auto(
         written=written,
         seconds=stages.seconds(),
         warnings=tuple(warnings),
-        skipped=selection.skipped,
+        skipped=recipe.skipped,
+        from_record=given.record is not None,
     )
 
 
@@ -196,61 +211,31 @@ def with_companions(metric: Metric) -> list[Metric]:
     return [metric, *(companion for companion in companions if companion.name != metric.name)]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Quantized:
-    """Every layer in int8, with what it costs; and the layers that cannot be."""
-
-    form: QuantizedForm
-    impossible: tuple[LeftAlone, ...]
-    costs: Mapping[str, LayerCost]
+def _metrics(metric: Metric | AmctEvaluator) -> list[Metric]:
+    """Return the metrics to report; beside an AMCT evaluator one leads that fits every model and data."""
+    return with_companions(Sqnr() if isinstance(metric, AmctEvaluator) else metric)
 
 
-def _select_layers(subject: Subject, options: AccAutoOptions) -> LayerSelection:
-    node_types = {node.name or "": node.op_type for node in subject.prepared.graph.graph}
-    selection = select_layers(options.settings, subject.found, node_types)
-    for name in selection.skipped:
-        logger.info("skipped: %s stays float, as configured", name)
-    return selection
+def _judge(options: AccAutoOptions, evaluator: Evaluator, model: str | Path) -> Judge:
+    if isinstance(options.metric, AmctEvaluator):
+        return AmctJudge(options.metric, model)
+    return MetricJudge(evaluator, options.target_loss)
 
 
-def _quantize(
-    subject: Subject,
-    selection: LayerSelection,
-    calibration: Part,
-    options: AccAutoOptions,
-    engine: Engine,
-    stages: Stages,
-) -> _Quantized:
-    observers = {
-        layer.name: selection.observers.get(layer.name, options.observer) for layer in selection.quantized.layers
-    }
-    passes = max(observer.passes for observer in observers.values())
-    with stages.stage(CALIBRATE, len(calibration.indices) * passes) as progress:
-        seen = collect(
-            subject.runnable,
-            selection.quantized,
-            calibration.dataset,
-            calibration.indices,
-            observer=options.observer,
-            observers=selection.observers,
-            engine=engine,
-            progress=progress,
-        )
-        symmetric = {name for name, observer in observers.items() if not observer.asymmetric}
-        quantization = quantize_layers(subject.runnable, selection.quantized, seen, symmetric=symmetric)
-    if not quantization.form.layers:
-        reasons = "; ".join(f"{left.name}: {left.reason}" for left in quantization.impossible[:3])
-        raise ModelError(f"model.path: no layer can be said in int8 ({reasons}).")
-    # Skipped layers cost MACs too, though calibration did not look at them.
-    unseen = [layer for layer in subject.found.layers if layer.name in selection.skipped]
-    shapes = {**seen.input_shapes, **input_shapes(subject.runnable, unseen, calibration)}
-    costs = layer_costs(subject.runnable, subject.found, shapes)
-    return _Quantized(quantization.form, quantization.impossible, costs)
+def _recipe(
+    given: GivenFiles, subject: Subject, options: AccAutoOptions, evaluation: Part, calibration: Part | None
+) -> Recipe:
+    if given.record is not None:
+        return RecordRecipe(subject, given.record, given.name, evaluation)
+    assert calibration is not None  # there is one wherever no record is given
+    selection = select_layers(options.settings, subject.found, subject.node_types)
+    start = starting_point(given, subject, options.observer, selection, len(calibration.indices))
+    return CalibrationRecipe(subject, calibration, start, given.warnings(options.calibration_count))
 
 
 def _rank(
     subject: Subject,
-    quantized: _Quantized,
+    quantized: Quantized,
     calibration: Part,
     options: AccAutoOptions,
     engine: Engine,
@@ -305,8 +290,3 @@ def _overlap_warning(source: Source) -> list[str]:
         f"{source.overlap} of {source.calibration_items} calibration items are evaluation items too; "
         "name other data with calibration.dataset for a figure that calibration has not seen."
     ]
-
-
-def _headline(evaluator: Evaluator, evaluation: Evaluation) -> float:
-    metric = evaluator.metrics[0]
-    return metric.aggregate(evaluation.scores[metric.name])

@@ -1,61 +1,21 @@
-"""AMCT's JSON files: config, final config, ranking and search history.
+"""AMCT's files of a search: ranking and history, read and written.
 
-Written with an indent of 4 and no space after the colon, layers in alphabetical order, as AMCT does. The history is one
-valid JSON list; AMCT concatenates its objects, and the reader takes both.
+Written with an indent of 4 and no space after the colon, as AMCT does. The history is one valid JSON list; AMCT concatenates
+its objects, and the reader takes both. The readers are strict: file, line, expected, got.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from runner.calibration.observer import Observer
 from runner.errors import RecordError
-from runner.graph.layers import FoundLayers, Layer
 from runner.search.plan import Plan, Ranking, Trial
+from runner.strict_json import is_number, parse_items, read_text
 
-
-def quant_config(
-    found: FoundLayers,
-    enabled: Iterable[str],
-    observer: Observer,
-    *,
-    batch_num: int,
-    observers: Mapping[str, Observer] | None = None,
-) -> dict[str, Any]:
-    """Return config.json: globals first, then the layers by name.
-
-    Args:
-        found: every quantizable layer.
-        enabled: names of those to quantize.
-        observer: its options go into every layer's entry.
-        batch_num: number of calibration items.
-        observers: layer name -> observer, of the layers that have one of their own.
-    """
-    on, own = set(enabled), observers or {}
-    config: dict[str, Any] = {
-        "version": 1,
-        "batch_num": batch_num,
-        "activation_offset": observer.asymmetric,
-        "joint_quant": False,
-        "do_fusion": True,
-        "skip_fusion_layers": [],
-    }
-    for layer in sorted(found.layers, key=lambda layer: layer.name):
-        config[layer.name] = {
-            "quant_enable": layer.name in on,
-            "activation_quant_params": _activation_params(own.get(layer.name, observer), layer),
-            "weight_quant_params": {"num_bits": 8, "wts_algo": "arq_quantize", "channel_wise": layer.per_channel},
-        }
-    return config
-
-
-def _activation_params(observer: Observer, layer: Layer) -> dict[str, Any]:
-    params = observer.amct_params()
-    # AMCT refuses a configuration that says otherwise of a convolution over three axes.
-    return params | {"asymmetric": False} if layer.symmetric else params
+_HISTORY_KEYS = ("roll_back_config", "metric_eval")
 
 
 def ranking_entries(ranking: Ranking) -> list[list[str | float]]:
@@ -77,31 +37,51 @@ def roll_back_config(plan: Plan) -> dict[str, bool]:
     return {name: name not in fallback for name, _ in plan.treatments}
 
 
-def read_history(path: Path) -> list[Mapping[str, Any]]:
+def read_history(path: Path) -> list[dict[str, Any]]:
     """Return the objects of a history file, ours (one list) or AMCT's (objects one after the other).
 
     Raises:
-        RecordError: the file is missing, or its text is neither; names the line.
+        RecordError: the file is missing, or an object breaks the format; names the line.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise RecordError(f"history: {path} cannot be read: {error.strerror}.") from error
-    decoder, position, entries = json.JSONDecoder(), 0, []
-    while position < len(text):
-        if text[position].isspace():
-            position += 1
-            continue
-        try:
-            value, position = decoder.raw_decode(text, position)
-        except json.JSONDecodeError as error:
-            raise RecordError(
-                f"{path}:{error.lineno}: expected a JSON object of the search history, got: {error.msg}."
-            ) from error
-        entries += value if isinstance(value, list) else [value]
-    for number, entry in enumerate(entries, start=1):
-        if not isinstance(entry, dict) or not {"roll_back_config", "metric_eval"} <= entry.keys():
-            raise RecordError(
-                f"{path}: record {number}: expected roll_back_config and metric_eval, got {str(entry)[:80]}."
-            )
-    return entries
+    entries = parse_items(read_text(path, "history"), str(path), "a JSON object of the search history")
+    for line, entry in entries:
+        _check_history_entry(f"{path}:{line}", entry)
+    return [entry for _, entry in entries]
+
+
+def read_ranking(path: Path) -> Ranking:
+    """Return the ranking of a file, ours or AMCT's, in the file's order.
+
+    Raises:
+        RecordError: the file is missing, or an entry breaks the format; names the line.
+    """
+    text, expected = read_text(path, "ranking"), "a list of [layer, sensitivity]"
+    if not text.lstrip().startswith("["):
+        raise RecordError(f"{path}:1: expected {expected}, got {_shown(text.strip())}.")
+    entries: dict[str, float] = {}
+    for line, entry in parse_items(text, str(path), expected):
+        if not isinstance(entry, list) or len(entry) != 2 or not isinstance(entry[0], str) or not is_number(entry[1]):
+            raise RecordError(f"{path}:{line}: expected [layer, sensitivity], got {_shown(entry)}.")
+        if entry[0] in entries:
+            raise RecordError(f"{path}:{line}: layer '{entry[0]}' is ranked twice; expected one entry a layer.")
+        entries[entry[0]] = float(entry[1])
+    return Ranking(tuple(entries.items()))
+
+
+def _check_history_entry(where: str, entry: Any) -> None:  # noqa: ANN401 - whatever JSON holds
+    if not isinstance(entry, dict) or set(entry) != set(_HISTORY_KEYS):
+        raise RecordError(f"{where}: expected an object of {' and '.join(_HISTORY_KEYS)}, got {_shown(entry)}.")
+    plan, verdict = entry["roll_back_config"], entry["metric_eval"]
+    if not isinstance(plan, dict) or not all(isinstance(stays, bool) for stays in plan.values()):
+        raise RecordError(f"{where}: roll_back_config: expected true or false for each layer, got {_shown(plan)}.")
+    if (
+        not isinstance(verdict, list)
+        or len(verdict) != 2
+        or not isinstance(verdict[0], bool)
+        or not is_number(verdict[1])
+    ):
+        raise RecordError(f"{where}: metric_eval: expected [true or false, loss], got {_shown(verdict)}.")
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401
+    return json.dumps(value, ensure_ascii=False)[:80]

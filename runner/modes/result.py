@@ -41,19 +41,39 @@ class Source:
     overlap: int
 
 
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The deciding figure of the float (or source) model and of the quantized one, and the loss between them."""
+
+    name: str
+    unit: str
+    before: float
+    after: float
+    loss: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """The float (or source) model against the quantized one, over the same items, under every metric that applies."""
+    """The float (or source) model against the quantized one, over the same items, under every metric that applies.
+
+    Attributes:
+        judged: the deciding figure, where it is none of the metrics.
+    """
 
     metrics: Sequence[Metric]
     float_: Evaluation
     quantized: Evaluation
     classes: ClassScores | None
+    judged: Headline | None = None
 
     @property
-    def headline(self) -> Metric:
-        """The metric that decides."""
-        return self.metrics[0]
+    def headline(self) -> Headline:
+        """The figure that decides: the first metric's, unless something else judged."""
+        if self.judged is not None:
+            return self.judged
+        metric = self.metrics[0]
+        before, after = self.value(metric, self.float_), self.value(metric, self.quantized)
+        return Headline(metric.name, metric.unit, before, after, self.loss(metric))
 
     def value(self, metric: Metric, evaluation: Evaluation) -> float:
         """Return a metric of one of the two models."""
@@ -70,7 +90,7 @@ class Comparison:
     @property
     def items(self) -> int:
         """How many items both were measured on."""
-        return len(self.float_.scores[self.headline.name])
+        return len(self.float_.scores[self.metrics[0].name])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +98,7 @@ class AccAutoResult:
     """The outcome of ``acc_auto``.
 
     Attributes:
+        target_loss: what the loss had to stay below; None where an evaluator of the user's decided.
         folder: where the files are; its manifest is not written yet.
         comparison: of the chosen plan, or of the closest one where none was accepted.
         form: the quantized form of the chosen plan, or of the all-int8 plan where none was accepted.
@@ -85,11 +106,12 @@ class AccAutoResult:
         rewriting_gap: how far folding and the raised opset moved the float outputs, relative to the largest.
         impossible: layers that cannot be said in int8.
         skipped: names of the layers that were not to be quantized.
+        from_record: the scales were read from a record; nothing was calibrated, ranked or searched.
     """
 
     status: Status
     source: Source
-    target_loss: float
+    target_loss: float | None
     comparison: Comparison
     found: FoundLayers
     impossible: tuple[LeftAlone, ...]
@@ -105,6 +127,7 @@ class AccAutoResult:
     seconds: Mapping[str, float]
     warnings: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    from_record: bool = False
 
     @property
     def fallback(self) -> tuple[str, ...]:

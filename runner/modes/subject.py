@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from runner.dataset.binding import bind
 from runner.errors import ModelError
+from runner.graph.batchnorm import Folds, into_all
 from runner.graph.layers import FoundLayers, Layer, find_layers, require_layers
 from runner.graph.model_file import SourceModel, load_model
 from runner.graph.opset import raise_opset
@@ -46,15 +47,20 @@ class Subject:
     runnable: ir.Model
     found: FoundLayers
 
+    @property
+    def node_types(self) -> dict[str, str]:
+        """Operator type of every node, by name."""
+        return {node.name or "": node.op_type for node in self.prepared.graph.graph}
 
-def load_subject(model: str | Path) -> Subject:
-    """Read, prepare and survey a float model.
+
+def load_subject(model: str | Path, folds: Folds = into_all) -> Subject:
+    """Read, prepare and survey a float model; nothing is folded into a layer whose name ``folds`` says no to.
 
     Raises:
         ModelError: it cannot be read, is quantized already, or has no layer to quantize.
     """
     source = load_model(model)
-    prepared = prepare(source.graph)
+    prepared = prepare(source.graph, folds)
     found = find_layers(prepared.graph)
     require_layers(found)
     log_left_alone(found)

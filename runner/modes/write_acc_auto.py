@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from runner.calibration.observer import Observer
+from runner.amct_config.json_file import format_config
+from runner.amct_config.model import QuantConfig
 from runner.graph.layers import FoundLayers
 from runner.job_folder import JobFolder
-from runner.modes.amct_files import history_entries, quant_config, ranking_entries
+from runner.modes.amct_files import history_entries, ranking_entries
 from runner.modes.write_models import ModelPair, write_pair, write_record
 from runner.record import QuantizedForm
 from runner.search.plan import Ranking, SearchResult
@@ -26,19 +26,17 @@ class Outcome:
         name: of the model, first part of the pair's file names.
         model: the prepared float model at the source's opset.
         all_int8: the form with every layer in int8.
-        calibration_items: their number, AMCT's batch_num.
-        observers: layer name -> observer, of the layers that have one of their own.
+        config: what the search started from; None where the scales were read from a record.
+        ranking: of the layers; None where there was no search.
     """
 
     name: str
     model: ir.Model
     found: FoundLayers
     all_int8: QuantizedForm
-    observer: Observer
-    calibration_items: int
-    ranking: Ranking
+    config: QuantConfig | None
+    ranking: Ranking | None
     search: SearchResult
-    observers: Mapping[str, Observer] = field(default_factory=dict)
 
     @property
     def final_form(self) -> QuantizedForm:
@@ -53,22 +51,16 @@ def write_outcome(folder: JobFolder, outcome: Outcome) -> ModelPair | None:
     Returns:
         The pair's file names, or None: a rejected model must not look like a result.
     """
-    folder.write_json("tmp/config.json", _config(outcome, outcome.all_int8), compact_keys=True)
+    config, best = outcome.config, outcome.search.best
+    if config is not None:
+        folder.write_text("tmp/config.json", format_config(config.with_enabled(outcome.all_int8.layers.keys())))
     write_record(folder, "tmp/scale_offset_record.txt", outcome.final_form)
-    folder.write_json(f"results/{_PREFIX}_ranking_info.json", ranking_entries(outcome.ranking), compact_keys=True)
+    if outcome.ranking is not None:
+        folder.write_json(f"results/{_PREFIX}_ranking_info.json", ranking_entries(outcome.ranking), compact_keys=True)
     folder.write_json(f"amct_log/{_PREFIX}_record.json", history_entries(outcome.search.trials), compact_keys=True)
-    if outcome.search.best is None:
+    if best is None:
         return None
-    final = _config(outcome, outcome.final_form)
-    folder.write_json(f"results/{_PREFIX}_final_config.json", final, compact_keys=True)
+    if config is not None:
+        final = config.with_enabled(outcome.final_form.layers.keys())
+        folder.write_text(f"results/{_PREFIX}_final_config.json", format_config(final))
     return write_pair(folder, f"results/{outcome.name}", outcome.model, outcome.found, outcome.final_form)
-
-
-def _config(outcome: Outcome, form: QuantizedForm) -> dict[str, object]:
-    return quant_config(
-        outcome.found,
-        form.layers,
-        outcome.observer,
-        batch_num=outcome.calibration_items,
-        observers=outcome.observers,
-    )

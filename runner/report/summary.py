@@ -52,10 +52,10 @@ def summarize(
 def headline_metrics(result: Result) -> dict[str, float]:
     """Return a job's numbers for a tracker, the headline first; names are ``group/name``."""
     comparison = result.comparison
-    metric = comparison.headline
-    numbers: dict[str, float] = {"loss": comparison.loss(metric)}
-    numbers[f"quantized/{metric.name}"] = comparison.value(metric, comparison.quantized)
-    numbers[f"float/{metric.name}"] = comparison.value(metric, comparison.float_)
+    headline = comparison.headline
+    numbers: dict[str, float] = {"loss": headline.loss}
+    numbers[f"quantized/{headline.name}"] = headline.after
+    numbers[f"float/{headline.name}"] = headline.before
     layers = _layers(result)
     numbers["layers/int8"] = layers["layers_int8"]
     numbers["layers/fallback"] = len(layers["fallback"])
@@ -69,26 +69,28 @@ def headline_metrics(result: Result) -> dict[str, float]:
 
 
 def _headline(result: Result) -> dict[str, Any]:
-    comparison = result.comparison
-    metric = comparison.headline
+    headline = result.comparison.headline
     values: dict[str, Any] = {
-        "float_metric": comparison.value(metric, comparison.float_),
-        "quantized_metric": comparison.value(metric, comparison.quantized),
-        "loss": comparison.loss(metric),
+        "float_metric": headline.before,
+        "quantized_metric": headline.after,
+        "loss": headline.loss,
     }
     if isinstance(result, AccAutoResult):
-        values |= {"target_loss": result.target_loss, "target_met": result.status == "met"}
+        if result.target_loss is not None:
+            values["target_loss"] = result.target_loss
+        values["target_met"] = result.status == "met"
     return values
 
 
 def _metrics(comparison: Comparison) -> dict[str, dict[str, float]]:
-    return {
-        metric.name: {
+    headline = comparison.headline
+    figures = {headline.name: {"float": headline.before, "quantized": headline.after}}
+    for metric in comparison.metrics:
+        figures[metric.name] = {
             "float": comparison.value(metric, comparison.float_),
             "quantized": comparison.value(metric, comparison.quantized),
         }
-        for metric in comparison.metrics
-    }
+    return figures
 
 
 def _companions(comparison: Comparison) -> dict[str, float]:

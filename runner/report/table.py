@@ -111,6 +111,8 @@ def _rows(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("agreement", f"{summary['agreement']:.2%} of answers as before"))
     if "kl" in summary:
         rows.append(("KL divergence", f"{summary['kl']:.3g} nats"))
+    if isinstance(result, AccAutoResult) and result.from_record:
+        rows.append(("scales", "from the record; nothing was calibrated, ranked or searched"))
     if isinstance(result, AccAutoResult) and result.status == "not_met":
         plan = result.search.closest
         rows.append(
@@ -124,7 +126,13 @@ def _rows(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _loss(result: Result, summary: Mapping[str, Any]) -> str:
     text = f"{summary['loss']:.4g} {result.comparison.headline.unit}"
-    return text if isinstance(result, ConvertResult) else f"{text}; allowed below {result.target_loss:g}"
+    if isinstance(result, ConvertResult):
+        return text
+    return (
+        f"{text}; metric_eval decides"
+        if result.target_loss is None
+        else f"{text}; allowed below {result.target_loss:g}"
+    )
 
 
 def _fallback(names: Sequence[str]) -> str:

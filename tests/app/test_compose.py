@@ -65,6 +65,7 @@ def needed(option: str, tiny: Tiny) -> list[str]:
         "dataset=imagenet_sample": sample,
         "dataset=classification_jpg": [f"dataset.images={digits}/digit_0000_0.png"],
         "model=file": [f"model.path={tiny.model}"],
+        "metric=amct_evaluator": ["metric.evaluator=my_module.MyEvaluator"],
         "dataset=npz": [f"dataset.path={tiny.data}"],
         "dataset=npy": [f"dataset.path={tiny.folder}/x.npy", f"dataset.labels={tiny.folder}/y.npy"],
         "dataset=bin": [f"dataset.data_dir={tiny.folder}/bin", "dataset.input_shape='x:20,2,6,6'"],
@@ -90,7 +91,7 @@ def test_options_of_both_modes_build_in_convert_qat(option: str, tiny: Tiny) -> 
 def test_defaults_are_the_shipped_model_on_the_shipped_digits() -> None:
     built = job()
     assert isinstance(built, AccAutoJob)
-    assert (built.target_loss, built.seed, built.calibration.count, built.evaluation.count) == (0.5, 0, 100, None)
+    assert (built.target_loss, built.seed, built.calibration.count, built.evaluation.count) == (0.5, 0, None, None)
     assert (built.metric, built.observer, built.sensitivity, built.strategy) == (TopK(), Ifmr(), Cosine(), Binary())
     assert isinstance(built.dataset, ImageFolder)
     assert isinstance(built.calibration.dataset, ImageFolder)

@@ -210,7 +210,10 @@ CASES = {
     "known key added with +": Case(added("+seed=1"), ("+seed: the option exists; leave out the +",)),
     "unknown choice": Case(
         added("metric=top9"),
-        ("metric=top9: no such option. Did you mean metric=top5? Available: agreement, kl, mse, sqnr, top1, top5.",),
+        (
+            "metric=top9: no such option. Did you mean metric=top5? "
+            "Available: agreement, amct_evaluator, kl, mse, sqnr, top1, top5.",
+        ),
     ),
     "unknown mode": Case(
         lambda tmp, tiny: ["mode=accauto"],

@@ -6,51 +6,61 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from runner.calibration.hfmg import Hfmg
-from runner.calibration.ifmr import Ifmr
-from runner.calibration.minmax import MinMax
 from runner.errors import RecordError
-from runner.graph.layers import FoundLayers, Layer
 from runner.job_folder import JobFolder
-from runner.modes.amct_files import history_entries, quant_config, ranking_entries, read_history, roll_back_config
+from runner.modes.amct_files import history_entries, ranking_entries, read_history, read_ranking, roll_back_config
 from runner.search.plan import Plan, Ranking, Trial
 
-
-def layer(name: str, op_type: str = "Conv") -> Layer:
-    return Layer(name, op_type, "x", "w", None, 0, 1, 8, per_channel=op_type == "Conv")
-
-
-FOUND = FoundLayers((layer("Conv_2"), layer("Conv_10"), layer("全连接", "Gemm")), ())
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 PLAN = Plan.all_int8(["Conv_2", "Conv_10", "全连接"])
 TRIALS = [Trial(PLAN, 70.0, 1.5, accepted=False), Trial(PLAN.with_fallback(["Conv_10"]), 71.5, 0.0, accepted=True)]
 
 
-def test_config_is_the_file_written_by_hand(tmp_path: Path, root: Path) -> None:
-    config = quant_config(FOUND, ["全连接", "Conv_10"], Ifmr(), batch_num=32)
-    path = JobFolder(tmp_path).write_json("config.json", config, compact_keys=True)
-    assert path.read_bytes() == (root / "tests" / "golden" / "config.json").read_bytes()
+def written(folder: Path, value: object) -> str:
+    """Return the text of a file that a job writes."""
+    return JobFolder(folder).write_json("file.json", value, compact_keys=True).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("observer", [Ifmr(asymmetric=False), MinMax(asymmetric=False)], ids=["ifmr", "minmax"])
-def test_symmetric_activations_are_said_once_for_all_and_in_each_layer(observer: Ifmr | MinMax) -> None:
-    config = quant_config(FOUND, [], observer, batch_num=1)
-    assert config["activation_offset"] is False
-    assert all(config[layer.name]["activation_quant_params"]["asymmetric"] is False for layer in FOUND.layers)
-    assert not any(config[layer.name]["quant_enable"] for layer in FOUND.layers)
+def test_ranking_is_the_file_made_by_hand_and_comes_back_from_it(tmp_path: Path) -> None:
+    ranking = Ranking((("全连接", 0.25), ("Conv_0", 0.9999)))
+    assert written(tmp_path, ranking_entries(ranking)) == (GOLDEN / "ranking.json").read_text(encoding="utf-8")
+    assert read_ranking(GOLDEN / "ranking.json") == ranking
 
 
-def test_layers_are_in_alphabetical_order_with_capitals_first() -> None:
-    found = FoundLayers(tuple(layer(name) for name in ("b", "A", "a/1", "B", "a.1")), ())
-    assert list(quant_config(found, [], Ifmr(), batch_num=1))[6:] == ["A", "B", "a.1", "a/1", "b"]
+def test_history_is_the_file_made_by_hand_and_comes_back_from_it(tmp_path: Path) -> None:
+    plan = Plan.all_int8(["Conv_0", "全连接"])
+    trials = [Trial(plan, 70.0, 1.5, accepted=False), Trial(plan.with_fallback(["Conv_0"]), 71.5, 0.0, accepted=True)]
+    assert written(tmp_path, history_entries(trials)) == (GOLDEN / "history.json").read_text(encoding="utf-8")
+    assert read_history(GOLDEN / "history.json") == history_entries(trials)
+    assert read_history(GOLDEN / "history_amct.json") == history_entries(trials)
 
 
-def test_ranking_is_a_list_of_pairs_in_the_rankings_order(tmp_path: Path) -> None:
-    entries = ranking_entries(Ranking((("b", 0.25), ("a", 0.5))))
-    path = JobFolder(tmp_path).write_json("ranking.json", entries, compact_keys=True)
-    assert path.read_text() == (
-        '[\n    [\n        "b",\n        0.25\n    ],\n    [\n        "a",\n        0.5\n    ]\n]'
-    )
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1)
+
+
+@given(ranking=st.dictionaries(names, numbers, max_size=5).map(lambda found: Ranking(tuple(found.items()))))
+def test_ranking_comes_back_from_its_file(tmp_path_factory: pytest.TempPathFactory, ranking: Ranking) -> None:
+    folder = tmp_path_factory.mktemp("ranking")
+    text = written(folder, ranking_entries(ranking))
+    back = read_ranking(folder / "file.json")
+    assert back == ranking and written(folder, ranking_entries(back)) == text
+
+
+plans = st.dictionaries(names, st.sampled_from(["int8", "float"]), min_size=1, max_size=4).map(
+    lambda found: Plan(tuple(found.items()))
+)
+
+
+@given(trials=st.lists(st.builds(Trial, plans, numbers, numbers, st.booleans()), max_size=3))
+def test_history_comes_back_from_its_file(tmp_path_factory: pytest.TempPathFactory, trials: list[Trial]) -> None:
+    folder = tmp_path_factory.mktemp("history")
+    text = written(folder, history_entries(trials))
+    back = read_history(folder / "file.json")
+    assert back == history_entries(trials) and written(folder, back) == text
 
 
 def test_history_is_one_list_in_which_true_means_quantized() -> None:
@@ -90,6 +100,10 @@ def test_empty_history_holds_no_trial(tmp_path: Path) -> None:
 GOOD = '{\n    "roll_back_config":{},\n    "metric_eval":[true,0.0]\n}\n'
 
 
+def entry(**changes: object) -> str:
+    return json.dumps({"roll_back_config": {}, "metric_eval": [True, 0.0]} | changes)
+
+
 @pytest.mark.parametrize(
     ("text", "place", "message"),
     [
@@ -98,9 +112,19 @@ GOOD = '{\n    "roll_back_config":{},\n    "metric_eval":[true,0.0]\n}\n'
         ),
         pytest.param(GOOD + GOOD[:-3], ":7", "expected a JSON object of the search history", id="cut off"),
         pytest.param(
-            GOOD + '{"metric_eval": []}', ": record 2", "expected roll_back_config and metric_eval", id="no plan"
+            GOOD + '{"metric_eval": []}', ":5", "expected an object of roll_back_config and metric_eval", id="no plan"
         ),
-        pytest.param("[3]", ": record 1", "expected roll_back_config and metric_eval, got 3", id="a number"),
+        pytest.param("[\n3]", ":2", "expected an object of roll_back_config and metric_eval, got 3", id="a number"),
+        pytest.param(entry(extra=1), ":1", "expected an object of roll_back_config and metric_eval, got {", id="extra"),
+        pytest.param(
+            entry(roll_back_config={"a": 1}), ":1", "roll_back_config: expected true or false for each", id="int"
+        ),
+        pytest.param(entry(roll_back_config=[]), ":1", "roll_back_config: expected true or false for each", id="list"),
+        pytest.param(
+            entry(metric_eval=[1, 0.5]), ":1", "metric_eval: expected [true or false, loss], got", id="no bool"
+        ),
+        pytest.param(entry(metric_eval=[True, False]), ":1", "metric_eval: expected [true or false, loss]", id="bools"),
+        pytest.param(entry(metric_eval=[True]), ":1", "metric_eval: expected [true or false, loss]", id="short"),
     ],
 )
 def test_broken_history_is_refused_with_file_and_place(tmp_path: Path, text: str, place: str, message: str) -> None:
@@ -116,11 +140,26 @@ def test_missing_history_is_named(tmp_path: Path) -> None:
         read_history(tmp_path / "gone.json")
 
 
-def test_layer_with_an_observer_of_its_own_has_its_options() -> None:
-    config = quant_config(FOUND, [], Ifmr(), batch_num=1, observers={"Conv_10": Hfmg(asymmetric=False)})
-    params = {layer.name: config[layer.name]["activation_quant_params"] for layer in FOUND.layers}
-    assert params == {
-        "Conv_2": Ifmr().amct_params(),
-        "Conv_10": {"num_bits": 8, "act_algo": "hfmg", "num_of_bins": 4096, "asymmetric": False},
-        "全连接": Ifmr().amct_params(),
-    }
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        pytest.param("", ":1", "expected a list of [layer, sensitivity]", id="empty"),
+        pytest.param('{"a": 1}', ":1", "expected a list of [layer, sensitivity]", id="object"),
+        pytest.param('[\n["a", 1],\n["b"]]', ":3", 'expected [layer, sensitivity], got ["b"]', id="short"),
+        pytest.param('[["a", true]]', ":1", 'expected [layer, sensitivity], got ["a", true]', id="bool"),
+        pytest.param("[[1, 2]]", ":1", "expected [layer, sensitivity], got [1, 2]", id="no name"),
+        pytest.param('[["a", 1],\n["a", 2]]', ":2", "layer 'a' is ranked twice", id="twice"),
+        pytest.param('[["a", 1]', ":1", "expected a list of [layer, sensitivity], got: Expecting", id="cut off"),
+    ],
+)
+def test_broken_ranking_is_refused_with_file_and_line(tmp_path: Path, text: str, place: str, message: str) -> None:
+    path = tmp_path / "ranking.json"
+    path.write_text(text)
+    with pytest.raises(RecordError) as error:
+        read_ranking(path)
+    assert str(error.value).startswith(f"{path}{place}: {message}")
+
+
+def test_missing_ranking_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=r"ranking: .*gone\.json cannot be read: No such file"):
+        read_ranking(tmp_path / "gone.json")

@@ -129,7 +129,7 @@ def test_costs_are_counted_by_hand(converted: ConvertResult) -> None:
 
 def test_accuracy_leads_where_every_item_has_a_label(converted: ConvertResult) -> None:
     assert [metric.name for metric in converted.comparison.metrics] == ["top1", "agreement", "kl", "sqnr"]
-    assert converted.comparison.value(converted.comparison.headline, converted.comparison.float_) == 100.0
+    assert converted.comparison.headline.before == 100.0
     assert (converted.status, converted.comparison.items, converted.items_scored) == ("converted", 30, 60)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.evaluator import Evaluation
-from runner.modes.result import Comparison, exit_status
+from runner.modes.result import Comparison, Headline, exit_status
 
 
 @pytest.mark.parametrize(("status", "code"), [("met", 0), ("converted", 0), ("not_met", 3)])
@@ -19,7 +19,13 @@ def test_comparison_gives_values_and_losses_under_each_metric() -> None:
     before = Evaluation({"top1": np.array([[1.0], [1.0], [0.0], [1.0]]), "agreement": np.ones((4, 1))})
     after = Evaluation({"top1": np.array([[1.0], [0.0], [1.0], [0.0]]), "agreement": np.array([[1], [0], [0], [1.0]])})
     comparison = Comparison([TopK(), Agreement()], before, after, None)
-    assert comparison.headline == TopK() and comparison.items == 4
+    assert comparison.headline == Headline("top1", "percentage points", 75.0, 50.0, 25.0) and comparison.items == 4
     assert (comparison.value(TopK(), before), comparison.value(TopK(), after)) == (75.0, 50.0)
     assert (comparison.loss(TopK()), comparison.loss(Agreement())) == (25.0, 50.0)
     assert comparison.named("agreement") == Agreement() and comparison.named("kl") is None
+
+
+def test_figure_of_another_judge_takes_the_headline() -> None:
+    scores = Evaluation({"top1": np.ones((2, 1))})
+    judged = Headline("mine", "points", 3.0, 2.0, 1.5)
+    assert Comparison([TopK()], scores, scores, None, judged).headline is judged

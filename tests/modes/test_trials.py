@@ -15,6 +15,7 @@ from runner.engine import Engine
 from runner.evaluation.distance import Mse
 from runner.evaluation.evaluator import Evaluator
 from runner.events import TrialFinished
+from runner.modes.judge import MetricJudge
 from runner.modes.trials import TrialRunner
 from runner.search.plan import Plan
 from tests.small_data import Items, conv_gemm, normal_items, prepared, run_plain
@@ -33,7 +34,9 @@ def subject():
 def runner_of(subject, emit=lambda event: None, target=1e-3):
     graph, found, form = subject
     evaluator = Evaluator(Engine(2), Items(X), range(8), [Mse()])
-    return TrialRunner(graph, found, form, evaluator, evaluator.evaluate_float(graph), target=target, emit=emit)
+    judge = MetricJudge(evaluator, target)
+    judge.look_at_float(evaluator.evaluate_float(graph))
+    return TrialRunner(graph, found, form, judge, emit)
 
 
 @pytest.mark.parametrize("fallback", [[], ["first"], ["second", "logits"], ["first", "second", "logits"]], ids=str)
@@ -58,8 +61,8 @@ def test_each_trial_is_told_numbered_and_kept(subject) -> None:
         TrialFinished(0, made[0].value, made[0].loss, made[0].accepted, 3, ()),
         TrialFinished(1, made[1].value, made[1].loss, made[1].accepted, 2, ("second",)),
     ]
-    assert list(trials.evaluations) == plans
-    assert trials.evaluations[plans[1]].scores["mse"].shape == (8, 2)
+    assert list(trials.verdicts) == plans
+    assert trials.verdicts[plans[1]].evaluation.scores["mse"].shape == (8, 2)
 
 
 def test_progress_counts_items_of_the_trial(subject) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.amct_config.create import observed_config
 from runner.calibration.collect import collect
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
@@ -43,7 +44,9 @@ def outcome(fallback: list[str] | None) -> Outcome:
         trials.append(Trial(plan.with_fallback(fallback), 95.0, 0.0, accepted=True))
     ranking = Ranking((("second", 0.5), ("first", 0.75), ("logits", 1.0)))
     search = SearchResult(tuple(trials), None if fallback is None else trials[-1])
-    return Outcome("net", graph, found, form, MinMax(), 4, ranking, search)
+    observers = dict.fromkeys((layer.name for layer in found.layers), MinMax())
+    config = observed_config(found, observers, batch_num=4, activation_offset=True)
+    return Outcome("net", graph, found, form, config, ranking, search)
 
 
 def written(folder: Path) -> set[str]:

@@ -1,0 +1,131 @@
+"""An AMCT evaluator class as it is: ``evaluate(model_file)`` measures, ``metric_eval(original, new)`` decides.
+
+Its third method, ``calibration(model_file)``, is not called: calibration looks at the job's own calibration items.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from runner.errors import ConfigError
+
+_METHODS = ("evaluate", "metric_eval")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AmctEvaluator:
+    """``metric=amct_evaluator``.
+
+    Attributes:
+        evaluator: import path of the class, such as ``my_module.MyEvaluator``; in a library call also an object.
+        kwargs: arguments of its constructor.
+        name: what the figure is called in tables and files.
+        unit: of the loss that ``metric_eval`` gives.
+    """
+
+    evaluator: Any
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    name: str = "amct_evaluator"
+    unit: str = "as metric_eval gives it"
+
+    def load(self) -> LoadedEvaluator:
+        """Return the evaluator, ready to be asked.
+
+        Raises:
+            ConfigError: it cannot be imported or made, or lacks a method.
+        """
+        made = self.evaluator
+        shown = type(made).__name__
+        if isinstance(made, str):
+            shown = made
+            made = _call(_imported(made), self.kwargs, f"{made}()")
+        missing = [method for method in _METHODS if not callable(getattr(made, method, None))]
+        if missing:
+            raise ConfigError(
+                f"metric.evaluator: {shown} has no method {' and no method '.join(missing)}; expected "
+                "evaluate(model_file) -> metric and metric_eval(original_metric, new_metric) -> (bool, loss)."
+            )
+        return LoadedEvaluator(made, shown)
+
+
+class LoadedEvaluator:
+    """A user's evaluator object; what it returns is checked where it returns it."""
+
+    def __init__(self, evaluator: Any, shown: str) -> None:  # noqa: ANN401 - any object with the two methods
+        self._evaluator, self._shown = evaluator, shown
+
+    def evaluate(self, model_file: Path) -> Any:  # noqa: ANN401 - any object, as in AMCT
+        """Return the user's metric of a model file that plain onnxruntime loads.
+
+        Raises:
+            ConfigError: the method failed, or gave nothing.
+        """
+        where = f"{self._shown}.evaluate"
+        metric = _call(self._evaluator.evaluate, {"model_file": str(model_file)}, where, positional=True)
+        if metric is None or callable(metric):
+            raise ConfigError(f"metric.evaluator: {where} must return the metric of the model, got {metric!r}.")
+        return metric
+
+    def compare(self, original: Any, new: Any) -> tuple[bool, float]:  # noqa: ANN401
+        """Return (satisfied, loss); numpy's booleans and numbers become Python's.
+
+        Raises:
+            ConfigError: the method failed, or gave something else.
+        """
+        where = f"{self._shown}.metric_eval"
+        verdict = _call(
+            self._evaluator.metric_eval, {"original_metric": original, "new_metric": new}, where, positional=True
+        )
+        expected = f"metric.evaluator: {where} must return (bool, loss), got {verdict!r}."
+        if not isinstance(verdict, tuple | list) or len(verdict) != 2:
+            raise ConfigError(expected)
+        satisfied, loss = verdict
+        number = as_number(loss)
+        if not isinstance(satisfied, bool | np.bool_) or number is None:
+            raise ConfigError(expected)
+        if not np.isfinite(number):
+            raise ConfigError(f"metric.evaluator: {where} must return a finite loss, got {number}.")
+        return bool(satisfied), number
+
+
+def as_number(metric: Any) -> float | None:  # noqa: ANN401
+    """Return a metric as a number, or None where it is something else."""
+    if isinstance(metric, bool | np.bool_):
+        return None
+    if isinstance(metric, int | float | np.integer | np.floating):
+        return float(metric)
+    if isinstance(metric, np.ndarray) and metric.size == 1 and metric.dtype.kind in "iuf":
+        return float(metric.reshape(()))
+    return None
+
+
+def _imported(path: str) -> Callable[..., Any]:
+    module, _, name = path.rpartition(".")
+    try:
+        target = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"metric.evaluator: cannot import '{path}' ({error}); expected the import path of a class, "
+            "such as my_module.MyEvaluator."
+        ) from error
+    if not isinstance(target, type):
+        raise ConfigError(f"metric.evaluator: expected the import path of a class, got '{path}'.")
+    return target
+
+
+def _call(method: Callable[..., Any], arguments: dict[str, Any], where: str, *, positional: bool = False) -> Any:  # noqa: ANN401
+    """Call the user's code; whatever it raises is told as an error of the user's, with the traceback in the log."""
+    try:
+        return method(*arguments.values()) if positional else method(**arguments)
+    except Exception as error:
+        logger.exception("%s failed", where)
+        raise ConfigError(f"metric.evaluator: {where} failed: {type(error).__name__}: {error}") from error

@@ -1,0 +1,136 @@
+"""AMCT files that a job is given: a configuration to start from, or a record to build from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.amct_config.cfg_file import SimplifiedConfig
+from runner.amct_config.create import expand, observed_config, said_by
+from runner.amct_config.model import QuantConfig
+from runner.amct_config.read import read_config
+from runner.amct_config.resolve import resolve
+from runner.calibration.observer import Observer
+from runner.errors import ConfigError
+from runner.graph.layers import FoundLayers
+from runner.modes.layer_settings import LayerSelection
+from runner.modes.subject import Subject
+from runner.record import Record
+from runner.record_text import read_record
+
+# Items that calibration looks at where nothing says how many.
+DEFAULT_COUNT = 100
+# AMCT counts batches, of which one may be enough; this tool counts items.
+_FEW = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GivenFiles:
+    """What the files say; None where there is no such file.
+
+    Attributes:
+        name: of the file, for messages.
+    """
+
+    name: str = ""
+    config: QuantConfig | SimplifiedConfig | None = None
+    record: Record | None = None
+
+    def folds(self, layer: str) -> bool:
+        """Return whether BatchNormalization may be folded into a layer."""
+        if self.record is not None:
+            entry = self.record.layers.get(layer)
+            return entry is None or not entry.skip_fusion
+        return self.config is None or self.config.folds(layer)
+
+    def calibration_count(self, wanted: int | None) -> int:
+        """Return how many items calibration looks at: as wanted, else the configuration's batch_num."""
+        if wanted is not None:
+            return wanted
+        return DEFAULT_COUNT if self.config is None else self.config.batch_num
+
+    def warnings(self, wanted: int | None) -> tuple[str, ...]:
+        """Return what the user should know of the files, given the wanted number of calibration items."""
+        if self.config is None:
+            return ()
+        dropped = self.config.warnings if isinstance(self.config, SimplifiedConfig) else ()
+        if wanted is not None or self.config.batch_num >= _FEW:
+            return dropped
+        return (
+            *dropped,
+            f"{self.name}: batch_num {self.config.batch_num} counts batches in AMCT and items here; "
+            "set calibration.count=N for more.",
+        )
+
+
+def read_given(quant_config: str | None, record: str | None) -> GivenFiles:
+    """Return what the named files say.
+
+    Raises:
+        ConfigError: both are named.
+        RecordError: one cannot be read or breaks its format.
+    """
+    if quant_config is not None and record is not None:
+        raise ConfigError("record: a record holds the scales already; give it or quant_config, not both.")
+    if quant_config is not None:
+        return GivenFiles(quant_config, config=read_config(Path(quant_config)))
+    if record is not None:
+        return GivenFiles(record, record=read_record(Path(record)))
+    return GivenFiles()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StartingPoint:
+    """What calibration starts from.
+
+    Attributes:
+        config: as it is written, with what the job's options change in it.
+        layers: those to quantize.
+        observers: theirs, by layer name.
+        one_scale: those with one weight scale although their type takes one a channel.
+        warnings: layers that a configuration wants and this tool cannot quantize.
+    """
+
+    config: QuantConfig
+    layers: FoundLayers
+    observers: Mapping[str, Observer]
+    one_scale: frozenset[str] = frozenset()
+    warnings: tuple[str, ...] = ()
+
+
+def starting_point(
+    given: GivenFiles, subject: Subject, observer: Observer, selection: LayerSelection, count: int
+) -> StartingPoint:
+    """Return what calibration starts from; what the job's options say of single layers wins over a configuration.
+
+    Args:
+        given: the user's files.
+        subject: the model.
+        observer: for every layer, where no configuration is given.
+        selection: what the job's options say of single layers.
+        count: number of calibration items, for the configuration that is written then.
+
+    Raises:
+        RecordError: the configuration does not fit the model.
+        ConfigError: no layer is left to quantize.
+    """
+    config, found, nodes = given.config, subject.found, subject.node_types
+    if config is None:
+        observers = {layer.name: selection.observers.get(layer.name, observer) for layer in found.layers}
+        made = observed_config(found, observers, batch_num=count, activation_offset=observer.asymmetric)
+        chosen = {layer.name: observers[layer.name] for layer in selection.quantized.layers}
+        return StartingPoint(made, selection.quantized, chosen)
+    if isinstance(config, SimplifiedConfig):
+        config = expand(config, found, nodes, given.name)
+    start = resolve(config, found, nodes, given.name)
+    layers = tuple(layer for layer in selection.quantized.layers if layer.name in start.observers)
+    if not layers:
+        raise ConfigError(
+            f"quant_config: {given.name} and skip_layers, skip_layer_types or layers together leave no layer to quantize."
+        )
+    observers = {layer.name: selection.observers.get(layer.name, start.observers[layer.name]) for layer in layers}
+    said = {name: said_by(own) for name, own in selection.observers.items()}
+    return StartingPoint(
+        config.with_activations(said), FoundLayers(layers, found.left_alone), observers, start.one_scale, start.warnings
+    )

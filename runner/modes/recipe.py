@@ -1,0 +1,150 @@
+"""How a job comes by the quantized form of its layers: by calibration, or from a record."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from runner.amct_config.layer_names import FUSABLE_TYPES
+from runner.amct_config.model import QuantConfig
+from runner.calibration.collect import collect
+from runner.calibration.quantize import Quantization, quantize_layers
+from runner.engine import Engine
+from runner.errors import ModelError
+from runner.events import CALIBRATE
+from runner.graph.layers import LeftAlone
+from runner.graph.macs import LayerCost, layer_costs
+from runner.modes.data import Part
+from runner.modes.given_files import StartingPoint
+from runner.modes.recorded_form import recorded_form
+from runner.modes.stages import Stages
+from runner.modes.subject import Subject, input_shapes
+from runner.record import QuantizedForm, Record
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quantized:
+    """Every layer that shall be int8 in int8, with what all layers cost; and the layers that cannot be."""
+
+    form: QuantizedForm
+    impossible: tuple[LeftAlone, ...]
+    costs: Mapping[str, LayerCost]
+
+
+class Recipe(Protocol):
+    """Makes the quantized form of a model's layers.
+
+    Attributes:
+        config: the configuration that the job starts from, if there is one.
+        skipped: names of layers that stay float because the user wants it so.
+        warnings: what the user should know of the files that the job was given.
+    """
+
+    @property
+    def config(self) -> QuantConfig | None: ...  # noqa: D102
+    @property
+    def skipped(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def warnings(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    def quantize(self, engine: Engine, stages: Stages) -> Quantized:
+        """Return the form.
+
+        Raises:
+            ModelError: no layer can be said in int8.
+        """
+        ...
+
+
+class CalibrationRecipe:
+    """Ranges from data, weights by ARQ.
+
+    Args:
+        subject: the model.
+        calibration: what its activations are observed on.
+        start: what calibration starts from.
+        warnings: of the files that the job was given.
+    """
+
+    def __init__(self, subject: Subject, calibration: Part, start: StartingPoint, warnings: tuple[str, ...]) -> None:
+        self._subject, self._calibration, self._start = subject, calibration, start
+        self.config = start.config
+        self.skipped = _others(subject, start.observers)
+        self.warnings = (*warnings, *start.warnings)
+
+    def quantize(self, engine: Engine, stages: Stages) -> Quantized:
+        """Return the form after looking at the calibration items."""
+        subject, items, start = self._subject, self._calibration, self._start
+        passes = max(observer.passes for observer in start.observers.values())
+        with stages.stage(CALIBRATE, len(items.indices) * passes) as progress:
+            seen = collect(
+                subject.runnable,
+                start.layers,
+                items.dataset,
+                items.indices,
+                observer=next(iter(start.observers.values())),
+                observers=start.observers,
+                engine=engine,
+                progress=progress,
+            )
+            quantization = quantize_layers(
+                subject.runnable,
+                start.layers,
+                seen,
+                symmetric={name for name, observer in start.observers.items() if not observer.asymmetric},
+                one_scale=start.one_scale,
+                unfused={
+                    layer.name
+                    for layer in start.layers.layers
+                    if layer.op_type in FUSABLE_TYPES and not self.config.folds(layer.name)
+                },
+            )
+        # Skipped layers cost MACs too, though calibration did not look at them.
+        unseen = [layer for layer in subject.found.layers if layer.name in self.skipped]
+        shapes = {**seen.input_shapes, **input_shapes(subject.runnable, unseen, items)}
+        costs = layer_costs(subject.runnable, subject.found, shapes)
+        return Quantized(_some(quantization), quantization.impossible, costs)
+
+
+class RecordRecipe:
+    """Scales from a record; weights and biases rounded under them.
+
+    Args:
+        subject: the model.
+        record: as read.
+        name: of its file, for messages.
+        part: items of which one shows the layers' shapes.
+    """
+
+    config = None
+
+    def __init__(self, subject: Subject, record: Record, name: str, part: Part) -> None:
+        self._subject, self._part = subject, part
+        self._quantization = recorded_form(record, subject, name)
+        self.skipped = _others(subject, record)
+        self.warnings: tuple[str, ...] = ()
+
+    def quantize(self, engine: Engine, stages: Stages) -> Quantized:
+        """Return the form that the record describes."""
+        subject = self._subject
+        shapes = input_shapes(subject.runnable, subject.found.layers, self._part)
+        costs = layer_costs(subject.runnable, subject.found, shapes)
+        return Quantized(_some(self._quantization), self._quantization.impossible, costs)
+
+
+def _others(subject: Subject, layers: Container[str]) -> tuple[str, ...]:
+    skipped = tuple(layer.name for layer in subject.found.layers if layer.name not in layers)
+    for name in skipped:
+        logger.info("skipped: %s stays float, as configured", name)
+    return skipped
+
+
+def _some(quantization: Quantization) -> QuantizedForm:
+    if not quantization.form.layers:
+        reasons = "; ".join(f"{left.name}: {left.reason}" for left in quantization.impossible[:3])
+        raise ModelError(f"model.path: no layer can be said in int8 ({reasons}).")
+    return quantization.form

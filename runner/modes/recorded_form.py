@@ -1,0 +1,80 @@
+"""From a record file straight to the quantized form, without looking at data."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from runner.calibration.quantize import Quantization, quantize_each, quantize_recorded
+from runner.errors import RecordError
+from runner.graph.constants import constant
+from runner.graph.layers import Layer
+from runner.modes.subject import Subject
+from runner.record import QuantizedForm, QuantizedLayer, Record, TensorRecord
+
+
+def recorded_form(record: Record, subject: Subject, name: str) -> Quantization:
+    """Return the form that a record describes; a layer whose integers would be illegal stays float, with the reason.
+
+    Args:
+        record: as read.
+        subject: the float model.
+        name: of the record's file, for messages.
+
+    Raises:
+        RecordError: a layer is not in the model, cannot be quantized, or has other channels than the record.
+    """
+    layers = {layer.name: layer for layer in subject.found.layers}
+    for key, entry in record.layers.items():
+        if key not in layers:
+            raise RecordError(_no_layer(key, subject, name))
+        _check_scales(layers[key], len(entry.weight_scales), name)
+        if entry.balance_factors:
+            raise RecordError(
+                f"{name}: layer '{key}' has tensor_balance_factor; the DMQ balancer is not supported here."
+            )
+    tensors = {key: _checked_tensor(key, entry, subject, name) for key, entry in record.tensors.items()}
+
+    def quantized(layer: Layer, node: ir.Node) -> QuantizedLayer:
+        return quantize_recorded(node, layer, record.layers[layer.name])
+
+    in_order = [layer for layer in subject.found.layers if layer.name in record.layers]
+    quantization = quantize_each(subject.runnable, in_order, quantized)
+    return Quantization(QuantizedForm(quantization.form.layers, tensors), quantization.impossible)
+
+
+def _no_layer(key: str, subject: Subject, name: str) -> str:
+    kind = subject.node_types.get(key)
+    if kind is None:
+        return (
+            f"{name}: find {key} failure in {subject.source.path}. Please match the record with the model: "
+            "it has no node of that name."
+        )
+    reasons = {item.name: item.reason for item in subject.found.left_alone}
+    return f"{name}: layer {key} cannot be quantized: {reasons.get(key, f'it is of type {kind}')}."
+
+
+def _check_scales(layer: Layer, count: int, name: str) -> None:
+    legal = (1, layer.channels) if layer.per_channel else (1,)
+    if count not in legal:
+        expected = f"1 or {layer.channels}, one per output channel," if layer.per_channel else "1"
+        raise RecordError(
+            f"{name}: scale_w of layer '{layer.name}' has {count} entries; expected {expected} for a {layer.op_type}."
+        )
+
+
+def _checked_tensor(key: str, entry: TensorRecord, subject: Subject, name: str) -> TensorRecord:
+    where = f"{name}: tensor '{key}'"
+    node_name, separator, index = key.rpartition(":")
+    if not separator or not index.isdecimal():
+        raise RecordError(f"{where}: expected a key <node>:<input index> for is_tensor_quantize, got '{key}'.")
+    node = next((node for node in subject.prepared.graph.graph if node.name == node_name), None)
+    if node is None:
+        raise RecordError(f"{where}: find {node_name} failure in {subject.source.path}; it has no node of that name.")
+    value = node.inputs[int(index)] if int(index) < len(node.inputs) else None
+    if value is None:
+        raise RecordError(f"{where}: node '{node_name}' has no input {index}; it has {len(node.inputs)}.")
+    array = constant(value)
+    if array is not None or value.dtype not in (None, ir.DataType.FLOAT):
+        found = "a constant" if array is not None else str(value.dtype)
+        raise RecordError(f"{where}: only a float32 activation is quantized as a tensor, got {found}.")
+    return entry

@@ -1,0 +1,130 @@
+"""Forms built from records made by hand, against the formulas; and each error of AMCT's table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runner.calibration.quantize import Quantization
+from runner.convert.fake_quant import fake_quant_model
+from runner.errors import RecordError
+from runner.modes.recorded_form import recorded_form
+from runner.modes.subject import Subject, load_subject
+from runner.record_text import parse_record
+from tests.small_data import normal_items, onnx_text, run_plain, save
+
+F = np.float32
+W = np.array([[0.5, -1.0], [0.25, 0.75], [1.0, 0.0]], F).reshape(3, 2, 1, 1)
+B = np.array([1.0, -2.0, 0.5], F)
+G = np.array([[0.5], [-0.25], [1.0]], F)
+MODEL = onnx_text(
+    """g (float[N,2,4,4] x) => (float[N,1] z) {
+        c = Conv (x, w, b)
+        r = Relu (c)
+        s = Add (r, c)
+        p = GlobalAveragePool (s)
+        f = Flatten (p)
+        z = Gemm (f, g)
+    }""",
+    w=W,
+    b=B,
+    g=G,
+)
+
+
+@pytest.fixture(scope="module")
+def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    return load_subject(save(MODEL, tmp_path_factory.mktemp("model") / "net.onnx"))
+
+
+def entry(key: str, value: str) -> str:
+    return f'record {{ key: "{key}" value {{ {value} }} }}'
+
+
+def formed(subject: Subject, *entries: str) -> Quantization:
+    return recorded_form(parse_record("".join(entries), "r.txt"), subject, "r.txt")
+
+
+ACT = "scale_d: 0.05 offset_d: -3"
+CONV = entry("c", f"{ACT} scale_w: 0.01 scale_w: 0.02 scale_w: 0.004 offset_w: 0 offset_w: 0 offset_w: 0")
+
+
+def test_integers_follow_the_scales_of_the_record(subject: Subject) -> None:
+    layer = formed(subject, CONV).form.layers["c"]
+    scales = np.array([0.01, 0.02, 0.004], F)
+    assert np.array_equal(layer.weight, np.clip(np.rint(W / scales.reshape(3, 1, 1, 1)), -128, 127))
+    assert layer.weight[2, 0, 0, 0] == 127  # 250 does not fit: the record's scale counts
+    deq = F(0.05) * scales
+    assert np.array_equal(layer.bias, np.rint(B.astype(float) / deq.astype(float)))
+
+
+def test_one_scale_serves_a_convolution(subject: Subject) -> None:
+    layer = formed(subject, entry("c", f"{ACT} scale_w: 0.01")).form.layers["c"]
+    assert np.array_equal(layer.weight.reshape(3, 2), [[50, -100], [25, 75], [100, 0]])
+    assert layer.record.weight_scales == (float(F(0.01)),)
+
+
+def test_tensor_entry_rounds_that_input_alone(subject: Subject) -> None:
+    form = formed(subject, CONV, entry("s:1", "scale_d: 0.5 offset_d: 2 is_tensor_quantize: true")).form
+    x = normal_items(3, 2, 4, 4)
+    model = fake_quant_model(subject.runnable, subject.found, form)
+    for r, c, s in run_plain(model, x, ["r", "c", "s"]):
+        rounded = (np.clip(np.rint(c / F(0.5) + 2), -128, 127) - 2) * F(0.5)
+        np.testing.assert_allclose(s, r + rounded, rtol=1e-6, atol=1e-6)
+
+
+def test_order_of_the_record_does_not_matter(subject: Subject) -> None:
+    gemm = entry("z", f"{ACT} scale_w: 0.01")
+    assert list(formed(subject, gemm, CONV).form.layers) == ["c", "z"]
+
+
+def test_layer_whose_bias_exceeds_int32_stays_float(subject: Subject) -> None:
+    found = formed(subject, entry("c", "scale_d: 1e-6 offset_d: 0 scale_w: 1e-6"))
+    assert not found.form.layers and "exceeds int32" in found.impossible[0].reason
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ("", "r.txt: the record holds no layer"),
+        ("record {", "r.txt:1: expected a record in protobuf text format"),
+        (entry("none", f"{ACT} scale_w: 1"), "r.txt: find none failure in "),
+        (entry("r", f"{ACT} scale_w: 1"), "r.txt: layer r cannot be quantized: it is of type Relu."),
+        (entry("p", f"{ACT} scale_w: 1"), "r.txt: layer p cannot be quantized: GlobalAveragePool"),
+        (entry("c", "offset_d: 0 scale_w: 1"), "r.txt: layer 'c' has no scale_d"),
+        (entry("c", "scale_d: 1 scale_w: 1"), "r.txt: layer 'c' has no offset_d"),
+        (entry("c", ACT), "r.txt: layer 'c' has no scale_w"),
+        (entry("c", f"{ACT} scale_w: 1 scale_w: 1"), "r.txt: scale_w of layer 'c' has 2 entries; expected 1 or 3, one"),
+        (
+            entry("z", f"{ACT} scale_w: 1 scale_w: 1"),
+            "r.txt: scale_w of layer 'z' has 2 entries; expected 1 for a Gemm",
+        ),
+        (entry("c", f"{ACT} scale_w: 1 shift_bit: 3"), "r.txt: layer 'c' has a nonzero shift_bit"),
+        (entry("c", f"{ACT} scale_w: 1 offset_w: 1"), "r.txt: layer 'c' has a nonzero offset_w"),
+        (entry("c", f"{ACT} scale_w: 1 tensor_balance_factor: 2"), "r.txt: layer 'c' has tensor_balance_factor"),
+        (
+            entry("c", f'{ACT} scale_w: 1 op_data_type: "INT4"'),
+            "r.txt: layer 'c' has op_data_type INT4; expected FLOAT32",
+        ),
+        (entry("s", f"{ACT} is_tensor_quantize: true"), "r.txt: tensor 's': expected a key <node>:<input index>"),
+        (entry("n:0", f"{ACT} is_tensor_quantize: true"), "r.txt: tensor 'n:0': find n failure in "),
+        (entry("s:2", f"{ACT} is_tensor_quantize: true"), "r.txt: tensor 's:2': node 's' has no input 2; it has 2."),
+        (
+            entry("c:1", f"{ACT} is_tensor_quantize: true"),
+            "only a float32 activation is quantized as a tensor, got a con",
+        ),
+    ],
+    ids=lambda value: str(value)[-50:],
+)
+def test_each_error_has_its_message(subject: Subject, entries: str, message: str) -> None:
+    with pytest.raises(RecordError) as error:
+        formed(subject, entries)
+    assert message in str(error.value) and str(error.value).startswith("r.txt")
+
+
+def test_message_names_the_model(subject: Subject) -> None:
+    with pytest.raises(RecordError) as error:
+        formed(subject, entry("none", f"{ACT} scale_w: 1"))
+    assert str(Path("net.onnx")) in str(error.value) and "Please match" in str(error.value)
