@@ -70,6 +70,7 @@ def resolve(config: QuantConfig, found: FoundLayers, nodes: Mapping[str, str], n
             continue
         params = entries[layer.name].activation
         asymmetric = config.activation_offset if params.asymmetric is None else params.asymmetric
+        asymmetric = asymmetric and not layer.symmetric
         key = replace(params, num_bits=8, asymmetric=asymmetric)
         if key not in made:
             made[key] = OBSERVERS[type(params)](params, asymmetric)
@@ -96,6 +97,13 @@ def _check(config: QuantConfig, found: FoundLayers, nodes: Mapping[str, str], na
             raise RecordError(
                 f"{name}: {layer}.weight_quant_params.channel_wise: The channel_wise must be False for layer type "
                 f"{nodes[layer]}."
+            )
+    symmetric = {layer.name for layer in found.layers if layer.symmetric}
+    for layer, entry in config.layers:
+        if layer in symmetric and entry.activation.asymmetric:
+            raise RecordError(
+                f"{name}: {layer}.activation_quant_params.asymmetric: expected false for a convolution over three axes, "
+                "got true."
             )
     check_fusable(config.skip_fusion_layers, nodes, name)
     if not config.enabled:

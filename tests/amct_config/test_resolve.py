@@ -92,3 +92,17 @@ def test_what_does_not_fit_the_model_is_refused(entries: dict[str, object], mess
 def test_layer_called_like_a_global_key_is_refused() -> None:
     with pytest.raises(RecordError, match="the model's layer 'batch_num' is called like a global parameter"):
         resolved(FoundLayers((layer("batch_num"),), ()), c1={})
+
+
+VOLUME = FoundLayers((Layer("c1", "Conv", "x", "w", None, 0, 1, 8, per_channel=True, spatial=3, symmetric=True),), ())
+
+
+def test_convolution_over_three_axes_is_observed_around_zero() -> None:
+    assert resolved(VOLUME, activation_offset=True, c1=act()).observers["c1"].asymmetric is False
+
+
+def test_convolution_over_three_axes_cannot_be_asymmetric() -> None:
+    message = "f: c1.activation_quant_params.asymmetric: expected false for a convolution over three axes, got true."
+    with pytest.raises(RecordError) as error:
+        resolved(VOLUME, c1=act(asymmetric=True))
+    assert str(error.value) == message
