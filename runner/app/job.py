@@ -29,6 +29,7 @@ from runner.modes.acc_auto import AccAutoOptions, acc_auto
 from runner.modes.convert_qat import ConvertQatOptions, convert_qat
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.result import ConvertResult, exit_status
+from runner.report.conversion_table import conversion_table
 from runner.report.environment import versions
 from runner.report.summary import Result, headline_metrics, summarize
 from runner.report.table import deploy_lines, prediction_lines, summary_table
@@ -169,6 +170,7 @@ def _print(result: Result, summary: Mapping[str, Any]) -> None:
     if isinstance(result, ConvertResult):
         for line in prediction_lines(result):
             print(line)
+        Console().print(conversion_table(result.report))
     Console().print(summary_table(result, summary))
     for line in deploy_lines(result):
         print(line)

@@ -182,6 +182,14 @@ def test_convert_qat_prints_both_accuracies_and_the_agreement(convert_qat: Finis
     assert f"{summary['agreement']:.2%} of answers as before" in convert_qat.ended.out
 
 
+def test_convert_qat_prints_a_table_of_every_layer(convert_qat: Finished) -> None:
+    report = read_json(convert_qat.folder / "conversion_report.json")
+    table = convert_qat.ended.out.partition("└")[0]
+    cells = [line.split("│")[1].strip() for line in table.splitlines() if line.startswith("│")]
+    # Names are folded on the 80 columns of a pipe.
+    assert "".join(cells) == "".join(layer["name"] for layer in report["layers"])
+
+
 def test_conversion_report_accounts_for_every_quantize_and_dequantize_of_the_source(
     convert_qat: Finished, root: Path
 ) -> None:
