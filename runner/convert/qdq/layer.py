@@ -66,6 +66,10 @@ def _convert(
     layer: Layer, source: LayerSource, activation: ActivationSource | None, refuse_asymmetric: bool
 ) -> tuple[QuantizedLayer, LayerConversion]:
     params, stored = _both_sides(source)
+    if layer.symmetric and params.zero_point != 0:
+        raise StaysFloatError(
+            f"its input has zero point {params.zero_point} in int8; a convolution over three axes takes only 0"
+        )
     weight = symmetric_weight(stored, layer, refuse_asymmetric=refuse_asymmetric)
     codes, scales, bias, folded = weight.codes, weight.scales, source.bias, None
     if source.batchnorm is not None:

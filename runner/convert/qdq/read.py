@@ -38,7 +38,7 @@ from runner.graph.layers import FoundLayers, find_layers
 from runner.record import QuantizedForm, QuantizedLayer, TensorRecord
 
 # The version of this stage's meaning: raise it when the same source would give another form.
-VERSION = 1
+VERSION = 2
 
 _LISTED_REASONS = 5
 

@@ -150,6 +150,58 @@ def test_weight_shared_by_two_layers_is_quantized_in_both() -> None:
     run(qat, images())
 
 
+def test_brevitas_narrow_range_is_clipped_on_both_sides() -> None:
+    # QCDQ: QuantizeLinear, Clip, DequantizeLinear, for the 4-bit activation and for the narrow weight.
+    text = """<ir_version: 8, opset_import: ["" : 13]> g (float[1,3,5,5] x) => (float y) {
+        c = QuantizeLinear(x, s, zero) d = Clip(c, alow, ahigh) xq = DequantizeLinear(d, s, zero)
+        k = QuantizeLinear(wf, sw, zero) n = Clip(k, wlow, whigh) w = DequantizeLinear(n, sw, zero) y = Conv(xq, w) }"""
+    model = onnx.parser.parse_model(text)
+    wf = (int8_weight() * SW).astype(F)
+    limits = {"alow": I8(-8), "ahigh": I8(7), "wlow": I8(-127), "whigh": I8(127)}
+    arrays = {"s": S, "sw": SW, "zero": I8(0), "wf": wf, **limits}
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(np.asarray(a), name) for name, a in arrays.items())
+    qat, x = read_qdq(ir.from_proto(model)), images()
+    weight = np.maximum(int8_weight(), -127)
+    assert np.any(weight != int8_weight())
+    (layer,) = qat.form.layers.values()
+    np.testing.assert_array_equal(layer.weight, weight)
+    codes = np.clip(codes_of(x, zero_point=0), -8, 7)
+    np.testing.assert_array_equal(run(qat, x), conv_sums(codes, weight).astype(F) * F(S * SW))
+
+
+# --- one axis, and three
+
+
+def spatial(axes: int, zero_point: int) -> tuple[QatModel, np.ndarray]:
+    wq = int8_weight(shape=(4, 3, *[3] * axes))
+    nodes = "w = DequantizeLinear(wq, sw) [plain] y = Conv(x2, w2) [layer] z = Conv(xq, w)"
+    nodes = f"w2 = DequantizeLinear(vq, sw) c2 = QuantizeLinear(x, s, mid) x2 = DequantizeLinear(c2, s, mid) {nodes}"
+    sizes = ",".join(["1", "3"] + ["5"] * axes)
+    shapes = f"[{sizes}] x) => (float y, float z"
+    arrays = {"wq": wq, "vq": wq, "sw": SW, "zp": U8(zero_point), "mid": U8(128)}
+    return read_qdq(source(nodes, shapes=shapes, **arrays)), wq
+
+
+@pytest.mark.parametrize(("axes", "zero_point"), [(1, ZP), (1, 0), (3, 128)])
+def test_convolution_over_one_or_three_axes_is_exact(axes: int, zero_point: int) -> None:
+    qat, wq = spatial(axes, zero_point)
+    assert [layer.status for layer in qat.report.layers] == ["exact", "exact"]
+    x = rng(1).normal(0, 1.5, (1, 3, *[5] * axes)).astype(F)
+    codes = codes_of(x, zero_point=zero_point - 128)
+    windows = np.lib.stride_tricks.sliding_window_view(codes, wq.shape[2:], axis=range(2, 2 + axes))
+    kernel = "ijk"[:axes]
+    sums = np.einsum(f"nc...{kernel},oc{kernel}->no...", windows, wq.astype(np.int64))
+    built = Session(fake_quant_model(raise_opset(qat.graph), qat.found, qat.form))
+    np.testing.assert_array_equal(built.run({"x": x})[1], sums.astype(F) * F(S * SW))
+
+
+def test_asymmetric_input_leaves_a_convolution_over_three_axes_float() -> None:
+    qat, _ = spatial(3, ZP)
+    assert {layer.name: layer.status for layer in qat.report.layers} == {"plain": "exact", "layer": "float"}
+    reason = next(layer.reason for layer in qat.report.layers if layer.status == "float")
+    assert reason == "its input has zero point 3 in int8; a convolution over three axes takes only 0"
+
+
 # --- Gemm and MatMul
 
 

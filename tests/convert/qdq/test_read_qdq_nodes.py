@@ -253,14 +253,15 @@ def test_float_model_is_refused() -> None:
         read_qdq(source("y = Relu(x)"))
 
 
-def test_foreign_quantizer_is_named() -> None:
+@pytest.mark.parametrize("domain", ["qonnx.custom_op.general", "onnx.brevitas"])
+def test_foreign_quantizer_is_named(domain: str) -> None:
     model = onnx.parser.parse_model(
-        '<ir_version: 8, opset_import: ["" : 13, "qonnx.custom_op.general" : 1]> g (float[1] x, float s) => (float y)'
-        "{ y = qonnx.custom_op.general.Quant(x, s, s, s) }"
+        f'<ir_version: 8, opset_import: ["" : 13, "{domain}" : 1]> g (float[1] x, float s) => (float y)'
+        f"{{ y = {domain}.Quant(x, s, s, s) }}"
     )
     model.graph.node[0].name = "q7"
     with pytest.raises(
-        ModelError, match=r"node 'q7' is Quant of domain 'qonnx.custom_op.general'; expected QuantizeLinear"
+        ModelError, match=rf"node 'q7' is Quant of domain '{re.escape(domain)}'; expected QuantizeLinear"
     ):
         read_qdq(ir.from_proto(model))
 
