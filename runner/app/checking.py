@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import importlib
 import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from runner.class_path import class_at
 from runner.errors import ConfigError
 
 MISSING = "???"
@@ -91,29 +91,8 @@ def _union(value: Any, options: tuple[Any, ...], key: str) -> Any:  # noqa: ANN4
 
 def _build_target(node: dict[str, Any], key: str) -> Any:  # noqa: ANN401
     path = node[_TARGET]
-    target = import_class(path, key)
+    target = class_at(path, f"{key}.{_TARGET}")
     return _call(target, {name: value for name, value in node.items() if name != _TARGET}, key)
-
-
-def import_class(path: Any, key: str) -> Callable[..., Any]:  # noqa: ANN401
-    """Return the class that an import path names.
-
-    Raises:
-        ConfigError: it cannot be imported, or is no class; ``key`` is the part that names it.
-    """
-    module, _, name = str(path).rpartition(".")
-    try:
-        target = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"{key}.{_TARGET}: cannot import '{path}' ({error}); expected the import path of a class, "
-            "such as my_module.MyClass."
-        ) from error
-    if not isinstance(target, type):
-        raise ConfigError(
-            f"{key}.{_TARGET}: expected the import path of a class, got '{path}', a {type(target).__name__}."
-        )
-    return target
 
 
 def _call(target: Callable[..., Any], values: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401

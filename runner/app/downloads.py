@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from runner.app.checking import build, import_class
+from runner.app.checking import build
+from runner.class_path import class_at
 from runner.download.source import DownloadOptions, Remote
 from runner.errors import ConfigError
 from runner.events import DOWNLOAD, Emit, StageAdvanced, StageFinished, StageStarted
@@ -82,7 +83,7 @@ def _takes_url(node: Mapping[str, Any]) -> bool:
     """Return whether a part's own class has an option ``url``, which then is its own matter."""
     if "url" not in node or "_target_" not in node:
         return False
-    return "url" in inspect.signature(import_class(node["_target_"], "dataset")).parameters
+    return "url" in inspect.signature(class_at(node["_target_"], "dataset._target_")).parameters
 
 
 class _Report:

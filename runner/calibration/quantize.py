@@ -80,15 +80,6 @@ def quantize_each(
     return Quantization(QuantizedForm(form), tuple(impossible))
 
 
-def quantize_layer(node: ir.Node, layer: Layer, params: ActivationParams) -> QuantizedLayer:
-    """Return one layer's quantized form under AMCT's rules: ARQ weights, bias in units of ``scale_d * scale_w``.
-
-    Raises:
-        ValueError: the bias exceeds int32, or the integer sums cannot be computed exactly.
-    """
-    return quantize_recorded(node, layer, arq_record(node, layer, params))
-
-
 def arq_record(node: ir.Node, layer: Layer, params: ActivationParams, *, one_scale: bool = False) -> LayerRecord:
     """Return a layer's scales, those of its weight by ARQ; an AveragePool has ones as weights, at scale 1.
 

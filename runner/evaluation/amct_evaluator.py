@@ -5,7 +5,6 @@ Its third method, ``calibration(model_file)``, is not called: calibration looks 
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from runner.class_path import class_at
 from runner.errors import ConfigError
 
 _METHODS = ("evaluate", "metric_eval")
@@ -47,7 +47,7 @@ class AmctEvaluator:
         shown = type(made).__name__
         if isinstance(made, str):
             shown = made
-            made = _call(_imported(made), self.kwargs, f"{made}()")
+            made = _call(class_at(made, "metric.evaluator"), self.kwargs, f"{made}()")
         missing = [method for method in _METHODS if not callable(getattr(made, method, None))]
         if missing:
             raise ConfigError(
@@ -106,20 +106,6 @@ def as_number(metric: Any) -> float | None:  # noqa: ANN401
     if isinstance(metric, np.ndarray) and metric.size == 1 and metric.dtype.kind in "iuf":
         return float(metric.reshape(()))
     return None
-
-
-def _imported(path: str) -> Callable[..., Any]:
-    module, _, name = path.rpartition(".")
-    try:
-        target = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"metric.evaluator: cannot import '{path}' ({error}); expected the import path of a class, "
-            "such as my_module.MyEvaluator."
-        ) from error
-    if not isinstance(target, type):
-        raise ConfigError(f"metric.evaluator: expected the import path of a class, got '{path}'.")
-    return target
 
 
 def _call(method: Callable[..., Any], arguments: dict[str, Any], where: str, *, positional: bool = False) -> Any:  # noqa: ANN401
