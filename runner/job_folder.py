@@ -50,7 +50,11 @@ class JobFolder:
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a UTF-8 text file."""
-        return self._write(name, lambda path: path.write_bytes(text.encode("utf-8")))
+        return self.write_bytes(name, text.encode("utf-8"))
+
+    def write_bytes(self, name: str, data: bytes) -> Path:
+        """Write a file as it is."""
+        return self._write(name, lambda path: path.write_bytes(data))
 
     def write_json(self, name: str, value: Any, *, indent: int = 4, compact_keys: bool = False) -> Path:  # noqa: ANN401
         """Write JSON; ``compact_keys`` leaves out the space after a colon, as AMCT does."""

@@ -29,8 +29,10 @@ from runner.modes.acc_auto import AccAutoOptions, acc_auto
 from runner.modes.convert_qat import ConvertQatOptions, convert_qat
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.result import ConvertResult, exit_status
+from runner.report.contact_sheet import SHEET, contact_sheet
 from runner.report.conversion_table import conversion_table
 from runner.report.environment import versions
+from runner.report.flips import FLIPS, flips, flips_csv
 from runner.report.summary import Result, headline_metrics, summarize
 from runner.report.table import deploy_lines, prediction_lines, summary_table
 
@@ -162,8 +164,20 @@ def _start(job: Job, folder: Path, emit: Emit) -> Result:
 
 def _write_summary(result: Result, job: Job, digest: str) -> None:
     summary = summarize(result, mode=job.mode, seed=job.seed, config_sha256=digest)
+    _write_flips(result)
     result.folder.write_json(SUMMARY, summary, indent=2)
     result.folder.finish()
+
+
+def _write_flips(result: Result) -> None:
+    """Write which answers changed, and a picture of the worst; nothing where the model is no classifier."""
+    found = flips(result.comparison)
+    if found is None:
+        return
+    result.folder.write_text(FLIPS, flips_csv(found))
+    sheet = contact_sheet(found, result.comparison.part.dataset)
+    if sheet is not None:
+        result.folder.write_bytes(SHEET, sheet)
 
 
 def _print(result: Result, summary: Mapping[str, Any]) -> None:

@@ -12,11 +12,13 @@ from runner.evaluation.distance import sqnr_of
 from runner.evaluation.metric import Scores, hits_below_target
 from runner.evaluation.outputs import ClassScores, Outputs
 
+PERCENTAGE_POINTS = "percentage points"
+
 
 class _Counted:
     """One number an item: 1 for a hit, 0 for a miss."""
 
-    unit = "percentage points"
+    unit = PERCENTAGE_POINTS
 
     def aggregate(self, scores: Scores) -> float:
         """Return the share of hits in percent."""

@@ -20,6 +20,9 @@ from runner.session import Session
 
 Progress = Callable[[int], None]
 
+# Beside the metrics' names in an item's scores; no metric is called so.
+_ANSWER = "(answer)"
+
 
 def _silent(done: int) -> None:
     """Report nothing."""
@@ -34,9 +37,14 @@ def named_outputs(session: Session, arrays: Sequence[NDArray[Any]]) -> Outputs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """A model's scores under every metric, each of shape (items, k)."""
+    """A model's scores under every metric, each of shape (items, k).
+
+    Attributes:
+        answers: of a classifier (class, margin), shape (items, 2): how much likelier the class is than the next; else None.
+    """
 
     scores: Mapping[str, Scores]
+    answers: NDArray[np.float64] | None = None
 
 
 class Evaluator:
@@ -130,10 +138,15 @@ class Evaluator:
 
     def _score(self, position: int, outputs: Outputs) -> Mapping[str, tuple[float, ...]]:
         label, reference = self._dataset.label(self.indices[position]), self._reference[position]
-        return {metric.name: metric.score(outputs, reference, label, self.classes) for metric in self._metrics}
+        scores = {metric.name: metric.score(outputs, reference, label, self.classes) for metric in self._metrics}
+        return scores if self.classes is None else {**scores, _ANSWER: self.classes.answer_and_margin(outputs)}
 
     def _gathered(self, scores: Sequence[Mapping[str, tuple[float, ...]]]) -> Evaluation:
-        return Evaluation({m.name: np.array([s[m.name] for s in scores], np.float64) for m in self._metrics})
+        def column(name: str) -> Scores:
+            return np.array([score[name] for score in scores], np.float64)
+
+        answers = None if self.classes is None else column(_ANSWER)
+        return Evaluation({metric.name: column(metric.name) for metric in self._metrics}, answers)
 
     def _applies(self, metric: Metric, labels: Sequence[int | None]) -> bool:
         unlabelled = any(label is None for label in labels)

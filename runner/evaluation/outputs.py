@@ -40,6 +40,11 @@ class ClassScores:
         """Return the class of the highest score, the first among equals."""
         return int(np.argmax(self.row(outputs)))
 
+    def answer_and_margin(self, outputs: Outputs) -> tuple[int, float]:
+        """Return the class of the highest score and how much likelier it is than the next, 0..1."""
+        second, first = np.partition(self.probabilities(outputs), -2)[-2:]
+        return self.answer(outputs), float(first - second)
+
     def probabilities(self, outputs: Outputs) -> NDArray[np.float64]:
         """Return one item's distribution, shape (classes,): at least 1e-12 each, summing to 1."""
         row = self.row(outputs).astype(np.float64)

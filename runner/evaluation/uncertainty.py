@@ -69,7 +69,11 @@ def loss_interval(
         low, high = (100 * limit for limit in paired_interval(lost, gained, items))
         share = (lost + gained) / items
         deviation = 100 * math.sqrt(max(share - (loss / 100) ** 2, 0.0))
-        return Interval(low, high, "tango", _items_to_settle(deviation, loss, target))
+        needed = _items_to_settle(deviation, loss, target)
+        if needed is not None and target is not None:
+            # Were no answer to change, the interval would still reach z^2 / (n + z^2).
+            needed = max(needed, math.ceil(_Z**2 * (100 / abs(target - loss) - 1)))
+        return Interval(low, high, "tango", needed)
     generator = np.random.default_rng(seed)
     picks = (generator.integers(items, size=items) for _ in range(_RESAMPLES))
     losses = np.array([metric.loss(float_scores[pick], scores[pick]) for pick in picks])

@@ -11,18 +11,20 @@ from runner.calibration.observer import Observer
 from runner.dataset.item import Dataset
 from runner.engine import Engine
 from runner.errors import ConfigError
-from runner.evaluation.accuracy import Agreement, TopK
+from runner.evaluation.accuracy import PERCENTAGE_POINTS, Agreement, TopK
 from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.distance import Kl, Sqnr
-from runner.evaluation.evaluator import Evaluator
+from runner.evaluation.evaluator import Evaluation, Evaluator
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import OutputKind
+from runner.evaluation.uncertainty import Interval, items_for_target, loss_interval
 from runner.events import FINAL_EVAL, FLOAT_EVAL, LOAD, RANK, SEARCH, VERIFY, WRITE, Emit, ModelUsed, Warned, ignore
 from runner.job_folder import JobFolder
-from runner.modes.data import Part, calibration_part, describe_source, evaluation_part
+from runner.modes.data import calibration_part, describe_source, evaluation_part
 from runner.modes.given_files import GivenFiles, read_given, starting_point
 from runner.modes.judge import AmctJudge, Judge, MetricJudge
 from runner.modes.layer_settings import LayerSettings, select_layers
+from runner.modes.part import Part
 from runner.modes.recipe import CalibrationRecipe, Quantized, Recipe, RecordRecipe
 from runner.modes.result import AccAutoResult, Comparison, Headline, Source
 from runner.modes.stages import Stages
@@ -126,6 +128,16 @@ def acc_auto(
         if calibration is not None:
             calibration.announce("calibration", emit)
 
+    warnings: list[str] = []
+
+    def warn(*messages: str) -> None:
+        for message in messages:
+            warnings.append(message)
+            emit(Warned(message))
+            logger.warning(message)
+
+    # Before the work: more data or another target may be wanted.
+    warn(*_overlap_warning(source), *_resolution_warning(options, source))
     evaluator = Evaluator(
         engine, evaluation.dataset, evaluation.indices, _metrics(options.metric), output_kind=options.output_kind
     )
@@ -136,14 +148,7 @@ def acc_auto(
     logger.info("original evaluation accuracy: %s", before)
 
     quantized = recipe.quantize(engine, stages)
-    warnings = [
-        *_overlap_warning(source),
-        *recipe.warnings,
-        *(f"layer '{left.name}' stays float: {left.reason}" for left in quantized.impossible),
-    ]
-    for warning in warnings:
-        emit(Warned(warning))
-        logger.warning(warning)
+    warn(*recipe.warnings, *(f"layer '{left.name}' stays float: {left.reason}" for left in quantized.impossible))
 
     trials = TrialRunner(subject.runnable, subject.found, quantized.form, judge, emit)
     with stages.stage(SEARCH, len(evaluation.indices), "all layers int8") as progress:
@@ -185,7 +190,9 @@ def acc_auto(
             float_evaluation,
             final_evaluation,
             evaluator.classes,
+            evaluation,
             Headline(judge.name, judge.unit, before, verdict.value, verdict.loss),
+            _interval(judge, evaluator, float_evaluation, final_evaluation, options.seed),
         ),
         found=subject.found,
         impossible=quantized.impossible,
@@ -231,6 +238,14 @@ def _recipe(
     selection = select_layers(options.settings, subject.found, subject.node_types)
     start = starting_point(given, subject, options.observer, selection, len(calibration.indices))
     return CalibrationRecipe(subject, calibration, start, given.warnings(options.calibration_count))
+
+
+def _interval(judge: Judge, evaluator: Evaluator, before: Evaluation, after: Evaluation, seed: int) -> Interval | None:
+    """Return how sure the loss is; nothing is known of the figure of an evaluator of the user's."""
+    if isinstance(judge, AmctJudge):
+        return None
+    metric = evaluator.metrics[0]
+    return loss_interval(metric, before.scores[metric.name], after.scores[metric.name], target=judge.target, seed=seed)
 
 
 def _rank(
@@ -281,6 +296,20 @@ def _search(
     else:
         logger.info("Fine search finish, automatic calibration succeed!")
     return found
+
+
+def _resolution_warning(options: AccAutoOptions, source: Source) -> list[str]:
+    """Return a warning where one item weighs as much as the target or more."""
+    needed = items_for_target(options.target_loss)
+    items = source.evaluation_items
+    if isinstance(options.metric, AmctEvaluator) or options.metric.unit != PERCENTAGE_POINTS:
+        return []
+    if needed is None or items >= needed:
+        return []
+    return [
+        f"{items} evaluation items cannot resolve target_loss={options.target_loss:g}: one item is {100 / items:.3g} "
+        f"percentage points, so the target forgives no net loss at all; {needed} items or more would."
+    ]
 
 
 def _overlap_warning(source: Source) -> list[str]:

@@ -18,6 +18,7 @@ from runner.evaluation.distance import Kl, Sqnr
 from runner.evaluation.evaluator import Evaluator
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import ClassScores, OutputKind
+from runner.evaluation.uncertainty import loss_interval
 from runner.events import FINAL_EVAL, FLOAT_EVAL, LOAD, VERIFY, WRITE, Emit, ModelUsed, ignore
 from runner.graph.macs import LayerCost, layer_costs
 from runner.graph.model_file import load_model
@@ -101,6 +102,8 @@ def convert_qat(
         before = evaluator.evaluate_float(sessions[0], progress)
     with stages.stage(FINAL_EVAL, len(part.indices)) as progress:
         after = evaluator.evaluate(sessions[1], progress)
+    metric = evaluator.metrics[0]
+    interval = loss_interval(metric, before.scores[metric.name], after.scores[metric.name])
     prediction = _prediction(sessions, dataset, shown, evaluator.classes)
 
     with stages.stage(WRITE):
@@ -112,7 +115,7 @@ def convert_qat(
     return ConvertResult(
         status="converted",
         source=source,
-        comparison=Comparison(evaluator.metrics, before, after, evaluator.classes),
+        comparison=Comparison(evaluator.metrics, before, after, evaluator.classes, part, interval=interval),
         found=qat.found,
         form=qat.form,
         report=qat.report.to_json(),

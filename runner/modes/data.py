@@ -2,29 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from runner.dataset.item import Dataset, dataset_fingerprint, evenly_spaced
-from runner.events import DataUsed, Emit
+from runner.dataset.item import Dataset, evenly_spaced
 from runner.graph.model_file import SourceModel
+from runner.modes.part import Part
 from runner.modes.result import Source
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Part:
-    """Some items of a dataset, by index."""
-
-    dataset: Dataset
-    indices: list[int]
-
-    @property
-    def fingerprint(self) -> str:
-        """Return a digest of the items' contents."""
-        return dataset_fingerprint(self.dataset, self.indices)
-
-    def announce(self, context: str, emit: Emit) -> None:
-        """Tell that the part is used, as ``calibration`` or ``evaluation``."""
-        emit(DataUsed(self.dataset.describe(), context, len(self.indices), self.fingerprint))
 
 
 def evaluation_part(dataset: Dataset, count: int | None) -> Part:

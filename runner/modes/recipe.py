@@ -16,8 +16,8 @@ from runner.errors import ModelError
 from runner.events import CALIBRATE
 from runner.graph.layers import LeftAlone
 from runner.graph.macs import LayerCost, layer_costs
-from runner.modes.data import Part
 from runner.modes.given_files import StartingPoint
+from runner.modes.part import Part
 from runner.modes.recorded_form import recorded_form
 from runner.modes.stages import Stages
 from runner.modes.subject import Subject, input_shapes

@@ -9,9 +9,11 @@ from typing import Any, Literal
 from runner.evaluation.evaluator import Evaluation
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import ClassScores
+from runner.evaluation.uncertainty import Interval
 from runner.graph.layers import FoundLayers, LeftAlone
 from runner.graph.macs import LayerCost
 from runner.job_folder import JobFolder
+from runner.modes.part import Part
 from runner.modes.write_models import Written
 from runner.record import QuantizedForm
 from runner.search.plan import Ranking, SearchResult
@@ -57,14 +59,18 @@ class Comparison:
     """The float (or source) model against the quantized one, over the same items, under every metric that applies.
 
     Attributes:
+        part: the items.
         judged: the deciding figure, where it is none of the metrics.
+        interval: of the loss under the first metric; None where that does not decide.
     """
 
     metrics: Sequence[Metric]
     float_: Evaluation
     quantized: Evaluation
     classes: ClassScores | None
+    part: Part
     judged: Headline | None = None
+    interval: Interval | None = None
 
     @property
     def headline(self) -> Headline:

@@ -20,7 +20,7 @@ from runner.graph.model_file import SourceModel, load_model
 from runner.graph.opset import raise_opset
 from runner.graph.prepare import PreparedModel, prepare
 from runner.graph.probe import with_outputs
-from runner.modes.data import Part
+from runner.modes.part import Part
 from runner.session import Session
 
 # What one rounding of folded weights may do to an output; more is a fault of the rewriting.

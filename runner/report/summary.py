@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from runner.evaluation.uncertainty import LEVEL
 from runner.modes.result import AccAutoResult, Comparison, ConvertResult
 from runner.report.environment import cpu_name, peak_rss_mb, versions
 
@@ -61,6 +62,8 @@ def headline_metrics(result: Result) -> dict[str, float]:
     numbers["layers/fallback"] = len(layers["fallback"])
     numbers["layers/total"] = layers["layers_total"]
     numbers["layers/macs_int8_share"] = layers["macs_int8_share"]
+    if comparison.interval is not None:
+        numbers["interval/low"], numbers["interval/high"] = comparison.interval.low, comparison.interval.high
     numbers.update({f"compare/{name}": value for name, value in _companions(comparison).items()})
     numbers["search/full_evaluations"] = _evaluations(result)["evaluations"]["full"]
     numbers.update({f"seconds/{name}": value for name, value in result.seconds.items()})
@@ -75,10 +78,22 @@ def _headline(result: Result) -> dict[str, Any]:
         "quantized_metric": headline.after,
         "loss": headline.loss,
     }
+    interval = result.comparison.interval
     if isinstance(result, AccAutoResult):
         if result.target_loss is not None:
             values["target_loss"] = result.target_loss
         values["target_met"] = result.status == "met"
+        if interval is not None and result.target_loss is not None:
+            values["target_verdict"] = interval.verdict(result.target_loss)
+    if interval is not None:
+        values["loss_interval"] = {
+            "low": interval.low,
+            "high": interval.high,
+            "level": LEVEL,
+            "method": interval.method,
+        }
+        if interval.items_to_settle is not None:
+            values["loss_interval"]["items_to_settle"] = interval.items_to_settle
     return values
 
 

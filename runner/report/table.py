@@ -22,6 +22,7 @@ _STATUS = {
     "not_met": ("target not met", "red"),
     "converted": ("converted", "green"),
 }
+_VERDICT = {"met": "met", "not_met": "not met", "undecided": "undecided"}
 
 
 def summary_table(result: Result, summary: Mapping[str, Any]) -> RenderableType:
@@ -98,6 +99,7 @@ def _rows(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{summary['float_metric']:.4g} -> {summary['quantized_metric']:.4g}  ({summary['samples']} items)",
         ),
         ("loss", _loss(result, summary)),
+        *_uncertainty(summary),
         (
             "int8 layers",
             f"{summary['layers_int8']} of {summary['layers_total']}, {summary['macs_int8_share']:.1%} of MACs",
@@ -133,6 +135,19 @@ def _loss(result: Result, summary: Mapping[str, Any]) -> str:
         if result.target_loss is None
         else f"{text}; allowed below {result.target_loss:g}"
     )
+
+
+def _uncertainty(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what the loss says of other items than these."""
+    interval = summary.get("loss_interval")
+    if interval is None:
+        return []
+    text = f"{interval['level']:.0%} interval {interval['low']:.3g} to {interval['high']:.3g}"
+    if "target_verdict" in summary:
+        text += f"; target on items not seen: {_VERDICT[summary['target_verdict']]}"
+        if summary["target_verdict"] == "undecided" and interval.get("items_to_settle", 0) > summary["samples"]:
+            text += f" (about {interval['items_to_settle']} items like these would tell)"
+    return [("", text)]
 
 
 def _fallback(names: Sequence[str]) -> str:

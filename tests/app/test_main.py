@@ -34,6 +34,7 @@ ACC_AUTO_FILES = {
     "tmp/config.json",
     "tmp/scale_offset_record.txt",
     "summary.json",
+    "flips.csv",
 }
 CONVERT_FILES = {
     "record.txt",
@@ -41,6 +42,8 @@ CONVERT_FILES = {
     "mobilenet_v2_digits_deploy_model.onnx",
     "conversion_report.json",
     "summary.json",
+    "flips.csv",
+    "flips.png",
 }
 # Of every job, and no part of the manifest.
 BESIDE = {"manifest.json", "events.jsonl", "amct_log/amct_onnx.log"}
@@ -49,7 +52,7 @@ SUMMARY_KEYS = {
     *["mode", "model", "model_sha256", "dataset", "dataset_fingerprint", "status", "complete"],
     *["float_metric", "quantized_metric", "loss", "metrics", "samples", "agreement", "kl", "sqnr_db"],
     *["layers_total", "layers_int8", "tensors_quantized", "macs_int8_share", "fallback", "evaluations", "seconds"],
-    *["peak_rss_mb", "ort_level_gap", "versions", "cpu", "seed", "config_sha256"],
+    *["peak_rss_mb", "ort_level_gap", "loss_interval", "versions", "cpu", "seed", "config_sha256"],
 }
 STAGES = {"load", "decode", "calibrate", "float_eval", "rank", "search", "final_eval", "write", "verify", "track"}
 
@@ -113,7 +116,7 @@ def test_manifest_lists_the_result_with_true_digests(
 
 def test_summary_of_acc_auto_has_the_promised_keys(acc_auto: Finished) -> None:
     summary = acc_auto.summary
-    assert summary.keys() == SUMMARY_KEYS | {"target_loss", "target_met", "overlap", "rewriting_gap"}
+    assert summary.keys() == SUMMARY_KEYS | {"target_loss", "target_met", "target_verdict", "overlap", "rewriting_gap"}
     assert summary["seconds"].keys() == STAGES | {"model_work", "total"}
     assert (summary["mode"], summary["model"], summary["status"]) == ("acc_auto", "mobilenet_v2_digits", "met")
     assert (summary["target_loss"], summary["target_met"], summary["complete"]) == (0.5, True, True)
@@ -304,7 +307,7 @@ def test_target_that_is_not_met_leaves_with_3_and_takes_the_earlier_pair_away(
     manifest, found = read_manifest(folder), digests(folder)
     assert {name: found[name] for name in manifest} == manifest
     assert set(manifest) == {
-        *["summary.json", "tmp/config.json", "tmp/scale_offset_record.txt"],
+        *["summary.json", "flips.csv", "tmp/config.json", "tmp/scale_offset_record.txt"],
         *[f"amct_log/{PREFIX}_record.json", f"results/{PREFIX}_ranking_info.json"],
     }
     summary = read_json(folder / "summary.json")

@@ -62,6 +62,13 @@ def test_a_counted_metric_uses_its_pairs() -> None:
     assert interval.items_to_settle == math.ceil(Z**2 * (0.009 - 0.005**2) / 0.003**2)
 
 
+def test_items_that_settle_it_do_so_where_no_answer_changes() -> None:
+    same = np.ones((700, 1))
+    needed = loss_interval(TopK(), same, same, target=0.5).items_to_settle
+    assert needed is not None
+    assert 100 * paired_interval(0, 0, needed)[1] < 0.5 <= 100 * paired_interval(0, 0, needed - 1)[1]
+
+
 def test_a_distance_is_resampled_like_a_mean() -> None:
     scores = np.random.default_rng(3).exponential(0.01, (800, 1))
     interval = loss_interval(Kl(), np.zeros((800, 1)), scores)

@@ -7,7 +7,11 @@ import pytest
 
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.evaluator import Evaluation
+from runner.modes.part import Part
 from runner.modes.result import Comparison, Headline, exit_status
+from tests.small_data import Items
+
+NO_ITEMS = Part(Items([]), [])
 
 
 @pytest.mark.parametrize(("status", "code"), [("met", 0), ("converted", 0), ("not_met", 3)])
@@ -18,7 +22,7 @@ def test_missed_target_alone_has_an_exit_status_of_its_own(status: str, code: in
 def test_comparison_gives_values_and_losses_under_each_metric() -> None:
     before = Evaluation({"top1": np.array([[1.0], [1.0], [0.0], [1.0]]), "agreement": np.ones((4, 1))})
     after = Evaluation({"top1": np.array([[1.0], [0.0], [1.0], [0.0]]), "agreement": np.array([[1], [0], [0], [1.0]])})
-    comparison = Comparison([TopK(), Agreement()], before, after, None)
+    comparison = Comparison([TopK(), Agreement()], before, after, None, NO_ITEMS)
     assert comparison.headline == Headline("top1", "percentage points", 75.0, 50.0, 25.0) and comparison.items == 4
     assert (comparison.value(TopK(), before), comparison.value(TopK(), after)) == (75.0, 50.0)
     assert (comparison.loss(TopK()), comparison.loss(Agreement())) == (25.0, 50.0)
@@ -28,4 +32,4 @@ def test_comparison_gives_values_and_losses_under_each_metric() -> None:
 def test_figure_of_another_judge_takes_the_headline() -> None:
     scores = Evaluation({"top1": np.ones((2, 1))})
     judged = Headline("mine", "points", 3.0, 2.0, 1.5)
-    assert Comparison([TopK()], scores, scores, None, judged).headline is judged
+    assert Comparison([TopK()], scores, scores, None, NO_ITEMS, judged).headline is judged
