@@ -159,7 +159,7 @@ class Items:
         return f"item {index}"
 
     def fingerprint(self, index: int) -> str:
-        return digest(np.asarray(self.x[index]).tobytes(), self.label(index))
+        return digest(np.asarray(self.x[index]).tobytes())
 
     def describe(self) -> str:
         return "items in memory"

@@ -77,13 +77,13 @@ class ArrayTable:
         return None if self._labels is None else int(self._labels[index])
 
     def fingerprint(self, index: int) -> str:
-        """Return a digest of the stored arrays, the label and the preprocessing."""
+        """Return a digest of the stored arrays and the preprocessing."""
         parts: list[Any] = []
         for name, array in self._arrays.items():
             row = np.ascontiguousarray(array[index])
             settings = self._preprocess.settings() if name in self._preprocessed else None
             parts += [name, row.tobytes(), [str(row.dtype), *array.shape[1:]], settings]
-        return digest(*parts, self.label(index))
+        return digest(*parts)
 
 
 def _check_array(array: NDArray[Any], title: str) -> None:

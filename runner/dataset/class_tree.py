@@ -74,9 +74,9 @@ class ClassTree:
         return self._entries[index][0].relative_to(self.folder).as_posix()
 
     def fingerprint(self, index: int) -> str:
-        """Return a digest of the file's bytes, its class and the preprocessing."""
+        """Return a digest of the file's bytes and the preprocessing."""
         settings: list[Any] = self.preprocess.settings()
-        return digest(self._entries[index][0].read_bytes(), self.label(index), settings)
+        return digest(self._entries[index][0].read_bytes(), settings)
 
     def describe(self) -> str:
         """Return the folder's name."""

@@ -78,9 +78,9 @@ class ImageFolder:
         return self._entries[index][0]
 
     def fingerprint(self, index: int) -> str:
-        """Return a digest of the file's bytes, its label and the preprocessing."""
+        """Return a digest of the file's bytes and the preprocessing."""
         settings: list[Any] = self.preprocess.settings()
-        return digest((self.folder / self.name(index)).read_bytes(), self.label(index), settings)
+        return digest((self.folder / self.name(index)).read_bytes(), settings)
 
     def describe(self) -> str:
         """Return the folder's name."""

@@ -49,7 +49,7 @@ class Dataset(Protocol):
         ...
 
     def fingerprint(self, index: int) -> str:
-        """Return a digest of everything that an item's arrays and label depend on."""
+        """Return a digest of everything that an item's arrays depend on; the label is no part of it."""
         ...
 
     def describe(self) -> str:
@@ -71,11 +71,8 @@ def evenly_spaced(count: int, total: int, *, key: str = "calibration.count") -> 
 
 
 def dataset_fingerprint(dataset: Dataset, indices: Sequence[int]) -> str:
-    """Return one digest over the fingerprints of the given items, in order."""
-    digest = hashlib.sha256()
-    for index in indices:
-        digest.update(dataset.fingerprint(index).encode())
-    return digest.hexdigest()
+    """Return one digest over the fingerprints and labels of the given items, in order."""
+    return digest(*(part for index in indices for part in (dataset.fingerprint(index), dataset.label(index))))
 
 
 def digest(*parts: bytes | str | int | float | Sequence[Any] | None) -> str:

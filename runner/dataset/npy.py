@@ -71,7 +71,7 @@ class NpyDataset:
         return f"{self.path.name}[{index}]"
 
     def fingerprint(self, index: int) -> str:
-        """Return a digest of the stored arrays, the label and the preprocessing."""
+        """Return a digest of the stored arrays and the preprocessing."""
         return self._table.fingerprint(index)
 
     def describe(self) -> str:

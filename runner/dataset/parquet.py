@@ -92,7 +92,7 @@ class ParquetDataset:
         return self._rows.name(index)
 
     def fingerprint(self, index: int) -> str:
-        """Return a digest of the row's bytes or numbers, its label and the preprocessing."""
+        """Return a digest of the row's bytes or numbers and the preprocessing."""
         row = self._rows.row(index)
         parts: list[Any] = []
         for name, column in self._columns.items():
@@ -101,7 +101,7 @@ class ParquetDataset:
                 array = _numbers(value, f"dataset.path: {self.name(index)}, column '{column}'")
                 value = digest(array.tobytes(), [str(array.dtype), *array.shape])
             parts += [name, value]
-        return digest(*parts, self.label(index), self.preprocess.settings())
+        return digest(*parts, self.preprocess.settings())
 
     def describe(self) -> str:
         """Return the file's name without its suffix."""

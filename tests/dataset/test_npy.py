@@ -49,7 +49,7 @@ def test_fingerprint_is_that_of_the_same_array_in_an_npz(tmp_path: Path) -> None
     np.savez(tmp_path / "a.npz", x=x, y=y)
     npy, npz = NpyDataset(files["x"], files["y"]), NpzDataset(str(tmp_path / "a.npz"))
     assert [npy.fingerprint(i) for i in range(2)] == [npz.fingerprint(i) for i in range(2)]
-    assert NpyDataset(files["x"]).fingerprint(0) != npy.fingerprint(0)
+    assert NpyDataset(files["x"]).fingerprint(0) == npy.fingerprint(0) != npy.fingerprint(1)
 
 
 def test_several_inputs_keep_their_types(tmp_path: Path) -> None:
