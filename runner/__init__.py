@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from runner.evaluation.distance import Kl, Mse, Sqnr
     from runner.modes.acc_auto import AccAutoOptions, acc_auto
     from runner.modes.convert_qat import ConvertQatOptions, convert_qat
+    from runner.modes.data import Split
     from runner.modes.layer_settings import LayerRule, LayerSettings
     from runner.record_text import read_record
     from runner.search.binary import Binary
@@ -69,6 +70,7 @@ _HOMES = {
     "Percentile": "runner.calibration.percentile",
     "RunnerError": "runner.errors",
     "SignalToNoise": "runner.search.sensitivity",
+    "Split": "runner.modes.data",
     "Sqnr": "runner.evaluation.distance",
     "TopK": "runner.evaluation.accuracy",
     "acc_auto": "runner.modes.acc_auto",
@@ -104,6 +106,7 @@ __all__ = [
     "Percentile",
     "RunnerError",
     "SignalToNoise",
+    "Split",
     "Sqnr",
     "TopK",
     "acc_auto",

@@ -137,6 +137,7 @@ def _start(job: Job, folder: Path, emit: Emit) -> Result:
             strategy=job.strategy,
             calibration_count=job.calibration.count,
             evaluation_count=job.evaluation.count,
+            split=job.split,
             output_kind=job.model.output,
             settings=LayerSettings(job.layers, job.skip_layers, job.skip_layer_types),
             quant_config=job.quant_config,

@@ -12,6 +12,7 @@ from runner.errors import ConfigError
 from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import OutputKind
+from runner.modes.data import Split
 from runner.modes.layer_settings import LayerRule
 from runner.search.plan import Strategy
 from runner.search.sensitivity import Sensitivity
@@ -100,6 +101,7 @@ class AccAutoJob(JobOptions):
     sensitivity: Sensitivity
     strategy: Strategy
     calibration: CalibrationOptions
+    split: Split = field(default_factory=Split)
     layers: list[LayerRule] = field(default_factory=list)
     skip_layers: list[str] = field(default_factory=list)
     skip_layer_types: list[str] = field(default_factory=list)

@@ -14,19 +14,20 @@ from runner.errors import ConfigError
 from runner.evaluation.accuracy import PERCENTAGE_POINTS, Agreement, TopK
 from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.distance import Kl, Sqnr
-from runner.evaluation.evaluator import Evaluation, Evaluator
+from runner.evaluation.evaluator import Evaluator
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import OutputKind
-from runner.evaluation.uncertainty import Interval, items_for_target, loss_interval
+from runner.evaluation.uncertainty import items_for_target
 from runner.events import FINAL_EVAL, FLOAT_EVAL, LOAD, RANK, SEARCH, VERIFY, WRITE, Emit, ModelUsed, Warned, ignore
 from runner.job_folder import JobFolder
-from runner.modes.data import calibration_part, describe_source, evaluation_part
+from runner.modes.data import Split, calibration_part, describe_source, evaluation_part, split_parts
+from runner.modes.final_figure import fresh_comparison, held_out_status, judged_comparison
 from runner.modes.given_files import GivenFiles, read_given, starting_point
 from runner.modes.judge import AmctJudge, Judge, MetricJudge
 from runner.modes.layer_settings import LayerSettings, select_layers
 from runner.modes.part import Part
 from runner.modes.recipe import CalibrationRecipe, Quantized, Recipe, RecordRecipe
-from runner.modes.result import AccAutoResult, Comparison, Headline, Source
+from runner.modes.result import AccAutoResult, Comparison, Source, Status
 from runner.modes.stages import Stages
 from runner.modes.subject import Subject, load_subject, rewriting_gap
 from runner.modes.trials import TrialRunner
@@ -54,6 +55,7 @@ class AccAutoOptions:
         calibration_count: items that calibration looks at, evenly spaced over its dataset; None for the batch_num of
             ``quant_config``, or 100.
         evaluation_count: items to evaluate on, evenly spaced; None for all.
+        split: whether calibration, search and the reported figure look at different items.
         output_kind: what class scores are, ``auto``, ``logits`` or ``probabilities``.
         settings: what is asked for single layers.
         quant_config: an AMCT configuration file to start from; says which layers are quantized and how.
@@ -68,6 +70,7 @@ class AccAutoOptions:
     strategy: Strategy = field(default_factory=Binary)
     calibration_count: int | None = None
     evaluation_count: int | None = None
+    split: Split = field(default_factory=Split)
     output_kind: OutputKind = "auto"
     settings: LayerSettings = field(default_factory=LayerSettings)
     quant_config: str | None = None
@@ -78,6 +81,11 @@ class AccAutoOptions:
         if not self.target_loss >= 0:
             raise ConfigError(
                 f"target_loss: expected 0 or more {self.metric.unit} (the loss must stay below it), got {self.target_loss}."
+            )
+        if self.split.report and isinstance(self.metric, AmctEvaluator):
+            raise ConfigError(
+                "split.report: expected 0 with metric=amct_evaluator, which measures on data of its own, "
+                f"got {self.split.report}."
             )
 
 
@@ -115,16 +123,19 @@ def acc_auto(
     name = name or Path(model).stem
     given = read_given(options.quant_config, options.record)
     count = given.calibration_count(options.calibration_count)
-    evaluation = evaluation_part(dataset, options.evaluation_count)
     calibration = None if given.record is not None else calibration_part(calibration_dataset or dataset, count)
     with stages.stage(LOAD):
+        parts = split_parts(evaluation_part(dataset, options.evaluation_count), calibration, options.split)
+        evaluation = parts.search
         subject = load_subject(model, given.folds)
         recipe = _recipe(given, subject, options, evaluation, calibration)
         folder = JobFolder(output)
-        source = describe_source(name, subject.source, evaluation, calibration)
+        source = describe_source(name, subject.source, parts)
         emit(ModelUsed(name, source.model_sha256))
         gap = rewriting_gap(subject, evaluation)
         evaluation.announce("evaluation", emit)
+        if parts.held_out:
+            parts.report.announce("report", emit)
         if calibration is not None:
             calibration.announce("calibration", emit)
 
@@ -166,6 +177,29 @@ def acc_auto(
         with stages.stage(FINAL_EVAL, len(evaluation.indices)) as progress:
             final_evaluation = evaluator.evaluate(trials.model(chosen.plan, multiply=True), progress)
 
+    comparison = judged_comparison(
+        judge,
+        evaluator,
+        evaluation,
+        before=(before, float_evaluation),
+        after=(verdict, final_evaluation),
+        seed=options.seed,
+    )
+    status: Status = "met" if found.best is not None else "not_met"
+    items_scored = evaluator.items_scored
+    if parts.held_out:
+        fresh = Evaluator(engine, dataset, parts.report.indices, evaluator.metrics, output_kind=options.output_kind)
+        models = subject.runnable, trials.model(chosen.plan, multiply=True)
+        with stages.stage(FINAL_EVAL, 2 * len(parts.report.indices), "items that the search never saw") as progress:
+            comparison = fresh_comparison(
+                fresh, parts.report, models, target=judge.target, seed=options.seed, progress=progress
+            )
+        items_scored += fresh.items_scored
+        if found.best is not None:
+            status = held_out_status(comparison, options.target_loss)
+            warn(*_held_out_warning(status, comparison, options.target_loss))
+            found = found if status != "not_met" else SearchResult(found.trials, None)
+
     outcome = Outcome(
         name=name,
         model=subject.prepared.graph,
@@ -182,18 +216,10 @@ def acc_auto(
         if pair is not None:
             written = verify_pair(folder, pair, outcome.final_form, dataset, engine, evaluator.classes)
     return AccAutoResult(
-        status="met" if found.best is not None else "not_met",
+        status=status,
         source=source,
         target_loss=judge.target,
-        comparison=Comparison(
-            evaluator.metrics,
-            float_evaluation,
-            final_evaluation,
-            evaluator.classes,
-            evaluation,
-            Headline(judge.name, judge.unit, before, verdict.value, verdict.loss),
-            _interval(judge, evaluator, float_evaluation, final_evaluation, options.seed),
-        ),
+        comparison=comparison,
         found=subject.found,
         impossible=quantized.impossible,
         folded=subject.prepared.folded,
@@ -202,7 +228,7 @@ def acc_auto(
         ranking=ranking or Ranking(()),
         search=found,
         costs=quantized.costs,
-        items_scored=evaluator.items_scored,
+        items_scored=items_scored,
         folder=folder,
         written=written,
         seconds=stages.seconds(),
@@ -238,14 +264,6 @@ def _recipe(
     selection = select_layers(options.settings, subject.found, subject.node_types)
     start = starting_point(given, subject, options.observer, selection, len(calibration.indices))
     return CalibrationRecipe(subject, calibration, start, given.warnings(options.calibration_count))
-
-
-def _interval(judge: Judge, evaluator: Evaluator, before: Evaluation, after: Evaluation, seed: int) -> Interval | None:
-    """Return how sure the loss is; nothing is known of the figure of an evaluator of the user's."""
-    if isinstance(judge, AmctJudge):
-        return None
-    metric = evaluator.metrics[0]
-    return loss_interval(metric, before.scores[metric.name], after.scores[metric.name], target=judge.target, seed=seed)
 
 
 def _rank(
@@ -298,10 +316,22 @@ def _search(
     return found
 
 
+def _held_out_warning(status: Status, comparison: Comparison, target: float) -> list[str]:
+    """Return a warning where the items kept for the report do not bear out what the search found."""
+    if status == "met":
+        return []
+    figure = comparison.headline
+    text = (
+        f"the plan meets the target on the items of the search; on the {comparison.items} items kept for the report it "
+        f"loses {figure.loss:.4g} {figure.unit}, where less than {target:g} was asked for"
+    )
+    return [f"{text}: no model is written." if status == "not_met" else f"{text}; they are too few to tell."]
+
+
 def _resolution_warning(options: AccAutoOptions, source: Source) -> list[str]:
     """Return a warning where one item weighs as much as the target or more."""
     needed = items_for_target(options.target_loss)
-    items = source.evaluation_items
+    items = source.search_items
     if isinstance(options.metric, AmctEvaluator) or options.metric.unit != PERCENTAGE_POINTS:
         return []
     if needed is None or items >= needed:
@@ -317,5 +347,5 @@ def _overlap_warning(source: Source) -> list[str]:
         return []
     return [
         f"{source.overlap} of {source.calibration_items} calibration items are evaluation items too; "
-        "name other data with calibration.dataset for a figure that calibration has not seen."
+        "set split.disjoint=true or name other data with calibration.dataset for a figure that calibration has not seen."
     ]

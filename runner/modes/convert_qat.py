@@ -26,7 +26,7 @@ from runner.graph.opset import raise_opset
 from runner.graph.output_kind import ends_in_softmax
 from runner.graph.probe import with_outputs
 from runner.job_folder import JobFolder
-from runner.modes.data import describe_source, evaluation_part
+from runner.modes.data import Parts, describe_source, evaluation_part
 from runner.modes.result import Comparison, ConvertResult, Prediction
 from runner.modes.stages import Stages
 from runner.modes.subject import log_left_alone
@@ -89,7 +89,7 @@ def convert_qat(
         log_left_alone(qat.found)
         simulated = fake_quant_model(raise_opset(qat.graph), qat.found, qat.form, multiply=True)
         folder = JobFolder(output)
-        source = describe_source(name, source_model, part, None)
+        source = describe_source(name, source_model, Parts(None, part, part))
         emit(ModelUsed(name, source.model_sha256))
         part.announce("evaluation", emit)
 

@@ -2,10 +2,55 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Container
+from dataclasses import dataclass
+
 from runner.dataset.item import Dataset, evenly_spaced
+from runner.errors import ConfigError, DatasetError
 from runner.graph.model_file import SourceModel
 from runner.modes.part import Part
 from runner.modes.result import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Whether calibration, search and the reported figure look at different items; items are known by their content.
+
+    Attributes:
+        disjoint: items that calibration looks at are not evaluated.
+        report: share of the evaluated items that the search never sees and the reported figures are measured on, 0..1;
+            0 reports on the items of the search.
+    """
+
+    disjoint: bool = False
+    report: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.report < 1:
+            raise ConfigError(f"split.report: expected a share of the items from 0 to below 1, got {self.report}.")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """The items of a job, by use.
+
+    Attributes:
+        calibration: None where nothing is calibrated.
+        search: what plans are judged on.
+        report: what the final figures are measured on; ``search`` itself where none were kept for it.
+        left_out: evaluation items that calibration looks at, or that have the content of another part's.
+    """
+
+    calibration: Part | None
+    search: Part
+    report: Part
+    left_out: int = 0
+
+    @property
+    def held_out(self) -> bool:
+        """Whether the final figures are measured on items that the search never saw."""
+        return self.report is not self.search
 
 
 def evaluation_part(dataset: Dataset, count: int | None) -> Part:
@@ -27,18 +72,61 @@ def calibration_part(dataset: Dataset, count: int) -> Part:
     return Part(dataset, evenly_spaced(count, len(dataset), key="calibration.count"))
 
 
-def describe_source(name: str, model: SourceModel, evaluation: Part, calibration: Part | None) -> Source:
+def split_parts(evaluation: Part, calibration: Part | None, split: Split) -> Parts:
+    """Return the parts of a job.
+
+    Raises:
+        DatasetError: a part is left without items.
+    """
+    kept = evaluation
+    if split.disjoint and calibration is not None:
+        kept = _without(evaluation, _contents(calibration))
+        if not kept.indices:
+            raise DatasetError(
+                f"split.disjoint: all {len(evaluation.indices)} evaluation items are calibration items too, so none is left "
+                "to evaluate on. Lower calibration.count or name other data with calibration.dataset."
+            )
+    if split.report == 0:
+        return Parts(calibration, kept, kept, len(evaluation.indices) - len(kept.indices))
+    items = len(kept.indices)
+    reported = [kept.indices[at] for at in evenly_spaced(max(1, math.floor(split.report * items)), items)]
+    report = Part(kept.dataset, reported)
+    chosen = set(reported)
+    others = Part(kept.dataset, [index for index in kept.indices if index not in chosen])
+    search = _without(others, _contents(report))
+    if not search.indices:
+        raise DatasetError(
+            f"split.report: {len(reported)} of {items} items are kept for the report and no other is left to search on. "
+            "Lower it or name more data."
+        )
+    return Parts(calibration, search, report, len(evaluation.indices) - len(search.indices) - len(reported))
+
+
+def describe_source(name: str, model: SourceModel, parts: Parts) -> Source:
     """Return what is run on what; items are compared by content, so that overlap is seen under other names too."""
-    seen = {evaluation.dataset.fingerprint(index) for index in evaluation.indices}
+    calibration = parts.calibration
     calibrated = [] if calibration is None else [calibration.dataset.fingerprint(i) for i in calibration.indices]
+    seen = _contents(parts.search) | (_contents(parts.report) if parts.held_out else set())
     return Source(
         model=name,
         model_path=str(model.path),
         model_sha256=model.sha256,
         opset=int(model.graph.opset_imports[""]),
-        dataset=evaluation.dataset.describe(),
-        dataset_fingerprint=evaluation.fingerprint,
-        evaluation_items=len(evaluation.indices),
+        dataset=parts.report.dataset.describe(),
+        dataset_fingerprint=parts.report.fingerprint,
+        evaluation_items=len(parts.report.indices),
         calibration_items=len(calibrated),
         overlap=sum(fingerprint in seen for fingerprint in calibrated),
+        search_items=len(parts.search.indices),
+        held_out=parts.held_out,
+        left_out=parts.left_out,
     )
+
+
+def _contents(part: Part) -> set[str]:
+    return {part.dataset.fingerprint(index) for index in part.indices}
+
+
+def _without(part: Part, contents: Container[str]) -> Part:
+    """Return the items whose content is none of the given."""
+    return Part(part.dataset, [i for i in part.indices if part.dataset.fingerprint(i) not in contents])

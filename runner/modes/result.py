@@ -18,9 +18,9 @@ from runner.modes.write_models import Written
 from runner.record import QuantizedForm
 from runner.search.plan import Ranking, SearchResult
 
-Status = Literal["met", "not_met", "converted"]
+Status = Literal["met", "not_met", "undecided", "converted"]
 
-_EXIT_STATUS: Mapping[Status, int] = {"met": 0, "converted": 0, "not_met": 3}
+_EXIT_STATUS: Mapping[Status, int] = {"met": 0, "undecided": 0, "converted": 0, "not_met": 3}
 
 
 def exit_status(status: Status) -> int:
@@ -30,7 +30,16 @@ def exit_status(status: Status) -> int:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """What was run on what."""
+    """What was run on what.
+
+    Attributes:
+        dataset_fingerprint: of the items that the final figures are measured on.
+        evaluation_items: how many those are.
+        search_items: how many items plans were judged on; the same ones unless some were kept for the report.
+        overlap: calibration items that are search or report items too.
+        held_out: whether the search never saw the items of the final figures.
+        left_out: items that no part has, so that the parts are disjoint.
+    """
 
     model: str
     model_path: str
@@ -41,6 +50,9 @@ class Source:
     evaluation_items: int
     calibration_items: int
     overlap: int
+    search_items: int
+    held_out: bool
+    left_out: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,13 @@ def summarize(
         summary["ort_level_gap"] = result.written.ort_level_gap
     if isinstance(result, AccAutoResult):
         summary["overlap"] = result.source.overlap
+        summary["split"] = {
+            "calibration": result.source.calibration_items,
+            "search": result.source.search_items,
+            "report": result.source.evaluation_items,
+            "held_out": result.source.held_out,
+            "left_out": result.source.left_out,
+        }
         summary["rewriting_gap"] = result.rewriting_gap
     return {**summary, "versions": versions(), "cpu": cpu_name(), "seed": seed, "config_sha256": config_sha256}
 

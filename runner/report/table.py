@@ -20,6 +20,7 @@ _INDENT = " " * 8
 _STATUS = {
     "met": ("target met", "green"),
     "not_met": ("target not met", "red"),
+    "undecided": ("target met on the search's items, undecided on those kept for the report", "yellow"),
     "converted": ("converted", "green"),
 }
 _VERDICT = {"met": "met", "not_met": "not met", "undecided": "undecided"}
@@ -96,7 +97,7 @@ def _rows(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = [
         (
             metric.name,
-            f"{summary['float_metric']:.4g} -> {summary['quantized_metric']:.4g}  ({summary['samples']} items)",
+            f"{summary['float_metric']:.4g} -> {summary['quantized_metric']:.4g}  ({_items(result)})",
         ),
         ("loss", _loss(result, summary)),
         *_uncertainty(summary),
@@ -124,6 +125,11 @@ def _rows(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     seconds = summary["seconds"]
     work = f"{seconds['total']:.1f} s, of which model work {seconds['model_work']:.1f} s in {evaluations['full']} evaluations"
     return [*rows, ("time", work), ("memory", f"{summary['peak_rss_mb']:.0f} MiB at most")]
+
+
+def _items(result: Result) -> str:
+    items = f"{result.source.evaluation_items} items"
+    return f"{items} that the search of {result.source.search_items} never saw" if result.source.held_out else items
 
 
 def _loss(result: Result, summary: Mapping[str, Any]) -> str:

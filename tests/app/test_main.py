@@ -116,7 +116,14 @@ def test_manifest_lists_the_result_with_true_digests(
 
 def test_summary_of_acc_auto_has_the_promised_keys(acc_auto: Finished) -> None:
     summary = acc_auto.summary
-    assert summary.keys() == SUMMARY_KEYS | {"target_loss", "target_met", "target_verdict", "overlap", "rewriting_gap"}
+    assert summary.keys() == SUMMARY_KEYS | {
+        "target_loss",
+        "target_met",
+        "target_verdict",
+        "overlap",
+        "split",
+        "rewriting_gap",
+    }
     assert summary["seconds"].keys() == STAGES | {"model_work", "total"}
     assert (summary["mode"], summary["model"], summary["status"]) == ("acc_auto", "mobilenet_v2_digits", "met")
     assert (summary["target_loss"], summary["target_met"], summary["complete"]) == (0.5, True, True)

@@ -19,11 +19,13 @@ from runner.dataset.npz import NpzDataset
 from runner.engine import Engine
 from runner.errors import ConfigError, DatasetError, ModelError
 from runner.evaluation.accuracy import Agreement, TopK
+from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.distance import Kl, Mse, Sqnr
 from runner.events import DataUsed, StageStarted, TrialFinished, Warned
 from runner.job_folder import read_manifest
 from runner.modes.acc_auto import AccAutoOptions, acc_auto, with_companions
 from runner.modes.amct_files import read_history
+from runner.modes.data import Split
 from runner.modes.result import AccAutoResult
 from runner.record_text import read_record
 from runner.search.sensitivity import MeanSquaredError, SignalToNoise
@@ -322,7 +324,7 @@ def test_calibration_items_that_are_evaluated_too_are_a_warning(small: Bench) ->
     )
     (message,) = [event.message for event in heard if isinstance(event, Warned)]
     assert message.startswith(
-        "6 of 6 calibration items are evaluation items too; name other data with calibration.dataset"
+        "6 of 6 calibration items are evaluation items too; set split.disjoint=true or name other"
     )
     assert result.warnings == (message,) and result.source.overlap == 6
     assert result.source.model == "source"  # the file's name, where none is given
@@ -399,3 +401,56 @@ def test_every_metric_can_decide_and_the_others_come_along(small: Bench, metric:
         names[0] == metric.name and {"top1", "agreement", "kl", "sqnr"} <= set(names) and len(set(names)) == len(names)
     )
     assert with_companions(metric)[0] is metric
+
+
+def test_figures_of_held_out_items_are_those_of_the_written_model_on_them(small: Bench) -> None:
+    result = small.run(target_loss=50.0, metric=Kl(), split=Split(report=0.25))
+    assert (result.source.search_items, result.source.evaluation_items, result.source.held_out) == (45, 15, True)
+    report = small.x[[index * 60 // 15 for index in range(15)]]
+    written = onnx.load(small.folder / "out" / "results" / "net_fake_quant_model.onnx")
+    expected = kl(logits(small.model, report), logits(written, report))
+    assert result.comparison.headline.loss == pytest.approx(expected, rel=1e-4)
+    assert result.comparison.interval is not None
+    assert result.comparison.interval.low < expected < result.comparison.interval.high
+
+
+def test_search_does_not_look_at_held_out_items(small: Bench) -> None:
+    held = [index * 60 // 15 for index in range(15)]
+    first = small.run(target_loss=0.01, metric=Kl(), split=Split(report=0.25))
+    small.x[held] = normal_items(15, 2, 6, 6, seed=99)
+    np.savez(small.folder / "data.npz", x=small.x, y=answers(small.model, small.x))
+    second = small.run("again", target_loss=0.01, metric=Kl(), split=Split(report=0.25))
+    assert [trial.loss for trial in first.search.trials] == [trial.loss for trial in second.search.trials]
+    assert first.comparison.headline.loss != second.comparison.headline.loss
+
+
+def test_a_plan_that_fails_on_held_out_items_leaves_no_model(small: Bench) -> None:
+    held = [index * 60 // 15 for index in range(15)]
+    rng = np.random.default_rng(5)
+    small.x[held] = 40 * rng.normal(size=(15, 2, 6, 6)).astype(np.float32)  # far outside the calibrated ranges
+    np.savez(small.folder / "data.npz", x=small.x, y=answers(small.model, small.x))
+    result = small.run(target_loss=0.2, metric=Kl(), split=Split(report=0.25))
+    assert result.status == "not_met" and not MODELS & small.written().keys()
+    assert any("kept for the report" in message and "no model is written" in message for message in result.warnings)
+
+
+def test_an_evaluator_of_the_users_takes_no_report_items() -> None:
+    with pytest.raises(ConfigError, match=r"split\.report: expected 0 with metric=amct_evaluator"):
+        AccAutoOptions(target_loss=1.0, metric=AmctEvaluator("m.E"), split=Split(report=0.5))
+
+
+def test_too_few_items_for_a_target_are_warned_of_before_the_work(small: Bench) -> None:
+    heard: list[object] = []
+    small.run(target_loss=0.2, metric=Agreement(), emit=heard.append)
+    warned = next(place for place, event in enumerate(heard) if isinstance(event, Warned))
+    assert heard[warned] == Warned(
+        "60 evaluation items cannot resolve target_loss=0.2: one item is 1.67 percentage points, so the target forgives no "
+        "net loss at all; 501 items or more would."
+    )
+    assert warned < heard.index(StageStarted("float_eval", 60))
+
+
+def test_a_target_in_other_units_needs_no_number_of_items(small: Bench) -> None:
+    heard: list[object] = []
+    small.run(target_loss=0.001, metric=Kl(), emit=heard.append)
+    assert not [event for event in heard if isinstance(event, Warned)]

@@ -1,0 +1,83 @@
+"""The reported figures: over the items of the search, or over items that it never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx_ir as ir
+
+from runner.evaluation.evaluator import Evaluation, Evaluator
+from runner.evaluation.uncertainty import Interval, loss_interval
+from runner.modes.judge import AmctJudge, Judge, Verdict
+from runner.modes.part import Part
+from runner.modes.result import Comparison, Headline, Status
+
+
+def judged_comparison(
+    judge: Judge,
+    evaluator: Evaluator,
+    part: Part,
+    *,
+    before: tuple[float, Evaluation],
+    after: tuple[Verdict, Evaluation],
+    seed: int,
+) -> Comparison:
+    """Return the float model against a judged one.
+
+    Args:
+        judge: what decided.
+        evaluator: what made both evaluations.
+        part: the items.
+        before: of the float model.
+        after: of the quantized model.
+        seed: of the interval's bootstrap.
+    """
+    (figure, old), (verdict, new) = before, after
+    headline = Headline(judge.name, judge.unit, figure, verdict.value, verdict.loss)
+    # Nothing is known of the spread of a figure that an evaluator of the user's gives.
+    interval = None if isinstance(judge, AmctJudge) else _interval(evaluator, old, new, judge.target, seed)
+    return Comparison(evaluator.metrics, old, new, evaluator.classes, part, headline, interval)
+
+
+def fresh_comparison(
+    evaluator: Evaluator,
+    part: Part,
+    models: tuple[ir.Model, ir.Model],
+    *,
+    target: float | None,
+    seed: int,
+    progress: Callable[[int], None],
+) -> Comparison:
+    """Return the float model against the quantized one over items that neither was run on yet.
+
+    Args:
+        evaluator: over the part's items.
+        part: the items.
+        models: float, quantized.
+        target: of the loss, if there is one.
+        seed: of the interval's bootstrap.
+        progress: told the items scored by both models together.
+    """
+    items = len(part.indices)
+    before = evaluator.evaluate_float(models[0], progress)
+    after = evaluator.evaluate(models[1], lambda done: progress(items + done))
+    interval = _interval(evaluator, before, after, target, seed)
+    return Comparison(evaluator.metrics, before, after, evaluator.classes, part, interval=interval)
+
+
+def held_out_status(comparison: Comparison, target: float) -> Status:
+    """Return what items that the search never saw say of a plan that it accepted.
+
+    ``met`` where the loss on them is below the target too, ``not_met`` where it is surely not, ``undecided`` between.
+    """
+    metric = comparison.metrics[0]
+    scores = comparison.float_.scores[metric.name], comparison.quantized.scores[metric.name]
+    if metric.accepts(*scores, target):
+        return "met"
+    surely = comparison.interval is not None and comparison.interval.verdict(target) == "not_met"
+    return "not_met" if surely else "undecided"
+
+
+def _interval(evaluator: Evaluator, before: Evaluation, after: Evaluation, target: float | None, seed: int) -> Interval:
+    metric = evaluator.metrics[0]
+    return loss_interval(metric, before.scores[metric.name], after.scores[metric.name], target=target, seed=seed)
