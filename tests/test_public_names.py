@@ -41,6 +41,7 @@ NAMES = [
     "Percentile",
     "RunnerError",
     "SignalToNoise",
+    "Split",
     "Sqnr",
     "TopK",
     "acc_auto",
