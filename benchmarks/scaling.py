@@ -1,0 +1,106 @@
+"""How time and memory grow: ``python -m benchmarks.scaling [--quick] [--output FILE]``.
+
+Items 100 to 10 000 (calibrated on all of them), layers 10 to 300, models of 1 MB to 1 GB; generated models, one job each with
+a target that all-int8 meets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from benchmarks.cases import Case
+from benchmarks.generated import images, network
+from benchmarks.row import Row, ours
+from benchmarks.table import machine, markdown
+
+_MEETS_ALL = "target_loss=100"
+# (label, layers, channels): 36 * channels^2 bytes a layer.
+_SIZES = (("1 MB", 8, 64), ("10 MB", 8, 192), ("100 MB", 8, 608), ("1 GB", 20, 1200))
+_OBSERVERS = ("minmax", "percentile", "hfmg", "ifmr")
+
+
+def job(model: Path, data: tuple[Path, Path], *options: str) -> Row:
+    """Run one job on generated files."""
+    given = ["model=file", f"model.path={model}", "dataset=npy", f"dataset.path={data[0]}", f"dataset.labels={data[1]}"]
+    return ours(Case("generated", tuple(given)), _MEETS_ALL, *options)
+
+
+def by_items(folder: Path, counts: list[int]) -> str:
+    """Return time and memory over the number of calibration items, an observer a row."""
+    model = network(folder / "net.onnx", layers=6, channels=24, size=32)
+    rows = []
+    for observer in _OBSERVERS:
+        found = [
+            job(model, images(folder, n, 32), f"observer={observer}", f"calibration.count={n}", "evaluation.count=50")
+            for n in counts
+        ]
+        rows.append(
+            [
+                observer,
+                *(f"{row.seconds:.1f} s, {row.peak_mib:.0f} MiB" if not _bad(row) else row.note for row in found),
+            ]
+        )
+    return markdown(["observer", *(f"{count} items" for count in counts)], rows)
+
+
+def by_layers(folder: Path, counts: list[int]) -> str:
+    """Return time and memory over the number of layers."""
+    data = images(folder, 200)
+    rows = []
+    for layers in counts:
+        row = job(network(folder / f"l{layers}.onnx", layers=layers, channels=8), data, "calibration.count=50")
+        stages = row.seconds_by_stage or {}
+        rows.append(
+            [
+                str(layers + 1),
+                f"{row.seconds:.1f}",
+                f"{stages.get('model_work', 0):.1f}",
+                f"{row.peak_mib:.0f}",
+                row.note,
+            ]
+        )
+    return markdown(["layers", "wall s", "model work s", "peak MiB", ""], rows)
+
+
+def by_size(folder: Path, largest: int) -> str:
+    """Return time and memory over the size of the weights."""
+    data = images(folder, 10, 8)
+    rows = []
+    for label, layers, channels in _SIZES[:largest]:
+        model = network(folder / f"s{channels}.onnx", layers=layers, channels=channels, size=8)
+        row = job(model, data, "calibration.count=4", "observer=minmax")
+        rows.append([label, f"{row.seconds:.1f}", f"{row.peak_mib:.0f}", row.note])
+        for path in folder.glob(f"s{channels}.onnx*"):
+            path.unlink()
+    return markdown(["weights", "wall s", "peak MiB", ""], rows)
+
+
+def main() -> None:
+    """Print three tables, and write them where asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="the small ends only")
+    parser.add_argument("--output", type=Path, default=None, help="write the tables to this Markdown file too")
+    given = parser.parse_args()
+    parts = [f"Measured on {machine()}."]
+    print(parts[0], flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for title, table in (
+            ("Calibration items", by_items(root, [100, 300] if given.quick else [100, 1000, 10_000])),
+            ("Layers", by_layers(root, [10, 30] if given.quick else [10, 30, 100, 300])),
+            ("Model size", by_size(root, 2 if given.quick else len(_SIZES))),
+        ):
+            parts += [f"### {title}", table]
+            print("\n" + "\n\n".join(parts[-2:]), flush=True)
+    if given.output is not None:
+        given.output.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _bad(row: Row) -> bool:
+    return row.note.startswith("failed")
+
+
+if __name__ == "__main__":
+    main()

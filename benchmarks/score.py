@@ -1,0 +1,85 @@
+"""A tool's quantized model against the float model: plain onnxruntime without its int8 kernels, the same metrics for all."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from benchmarks.job import Material
+from runner.engine import available_cores
+from runner.evaluation.accuracy import Agreement, TopK
+from runner.evaluation.distance import Kl, Sqnr
+from runner.evaluation.outputs import Outputs, class_scores
+from runner.session import Profile, Session
+
+# Float sums over dequantized values: what a tool's own simulation means by its model.
+_FLOAT_QDQ = Profile("all", quant_rewriting=False, disabled_optimizers=("WeightBiasQuantization",))
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a quantized model is worth; a figure that does not apply is None."""
+
+    float_top1: float | None
+    top1: float | None
+    agreement: float
+    kl: float | None
+    sqnr_db: float
+
+
+def score(model: str, material: Material) -> Score:
+    """Run both models over all evaluation items and compare."""
+    reference = list(_outputs(Session(material.job.model.path), material))
+    quantized = list(_outputs(Session(model, _FLOAT_QDQ), material))
+    kind = material.job.model.output
+    classes = class_scores(reference, material.labels, kind=kind, output=getattr(material.job.metric, "output", None))
+    figures: dict[str, float] = {}
+    labelled = all(label is not None for label in material.labels)
+    for metric in (TopK(), Agreement(), Kl(), Sqnr()):
+        if (metric.needs_labels and not labelled) or (metric.needs_classes and classes is None):
+            continue
+        before, after = (
+            np.array(
+                [metric.score(o, r, y, classes) for o, r, y in zip(outputs, reference, material.labels, strict=True)]
+            )
+            for outputs in (reference, quantized)
+        )
+        figures[f"float_{metric.name}"], figures[metric.name] = metric.aggregate(before), metric.aggregate(after)
+    return Score(
+        figures.get("float_top1"), figures.get("top1"), figures["agreement"], figures.get("kl"), figures["sqnr"]
+    )
+
+
+def int8_operations(model: str) -> int:
+    """Return how many Conv, ConvTranspose, Gemm and MatMul nodes of a Q/DQ model have a quantized weight."""
+    graph = onnx.load(model, load_external_data=False).graph
+    producers = {name: node for node in graph.node for name in node.output}
+    count = 0
+    for node in graph.node:
+        if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+            weight = producers.get(node.input[1])
+            while weight is not None and weight.op_type in ("Reshape", "Transpose", "Identity"):
+                weight = producers.get(weight.input[0])
+            count += weight is not None and weight.op_type == "DequantizeLinear"
+    return count
+
+
+def _outputs(session: Session, material: Material) -> Iterator[Outputs]:
+    def run(feed: dict[str, NDArray[Any]]) -> Outputs:
+        return dict(zip(session.output_names, session.run(feed), strict=True))
+
+    with ThreadPoolExecutor(available_cores()) as pool:
+        pending: deque[Future[Outputs]] = deque()
+        for feed in material.feeds:
+            pending.append(pool.submit(run, feed))
+            if len(pending) >= 2 * available_cores():
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
