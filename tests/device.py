@@ -38,6 +38,37 @@ def conv(q, weight, bias, *, strides=(1, 1), pads=(0, 0, 0, 0), dilations=(1, 1)
     return sums if bias is None else sums + bias.astype(np.int64).reshape(1, -1, 1, 1)
 
 
+def conv_transposed(q, weight, bias, *, pads, group=1):
+    """Return the exact sums of a 2-D transposed convolution, strides 1, with integers [C,O/group,kh,kw], int64."""
+    n, channels, height, width = q.shape
+    _, per_group, kernel_h, kernel_w = weight.shape
+    sums = np.zeros((n, per_group * group, height + kernel_h - 1, width + kernel_w - 1), np.int64)
+    for c in range(channels):
+        first = c // (channels // group) * per_group
+        for i in range(kernel_h):
+            for j in range(kernel_w):
+                spread = q[:, c, None] * weight[c, :, i, j].astype(np.int64).reshape(1, -1, 1, 1)
+                sums[:, first : first + per_group, i : i + height, j : j + width] += spread
+    top, left, bottom, right = pads
+    sums = sums[:, :, top : sums.shape[2] - bottom, left : sums.shape[3] - right]
+    return sums if bias is None else sums + bias.astype(np.int64).reshape(1, -1, 1, 1)
+
+
+def average(q, scale, *, kernel, strides, pads, include_pad):
+    """Return ``fl32(fl32(fl32(sum) / count) * scale)`` of each window of centred codes [N,C,H,W]."""
+    top, left, bottom, right = pads
+    edges = ((0, 0), (0, 0), (top, bottom), (left, right))
+    inside = np.ones_like(q) if include_pad else np.pad(np.ones_like(q), edges)
+    inside = np.pad(inside, edges, constant_values=1) if include_pad else inside
+
+    def windows(array):
+        steps = (slice(None), slice(None), slice(None, None, strides[0]), slice(None, None, strides[1]))
+        return np.lib.stride_tricks.sliding_window_view(array, kernel, axis=(2, 3))[steps].sum(axis=(4, 5))
+
+    mean = windows(np.pad(q, edges)).astype(np.float32) / windows(inside).astype(np.float32)
+    return mean * np.float32(scale)
+
+
 def matmul(q, weight, bias=None):
     """Return the exact sums of centred codes [..., K] times integers [K, N], int64."""
     sums = q @ weight.astype(np.int64)

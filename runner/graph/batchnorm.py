@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,20 +32,19 @@ def into_all(layer: str) -> bool:
     return True
 
 
-def fold_batchnorm(model: ir.Model, into: Sequence[str] = CONVOLUTIONS, folds: Folds = into_all) -> list[str]:
+def fold_batchnorm(model: ir.Model, folds: Folds = into_all) -> list[str]:
     """Fold every BatchNormalization that is the only reader of a convolution's output; return the names of those folded.
 
     Nothing is folded into a convolution whose name ``folds`` says no to.
 
     ``k = gamma / sqrt(var + eps)``;  ``W *= k`` per output channel;  ``b = (b - mean) * k + beta``.
     One that does not follow a convolution alone, or whose result would not be finite, stays. Changes the model it is given.
-    ``into`` names the operators that take it.
     """
     folded = []
     for node in list(model.graph):
         if node.op_type != "BatchNormalization" or node.domain != "":
             continue
-        conv, affine = sole_convolution(node.inputs[0], into), batchnorm_affine(node)
+        conv, affine = sole_convolution(node.inputs[0]), batchnorm_affine(node)
         if conv is None or affine is None or not folds(conv.name or ""):
             continue
         if fold_into(model.graph, conv, affine):
@@ -67,10 +66,10 @@ def batchnorm_affine(node: ir.Node) -> Affine | None:
         return Affine(factor, beta - mean * factor)
 
 
-def sole_convolution(value: ir.Value | None, types: Sequence[str] = CONVOLUTIONS) -> ir.Node | None:
+def sole_convolution(value: ir.Value | None) -> ir.Node | None:
     """Return the convolution that makes ``value``, if one node alone reads it."""
     conv = None if value is None else value.producer()
-    if value is None or conv is None or conv.op_type not in types or conv.domain != "":
+    if value is None or conv is None or conv.op_type not in CONVOLUTIONS or conv.domain != "":
         return None
     return conv if len(value.uses()) == 1 and not value.is_graph_output() else None
 

@@ -76,12 +76,8 @@ class FoundLayers:
         raise KeyError(name)
 
 
-def find_layers(model: ir.Model, types: Sequence[str] = LAYER_TYPES) -> FoundLayers:
+def find_layers(model: ir.Model) -> FoundLayers:
     """Return the layers of a prepared model and the nodes left alone, in graph order.
-
-    Args:
-        model: prepared.
-        types: operators to look for; the other candidates are left alone.
 
     Raises:
         ModelError: a weight or bias of a quantizable layer holds a value that is not finite.
@@ -95,7 +91,7 @@ def find_layers(model: ir.Model, types: Sequence[str] = LAYER_TYPES) -> FoundLay
             left.append(LeftAlone(node.name or "", node.op_type, f"it is not folded: {reason}"))
         if node.domain != "" or node.op_type not in LAYER_TYPES + _POINTLESS:
             continue
-        reason = _refusal(node) if node.op_type in types else f"{node.op_type} is not quantized"
+        reason = _refusal(node) if node.op_type in LAYER_TYPES else f"{node.op_type} is not quantized"
         if reason is not None:
             left.append(LeftAlone(node.name or "", node.op_type, reason))
             continue

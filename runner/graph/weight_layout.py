@@ -29,6 +29,13 @@ def channels_first(weight: NDArray[Any], op_type: str, group: int = 1) -> NDArra
     return weight
 
 
+def output_channels(shape: tuple[int, ...], op_type: str, group: int = 1) -> int:
+    """Return how many outputs ``channels_first`` makes of a stored weight of this shape."""
+    if op_type == "ConvTranspose":
+        return shape[1] * group
+    return shape[-1 if op_type in ("Gemm", "MatMul") else 0]
+
+
 def as_stored(rows: NDArray[Any], op_type: str, shape: tuple[int, ...], group: int = 1) -> NDArray[Any]:
     """Return ``channels_first`` undone: contiguous, of the stored ``shape``."""
     if op_type in ("Gemm", "MatMul"):

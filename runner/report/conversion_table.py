@@ -60,16 +60,10 @@ def _legalised(layer: Mapping[str, Any], shared_with: Iterable[str]) -> list[str
     """Return what was done to fit the layer into the record's terms; ``as it is`` where nothing was needed."""
     if layer["status"] == "float":
         return ["stays float"]
-    activation, weight, steps = layer["activation"], layer["weight"], []
+    activation, weight, steps = layer["activation"], layer.get("weight"), []
     if activation["dtype"] == "uint8":
         steps.append(f"input uint8 -> int8, zp {activation['zero_point'] - 128}")
-    zero_points = (weight["zero_point_min"], weight["zero_point_max"])
-    if zero_points != (0, 0):
-        said = "..".join(str(zero_point) for zero_point in dict.fromkeys(zero_points))
-        steps.append(f"weight {weight['dtype']} zp {said} -> int8 zp 0")
-    changed = weight["channels"] - weight["channels_exact"]
-    if changed:
-        steps.append(f"{changed} of {weight['channels']} channels rounded again")
+    steps += [] if weight is None else _legalised_weight(weight)
     others = ", ".join(shared_with)
     if others:
         steps.append(f"weight shared with {others}")
@@ -79,6 +73,18 @@ def _legalised(layer: Mapping[str, Any], shared_with: Iterable[str]) -> list[str
         saturated = [f"{batchnorm['saturated']} saturated"] if batchnorm["saturated"] else []
         steps.append(f"BatchNormalization {batchnorm['node']} folded ({', '.join(counts + saturated)})")
     return steps or ["as it is"]
+
+
+def _legalised_weight(weight: Mapping[str, Any]) -> list[str]:
+    steps = []
+    zero_points = (weight["zero_point_min"], weight["zero_point_max"])
+    if zero_points != (0, 0):
+        said = "..".join(str(zero_point) for zero_point in dict.fromkeys(zero_points))
+        steps.append(f"weight {weight['dtype']} zp {said} -> int8 zp 0")
+    changed = weight["channels"] - weight["channels_exact"]
+    if changed:
+        steps.append(f"{changed} of {weight['channels']} channels rounded again")
+    return steps
 
 
 def _error(layer: Mapping[str, Any]) -> str:

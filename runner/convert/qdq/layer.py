@@ -16,6 +16,7 @@ from runner.convert.qdq.report import ActivationSource, BatchNormOutcome, BiasOu
 from runner.convert.qdq.weight import StaysFloatError, symmetric_weight
 from runner.graph.batchnorm import Affine
 from runner.graph.layers import Layer
+from runner.graph.weight_layout import as_stored
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayer
 
@@ -38,14 +39,14 @@ class LayerSource:
         pair: what rounds its input.
         weight: its integers, in the layout of the float weight of the model that is read.
         bias: None where it has none.
-        group: of a convolution.
+        window: int8 ones [1, 1, kh, kw] for an AveragePool, which has no weight; None for the others.
         batchnorm: folded into it.
     """
 
     pair: Pair | None
     weight: QuantizedConstant | None
     bias: BiasSource | None
-    group: int = 1
+    window: NDArray[np.int8] | None = None
     batchnorm: FoldedBatchNorm | None = None
 
 
@@ -65,18 +66,20 @@ def convert_layer(
 def _convert(
     layer: Layer, source: LayerSource, activation: ActivationSource | None, refuse_asymmetric: bool
 ) -> tuple[QuantizedLayer, LayerConversion]:
+    if source.window is not None:
+        return _average(layer, _input(source.pair, "its input does not go"), source.window, activation)
     params, stored = _both_sides(source)
     if layer.symmetric and params.zero_point != 0:
         raise StaysFloatError(
             f"its input has zero point {params.zero_point} in int8; a convolution over three axes takes only 0"
         )
     weight = symmetric_weight(stored, layer, refuse_asymmetric=refuse_asymmetric)
-    codes, scales, bias, folded = weight.codes, weight.scales, source.bias, None
+    rows, scales, bias, folded = weight.rows, weight.scales, source.bias, None
     if source.batchnorm is not None:
-        codes, scales, folded = _fold_into_integers(codes, scales, source.batchnorm)
+        rows, scales, folded = _fold_into_integers(rows, scales, source.batchnorm)
         bias = _fold_into_bias(bias, source.batchnorm.affine)
     if bias is not None:
-        scales = _widen_silent(codes, scales, bias.real, params.scale, layer)
+        scales = _widen_silent(rows, scales, bias.real, params.scale)
     deq = dequant_scale(params.scale, scales)
     if not np.all(np.isfinite(deq)) or np.any(deq < _SMALLEST):
         raise StaysFloatError(
@@ -87,11 +90,8 @@ def _convert(
     if bias is not None:
         integers, outcome = integer_bias(bias, deq, rounded_again=requantized or folded is not None)
     record = LayerRecord(params, tuple(float(scale) for scale in scales))
-    quantized = QuantizedLayer(record, codes, integers)
-    try:
-        exact_sums(layer, quantized)
-    except ValueError as error:
-        raise StaysFloatError(str(error)) from error
+    codes = as_stored(rows, layer.op_type, stored.integers.shape, layer.group)
+    quantized = _summed_exactly(layer, QuantizedLayer(record, codes, integers))
     exact = not requantized and (folded is None or folded.saturated == 0)
     conversion = LayerConversion(
         layer.name, layer.op_type, "exact" if exact else "requantized", activation, weight.outcome, outcome, folded
@@ -99,23 +99,43 @@ def _convert(
     return quantized, conversion
 
 
-def _both_sides(source: LayerSource) -> tuple[ActivationParams, QuantizedConstant]:
-    """Return the input's parameters and the weight's integers, or say which of them the source lacks."""
-    pair, weight = source.pair, source.weight
+def _average(
+    layer: Layer, params: ActivationParams, window: NDArray[np.int8], activation: ActivationSource | None
+) -> tuple[QuantizedLayer, LayerConversion]:
+    """Return an AveragePool over the codes of its input: ones as weights, at scale 1, which is always exact."""
+    quantized = _summed_exactly(layer, QuantizedLayer(LayerRecord(params, (1.0,)), window, None))
+    return quantized, LayerConversion(layer.name, layer.op_type, "exact", activation, bias=BiasOutcome("none", 0.0))
+
+
+def _summed_exactly(layer: Layer, quantized: QuantizedLayer) -> QuantizedLayer:
+    """Return the layer as it is if its integer sums can be computed exactly."""
+    try:
+        exact_sums(layer, quantized)
+    except ValueError as error:
+        raise StaysFloatError(str(error)) from error
+    return quantized
+
+
+def _input(pair: Pair | None, lacking: str) -> ActivationParams:
     if pair is None:
-        lacking = "neither its input nor its weight goes" if weight is None else "its input does not go"
         raise StaysFloatError(f"{lacking} through QuantizeLinear and DequantizeLinear")
-    if weight is None:
-        raise StaysFloatError("its weight does not go through DequantizeLinear")
     if pair.params is None:
         raise StaysFloatError(f"the quantization of its input is not accepted: {pair.refusal}")
-    return pair.params, weight
+    return pair.params
+
+
+def _both_sides(source: LayerSource) -> tuple[ActivationParams, QuantizedConstant]:
+    """Return the input's parameters and the weight's integers, or say which of them the source lacks."""
+    if source.weight is None:
+        _input(source.pair, "neither its input nor its weight goes")
+        raise StaysFloatError("its weight does not go through DequantizeLinear")
+    return _input(source.pair, "its input does not go"), source.weight
 
 
 def _fold_into_integers(
-    codes: NDArray[np.int8], scales: NDArray[np.float32], batchnorm: FoldedBatchNorm
+    rows: NDArray[np.int8], scales: NDArray[np.float32], batchnorm: FoldedBatchNorm
 ) -> tuple[NDArray[np.int8], NDArray[np.float32], BatchNormOutcome]:
-    """Return a convolution's integers times ``sign(k)`` and its scales, one a channel, times ``|k|``.
+    """Return a convolution's integers, channels first, times ``sign(k)`` and its scales, one a channel, times ``|k|``.
 
     A factor that is 0, or makes the scale vanish in float32, gives integers of 0 under the old scale.
     """
@@ -124,8 +144,8 @@ def _fold_into_integers(
     with np.errstate(over="ignore", under="ignore"):
         scaled = (old.astype(np.float64) * np.abs(factor)).astype(np.float32)
     gone = scaled < _SMALLEST
-    sign = np.where(gone, 0, np.sign(factor)).astype(np.int64).reshape(-1, *[1] * (codes.ndim - 1))
-    turned = codes.astype(np.int64) * sign
+    sign = np.where(gone, 0, np.sign(factor)).astype(np.int64).reshape(-1, *[1] * (rows.ndim - 1))
+    turned = rows.astype(np.int64) * sign
     outcome = BatchNormOutcome(batchnorm.name, int(np.sum(sign < 0)), int(np.sum(gone)), int(np.sum(turned > QMAX)))
     return np.clip(turned, QMIN, QMAX).astype(np.int8), np.where(gone, old, scaled).astype(np.float32), outcome
 
@@ -136,14 +156,14 @@ def _fold_into_bias(bias: BiasSource | None, affine: Affine) -> BiasSource:
 
 
 def _widen_silent(
-    codes: NDArray[np.int8], scales: NDArray[np.float32], bias: NDArray[np.float64], scale_d: float, layer: Layer
+    rows: NDArray[np.int8], scales: NDArray[np.float32], bias: NDArray[np.float64], scale_d: float
 ) -> NDArray[np.float32]:
     """Return scales under which the biases of channels whose weights are all 0 fit the exact integers of a float32.
 
     Training drives channels to 0 and their scales to the smallest allowed. Such a scale says nothing about the weights,
     but the bias, counted in its units, would not fit and the whole layer would stay float.
     """
-    silent = ~np.any(codes, axis=tuple(axis for axis in range(codes.ndim) if axis != layer.channel_axis))
+    silent = ~np.any(rows, axis=tuple(range(1, rows.ndim)))
     needed = np.abs(bias) / (np.float64(scale_d) * (EXACT_FLOAT32_SUM // 4))
     short = silent & (np.broadcast_to(scales, silent.shape) * 2 < needed)
     if not np.any(short) or scales.size < silent.size:

@@ -25,7 +25,6 @@ from runner.convert.qdq.normalise import normalise, refuse_foreign
 from runner.convert.qdq.pattern import Pair, find_pairs
 from runner.convert.qdq.report import ConversionReport, LayerConversion, NodeUse
 from runner.convert.qdq.settle import (
-    LAYER_TYPES,
     ConstantUse,
     constant_uses,
     fold,
@@ -34,11 +33,11 @@ from runner.convert.qdq.settle import (
     settle_constants,
 )
 from runner.errors import ModelError
-from runner.graph.layers import FoundLayers, find_layers
+from runner.graph.layers import LAYER_TYPES, FoundLayers, find_layers
 from runner.record import QuantizedForm, QuantizedLayer, TensorRecord
 
 # The version of this stage's meaning: raise it when the same source would give another form.
-VERSION = 2
+VERSION = 3
 
 _LISTED_REASONS = 5
 
@@ -83,7 +82,7 @@ def read_qdq(source: ir.Model, *, on_asymmetric_weight: Literal["requantize", "r
     constants = constant_uses(graph)
     settle_constants(graph)
     sources = fold(model, sources)
-    found = find_layers(model, LAYER_TYPES)
+    found = find_layers(model)
     layers, conversions = _convert_layers(found, sources, refuse_asymmetric=on_asymmetric_weight == "refuse")
     outputs = _rounded_outputs(graph, pairs)
     tensors = {**_rounded_adds(graph, pairs), **outputs}
@@ -100,7 +99,7 @@ def read_qdq(source: ir.Model, *, on_asymmetric_weight: Literal["requantize", "r
     if not any(node.domain == "com.microsoft" for node in model.graph.all_nodes()):
         model.opset_imports.pop("com.microsoft", None)
     form = QuantizedForm(layers, tensors)
-    return QatModel(model, find_layers(model, LAYER_TYPES), form, ConversionReport(conversions, ledger.accounts(nodes)))
+    return QatModel(model, find_layers(model), form, ConversionReport(conversions, ledger.accounts(nodes)))
 
 
 def _convert_layers(
@@ -113,7 +112,7 @@ def _convert_layers(
         if quantized is not None:
             layers[layer.name] = quantized
     for item in found.left_alone:
-        if item.name in sources and sources[item.name].weight is not None:
+        if item.name in sources and (sources[item.name].weight or sources[item.name].window) is not None:
             conversions.append(LayerConversion(item.name, item.op_type, "float", reason=item.reason))
     return layers, tuple(conversions)
 
@@ -234,5 +233,5 @@ def _nothing_converted(conversions: tuple[LayerConversion, ...], found: FoundLay
     reasons += [
         f"{i.name} ({i.op_type}): {i.reason}" for i in found.left_alone if i.name not in {c.name for c in conversions}
     ]
-    listed = "; ".join(reasons[:_LISTED_REASONS]) or "the model has no Conv, Gemm or MatMul"
+    listed = "; ".join(reasons[:_LISTED_REASONS]) or f"the model has no {', '.join(LAYER_TYPES)}"
     return f"model.path: no layer of the quantization-aware-trained model can be taken over: {listed}."

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 
+from runner.convert.averages import window_ones
 from runner.convert.qdq.bias import bias_source
 from runner.convert.qdq.bypass import take_over
 from runner.convert.qdq.constant import QuantizedConstant, quantized_constant
@@ -17,10 +18,9 @@ from runner.convert.qdq.pattern import Pair, nearest_pair
 from runner.convert.qdq.report import Role
 from runner.graph.batchnorm import batchnorm_affine, fold_batchnorm
 from runner.graph.constants import add_initializer, constant, integer_attribute
+from runner.graph.layers import LAYER_TYPES
 from runner.graph.prepare import untranspose_gemm_weight
-
-# What a Q/DQ source is read into; the other types are left alone.
-LAYER_TYPES = ("Conv", "Gemm", "MatMul")
+from runner.graph.weight_layout import output_channels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +39,9 @@ def is_layer(node: ir.Node) -> bool:
 
 def layer_source(node: ir.Node, pairs: dict[ir.Node, Pair]) -> LayerSource:
     """Return what the graph says about a layer, before constants are settled."""
+    pair = nearest_pair(node.inputs[0], pairs)
+    if node.op_type == "AveragePool":
+        return LayerSource(pair, None, None, window_ones(node))
     weight = quantized_constant(node.inputs[1])
     if weight is not None and node.op_type == "Gemm" and integer_attribute(node, "transB", 0):
         weight = weight.moved(np.transpose)
@@ -46,12 +49,12 @@ def layer_source(node: ir.Node, pairs: dict[ir.Node, Pair]) -> LayerSource:
     stored, plain = quantized_constant(value), constant(value)
     bias = None
     if weight is not None and (stored is not None or plain is not None):
-        channels = weight.integers.shape[0 if node.op_type == "Conv" else -1]
+        channels = output_channels(weight.integers.shape, node.op_type, integer_attribute(node, "group", 1))
         values = plain if stored is None else stored.real
         # A shape that no layer takes is refused by find_layers; here it must only not break the survey.
         if values is not None and values.size in (1, channels):
             bias = bias_source(values, stored, channels)
-    return LayerSource(nearest_pair(node.inputs[0], pairs), weight, bias, integer_attribute(node, "group", 1))
+    return LayerSource(pair, weight, bias)
 
 
 def constant_uses(graph: ir.Graph) -> list[ConstantUse]:
@@ -94,7 +97,7 @@ def fold(model: ir.Model, sources: Mapping[str, LayerSource]) -> dict[str, Layer
         if conv is not None and affine is not None:
             affines[node.name or ""] = (conv.name or "", affine)
     folded = dict(sources)
-    for name in fold_batchnorm(model, into=("Conv",)):
+    for name in fold_batchnorm(model):
         conv_name, affine = affines[name]
         folded[conv_name] = replace(folded[conv_name], batchnorm=FoldedBatchNorm(name, affine))
     for node in model.graph:

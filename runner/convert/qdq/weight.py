@@ -7,7 +7,6 @@ scale, they are int8 already and stay as they are; the others are rounded again.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from runner.convert.qdq.constant import QuantizedConstant
 from runner.convert.qdq.report import ChannelError, WeightOutcome
 from runner.convert.qdq.rounding import balanced_codes, least_error_scale
 from runner.graph.layers import Layer
+from runner.graph.weight_layout import channels_first
 
 
 class StaysFloatError(Exception):
@@ -28,23 +28,25 @@ class SymmetricWeight:
     """Integers and scales that a record can hold.
 
     Attributes:
-        codes: layout of the layer's float weight.
+        rows: the codes, output channels first.
         scales: shape (1,) or (channels,). A channel of scale 0, whose weights are all 0, has FLT_EPSILON.
         outcome: how they came about.
     """
 
-    codes: NDArray[np.int8]
+    rows: NDArray[np.int8]
     scales: NDArray[np.float32]
     outcome: WeightOutcome
 
 
 def symmetric_weight(source: QuantizedConstant, layer: Layer, *, refuse_asymmetric: bool) -> SymmetricWeight:
-    """Return the source's weight as symmetric int8, in the layout of ``source``.
+    """Return the source's weight as symmetric int8, its output channels first.
 
     Raises:
         StaysFloatError: a scale is negative or not finite, or channels do not fit and ``refuse_asymmetric`` is set.
     """
-    integers, scales = _rows(source.integers, layer.channel_axis), _rows(source.scales, layer.channel_axis)
+    stored = channels_first(source.integers, layer.op_type, layer.group)
+    integers = stored.reshape(stored.shape[0], -1)
+    scales = channels_first(source.scales, layer.op_type, layer.group).reshape(integers.shape)
     if not np.all(np.isfinite(scales)) or np.any(scales < 0):
         raise StaysFloatError("a scale of its weight is negative or not finite")
     integers = np.where(scales > 0, integers, 0)
@@ -66,10 +68,8 @@ def symmetric_weight(source: QuantizedConstant, layer: Layer, *, refuse_asymmetr
     real = integers * scales.astype(np.float64)
     errors = np.max(np.abs(codes * np.asarray(new_scales, np.float64).reshape(-1, 1) - real), axis=1, initial=0.0)
     outcome = _outcome(source, errors, np.broadcast_to(new_scales, errors.shape))
-    moved = np.moveaxis(source.integers, layer.channel_axis, 0)
-    layout = np.moveaxis(codes.reshape(moved.shape), 0, layer.channel_axis)
     new_scales = np.where(new_scales > 0, new_scales, np.float32(FLT_EPSILON)).astype(np.float32)
-    return SymmetricWeight(np.ascontiguousarray(layout), new_scales, outcome)
+    return SymmetricWeight(codes.reshape(stored.shape), new_scales, outcome)
 
 
 def _per_channel(
@@ -109,8 +109,3 @@ def _outcome(source: QuantizedConstant, errors: NDArray[np.float64], scales: NDA
         max_error=float(errors.max(initial=0.0)),
         inexact=tuple(ChannelError(channel, float(scales[channel]), float(errors[channel])) for channel in changed),
     )
-
-
-def _rows(array: NDArray[Any], axis: int) -> NDArray[Any]:
-    moved = np.moveaxis(array, axis, 0)
-    return moved.reshape(moved.shape[0], -1)

@@ -120,7 +120,7 @@ def _limits(dtype: Any) -> tuple[int, int]:
 
 @st.composite
 def qdq_models(draw: Draw) -> onnx.ModelProto:
-    """Chains, residual Adds and Concats of quantized Conv, Gemm and MatMul over ``x`` [2, C, 4, 4], output ``y``."""
+    """Chains, residual Adds and Concats of quantized layers of every type over ``x`` [2, C, 4, 4], output ``y``."""
     opset = draw(st.integers(10, 23))
     graph = _Graph(draw, opset, np.random.default_rng(draw(st.integers(0, 2**32 - 1))))
     channels = draw(st.sampled_from([2, 4, 6]))
@@ -134,7 +134,7 @@ def qdq_models(draw: Draw) -> onnx.ModelProto:
         return str(rounded[value])
 
     for _ in range(draw(st.integers(1, 4))):
-        kind = draw(st.sampled_from(["conv", "conv", "depthwise", "grouped", "add", "concat"]))
+        kind = draw(st.sampled_from(["conv", "conv", "depthwise", "grouped", "transposed", "average", "add", "concat"]))
         value, width = values[-1]
         alike = [v for v, w in values[:-1] if w == width]
         if kind == "add" and alike:
@@ -145,6 +145,8 @@ def qdq_models(draw: Draw) -> onnx.ModelProto:
             other, more = draw(st.sampled_from(values[:-1]))
             operands = [quantized(v) if draw(st.integers(0, 3)) else v for v in (value, other)]
             values.append((graph.op("Concat", operands, axis=1), width + more))
+        elif kind == "average":
+            values.append((_average(graph, quantized(value)), width))
         else:
             made, width = _convolution(graph, kind, quantized(value), width)
             values.append((graph.op("Relu", [made]) if draw(st.booleans()) else made, width))
@@ -163,16 +165,27 @@ def qdq_models(draw: Draw) -> onnx.ModelProto:
 
 
 def _convolution(graph: _Graph, kind: str, data: str, width: int) -> tuple[str, int]:
-    group = {"depthwise": width, "grouped": 2}.get(kind, 1)
-    made = width if kind == "depthwise" else graph.choose(2, 4, width)
+    transposed = kind == "transposed"
+    group = graph.choose(1, 2, width) if transposed else {"depthwise": width, "grouped": 2}.get(kind, 1)
+    made = width if group == width else graph.choose(2, 4, width)
     size = graph.choose(1, 3)
-    shape = (made, width // group, size, size)
-    key = ("Conv", shape)
+    shape = (width, made // group, size, size) if transposed else (made, width // group, size, size)
+    operator = "ConvTranspose" if transposed else "Conv"
+    key = (operator, shape)
     if key not in graph.weights or graph.choose(True, False):
-        graph.weights[key] = graph.weight(shape, 0, (width // group) * size * size)
+        graph.weights[key] = graph.weight(shape, int(transposed), (width // group) * size * size)
     weight, scales = graph.weights[key]
-    bias = graph.bias(made, data, scales, needed=False)
-    return graph.op("Conv", [data, weight, *bias], group=group, pads=[size // 2] * 4), made
+    # The groups of a ConvTranspose share their scales.
+    every = np.tile(scales, group) if transposed and scales.ndim else scales
+    bias = graph.bias(made, data, every, needed=False)
+    return graph.op(operator, [data, weight, *bias], group=group, pads=[size // 2] * 4), made
+
+
+def _average(graph: _Graph, data: str) -> str:
+    """Return an average over windows that keep the size."""
+    size, pads = graph.choose((3, [1, 1, 1, 1]), (2, [0, 0, 1, 1]), (1, [0, 0, 0, 0]))
+    counts, ceil = graph.choose(0, 1), graph.choose(0, 1)
+    return graph.op("AveragePool", [data], kernel_shape=[size] * 2, pads=pads, count_include_pad=counts, ceil_mode=ceil)
 
 
 def _head(graph: _Graph, last: tuple[str, int], quantized: Any) -> str:
@@ -183,7 +196,9 @@ def _head(graph: _Graph, last: tuple[str, int], quantized: Any) -> str:
         return _convolution(graph, kind, quantized(value), width)[0]
     data, inputs = quantized(value), width * 16
     if graph.choose(True, False):
-        data, inputs = graph.op("MaxPool", [data], kernel_shape=[2, 2], strides=[2, 2]), width * 4
+        pool = graph.choose("MaxPool", "AveragePool")
+        data, inputs = graph.op(pool, [data], kernel_shape=[2, 2], strides=[2, 2]), width * 4
+        data = graph.pair(data) if pool == "AveragePool" else data
     data = graph.op("Flatten", [data])
     if graph.choose(True, False):
         data = graph.pair(data)

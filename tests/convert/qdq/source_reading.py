@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from tests import device
 
 Array = NDArray[Any]
-LAYERS = ("Conv", "Gemm", "MatMul")
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "AveragePool")
 
 
 @dataclass(frozen=True)
@@ -189,9 +189,15 @@ class _Evaluation:
         assert dequantize is not None
         scale, offset = self.source.activation(dequantize)
         codes = device.centred(self.value(node.input[0]), scale, offset)
-        if node.op_type == "Conv":
-            pads, group = attribute(node, "pads"), attribute(node, "group", 1)
-            sums = device.conv(codes, integers.weight, integers.bias, pads=pads, group=group)
+        pads, group = attribute(node, "pads", [0] * 4), attribute(node, "group", 1)
+        if node.op_type == "AveragePool":
+            kernel, strides = attribute(node, "kernel_shape"), attribute(node, "strides", [1, 1])
+            include_pad = bool(attribute(node, "count_include_pad", 0))
+            mean = device.average(codes, scale, kernel=kernel, strides=strides, pads=pads, include_pad=include_pad)
+            return np.asarray(mean)
+        if node.op_type in ("Conv", "ConvTranspose"):
+            convolve = device.conv if node.op_type == "Conv" else device.conv_transposed
+            sums = convolve(codes, integers.weight, integers.bias, pads=pads, group=group)
             return np.asarray(device.real(sums, scale, integers.scales, 1))
         sums = device.matmul(codes, integers.weight, integers.bias)
         return np.asarray(device.real(sums, scale, integers.scales, -1))

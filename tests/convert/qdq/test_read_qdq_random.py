@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 from hypothesis import HealthCheck, given, settings
+from numpy.typing import NDArray
 
 from runner.convert.deploy import deploy_model
 from runner.convert.fake_quant import fake_quant_model
@@ -43,18 +45,20 @@ def test_conversion_says_and_computes_what_the_source_does(model: onnx.ModelProt
 def _taken_over(source: Source, node: onnx.NodeProto, qat: QatModel) -> Integers:
     """Return a layer's integers after holding them against the source's own."""
     layer, report = qat.form.layers[node.name], next(r for r in qat.report.layers if r.name == node.name)
-    pair, weight = source.pair(node.input[0]), source.constant(node.input[1])
+    pair = source.pair(node.input[0])
     assert pair is not None
-    assert weight is not None
     activation = layer.record.activation
     assert (activation.scale, activation.zero_point) == source.activation(pair)
+    if node.op_type == "AveragePool":
+        assert (report.status, layer.record.weight_scales, layer.bias) == ("exact", (1.0,), None)
+        return Integers(layer.weight, layer.record.weight_scales, None)
+    weight = source.constant(node.input[1])
+    assert weight is not None
     turned = node.op_type == "Gemm" and attribute(node, "transB", 0)
     integers, scales = (a.T if turned else a for a in (weight.integers, weight.scales))
-    axis = 0 if node.op_type == "Conv" else 1
-    rows, steps = (np.moveaxis(a, axis, 0).reshape(a.shape[axis], -1) for a in (integers, scales))
-    codes = np.moveaxis(layer.weight, axis, 0).reshape(rows.shape)
+    rows, steps, codes = (_rows(node, array) for array in (integers, scales, layer.weight))
     fits = np.all((rows >= -128) & (rows <= 127), axis=1)
-    if node.op_type != "Conv":
+    if node.op_type in ("Gemm", "MatMul"):
         fits = np.full(fits.shape, np.all(fits) and np.all(steps == steps[0, 0]))
     taken = np.broadcast_to(np.asarray(layer.record.weight_scales, np.float32), fits.shape)
     np.testing.assert_array_equal(codes[fits], rows[fits])
@@ -65,6 +69,14 @@ def _taken_over(source: Source, node: onnx.NodeProto, qat: QatModel) -> Integers
     assert report.weight.max_error == errors.max()
     _bias_taken_over(source, node, layer, requantized=not np.all(fits))
     return Integers(layer.weight, layer.record.weight_scales, layer.bias)
+
+
+def _rows(node: onnx.NodeProto, array: NDArray[Any]) -> NDArray[Any]:
+    """Return a weight [channels, weights of one], the channels of a ConvTranspose group by group."""
+    if node.op_type == "Conv":
+        return array.reshape(array.shape[0], -1)
+    groups = np.split(array, attribute(node, "group", 1) if node.op_type == "ConvTranspose" else 1)
+    return np.concatenate([np.moveaxis(part, 1, 0).reshape(array.shape[1], -1) for part in groups])
 
 
 def _bias_taken_over(source: Source, node: onnx.NodeProto, layer: QuantizedLayer, *, requantized: bool) -> None:
@@ -86,7 +98,7 @@ def _accounted_once(source: Source, qat: QatModel) -> None:
     for account in qat.report.nodes:
         assert (account.use == "dropped") <= bool(account.reason)
         assert (account.use == "dropped") == (not account.users)
-    weights = {node.input[1] for node in source.layers}
+    weights = {node.input[1] for node in source.layers if node.op_type != "AveragePool"}
     used = {account.name: account for account in qat.report.nodes}
     for name in weights:
         assert (used[source.maker[name].name].use, used[source.maker[name].name].role) == ("layer", "weight")
