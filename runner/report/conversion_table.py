@@ -24,14 +24,14 @@ def conversion_table(report: Mapping[str, Any]) -> RenderableType:
     for heading in _COLUMNS:
         # Fold, never cut: a name of the model has no spaces to break at.
         table.add_column(heading, overflow="fold")
-    shared = _shared_weights(report["nodes"])
+    shared = _shared_nodes(report["nodes"])
     for layer in report["layers"]:
         # Text, not str: a name from the model may hold brackets, which rich would read as markup.
-        table.add_row(*map(Text, _cells(layer, shared.get(layer["name"], ()))))
+        table.add_row(*map(Text, _cells(layer, shared.get(layer["name"], []))))
     return Group(table, *map(Text, _notes(report)))
 
 
-def _cells(layer: Mapping[str, Any], shared_with: Iterable[str]) -> tuple[str, ...]:
+def _cells(layer: Mapping[str, Any], shared: list[str]) -> tuple[str, ...]:
     bias = layer.get("bias", {})
     return (
         layer["name"],
@@ -39,7 +39,7 @@ def _cells(layer: Mapping[str, Any], shared_with: Iterable[str]) -> tuple[str, .
         _input(layer.get("activation")),
         _weight(layer.get("weight")),
         bias.get("how", "-"),
-        "; ".join(_legalised(layer, shared_with)),
+        "; ".join(_legalised(layer, shared)),
         _error(layer),
     )
 
@@ -56,7 +56,7 @@ def _weight(weight: Mapping[str, Any] | None) -> str:
     return f"{weight['dtype']} {weight['granularity']}, {weight['channels_exact']} of {weight['channels']} exact"
 
 
-def _legalised(layer: Mapping[str, Any], shared_with: Iterable[str]) -> list[str]:
+def _legalised(layer: Mapping[str, Any], shared: list[str]) -> list[str]:
     """Return what was done to fit the layer into the record's terms; ``as it is`` where nothing was needed."""
     if layer["status"] == "float":
         return ["stays float"]
@@ -64,9 +64,10 @@ def _legalised(layer: Mapping[str, Any], shared_with: Iterable[str]) -> list[str
     if activation["dtype"] == "uint8":
         steps.append(f"input uint8 -> int8, zp {activation['zero_point'] - 128}")
     steps += [] if weight is None else _legalised_weight(weight)
-    others = ", ".join(shared_with)
-    if others:
-        steps.append(f"weight shared with {others}")
+    if layer["looked_through"]:
+        steps.append(f"looked through {', '.join(layer['looked_through'])}")
+    if shared:
+        steps.append(f"DequantizeLinear shared: {', '.join(shared)}")
     batchnorm = layer.get("batchnorm")
     if batchnorm is not None:
         counts = [f"{batchnorm[f'{key}_channels']} {key}" for key in ("negative", "zero")]
@@ -81,6 +82,8 @@ def _legalised_weight(weight: Mapping[str, Any]) -> list[str]:
     if zero_points != (0, 0):
         said = "..".join(str(zero_point) for zero_point in dict.fromkeys(zero_points))
         steps.append(f"weight {weight['dtype']} zp {said} -> int8 zp 0")
+    if weight.get("axis", weight["channel_axis"]) != weight["channel_axis"]:
+        steps.append(f"channel axis {weight['axis']} -> {weight['channel_axis']}")
     changed = weight["channels"] - weight["channels_exact"]
     if changed:
         steps.append(f"{changed} of {weight['channels']} channels rounded again")
@@ -95,13 +98,15 @@ def _error(layer: Mapping[str, Any]) -> str:
     return ", ".join(f"{part} {error:.3g}" for part, error in errors if error > 0) or "0"
 
 
-def _shared_weights(nodes: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Return for each layer those that read the same DequantizeLinear's weight."""
+def _shared_nodes(nodes: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return for each layer what it shares the DequantizeLinear of its input, weight or bias with."""
     shared: dict[str, list[str]] = {}
     for node in nodes:
-        if node.get("role") == "weight" and node["op_type"] == "DequantizeLinear" and len(node["users"]) > 1:
-            for user in node["users"]:
-                shared.setdefault(user, []).extend(other for other in node["users"] if other != user)
+        role, users = node.get("role"), node["users"]
+        for user in users if role is not None and node["op_type"] == "DequantizeLinear" and len(users) > 1 else ():
+            others = " and ".join(other for other in users if other != user)
+            part = "input" if role == "activation" else role
+            shared.setdefault(user, []).append(f"{part} with {others}")
     return shared
 
 

@@ -77,7 +77,33 @@ def test_int32_bias_is_taken_and_a_float_one_rounded_with_its_error() -> None:
     assert (shown["one"][3], shown["one"][5]) == ("taken", "0")
     # The step is 1.73e-4, so that 5e-5 becomes 0.
     assert (shown["two"][3], shown["two"][5]) == ("rounded", "bias 5e-05")
-    assert shown["one"][4] == "input uint8 -> int8, zp 3; weight shared with two"
+    assert shown["one"][4] == "input uint8 -> int8, zp 3; DequantizeLinear shared: input with two, weight with two"
+
+
+def test_what_stood_beside_the_rounding_is_named_with_its_place() -> None:
+    nodes = """k = Cast<to=3>(wide) t = DequantizeLinear<axis=3>(k, channels) w = Transpose<perm=[3,2,0,1]>(t)
+        i = Identity(bq) b = DequantizeLinear<axis=0>(i, sb) j = Identity(b) [conv] y = Conv(xq, w, j)"""
+    wide = (np.arange(36).reshape(3, 1, 3, 4) - 18).astype(np.int32)
+    scales = np.asarray([0.01, 0.02, 0.03, 0.04], F)
+    bias = {"bq": np.asarray([1, 2, 3, 4], np.int32), "sb": (F(0.0173) * scales).astype(F)}
+    (layer,) = report_of(nodes, wide=wide, channels=scales, **bias)["layers"]
+    assert layer["looked_through"] == ["Cast at its weight", "Identity at its bias"]
+    shown = rows(printed({"layers": [layer], "nodes": []}))["conv"]
+    assert shown[2] == "int8 per channel, axis 3, 4 of 4 exact"
+    assert shown[4] == (
+        "input uint8 -> int8, zp 3; channel axis 3 -> 0; looked through Cast at its weight, Identity at its bias"
+    )
+
+
+def test_identity_and_cast_between_the_two_nodes_of_a_pair_are_named() -> None:
+    text = """<ir_version: 8, opset_import: ["" : 13]> g (float[1,3,4,4] x) => (float y) {
+        e = Identity(x) c = QuantizeLinear(e, s, z) k = Cast<to=2>(c) i = Identity(k) xq = DequantizeLinear(i, s, z)
+        w = DequantizeLinear(wq, s) f = Conv(xq, w) [after] y = Cast<to=1>(f) }"""
+    model = onnx.parser.parse_model(text)
+    arrays = {"s": F(0.02), "z": U8(131), "wq": np.ones((4, 3, 1, 1), I8)}
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(np.asarray(a), name) for name, a in arrays.items())
+    (layer,) = read_qdq(ir.from_proto(model)).report.layers
+    assert layer.looked_through == ("Identity at its input", "Cast at its input")
 
 
 def test_asymmetric_weight_shows_channels_and_error() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ class QuantizedConstant:
         integers: ``q - zero_point``, int64.
         scales: same shape as ``integers`` (a view), so that both can be transposed alike.
         dtype: of the codes in the source.
+        axis: that the scales lie along, in the shape the source stores; None where there is one in all.
         granularity: ``per tensor``, ``per channel`` or ``blocks``.
         zero_points: lowest and highest of the source's zero points.
         nodes: the DequantizeLinear, and the QuantizeLinear where the source has one.
@@ -31,6 +32,7 @@ class QuantizedConstant:
     integers: NDArray[np.int64]
     scales: NDArray[Any]
     dtype: str
+    axis: int | None
     granularity: str
     zero_points: tuple[int, int]
     nodes: tuple[ir.Node, ...]
@@ -43,9 +45,7 @@ class QuantizedConstant:
     def moved(self, move: Callable[[Array], Array]) -> QuantizedConstant:
         """Return the constant with its elements moved (transposed, reshaped, broadcast)."""
         integers = np.asarray(move(self.integers), np.int64)
-        return QuantizedConstant(
-            integers, move(self.scales), self.dtype, self.granularity, self.zero_points, self.nodes
-        )
+        return replace(self, integers=integers, scales=move(self.scales))
 
 
 def quantized_constant(value: ir.Value | None) -> QuantizedConstant | None:
@@ -77,12 +77,14 @@ def _dequantized(node: ir.Node) -> QuantizedConstant | None:
     # By name: int4 is no integer to numpy, and float8 codes are none at all.
     if codes is None or stated is None or not codes.dtype.name.startswith(("int", "uint")):
         return None
-    axis = stated.axis
+    axis = None if stated.per_tensor else stated.axis % max(codes.ndim, 1)
     integers = codes.astype(np.int64) - _spread(stated.zero_point.astype(np.int64), codes.shape, stated, node)
-    granularity = "per tensor" if stated.per_tensor else "blocks" if stated.block_size else f"per channel, axis {axis}"
+    granularity = (
+        "per tensor" if stated.per_tensor else "blocks" if stated.block_size else f"per channel, axis {stated.axis}"
+    )
     zero_points = (int(stated.zero_point.astype(np.int64).min()), int(stated.zero_point.astype(np.int64).max()))
     scales = _spread(stated.scale, codes.shape, stated, node)
-    return QuantizedConstant(integers, scales, str(codes.dtype), granularity, zero_points, tuple(nodes))
+    return QuantizedConstant(integers, scales, str(codes.dtype), axis, granularity, zero_points, tuple(nodes))
 
 
 def _rounded(quantize: ir.Node) -> Array | None:

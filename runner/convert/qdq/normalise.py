@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
+from runner.convert.qdq.idle import idle_nodes, taken_out
 from runner.convert.qdq.nodes import is_dequantize, is_quantize
 from runner.errors import ModelError
 from runner.graph.constants import add_initializer, constant
@@ -38,21 +39,23 @@ def refuse_foreign(model: ir.Model) -> None:
         )
 
 
-def normalise(source: ir.Model) -> ir.Model:
+def normalise(source: ir.Model) -> tuple[ir.Model, dict[str, tuple[str, ...]]]:
     """Return a copy with named nodes, constants as initializers, and at most a Clip between the two nodes of a pair.
 
-    Only what computes nothing is taken out: Identity, casts of constants, and casts of codes to their own type.
+    Only what computes nothing is taken out: Identity, casts of constants, and casts of codes to their own type. The second
+    result says which of them stood beside a QuantizeLinear or DequantizeLinear, by its name.
     """
     model = source.clone()
     if model.functions:
         passes.InlinePass()(model)
     tidy(model)
+    idle = idle_nodes(model.graph)
     passes.IdentityEliminationPass()(model)
     for node in list(model.graph):
         if node.op_type == "Cast" and node.domain == "":
             _remove_cast(model.graph, node)
     passes.RemoveUnusedNodesPass()(model)
-    return model
+    return model, taken_out(idle)
 
 
 def _remove_cast(graph: ir.Graph, cast: ir.Node) -> None:

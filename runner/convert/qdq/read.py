@@ -11,7 +11,7 @@ Every QuantizeLinear and DequantizeLinear is accounted for on the way.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import onnx_ir as ir
@@ -23,7 +23,7 @@ from runner.convert.qdq.layer import LayerSource, convert_layer
 from runner.convert.qdq.nodes import code_clip, is_dequantize, is_quantize
 from runner.convert.qdq.normalise import normalise, refuse_foreign
 from runner.convert.qdq.pattern import Pair, find_pairs
-from runner.convert.qdq.report import ConversionReport, LayerConversion, NodeUse
+from runner.convert.qdq.report import ConversionReport, LayerConversion, NodeUse, Role
 from runner.convert.qdq.settle import (
     ConstantUse,
     constant_uses,
@@ -40,6 +40,7 @@ from runner.record import QuantizedForm, QuantizedLayer, TensorRecord
 VERSION = 3
 
 _LISTED_REASONS = 5
+_ROLE_NAMES: Mapping[Role, str] = {"activation": "input", "weight": "weight", "bias": "bias"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +74,7 @@ def read_qdq(source: ir.Model, *, on_asymmetric_weight: Literal["requantize", "r
         ModelError: the model has no such operators, holds those of another quantizer, or no layer can be taken over.
     """
     refuse_foreign(source)
-    model = normalise(source)
+    model, idle = normalise(source)
     graph = model.graph
     nodes = source_nodes(graph)
     pairs = find_pairs(graph)
@@ -84,6 +85,7 @@ def read_qdq(source: ir.Model, *, on_asymmetric_weight: Literal["requantize", "r
     sources = fold(model, sources)
     found = find_layers(model)
     layers, conversions = _convert_layers(found, sources, refuse_asymmetric=on_asymmetric_weight == "refuse")
+    conversions = _with_idle(conversions, sources, constants, idle)
     outputs = _rounded_outputs(graph, pairs)
     tensors = {**_rounded_adds(graph, pairs), **outputs}
     if not layers:
@@ -115,6 +117,27 @@ def _convert_layers(
         if item.name in sources and (sources[item.name].weight or sources[item.name].window) is not None:
             conversions.append(LayerConversion(item.name, item.op_type, "float", reason=item.reason))
     return layers, tuple(conversions)
+
+
+def _with_idle(
+    conversions: Iterable[LayerConversion],
+    sources: Mapping[str, LayerSource],
+    constants: Iterable[ConstantUse],
+    idle: Mapping[str, tuple[str, ...]],
+) -> tuple[LayerConversion, ...]:
+    """Return the layers, each with the Identity and Cast that stood beside the Q/DQ nodes of its input, weight and bias."""
+    found: dict[str, dict[str, None]] = {}
+
+    def note(layer: str, nodes: Iterable[ir.Node | None], role: Role) -> None:
+        operators = (operator for node in nodes if node is not None for operator in idle.get(node.name or "", ()))
+        found.setdefault(layer, {}).update((f"{operator} at its {_ROLE_NAMES[role]}", None) for operator in operators)
+
+    for name, source in sources.items():
+        note(name, () if source.pair is None else (source.pair.quantize, source.pair.dequantize), "activation")
+    for use in constants:
+        if use.role is not None:
+            note(use.user, use.constant.nodes, use.role)
+    return tuple(replace(layer, looked_through=tuple(found.get(layer.name, ()))) for layer in conversions)
 
 
 def _rounded_adds(graph: ir.Graph, pairs: Mapping[ir.Node, Pair]) -> dict[str, TensorRecord]:

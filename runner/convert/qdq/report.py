@@ -36,6 +36,8 @@ class WeightOutcome:
     Attributes:
         dtype: of the source's integers.
         granularity: of the source's scales.
+        axis: that the source's scales lie along; None where there is one in all.
+        channel_axis: of the output channels (for a grouped ConvTranspose those of one group) in the weight that is written.
         zero_point_min, zero_point_max: of the source's zero points.
         channels: output channels.
         channels_exact: those whose integers times scale are the source's.
@@ -45,6 +47,8 @@ class WeightOutcome:
 
     dtype: str
     granularity: str
+    axis: int | None
+    channel_axis: int
     zero_point_min: int
     zero_point_max: int
     channels: int
@@ -80,7 +84,10 @@ class BatchNormOutcome:
 
 @dataclass(frozen=True, slots=True)
 class LayerConversion:
-    """One layer: ``exact``, ``requantized`` (some weights differ from the source's) or ``float`` with the reason."""
+    """One layer: ``exact``, ``requantized`` (some weights differ from the source's) or ``float`` with the reason.
+
+    ``looked_through`` names the Identity and Cast that stood beside its QuantizeLinear and DequantizeLinear.
+    """
 
     name: str
     op_type: str
@@ -90,6 +97,7 @@ class LayerConversion:
     bias: BiasOutcome | None = None
     batchnorm: BatchNormOutcome | None = None
     reason: str | None = None
+    looked_through: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def symmetric_weight(source: QuantizedConstant, layer: Layer, *, refuse_asymmetr
         codes, new_scales = _per_tensor(integers, scales, keep=bool(np.all(fits) and np.all(scales == scales.flat[0])))
     real = integers * scales.astype(np.float64)
     errors = np.max(np.abs(codes * np.asarray(new_scales, np.float64).reshape(-1, 1) - real), axis=1, initial=0.0)
-    outcome = _outcome(source, errors, np.broadcast_to(new_scales, errors.shape))
+    outcome = _outcome(source, layer, errors, np.broadcast_to(new_scales, errors.shape))
     new_scales = np.where(new_scales > 0, new_scales, np.float32(FLT_EPSILON)).astype(np.float32)
     return SymmetricWeight(codes.reshape(stored.shape), new_scales, outcome)
 
@@ -97,11 +97,15 @@ def _per_tensor(
     return np.stack(codes), np.asarray([scale], np.float32)
 
 
-def _outcome(source: QuantizedConstant, errors: NDArray[np.float64], scales: NDArray[np.float32]) -> WeightOutcome:
+def _outcome(
+    source: QuantizedConstant, layer: Layer, errors: NDArray[np.float64], scales: NDArray[np.float32]
+) -> WeightOutcome:
     changed = [int(channel) for channel in np.flatnonzero(errors > 0)]
     return WeightOutcome(
         dtype=source.dtype,
         granularity=source.granularity,
+        axis=source.axis,
+        channel_axis=layer.channel_axis,
         zero_point_min=source.zero_points[0],
         zero_point_max=source.zero_points[1],
         channels=errors.size,
