@@ -62,7 +62,8 @@ class Readers:
         taken: layers and tensors (``<node>:<input>``) that quantize their input with the pair's own scale.
         left: for each other reader, why it reads the value unrounded.
         behind: names of the operators between the pair and those that took it.
-        unlimited: whether one of those left would also miss the saturation of the codes.
+        unlimited: whether one of those left would also miss the saturation of the codes: it does not round, or to a range
+            that reaches beyond the pair's.
     """
 
     taken: tuple[str, ...]
@@ -85,7 +86,7 @@ def readers(
     taken: dict[str, None] = {}
     left: dict[str, None] = {}
     behind: dict[str, None] = {}
-    again: dict[str, bool] = {}
+    again: dict[str, bool] = {}  # whether the range lies within the pair's
 
     def follow(value: ir.Value, path: tuple[ir.Node, ...]) -> None:
         through = f"{path[0].op_type} '{path[0].name}'" if path else ""
@@ -106,7 +107,7 @@ def readers(
             else:
                 left[_why_left(node, through, floats)] = None
         for quantize in requantizers(value):
-            again[_why_requantized(quantize, pair, pairs, through, quantized)] = _same_grid(quantize, pair, pairs)
+            again[_why_requantized(quantize, pair, pairs, through, quantized)] = _within(quantize, pair, pairs)
 
     follow(pair.dequantize.outputs[0], ())
     return Readers(tuple(taken), (*left, *again), tuple(behind), unlimited=bool(left) or not all(again.values()))
@@ -144,6 +145,13 @@ def _why_requantized(
 def _same_grid(quantize: ir.Node, pair: Pair, pairs: dict[ir.Node, Pair]) -> bool:
     later = [p for p in pairs.values() if p.quantize is quantize]
     return any((p.scale, p.zero_point, p.dtype) == (pair.scale, pair.zero_point, pair.dtype) for p in later)
+
+
+def _within(quantize: ir.Node, pair: Pair, pairs: dict[ir.Node, Pair]) -> bool:
+    """Return whether what a QuantizeLinear rounds is read by pairs alone that saturate as tightly as ``pair``."""
+    later = [p for p in pairs.values() if p.quantize is quantize]
+    # A range that cannot be read is 0 .. 0, which would seem to lie within any.
+    return bool(later) and all(not p.unreadable and pair.covers(p.limits) for p in later)
 
 
 def _rounded_by(pair: Pair | None, quantize: ir.Node) -> bool:

@@ -4,13 +4,15 @@ Besides rounding, a pair saturates. Quantizers rely on it: a Relu in front of a 
 of the file, and 7-bit training clips codes to 0..127. Such limits are put back as operators on real values, which change no
 code that a layer behind them computes:
 
-    Clip   where somebody reads the value unrounded, or the codes are narrower than their type
-    Relu   where all readers quantize, and saturate, themselves; the device fuses it, and without it the float model would
-           be another function
+    Clip   where somebody reads the value without saturating as tightly itself, unless what was before the pair lies within
+           its range already (Relu6 in front of 0 .. 6); or where the codes are narrower than their type
+    Relu   where the range starts at 0 and all readers quantize, and saturate, themselves; the device fuses it, and without
+           it the float model would be another function
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -23,24 +25,33 @@ from runner.graph.constants import constant, float_attribute
 Limit = Literal["none", "Relu", "Clip"]
 
 _CLIP_INPUTS_OPSET = 11  # before it, the limits are attributes
-_NEVER_NEGATIVE = ("Relu", "Sigmoid", "HardSigmoid", "Softmax", "Exp", "Abs")
-_KEEPS_SIGN = ("GlobalAveragePool", "AveragePool", "GlobalMaxPool", "ReduceMean", "Dropout")
-
-
-def starts_at_zero(pair: Pair, pairs: dict[ir.Node, Pair]) -> bool:
-    """Return whether a pair's saturation stands in for a Relu: its range starts at 0, the values before it do not."""
-    if pair.quantize is None or pair.zero_point != pair.codes[0] or not pair.codes[0] < pair.codes[1]:
-        return False
-    return not _never_negative(pair.quantize.inputs[0], pairs)
+# Operators whose values lie in a range of their own.
+_RANGES: Mapping[str, tuple[float, float]] = {
+    **dict.fromkeys(("Relu", "Exp", "Abs"), (0.0, np.inf)),
+    **dict.fromkeys(("Sigmoid", "HardSigmoid", "Softmax"), (0.0, 1.0)),
+    **dict.fromkeys(("Tanh", "Sin", "Cos"), (-1.0, 1.0)),
+}
+# Operators whose values stay between those of their input and 0.
+_STAYS_WITHIN = ("GlobalAveragePool", "AveragePool", "GlobalMaxPool", "ReduceMean", "Dropout")
 
 
 def kept_limit(pair: Pair, pairs: dict[ir.Node, Pair], *, unlimited: bool) -> Limit:
-    """Return how the saturation of a pair's codes is to be kept; ``unlimited``: somebody reads the value unrounded."""
+    """Return how the saturation of a pair's codes is to be kept.
+
+    Args:
+        pair: in a graph that still has it.
+        pairs: all of them.
+        unlimited: somebody reads the value who does not saturate as tightly himself.
+    """
     if pair.narrowed:
         return "Clip"
-    if not starts_at_zero(pair, pairs):
-        return "none"
-    return "Clip" if unlimited else "Relu"
+    if pair.quantize is None or pair.unreadable:
+        return "none"  # codes from outside, or a range that cannot be read
+    low, high = _range_of(pair.quantize.inputs[0], pairs)
+    if unlimited:
+        return "none" if pair.covers((low, high)) else "Clip"
+    # A range that starts at 0 stands in for a Relu, unless the values do too.
+    return "Relu" if pair.limits[0] == 0 and low < 0 else "none"
 
 
 def bypass(graph: ir.Graph, pair: Pair, *, opset: int, limit: Limit) -> None:
@@ -117,19 +128,29 @@ def _number(build: Builder, name: str, number: float) -> ir.Value:
     return build.constant(name, np.asarray(number, np.float32))
 
 
-def _never_negative(value: ir.Value | None, pairs: dict[ir.Node, Pair]) -> bool:
+def _range_of(value: ir.Value | None, pairs: dict[ir.Node, Pair]) -> tuple[float, float]:
+    """Return limits of a value, 0 included where it may occur; infinite where nothing is known.
+
+    Pairs are looked through, not counted: the saturation of one is kept only where its readers need it.
+    """
     node = None if value is None else value.producer()
     while node is not None:
-        if node.op_type in _NEVER_NEGATIVE or (node.op_type == "Clip" and _lower_limit(node) >= 0):
-            return True
-        # Rounding keeps the sign; what counts is what was there before it, since the pair itself may be bypassed.
-        before = pairs[node].quantize if node in pairs else node
-        passes = before is not None and (node in pairs or commutes(node) or node.op_type in _KEEPS_SIGN)
-        behind = before.inputs[0] if before is not None and passes else None
+        if node.domain == "" and node.op_type in _RANGES:
+            return _RANGES[node.op_type]
+        if node.domain == "" and node.op_type == "Clip":
+            return _clip_limit(node, 1, "min", -np.inf), _clip_limit(node, 2, "max", np.inf)
+        if node in pairs:
+            node = None if rescaling(pairs[node]) is not None else pairs[node].quantize
+        elif not commutes(node) and node.op_type not in _STAYS_WITHIN:
+            break
+        behind = None if node is None else node.inputs[0]
         node = None if behind is None else behind.producer()
-    return False
+    return -np.inf, np.inf
 
 
-def _lower_limit(clip: ir.Node) -> float:
-    limit = constant(clip.inputs[1]) if len(clip.inputs) > 1 else None
-    return float_attribute(clip, "min", -np.inf) if limit is None else float(limit.item())
+def _clip_limit(clip: ir.Node, index: int, attribute: str, default: float) -> float:
+    value = clip.inputs[index] if len(clip.inputs) > index else None
+    limit = constant(value)
+    if value is not None and limit is None:
+        return default  # computed by the graph
+    return float_attribute(clip, attribute, default) if limit is None else float(limit.item())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -50,6 +51,15 @@ class Pair:
         """The real values that the lowest and the highest code stand for."""
         low, high = (float(np.float32(code - self.zero_point) * np.float32(self.scale)) for code in self.codes)
         return low, high
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether its limits cannot be said: the graph computes them, there are several, or codes are no integers."""
+        return not self.codes[0] < self.codes[1]
+
+    def covers(self, limits: tuple[float, float]) -> bool:
+        """Return whether values within ``limits`` are never saturated."""
+        return self.limits[0] <= limits[0] and limits[1] <= self.limits[1]
 
 
 def find_pairs(graph: ir.Graph) -> dict[ir.Node, Pair]:
@@ -100,7 +110,7 @@ def _pair(dequantize: ir.Node) -> Pair:
     if stated is None or not stated.per_tensor:
         return Pair(quantize, dequantize, None, refusal, "", 0.0, 0, (0, 0), False)
     dtype, scale, zero_point = stated.zero_point.dtype, float(stated.scale.item()), int(stated.zero_point.item())
-    limits = (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)) if np.issubdtype(dtype, np.integer) else (0, 0)
+    limits = _limits(dtype)
     if refusal is None:
         try:
             params = ActivationParams(scale, zero_point - 128 if dtype == np.uint8 else zero_point)
@@ -109,6 +119,15 @@ def _pair(dequantize: ir.Node) -> Pair:
     narrowed = clip is not None
     codes = limits if clip is None else (max(limits[0], clip[0]), min(limits[1], clip[1]))
     return Pair(quantize, dequantize, params, refusal, str(dtype), scale, zero_point, codes, narrowed)
+
+
+def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """Return the lowest and highest code of a type; zeros for codes that are no integers."""
+    # By name: int4 is no integer to numpy, and float8 codes are none at all.
+    if not dtype.name.startswith(("int", "uint")):
+        return 0, 0
+    codes = ir.DataType.from_numpy(dtype)
+    return int(codes.min), int(codes.max)
 
 
 def _refusal(quantize: ir.Node | None, dequantize: ir.Node, stated: Parameters | None) -> str | None:

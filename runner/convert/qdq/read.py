@@ -209,6 +209,7 @@ def _drop_pairs(
             if limit != "none"
             else []
         )
+        notes += ["its saturation is not kept"] if who.unlimited and pair.unreadable else []
         for note in notes:
             ledger.noted(nodes, note)
         bypass(model.graph, pair, opset=model.opset_imports[""], limit=limit)

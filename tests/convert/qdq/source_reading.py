@@ -125,23 +125,23 @@ class Integers:
     bias: Array | None
 
 
-def evaluate(source: Source, layers: Mapping[str, Integers], limits: Mapping[str, str], x: Array) -> Array:
+def evaluate(source: Source, layers: Mapping[str, Integers], x: Array) -> Array:
     """Return ``y`` as the device computes it: layers and inputs of Adds rounded, everything else in float.
+
+    A pair that is not applied does not round, but saturates as in the source.
 
     Args:
         source: the model.
         layers: by name.
-        limits: ``Relu`` or ``Clip`` by the DequantizeLinear's name, where a pair that is not applied still saturates.
         x: the input.
     """
-    return _Evaluation(source, layers, limits, {"x": x}).rounded("y")
+    return _Evaluation(source, layers, {"x": x}).rounded("y")
 
 
 @dataclass
 class _Evaluation:
     source: Source
     layers: Mapping[str, Integers]
-    limits: Mapping[str, str]
     known: dict[str, Array]
 
     def value(self, name: str) -> Array:
@@ -177,12 +177,12 @@ class _Evaluation:
         return np.asarray(values[0].reshape(n, c, h // 2, 2, w // 2, 2).max(axis=(3, 5)))
 
     def unrounded(self, node: onnx.NodeProto) -> Array:
-        """Return the value in front of a pair, within the limits that are kept."""
-        value, limit = self.value(self.source.maker[node.input[0]].input[0]), self.limits.get(node.name)
+        """Return the value in front of a pair, within its limits."""
+        value = self.value(self.source.maker[node.input[0]].input[0])
         scale, zero_point = self.source.parameters(node)
         ends = (int(np.iinfo(zero_point.dtype).min), int(np.iinfo(zero_point.dtype).max))
         low, high = (np.float32(end - int(zero_point)) * np.float32(scale) for end in ends)
-        return value if limit is None else np.maximum(value, 0) if limit == "Relu" else np.clip(value, low, high)
+        return np.clip(value, low, high)
 
     def layer(self, node: onnx.NodeProto) -> Array:
         dequantize, integers = self.source.pair(node.input[0]), self.layers[node.name]

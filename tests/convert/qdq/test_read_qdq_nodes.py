@@ -56,9 +56,9 @@ def image(seed: int = 1) -> np.ndarray:
 
 def test_every_node_is_accounted_for_once() -> None:
     nodes = (
-        f"{CONV} r = Relu(c) q2 = QuantizeLinear(r, s2, z2) d2 = DequantizeLinear(q2, s2, z2) y = GlobalAveragePool(d2)"
+        f"{CONV} r = Tanh(c) q2 = QuantizeLinear(r, s2, z2) d2 = DequantizeLinear(q2, s2, z2) y = GlobalAveragePool(d2)"
     )
-    model = source(nodes)
+    model = source(nodes, z2=U8(128))
     qat = read_qdq(model)
     expected = [node for node in model.graph if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
     assert [a.op_type for a in qat.report.nodes] == [node.op_type for node in expected]
@@ -67,7 +67,7 @@ def test_every_node_is_accounted_for_once() -> None:
     assert [a.role for a in qat.report.nodes[:3]] == ["activation", "activation", "weight"]
     assert "feeds GlobalAveragePool" in qat.report.nodes[4].reason
     assert "cannot hold in int8" in qat.report.nodes[4].reason
-    assert [node.op_type for node in qat.graph.graph] == ["Conv", "Relu", "GlobalAveragePool"]
+    assert [node.op_type for node in qat.graph.graph] == ["Conv", "Tanh", "GlobalAveragePool"]
 
 
 def test_the_source_is_left_as_it_is() -> None:
@@ -145,11 +145,65 @@ def test_relu_that_every_reader_applies_itself_is_kept_for_the_float_model() -> 
         np.testing.assert_allclose(outputs[0], reference(model, x)[0], atol=0.5)
 
 
-def test_no_clip_where_a_relu_stands_already() -> None:
+PAIR = "q2 = QuantizeLinear({0}, s2, z2) d2 = DequantizeLinear(q2, s2, z2)"
+WIDER = "q3 = QuantizeLinear(d2, s3, z2) d3 = DequantizeLinear(q3, s3, z2) v = DequantizeLinear(wq, s) y = Conv(d3, v)"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "arrays", "operators"),
+    [
+        # Its range, -2.5 .. 2.6 with a step of 0.02, is left by the values of the convolution.
+        (PAIR.format("c") + " y = Concat<axis=1>(d2, c)", {}, ["Conv", "Clip", "Concat"]),
+        (PAIR.format("c") + " m = MaxPool<kernel_shape=[2,2]>(d2) y = Exp(m)", {}, ["Conv", "Clip", "MaxPool", "Exp"]),
+        (PAIR.format("c") + " y = Conv(d2, wf)", {}, ["Conv", "Clip", "Conv"]),
+        (PAIR.format("c") + WIDER, {"s3": F(0.03)}, ["Conv", "Clip", "Conv"]),
+        (PAIR.format("c") + WIDER, {"s3": F(0.015)}, ["Conv", "Conv"]),
+        # Two Q/DQ in a row, the wider read in float: one Clip is enough, and needed.
+        (
+            PAIR.format("c") + WIDER[: WIDER.index("v =")] + "y = Exp(d3)",
+            {"s3": F(0.03)},
+            ["Conv", "Clip", "Clip", "Exp"],
+        ),
+        # What stands before the pair limits one side, or both.
+        ("r = Relu(c) " + PAIR.format("r") + " y = Exp(d2)", {"z2": U8(0)}, ["Conv", "Relu", "Clip", "Exp"]),
+        ("r = Clip(c, lo, hi) " + PAIR.format("r") + " y = Exp(d2)", {"z2": U8(0)}, ["Conv", "Clip", "Exp"]),
+        ("r = Clip(c, lo, hi) " + PAIR.format("r") + " y = Exp(d2)", {"z2": U8(99)}, ["Conv", "Clip", "Clip", "Exp"]),
+        (
+            "r = Tanh(c) g = GlobalAveragePool(r) " + PAIR.format("g") + " y = Exp(d2)",
+            {},
+            ["Conv", "Tanh", "GlobalAveragePool", "Exp"],
+        ),
+        # Whoever reads the value as it is rounded needs nothing.
+        (PAIR.format("c") + " v = DequantizeLinear(wq, s) y = Conv(d2, v)", {}, ["Conv", "Conv"]),
+    ],
+)
+def test_saturation_is_kept_where_somebody_would_miss_it(
+    nodes: str, arrays: dict[str, np.ndarray], operators: list[str]
+) -> None:
+    arrays = {"z2": U8(125), "s2": F(0.02), "lo": F(0), "hi": F(4), "wf": np.full((2, 3, 1, 1), 0.2, F), **arrays}
+    model, x = source(f"{CONV} {nodes}", **arrays), image() * F(2)
+    qat = read_qdq(model)
+    assert [node.op_type for node in qat.graph.graph] == operators
+    (converted,), (expected,) = simulate(qat, x), reference(model, x)
+    # Half a step of each rounding that is not made, and a step where a code behind it falls the other way.
+    steps = 0.1 if "Exp" in operators else 0.2
+    np.testing.assert_allclose(converted, expected, rtol=steps, atol=steps)
+
+
+def test_codes_of_four_bits_keep_their_limits() -> None:
+    nodes = f"{CONV} q2 = QuantizeLinear(c, s2, z2) d2 = DequantizeLinear(q2, s2, z2) y = Exp(d2)"
+    model = source(nodes, opset=21, s2=F(0.1), z2=np.zeros((), ir.DataType.INT4.numpy()))
+    qat, x = read_qdq(model), image() * F(2)
+    assert "its limits -0.8 .. 0.7 are kept as a Clip" in qat.report.nodes[-1].reason
+    assert simulate(qat, x)[0].max() <= np.exp(0.7) + 1e-6
+
+
+def test_limits_that_cannot_be_kept_are_said() -> None:
     nodes = (
-        f"{CONV} r = Relu(c) q2 = QuantizeLinear(r, s2, z2) d2 = DequantizeLinear(q2, s2, z2) y = GlobalAveragePool(d2)"
+        f"{CONV} q2 = QuantizeLinear<axis=1>(c, many, zeros) d2 = DequantizeLinear<axis=1>(q2, many, zeros) y = Exp(d2)"
     )
-    assert [node.op_type for node in read_qdq(source(nodes)).graph.graph] == ["Conv", "Relu", "GlobalAveragePool"]
+    qat = read_qdq(source(nodes, many=np.full(3, 0.03, F), zeros=np.full(3, 128, U8)))
+    assert "its saturation is not kept" in qat.report.nodes[-1].reason
 
 
 def test_pair_at_a_model_output_keeps_the_outputs_name() -> None:
