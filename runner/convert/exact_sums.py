@@ -56,11 +56,11 @@ def exact_sums(layer: Layer, quantized: QuantizedLayer) -> ExactSums:
         return ExactSums((slice(0, per_input.shape[1]),), bool(np.all(whole + bias < EXACT_FLOAT32_SUM)))
     if np.any(per_input >= EXACT_FLOAT32_SUM):
         raise ValueError("its integer sums do not stay below 2**24, and no split over input channels makes them")
-    slices, first, total = [], 0, np.zeros(layer.channels, np.int64)
+    slices, first, total = [], 0, np.zeros(rows.shape[0], np.int64)
     for channel in range(per_input.shape[1]):
         if np.any(total + per_input[:, channel] >= EXACT_FLOAT32_SUM):
             slices.append(slice(first, channel))
-            first, total = channel, np.zeros(layer.channels, np.int64)
+            first, total = channel, np.zeros(rows.shape[0], np.int64)
         total = total + per_input[:, channel]
     return ExactSums((*slices, slice(first, per_input.shape[1])), plain=False)
 

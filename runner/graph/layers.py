@@ -11,7 +11,7 @@ import onnx_ir as ir
 from runner.errors import ModelError
 from runner.graph.batchnorm_before import why_not_folded
 from runner.graph.constants import Array, constant, float_attribute, integer_attribute, integer_attributes
-from runner.graph.weight_layout import channels_first
+from runner.graph.weight_layout import output_channels
 
 # Operators that the Ascend deploy format can hold in int8 as layers.
 LAYER_TYPES = ("Conv", "ConvTranspose", "Gemm", "MatMul", "AveragePool")
@@ -204,11 +204,8 @@ def _gemm_refusal(node: ir.Node, weight: Array) -> str | None:
 
 
 def _matmul_refusal(node: ir.Node, weight: Array) -> str | None:
-    if weight.ndim == 3 and weight.shape[0] == 1:
-        return None
-    if weight.ndim == 3:
-        return f"the weight is a batch of {weight.shape[0]} matrices, not one"
-    return None if weight.ndim == 2 else f"the weight has {weight.ndim} axes, not 2"
+    # A batch of matrices has one scale in all, like a single one.
+    return None if weight.ndim in (2, 3) else f"the weight has {weight.ndim} axes, not 2 or 3"
 
 
 def _check_finite(node: ir.Node) -> None:
@@ -243,7 +240,7 @@ def _layer(node: ir.Node) -> Layer:
         bias=None if bias is None else bias.name,
         channel_axis={"Conv": 0, "MatMul": array.ndim - 1}.get(node.op_type, 1),
         output_axis=-1 if node.op_type == "MatMul" else 1,
-        channels=channels_first(array, node.op_type, group).shape[0],
+        channels=output_channels(array.shape, node.op_type, group),
         per_channel=convolution,
         group=group,
         spatial=spatial,

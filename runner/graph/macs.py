@@ -41,16 +41,17 @@ def _cost(node: ir.Node, layer: Layer, shape: tuple[int, ...]) -> LayerCost:
         return LayerCost(outputs * int(np.prod(kernel)), outputs)
     weight = constant(node.inputs[1])
     assert weight is not None  # every other layer has a constant weight
-    per_output = weight.size // layer.channels
     if layer.op_type == "ConvTranspose":
         outputs = shape[0] * layer.channels * int(np.prod(_spread(node, shape[2:], weight.shape[2:])))
         # Every input value meets the weights of its channel once.
         return LayerCost(int(np.prod(shape)) * (weight.size // weight.shape[0]), outputs)
     if layer.op_type == "Conv":
         outputs = shape[0] * layer.channels * int(np.prod(_windows(node, shape[2:], weight.shape[2:])))
-    else:
-        outputs = int(np.prod(shape[:-1])) * layer.channels
-    return LayerCost(outputs * per_output, outputs)
+        return LayerCost(outputs * (weight.size // layer.channels), outputs)
+    # A batch of matrices meets a batch of inputs as broadcasting pairs them; for Gemm and one matrix there is nothing to pair.
+    batch = np.broadcast_shapes(shape[:-2], weight.shape[:-2])
+    outputs = int(np.prod((*batch, *shape[-2:-1]))) * layer.channels
+    return LayerCost(outputs * shape[-1], outputs)
 
 
 def _windows(node: ir.Node, size: tuple[int, ...], kernel: tuple[int, ...]) -> list[int]:

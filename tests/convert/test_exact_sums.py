@@ -69,6 +69,14 @@ def test_layer_is_cut_into_as_few_parts_as_needed(inputs, parts):
     assert len(exact_sums(layer_of("Conv", 1), quantized(weight)).slices) == parts
 
 
+def test_every_matrix_of_a_batch_counts_for_itself():
+    weight = np.zeros((2, 2064, 3))
+    weight[0, :1032], weight[1, 1032:, 1] = 127, 127
+    assert len(exact_sums(layer_of("MatMul", 3), quantized(weight)).slices) == 1
+    weight[1, 1031, 1] = 127
+    assert exact_sums(layer_of("MatMul", 3), quantized(weight)).slices == (slice(0, 2063), slice(2063, 2064))
+
+
 @pytest.mark.parametrize(
     ("bias", "plain"),
     [
@@ -97,7 +105,8 @@ def test_layer_that_no_split_makes_exact_is_refused():
 @pytest.mark.parametrize(
     ("op_type", "shape", "part"),
     [("Conv", (4, 3, 2, 2), (4, 1, 2, 2)), ("ConvTranspose", (3, 4, 2, 2), (1, 4, 2, 2)), ("Gemm", (3, 5), (1, 5)),
-     ("MatMul", (3, 5), (1, 5)), ("MatMul", (1, 3, 5), (1, 1, 5))],
+     ("MatMul", (3, 5), (1, 5)), ("MatMul", (1, 3, 5), (1, 1, 5)),
+     ("MatMul", (2, 3, 5), (2, 1, 5))],
 )  # fmt: skip
 def test_part_holds_the_weights_of_its_input_channels(op_type, shape, part):
     weight = np.arange(np.prod(shape)).reshape(shape).astype(np.int8)

@@ -57,6 +57,10 @@ LAYERS = {
     "transpose_of_one_channel": ("ConvTranspose", "", (1, 3, 4, 4), (3, 1, 2, 2), 1),
     "transpose_same": ("ConvTranspose", '<auto_pad="SAME_UPPER", strides=[2,2]>', (1, 2, 4, 4), (2, 3, 3, 3), 1),
     "matmul_batch_of_one": ("MatMul", "", (2, 5, 6), (1, 6, 4), 1),
+    "matmul_batch": ("MatMul", "", (3, 5, 6), (3, 6, 4), 1),
+    "matmul_batch_of_one_input": ("MatMul", "", (1, 5, 6), (3, 6, 4), 1),
+    "matmul_batch_of_a_matrix": ("MatMul", "", (5, 6), (3, 6, 4), 1),
+    "matmul_batch_four_axes": ("MatMul", "", (2, 3, 5, 6), (3, 6, 4), 1),
     "matmul_four_axes": ("MatMul", "", (2, 3, 5, 6), (6, 4), 1),
     "average": ("AveragePool", "<kernel_shape=[2,2], strides=[2,2]>", (2, 3, 6, 6), None, 1),
     "average_of_three": ("AveragePool", "<kernel_shape=[3,3]>", (1, 3, 6, 7), None, 1),
@@ -418,6 +422,7 @@ def heavy(op, weight, group=1):
         pytest.param("ConvTranspose", (9216, 2, 1, 1), 2, id="grouped_transpose"),
         pytest.param("MatMul", (4608, 2), 1, id="matmul"),
         pytest.param("MatMul", (1, 4608, 2), 1, id="matmul_batch_of_one"),
+        pytest.param("MatMul", (2, 4608, 2), 1, id="matmul_batch"),
         pytest.param("Gemm", (4608, 2), 1, id="gemm"),
     ],
 )

@@ -190,11 +190,11 @@ def test_convolution_left_alone_says_why(nodes, constants, expected):
         ),
         pytest.param(
             "y = MatMul(x, c)",
-            {"c": noise(1, 2, 4, 4)},
-            "the weight is a batch of 2 matrices, not one",
-            id="batched_weight",
+            {"c": noise(1, 2, 2, 4, 4)},
+            "the weight has 4 axes, not 2 or 3",
+            id="weight_of_four_axes",
         ),
-        pytest.param("y = MatMul(x, c)", {"c": noise(1, 4)}, "the weight has 1 axes, not 2", id="vector_weight"),
+        pytest.param("y = MatMul(x, c)", {"c": noise(1, 4)}, "the weight has 1 axes, not 2 or 3", id="vector_weight"),
         pytest.param(
             "y = MatMul(w, x)",
             {},

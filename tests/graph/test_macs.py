@@ -67,6 +67,16 @@ def test_matmul_costs_inputs_times_outputs_for_every_row():
     assert cost("", (64, 32), (1, 49, 64), "MatMul") == LayerCost(macs=49 * 64 * 32, outputs=49 * 32)
 
 
+@pytest.mark.parametrize(("shape", "batch"), [((3, 49, 64), 3), ((1, 49, 64), 3), ((49, 64), 3), ((2, 3, 49, 64), 6)])
+def test_batch_of_matrices_costs_what_onnxruntime_gives(shape, batch):
+    weight = np.ones((3, 64, 32), np.float32)
+    dims = ",".join(map(str, shape))
+    built = model(f"g (float[{dims}] x) => (float[] y) {{ [layer] y = MatMul(x, w) }}", w=weight)
+    (y,) = Session(built).run({"x": np.zeros(shape, np.float32)})
+    assert y.size == batch * 49 * 32
+    assert cost("", weight.shape, shape, "MatMul") == LayerCost(macs=y.size * 64, outputs=y.size)
+
+
 @pytest.mark.parametrize(
     "attributes",
     [

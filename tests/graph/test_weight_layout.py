@@ -16,6 +16,7 @@ LAYOUTS = {
     "gemm": ("Gemm", "", (5, 3), 1, (5,)),
     "matmul": ("MatMul", "", (5, 3), 1, (5,)),
     "matmul_batch_of_one": ("MatMul", "", (1, 5, 3), 1, (5,)),
+    "matmul_batch": ("MatMul", "", (2, 5, 3), 1, (5,)),
 }
 
 
@@ -29,7 +30,8 @@ def test_row_of_a_weight_is_the_output_channel_that_it_moves(name):
         dims = ",".join(map(str, x.shape))
         built = model(f"g (float[{dims}] x) => (float[] y) {{ y = {op}{attributes}(x, w) }}", w=weight)
         (y,) = Session(built, REFERENCE).run({"x": x})
-        channels = np.moveaxis(y, 1 if "Conv" in op else -1, 0)
+        # One row of input, so that every number of a product is an output of its own.
+        channels = np.moveaxis(y, 1, 0) if "Conv" in op else y.reshape(-1, 1)
         moved = np.flatnonzero(channels.reshape(channels.shape[0], -1).any(axis=1))
         rows = channels_first(weight, op, group)
         assert np.flatnonzero(rows.reshape(rows.shape[0], -1).any(axis=1)).tolist() == moved.tolist()

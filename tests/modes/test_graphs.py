@@ -263,6 +263,21 @@ def test_matmul_with_a_bias_behind_it_keeps_the_add_in_float(tmp_path: Path) -> 
     assert kinds == ["AscendQuant", "MatMul", "AscendDequant", "Add"]
 
 
+def test_batch_of_matrices_is_one_layer_of_one_scale(tmp_path: Path) -> None:
+    source = proto(
+        "g (float[N,3,5,6] x) => (float[N,3,5,2] y) { [m] h = MatMul(x, w) r = Relu(h) [n] y = MatMul(r, v) }",
+        w=noise(0, 3, 6, 4),
+        v=noise(1, 3, 4, 2),
+    )
+    x = normal_items(6, 3, 5, 6)
+    result = job(tmp_path, source, x)
+    check(tmp_path, result, x, ["m", "n"])
+    assert {name: cost.macs for name, cost in result.costs.items()} == {"m": 3 * 5 * 6 * 4, "n": 3 * 5 * 4 * 2}
+    deployed = {tensor.name: tensor for tensor in onnx.load(tmp_path / DEPLOY).graph.initializer}
+    assert (deployed["w"].data_type, list(deployed["w"].dims)) == (TensorProto.INT8, [3, 6, 4])
+    assert list(deployed["m.dequant.param"].dims) == [1]
+
+
 def with_if() -> onnx.ModelProto:
     """Return a layer, then an If on the input's sum whose branches read outer values and hold a layer of their own."""
 

@@ -218,8 +218,9 @@ def test_gemm_weight_is_stored_untransposed_and_its_bias_spread(trans_b: int) ->
     np.testing.assert_array_equal(run(qat, x), (codes_of(x) @ wq.astype(np.int64) + 700).astype(F) * F(S * SW))
 
 
-def test_matmul_in_three_axes() -> None:
-    wq = int8_weight(shape=(6, 4))
+@pytest.mark.parametrize("shape", [(6, 4), (1, 6, 4), (3, 6, 4)])
+def test_matmul_in_three_axes(shape: tuple[int, ...]) -> None:
+    wq = int8_weight(shape=shape)
     qat = read_qdq(
         source("w = DequantizeLinear(wq, sw) y = MatMul(xq, w)", shapes="[1,2,6] x) => (float y", wq=wq, sw=SW)
     )
