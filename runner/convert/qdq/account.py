@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from runner.convert.qdq.nodes import is_dequantize, is_quantize
-from runner.convert.qdq.pattern import Pair, commutes, nearest_pair, requantizers
+from runner.convert.qdq.pattern import Pair, commutes, nearest_pair, requantizers, rescaling
 from runner.convert.qdq.report import NodeAccount, NodeUse, Role
 
 _VALUE_BLIND = ("Shape", "Size")  # they read no values
@@ -151,7 +151,7 @@ def _within(quantize: ir.Node, pair: Pair, pairs: dict[ir.Node, Pair]) -> bool:
     """Return whether what a QuantizeLinear rounds is read by pairs alone that saturate as tightly as ``pair``."""
     later = [p for p in pairs.values() if p.quantize is quantize]
     # A range that cannot be read is 0 .. 0, which would seem to lie within any.
-    return bool(later) and all(not p.unreadable and pair.covers(p.limits) for p in later)
+    return bool(later) and all(not p.unreadable and rescaling(p) is None and pair.covers(p.limits) for p in later)
 
 
 def _rounded_by(pair: Pair | None, quantize: ir.Node) -> bool:

@@ -47,9 +47,10 @@ def kept_limit(pair: Pair, pairs: dict[ir.Node, Pair], *, unlimited: bool) -> Li
         return "Clip"
     if pair.quantize is None or pair.unreadable:
         return "none"  # codes from outside, or a range that cannot be read
-    low, high = _range_of(pair.quantize.inputs[0], pairs)
+    low, high = (-np.inf, np.inf) if rescaling(pair) is not None else _range_of(pair.quantize.inputs[0], pairs)
     if unlimited:
-        return "none" if pair.covers((low, high)) else "Clip"
+        # To half a step, which is rounding: a range trained behind Relu6 often ends just below 6.
+        return "none" if pair.covers((low + pair.scale / 2, high - pair.scale / 2)) else "Clip"
     # A range that starts at 0 stands in for a Relu, unless the values do too.
     return "Relu" if pair.limits[0] == 0 and low < 0 else "none"
 

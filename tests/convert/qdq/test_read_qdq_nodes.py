@@ -167,6 +167,18 @@ WIDER = "q3 = QuantizeLinear(d2, s3, z2) d3 = DequantizeLinear(q3, s3, z2) v = D
         # What stands before the pair limits one side, or both.
         ("r = Relu(c) " + PAIR.format("r") + " y = Exp(d2)", {"z2": U8(0)}, ["Conv", "Relu", "Clip", "Exp"]),
         ("r = Clip(c, lo, hi) " + PAIR.format("r") + " y = Exp(d2)", {"z2": U8(0)}, ["Conv", "Clip", "Exp"]),
+        # Relu6 and a range that ends just below 6, as training leaves it: what is cut off is less than rounding.
+        (
+            "r = Clip(c, lo, hi) " + PAIR.format("r") + " y = Exp(d2)",
+            {"z2": U8(0), "s2": F(3.9998 / 255)},
+            ["Conv", "Clip", "Exp"],
+        ),
+        # A DequantizeLinear of another scale moves the values out of what stood before the pair.
+        (
+            "r = Clip(c, lo, hi) q2 = QuantizeLinear(r, s2, z2) d2 = DequantizeLinear(q2, s3, z2) y = Exp(d2)",
+            {"z2": U8(0), "s3": F(0.01)},
+            ["Conv", "Clip", "Mul", "Add", "Clip", "Exp"],
+        ),
         ("r = Clip(c, lo, hi) " + PAIR.format("r") + " y = Exp(d2)", {"z2": U8(99)}, ["Conv", "Clip", "Clip", "Exp"]),
         (
             "r = Tanh(c) g = GlobalAveragePool(r) " + PAIR.format("g") + " y = Exp(d2)",
