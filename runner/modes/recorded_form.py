@@ -21,13 +21,18 @@ def recorded_form(record: Record, subject: Subject, name: str) -> Quantization:
         name: of the record's file, for messages.
 
     Raises:
-        RecordError: a layer is not in the model, cannot be quantized, or has other channels than the record.
+        RecordError: a layer is not in the model, cannot be quantized, or has other channels or another offset than it may.
     """
     layers = {layer.name: layer for layer in subject.found.layers}
     for key, entry in record.layers.items():
         if key not in layers:
             raise RecordError(_no_layer(key, subject, name))
         _check_scales(layers[key], len(entry.weight_scales), name)
+        if layers[key].symmetric and entry.activation.zero_point != 0:
+            raise RecordError(
+                f"{name}: offset_d of layer '{key}' is {entry.activation.zero_point}; expected 0 before a convolution over "
+                "3 axes."
+            )
         if entry.balance_factors:
             raise RecordError(
                 f"{name}: layer '{key}' has tensor_balance_factor; the DMQ balancer is not supported here."

@@ -128,3 +128,15 @@ def test_message_names_the_model(subject: Subject) -> None:
     with pytest.raises(RecordError) as error:
         formed(subject, entry("none", f"{ACT} scale_w: 1"))
     assert str(Path("net.onnx")) in str(error.value) and "Please match" in str(error.value)
+
+
+def test_offset_before_a_convolution_over_three_axes_is_refused(tmp_path: Path) -> None:
+    volume = onnx_text(
+        "g (float[N,1,2,2,2] x) => (float[N,1,2,2,2] y) { y = Conv (x, w) }", w=np.ones((1, 1, 1, 1, 1), F)
+    )
+    subject = load_subject(save(volume, tmp_path / "net.onnx"))
+    assert formed(subject, entry("y", "scale_d: 0.5 offset_d: 0 scale_w: 0.01")).form.layers
+    with pytest.raises(
+        RecordError, match=r"r\.txt: offset_d of layer 'y' is -3; expected 0 before a convolution over 3"
+    ):
+        formed(subject, entry("y", f"{ACT} scale_w: 0.01"))
