@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from runner.convert.simulate import Simulator
 from runner.graph.builder import Builder
 from runner.graph.constants import replace_node
-from runner.graph.layers import FoundLayers
-from runner.record import QuantizedForm
+from runner.graph.layers import FoundLayers, Layer
+from runner.ranges import ActivationParams
+from runner.record import QuantizedForm, QuantizedLayer
 
 # The version of this stage's meaning: raise it when the same form would give other bits.
 VERSION = 1
@@ -24,17 +27,35 @@ def fake_quant_model(model: ir.Model, found: FoundLayers, form: QuantizedForm, *
         form: what is quantized; every layer that is not in it stays float.
         multiply: the faster equal form for the runner's own sessions (see Simulator).
     """
-    simulated = model.clone()
-    graph = simulated.graph
+    return with_layers(model, found, form, Simulator(multiply))
+
+
+class LayerBuilder(Protocol):
+    """Builds the nodes that stand for a quantized layer, and for a tensor that is rounded on its way into a node."""
+
+    def tensor(self, build: Builder, x: ir.Value, params: ActivationParams, prefix: str) -> ir.Value:
+        """Return ``x`` rounded to int8 and back."""
+        ...
+
+    def layer(
+        self, build: Builder, node: ir.Node, layer: Layer, quantized: QuantizedLayer, prefix: str, x: ir.Value
+    ) -> ir.Value:
+        """Return the float output of ``node`` with its input ``x`` and its weights in int8."""
+        ...
+
+
+def with_layers(model: ir.Model, found: FoundLayers, form: QuantizedForm, builder: LayerBuilder) -> ir.Model:
+    """Return a copy of the float model in which ``builder`` has replaced the layers and tensors of ``form``."""
+    replaced = model.clone()
+    graph = replaced.graph
     nodes = {node.name: node for node in graph}
-    simulator = Simulator(multiply)
     # Tensors first: a node's inputs are looked up by name, and layers give their outputs new values under the old names.
     for key, tensor in form.tensors.items():
         node, index = tensor_place(nodes, key)
         build = Builder()
         source = node.inputs[index]
         assert source is not None  # the place was read off the graph
-        rounded = simulator.tensor(build, source, tensor.activation, key.replace(":", "."))
+        rounded = builder.tensor(build, source, tensor.activation, key.replace(":", "."))
         _insert(graph, node, build)
         node.replace_input_with(index, rounded)
     for name, quantized in form.layers.items():
@@ -42,12 +63,12 @@ def fake_quant_model(model: ir.Model, found: FoundLayers, form: QuantizedForm, *
         build = Builder()
         source = node.inputs[0]
         assert source is not None  # a layer reads an activation
-        output = simulator.layer(build, node, found[name], quantized, name, source)
+        output = builder.layer(build, node, found[name], quantized, name, source)
         build.register(graph)
         replace_node(graph, node, build.nodes, output)
-    passes.RemoveUnusedNodesPass()(simulated)
-    passes.TopologicalSortPass()(simulated)
-    return simulated
+    passes.RemoveUnusedNodesPass()(replaced)
+    passes.TopologicalSortPass()(replaced)
+    return replaced
 
 
 def tensor_place(nodes: dict[str | None, ir.Node], key: str) -> tuple[ir.Node, int]:
