@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from runner.evaluation.accuracy import Agreement, TopK
     from runner.evaluation.amct_evaluator import AmctEvaluator
     from runner.evaluation.distance import Kl, Mse, Sqnr
+    from runner.lint.check import check_deploy
     from runner.modes.acc_auto import AccAutoOptions, acc_auto
     from runner.modes.convert_qat import ConvertQatOptions, convert_qat
     from runner.modes.data import Split
@@ -74,6 +75,7 @@ _HOMES = {
     "Sqnr": "runner.evaluation.distance",
     "TopK": "runner.evaluation.accuracy",
     "acc_auto": "runner.modes.acc_auto",
+    "check_deploy": "runner.lint.check",
     "convert_qat": "runner.modes.convert_qat",
     "read_record": "runner.record_text",
 }
@@ -110,6 +112,7 @@ __all__ = [
     "Sqnr",
     "TopK",
     "acc_auto",
+    "check_deploy",
     "convert_qat",
     "read_record",
 ]

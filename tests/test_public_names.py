@@ -45,6 +45,7 @@ NAMES = [
     "Sqnr",
     "TopK",
     "acc_auto",
+    "check_deploy",
     "convert_qat",
     "read_record",
 ]
