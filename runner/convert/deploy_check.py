@@ -1,50 +1,37 @@
-"""A written deploy model, read again from its file and held against the format, node by node, and against its record.
+"""A written deploy model, read again from its file and held against the form that it shall hold, number for number.
 
-The format is said here once more, apart from the writer's table: a slip in one of the two is found by the other.
+That the file follows the format at all is ``runner.lint``'s to say. The format is said here once more, apart from the
+writer's table: a slip in one of the two is found by the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import AttributeProto, TensorProto, numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from runner.arithmetic import dequant_scale, reciprocal
+from runner.lint.finding import Finding
 from runner.ranges import ActivationParams
 from runner.record import QuantizedForm
 
 _LAYER_TYPES = ("Conv", "ConvTranspose", "Gemm", "MatMul", "AveragePool")
 _QUANT, _DEQUANT, _ANTI_QUANT = "AscendQuant", "AscendDequant", "AscendAntiQuant"
-# Operator -> attribute -> type, as ATC's plugin compares them.
-_ATTRIBUTES: Mapping[str, Mapping[str, AttributeProto.AttributeType]] = {
-    _QUANT: {"scale": AttributeProto.FLOAT, "offset": AttributeProto.FLOAT, "dst_type": AttributeProto.STRING},
-    _DEQUANT: {"dtype": AttributeProto.INT},
-    _ANTI_QUANT: {"scale": AttributeProto.FLOAT, "offset": AttributeProto.FLOAT, "dtype": AttributeProto.INT},
+# What every node of ours says, of all that the format allows: 8 bits, and float32 behind them.
+_FIXED: Mapping[str, Mapping[str, object]] = {
+    _QUANT: {"dst_type": b"INT8"},
+    _DEQUANT: {"dtype": 0},
+    _ANTI_QUANT: {"dtype": 0},
 }
-# Attributes whose value is the same in every node: 8 bits, and float32 behind them.
-_FIXED = {"dst_type": b"INT8", "dtype": 0}
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something in a deploy model that ATC would refuse or misread."""
-
-    node: str
-    expected: str
-    got: str
-
-    def __str__(self) -> str:
-        return f"{self.node}: expected {self.expected}, got {self.got}"
-
-
-def check_deploy(path: Path, form: QuantizedForm) -> list[Finding]:
-    """Return what is wrong with a deploy file that shall hold ``form``; empty when nothing is."""
+def check_against_form(path: Path, form: QuantizedForm) -> list[Finding]:
+    """Return where a deploy file does not hold ``form``; empty when it does."""
     model = onnx.load(path)
     initializers = {tensor.name: tensor for tensor in model.graph.initializer}
     producers = {name: node for node in model.graph.node for name in node.output}
@@ -52,7 +39,7 @@ def check_deploy(path: Path, form: QuantizedForm) -> list[Finding]:
     for node in model.graph.node:
         for name in node.input:
             consumers.setdefault(name, []).append(node)
-    findings = [finding for node in model.graph.node for finding in _check_operator(node, initializers)]
+    findings = [finding for node in model.graph.node for finding in _check_fixed(node)]
     nodes = {node.name: node for node in model.graph.node}
     for name in form.layers:
         layer = nodes.get(name)
@@ -68,26 +55,11 @@ def check_deploy(path: Path, form: QuantizedForm) -> list[Finding]:
     return findings
 
 
-def _check_operator(node: onnx.NodeProto, initializers: Mapping[str, TensorProto]) -> Iterator[Finding]:
-    expected = _ATTRIBUTES.get(node.op_type)
-    if expected is None:
-        return
-    if node.domain != "":
-        yield Finding(node.name, "the default domain", node.domain)
-    types = {attribute.name: attribute.type for attribute in node.attribute}
-    for name, kind in expected.items():
-        if types.get(name) != kind:
-            got = "none" if name not in types else AttributeProto.AttributeType.Name(types[name])
-            yield Finding(node.name, f"attribute {name} of type {AttributeProto.AttributeType.Name(kind)}", got)
-    for name, value in _attributes(node).items():
-        if name in _FIXED and value != _FIXED[name]:
-            yield Finding(node.name, f"{name} {_said(_FIXED[name])}", _said(value))
-    if node.op_type == _DEQUANT:
-        parameter = initializers.get(node.input[1]) if len(node.input) == 2 else None
-        if parameter is None or parameter.data_type != TensorProto.UINT64 or len(parameter.dims) != 1:
-            yield Finding(node.name, "a UINT64 initializer of one axis as second input", "another")
-        elif np.any(numpy_helper.to_array(parameter) >> np.uint64(32)):
-            yield Finding(node.name, "a parameter whose high 32 bits are 0", "other bits")
+def _check_fixed(node: onnx.NodeProto) -> Iterator[Finding]:
+    values = _attributes(node)
+    for name, value in _FIXED.get(node.op_type, {}).items():
+        if values.get(name) != value:
+            yield Finding(node.name, f"{name} {_said(value)}", _said(values.get(name)))
 
 
 def _check_layer(
@@ -102,7 +74,9 @@ def _check_layer(
     quant = producers.get(node.input[0])
     pools = node.op_type == "AveragePool"
     if pools and quant is not None and quant.op_type == "Pad" and quant.name == f"{node.name}_pad":
-        quant = producers.get(quant.input[0])
+        pad, quant = quant, producers.get(quant.input[0])
+        if not np.all(_filled_with(pad, initializers) == activation.zero_point):
+            yield Finding(pad.name, f"padding with {activation.zero_point}", str(_filled_with(pad, initializers)))
     yield from _check_quant(node.name, quant, activation)
     if not pools:
         yield from _check_integers(node, 1, TensorProto.INT8, layer.weight, initializers)
@@ -162,6 +136,12 @@ def _check_integers(
         yield Finding(node.name, f"a {role} initializer of type {TensorProto.DataType.Name(data_type)}", "another")
     elif not np.array_equal(numpy_helper.to_array(tensor), expected):
         yield Finding(node.name, f"the integers of its {role}", "others")
+
+
+def _filled_with(pad: onnx.NodeProto, initializers: Mapping[str, TensorProto]) -> NDArray[Any]:
+    """Return the value that a Pad fills with, an input or, in older opsets, an attribute."""
+    tensor = initializers.get(pad.input[2]) if len(pad.input) > 2 else None
+    return np.asarray(_attributes(pad).get("value", 0.0)) if tensor is None else numpy_helper.to_array(tensor)
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from runner.modes.stages import Stages
 from runner.modes.subject import Subject, load_subject, rewriting_gap
 from runner.modes.trials import TrialRunner
 from runner.modes.write_acc_auto import Outcome, write_outcome
-from runner.modes.write_models import verify_pair
+from runner.modes.write_models import verify_pair, warn_of_notes
 from runner.search.binary import Binary
 from runner.search.driver import search
 from runner.search.isolated import isolated_pass
@@ -214,7 +214,10 @@ def acc_auto(
     with stages.stage(VERIFY):
         written = None
         if pair is not None:
-            written = verify_pair(folder, pair, outcome.final_form, dataset, engine, evaluator.classes)
+            written = verify_pair(
+                folder, pair, outcome.model, outcome.found, outcome.final_form, dataset, engine, evaluator.classes
+            )
+            warnings += warn_of_notes(written, emit)
     return AccAutoResult(
         status=status,
         source=source,

@@ -30,7 +30,7 @@ from runner.modes.data import Parts, describe_source, evaluation_part
 from runner.modes.result import Comparison, ConvertResult, Prediction
 from runner.modes.stages import Stages
 from runner.modes.subject import log_left_alone
-from runner.modes.write_models import verify_pair, write_pair, write_record
+from runner.modes.write_models import verify_pair, warn_of_notes, write_pair, write_record
 from runner.session import Session
 
 logger = logging.getLogger(__name__)
@@ -111,7 +111,8 @@ def convert_qat(
         folder.write_json("conversion_report.json", qat.report.to_json(), indent=2)
         pair = write_pair(folder, name, qat.graph, qat.found, qat.form)
     with stages.stage(VERIFY):
-        written = verify_pair(folder, pair, qat.form, dataset, engine, evaluator.classes)
+        written = verify_pair(folder, pair, qat.graph, qat.found, qat.form, dataset, engine, evaluator.classes)
+        warnings = warn_of_notes(written, emit)
     return ConvertResult(
         status="converted",
         source=source,
@@ -125,6 +126,7 @@ def convert_qat(
         folder=folder,
         written=written,
         seconds=stages.seconds(),
+        warnings=tuple(warnings),
     )
 
 

@@ -5,30 +5,35 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 
 from runner.convert.deploy import deploy_model
-from runner.convert.deploy_check import check_deploy
+from runner.convert.deploy_check import check_against_form
 from runner.convert.fake_quant import fake_quant_model
+from runner.convert.qdq_twin import qdq_twin
 from runner.dataset.binding import bind
 from runner.dataset.item import Dataset, evenly_spaced
 from runner.engine import Engine
-from runner.errors import VerificationError
+from runner.errors import ModelError, VerificationError
 from runner.evaluation.accuracy import Agreement
 from runner.evaluation.evaluator import named_outputs
 from runner.evaluation.outputs import ClassScores, Outputs
+from runner.events import Emit, Warned
 from runner.graph.layers import FoundLayers
 from runner.graph.opset import raise_opset
 from runner.job_folder import JobFolder
+from runner.lint.check import check_deploy
+from runner.lint.finding import Finding
 from runner.record import QuantizedForm
 from runner.record_text import format_record, read_record
-from runner.session import Profile, Session, plain
+from runner.session import Session, plain
 
 logger = logging.getLogger(__name__)
 
-# One batch: enough to see onnxruntime's levels part, cheap beside an evaluation.
+# One batch: enough to see onnxruntime's levels and kernels part, cheap beside an evaluation.
 _GAP_ITEMS = 32
 
 
@@ -47,11 +52,16 @@ class Written:
     Attributes:
         pair: file names.
         ort_level_gap: share of answers, on one batch, that differ between onnxruntime's default level and none.
+        cpu_int8_gap: share of answers, on one batch, that differ between the simulation and the CPU's int8 kernels; None
+            where onnxruntime cannot run the form on them.
+        notes: what ATC may want that is no fault of ours: options of its command, parts of the model it does not take.
         input_shapes: what the models were run on, with batch axis.
     """
 
     pair: ModelPair
     ort_level_gap: float
+    cpu_int8_gap: float | None
+    notes: tuple[Finding, ...]
     input_shapes: Mapping[str, tuple[int, ...]]
 
 
@@ -87,6 +97,8 @@ def write_record(folder: JobFolder, name: str, form: QuantizedForm) -> None:
 def verify_pair(
     folder: JobFolder,
     pair: ModelPair,
+    model: ir.Model,
+    found: FoundLayers,
     form: QuantizedForm,
     dataset: Dataset,
     engine: Engine,
@@ -97,7 +109,9 @@ def verify_pair(
     Args:
         folder: of the job.
         pair: what was written.
-        form: what it shall hold.
+        model: the prepared float model at the source's opset.
+        found: its layers.
+        form: what the pair shall hold.
         dataset: items to run the fake-quant file on.
         engine: runs it.
         classes: how to read class scores, if it is a classifier.
@@ -105,33 +119,60 @@ def verify_pair(
     Raises:
         VerificationError: the deploy file does not hold the form, with the nodes.
     """
-    findings = check_deploy(folder.path(pair.deploy), form)
-    if findings:
-        listed = "; ".join(str(finding) for finding in findings[:5])
-        raise VerificationError(f"{folder.path(pair.deploy)}: {len(findings)} fault(s): {listed}. Please report this.")
+    deploy = folder.path(pair.deploy)
+    lint = check_deploy(deploy)
+    # A file whose format is at fault is not compared number by number.
+    faults = [finding for finding in lint if finding.severity == "fault"] or check_against_form(deploy, form)
+    if faults:
+        listed = "; ".join(str(fault) for fault in faults[:5])
+        raise VerificationError(f"{deploy}: {len(faults)} fault(s): {listed}. Please report this.")
     inputs = Session(folder.path(pair.fake_quant), plain("all")).inputs
     feeds = bind(dataset.item(0), inputs, name=dataset.name(0))
-    gap = _level_gap(folder, pair, dataset, engine, classes)
-    return Written(pair, gap, {name: array.shape for name, array in feeds.items()})
+    level_gap, int8_gap = _gaps(
+        folder.path(pair.fake_quant), qdq_twin(raise_opset(model), found, form), dataset, engine, classes
+    )
+    return Written(
+        pair=pair,
+        ort_level_gap=level_gap,
+        cpu_int8_gap=int8_gap,
+        notes=tuple(lint),
+        input_shapes={name: array.shape for name, array in feeds.items()},
+    )
 
 
-def _level_gap(
-    folder: JobFolder, pair: ModelPair, dataset: Dataset, engine: Engine, classes: ClassScores | None
-) -> float:
-    """Return the share of answers, on one batch, that differ between onnxruntime's default level and none."""
+def warn_of_notes(written: Written, emit: Emit) -> list[str]:
+    """Tell what ATC does not take of the model, and return it.
+
+    What an option of the ``atc`` command mends is no warning: the command at the end of the report has it.
+    """
+    warnings = [f"for ATC, {note}" for note in written.notes if note.severity == "unsupported"]
+    for warning in warnings:
+        emit(Warned(warning))
+        logger.warning(warning)
+    return warnings
+
+
+def _gaps(
+    fake_quant: Path, twin: ir.Model, dataset: Dataset, engine: Engine, classes: ClassScores | None
+) -> tuple[float, float | None]:
+    """Return the shares of answers, on one batch, that differ from the fake-quant file run without any rewriting.
+
+    The first at onnxruntime's default level; the second of the Q/DQ twin in a default session, None where it cannot run.
+    """
     indices = evenly_spaced(min(_GAP_ITEMS, len(dataset)), len(dataset))
-    answers: Mapping[str, list[Outputs]] = {
-        level: _outputs(folder.path(pair.fake_quant), plain(level), dataset, indices, engine)
-        for level in ("none", "all")
-    }
-    agreement = Agreement()
-    same = [
-        agreement.score(fast, exact, None, classes)[0]
-        for fast, exact in zip(answers["all"], answers["none"], strict=True)
-    ]
-    return 1.0 - float(np.mean(same))
 
+    def answers(model: ir.Model | Path, level: str) -> list[Outputs]:
+        session = Session(model, plain(level))
+        return list(engine.map(session, dataset, indices, lambda _, arrays: named_outputs(session, arrays)))
 
-def _outputs(path: object, profile: Profile, dataset: Dataset, indices: list[int], engine: Engine) -> list[Outputs]:
-    session = Session(str(path), profile)
-    return list(engine.map(session, dataset, indices, lambda _, arrays: named_outputs(session, arrays)))
+    def gap(others: list[Outputs]) -> float:
+        same = [Agreement().score(a, b, None, classes)[0] for a, b in zip(others, exact, strict=True)]
+        return 1.0 - float(np.mean(same))
+
+    exact = answers(fake_quant, "none")
+    level_gap = gap(answers(fake_quant, "all"))
+    try:
+        return level_gap, gap(answers(twin, "all"))
+    except ModelError as error:
+        logger.info("cpu_int8_gap is not known: %s", error)
+        return level_gap, None

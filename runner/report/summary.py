@@ -44,6 +44,8 @@ def summarize(
     }
     if result.written is not None:
         summary["ort_level_gap"] = result.written.ort_level_gap
+        if result.written.cpu_int8_gap is not None:
+            summary["cpu_int8_gap"] = result.written.cpu_int8_gap
     if isinstance(result, AccAutoResult):
         summary["overlap"] = result.source.overlap
         summary["split"] = {

@@ -11,11 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.modes.result import AccAutoResult, ConvertResult
+from runner.modes.write_models import Written
 from runner.report.atc import atc_command
 
 Result = AccAutoResult | ConvertResult
 
 _MOST_FALLBACK = 8
+_MOST_NOTES = 3
 _INDENT = " " * 8
 _STATUS = {
     "met": ("target met", "green"),
@@ -121,6 +123,8 @@ def _rows(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(
             ("closest plan", f"loss {plan.loss:.4g} with {len(plan.plan.fallback)} layers float; no model is written")
         )
+    if result.written is not None:
+        rows += _written_rows(result.written)
     evaluations = summary["evaluations"]
     seconds = summary["seconds"]
     work = f"{seconds['total']:.1f} s, of which model work {seconds['model_work']:.1f} s in {evaluations['full']} evaluations"
@@ -130,6 +134,18 @@ def _rows(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _items(result: Result) -> str:
     items = f"{result.source.evaluation_items} items"
     return f"{items} that the search of {result.source.search_items} never saw" if result.source.held_out else items
+
+
+def _written_rows(written: Written) -> list[tuple[str, str]]:
+    """Return what another execution of the quantized model would change, and what ATC says to the deploy model."""
+    gaps = f"{written.ort_level_gap:.1%} of a batch's answers change with onnxruntime's optimisations"
+    if written.cpu_int8_gap is not None:
+        gaps += f", {written.cpu_int8_gap:.1%} with the CPU's own int8 kernels"
+    # A model can hold one unsupported operator many times; the log and quant-check-deploy tell each.
+    notes = [str(note) for note in written.notes[:_MOST_NOTES]]
+    more = len(written.notes) - len(notes)
+    told = "\n".join([*notes, *([f"and {more} more"] if more else [])])
+    return [("elsewhere", gaps), ("deploy check", told or "nothing that ATC would refuse or misread")]
 
 
 def _loss(result: Result, summary: Mapping[str, Any]) -> str:

@@ -52,7 +52,7 @@ SUMMARY_KEYS = {
     *["mode", "model", "model_sha256", "dataset", "dataset_fingerprint", "status", "complete"],
     *["float_metric", "quantized_metric", "loss", "metrics", "samples", "agreement", "kl", "sqnr_db"],
     *["layers_total", "layers_int8", "tensors_quantized", "macs_int8_share", "fallback", "evaluations", "seconds"],
-    *["peak_rss_mb", "ort_level_gap", "loss_interval", "versions", "cpu", "seed", "config_sha256"],
+    *["peak_rss_mb", "ort_level_gap", "cpu_int8_gap", "loss_interval", "versions", "cpu", "seed", "config_sha256"],
 }
 STAGES = {"load", "decode", "calibrate", "float_eval", "rank", "search", "final_eval", "write", "verify", "track"}
 

@@ -1,4 +1,4 @@
-"""The check finds every planted fault and names it; on a sound file it is silent."""
+"""Whatever a deploy file says otherwise than its form is found and named; on a sound file the check is silent."""
 
 import numpy as np
 import onnx
@@ -6,8 +6,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from runner.convert.deploy import deploy_model
-from runner.convert.deploy_check import Finding, check_deploy
+from runner.convert.deploy_check import check_against_form
 from runner.graph.model_file import model_bytes
+from runner.lint.finding import Finding
 from runner.ranges import ActivationParams
 from runner.record import QuantizedForm, TensorRecord
 from tests.tiny_models import model, noise, random_form
@@ -60,23 +61,14 @@ def first_channel(array):
     return array
 
 
-def with_high_bits(array):
-    array[1] |= np.uint64(1) << np.uint64(32)
-    return array
-
-
 def in_front_of(deployed, name, source):
     node(deployed, name).input[0] = source
-
-
-def move_domain(deployed, name):
-    node(deployed, name).domain = "amct.customop"
 
 
 def findings(deployed, form, tmp_path):
     path = tmp_path / "deploy.onnx"
     path.write_bytes(deployed.SerializeToString())
-    return check_deploy(path, form)
+    return check_against_form(path, form)
 
 
 def test_sound_file_has_no_findings(tmp_path):
@@ -99,37 +91,7 @@ S = np.float32(0.1)
             id="scale_by_one_bit",
         ),
         pytest.param(
-            lambda d: set_attribute(d, "stem.quant", "scale", 10),
-            "stem.quant",
-            "attribute scale of type FLOAT",
-            id="scale_typed_int",
-        ),
-        pytest.param(
-            lambda d: set_attribute(d, "stem.quant", "scale", [10]),
-            "stem.quant",
-            "attribute scale of type FLOAT",
-            id="scale_typed_ints",
-        ),
-        pytest.param(
-            lambda d: set_attribute(d, "stem.quant", "scale", numpy_helper.from_array(np.float64([10]))),
-            "stem.quant",
-            "attribute scale of type FLOAT",
-            id="scale_typed_double",
-        ),
-        pytest.param(
-            lambda d: set_attribute(d, "stem.quant", "scale", None),
-            "stem.quant",
-            "attribute scale of type FLOAT",
-            id="scale_missing",
-        ),
-        pytest.param(
             lambda d: set_attribute(d, "stem.quant", "offset", 3.0), "stem.quant", "offset -3", id="offset_sign"
-        ),
-        pytest.param(
-            lambda d: set_attribute(d, "stem.quant", "offset", -3),
-            "stem.quant",
-            "attribute offset of type FLOAT",
-            id="offset_typed_int",
         ),
         pytest.param(
             lambda d: set_attribute(d, "stem.quant", "dst_type", "INT4"), "stem.quant", "dst_type INT8", id="dst_type"
@@ -138,12 +100,8 @@ S = np.float32(0.1)
             lambda d: set_attribute(d, "stem.dequant", "dtype", 1), "stem.dequant", "dtype 0", id="half_output"
         ),
         pytest.param(
-            lambda d: set_attribute(d, "stem.dequant", "dtype", 0.0),
-            "stem.dequant",
-            "attribute dtype of type INT",
-            id="dtype_typed_float",
+            lambda d: set_attribute(d, "stem.dequant", "dtype", None), "stem.dequant", "dtype 0", id="dtype_missing"
         ),
-        pytest.param(lambda d: move_domain(d, "stem.quant"), "stem.quant", "the default domain", id="domain"),
         pytest.param(lambda d: set_array(d, "w1", flip_a_bit), "stem", "the integers of its weight", id="weight_bit"),
         pytest.param(
             lambda d: set_array(d, "w1", lambda w: w.astype(np.float32)),
@@ -169,30 +127,6 @@ S = np.float32(0.1)
             "stem.dequant",
             "the bits of scale_d * scale_w",
             id="channel_order",
-        ),
-        pytest.param(
-            lambda d: set_array(d, "stem.dequant.param", with_high_bits),
-            "stem.dequant",
-            "a parameter whose high 32 bits are 0",
-            id="high_bits",
-        ),
-        pytest.param(
-            lambda d: set_array(d, "stem.dequant.param", lambda p: p.astype(np.int64)),
-            "stem.dequant",
-            "a UINT64 initializer of one axis as second input",
-            id="parameter_type",
-        ),
-        pytest.param(
-            lambda d: set_array(d, "stem.dequant.param", lambda p: p.reshape(1, -1)),
-            "stem.dequant",
-            "a UINT64 initializer of one axis as second input",
-            id="parameter_shape",
-        ),
-        pytest.param(
-            lambda d: node(d, "stem.dequant").input.pop(),
-            "stem.dequant",
-            "a UINT64 initializer of one axis as second input",
-            id="parameter_missing",
         ),
         pytest.param(lambda d: in_front_of(d, "stem", "x"), "stem", "its input from AscendQuant", id="no_quant"),
         pytest.param(

@@ -7,21 +7,24 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from onnx import numpy_helper
 
 from runner.calibration.collect import collect
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
+from runner.convert.qdq_twin import qdq_twin
 from runner.engine import Engine
 from runner.errors import VerificationError
 from runner.evaluation.outputs import ClassScores
+from runner.events import Warned
 from runner.job_folder import JobFolder
 from runner.modes import write_models
 from runner.modes.write_models import ModelPair, verify_pair, write_pair, write_record
 from runner.record import QuantizedForm
 from runner.record_text import read_record
-from tests.small_data import Items, conv_gemm, normal_items, plain_session, prepared
+from tests.small_data import Items, conv_gemm, normal_items, plain_session, prepared, run_plain
 
 X = normal_items(40, 2, 6, 6)
 CLASSES = ClassScores("logits", 5, "logits")
@@ -45,7 +48,8 @@ def folder(tmp_path: Path, subject) -> JobFolder:
 
 
 def verified(folder: JobFolder, form: QuantizedForm) -> write_models.Written:
-    return verify_pair(folder, PAIR, form, Items(X), Engine(2), CLASSES)
+    model, found = prepared(conv_gemm())
+    return verify_pair(folder, PAIR, model, found, form, Items(X), Engine(2), CLASSES)
 
 
 def test_deploy_model_is_written_and_logged_first(tmp_path: Path, subject, caplog: pytest.LogCaptureFixture) -> None:
@@ -72,6 +76,48 @@ def test_pair_that_says_what_was_meant_is_verified(folder: JobFolder, subject) -
     assert written.pair == PAIR
     assert written.input_shapes == {"x": (1, 2, 6, 6)}
     assert written.ort_level_gap == 0.0
+    assert written.cpu_int8_gap == 0.0
+    # The batch is open; a line of atc's fixes it.
+    assert [str(note) for note in written.notes] == [
+        "x: expected fixed sizes, or atc --input_shape to fix them, got [N, 2, 6, 6]"
+    ]
+
+
+def test_int8_gap_is_the_share_of_answers_that_int8_kernels_change(
+    folder: JobFolder, subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stands in for a CPU whose kernels negate the last layer's sums: the twin's answers against numpy's on the file."""
+    graph, found, form = subject
+
+    def negated(model, found, form):
+        twin = qdq_twin(model, found, form)
+        weight = twin.graph.initializers["logits.weight"]
+        weight.const_value = ir.tensor(-np.maximum(weight.const_value.numpy(), -127), name=weight.name)
+        return twin
+
+    monkeypatch.setattr(write_models, "qdq_twin", negated)
+    taken = X[[index * 40 // 32 for index in range(32)]]
+
+    def answered(model):
+        return [int(np.argmax(logits)) for (logits,) in run_plain(model, taken, ["logits"])]
+
+    right = answered(onnx.load(folder.path(PAIR.fake_quant)))
+    wrong = answered(negated(graph, found, form))
+    expected = float(np.mean(np.array(right) != wrong))
+    assert verified(folder, form).cpu_int8_gap == pytest.approx(expected) and expected > 0
+
+
+def test_int8_gap_is_unknown_where_onnxruntime_cannot_run_the_twin(
+    folder: JobFolder, subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(model, found, form):
+        twin = qdq_twin(model, found, form)
+        next(node for node in twin.graph if node.op_type == "Conv").op_type = "NoSuchOperator"
+        return twin
+
+    monkeypatch.setattr(write_models, "qdq_twin", broken)
+    written = verified(folder, subject[2])
+    assert (written.ort_level_gap, written.cpu_int8_gap) == (0.0, None)
 
 
 def test_level_gap_is_the_share_of_answers_that_a_level_changes(
@@ -82,8 +128,9 @@ def test_level_gap_is_the_share_of_answers_that_a_level_changes(
     inputs = write_models.Session(path).inputs
 
     class Levelled:
-        def __init__(self, path: object, level: str) -> None:
-            self.wrong, self.session = level == "all", plain_session(onnx.load(path))
+        def __init__(self, model: Path | ir.Model, level: str) -> None:
+            twin = isinstance(model, ir.Model)
+            self.wrong, self.session = level == "all" and not twin, plain_session(model if twin else onnx.load(model))
             self.inputs, self.output_names = inputs, ("logits",)
 
         def run(self, feeds: dict, outputs: object = None) -> list:
@@ -119,6 +166,31 @@ def next_float_of_scale(model: onnx.ModelProto) -> None:
     quant = next(node for node in model.graph.node if node.op_type == "AscendQuant")
     scale = next(a for a in quant.attribute if a.name == "scale")
     scale.f = float(np.nextafter(np.float32(scale.f), np.float32(9)))
+
+
+def offset_as_integer(model: onnx.ModelProto) -> None:
+    quant = next(node for node in model.graph.node if node.op_type == "AscendQuant")
+    offset = next(a for a in quant.attribute if a.name == "offset")
+    offset.CopyFrom(onnx.helper.make_attribute("offset", int(offset.f)))
+
+
+def test_fault_of_the_format_is_our_fault_too(folder: JobFolder, subject) -> None:
+    tampered(folder.path(PAIR.deploy), offset_as_integer)
+    message = r"1 fault\(s\): first\.quant: expected attribute offset of type FLOAT, got INT\. Please report this\."
+    with pytest.raises(VerificationError, match=message):
+        verified(folder, subject[2])
+
+
+def later_opset(model: onnx.ModelProto) -> None:
+    model.opset_import[0].version = 24
+
+
+def test_what_atc_does_not_take_is_a_warning_and_no_fault(folder: JobFolder, subject) -> None:
+    tampered(folder.path(PAIR.deploy), later_opset)
+    written, events = verified(folder, subject[2]), []
+    message = "for ATC, model: expected an opset from 8 to 22, for which ATC knows AscendQuant, got 24"
+    assert write_models.warn_of_notes(written, events.append) == [message]
+    assert events == [Warned(message)]
 
 
 @pytest.mark.parametrize("change", [flip_weight, shift_offset, next_float_of_scale], ids=lambda f: f.__name__)

@@ -150,6 +150,12 @@ def test_summary_is_json_with_what_it_takes_to_run_again(met: AccAutoResult) -> 
     assert summary["cpu"]
     assert 10 < summary["peak_rss_mb"] < 100_000
     assert 0 <= summary["ort_level_gap"] <= 1
+    assert 0 <= summary["cpu_int8_gap"] <= 1
+
+
+def test_int8_gap_that_could_not_be_measured_is_absent(met: AccAutoResult) -> None:
+    assert met.written is not None
+    assert "cpu_int8_gap" not in summary_of(replace(met, written=replace(met.written, cpu_int8_gap=None)))
 
 
 def test_target_that_nothing_meets_tells_the_closest_plan_and_no_figure_of_a_file(
@@ -161,7 +167,7 @@ def test_target_that_nothing_meets_tells_the_closest_plan_and_no_figure_of_a_fil
     assert (summary["status"], summary["target_met"], summary["complete"]) == ("not_met", False, True)
     assert summary["loss"] == pytest.approx(closest.loss)
     assert summary["fallback"] == list(closest.plan.fallback)
-    assert "ort_level_gap" not in summary
+    assert summary.keys().isdisjoint({"ort_level_gap", "cpu_int8_gap"})
 
 
 def test_evaluation_of_a_part_counts_its_items(quantize: Callable[..., AccAutoResult]) -> None:

@@ -13,6 +13,7 @@ from rich.console import Console, RenderableType
 from runner.calibration.minmax import MinMax
 from runner.dataset.npz import NpzDataset
 from runner.evaluation.distance import Mse
+from runner.lint.finding import Finding
 from runner.modes.acc_auto import AccAutoOptions, acc_auto
 from runner.modes.result import AccAutoResult
 from runner.report.summary import summarize
@@ -68,6 +69,28 @@ def test_missed_target_names_the_closest_plan_and_offers_no_atc_line(job: dict[s
     said = f"loss {closest.loss:.4g} with {len(closest.plan.fallback)} layers float; no model is written"
     assert any(line.startswith("closest plan") and line.endswith(said) for line in lines)
     assert deploy_lines(job["missed"]) == []
+
+
+def test_gaps_and_what_atc_says_are_shown(job: dict[str, AccAutoResult]) -> None:
+    result = job["met"]
+    assert result.written is not None
+    notes = tuple(Finding(f"n{index}", "a", "b", "unsupported") for index in range(5))
+
+    def shown(**changed: Any) -> list[str]:
+        return table(replace(result, written=replace(result.written, **changed)))
+
+    lines = shown(ort_level_gap=0.03125, cpu_int8_gap=0.0625, notes=())
+    said = "3.1% of a batch's answers change with onnxruntime's optimisations, 6.2% with the CPU's own int8 kernels"
+    assert f"elsewhere      {said}" in lines
+    assert "deploy check   nothing that ATC would refuse or misread" in lines
+    lines = shown(ort_level_gap=0.0, cpu_int8_gap=None, notes=notes)
+    assert "elsewhere      0.0% of a batch's answers change with onnxruntime's optimisations" in lines
+    first = lines.index("deploy check   n0: expected a, got b")
+    assert [line.strip() for line in lines[first + 1 : first + 4]] == [
+        "n1: expected a, got b",
+        "n2: expected a, got b",
+        "and 2 more",
+    ]
 
 
 def test_line_for_atc_names_the_deploy_model_and_its_shape(job: dict[str, AccAutoResult]) -> None:
