@@ -1,7 +1,8 @@
-"""The extremes of a tensor after leaving out the share of values beyond a percentile: exact, over items, in little memory.
+"""The extremes of a tensor after leaving out the share of values beyond a percentile.
 
 Of N values the k-th largest and the k-th smallest are wanted, ``k = N - int(percentile * N)`` at each end (AMCT's rule, with
-k = 1 for a percentile of 1). N is known only at the end; while items are of one size it can be foretold, and each item
+k = 1 for a percentile of 1). A histogram gives them less than a bin off.
+The exact way, in little memory too: N is known only at the end; while items are of one size it can be foretold, and each item
 gives up only as many of its outermost values as may be needed. Where items differ in size and too few turn out to have been
 kept, one more pass keeps enough.
 """
@@ -14,13 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.arithmetic import FLT_EPSILON
+from runner.calibration.histogram import Histogram
 from runner.errors import ConfigError
+from runner.ranges import Range
 
 
 def check_percentile(key: str, percentile: float) -> None:
     """Raise a ConfigError unless the share of values kept at one end lies in (0.5, 1]."""
     if not 0.5 < percentile <= 1.0:
         raise ConfigError(f"observer.{key}: expected a share in (0.5, 1], got {percentile}.")
+
+
+def kept_range(histogram: Histogram, max_percentile: float, min_percentile: float) -> Range:
+    """Return the k-th smallest and the k-th largest value, each less than a bin off; the range seen where k is 1."""
+    count = int(histogram.counts.sum())
+    k_max, k_min = _rank(count, max_percentile), _rank(count, min_percentile)
+    return Range(histogram.smallest(k_min), histogram.smallest(count + 1 - k_max))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,8 +1,10 @@
-"""HFMG, AMCT's range from a histogram: clip the tails as long as that lowers the squared error. Two passes, little memory.
+"""HFMG, AMCT's range from a histogram: clip the tails as long as that lowers the squared error.
 
-The first pass finds the extremes, the second counts values in ``num_of_bins`` equal bins between them. AMCT sees the data
-once: when a batch widens the range it spreads the old counts over new bins, as if the values in a bin were evenly spread, so
-its result depends on how the data is cut into batches and on their order. Counting over the final range needs no such guess.
+Values are counted in ``num_of_bins`` equal bins between the extremes. AMCT sees the data once: when a batch widens the range it
+spreads the old counts over new bins, as if the values in a bin were evenly spread, so its result depends on how the data is
+cut into batches and on their order. Here a histogram whose own bins merge exactly (``histogram.py``) is spread so at the end,
+once: the counts are those of values that moved by less than one of its bins. The exact form counts over the final range, in a
+second pass.
 
 The search is AMCT's. From the whole histogram, and while more than a quarter of the bins is left, it drops bins on the side
 where the next ``step`` values (a hundred-thousandth of all) free more of them. What is left is cut into 256 equal cells;
@@ -18,12 +20,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runner.arithmetic import FLT_EPSILON
+from runner.calibration.histogram import Histogram, HistogramStatistic
+from runner.calibration.observer import TensorStatistic
+from runner.calibration.rounding import EvenlySpread
 from runner.errors import ConfigError
 from runner.ranges import NUM_STEPS, Range
 
@@ -31,7 +36,7 @@ _BIN_CHOICES = (1024, 2048, 4096, 8192)
 _STEPS = 100_000
 _LEAST_SHARE = 4
 _CELLS = NUM_STEPS + 1
-# Candidates whose losses are computed at a time: a few arrays of so many by 257 numbers.
+# Candidates whose losses are computed at a time: a few arrays of so many by 255 numbers.
 _BLOCK = 256
 
 
@@ -42,19 +47,31 @@ class Hfmg:
     Attributes:
         num_of_bins: of the histogram: 1024, 2048, 4096 or 8192.
         asymmetric: whether the range may lie unevenly around zero.
+        exact: count over the extremes of all items from the start, in a second pass.
     """
 
     num_of_bins: int = 4096
     asymmetric: bool = True
-    passes: ClassVar[int] = 2
+    exact: bool = False
 
     def __post_init__(self) -> None:
         if self.num_of_bins not in _BIN_CHOICES:
             raise ConfigError(f"observer.num_of_bins: expected 1024, 2048, 4096 or 8192, got {self.num_of_bins}.")
 
-    def start(self, items: int) -> HfmgStatistic:
+    @property
+    def passes(self) -> int:
+        """How often a statistic usually wants to see every item."""
+        return 2 if self.exact else 1
+
+    def start(self, items: int) -> TensorStatistic:
         """Return an empty statistic."""
-        return HfmgStatistic(self.num_of_bins)
+        return HfmgStatistic(self.num_of_bins) if self.exact else HistogramStatistic(self.choose)
+
+    def choose(self, histogram: Histogram) -> Range:
+        """Return the range of least loss over a histogram."""
+        if _leaves_nothing(histogram.low, histogram.high):
+            return Range(histogram.low, histogram.high)
+        return _best_range(histogram.low, histogram.high, histogram.in_bins(self.num_of_bins))
 
     def amct_params(self) -> dict[str, Any]:
         """Return the options under AMCT's keys."""
@@ -89,7 +106,7 @@ class HfmgStatistic:
 
     def end_pass(self) -> bool:
         """Return True after the extremes, False after the histogram, or where the extremes leave nothing to count."""
-        if self._counting or self._high - self._low < FLT_EPSILON * NUM_STEPS:
+        if self._counting or _leaves_nothing(self._low, self._high):
             return False
         self._counting = True
         return True
@@ -98,11 +115,18 @@ class HfmgStatistic:
         """Return the range of least loss."""
         if not self._counting:
             return Range(self._low, self._high)
-        first, last = best_bins(self._counts)
-        width = (self._high - self._low) / self._counts.size
-        # The last bin's upper edge is the maximum itself, not what the sum rounds to.
-        high = self._high if last == self._counts.size - 1 else self._low + (last + 1) * width
-        return Range(self._low + first * width, high)
+        return _best_range(self._low, self._high, self._counts)
+
+
+def _leaves_nothing(low: float, high: float) -> bool:
+    return high - low < FLT_EPSILON * NUM_STEPS
+
+
+def _best_range(low: float, high: float, counts: NDArray[np.int64]) -> Range:
+    first, last = best_bins(counts)
+    width = (high - low) / counts.size
+    # The last bin's upper edge is the maximum itself, not what the sum rounds to.
+    return Range(low + first * width, high if last == counts.size - 1 else low + (last + 1) * width)
 
 
 def best_bins(counts: NDArray[np.int64]) -> tuple[int, int]:
@@ -122,12 +146,14 @@ def _candidates(counts: NDArray[np.int64]) -> list[tuple[int, int]]:
     # below[i] values lie in the bins before i.
     below = np.concatenate([[0], np.cumsum(counts)])
     step = max(math.ceil(int(below[-1]) / _STEPS), 1)
+    # From each bin inwards over the fewest that hold `step` values, from below and from above.
+    upwards = np.searchsorted(below, below[:-1] + step).tolist()
+    downwards = (np.searchsorted(below, below[1:] - step, side="right") - 2).tolist()
     left, right = 0, counts.size - 1
     found = [(left, right)]
     while right - left > math.ceil(counts.size / _LEAST_SHARE):
-        # The fewest bins at either end that hold `step` values, never past the other end.
-        next_left = min(int(np.searchsorted(below, below[left] + step)), right)
-        next_right = max(int(np.searchsorted(below, below[right + 1] - step, side="right")) - 2, left)
+        # Never past the other end.
+        next_left, next_right = min(upwards[left], right), max(downwards[right], left)
         if right - next_right >= next_left - left:
             right = next_right
         else:
@@ -137,26 +163,15 @@ def _candidates(counts: NDArray[np.int64]) -> list[tuple[int, int]]:
 
 
 def _losses(counts: NDArray[np.int64], candidates: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the squared error of each candidate in bins squared, shape (candidates,); ``candidates`` is (candidates, 2).
-
-    With p the density over positions counted in bins, a cell around m costs ``int (t - m)^2 p(t) dt``, which three
-    antiderivatives give at any two ends: of p, t p and t^2 p.
-    """
-    edges = np.arange(counts.size + 1, dtype=np.float64)
-    density = counts.astype(np.float64)
-    whole = [np.concatenate([[0.0], np.cumsum(density * np.diff(edges**n) / n)]) for n in (1, 2, 3)]
+    """Return the squared error of each candidate in bins squared, shape (candidates,); ``candidates`` is (candidates, 2)."""
+    spread = EvenlySpread(np.arange(counts.size + 1, dtype=np.float64), counts)
     losses = np.empty(len(candidates))
     for start in range(0, len(candidates), _BLOCK):
-        first, last = candidates[start : start + _BLOCK, :1], candidates[start : start + _BLOCK, 1:]
+        first, last = candidates[start : start + _BLOCK].T
         width = (last - first + 1) / _CELLS
-        # What was dropped belongs to the outermost cells.
-        ends = first + width * np.arange(_CELLS + 1)
-        ends[:, 0], ends[:, -1] = 0.0, counts.size
-        middles = first + width * (np.arange(_CELLS) + 0.5)
-        bins = np.minimum(ends.astype(np.int64), counts.size - 1)
-        mass, moment, square = (
-            np.diff(total[bins] + density[bins] * (ends**n - edges[bins] ** n) / n, axis=1)
-            for n, total in enumerate(whole, start=1)
+        # What was dropped belongs to the outermost cells: they have no outer edge.
+        edges = first[:, None] + width[:, None] * np.arange(1, _CELLS)
+        losses[start : start + _BLOCK] = spread.losses(
+            first + width * (_CELLS - 0.5), width, edges, edges.astype(np.int64)
         )
-        losses[start : start + _BLOCK] = (square - 2 * middles * moment + middles**2 * mass).sum(axis=1)
     return losses

@@ -1,4 +1,7 @@
-"""Percentile: the range is what was seen, less a share of the outermost values at each end. Exact."""
+"""Percentile: the range is what was seen, less a share of the outermost values at each end.
+
+Found in a histogram, less than one of its bins off (``histogram.py``), or exactly.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.calibration.extremes import Extremes, ItemExtremes, check_percentile
+from runner.calibration.extremes import Extremes, ItemExtremes, check_percentile, kept_range
+from runner.calibration.histogram import Histogram, HistogramStatistic
 from runner.calibration.ifmr import Ifmr
+from runner.calibration.observer import TensorStatistic
 from runner.ranges import Range
 
 
@@ -23,21 +28,29 @@ class Percentile:
     Attributes:
         max_percentile, min_percentile: share of values kept at each end, in (0.5, 1].
         asymmetric: whether the range may lie unevenly around zero.
+        exact: find the very values instead of looking into a histogram.
     """
 
     max_percentile: float = 0.99999
     min_percentile: float = 0.99999
     asymmetric: bool = True
-    # One more where items differ in size.
+    exact: bool = False
+    # One more where exact, and items differ in size.
     passes: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         check_percentile("max_percentile", self.max_percentile)
         check_percentile("min_percentile", self.min_percentile)
 
-    def start(self, items: int) -> PercentileStatistic:
+    def start(self, items: int) -> TensorStatistic:
         """Return an empty statistic."""
+        if not self.exact:
+            return HistogramStatistic(self.choose)
         return PercentileStatistic(Extremes(self.max_percentile, self.min_percentile, items))
+
+    def choose(self, histogram: Histogram) -> Range:
+        """Return the extremes that the percentiles keep."""
+        return kept_range(histogram, self.max_percentile, self.min_percentile)
 
     def amct_params(self) -> dict[str, Any]:
         """AMCT has no such algorithm; IFMR over a search range of one candidate at ratio 1 is the same thing."""

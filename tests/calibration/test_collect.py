@@ -59,7 +59,12 @@ def test_sample_is_spread_evenly_and_at_most_4096_values() -> None:
 
 @pytest.mark.parametrize(
     "observer",
-    [MinMax(), Ifmr(), Ifmr(max_percentile=0.9, min_percentile=0.9), Percentile(0.9, 0.9), Hfmg()],
+    [
+        MinMax(),
+        *(Ifmr(0.9, 0.9, exact=exact) for exact in (False, True)),
+        *(Percentile(0.9, 0.9, exact=exact) for exact in (False, True)),
+        *(Hfmg(exact=exact) for exact in (False, True)),
+    ],
     ids=str,
 )
 def test_ranges_have_the_same_bits_with_any_number_of_callers(observer: object) -> None:

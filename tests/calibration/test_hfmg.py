@@ -102,7 +102,7 @@ def test_tail_is_clipped_and_data_without_one_is_not() -> None:
 @pytest.mark.parametrize("bins", [1024, 2048, 4096, 8192])
 def test_bounds_are_edges_of_the_histograms_bins(bins: int) -> None:
     x = (np.random.default_rng(2).normal(size=20_000) ** 3).astype(np.float32)
-    found, passes = seen(np.array_split(x, 7), Hfmg(num_of_bins=bins))
+    found, passes = seen(np.array_split(x, 7), Hfmg(num_of_bins=bins, exact=True))
     low, high = float(x.min()), float(x.max())
     counts, _ = np.histogram(x.astype(np.float64), bins, (low, high))
     first, last = best_bins(counts)
@@ -111,12 +111,37 @@ def test_bounds_are_edges_of_the_histograms_bins(bins: int) -> None:
     assert found.high == pytest.approx(low + (last + 1) * (high - low) / bins, abs=1e-9)
 
 
-def test_result_depends_neither_on_the_cut_into_items_nor_on_their_order() -> None:
+@pytest.mark.parametrize("bins", [1024, 4096, 8192])
+@pytest.mark.parametrize("shape", ["normal", "relu6", "heavy tail", "negative"])
+def test_one_pass_costs_hardly_more_than_the_exact_form(shape: str, bins: int) -> None:
+    draw = np.random.default_rng(4).normal(size=200_000)
+    x = {
+        "normal": draw,
+        "relu6": np.clip(draw * 3, 0, 6),
+        "heavy tail": draw**3,
+        "negative": -np.abs(draw) - 1,
+    }[shape].astype(np.float32)
+    (near, passes), (exact, _) = (seen(np.array_split(x, 5), Hfmg(bins, exact=e)) for e in (False, True))
+    assert passes == 1
+
+    def cost(range_: Range) -> float:
+        cell = (range_.high - range_.low) / 256
+        middle = np.clip(np.floor((x - range_.low) / cell), 0, 255) + 0.5
+        return float(np.square(x - (range_.low + middle * cell), dtype=np.float64).sum())
+
+    assert cost(near) == pytest.approx(cost(exact), rel=0.02)
+    if shape == "relu6":
+        assert near == exact == Range(0.0, 6.0)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_result_depends_neither_on_the_cut_into_items_nor_on_their_order(exact: bool) -> None:
     x = (np.random.default_rng(3).normal(size=(12, 900)) ** 3).astype(np.float32)
-    expected = seen([x], Hfmg())
-    assert seen(list(x), Hfmg()) == expected
-    assert seen(list(x[::-1]), Hfmg()) == expected
-    assert seen(np.array_split(x.reshape(-1), 5), Hfmg()) == expected
+    observer = Hfmg(exact=exact)
+    expected = seen([x], observer)
+    assert seen(list(x), observer) == expected
+    assert seen(list(x[::-1]), observer) == expected
+    assert seen(np.array_split(x.reshape(-1), 5), observer) == expected
 
 
 @pytest.mark.parametrize(
@@ -129,12 +154,13 @@ def test_result_depends_neither_on_the_cut_into_items_nor_on_their_order() -> No
     ids=["zeros", "one value", "below epsilon"],
 )
 def test_tensor_without_a_width_is_not_counted(values: list[float], expected: Range) -> None:
-    assert seen([np.array(values)], Hfmg()) == (expected, 1)
+    assert seen([np.array(values)], Hfmg()) == seen([np.array(values)], Hfmg(exact=True)) == (expected, 1)
 
 
-def test_widest_range_of_float32_is_counted() -> None:
+@pytest.mark.parametrize("exact", [True, False])
+def test_widest_range_of_float32_is_counted(exact: bool) -> None:
     huge = float(np.finfo(np.float32).max)
-    assert seen([np.array([-huge, 0.0, huge])], Hfmg())[0].low < 0
+    assert seen([np.array([-huge, 0.0, huge])], Hfmg(exact=exact))[0].low < 0
 
 
 def test_amct_params_hold_the_options_in_amcts_order() -> None:

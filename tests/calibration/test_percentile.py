@@ -31,11 +31,19 @@ def heavy(count: int, seed: int = 0) -> np.ndarray:
 def test_range_leaves_out_the_outermost_values(upper: float, lower: float, sizes: list[int]) -> None:
     x = heavy(sum(sizes))
     items = [item.reshape(1, -1) for item in np.split(x, np.cumsum(sizes)[:-1])]
-    found = seen(items, Percentile(upper, lower))
+    found, near = seen(items, Percentile(upper, lower, exact=True)), seen(items, Percentile(upper, lower))
     ordered = np.sort(x)
     # k values lie beyond the bound or on it; 1 keeps every value.
     above, below = (x.size - int(p * x.size) if p < 1 else 1 for p in (upper, lower))
-    assert found == Range(float(ordered[below - 1]), float(ordered[-above]))
+    expected = Range(float(ordered[below - 1]), float(ordered[-above]))
+    assert found == expected
+    # A bin is at most 2**-13 of the largest magnitude wide.
+    bin_width = float(np.abs(x).max()) / 2**13
+    assert (near.low, near.high) == pytest.approx((expected.low, expected.high), abs=bin_width, rel=0)
+    assert all(
+        p < 1 or bound == wanted
+        for p, bound, wanted in ((lower, near.low, expected.low), (upper, near.high, expected.high))
+    )
 
 
 @pytest.mark.parametrize("asymmetric", [True, False])

@@ -27,7 +27,7 @@ from tests.small_data import conv_gemm, normal_items, prepared, run_plain, save
 OBSERVERS = {
     "ifmr": Ifmr(asymmetric=False),
     "hfmg": Hfmg(asymmetric=False),
-    "percentile": Percentile(0.99, 0.99, asymmetric=False),
+    "percentile": Percentile(0.99, 0.99, asymmetric=False, exact=True),
     "minmax": MinMax(asymmetric=False),
 }
 LAYERS = ("first", "second", "logits")

@@ -1,0 +1,156 @@
+"""How often a tensor's values fall into bins of one width: counted in one pass over the items, the same in any order.
+
+A bin is a power of two wide, the power following from the largest magnitude, so a value's bin number needs one exact
+multiplication, and bins merge in pairs, exactly, when an item widens the range. The counts are therefore those that the
+final width would have given from the start. Bin 0 holds (-width, width), bin n > 0 holds [n width, (n + 1) width), bins below
+mirror them; the outermost ones end at the extremes, which are exact: a spike there (a ReLU's 0, a ReLU6's 6) keeps its place.
+
+What is computed from a histogram is what the exact form would give if each value moved inside its bin. A bin's width is at most
+2**-13 of the largest magnitude: a thirty-second of a code's step, a sixty-fourth in ranges that lie evenly around zero. (Bin 0
+is twice as wide where values of both signs lie in it.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.ranges import Range
+
+# The largest magnitude falls into a bin from 2**13 to 2**14 - 1.
+_BITS = 14
+# Below 2**-100 bins get no narrower: their reciprocal must be a float32.
+_LEAST_EXPONENT = -100
+# Values handled at a time: the buffer stays in a core's cache.
+_BLOCK = 1 << 17
+
+
+@dataclass(slots=True, eq=False)
+class Histogram:
+    """Counts of finite values.
+
+    Attributes:
+        low, high: the smallest and the largest value.
+        exponent: bins are ``2**exponent`` wide.
+        first: the number of the first bin counted.
+        counts: values in each bin from there on, shape (bins,).
+    """
+
+    low: float
+    high: float
+    exponent: int
+    first: int
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, values: NDArray[np.float32]) -> Histogram:
+        """Return the histogram of at least one value, shape (n,)."""
+        low, high = values.min(), values.max()
+        exponent = max(int(np.frexp(max(-low, high))[1]), _LEAST_EXPONENT) - _BITS
+        per_bin = np.ldexp(np.float32(1), -exponent)
+        first, last = int(low * per_bin), int(high * per_bin)
+        counts = np.zeros(last - first + 1, np.int64)
+        buffer = np.empty(min(_BLOCK, values.size), np.int64)
+        for start in range(0, values.size, _BLOCK):
+            block = values[start : start + _BLOCK]
+            bins = buffer[: block.size]
+            np.multiply(block, per_bin, out=bins, casting="unsafe")  # towards zero
+            if first:
+                np.subtract(bins, first, out=bins)
+            found = np.bincount(bins)
+            counts[: found.size] += found
+        return cls(float(low), float(high), exponent, first, counts)
+
+    def add(self, other: Histogram) -> None:
+        """Count the other's values too."""
+        exponent = max(self.exponent, other.exponent)
+        self._widen(exponent)
+        first, counts = _merged_bins(other.first, other.counts, exponent - other.exponent)
+        begin = min(self.first, first)
+        end = max(self.first + self.counts.size, first + counts.size)
+        if end - begin > self.counts.size:
+            mine = np.zeros(end - begin, np.int64)
+            mine[self.first - begin : self.first - begin + self.counts.size] = self.counts
+            self.first, self.counts = begin, mine
+        self.counts[first - begin : first - begin + counts.size] += counts
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+
+    def edges(self) -> NDArray[np.float64]:
+        """Return the bins' edges in ascending order, shape (bins + 1,), the outermost at the extremes."""
+        number = np.arange(self.first, self.first + self.counts.size + 1)
+        # Bin n begins at n, or at n - 1 where values are rounded up towards zero.
+        edges = np.ldexp((number - (number <= 0)).astype(np.float64), self.exponent)
+        return np.clip(edges, self.low, self.high)
+
+    def smallest(self, rank: int) -> float:
+        """Return the ``rank``-th smallest value, within the bin that it lies in; the first and the last are exact."""
+        below = np.concatenate([[0], np.cumsum(self.counts)])
+        if rank <= 1 or rank >= below[-1]:
+            return self.low if rank <= 1 else self.high
+        bin_ = int(np.searchsorted(below, rank)) - 1
+        left, right = self.edges()[bin_ : bin_ + 2]
+        return float(left + (right - left) * (rank - 0.5 - below[bin_]) / self.counts[bin_])
+
+    def in_bins(self, bins: int) -> NDArray[np.int64]:
+        """Return the counts in equal bins from extreme to extreme, shape (bins,), values in a bin taken as evenly spread."""
+        below = np.concatenate([[0.0], np.cumsum(self.counts)])
+        wanted = np.linspace(self.low, self.high, bins + 1)
+        total = np.rint(np.interp(wanted, self.edges(), below))
+        total[0], total[-1] = 0, below[-1]  # where a spike stands on the extreme, all of it lies inside
+        counts: NDArray[np.int64] = np.diff(total).astype(np.int64)
+        return counts
+
+    def _widen(self, exponent: int) -> None:
+        self.first, self.counts = _merged_bins(self.first, self.counts, exponent - self.exponent)
+        self.exponent = exponent
+
+
+class HistogramStatistic:
+    """A tensor's histogram in one pass.
+
+    Args:
+        choose: the range, from the histogram.
+    """
+
+    def __init__(self, choose: Callable[[Histogram], Range]) -> None:
+        self._choose = choose
+        self._histogram: Histogram | None = None
+
+    def reduce(self, x: NDArray[np.float32]) -> Histogram:
+        """Return one item's histogram."""
+        return Histogram.of(x.reshape(-1))
+
+    def merge(self, partial: Histogram) -> None:
+        """Add one item's."""
+        if self._histogram is None:
+            self._histogram = partial
+        else:
+            self._histogram.add(partial)
+
+    def end_pass(self) -> bool:
+        """One pass is enough."""
+        return False
+
+    def result(self) -> Range:
+        """Return the chosen range."""
+        assert self._histogram is not None  # there is at least one item
+        return self._choose(self._histogram)
+
+
+def _merged_bins(first: int, counts: NDArray[np.int64], doublings: int) -> tuple[int, NDArray[np.int64]]:
+    """Return the first bin and the counts after the bin width has doubled so many times."""
+    if doublings == 0:
+        return first, counts
+    # More than 62 doublings leave bin 0 alone, as 62 do.
+    ratio = 1 << min(doublings, 62)
+    last = first + counts.size - 1
+    number = np.arange(_towards_zero(first, ratio), _towards_zero(last, ratio) + 1)
+    begins = np.where(number > 0, number * ratio, (number - 1) * ratio + 1)
+    return int(number[0]), np.add.reduceat(counts, np.maximum(begins - first, 0))
+
+
+def _towards_zero(number: int, ratio: int) -> int:
+    return number // ratio if number >= 0 else -(-number // ratio)
