@@ -6,7 +6,7 @@ a few sums a channel, so no feature map is kept. Which sums is up to the caller.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,8 +58,8 @@ def isolated_pass(
     engine: Engine,
     reductions: Sequence[Reduction] = PAIR_SUMS,
     progress: Callable[[int], None] = lambda done: None,
-) -> list[LayerSums]:
-    """Return the sums of every quantized layer for each item, in the items' order.
+) -> Iterator[LayerSums]:
+    """Yield the sums of every quantized layer for each item, in the items' order; none is kept.
 
     Args:
         model: the prepared float model at opset 13 or later.
@@ -81,11 +81,9 @@ def isolated_pass(
             sums.setdefault(layer, {})[reduction] = array.astype(np.float64)
         return sums
 
-    results = []
-    for sums in engine.map(session, dataset, indices, reduce):
-        results.append(sums)
-        progress(len(results))
-    return results
+    for done, sums in enumerate(engine.map(session, dataset, indices, reduce), start=1):
+        yield sums
+        progress(done)
 
 
 def isolated_model(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -61,18 +61,19 @@ class SignalToNoise:
         return min(sqnr_db(sums), _IDENTICAL_DB)
 
 
-def rank(items: Sequence[LayerSums], sensitivity: Sensitivity, sizes: Mapping[str, int]) -> Ranking:
+def rank(items: Iterable[LayerSums], sensitivity: Sensitivity, sizes: Mapping[str, int]) -> Ranking:
     """Return the layers, most sensitive first, by the mean over items; ties in graph order.
 
     Args:
-        items: sums of each item, all over the same layers in graph order.
+        items: sums of each item, all over the same layers in graph order; looked at one after the other.
         sensitivity: the measure.
         sizes: values in a layer's output for one item.
     """
-    values = {
-        name: math.fsum(sensitivity.value(pair_sums(sums[name], sizes[name])) for sums in items) / len(items)
-        for name in items[0]
-    }
+    measured: dict[str, list[float]] = {}
+    for sums in items:
+        for name, layer in sums.items():
+            measured.setdefault(name, []).append(sensitivity.value(pair_sums(layer, sizes[name])))
+    values = {name: math.fsum(each) / len(each) for name, each in measured.items()}
     sign = 1.0 if sensitivity.ascending else -1.0
     # sorted() is stable, and dictionaries keep graph order.
     return Ranking(tuple(sorted(values.items(), key=lambda entry: sign * entry[1])))

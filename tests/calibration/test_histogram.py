@@ -127,3 +127,10 @@ def test_spikes_at_the_ends_stay_in_the_outermost_bins() -> None:
     x = TENSORS["relu6"]
     counts = of(x).in_bins(1024)
     assert counts[0] >= (x == 0).sum() and counts[-1] >= (x == 6).sum()
+
+
+def test_size_does_not_grow_with_the_items() -> None:
+    histogram = of(normal(500, 0))
+    for seed in range(300):
+        histogram.add(Histogram.of(np.ldexp(normal(500, seed), seed % 9).astype(F)))
+    assert int(histogram.counts.sum()) == 301 * 500 and histogram.counts.size < 2**15

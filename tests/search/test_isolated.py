@@ -85,7 +85,7 @@ def test_sums_are_those_of_the_layers_run_alone(model: onnx.ModelProto, x: NDArr
     graph, found, form = quantized(model, x)
     names = [name for layer in found.layers for name in (layer.input, _output(graph, layer))]
     tensors = run_plain(graph, x, names)
-    results = isolated_pass(graph, found, form, Items(x), range(len(x)), engine=Engine(2))
+    results = list(isolated_pass(graph, found, form, Items(x), range(len(x)), engine=Engine(2)))
     assert len(results) == len(x)
     for item, sums in zip(tensors, results, strict=True):
         assert list(sums) == [layer.name for layer in found.layers]
@@ -123,8 +123,8 @@ def test_results_have_the_same_bits_with_any_number_of_callers() -> None:
 def test_pass_reads_the_float_models_activations_not_the_quantized_ones() -> None:
     # Quantizing the first layer alone or all layers makes no difference to what is seen of a later one.
     graph, found, form = quantized(conv_gemm(), X)
-    whole = isolated_pass(graph, found, form, Items(X), [0], engine=Engine(1))[0]
-    last = isolated_pass(graph, found, form.without(["first", "second"]), Items(X), [0], engine=Engine(1))[0]
+    whole = next(isolated_pass(graph, found, form, Items(X), [0], engine=Engine(1)))
+    last = next(isolated_pass(graph, found, form.without(["first", "second"]), Items(X), [0], engine=Engine(1)))
     assert list(last) == ["logits"]
     np.testing.assert_allclose(last["logits"]["dd"], whole["logits"]["dd"], rtol=1e-3)
 
@@ -132,19 +132,28 @@ def test_pass_reads_the_float_models_activations_not_the_quantized_ones() -> Non
 def test_caller_chooses_the_reductions() -> None:
     graph, found, form = quantized(conv_gemm(), X)
     own = (DD, Reduction("fd", "f", "d"))
-    sums = isolated_pass(graph, found, form, Items(X), [0], engine=Engine(1), reductions=own)[0]
-    whole = isolated_pass(graph, found, form, Items(X), [0], engine=Engine(1), reductions=PAIR_SUMS)[0]
+    sums = next(isolated_pass(graph, found, form, Items(X), [0], engine=Engine(1), reductions=own))
+    whole = next(isolated_pass(graph, found, form, Items(X), [0], engine=Engine(1), reductions=PAIR_SUMS))
     for layer in sums:
         assert list(sums[layer]) == ["dd", "fd"]
         expected = whole[layer]["ff"] - whole[layer]["fq"]  # f (f - q)
         np.testing.assert_allclose(sums[layer]["fd"], expected, rtol=1e-2, atol=1e-3)
-    plain = isolated_pass(graph, found, form, Items(X), [0], engine=Engine(1), reductions=[FF])[0]
+    plain = next(isolated_pass(graph, found, form, Items(X), [0], engine=Engine(1), reductions=[FF]))
     np.testing.assert_allclose(plain["first"]["ff"], whole["first"]["ff"], rtol=1e-6)
 
 
 def test_progress_counts_items_and_the_model_is_left_as_it_was() -> None:
     graph, found, form = quantized(conv_gemm(), X)
     before, told = ir.to_proto(graph).SerializeToString(), []
-    isolated_pass(graph, found, form, Items(X), range(4), engine=Engine(2), progress=told.append)
+    for _ in isolated_pass(graph, found, form, Items(X), range(4), engine=Engine(2), progress=told.append):
+        pass
     assert told == [1, 2, 3, 4]
     assert ir.to_proto(graph).SerializeToString() == before
+
+
+def test_items_are_read_as_their_sums_are_taken() -> None:
+    graph, found, form = quantized(conv_gemm(), X)
+    items = Items(np.concatenate([X] * 10))
+    sums = isolated_pass(graph, found, form, items, range(40), engine=Engine(1))
+    next(sums)
+    assert len(items.reads) < 10
