@@ -13,15 +13,28 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
 from runner.dataset.binding import bind
 from runner.dataset.item import Dataset
-from runner.session import Session
+from runner.session import Feeds, InputSpec
 
 T = TypeVar("T")
+
+
+class Runnable(Protocol):
+    """What takes an item's arrays and gives outputs; a Session, or several behind one face."""
+
+    @property
+    def inputs(self) -> tuple[InputSpec, ...]:
+        """What ``run`` takes."""
+        ...
+
+    def run(self, feeds: Feeds, outputs: Sequence[str] | None = None) -> list[NDArray[Any]]:
+        """Return the outputs (all, or the named ones) in order."""
+        ...
 
 
 def available_cores() -> int:
@@ -50,7 +63,7 @@ class Engine:
 
     def map(
         self,
-        session: Session,
+        session: Runnable,
         dataset: Dataset,
         indices: Sequence[int],
         reduce: Callable[[int, list[NDArray[Any]]], T],

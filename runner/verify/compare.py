@@ -1,0 +1,246 @@
+"""The deploy file, executed as integers, against the fake-quant file: the same bits on every output of every item.
+
+Why they must be equal. Both graphs hold the same nodes in the same order, except where the deploy file has int8 layers; by
+induction over that order every tensor that both have is equal, bit for bit:
+
+* The inputs are the same arrays.
+* A float operator is the same node with equal inputs, run by the same kernel: both sessions rewrite nothing (level ``none``),
+  so neither fuses or lays out what the other does not, and they use one thread, so sums have one order.
+* A code is ``round_half_even(fl32(fl32(x * r) + offset))``, clipped. Both files multiply and add in float32, one rounding each,
+  in this order; what rounds then is exact in both, and clipping to whole numbers before or after rounding is the same.
+* A layer's sum is a whole number: ``sum((q - offset) * q_w) + q_b`` in one file, ``sum(q * q_w) - offset * sum(q_w) + q_b``
+  over an image padded with the offset in the other, where a padded place gives ``offset * q_w`` to the first sum and the
+  correction takes it away. These are equal as integers, and both are computed exactly: in floats only where every partial sum
+  stays below 2**24, otherwise in parts or in int32.
+* The dequantized value is ``fl32(fl32(acc) * deq)`` in both, and an integer zero has no sign to lose. An average is
+  ``fl32(acc) / fl32(count)`` before that, in both.
+
+So a difference is a fault of one of the files or of their readers, never of rounding, and it is reported as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from runner.dataset.binding import bind
+from runner.dataset.item import Dataset
+from runner.engine import Engine
+from runner.errors import ModelError, VerificationError
+from runner.graph.model_file import load_model
+from runner.graph.probe import with_outputs
+from runner.session import REFERENCE, Feeds, InputSpec, Session
+from runner.verify.execute import Executable
+
+Arrays = list[NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sameness:
+    """How far the outputs of two models are the same over items.
+
+    Attributes:
+        items: how many were run.
+        identical: of them, those with the same bits in every output.
+        agreeing: of them, those with the same answer.
+        max_abs_diff: the largest difference between two values.
+        first: the first item that is not identical, or None.
+    """
+
+    items: int
+    identical: int
+    agreeing: int
+    max_abs_diff: float
+    first: int | None
+
+
+class Comparison:
+    """The two files of a pair, ready to be run side by side.
+
+    Args:
+        deploy: the deploy file as a graph that can be run.
+        path: of the fake-quant file.
+
+    Raises:
+        VerificationError: one of them cannot be run, or their inputs or outputs differ.
+    """
+
+    def __init__(self, deploy: Executable, path: Path) -> None:
+        self._deploy = deploy
+        self._path = path
+        self._graph = _loaded(path)
+        self._pair = SideBySide(reference_session(deploy.model), reference_session(self._graph))
+
+    def check(
+        self,
+        dataset: Dataset,
+        indices: Sequence[int],
+        engine: Engine,
+        agree: Callable[[Arrays, Arrays], bool],
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> Sameness:
+        """Run both over items; return what it showed, which is that every output has the same bits.
+
+        Args:
+            dataset: of the items.
+            indices: which of its items.
+            engine: runs them.
+            agree: whether two models' outputs for an item are the same answer; asked where they are not the same bits.
+            progress: told how many items are done.
+
+        Raises:
+            VerificationError: an output differs; names the item, the first layer at which the two part, and by how much.
+        """
+
+        def compared(_: int, arrays: Arrays) -> tuple[bool, bool, float]:
+            deploy, fake_quant = self._pair.halves(arrays)
+            if all(same_bits(a, b) for a, b in zip(deploy, fake_quant, strict=True)):
+                return True, True, 0.0
+            return False, agree(deploy, fake_quant), max(map(_distance, deploy, fake_quant))
+
+        seen = []
+        for found in engine.map(self._pair, dataset, indices, compared):
+            seen.append(found)
+            progress(len(seen))
+        differ = [index for index, (same, _, _) in zip(indices, seen, strict=True) if not same]
+        sameness = Sameness(
+            items=len(seen),
+            identical=len(seen) - len(differ),
+            agreeing=sum(agreed for _, agreed, _ in seen),
+            max_abs_diff=max(most for _, _, most in seen),
+            first=differ[0] if differ else None,
+        )
+        if sameness.first is not None:
+            name = dataset.name(sameness.first)
+            feeds = bind(dataset.item(sameness.first), self._pair.inputs, name=name)
+            raise VerificationError(
+                f"{self._path}: {len(differ)} of {len(seen)} items have other outputs than the deploy file executed as "
+                f"integers, first {name}. {self.parting(feeds) or 'Run again, this item agrees.'} Please report this."
+            )
+        return sameness
+
+    def check_layers(self, dataset: Dataset, indices: Sequence[int]) -> None:
+        """Compare the output of every int8 layer over a few items; a difference may end before it reaches an output.
+
+        Raises:
+            VerificationError: a layer differs; names it, the item, and by how much.
+        """
+        for index in indices:
+            feeds = bind(dataset.item(index), self._pair.inputs, name=dataset.name(index))
+            parting = self.parting(feeds)
+            if parting is not None:
+                raise VerificationError(
+                    f"{self._path} and the deploy file executed as integers differ for the item {dataset.name(index)}. "
+                    f"{parting} Please report this."
+                )
+
+    def parting(self, feeds: Feeds) -> str | None:
+        """Return a sentence that names the first layer, in graph order, whose outputs differ; None where nothing does."""
+        missing = [layer for layer, name in self._twins.items() if name is None]
+        if missing:
+            return f"The layer '{missing[0]}' is in the deploy file only."
+        deploy = self._inner[0].run(feeds, list(self._deploy.outputs.values()))
+        fake_quant = self._inner[1].run(feeds, [name for name in self._twins.values() if name is not None])
+        for layer, a, b in zip(self._twins, deploy, fake_quant, strict=True):
+            if not same_bits(a, b):
+                return f"They part at the layer '{layer}': {difference(a, b)}."
+        outputs = self._pair.halves(self._pair.run(feeds))
+        for name, a, b in zip(self._pair.output_names, *outputs, strict=True):
+            if not same_bits(a, b):
+                return f"Every int8 layer agrees, the output '{name}' behind them does not: {difference(a, b)}."
+        return None
+
+    @cached_property
+    def _twins(self) -> dict[str, str | None]:
+        """Layer or AscendAntiQuant -> name of its float output in the fake-quant file, None where it has none."""
+        nodes = {node.name: node.outputs[0].name for node in self._graph.graph}
+        return {layer: nodes.get(f"{layer}.dequant", nodes.get(layer)) for layer in self._deploy.outputs}
+
+    @cached_property
+    def _inner(self) -> tuple[Session, Session]:
+        """Sessions of both that give the layers' outputs too."""
+        twins = [name for name in self._twins.values() if name is not None]
+        return (
+            reference_session(with_outputs(self._deploy.model, list(self._deploy.outputs.values()))),
+            reference_session(with_outputs(self._graph, twins)),
+        )
+
+
+def same_bits(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Return whether two arrays have the same type, shape and bits; a NaN equals itself, 0 is not -0."""
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def difference(a: NDArray[Any], b: NDArray[Any]) -> str:
+    """Return how two arrays differ, in words."""
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return f"{a.dtype} {list(a.shape)} against {b.dtype} {list(b.shape)}"
+    bits = np.dtype(f"u{a.dtype.itemsize}")
+    count = int(np.sum(np.ascontiguousarray(a).view(bits) != np.ascontiguousarray(b).view(bits)))
+    return f"{count} of {a.size} values differ, by at most {_distance(a, b):.6g}"
+
+
+class SideBySide:
+    """Two sessions that take the same feeds and give the same outputs: those of the first, then those of the second."""
+
+    def __init__(self, first: Session, second: Session) -> None:
+        if first.output_names != second.output_names or first.inputs != second.inputs:
+            raise VerificationError(
+                f"the deploy file has the inputs {_shown(first)}, the fake-quant file {_shown(second)}; expected the same. "
+                "Please report this."
+            )
+        self._first, self._second = first, second
+        self.output_names = first.output_names
+
+    @property
+    def inputs(self) -> tuple[InputSpec, ...]:
+        """What both take."""
+        return self._first.inputs
+
+    def run(self, feeds: Feeds, outputs: Sequence[str] | None = None) -> Arrays:
+        """Return the outputs of the first session, then those of the second."""
+        return self._first.run(feeds, outputs) + self._second.run(feeds, outputs)
+
+    @staticmethod
+    def halves(arrays: Arrays) -> tuple[Arrays, Arrays]:
+        """Return what ``run`` gave, apart again."""
+        return arrays[: len(arrays) // 2], arrays[len(arrays) // 2 :]
+
+
+def reference_session(model: ir.Model) -> Session:
+    """Return a session that executes the graph as it stands.
+
+    Raises:
+        VerificationError: onnxruntime cannot load it.
+    """
+    try:
+        return Session(model, REFERENCE)
+    except ModelError as error:
+        raise VerificationError(f"a written model cannot be run: {error} Please report this.") from error
+
+
+def _shown(session: Session) -> str:
+    inputs = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in session.inputs)
+    return f"{inputs} and the outputs {', '.join(session.output_names)}"
+
+
+def _loaded(path: Path) -> ir.Model:
+    try:
+        return load_model(path).graph
+    except ModelError as error:
+        raise VerificationError(str(error)) from error
+
+
+def _distance(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Return the largest difference between two arrays; infinite where they cannot be held against each other."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return float("inf")
+    with np.errstate(invalid="ignore"):
+        return float(np.nanmax(np.abs(a.astype(np.float64) - b.astype(np.float64)), initial=0.0))

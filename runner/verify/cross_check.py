@@ -1,0 +1,49 @@
+"""Every layer on a few items in two ways: with the float kernels of the full pass, and with onnxruntime's integer operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.dataset.item import Dataset
+from runner.engine import Engine
+from runner.errors import VerificationError
+from runner.graph.probe import with_outputs
+from runner.verify.compare import Arrays, SideBySide, difference, reference_session, same_bits
+from runner.verify.deploy_file import DeployFile
+from runner.verify.execute import executable
+
+
+def cross_check(deploy: DeployFile, dataset: Dataset, indices: Sequence[int], engine: Engine) -> int:
+    """Compare every layer's output over items, bit for bit, and count ties.
+
+    Returns:
+        How many values lay exactly between two codes before they were rounded, in all items.
+
+    Raises:
+        VerificationError: a layer's output differs; names the layer.
+    """
+    graphs = [executable(deploy, integer_kernels=integers) for integers in (True, False)]
+    layers, unrounded = graphs[0].outputs, graphs[0].unrounded
+    names = list(dict.fromkeys([*layers.values(), *unrounded.values()]))
+    pair = SideBySide(*(reference_session(with_outputs(graph.model, names)) for graph in graphs))
+
+    def compared(index: int, arrays: Arrays) -> int:
+        integers, floats = (dict(zip(names, half, strict=True)) for half in pair.halves(arrays))
+        for layer, name in layers.items():
+            if not same_bits(integers[name], floats[name]):
+                raise VerificationError(
+                    f"{deploy.path}: the layer '{layer}' gives other values with onnxruntime's integer operators than with "
+                    f"float operators on integers, for the item {dataset.name(index)}: "
+                    f"{difference(integers[name], floats[name])}. Please report this."
+                )
+        return sum(_ties(integers[name]) for name in unrounded.values())
+
+    return sum(engine.map(pair, dataset, indices, compared, outputs=names))
+
+
+def _ties(values: NDArray[np.float32]) -> int:
+    """Return how many values lie exactly between two codes."""
+    return int(np.sum((np.abs(values) < 128) & (values - np.floor(values) == np.float32(0.5))))

@@ -1,0 +1,160 @@
+"""A deploy file as a graph that onnxruntime can run: the device's integers, written out in standard operators.
+
+    AscendQuant       Mul(scale) -> Add(offset) -> QuantizeLinear(scale 1, zero point 0), int8
+    layer             see ``sums``
+    AscendDequant     Mul(scale); an AveragePool divides by its count before
+    AscendAntiQuant   Cast(int32) -> Sub(offset) -> Cast(float) -> Mul(scale)
+
+With ``integer_kernels`` the rounding is Round -> Clip -> Cast and the layers take onnxruntime's integer operators, so that one
+way of computing the same numbers can be held against the other.
+
+Everything else stays as it is in the file, at opset 13 or later like the fake-quant model, by the same converter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx_ir.passes import common as passes
+
+from runner.graph.builder import Builder
+from runner.graph.constants import constant, replace_node
+from runner.graph.opset import raise_opset
+from runner.verify.deploy_file import DeployFile, IntegerLayer, Rounding
+from runner.verify.padding import counted
+from runner.verify.sums import layer_sums, over_channels
+
+# How a dequantized value is made: with float32 scales; with their 19 leading bits, as many chips keep; the values float16 too.
+Precision = Literal["fp32", "s19", "fp16"]
+
+_FLOAT, _INT8, _INT32 = ir.DataType.FLOAT, ir.DataType.INT8, ir.DataType.INT32
+_QMIN, _QMAX = -128.0, 127.0
+# Sign, 8 bits of exponent and 10 of mantissa.
+_S19 = np.uint32(0xFFFFE000)
+_LARGEST_HALF = 65504.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Executable:
+    """A deploy file in standard operators.
+
+    Attributes:
+        model: runs in onnxruntime; inputs and outputs are the file's.
+        outputs: layer or AscendAntiQuant -> name of its float output, in graph order.
+        unrounded: AscendQuant -> name of what is rounded, before clipping.
+    """
+
+    model: ir.Model
+    outputs: Mapping[str, str]
+    unrounded: Mapping[str, str]
+
+
+def executable(deploy: DeployFile, *, integer_kernels: bool = False, precision: Precision = "fp32") -> Executable:
+    """Return the graph that executes a deploy file.
+
+    Args:
+        deploy: the file.
+        integer_kernels: use onnxruntime's integer operators throughout; slow, for a sample.
+        precision: of the dequantizing scales and of what they give.
+
+    Raises:
+        ModelError: the converter cannot raise an operator's opset.
+    """
+    model = raise_opset(deploy.twin)
+    graph = model.graph
+    nodes = {node.name or "": node for node in graph}
+    layers = {layer.dequant: layer for layer in deploy.layers}
+    outputs, unrounded = {}, {}
+    for name, node in nodes.items():
+        build = Builder()
+        source = node.inputs[0] if node.inputs else None
+        if name in deploy.quants and source is not None:
+            shifted, result = _rounded(build, name, deploy.quants[name], source, slow=integer_kernels)
+        elif name in layers and source is not None:
+            layer = layers[name]
+            result = _layer_output(
+                build, layer, nodes[layer.name], integer_kernels=integer_kernels, precision=precision
+            )
+        elif node.op_type == "Pad" and name in deploy.code_pads:
+            _pad_codes(graph, node)
+            continue
+        elif name in deploy.anti_quants and source is not None:
+            result = _restored(build, name, deploy.anti_quants[name].rounding, source, precision)
+        else:
+            continue
+        build.register(graph)
+        replace_node(graph, node, build.nodes, result)
+        if name in deploy.quants:
+            unrounded[name] = shifted.name or ""
+        else:
+            outputs[layers[name].name if name in layers else name] = result.name or ""
+    passes.RemoveUnusedNodesPass()(model)
+    return Executable(model, outputs, unrounded)
+
+
+def _rounded(build: Builder, name: str, rounding: Rounding, x: ir.Value, *, slow: bool) -> tuple[ir.Value, ir.Value]:
+    """Return ``x * scale + offset`` and the int8 code made of it."""
+
+    def number(key: str, value: float | np.int8) -> ir.Value:
+        return build.constant(f"{name}.{key}", np.asarray(value, None if isinstance(value, np.int8) else np.float32))
+
+    scaled = build.op("Mul", [x, number("scale", rounding.scale)], f"{name}.scaled", _FLOAT)
+    shifted = build.op("Add", [scaled, number("offset", rounding.offset)], f"{name}.shifted", _FLOAT)
+    if not slow:
+        steps = [shifted, number("one", 1), number("zero", np.int8(0))]
+        return shifted, build.op("QuantizeLinear", steps, f"{name}.codes", _INT8)
+    whole = build.op("Round", [shifted], f"{name}.whole", _FLOAT)
+    clipped = build.op("Clip", [whole, number("min", _QMIN), number("max", _QMAX)], f"{name}.clipped", _FLOAT)
+    return shifted, build.cast(clipped, _INT8, f"{name}.codes")
+
+
+def _layer_output(
+    build: Builder, layer: IntegerLayer, node: ir.Node, *, integer_kernels: bool, precision: Precision
+) -> ir.Value:
+    codes = node.inputs[0]
+    assert codes is not None  # read off the file
+    value = layer_sums(build, layer, node, codes, integer_kernels=integer_kernels)
+    if layer.op_type == "AveragePool":
+        count = counted(build, codes, node, layer.weight.shape[2:], f"{layer.name}.count")
+        value = build.op("Div", [value, count], f"{layer.name}.mean", _FLOAT)
+    return _scaled(build, value, over_channels(layer, layer.scales), layer.dequant, precision)
+
+
+def _pad_codes(graph: ir.Graph, node: ir.Node) -> None:
+    """Let a Pad between AscendQuant and its pooling fill with a code: the twin holds it as a float."""
+    fill = node.inputs[2] if len(node.inputs) > 2 else None
+    build = Builder()
+    code = np.int8(0) if fill is None else np.asarray(constant(fill)).astype(np.int8)
+    node.resize_inputs(max(3, len(node.inputs)))
+    node.replace_input_with(2, build.constant(f"{node.name}.code", np.asarray(code).reshape(())))
+    node.outputs[0].type = ir.TensorType(_INT8)
+    build.register(graph)
+
+
+def _restored(build: Builder, name: str, rounding: Rounding, codes: ir.Value, precision: Precision) -> ir.Value:
+    """Return ``(q - offset) * scale``."""
+    whole = build.cast(codes, _INT32, f"{name}.codes")
+    offset = build.constant(f"{name}.offset", np.asarray(rounding.offset, np.int32))
+    centred = build.op("Sub", [whole, offset], f"{name}.centred", _INT32)
+    value = build.cast(centred, _FLOAT, f"{name}.float")
+    return _scaled(build, value, np.asarray(rounding.scale, np.float32), name, precision)
+
+
+def _scaled(build: Builder, value: ir.Value, scales: NDArray[np.generic], name: str, precision: Precision) -> ir.Value:
+    if precision != "fp32":
+        bits = np.ascontiguousarray(scales, np.float32).view(np.uint32)
+        scales = (bits & _S19).view(np.float32).reshape(scales.shape)
+    scaled = build.op("Mul", [value, build.constant(f"{name}.scale", scales)], name, _FLOAT)
+    if precision != "fp16":
+        return scaled
+    bounds = [
+        build.constant(f"{name}.{k}", np.asarray(n, np.float32))
+        for k, n in (("min", -_LARGEST_HALF), ("max", _LARGEST_HALF))
+    ]
+    bounded = build.op("Clip", [scaled, *bounds], f"{name}.bounded", _FLOAT)
+    return build.cast(build.cast(bounded, ir.DataType.FLOAT16, f"{name}.half"), _FLOAT, f"{name}.float32")

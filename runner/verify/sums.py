@@ -1,0 +1,133 @@
+"""The sums of one int8 layer: codes with their offset, padding that holds the offset, then the compiler's correction.
+
+    acc = sum(q * q_w) over codes padded with offset  +  (q_b - offset * sum(q_w))
+
+A code lies in -128..127, so every partial sum stays below ``128 * sum|q_w|`` and the magnitude of what is added. Where that is
+below 2**24 for every channel a float convolution over these integers is exact in any order, and what it gives is the int32
+number as a float; a sum with an addend of its own is never the negative zero. Any other layer, and every layer on request,
+takes onnxruntime's integer operators. They read weights as uint8 with zero point 128: the same integers, ten times faster than
+int8, and free of the 16-bit saturation of some CPUs' u8 x s8 instruction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from runner.graph.builder import Builder
+from runner.graph.constants import integer_attribute
+from runner.verify.deploy_file import IntegerLayer
+from runner.verify.padding import has_overhang, padded, part, window
+from runner.verify.transposed import spread
+
+_FLOAT, _INT32, _INT64 = ir.DataType.FLOAT, ir.DataType.INT32, ir.DataType.INT64
+_EXACT = 2**24
+_LARGEST_CODE = 128
+Attributes = Mapping[str, int | float | str | list[int]]
+_TO_UINT8 = 128
+
+
+def accumulator_bound(layer: IntegerLayer) -> int:
+    """Return a bound on the magnitude of the layer's int32 sums, bias included, that no input can exceed."""
+    bound = _per_channel(layer, np.abs(layer.weight.astype(np.int64))) * max(127 - layer.offset, 128 + layer.offset)
+    if layer.bias is not None:
+        bound = bound + np.abs(layer.bias.astype(np.int64))
+    return int(bound.max())
+
+
+def layer_sums(
+    build: Builder, layer: IntegerLayer, node: ir.Node, codes: ir.Value, *, integer_kernels: bool
+) -> ir.Value:
+    """Return the layer's sums, correction and bias included: whole numbers as float32, rounded once where they are int32.
+
+    Args:
+        build: takes the nodes.
+        layer: its integers.
+        node: its node, for the attributes.
+        codes: int8, offset included.
+        integer_kernels: multiply with ConvInteger and MatMulInteger also where floats would be exact.
+    """
+    prefix = f"{layer.name}.sum"
+    product = _Product(layer, prefix, floats=not integer_kernels and _exact_in_float(layer))
+    if layer.is_matrix:
+        return product.of(build, codes, {})
+    view = window(node, layer.weight.shape[2:])
+    fill = np.int8(layer.offset)
+    plain: Attributes = {"strides": list(view.strides), "dilations": list(view.dilations)}
+    if layer.op_type == "AveragePool":
+        image = padded(build, codes, view, fill, f"{layer.name}.pad", overhang=has_overhang(node, view))
+        return _over_planes(build, image, prefix, lambda planes: product.of(build, planes, plain))
+    group: Attributes = {"group": integer_attribute(node, "group", 1)}
+    if layer.op_type == "Conv":
+        return product.of(build, padded(build, codes, view, fill, f"{layer.name}.pad"), {**plain, **group})
+    image = spread(build, codes, node, view, fill, f"{layer.name}.spread")
+    return product.of(build, image, {**plain, **group, "strides": [1] * len(view.strides)})
+
+
+def over_channels(layer: IntegerLayer, values: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Return values of an output channel each, or one of all, shaped to broadcast over the layer's output."""
+    return values if layer.is_matrix else values.reshape(-1, *[1] * (layer.weight.ndim - 2))
+
+
+class _Product:
+    """The convolution or matrix product of a layer, in float or in integer operators."""
+
+    def __init__(self, layer: IntegerLayer, prefix: str, *, floats: bool) -> None:
+        self._layer, self._prefix, self._floats = layer, prefix, floats
+
+    def of(self, build: Builder, codes: ir.Value, attributes: Attributes) -> ir.Value:
+        """Return ``sum(codes * q_w)`` with what is added to it, as float32."""
+        layer, prefix = self._layer, self._prefix
+        operator = "MatMul" if layer.is_matrix else "Conv"
+        if not self._floats:
+            total = self._integers(build, codes, f"{operator}Integer", attributes)
+            # int32 numbers wrap, on the device as here; the sum is right where it fits.
+            addend = build.constant(f"{prefix}.addend", over_channels(layer, _addend(layer).astype(np.int32)))
+            return build.cast(build.op("Add", [total, addend], f"{prefix}.int32", _INT32), _FLOAT, f"{prefix}.float")
+        weight = build.constant(f"{prefix}.weight", layer.weight.astype(np.float32))
+        addend = build.constant(f"{prefix}.addend", _addend(layer).astype(np.float32))
+        whole = build.cast(codes, _FLOAT, f"{prefix}.codes")
+        if not layer.is_matrix:
+            return build.op(operator, [whole, weight, addend], prefix, _FLOAT, dict(attributes))
+        return build.op("Add", [build.op(operator, [whole, weight], prefix, _FLOAT), addend], f"{prefix}.added", _FLOAT)
+
+    def _integers(self, build: Builder, codes: ir.Value, operator: str, attributes: Attributes) -> ir.Value:
+        prefix = self._prefix
+        shift = build.constant(f"{prefix}.shift", np.asarray(_TO_UINT8, np.int32))
+        zero_point = build.constant(f"{prefix}.zero_point", np.asarray(_TO_UINT8, np.uint8))
+        weight = (self._layer.weight.astype(np.int16) + _TO_UINT8).astype(np.uint8)
+        shifted = build.op("Add", [build.cast(codes, _INT32, f"{prefix}.wide"), shift], f"{prefix}.shifted", _INT32)
+        unsigned = build.cast(shifted, ir.DataType.UINT8, f"{prefix}.unsigned")
+        inputs = [unsigned, build.constant(f"{prefix}.weight", weight), zero_point, zero_point]
+        return build.op(operator, inputs, prefix, _INT32, dict(attributes))
+
+
+def _addend(layer: IntegerLayer) -> NDArray[np.int64]:
+    """Return ``q_b - offset * sum(q_w)`` for each output channel: the bias with the correction that the compiler adds to it."""
+    addend = -layer.offset * _per_channel(layer, layer.weight.astype(np.int64))
+    return addend if layer.bias is None else addend + layer.bias
+
+
+def _exact_in_float(layer: IntegerLayer) -> bool:
+    products = _LARGEST_CODE * _per_channel(layer, np.abs(layer.weight.astype(np.int64)))
+    return bool(np.all(products + np.abs(_addend(layer)) < _EXACT))
+
+
+def _per_channel(layer: IntegerLayer, weight: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the sum of the weights of each output channel: shape (channels,), or [..., 1, N] of a matrix product."""
+    if layer.is_matrix:
+        return np.asarray(weight.sum(axis=-2, keepdims=True), np.int64)
+    return np.asarray(weight.reshape(weight.shape[0], -1).sum(axis=1), np.int64)
+
+
+def _over_planes(build: Builder, image: ir.Value, prefix: str, sums: Callable[[ir.Value], ir.Value]) -> ir.Value:
+    """Return the sums of each channel of ``image`` [N, C, H, W] on its own: of N * C images of one channel."""
+    single = build.constant(f"{prefix}.single", np.array([-1, 1, 0, 0], np.int64))
+    total = sums(build.op("Reshape", [image, single], f"{prefix}.planes", ir.DataType.INT8))
+    lead = part(build, build.op("Shape", [image], f"{prefix}.shape", _INT64), 0, 2, f"{prefix}.lead")
+    rest = build.constant(f"{prefix}.rest", np.zeros(2, np.int64))
+    whole = build.op("Concat", [lead, rest], f"{prefix}.whole", _INT64, {"axis": 0})
+    return build.op("Reshape", [total, whole], f"{prefix}.channels", _FLOAT)

@@ -1,0 +1,44 @@
+"""Small pairs of written files to hold against each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from runner.calibration.collect import collect
+from runner.calibration.minmax import MinMax
+from runner.calibration.quantize import quantize_layers
+from runner.convert.deploy import deploy_model
+from runner.convert.fake_quant import fake_quant_model
+from runner.engine import Engine
+from runner.graph.model_file import model_bytes
+from runner.graph.opset import raise_opset
+from runner.record import QuantizedForm
+from runner.verify.compare import Comparison, Sameness
+from runner.verify.deploy_file import read_deploy
+from runner.verify.execute import executable
+from tests.small_data import Items, prepared
+
+
+def write_pair(
+    folder: Path, model: onnx.ModelProto, x, *, without=(), tensors=None
+) -> tuple[Path, Path, QuantizedForm]:
+    """Write both files of a calibrated model; ``without`` names layers left float, ``tensors`` is rounded besides."""
+    graph, found = prepared(model)
+    seen = collect(graph, found, Items(x), range(len(x)), observer=MinMax(), engine=Engine(1))
+    form = quantize_layers(graph, found, seen, symmetric=False).form.without(without)
+    form = QuantizedForm(form.layers, tensors or {})
+    deploy, fake_quant = folder / "deploy.onnx", folder / "fake_quant.onnx"
+    deploy.write_bytes(model_bytes(deploy_model(graph, found, form)))
+    fake_quant.write_bytes(model_bytes(fake_quant_model(raise_opset(graph), found, form)))
+    return deploy, fake_quant, form
+
+
+def compared(deploy: Path, fake_quant: Path, x) -> Sameness:
+    """Hold the two files against each other over items: every layer, then the outputs."""
+    items = Items(x)
+    comparison = Comparison(executable(read_deploy(deploy)), fake_quant)
+    comparison.check_layers(items, range(min(2, len(x))))
+    return comparison.check(items, range(len(x)), Engine(2), lambda a, b: bool(np.argmax(a[0]) == np.argmax(b[0])))
