@@ -142,6 +142,7 @@ def _start(job: Job, folder: Path, emit: Emit) -> Result:
             settings=LayerSettings(job.layers, job.skip_layers, job.skip_layer_types),
             quant_config=job.quant_config,
             record=job.record,
+            verify=job.verify,
             seed=job.seed,
         )
         return acc_auto(
@@ -159,6 +160,7 @@ def _start(job: Job, folder: Path, emit: Emit) -> Result:
         image=job.image,
         evaluation_count=job.evaluation.count,
         output_kind=job.model.output,
+        verify=job.verify,
     )
     return convert_qat(job.model.path, job.dataset, folder, convert, name=job.model.name, engine=engine, emit=emit)
 

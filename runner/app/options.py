@@ -14,6 +14,7 @@ from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import OutputKind
 from runner.modes.data import Split
 from runner.modes.layer_settings import LayerRule
+from runner.modes.proof import VerifyOptions
 from runner.search.plan import Strategy
 from runner.search.sensitivity import Sensitivity
 
@@ -85,6 +86,7 @@ class JobOptions:
     paths: PathOptions
     tracking: TrackingOptions
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
+    verify: VerifyOptions = field(default_factory=VerifyOptions)
     engine: EngineOptions = field(default_factory=EngineOptions)
     download: DownloadOptions = field(default_factory=DownloadOptions)
     seed: int = 0

@@ -28,7 +28,7 @@ _NAMES = {
     "search": "search",
     "final_eval": "evaluate the result",
     "write": "write the files",
-    "verify": "check the files",
+    "verify": "verify the files",
     "track": "log to MLflow",
 }
 

@@ -26,12 +26,13 @@ from runner.modes.given_files import GivenFiles, read_given, starting_point
 from runner.modes.judge import AmctJudge, Judge, MetricJudge
 from runner.modes.layer_settings import LayerSettings, select_layers
 from runner.modes.part import Part
+from runner.modes.proof import Files, VerifyOptions, proof_items, prove
 from runner.modes.recipe import CalibrationRecipe, Quantized, Recipe, RecordRecipe
 from runner.modes.result import AccAutoResult, Comparison, Source, Status
 from runner.modes.stages import Stages
 from runner.modes.subject import Subject, load_subject, rewriting_gap
 from runner.modes.trials import TrialRunner
-from runner.modes.write_acc_auto import Outcome, write_outcome
+from runner.modes.write_acc_auto import RECORD, Outcome, write_outcome
 from runner.modes.write_models import verify_pair, warn_of_notes
 from runner.search.binary import Binary
 from runner.search.driver import search
@@ -60,6 +61,7 @@ class AccAutoOptions:
         settings: what is asked for single layers.
         quant_config: an AMCT configuration file to start from; says which layers are quantized and how.
         record: an AMCT record file to build from; nothing is calibrated, ranked or searched then.
+        verify: how the written files are held against each other.
         seed: kept with the result; nothing here is random yet.
     """
 
@@ -75,6 +77,7 @@ class AccAutoOptions:
     settings: LayerSettings = field(default_factory=LayerSettings)
     quant_config: str | None = None
     record: str | None = None
+    verify: VerifyOptions = field(default_factory=VerifyOptions)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -127,6 +130,7 @@ def acc_auto(
     with stages.stage(LOAD):
         parts = split_parts(evaluation_part(dataset, options.evaluation_count), calibration, options.split)
         evaluation = parts.search
+        checks = proof_items(options.verify, parts.report.indices)
         subject = load_subject(model, given.folds)
         recipe = _recipe(given, subject, options, evaluation, calibration)
         folder = JobFolder(output)
@@ -186,9 +190,11 @@ def acc_auto(
         seed=options.seed,
     )
     status: Status = "met" if found.best is not None else "not_met"
-    items_scored = evaluator.items_scored
+    items_scored, measured = evaluator.items_scored, evaluator
     if parts.held_out:
-        fresh = Evaluator(engine, dataset, parts.report.indices, evaluator.metrics, output_kind=options.output_kind)
+        measured = fresh = Evaluator(
+            engine, dataset, parts.report.indices, evaluator.metrics, output_kind=options.output_kind
+        )
         models = subject.runnable, trials.model(chosen.plan, multiply=True)
         with stages.stage(FINAL_EVAL, 2 * len(parts.report.indices), "items that the search never saw") as progress:
             comparison = fresh_comparison(
@@ -211,13 +217,22 @@ def acc_auto(
     )
     with stages.stage(WRITE):
         pair = write_outcome(folder, outcome)
-    with stages.stage(VERIFY):
-        written = None
+    written, proof = None, None
+    with stages.stage(VERIFY, checks if pair is not None else 0) as progress:
         if pair is not None:
             written = verify_pair(
                 folder, pair, outcome.model, outcome.found, outcome.final_form, dataset, engine, evaluator.classes
             )
             warnings += warn_of_notes(written, emit)
+            proof = prove(
+                Files(folder.path(pair.deploy), folder.path(pair.fake_quant), folder.path(RECORD)),
+                dataset,
+                engine,
+                options.verify,
+                evaluator=measured,
+                quantized=comparison.quantized,
+                progress=progress,
+            )
     return AccAutoResult(
         status=status,
         source=source,
@@ -234,6 +249,7 @@ def acc_auto(
         items_scored=items_scored,
         folder=folder,
         written=written,
+        proof=proof,
         seconds=stages.seconds(),
         warnings=tuple(warnings),
         skipped=recipe.skipped,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -27,12 +27,14 @@ from runner.graph.output_kind import ends_in_softmax
 from runner.graph.probe import with_outputs
 from runner.job_folder import JobFolder
 from runner.modes.data import Parts, describe_source, evaluation_part
+from runner.modes.proof import Files, VerifyOptions, proof_items, prove
 from runner.modes.result import Comparison, ConvertResult, Prediction
 from runner.modes.stages import Stages
 from runner.modes.subject import log_left_alone
 from runner.modes.write_models import verify_pair, warn_of_notes, write_pair, write_record
 from runner.session import Session
 
+_RECORD = "record.txt"
 logger = logging.getLogger(__name__)
 
 
@@ -45,12 +47,14 @@ class ConvertQatOptions:
         image: the item whose prediction is shown, by number or by name.
         evaluation_count: items to compare on, evenly spaced; None for all.
         output_kind: what class scores are, ``auto``, ``logits`` or ``probabilities``.
+        verify: how the written files are held against each other.
     """
 
     on_asymmetric_weight: Literal["requantize", "refuse"] = "requantize"
     image: int | str = 0
     evaluation_count: int | None = None
     output_kind: OutputKind = "auto"
+    verify: VerifyOptions = field(default_factory=VerifyOptions)
 
 
 def convert_qat(
@@ -82,6 +86,7 @@ def convert_qat(
     stages = Stages(engine, emit)
     name = name or Path(model).stem
     part = evaluation_part(dataset, options.evaluation_count)
+    checks = proof_items(options.verify, part.indices)
     shown = _item_index(dataset, options.image)
     with stages.stage(LOAD):
         source_model = load_model(model)
@@ -107,12 +112,22 @@ def convert_qat(
     prediction = _prediction(sessions, dataset, shown, evaluator.classes)
 
     with stages.stage(WRITE):
-        write_record(folder, "record.txt", qat.form)
+        write_record(folder, _RECORD, qat.form)
         folder.write_json("conversion_report.json", qat.report.to_json(), indent=2)
         pair = write_pair(folder, name, qat.graph, qat.found, qat.form)
-    with stages.stage(VERIFY):
+    items_scored = evaluator.items_scored
+    with stages.stage(VERIFY, checks) as progress:
         written = verify_pair(folder, pair, qat.graph, qat.found, qat.form, dataset, engine, evaluator.classes)
         warnings = warn_of_notes(written, emit)
+        proof = prove(
+            Files(folder.path(pair.deploy), folder.path(pair.fake_quant), folder.path(_RECORD)),
+            dataset,
+            engine,
+            options.verify,
+            evaluator=evaluator,
+            quantized=after,
+            progress=progress,
+        )
     return ConvertResult(
         status="converted",
         source=source,
@@ -122,9 +137,10 @@ def convert_qat(
         report=qat.report.to_json(),
         prediction=prediction,
         costs=_costs(qat, dataset),
-        items_scored=evaluator.items_scored,
+        items_scored=items_scored,
         folder=folder,
         written=written,
+        proof=proof,
         seconds=stages.seconds(),
         warnings=tuple(warnings),
     )

@@ -14,6 +14,7 @@ from runner.graph.layers import FoundLayers, LeftAlone
 from runner.graph.macs import LayerCost
 from runner.job_folder import JobFolder
 from runner.modes.part import Part
+from runner.modes.proof import Proof
 from runner.modes.write_models import Written
 from runner.record import QuantizedForm
 from runner.search.plan import Ranking, SearchResult
@@ -124,6 +125,7 @@ class AccAutoResult:
         rewriting_gap: how far folding and the raised opset moved the float outputs, relative to the largest.
         impossible: layers that cannot be said in int8.
         skipped: names of the layers that were not to be quantized.
+        proof: what holding the written files against each other showed; None where none were written.
         from_record: the scales were read from a record; nothing was calibrated, ranked or searched.
     """
 
@@ -143,6 +145,7 @@ class AccAutoResult:
     folder: JobFolder
     written: Written | None
     seconds: Mapping[str, float]
+    proof: Proof | None = None
     warnings: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     from_record: bool = False
@@ -180,6 +183,7 @@ class ConvertResult:
     folder: JobFolder
     written: Written | None
     seconds: Mapping[str, float]
+    proof: Proof | None = None
     warnings: tuple[str, ...] = field(default=())
 
     @property

@@ -15,6 +15,7 @@ from runner.modes.write_models import ModelPair, write_pair, write_record
 from runner.record import QuantizedForm
 from runner.search.plan import Ranking, SearchResult
 
+RECORD = "tmp/scale_offset_record.txt"
 _PREFIX = "accuracy_based_auto_calibration"
 
 
@@ -54,7 +55,7 @@ def write_outcome(folder: JobFolder, outcome: Outcome) -> ModelPair | None:
     config, best = outcome.config, outcome.search.best
     if config is not None:
         folder.write_text("tmp/config.json", format_config(config.with_enabled(outcome.all_int8.layers.keys())))
-    write_record(folder, "tmp/scale_offset_record.txt", outcome.final_form)
+    write_record(folder, RECORD, outcome.final_form)
     if outcome.ranking is not None:
         folder.write_json(f"results/{_PREFIX}_ranking_info.json", ranking_entries(outcome.ranking), compact_keys=True)
     folder.write_json(f"amct_log/{_PREFIX}_record.json", history_entries(outcome.search.trials), compact_keys=True)

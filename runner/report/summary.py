@@ -8,6 +8,7 @@ from typing import Any
 from runner.evaluation.uncertainty import LEVEL
 from runner.modes.result import AccAutoResult, Comparison, ConvertResult
 from runner.report.environment import cpu_name, peak_rss_mb, versions
+from runner.report.proof import verification
 
 Result = AccAutoResult | ConvertResult
 
@@ -46,6 +47,8 @@ def summarize(
         summary["ort_level_gap"] = result.written.ort_level_gap
         if result.written.cpu_int8_gap is not None:
             summary["cpu_int8_gap"] = result.written.cpu_int8_gap
+    if result.proof is not None:
+        summary |= verification(result.proof)
     if isinstance(result, AccAutoResult):
         summary["overlap"] = result.source.overlap
         summary["split"] = {

@@ -13,6 +13,7 @@ from rich.text import Text
 from runner.modes.result import AccAutoResult, ConvertResult
 from runner.modes.write_models import Written
 from runner.report.atc import atc_command
+from runner.report.proof import sentences
 
 Result = AccAutoResult | ConvertResult
 
@@ -125,6 +126,8 @@ def _rows(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         )
     if result.written is not None:
         rows += _written_rows(result.written)
+    if result.proof is not None:
+        rows.append(("verified", "\n".join(sentences(result.proof))))
     evaluations = summary["evaluations"]
     seconds = summary["seconds"]
     work = f"{seconds['total']:.1f} s, of which model work {seconds['model_work']:.1f} s in {evaluations['full']} evaluations"

@@ -52,7 +52,18 @@ SUMMARY_KEYS = {
     *["mode", "model", "model_sha256", "dataset", "dataset_fingerprint", "status", "complete"],
     *["float_metric", "quantized_metric", "loss", "metrics", "samples", "agreement", "kl", "sqnr_db"],
     *["layers_total", "layers_int8", "tensors_quantized", "macs_int8_share", "fallback", "evaluations", "seconds"],
-    *["peak_rss_mb", "ort_level_gap", "cpu_int8_gap", "loss_interval", "versions", "cpu", "seed", "config_sha256"],
+    *[
+        "peak_rss_mb",
+        "ort_level_gap",
+        "verify",
+        "device_metric",
+        "cpu_int8_gap",
+        "loss_interval",
+        "versions",
+        "cpu",
+        "seed",
+        "config_sha256",
+    ],
 }
 STAGES = {"load", "decode", "calibrate", "float_eval", "rank", "search", "final_eval", "write", "verify", "track"}
 
@@ -166,7 +177,7 @@ def test_stages_are_told_on_standard_error_only(acc_auto: Finished) -> None:
         "search (all layers int8): 0.0 s",
         "rank the layers: 0.0 s",
         "write the files: 0.0 s",
-        "check the files: 0.0 s",
+        "verify the files: 0.0 s",
     ]
 
 

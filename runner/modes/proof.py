@@ -1,0 +1,250 @@
+"""The proof that what is deployed is what was measured: the written files alone, held against each other."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from runner.arithmetic import dequant_scale, reciprocal
+from runner.dataset.item import Dataset, evenly_spaced
+from runner.engine import Engine
+from runner.errors import ConfigError, ModelError, VerificationError
+from runner.evaluation.accuracy import Agreement
+from runner.evaluation.evaluator import Evaluation, Evaluator
+from runner.ranges import ActivationParams
+from runner.record import LayerRecord, Record
+from runner.record_text import read_record
+from runner.verify.compare import Arrays, Comparison, Sameness, reference_session
+from runner.verify.cross_check import cross_check
+from runner.verify.deploy_file import DeployFile, Rounding, read_deploy
+from runner.verify.execute import Executable, Precision, executable
+from runner.verify.sums import accumulator_bound
+
+logger = logging.getLogger(__name__)
+
+# The integer operators are slow, and a layer's kernels are the same for every item.
+_CROSS_CHECKED = 4
+# What a chip's precision does is information, not proof: a sample keeps it cheap beside the evaluations.
+_DEVICE_ITEMS = 200
+_EXACT_FLOAT32 = 2**24
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyOptions:
+    """``verify``: on how many items the files are held against each other, and which chip is tried besides.
+
+    Attributes:
+        count: the first so many evaluation items; None for all.
+        device: precision of the scales, and of what they give, whose effect on the metric is measured; ``none`` for none.
+    """
+
+    count: int | None = None
+    device: Literal["fp32", "s19", "fp16", "none"] = "s19"
+
+    def items(self, evaluated: Sequence[int]) -> list[int]:
+        """Return the indices of the items to verify on, of those evaluated on.
+
+        Raises:
+            ConfigError: ``count`` is not in 1 to the number of evaluation items.
+        """
+        if self.count is not None and not 1 <= self.count <= len(evaluated):
+            raise ConfigError(
+                f"verify.count: expected 1 to {len(evaluated)} (the evaluation items), or null for all, got {self.count}."
+            )
+        return list(evaluated[: self.count])
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The written files that are to say the same."""
+
+    deploy: Path
+    fake_quant: Path
+    record: Path
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceMetric:
+    """A metric with a chip's precision instead of float32, over the same items."""
+
+    precision: Precision
+    metric: str
+    items: int
+    quantized: float
+    device: float
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What holding the files against each other showed.
+
+    Attributes:
+        sameness: of the fake-quant file and the deploy file executed as integers.
+        cross_checked: items on which every layer was also computed with integer operators.
+        accumulator_max: no input can take an int32 sum, bias included, beyond this.
+        bias_max: the largest magnitude of an int32 bias.
+        layers_split: layers whose sums may pass 2**24, so that floats add them in parts.
+        ties: values of the cross-checked items exactly between two codes.
+        record_matches: the record file's scales are those of the deploy file, bit for bit.
+        device: the effect of a chip's precision, where it was measured.
+    """
+
+    sameness: Sameness
+    cross_checked: int
+    accumulator_max: int
+    bias_max: int
+    layers_split: int
+    ties: int
+    record_matches: bool
+    device: DeviceMetric | None
+
+
+def proof_items(options: VerifyOptions, evaluated: Sequence[int]) -> int:
+    """Return how many items ``prove`` runs, for a progress bar."""
+    device = 0 if options.device == "none" else min(_DEVICE_ITEMS, len(evaluated))
+    return len(options.items(evaluated)) + device
+
+
+def prove(
+    files: Files,
+    dataset: Dataset,
+    engine: Engine,
+    options: VerifyOptions,
+    *,
+    evaluator: Evaluator,
+    quantized: Evaluation,
+    progress: Callable[[int], None],
+) -> Proof:
+    """Hold the written files against each other.
+
+    Args:
+        files: what was written.
+        dataset: evaluation data.
+        engine: runs models.
+        options: on how many items, and which device.
+        evaluator: that measured the quantized model.
+        quantized: its scores.
+        progress: told how many of ``proof_items`` are done.
+
+    Raises:
+        VerificationError: they do not say the same; names the node or layer.
+    """
+    deploy = read_deploy(files.deploy)
+    record_matches = _check_record(files.record, deploy)
+    indices = options.items(evaluator.indices)
+    sample = [indices[i] for i in evenly_spaced(min(_CROSS_CHECKED, len(indices)), len(indices))]
+    ties = cross_check(deploy, dataset, sample, engine)
+    graph = executable(deploy)
+    comparison = Comparison(graph, files.fake_quant)
+    comparison.check_layers(dataset, sample)
+    sameness = comparison.check(dataset, indices, engine, _agreement(evaluator, graph), progress)
+    bounds = [accumulator_bound(layer) for layer in deploy.layers]
+    biases = [int(np.abs(layer.bias.astype(np.int64)).max()) for layer in deploy.layers if layer.bias is not None]
+    device = None
+    if options.device != "none":
+        slower = executable(deploy, precision=options.device)
+        device = _device_metric(slower, options.device, evaluator, quantized, lambda n: progress(len(indices) + n))
+    return Proof(
+        sameness=sameness,
+        cross_checked=len(sample),
+        accumulator_max=max(bounds, default=0),
+        bias_max=max(biases, default=0),
+        layers_split=sum(bound >= _EXACT_FLOAT32 for bound in bounds),
+        ties=ties,
+        record_matches=record_matches,
+        device=device,
+    )
+
+
+def _agreement(evaluator: Evaluator, graph: Executable) -> Callable[[Arrays, Arrays], bool]:
+    names = [output.name or "" for output in graph.model.graph.outputs]
+    metric = Agreement()
+
+    def agree(one: Arrays, other: Arrays) -> bool:
+        deploy, fake_quant = (dict(zip(names, arrays, strict=True)) for arrays in (one, other))
+        return bool(metric.score(fake_quant, deploy, None, evaluator.classes)[0])
+
+    return agree
+
+
+def _device_metric(
+    graph: Executable,
+    precision: Precision,
+    evaluator: Evaluator,
+    quantized: Evaluation,
+    progress: Callable[[int], None],
+) -> DeviceMetric | None:
+    metric = evaluator.metrics[0]
+    positions = evenly_spaced(min(_DEVICE_ITEMS, len(evaluator.indices)), len(evaluator.indices))
+    scores = []
+    try:
+        for score in evaluator.scores(reference_session(graph.model), positions):
+            scores.append(score[metric.name])
+            progress(len(scores))
+    except ModelError as error:
+        # Information about a chip is not worth a job's result.
+        logger.warning("verify.device=%s: nothing to report: %s", precision, error)
+        return None
+    return DeviceMetric(
+        precision,
+        metric.name,
+        len(positions),
+        metric.aggregate(quantized.scores[metric.name][positions]),
+        metric.aggregate(np.array(scores, np.float64)),
+    )
+
+
+def _check_record(path: Path, deploy: DeployFile) -> bool:
+    """Return whether the record read back means the deploy file's scales, bit for bit.
+
+    Raises:
+        VerificationError: it does not; names the layer.
+    """
+    if not deploy.layers and not deploy.anti_quants:
+        return True
+    record = read_record(path)
+    for fault in (*_layer_faults(record, deploy), *_tensor_faults(record, deploy)):
+        raise VerificationError(f"{path}: {fault}. Please report this.")
+    return True
+
+
+def _layer_faults(record: Record, deploy: DeployFile) -> list[str]:
+    layers = {layer.name: layer for layer in deploy.layers}
+    faults = [f"layer '{name}' is in one of record and deploy file" for name in record.layers.keys() ^ layers.keys()]
+    for name, entry in record.layers.items():
+        if name not in layers:
+            continue
+        faults += _rounding_faults(name, entry.activation, deploy.quants[layers[name].quant])
+        scales, expected = layers[name].scales, _dequant(entry)
+        if scales.shape != expected.shape or scales.tobytes() != expected.tobytes():
+            faults.append(f"layer '{name}': scale_d * scale_w is not the parameter of its AscendDequant")
+    return faults
+
+
+def _tensor_faults(record: Record, deploy: DeployFile) -> list[str]:
+    faults, named = [], {f"{key.replace(':', '.')}.anti_quant": key for key in record.tensors}
+    faults += [f"'{name}' is in one of record and deploy file" for name in named.keys() ^ deploy.anti_quants.keys()]
+    for name, key in named.items():
+        if name not in deploy.anti_quants:
+            continue
+        params, anti_quant = record.tensors[key].activation, deploy.anti_quants[name]
+        faults += _rounding_faults(key, params, deploy.quants[anti_quant.quant])
+        if anti_quant.rounding != Rounding(float(np.float32(params.scale)), params.zero_point):
+            faults.append(f"tensor '{key}': scale_d and offset_d are not those of its AscendAntiQuant")
+    return faults
+
+
+def _rounding_faults(name: str, params: ActivationParams, rounding: Rounding) -> list[str]:
+    expected = Rounding(float(reciprocal(params.scale)), params.zero_point)
+    if rounding == expected:
+        return []
+    return [f"'{name}': its AscendQuant has {rounding}, but 1 / scale_d and offset_d are {expected}"]
+
+
+def _dequant(entry: LayerRecord) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return dequant_scale(entry.activation.scale, np.asarray(entry.weight_scales, np.float32))

@@ -1,0 +1,57 @@
+"""Verification's figures as numbers and as sentences."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from runner.modes.proof import DeviceMetric, Proof
+from runner.report.proof import sentences, verification
+from runner.verify.compare import Sameness
+
+PROOF = Proof(
+    sameness=Sameness(items=8, identical=6, agreeing=7, max_abs_diff=0.25, first=2),
+    cross_checked=4,
+    accumulator_max=3_384_029,
+    bias_max=504_639,
+    layers_split=2,
+    ties=11,
+    record_matches=True,
+    device=DeviceMetric("s19", "top1", 200, 99.5, 99.25),
+)
+
+
+def test_summary_has_exactly_the_figures_of_the_object() -> None:
+    assert verification(PROOF) == {
+        "verify": {
+            "items": 8,
+            "agreement": 0.875,
+            "max_abs_diff": 0.25,
+            "identical_outputs_share": 0.75,
+            "accumulator_max": 3384029,
+            "bias_max": 504639,
+            "layers_split": 2,
+            "ties": 11,
+            "record_matches_deploy": True,
+        },
+        "device_metric": {"precision": "s19", "metric": "top1", "items": 200, "quantized": 99.5, "device": 99.25},
+    }
+    assert "device_metric" not in verification(replace(PROOF, device=None))
+
+
+def test_every_figure_is_said_in_a_sentence() -> None:
+    assert sentences(PROOF) == [
+        "The deploy file, executed as integers, gives the fake-quant file's bits for 6 of 8 items (the same answer for 7; "
+        "outputs differ by at most 0.25).",
+        "Every layer gave the same on 4 items when computed with integer operators.",
+        "No input takes an int32 sum beyond 3,384,029 of 2,147,483,647, so it cannot overflow; the largest bias is 504,639.",
+        "2 layers have sums that may pass 2^24 and are added in parts.",
+        "11 values of these 4 items lay exactly between two codes.",
+        "The record, read back, has the deploy file's scales, bit for bit.",
+        "With scales of 19 bits, as many chips keep, top1 is 99.25 instead of 99.5 over 200 items (for information).",
+    ]
+
+
+def test_sum_that_int32_does_not_hold_is_said() -> None:
+    lines = sentences(replace(PROOF, accumulator_max=2**31, device=None))
+    assert "beyond 2,147,483,648 of 2,147,483,647, more than int32 holds: it could overflow; the largest" in lines[2]
+    assert len(lines) == 6
