@@ -10,7 +10,7 @@ import onnx_ir as ir
 import pytest
 
 from runner.convert.deploy import deploy_model
-from runner.convert.deploy_check import check_deploy
+from runner.convert.deploy_check import check_against_form
 from runner.convert.fake_quant import fake_quant_model
 from runner.convert.qdq.read import QatModel, read_qdq
 from runner.graph.opset import raise_opset
@@ -45,7 +45,7 @@ def same_at_every_level(qat: QatModel) -> np.ndarray:
 
 def deployed_rightly(qat: QatModel, folder: Path) -> bool:
     ir.save(deploy_model(qat.graph, qat.found, qat.form), folder / "deploy.onnx")
-    return check_deploy(folder / "deploy.onnx", qat.form) == []
+    return check_against_form(folder / "deploy.onnx", qat.form) == []
 
 
 @pytest.mark.parametrize("group", [1, 2, 4])
