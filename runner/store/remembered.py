@@ -1,0 +1,41 @@
+"""A stage's result, worked out or remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from runner.store.store import Entry, Store
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Codec(Generic[T]):
+    """Turns a result into an entry and back, bit for bit."""
+
+    encode: Callable[[T], Entry]
+    decode: Callable[[Entry], T]
+
+
+def remembered(store: Store | None, key: str | None, compute: Callable[[], T], codec: Codec[T]) -> T:
+    """Return what is kept under a key; else compute it and keep it.
+
+    Args:
+        store: None keeps nothing.
+        key: of ``stage_key``; None for what must not be kept.
+        compute: makes the result; what it raises is not kept.
+        codec: how the result is kept.
+    """
+    if store is None or key is None:
+        return compute()
+    entry = store.get(key)
+    if entry is not None:
+        try:
+            return codec.decode(entry)
+        except (KeyError, ValueError, TypeError, IndexError):
+            store.discard(key)
+    result = compute()
+    store.put(key, codec.encode(result))
+    return result
