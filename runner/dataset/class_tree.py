@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from runner.dataset.decoded import SUFFIXES, KeptPixels, decode
+from runner.dataset.decoded import SUFFIXES, Pixels
 from runner.dataset.item import ONLY_INPUT, Item, digest
 from runner.dataset.preprocess import ImagePreprocess
 from runner.errors import DatasetError
+from runner.store.store import Store
 
 
 class ClassTree:
@@ -48,7 +49,7 @@ class ClassTree:
                 f"dataset.images: the {len(folders)} folders in {self.folder} hold no image; expected files such as "
                 ".png or .jpg."
             )
-        self._kept = KeptPixels()
+        self._pixels = Pixels(self.preprocess)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -60,9 +61,7 @@ class ClassTree:
             DatasetError: the image cannot be decoded or is smaller than the crop; names the file.
         """
         path, label = self._entries[index]
-        pixels = self._kept.get(index)
-        if pixels is None:
-            pixels = self._kept.keep(index, decode(path, self.preprocess, f"dataset.images: {path}"))
+        pixels = self._pixels.get(index, path.read_bytes, f"dataset.images: {path}")
         return Item({ONLY_INPUT: self.preprocess.normalize(pixels)}, label)
 
     def label(self, index: int) -> int:
@@ -77,6 +76,10 @@ class ClassTree:
         """Return a digest of the file's bytes and the preprocessing."""
         settings: list[Any] = self.preprocess.settings()
         return digest(self._entries[index][0].read_bytes(), settings)
+
+    def keep_in(self, store: Store) -> None:
+        """Keep decoded pixels in a store."""
+        self._pixels.store = store
 
     def describe(self) -> str:
         """Return the folder's name."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from runner.dataset.decoded import SUFFIXES, KeptPixels, decode
+from runner.dataset.decoded import SUFFIXES, Pixels
 from runner.dataset.item import ONLY_INPUT, Item, digest
 from runner.dataset.label_file import read_labels
 from runner.dataset.preprocess import ImagePreprocess
 from runner.errors import DatasetError
+from runner.store.store import Store
 
 
 class ImageFolder:
@@ -52,7 +53,7 @@ class ImageFolder:
                 f"dataset.images: {len(missing)} of {len(self._entries)} images listed in {labels} do not exist in "
                 f"{self.folder}: {listed}."
             )
-        self._kept = KeptPixels()
+        self._pixels = Pixels(self.preprocess)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -63,10 +64,8 @@ class ImageFolder:
         Raises:
             DatasetError: the image cannot be decoded or is smaller than the crop; names the file.
         """
-        pixels = self._kept.get(index)
-        if pixels is None:
-            path = self.folder / self.name(index)
-            pixels = self._kept.keep(index, decode(path, self.preprocess, f"dataset.images: {path}"))
+        path = self.folder / self.name(index)
+        pixels = self._pixels.get(index, path.read_bytes, f"dataset.images: {path}")
         return Item({ONLY_INPUT: self.preprocess.normalize(pixels)}, self.label(index))
 
     def label(self, index: int) -> int | None:
@@ -81,6 +80,10 @@ class ImageFolder:
         """Return a digest of the file's bytes and the preprocessing."""
         settings: list[Any] = self.preprocess.settings()
         return digest((self.folder / self.name(index)).read_bytes(), settings)
+
+    def keep_in(self, store: Store) -> None:
+        """Keep decoded pixels in a store."""
+        self._pixels.store = store
 
     def describe(self) -> str:
         """Return the folder's name."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import bisect
-import io
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.dataset.decoded import KeptPixels, decode
+from runner.dataset.decoded import Pixels
 from runner.dataset.item import ONLY_INPUT, Item, digest
 from runner.dataset.preprocess import ImagePreprocess
 from runner.errors import DatasetError
+from runner.store.store import Store
 
 # Callers of an engine work on neighbouring rows, so on two groups at most; calibration and evaluation alternate.
 _GROUPS_KEPT = 4
@@ -58,7 +59,7 @@ class ParquetDataset:
             keys[label] = "dataset.label"
         self._rows = _Rows(self.path, keys)
         self._labels = None if label is None else self._rows.labels(label)
-        self._kept = KeptPixels()
+        self._pixels = Pixels(self.preprocess)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -69,17 +70,13 @@ class ParquetDataset:
         Raises:
             DatasetError: an image cannot be decoded or is smaller than the crop; names the row.
         """
-        row: Mapping[str, Any] = {}
         arrays: dict[str, NDArray[Any]] = {}
         for name, column in self._columns.items():
-            pixels = self._kept.get((index, column))
-            if pixels is None:
-                row = row or self._rows.row(index)
-                value, title = row[column], f"dataset.path: {self.name(index)}, column '{column}'"
-                if not isinstance(value, bytes):
-                    arrays[name] = _numbers(value, title)
-                    continue
-                pixels = self._kept.keep((index, column), decode(io.BytesIO(value), self.preprocess, title))
+            title = f"dataset.path: {self.name(index)}, column '{column}'"
+            if column not in self._rows.images:
+                arrays[name] = _numbers(self._rows.row(index)[column], title)
+                continue
+            pixels = self._pixels.get((index, column), partial(self._bytes, index, column), title)
             arrays[name] = self.preprocess.normalize(pixels)
         return Item(arrays, self.label(index))
 
@@ -103,9 +100,17 @@ class ParquetDataset:
             parts += [name, value]
         return digest(*parts, self.preprocess.settings())
 
+    def keep_in(self, store: Store) -> None:
+        """Keep decoded pixels in a store."""
+        self._pixels.store = store
+
     def describe(self) -> str:
         """Return the file's name without its suffix."""
         return self.path.stem
+
+    def _bytes(self, index: int, column: str) -> bytes:
+        value: bytes = self._rows.row(index)[column]
+        return value
 
 
 class _Rows:
@@ -135,6 +140,7 @@ class _Rows:
             for group in range(opened.num_row_groups):
                 self._groups.append((number, group))
                 counts.append(opened.metadata.row_group(group).num_rows)
+        self.images = {column for column in keys if _is_image(self._files[0].schema_arrow.field(column).type)}
         self._names = [file.name for file in paths]
         self._ends = list(accumulate(counts))
         if not self._ends or self._ends[-1] == 0:

@@ -121,7 +121,11 @@ class ImagePreprocess:
 
     def settings(self) -> list[Any]:
         """Return everything that the result depends on, for a fingerprint."""
-        return [self.resize, self.crop, self.channel_order, self.interpolation, self.scale, self.mean, self.std]
+        return [*self.pixel_settings(), self.scale, self.mean, self.std]
+
+    def pixel_settings(self) -> list[Any]:
+        """Return everything that ``pixels`` depends on."""
+        return [self.resize, self.crop, self.channel_order, self.interpolation]
 
     def _resized(self, image: Image.Image) -> Image.Image:
         if self.resize is None:
