@@ -36,6 +36,10 @@ class Runnable(Protocol):
         """Return the outputs (all, or the named ones) in order."""
         ...
 
+    def stop(self) -> None:
+        """Have runs under way in other threads end soon, with an error, and later ones at once."""
+        ...
+
 
 def available_cores() -> int:
     """Return how many cores this process may use."""
@@ -93,5 +97,9 @@ class Engine:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
+        except KeyboardInterrupt:
+            # Whoever interrupts does not want to wait for the items under way.
+            session.stop()
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

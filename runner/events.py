@@ -67,6 +67,13 @@ class StageFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkAhead:
+    """So many items the job will look at from here on, at most, over all stages."""
+
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
 class TrialFinished:
     """A plan was evaluated in full; ``step`` 0 is the plan with every layer int8."""
 
@@ -127,6 +134,7 @@ Event = (
     | StageStarted
     | StageAdvanced
     | StageFinished
+    | WorkAhead
     | TrialFinished
     | Warned
     | ModelUsed

@@ -7,10 +7,11 @@ manifest counts as absent; what an old manifest lists and a new one does not is 
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ class JobFolder:
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
         self._written: list[Path] = []
+        self._held: list[tuple[Path, Path]] | None = None
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root):
@@ -80,22 +82,65 @@ class JobFolder:
         self._list(target)
         return target
 
+    @contextlib.contextmanager
+    def published(self) -> Iterator[None]:
+        """Put all that is written inside into place at the end, in one go with a manifest that lists it.
+
+        So a reader, or a job that is killed, finds the earlier files or these, but for the instant of a few renames.
+        """
+        self._held = []
+        held = self._held
+        try:
+            yield
+            digests = {path: file_sha256(path) for path in self._written if path.is_file()}
+            digests |= {target: file_sha256(temporary) for temporary, target in held}
+            manifest = _manifest_text({self._name(path): digest for path, digest in digests.items()})
+            self._write(MANIFEST, lambda path: path.write_text(manifest, encoding="utf-8"), listed=False)
+            previous = read_manifest(self.root)
+            for temporary, target in held:
+                os.replace(temporary, target)
+        except OSError as error:
+            raise _unwritable(self.root, error) from error
+        finally:
+            self._held = None
+            for temporary, _ in held:
+                temporary.unlink(missing_ok=True)
+        self._remove(previous)
+
+    def remove(self, *names: str) -> None:
+        """Remove files that this job wrote, after taking back the manifest that lists them."""
+        self.path(MANIFEST).unlink(missing_ok=True)
+        for path in map(self.path, names):
+            # Weights beyond protobuf's limit lie beside the model.
+            for written in (path, path.with_name(f"{path.name}.data")):
+                if written in self._written:
+                    self._written.remove(written)
+                    written.unlink(missing_ok=True)
+
     def finish(self) -> None:
         """Remove what the previous manifest lists and this job did not write, then write the manifest."""
-        previous = read_manifest(self.root)
-        written = {path.relative_to(self.root).as_posix() for path in self._written}
+        self._remove(read_manifest(self.root))
+        manifest = _manifest_text({self._name(path): file_sha256(path) for path in self._written})
+        self._write(MANIFEST, lambda path: path.write_text(manifest, encoding="utf-8"), listed=False)
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+    def _remove(self, previous: Iterable[str]) -> None:
+        written = {self._name(path) for path in self._written}
         for name in previous:
             stale = self.root / name
             inside = stale.resolve().is_relative_to(self.root.resolve())
             if name not in written and inside and stale.is_file():
                 stale.unlink(missing_ok=True)
-        manifest = _manifest_text({name: file_sha256(self.root / name) for name in written})
-        self._write(MANIFEST, lambda path: path.write_text(manifest, encoding="utf-8"), listed=False)
 
     def _write(self, name: str, write: Callable[[Path], Any], *, listed: bool = True) -> Path:
         target = self.path(name)
         try:
-            write_atomically(target, write)
+            if self._held is None:
+                write_atomically(target, write)
+            else:
+                self._held.append((_written_aside(target, write), target))
         except OSError as error:
             raise _unwritable(target, error) from error
         if listed:
@@ -109,8 +154,21 @@ class JobFolder:
 
 def write_atomically(target: Path, write: Callable[[Path], Any]) -> None:
     """Call ``write`` on a temporary file in the target's folder, flush it to disk and rename it into place."""
+    path = _written_aside(target, write)
+    try:
+        os.replace(path, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+
+
+def _written_aside(target: Path, write: Callable[[Path], Any]) -> Path:
+    """Write and flush a temporary file in the target's folder, and return its path."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:40]}.", suffix=".part")
+    stem = f".{target.name[:40]}."
+    _remove_abandoned(target.parent, stem)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f"{stem}{os.getpid()}.", suffix=".part")
     os.close(handle)
     path = Path(temporary)
     try:
@@ -118,11 +176,36 @@ def write_atomically(target: Path, write: Callable[[Path], Any]) -> None:
         with path.open("rb+") as stream:
             os.fsync(stream.fileno())
         path.chmod(0o644)
-        os.replace(path, target)
     except BaseException:
         with contextlib.suppress(OSError):
             path.unlink()
         raise
+    return path
+
+
+def _remove_abandoned(folder: Path, stem: str) -> None:
+    """Remove a file's temporary forms whose process was killed."""
+    for path in folder.glob(f"{glob.escape(stem)}*.part"):
+        process = path.name.removeprefix(stem).partition(".")[0]
+        if process.isdecimal() and not _alive(int(process)):
+            path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def withdraw_unfinished(root: Path, last: str) -> None:
+    """Take back the manifest of a job that failed before it wrote its ``last`` file: its files do not count any longer."""
+    listed = read_manifest(root)
+    if listed and last not in listed:
+        (root / MANIFEST).unlink(missing_ok=True)
 
 
 def replace_listed(root: Path, name: str, text: str) -> None:

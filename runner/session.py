@@ -90,6 +90,7 @@ class Session:
             for i in self._session.get_inputs()
         )
         self.output_names = tuple(o.name for o in self._session.get_outputs())
+        self._run_options = ort.RunOptions()
 
     def run(self, feeds: Feeds, outputs: Sequence[str] | None = None) -> list[NDArray[Any]]:
         """Return the outputs (all, or the named ones) in order.
@@ -98,10 +99,14 @@ class Session:
             ModelError: onnxruntime refuses the inputs or fails in a node.
         """
         try:
-            return list(self._session.run(None if outputs is None else list(outputs), dict(feeds)))
+            return list(self._session.run(None if outputs is None else list(outputs), dict(feeds), self._run_options))
         except Exception as error:  # onnxruntime's exceptions share no public base class
             shapes = ", ".join(f"{name} {list(array.shape)} {array.dtype}" for name, array in feeds.items())
             raise ModelError(f"onnxruntime cannot run the model on {shapes}: {_short(error)}") from error
+
+    def stop(self) -> None:
+        """Have runs under way in other threads end at the next node, with an error, and later ones at once."""
+        self._run_options.terminate = True
 
 
 @contextlib.contextmanager

@@ -13,8 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Rewritten by every start of a job, also by one that is refused; no part of a result.
-_OF_THE_START = re.compile(r"(^|/)(\.hydra/.*|events\.jsonl|amct_onnx\.log)$")
+# Written by every start of a job, also by one that is refused; no part of a result.
+_OF_THE_START = re.compile(r"(^|/)(\.hydra/.*|events\.jsonl|amct_onnx\.log)$|^cache/")
 
 
 @dataclass(frozen=True)

@@ -157,3 +157,34 @@ def test_failing_node_is_a_model_error() -> None:
     session = Session(graph)
     with pytest.raises(ModelError, match=r"onnxruntime cannot run the model on x \[1, 2, 6, 6\] float64"):
         session.run({"x": np.zeros((1, 2, 6, 6))})
+
+
+def test_interruption_stops_the_items_under_way() -> None:
+    class Waiting(Echo):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stopped = threading.Event()
+
+        def run(self, feeds: dict[str, NDArray], outputs: object = None) -> list[NDArray]:
+            if feeds["x"][0, 0] == 0:
+                raise KeyboardInterrupt
+            if not self.stopped.wait(60):
+                raise TimeoutError
+            raise ModelError("terminated")
+
+        def stop(self) -> None:
+            self.stopped.set()
+
+    session = Waiting()
+    with pytest.raises(KeyboardInterrupt):
+        list(Engine(2).map(session, numbers(8), range(8), first_value))
+    assert session.stopped.is_set()
+
+
+def test_stopped_session_runs_no_more() -> None:
+    session = Session(prepared(conv_gemm())[0])
+    feeds = {"x": normal_items(1, 2, 6, 6)}
+    session.run(feeds)
+    session.stop()
+    with pytest.raises(ModelError, match="onnxruntime cannot run the model"):
+        session.run(feeds)

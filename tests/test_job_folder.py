@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ import pytest
 
 from runner import job_folder
 from runner.errors import OutputError
-from runner.job_folder import JobFolder, read_manifest, write_atomically
+from runner.job_folder import JobFolder, read_manifest, withdraw_unfinished, write_atomically
 from tests.small_data import conv_gemm, normal_items, run_plain
 
 
@@ -219,3 +221,61 @@ def test_file_in_the_place_of_a_sub_folder_is_named(
     with pytest.raises(OutputError, match=r"paths\.output: .*/results/m\.onnx cannot be written: .* Set paths\.output"):
         folder.write_model("results/m.onnx", ir.from_proto(conv_gemm()))
     assert folder.files == ()
+
+
+def test_published_files_appear_together_with_their_manifest(tmp_path: Path) -> None:
+    first = JobFolder(tmp_path)
+    for name in ("a.txt", "old.txt"):
+        first.write_text(name, "old")
+    first.finish()
+    second = JobFolder(tmp_path)
+    with second.published():
+        second.write_text("a.txt", "new")
+        second.write_text("b.txt", "new")
+        assert (tmp_path / "a.txt").read_text() == "old" and not (tmp_path / "b.txt").exists()
+    names = ("a.txt", "b.txt")
+    assert files(tmp_path) == {*names, "manifest.json"}
+    assert read_manifest(tmp_path) == {name: sha256(tmp_path / name) for name in names}
+    second.write_text("c.txt", "later")
+    assert set(read_manifest(tmp_path)) == set(names)  # what is not whole yet does not count
+    second.finish()
+    assert set(read_manifest(tmp_path)) == {*names, "c.txt"}
+
+
+def test_failure_before_publishing_leaves_the_old_files(tmp_path: Path) -> None:
+    first = JobFolder(tmp_path)
+    first.write_text("a.txt", "old")
+    first.finish()
+    second = JobFolder(tmp_path)
+
+    def half() -> None:
+        with second.published():
+            second.write_text("a.txt", "new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        half()
+    assert files(tmp_path) == {"a.txt", "manifest.json"}
+    assert (
+        read_manifest(tmp_path) == {"a.txt": sha256(tmp_path / "a.txt")} and (tmp_path / "a.txt").read_text() == "old"
+    )
+
+
+def test_what_a_killed_process_left_of_a_file_is_removed_when_the_file_is_written_again(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    left, living = tmp_path / f".x.txt.{ended.pid}.ab12.part", tmp_path / f".x.txt.{os.getppid()}.ab12.part"
+    others = [tmp_path / ".x.txt.mine.part", tmp_path / f".y.txt.{ended.pid}.ab12.part"]
+    for path in (left, living, *others):
+        path.write_text("half")
+    JobFolder(tmp_path).write_text("x.txt", "whole")
+    assert files(tmp_path) == {"x.txt", living.name, *(path.name for path in others)}
+
+
+@pytest.mark.parametrize(("listed", "stays"), [(["a.txt"], False), (["a.txt", "last.txt"], True), ([], True)])
+def test_manifest_of_an_unfinished_job_is_withdrawn_and_no_other(
+    tmp_path: Path, listed: list[str], stays: bool
+) -> None:
+    old_manifest(tmp_path, *listed)
+    withdraw_unfinished(tmp_path, "last.txt")
+    assert (tmp_path / "manifest.json").exists() == stays

@@ -20,27 +20,29 @@ from runner.app.journal import Journal
 from runner.app.logs import job_log
 from runner.app.options import JOBS, AccAutoJob, ConvertQatJob
 from runner.app.progress import ProgressDisplay
+from runner.app.termination import terminated_as_interrupted
 from runner.app.tracking import store_uri, track
 from runner.engine import Engine
 from runner.errors import ConfigError, RunnerError, VerificationError
-from runner.events import Emit, Event, JobFailed, JobFinished, JobStarted, StageFinished, StageStarted
-from runner.job_folder import replace_listed
+from runner.events import Emit, Event, JobFailed, JobFinished, JobStarted, StageFinished, StageStarted, Warned
+from runner.job_folder import replace_listed, withdraw_unfinished
 from runner.modes.acc_auto import AccAutoOptions, acc_auto
 from runner.modes.convert_qat import ConvertQatOptions, convert_qat
 from runner.modes.layer_settings import LayerSettings
-from runner.modes.result import ConvertResult, exit_status
+from runner.modes.result import INTERRUPTED, ConvertResult, exit_status
 from runner.report.contact_sheet import SHEET, contact_sheet
 from runner.report.conversion_table import conversion_table
 from runner.report.environment import versions
 from runner.report.flips import FLIPS, flips, flips_csv
 from runner.report.summary import Result, headline_metrics, summarize
 from runner.report.table import deploy_lines, prediction_lines, summary_table
+from runner.store.store import Store
 
 logger = logging.getLogger(__name__)
 Job = AccAutoJob | ConvertQatJob
 
 SUMMARY = "summary.json"
-INTERNAL_FAULT, WRONG_INPUT, VERIFICATION_FAILED, INTERRUPTED = 1, 2, 4, 130
+INTERNAL_FAULT, WRONG_INPUT, VERIFICATION_FAILED = 1, 2, 4
 
 
 def run_job(config: Mapping[str, Any], folder: Path, choices: Mapping[str, str], tags: Mapping[str, str]) -> int:
@@ -67,19 +69,27 @@ def run_job(config: Mapping[str, Any], folder: Path, choices: Mapping[str, str],
         _refuse_unknown(config)
         fetch_missing(config, emit)
         job = parse_job(config)
-        with job_log(folder):
+        with job_log(folder), terminated_as_interrupted():
             status = _run(job, config, folder, choices, tags, emit, display)
         finished = True
-    except (RunnerError, KeyboardInterrupt) as error:
+    except KeyboardInterrupt as error:
+        # A model pair that is there already stays: it is valid, and the same command goes on from it.
+        status = _fail(error, journal, display)
+    except RunnerError as error:
+        withdraw_unfinished(folder, SUMMARY)
         status = _fail(error, journal, display)
     except Exception as error:  # the edge: whatever it is, the user gets one line, the log the rest
+        withdraw_unfinished(folder, SUMMARY)
         status = _fail(error, journal, display)
         traceback.print_exc()
     finally:
         display.close()
         if journal is not None:
             journal.close()
-    if journal is not None and job is not None:
+    if finished and status == INTERRUPTED:
+        # Whoever interrupts does not want to wait for MLflow.
+        print("interrupted: the same command goes on from the last finished plan.", file=sys.stderr)
+    elif journal is not None and job is not None:
         _track(job, folder, finished=finished)
     return status
 
@@ -128,6 +138,27 @@ def _run(
 
 def _start(job: Job, folder: Path, emit: Emit) -> Result:
     engine = Engine(job.engine.callers)
+    store = _store(job, emit)
+    try:
+        return _finished(job, folder, engine, store, emit)
+    finally:
+        if store is not None:
+            store.trim()
+
+
+def _store(job: Job, emit: Emit) -> Store | None:
+    if job.cache.name == "none":
+        return None
+
+    def warn(message: str) -> None:
+        logger.warning(message)
+        emit(Warned(message))
+
+    root = Path(job.paths.output).absolute() / "cache"
+    return Store(root, int(job.cache.max_gb * 1e9), refresh=job.cache.name == "refresh", warn=warn)
+
+
+def _finished(job: Job, folder: Path, engine: Engine, store: Store | None, emit: Emit) -> Result:
     if isinstance(job, AccAutoJob):
         options = AccAutoOptions(
             target_loss=job.target_loss,
@@ -143,6 +174,7 @@ def _start(job: Job, folder: Path, emit: Emit) -> Result:
             quant_config=job.quant_config,
             record=job.record,
             verify=job.verify,
+            budget=job.budget,
             seed=job.seed,
         )
         return acc_auto(
@@ -153,6 +185,7 @@ def _start(job: Job, folder: Path, emit: Emit) -> Result:
             name=job.model.name,
             calibration_dataset=job.calibration.dataset,
             engine=engine,
+            store=store,
             emit=emit,
         )
     convert = ConvertQatOptions(
@@ -162,7 +195,9 @@ def _start(job: Job, folder: Path, emit: Emit) -> Result:
         output_kind=job.model.output,
         verify=job.verify,
     )
-    return convert_qat(job.model.path, job.dataset, folder, convert, name=job.model.name, engine=engine, emit=emit)
+    return convert_qat(
+        job.model.path, job.dataset, folder, convert, name=job.model.name, engine=engine, store=store, emit=emit
+    )
 
 
 def _write_summary(result: Result, job: Job, digest: str) -> None:

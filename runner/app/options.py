@@ -15,6 +15,7 @@ from runner.evaluation.outputs import OutputKind
 from runner.modes.data import Split
 from runner.modes.layer_settings import LayerRule
 from runner.modes.proof import VerifyOptions
+from runner.search.budget import Budget
 from runner.search.plan import Strategy
 from runner.search.sensitivity import Sensitivity
 
@@ -77,6 +78,18 @@ class TrackingOptions:
     experiment: str = "quantization"
 
 
+@dataclass(frozen=True, slots=True)
+class CacheOptions:
+    """``cache``: whether results and decoded images are kept below ``paths.output``, and how much of them."""
+
+    name: Literal["local", "refresh", "none"] = "local"
+    max_gb: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not self.max_gb > 0:
+            raise ConfigError(f"cache.max_gb: expected more than 0, got {self.max_gb}. cache=none keeps nothing.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOptions:
     """What both modes take."""
@@ -89,6 +102,7 @@ class JobOptions:
     verify: VerifyOptions = field(default_factory=VerifyOptions)
     engine: EngineOptions = field(default_factory=EngineOptions)
     download: DownloadOptions = field(default_factory=DownloadOptions)
+    cache: CacheOptions = field(default_factory=CacheOptions)
     seed: int = 0
 
 
@@ -109,6 +123,7 @@ class AccAutoJob(JobOptions):
     skip_layer_types: list[str] = field(default_factory=list)
     quant_config: str | None = None
     record: str | None = None
+    budget: Budget = field(default_factory=Budget)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""One bar a stage on a terminal, one line a stage elsewhere; both on standard error."""
+"""One bar a stage on a terminal and one for the whole job, one line a stage elsewhere; both on standard error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from runner.events import DOWNLOAD, Event, StageAdvanced, StageFinished, StageStarted, TrialFinished, Warned
+from runner.events import DOWNLOAD, Event, StageAdvanced, StageFinished, StageStarted, TrialFinished, Warned, WorkAhead
 
 _NAMES = {
     DOWNLOAD: "download",
@@ -44,6 +44,14 @@ class _Done(ProgressColumn):
         return (self._bytes if task.fields["stage"] == DOWNLOAD else self._items).render(task)
 
 
+class _Rate(ProgressColumn):
+    """Items a second; of a finished stage over its whole time."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None or task.fields["stage"] == DOWNLOAD else f"{speed:.0f}/s")
+
+
 class ProgressDisplay:
     """Shows stages and trials; a listener for ``emit``."""
 
@@ -51,11 +59,14 @@ class ProgressDisplay:
         self._console = console or Console(stderr=True)
         self._bars: Progress | None = None
         self._task: TaskID | None = None
+        self._job: TaskID | None = None
+        self._before = 0.0
         if self._console.is_terminal:
             self._bars = Progress(
                 TextColumn("{task.description:<28}"),
                 BarColumn(),
                 _Done(),
+                _Rate(),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
                 console=self._console,
@@ -71,6 +82,9 @@ class ProgressDisplay:
             case StageAdvanced():
                 if self._bars is not None and self._task is not None:
                     self._bars.update(self._task, completed=event.done)
+                    self._advance_job(event.done)
+            case WorkAhead():
+                self._plan(event.items)
             case StageFinished():
                 self._finish(event)
             case TrialFinished():
@@ -85,6 +99,9 @@ class ProgressDisplay:
     def close(self) -> None:
         """Stop drawing."""
         if self._bars is not None:
+            if self._job is not None:
+                done = self._before or 1
+                self._bars.update(self._job, total=done, completed=done)
             self._bars.stop()
             self._bars = None
 
@@ -95,6 +112,18 @@ class ProgressDisplay:
         else:
             self._name = name
 
+    def _plan(self, items: int) -> None:
+        """Tell how long the whole job takes, at the pace so far, if all that may be ahead comes."""
+        if self._bars is None:
+            return
+        if self._job is None:
+            self._job = self._bars.add_task("whole job, at most", total=None, stage="job")
+        self._bars.update(self._job, total=self._before + items)
+
+    def _advance_job(self, done: float) -> None:
+        if self._bars is not None and self._job is not None:
+            self._bars.update(self._job, completed=self._before + done)
+
     def _finish(self, event: StageFinished) -> None:
         if self._bars is None:
             self._line(f"{self._name}: {event.seconds:.1f} s")
@@ -102,6 +131,11 @@ class ProgressDisplay:
             task = self._bars.tasks[self._task]
             # A search may end before it has used all the trials it could make.
             done = task.completed or 1
+            if self._job is not None and task.total:
+                # Nor does it look at what is remembered: that is not ahead any longer.
+                job = self._bars.tasks[self._job]
+                self._bars.update(self._job, total=max(0.0, (job.total or 0) - (task.total - task.completed)))
+                self._before += task.completed
             self._bars.update(self._task, total=done, completed=done)
             self._task = None
 

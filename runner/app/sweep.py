@@ -15,8 +15,8 @@ from omegaconf import DictConfig
 
 from runner.app.journal import read_events
 
-# A job that ends with one of these has a result; a missed target is no failure of a sweep.
-_NO_FAILURE = (0, 3)
+# A job that ends with one of these has a result; a missed target or a spent budget is no failure of a sweep.
+_NO_FAILURE = (0, 3, 6)
 FAILED_SWEEP = 5
 
 

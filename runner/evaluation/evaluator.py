@@ -17,6 +17,11 @@ from runner.errors import ConfigError, DatasetError, ModelError
 from runner.evaluation.metric import Metric, Scores
 from runner.evaluation.outputs import ClassScores, OutputKind, Outputs, class_scores
 from runner.session import Session
+from runner.store.remembered import Codec
+from runner.store.store import Entry
+
+# The version of this stage's meaning: raise it when the same outputs would give other scores, under any metric.
+VERSION = 1
 
 Progress = Callable[[int], None]
 
@@ -47,6 +52,18 @@ class Evaluation:
     answers: NDArray[np.float64] | None = None
 
 
+def _encode(evaluation: Evaluation) -> Entry:
+    answers = {} if evaluation.answers is None else {_ANSWER: evaluation.answers}
+    return Entry(list(evaluation.scores), {**evaluation.scores, **answers})
+
+
+def _decode(entry: Entry) -> Evaluation:
+    return Evaluation({name: entry.arrays[name] for name in entry.values}, entry.arrays.get(_ANSWER))
+
+
+EVALUATION: Codec[Evaluation] = Codec(_encode, _decode)
+
+
 class Evaluator:
     """Scores models over fixed items, against the float model.
 
@@ -75,25 +92,35 @@ class Evaluator:
         self._reference: list[Outputs] = []
         self.classes: ClassScores | None = None
         self.items_scored = 0
+        self.evaluations = 0
 
     @property
     def metrics(self) -> list[Metric]:
         """The metrics that apply to this model and data, the headline one first; known after the float model was run."""
         return self._metrics
 
-    def evaluate_float(self, model: ir.Model | Session, progress: Progress = _silent) -> Evaluation:
-        """Run the float model, keep its outputs as the reference, and return its scores.
+    def outputs(self, model: ir.Model | Session, progress: Progress = _silent) -> list[Outputs]:
+        """Return a model's outputs for all items.
+
+        Raises:
+            ModelError: an output holds NaN; names the item.
+        """
+        session = model if isinstance(model, Session) else Session(model)
+        found = []
+        for outputs in self._outputs(session, self.indices):
+            found.append(outputs)
+            progress(len(found))
+        self.evaluations += 1
+        return found
+
+    def refer_to(self, reference: list[Outputs]) -> Evaluation:
+        """Keep the float model's outputs for all items as the reference, and return its scores.
 
         Raises:
             DatasetError: a label is outside the model's classes.
-            ModelError: an output holds NaN; names the item.
             ConfigError: the headline metric does not apply (no labels, or no classes), or its output does not exist.
         """
-        session = model if isinstance(model, Session) else Session(model)
-        self._reference = []
-        for outputs in self._outputs(session, self.indices):
-            self._reference.append(outputs)
-            progress(len(self._reference))
+        self._reference = reference
         labels = [self._dataset.label(index) for index in self.indices]
         headline = self._metrics[0]
         self.classes = class_scores(self._reference, labels, kind=self._kind, output=headline.output)
@@ -103,6 +130,10 @@ class Evaluator:
         scores = [self._score(position, outputs) for position, outputs in enumerate(self._reference)]
         return self._gathered(scores)
 
+    def evaluate_float(self, model: ir.Model | Session, progress: Progress = _silent) -> Evaluation:
+        """Run the float model and refer to it; see ``outputs`` and ``refer_to``."""
+        return self.refer_to(self.outputs(model, progress))
+
     def evaluate(self, model: ir.Model | Session, progress: Progress = _silent) -> Evaluation:
         """Return a model's scores over all items."""
         session = model if isinstance(model, Session) else Session(model)
@@ -110,6 +141,7 @@ class Evaluator:
         for score in self.scores(session, range(len(self.indices))):
             scores.append(score)
             progress(len(scores))
+        self.evaluations += 1
         return self._gathered(scores)
 
     def scores(self, session: Session, positions: Sequence[int]) -> Iterator[Mapping[str, tuple[float, ...]]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from runner.calibration.ifmr import Ifmr
@@ -14,31 +16,52 @@ from runner.errors import ConfigError
 from runner.evaluation.accuracy import PERCENTAGE_POINTS, Agreement, TopK
 from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.distance import Kl, Sqnr
-from runner.evaluation.evaluator import Evaluator
+from runner.evaluation.evaluator import Evaluation, Evaluator
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import OutputKind
 from runner.evaluation.uncertainty import items_for_target
-from runner.events import FINAL_EVAL, FLOAT_EVAL, LOAD, RANK, SEARCH, VERIFY, WRITE, Emit, ModelUsed, Warned, ignore
+from runner.events import (
+    FINAL_EVAL,
+    FLOAT_EVAL,
+    LOAD,
+    RANK,
+    SEARCH,
+    VERIFY,
+    WRITE,
+    Emit,
+    ModelUsed,
+    Warned,
+    WorkAhead,
+    ignore,
+)
+from runner.graph.digest import graph_digest
 from runner.job_folder import JobFolder
-from runner.modes.data import Split, calibration_part, describe_source, evaluation_part, split_parts
+from runner.modes.check_files import Job, check_files
+from runner.modes.codecs import NUMBER, QUANTIZED, RANKING
+from runner.modes.data import Parts, Split, calibration_part, describe_source, evaluation_part, keep_pixels, split_parts
 from runner.modes.final_figure import fresh_comparison, held_out_status, judged_comparison
 from runner.modes.given_files import GivenFiles, read_given, starting_point
 from runner.modes.judge import AmctJudge, Judge, MetricJudge
+from runner.modes.keys import StageKeys
 from runner.modes.layer_settings import LayerSettings, select_layers
 from runner.modes.part import Part
-from runner.modes.proof import Files, VerifyOptions, proof_items, prove
+from runner.modes.proof import VerifyOptions, proof_items
 from runner.modes.recipe import CalibrationRecipe, Quantized, Recipe, RecordRecipe
+from runner.modes.remembered_scores import RememberedScores
 from runner.modes.result import AccAutoResult, Comparison, Source, Status
 from runner.modes.stages import Stages
 from runner.modes.subject import Subject, load_subject, rewriting_gap
 from runner.modes.trials import TrialRunner
-from runner.modes.write_acc_auto import RECORD, Outcome, write_outcome
-from runner.modes.write_models import verify_pair, warn_of_notes
+from runner.modes.write_acc_auto import RECORD, BestPair, Outcome, write_outcome
+from runner.modes.write_models import warn_of_notes
 from runner.search.binary import Binary
+from runner.search.budget import Budget, Meter
 from runner.search.driver import search
 from runner.search.isolated import isolated_pass
 from runner.search.plan import Plan, Ranking, SearchResult, Strategy, Trial, best_of
 from runner.search.sensitivity import Cosine, Sensitivity, rank
+from runner.store.remembered import remembered
+from runner.store.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +85,7 @@ class AccAutoOptions:
         quant_config: an AMCT configuration file to start from; says which layers are quantized and how.
         record: an AMCT record file to build from; nothing is calibrated, ranked or searched then.
         verify: how the written files are held against each other.
+        budget: limits of the search.
         seed: kept with the result; nothing here is random yet.
     """
 
@@ -78,6 +102,7 @@ class AccAutoOptions:
     quant_config: str | None = None
     record: str | None = None
     verify: VerifyOptions = field(default_factory=VerifyOptions)
+    budget: Budget = field(default_factory=Budget)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -92,7 +117,7 @@ class AccAutoOptions:
             )
 
 
-def acc_auto(
+def acc_auto(  # noqa: PLR0913 - all but four have a default
     model: str | Path,
     dataset: Dataset,
     output: str | Path,
@@ -101,9 +126,14 @@ def acc_auto(
     name: str | None = None,
     calibration_dataset: Dataset | None = None,
     engine: Engine | None = None,
+    store: Store | None = None,
     emit: Emit = ignore,
 ) -> AccAutoResult:
     """Quantize a float ONNX model and write the result below ``output``.
+
+    What a stage worked out is kept in ``store`` as soon as it is known, a plan's scores after each trial. So a job that was
+    killed goes on where it was, and a second one runs no model. An interruption (KeyboardInterrupt) from the first trial on
+    gives the best plan so far.
 
     Args:
         model: path of the float ONNX file.
@@ -113,6 +143,7 @@ def acc_auto(
         name: what the result's files are called; the file's name by default.
         calibration_dataset: calibration data.
         engine: runs models; one caller a core by default.
+        store: keeps the results of stages, and decoded images; None keeps nothing.
         emit: listens to events.
 
     Returns:
@@ -123,26 +154,35 @@ def acc_auto(
     """
     engine = engine or Engine()
     stages = Stages(engine, emit)
+    meter = Meter(options.budget)
     name = name or Path(model).stem
     given = read_given(options.quant_config, options.record)
     count = given.calibration_count(options.calibration_count)
     calibration = None if given.record is not None else calibration_part(calibration_dataset or dataset, count)
+    keep_pixels(store, dataset, calibration_dataset)
     with stages.stage(LOAD):
         parts = split_parts(evaluation_part(dataset, options.evaluation_count), calibration, options.split)
         evaluation = parts.search
         checks = proof_items(options.verify, parts.report.indices)
         subject = load_subject(model, given.folds)
+        keys = StageKeys(
+            graph_digest(subject.runnable),
+            evaluation.fingerprint,
+            "" if calibration is None else calibration.fingerprint,
+        )
         recipe = _recipe(given, subject, options, evaluation, calibration)
         folder = JobFolder(output)
         source = describe_source(name, subject.source, parts)
         emit(ModelUsed(name, source.model_sha256))
-        gap = rewriting_gap(subject, evaluation)
+        gap_key = keys.rewriting_gap(graph_digest(subject.source.graph), evaluation.contents[0])
+        gap = remembered(store, gap_key, lambda: rewriting_gap(subject, evaluation), NUMBER)
         evaluation.announce("evaluation", emit)
         if parts.held_out:
             parts.report.announce("report", emit)
         if calibration is not None:
             calibration.announce("calibration", emit)
 
+    emit(WorkAhead(_items_ahead(subject, options, parts)))
     warnings: list[str] = []
 
     def warn(*messages: str) -> None:
@@ -156,31 +196,45 @@ def acc_auto(
     evaluator = Evaluator(
         engine, evaluation.dataset, evaluation.indices, _metrics(options.metric), output_kind=options.output_kind
     )
-    judge = _judge(options, evaluator, model)
+    scores = RememberedScores(evaluator, keys, store)
+    judge = _judge(options, evaluator, model, store)
     with stages.stage(FLOAT_EVAL, len(evaluation.indices)) as progress:
-        float_evaluation = evaluator.evaluate_float(subject.runnable, progress)
+        float_evaluation = scores.of_float(subject.runnable, progress)
         before = judge.look_at_float(float_evaluation)
     logger.info("original evaluation accuracy: %s", before)
 
-    quantized = recipe.quantize(engine, stages)
+    quantized = remembered(store, keys.quantized(recipe.settings), lambda: recipe.quantize(engine, stages), QUANTIZED)
     warn(*recipe.warnings, *(f"layer '{left.name}' stays float: {left.reason}" for left in quantized.impossible))
 
-    trials = TrialRunner(subject.runnable, subject.found, quantized.form, judge, emit)
+    trials = TrialRunner(
+        subject.runnable, subject.found, quantized.form, judge, emit, lambda form: keys.scores(form, evaluator)
+    )
+    best = BestPair(folder, f"results/{name}", subject.prepared.graph, subject.found, quantized.form)
+
+    attempts = _Attempts(trials, best, stages)
     with stages.stage(SEARCH, len(evaluation.indices), "all layers int8") as progress:
-        all_int8 = trials.run(Plan.all_int8(quantized.form.layers), progress)
+        all_int8 = attempts.run(Plan.all_int8(quantized.form.layers), progress)
     ranking = None
     found = SearchResult((all_int8,), best_of([all_int8]))
-    if calibration is not None:
-        # As in AMCT the ranking is made also where nothing has to fall back.
-        ranking = _rank(subject, quantized, calibration, options, engine, stages)
-        found = _search(all_int8, ranking, options, trials, len(evaluation.indices), stages)
+    try:
+        if calibration is not None:
+            most = 0 if all_int8.accepted else options.strategy.most_trials(len(quantized.form.layers))
+            reported = 2 * len(parts.report.indices) if parts.held_out else 0
+            emit(WorkAhead(len(calibration.indices) + most * len(evaluation.indices) + reported))
+            # As in AMCT the ranking is made also where nothing has to fall back.
+            ranking = remembered(
+                store,
+                keys.ranking(quantized.form, options.sensitivity),
+                partial(_rank, subject, quantized, calibration, options, engine, attempts),
+                RANKING,
+            )
+            _log_ranking(ranking)
+            found = _search(all_int8, ranking, options, attempts, meter, len(evaluation.indices))
+    except KeyboardInterrupt:
+        found = replace(found, stopped="interrupted")
     chosen = found.best or found.closest
     verdict = trials.verdicts[chosen.plan]
-    final_evaluation = verdict.evaluation
-    if final_evaluation is None:
-        with stages.stage(FINAL_EVAL, len(evaluation.indices)) as progress:
-            final_evaluation = evaluator.evaluate(trials.model(chosen.plan, multiply=True), progress)
-
+    final_evaluation = verdict.evaluation or _final_scores(scores, trials, found, stages)
     comparison = judged_comparison(
         judge,
         evaluator,
@@ -190,51 +244,47 @@ def acc_auto(
         seed=options.seed,
     )
     status: Status = "met" if found.best is not None else "not_met"
-    items_scored, measured = evaluator.items_scored, evaluator
-    if parts.held_out:
+    evaluations, items_scored, measured = judge.evaluations, evaluator.items_scored, evaluator
+    if parts.held_out and found.stopped != "interrupted":
         measured = fresh = Evaluator(
             engine, dataset, parts.report.indices, evaluator.metrics, output_kind=options.output_kind
         )
-        models = subject.runnable, trials.model(chosen.plan, multiply=True)
-        with stages.stage(FINAL_EVAL, 2 * len(parts.report.indices), "items that the search never saw") as progress:
-            comparison = fresh_comparison(
-                fresh, parts.report, models, target=judge.target, seed=options.seed, progress=progress
-            )
-        items_scored += fresh.items_scored
+        fresh_scores = RememberedScores(fresh, replace(keys, items=parts.report.fingerprint), store)
+        models = _fresh_scores(fresh_scores, len(parts.report.indices), subject, trials, chosen.plan, stages)
+        comparison = fresh_comparison(fresh, parts.report, models, target=judge.target, seed=options.seed)
+        evaluations, items_scored = evaluations + fresh.evaluations, items_scored + fresh.items_scored
         if found.best is not None:
             status = held_out_status(comparison, options.target_loss)
             warn(*_held_out_warning(status, comparison, options.target_loss))
-            found = found if status != "not_met" else SearchResult(found.trials, None)
+            found = found if status != "not_met" else replace(found, best=None)
 
     outcome = Outcome(
-        name=name,
-        model=subject.prepared.graph,
-        found=subject.found,
         all_int8=quantized.form,
         config=recipe.config,
         ranking=ranking,
         search=found,
     )
     with stages.stage(WRITE):
-        pair = write_outcome(folder, outcome)
-    written, proof = None, None
-    with stages.stage(VERIFY, checks if pair is not None else 0) as progress:
-        if pair is not None:
-            written = verify_pair(
-                folder, pair, outcome.model, outcome.found, outcome.final_form, dataset, engine, evaluator.classes
-            )
-            warnings += warn_of_notes(written, emit)
-            proof = prove(
-                Files(folder.path(pair.deploy), folder.path(pair.fake_quant), folder.path(RECORD)),
-                dataset,
-                engine,
-                options.verify,
-                evaluator=measured,
-                quantized=comparison.quantized,
-                progress=progress,
-            )
+        pair = write_outcome(folder, outcome, best)
+    written = proof = None
+    if pair is not None and found.stopped != "interrupted":
+        job = Job(folder, subject.prepared.graph, subject.found, dataset, engine, options.verify, keys, store)
+        try:
+            with stages.stage(VERIFY, checks) as progress:
+                written, proof = check_files(
+                    job,
+                    pair,
+                    RECORD,
+                    outcome.final_form,
+                    evaluator=measured,
+                    quantized=comparison.quantized,
+                    progress=progress,
+                )
+                warnings += warn_of_notes(written, emit)
+        except KeyboardInterrupt:
+            found = replace(found, stopped="interrupted")
     return AccAutoResult(
-        status=status,
+        status=found.stopped or status,
         source=source,
         target_loss=judge.target,
         comparison=comparison,
@@ -246,6 +296,7 @@ def acc_auto(
         ranking=ranking or Ranking(()),
         search=found,
         costs=quantized.costs,
+        evaluations=evaluations,
         items_scored=items_scored,
         folder=folder,
         written=written,
@@ -255,6 +306,38 @@ def acc_auto(
         skipped=recipe.skipped,
         from_record=given.record is not None,
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Attempts:
+    """Trials whose best plan is on disk before anything that takes time."""
+
+    trials: TrialRunner
+    best: BestPair
+    stages: Stages
+
+    def run(self, plan: Plan, progress: Callable[[int], None]) -> Trial:
+        """Return a plan's trial."""
+        trial = self.trials.run(plan, progress, self.publish)
+        self.best.offer(trial)
+        return trial
+
+    def publish(self) -> None:
+        """Write the pair of the best plan so far."""
+        with self.stages.apart(WRITE):
+            self.best.publish()
+
+
+def _items_ahead(subject: Subject, options: AccAutoOptions, parts: Parts) -> int:
+    """Return how many items the job looks at from here on, at most."""
+    reported = 2 * len(parts.report.indices) if parts.held_out else 0
+    models = 2  # float and all-int8
+    if parts.calibration is None:
+        return models * len(parts.search.indices) + reported
+    models += options.strategy.most_trials(len(subject.found.layers))
+    # The ranking is one more pass.
+    passes = options.observer.passes + 1
+    return models * len(parts.search.indices) + passes * len(parts.calibration.indices) + reported
 
 
 def with_companions(metric: Metric) -> list[Metric]:
@@ -268,10 +351,10 @@ def _metrics(metric: Metric | AmctEvaluator) -> list[Metric]:
     return with_companions(Sqnr() if isinstance(metric, AmctEvaluator) else metric)
 
 
-def _judge(options: AccAutoOptions, evaluator: Evaluator, model: str | Path) -> Judge:
+def _judge(options: AccAutoOptions, evaluator: Evaluator, model: str | Path, store: Store | None) -> Judge:
     if isinstance(options.metric, AmctEvaluator):
         return AmctJudge(options.metric, model)
-    return MetricJudge(evaluator, options.target_loss)
+    return MetricJudge(evaluator, options.target_loss, store)
 
 
 def _recipe(
@@ -291,9 +374,10 @@ def _rank(
     calibration: Part,
     options: AccAutoOptions,
     engine: Engine,
-    stages: Stages,
+    attempts: _Attempts,
 ) -> Ranking:
-    with stages.stage(RANK, len(calibration.indices)) as progress:
+    attempts.publish()
+    with attempts.stages.stage(RANK, len(calibration.indices)) as progress:
         sums = isolated_pass(
             subject.runnable,
             subject.found,
@@ -303,29 +387,64 @@ def _rank(
             engine=engine,
             progress=progress,
         )
-        ranking = rank(sums, options.sensitivity, {name: cost.outputs for name, cost in quantized.costs.items()})
+        return rank(sums, options.sensitivity, {name: cost.outputs for name, cost in quantized.costs.items()})
+
+
+def _log_ranking(ranking: Ranking) -> None:
     for layer, value in ranking.entries:
         logger.info("******** sensitivity of module %s is %s ********", layer, value)
-    return ranking
+
+
+def _final_scores(scores: RememberedScores, trials: TrialRunner, found: SearchResult, stages: Stages) -> Evaluation:
+    """Return the chosen plan's scores where an evaluator of the user's judged, which gives none."""
+    if found.stopped == "interrupted":
+        raise KeyboardInterrupt  # there are no figures of the runner's to tell, and no time to make them
+    plan = (found.best or found.closest).plan
+    with stages.stage(FINAL_EVAL, len(scores.evaluator.indices)) as progress:
+        return scores.of_form(trials.form(plan), partial(trials.model, plan, multiply=True), progress)
+
+
+def _fresh_scores(
+    scores: RememberedScores, items: int, subject: Subject, trials: TrialRunner, plan: Plan, stages: Stages
+) -> tuple[Evaluation, Evaluation]:
+    """Return the float model's scores and a plan's over items that the search never saw."""
+    with stages.stage(FINAL_EVAL, 2 * items, "items that the search never saw") as progress:
+        before = scores.of_float(subject.runnable, progress)
+        build = partial(trials.model, plan, multiply=True)
+        return before, scores.of_form(trials.form(plan), build, lambda done: progress(items + done))
 
 
 def _search(
-    all_int8: Trial, ranking: Ranking, options: AccAutoOptions, trials: TrialRunner, items: int, stages: Stages
+    all_int8: Trial,
+    ranking: Ranking,
+    options: AccAutoOptions,
+    attempts: _Attempts,
+    meter: Meter,
+    items: int,
 ) -> SearchResult:
     if all_int8.accepted:
         logger.info("The model satisfy the requirement after all layers are quantized, automatic calibration succeed!")
         return search(all_int8, ranking, options.strategy, lambda plan: all_int8)
     most = options.strategy.most_trials(len(ranking.layers))
     made = 0
-    with stages.stage(SEARCH, most * items, f"at most {most} plans") as progress:
+    with attempts.stages.stage(SEARCH, most * items, f"at most {most} plans") as progress:
 
         def evaluate(plan: Plan) -> Trial:
             nonlocal made
+            # The float model and the all-int8 plan came before.
+            meter.check(2 + made)
             done, made = made * items, made + 1
-            return trials.run(plan, lambda scored: progress(done + scored))
+
+            def scored(count: int) -> None:
+                meter.check()
+                progress(done + count)
+
+            return attempts.run(plan, scored)
 
         found = search(all_int8, ranking, options.strategy, evaluate)
-    if found.best is None:
+    if found.stopped is not None:
+        logger.info("The search was stopped (%s) after %d plans.", found.stopped, len(found.trials))
+    elif found.best is None:
         logger.info(
             "No quantized model are generated due to all quant layers are roll backed, "
             "the accuracy target may be too difficult to achieve."

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import onnx_ir as ir
+
 from runner.convert.fake_quant import fake_quant_model
 from runner.convert.qdq.read import QatModel, read_qdq
 from runner.dataset.binding import bind
@@ -20,19 +22,26 @@ from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import ClassScores, OutputKind
 from runner.evaluation.uncertainty import loss_interval
 from runner.events import FINAL_EVAL, FLOAT_EVAL, LOAD, VERIFY, WRITE, Emit, ModelUsed, ignore
+from runner.graph.digest import graph_digest
 from runner.graph.macs import LayerCost, layer_costs
 from runner.graph.model_file import load_model
 from runner.graph.opset import raise_opset
 from runner.graph.output_kind import ends_in_softmax
 from runner.graph.probe import with_outputs
 from runner.job_folder import JobFolder
-from runner.modes.data import Parts, describe_source, evaluation_part
-from runner.modes.proof import Files, VerifyOptions, proof_items, prove
+from runner.modes.check_files import Job, check_files
+from runner.modes.codecs import COSTS, PREDICTION
+from runner.modes.data import Parts, describe_source, evaluation_part, keep_pixels
+from runner.modes.keys import StageKeys
+from runner.modes.proof import VerifyOptions, proof_items
+from runner.modes.remembered_scores import RememberedScores
 from runner.modes.result import Comparison, ConvertResult, Prediction
 from runner.modes.stages import Stages
 from runner.modes.subject import log_left_alone
-from runner.modes.write_models import verify_pair, warn_of_notes, write_pair, write_record
+from runner.modes.write_models import warn_of_notes, write_pair, write_record
 from runner.session import Session
+from runner.store.remembered import remembered
+from runner.store.store import Store
 
 _RECORD = "record.txt"
 logger = logging.getLogger(__name__)
@@ -65,6 +74,7 @@ def convert_qat(
     *,
     name: str | None = None,
     engine: Engine | None = None,
+    store: Store | None = None,
     emit: Emit = ignore,
 ) -> ConvertResult:
     """Convert a QAT model, compare it with its source and write the result below ``output``.
@@ -76,6 +86,7 @@ def convert_qat(
         options: how to convert and compare.
         name: what the result's files are called; the file's name by default.
         engine: runs models; one caller a core by default.
+        store: keeps the results of stages, and decoded images; None keeps nothing.
         emit: listens to events.
 
     Raises:
@@ -88,46 +99,46 @@ def convert_qat(
     part = evaluation_part(dataset, options.evaluation_count)
     checks = proof_items(options.verify, part.indices)
     shown = _item_index(dataset, options.image)
+    keep_pixels(store, dataset)
     with stages.stage(LOAD):
         source_model = load_model(model)
         qat = read_qdq(source_model.graph, on_asymmetric_weight=options.on_asymmetric_weight)
         log_left_alone(qat.found)
-        simulated = fake_quant_model(raise_opset(qat.graph), qat.found, qat.form, multiply=True)
+        keys = StageKeys(graph_digest(source_model.graph), part.fingerprint)
         folder = JobFolder(output)
         source = describe_source(name, source_model, Parts(None, part, part))
         emit(ModelUsed(name, source.model_sha256))
         part.announce("evaluation", emit)
 
-    sessions = Session(source_model.graph), Session(simulated)
     kind: OutputKind = options.output_kind
     if kind == "auto" and ends_in_softmax(source_model.graph):
         kind = "probabilities"
     evaluator = Evaluator(engine, dataset, part.indices, _metrics(dataset, part.indices), output_kind=kind)
+    scores = RememberedScores(evaluator, keys, store)
     with stages.stage(FLOAT_EVAL, len(part.indices), "the source as stored") as progress:
-        before = evaluator.evaluate_float(sessions[0], progress)
+        before = scores.of_float(source_model.graph, progress)
     with stages.stage(FINAL_EVAL, len(part.indices)) as progress:
-        after = evaluator.evaluate(sessions[1], progress)
+        after = scores.of_form(qat.form, lambda: _simulated(qat), progress)
     metric = evaluator.metrics[0]
     interval = loss_interval(metric, before.scores[metric.name], after.scores[metric.name])
-    prediction = _prediction(sessions, dataset, shown, evaluator.classes)
+    prediction = remembered(
+        store,
+        keys.prediction(qat.form, dataset.fingerprint(shown), dataset.name(shown), evaluator),
+        lambda: _prediction((source_model.graph, _simulated(qat)), dataset, shown, evaluator.classes),
+        PREDICTION,
+    )
 
     with stages.stage(WRITE):
         write_record(folder, _RECORD, qat.form)
         folder.write_json("conversion_report.json", qat.report.to_json(), indent=2)
         pair = write_pair(folder, name, qat.graph, qat.found, qat.form)
-    items_scored = evaluator.items_scored
+    evaluations, items_scored = evaluator.evaluations, evaluator.items_scored
+    job = Job(folder, qat.graph, qat.found, dataset, engine, options.verify, keys, store)
     with stages.stage(VERIFY, checks) as progress:
-        written = verify_pair(folder, pair, qat.graph, qat.found, qat.form, dataset, engine, evaluator.classes)
-        warnings = warn_of_notes(written, emit)
-        proof = prove(
-            Files(folder.path(pair.deploy), folder.path(pair.fake_quant), folder.path(_RECORD)),
-            dataset,
-            engine,
-            options.verify,
-            evaluator=evaluator,
-            quantized=after,
-            progress=progress,
+        written, proof = check_files(
+            job, pair, _RECORD, qat.form, evaluator=evaluator, quantized=after, progress=progress
         )
+        warnings = warn_of_notes(written, emit)
     return ConvertResult(
         status="converted",
         source=source,
@@ -136,7 +147,8 @@ def convert_qat(
         form=qat.form,
         report=qat.report.to_json(),
         prediction=prediction,
-        costs=_costs(qat, dataset),
+        costs=remembered(store, keys.costs(qat.form, dataset.fingerprint(0)), lambda: _costs(qat, dataset), COSTS),
+        evaluations=evaluations,
         items_scored=items_scored,
         folder=folder,
         written=written,
@@ -163,13 +175,17 @@ def _item_index(dataset: Dataset, image: int | str) -> int:
     raise ConfigError(f"image: the dataset has no item '{image}'; its first is '{dataset.name(0)}'.")
 
 
+def _simulated(qat: QatModel) -> ir.Model:
+    return fake_quant_model(raise_opset(qat.graph), qat.found, qat.form, multiply=True)
+
+
 def _prediction(
-    sessions: tuple[Session, Session], dataset: Dataset, index: int, classes: ClassScores | None
+    models: tuple[ir.Model, ir.Model], dataset: Dataset, index: int, classes: ClassScores | None
 ) -> Prediction | None:
     if classes is None:
         return None
     answers = []
-    for session in sessions:
+    for session in map(Session, models):
         feeds = bind(dataset.item(index), session.inputs, name=dataset.name(index))
         outputs = dict(zip(session.output_names, session.run(feeds), strict=True))
         answer = classes.answer(outputs)

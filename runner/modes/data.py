@@ -6,11 +6,13 @@ import math
 from collections.abc import Container
 from dataclasses import dataclass
 
+from runner.dataset.decoded import KeepsPixels
 from runner.dataset.item import Dataset, evenly_spaced
 from runner.errors import ConfigError, DatasetError
 from runner.graph.model_file import SourceModel
 from runner.modes.part import Part
 from runner.modes.result import Source
+from runner.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +104,17 @@ def split_parts(evaluation: Part, calibration: Part | None, split: Split) -> Par
     return Parts(calibration, search, report, len(evaluation.indices) - len(search.indices) - len(reported))
 
 
+def keep_pixels(store: Store | None, *datasets: Dataset | None) -> None:
+    """Have datasets keep decoded images in a store, those that decode any."""
+    for dataset in datasets:
+        if store is not None and isinstance(dataset, KeepsPixels):
+            dataset.keep_in(store)
+
+
 def describe_source(name: str, model: SourceModel, parts: Parts) -> Source:
     """Return what is run on what; items are compared by content, so that overlap is seen under other names too."""
     calibration = parts.calibration
-    calibrated = [] if calibration is None else [calibration.dataset.fingerprint(i) for i in calibration.indices]
+    calibrated = () if calibration is None else calibration.contents
     seen = _contents(parts.search) | (_contents(parts.report) if parts.held_out else set())
     return Source(
         model=name,
@@ -124,9 +133,10 @@ def describe_source(name: str, model: SourceModel, parts: Parts) -> Source:
 
 
 def _contents(part: Part) -> set[str]:
-    return {part.dataset.fingerprint(index) for index in part.indices}
+    return set(part.contents)
 
 
 def _without(part: Part, contents: Container[str]) -> Part:
     """Return the items whose content is none of the given."""
-    return Part(part.dataset, [i for i in part.indices if part.dataset.fingerprint(i) not in contents])
+    indexed = zip(part.indices, part.contents, strict=True)
+    return Part(part.dataset, [index for index, content in indexed if content not in contents])

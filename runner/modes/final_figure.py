@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import onnx_ir as ir
-
 from runner.evaluation.evaluator import Evaluation, Evaluator
 from runner.evaluation.uncertainty import Interval, loss_interval
 from runner.modes.judge import AmctJudge, Judge, Verdict
@@ -42,25 +38,21 @@ def judged_comparison(
 def fresh_comparison(
     evaluator: Evaluator,
     part: Part,
-    models: tuple[ir.Model, ir.Model],
+    models: tuple[Evaluation, Evaluation],
     *,
     target: float | None,
     seed: int,
-    progress: Callable[[int], None],
 ) -> Comparison:
-    """Return the float model against the quantized one over items that neither was run on yet.
+    """Return the float model against the quantized one over items that the search never saw.
 
     Args:
         evaluator: over the part's items.
         part: the items.
-        models: float, quantized.
+        models: scores of the float one and of the quantized one.
         target: of the loss, if there is one.
         seed: of the interval's bootstrap.
-        progress: told the items scored by both models together.
     """
-    items = len(part.indices)
-    before = evaluator.evaluate_float(models[0], progress)
-    after = evaluator.evaluate(models[1], lambda done: progress(items + done))
+    before, after = models
     interval = _interval(evaluator, before, after, target, seed)
     return Comparison(evaluator.metrics, before, after, evaluator.classes, part, interval=interval)
 

@@ -12,8 +12,10 @@ import onnx_ir as ir
 
 from runner.errors import ConfigError
 from runner.evaluation.amct_evaluator import AmctEvaluator, LoadedEvaluator, as_number
-from runner.evaluation.evaluator import Evaluation, Evaluator
+from runner.evaluation.evaluator import EVALUATION, Evaluation, Evaluator
 from runner.graph.model_file import fits_one_file
+from runner.store.remembered import remembered
+from runner.store.store import Store
 
 Progress = Callable[[int], None]
 
@@ -33,6 +35,19 @@ class Verdict:
     loss: float
     accepted: bool
     evaluation: Evaluation | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A quantized model, built only where its verdict is not known yet.
+
+    Attributes:
+        build: gives the model.
+        key: of its scores in the job's store; None where they must not be kept.
+    """
+
+    build: Callable[[], ir.Model]
+    key: str | None = None
 
 
 class Judge(Protocol):
@@ -62,7 +77,12 @@ class Judge(Protocol):
         """Keep the float model's scores, measure it, and return its figure; called once, before any quantized model."""
         ...
 
-    def judge(self, model: ir.Model, progress: Progress) -> Verdict:
+    @property
+    def evaluations(self) -> int:
+        """Return how many models were run in full, the float one included; remembered ones were not run."""
+        ...
+
+    def judge(self, candidate: Candidate, progress: Progress) -> Verdict:
         """Return the verdict on a quantized model."""
         ...
 
@@ -73,12 +93,13 @@ class MetricJudge:
     Args:
         evaluator: after it has run the float model.
         target: the loss must stay below it, strictly.
+        store: keeps each model's scores.
     """
 
     multiply = True
 
-    def __init__(self, evaluator: Evaluator, target: float) -> None:
-        self._evaluator, self.target = evaluator, target
+    def __init__(self, evaluator: Evaluator, target: float, store: Store | None = None) -> None:
+        self._evaluator, self.target, self._store = evaluator, target, store
 
     @property
     def name(self) -> str:
@@ -96,10 +117,17 @@ class MetricJudge:
         self._before = evaluation.scores[metric.name]
         return metric.aggregate(self._before)
 
-    def judge(self, model: ir.Model, progress: Progress) -> Verdict:
+    @property
+    def evaluations(self) -> int:
+        """Return how many models the evaluator ran in full."""
+        return self._evaluator.evaluations
+
+    def judge(self, candidate: Candidate, progress: Progress) -> Verdict:
         """Return the metric's verdict over all items."""
         metric = self._evaluator.metrics[0]
-        evaluation = self._evaluator.evaluate(model, progress)
+        evaluation = remembered(
+            self._store, candidate.key, lambda: self._evaluator.evaluate(candidate.build(), progress), EVALUATION
+        )
         after = evaluation.scores[metric.name]
         return Verdict(
             metric.aggregate(after),
@@ -127,6 +155,7 @@ class AmctJudge:
         self._evaluator: LoadedEvaluator = options.load()
         self._model_file = Path(model_file).absolute()
         self._original: Any = None
+        self.evaluations = 0
 
     def look_at_float(self, evaluation: Evaluation) -> float:
         """Measure the float model's file and return the evaluator's metric.
@@ -135,6 +164,7 @@ class AmctJudge:
             ConfigError: ``metric_eval`` is not satisfied with the float model itself.
         """
         self._original = self._evaluator.evaluate(self._model_file)
+        self.evaluations += 1
         satisfied, loss = self._evaluator.compare(self._original, self._original)
         if not satisfied:
             raise ConfigError(
@@ -143,12 +173,14 @@ class AmctJudge:
             )
         return _figure(self._original, loss)
 
-    def judge(self, model: ir.Model, progress: Progress) -> Verdict:
-        """Write the model to a temporary file and return the evaluator's verdict."""
+    def judge(self, candidate: Candidate, progress: Progress) -> Verdict:
+        """Write the model to a temporary file and return the evaluator's verdict, which is never remembered."""
+        model = candidate.build()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "fake_quant_model.onnx"
             ir.save(model, path, external_data=None if fits_one_file(model) else "fake_quant_model.data")
             new = self._evaluator.evaluate(path)
+        self.evaluations += 1
         accepted, loss = self._evaluator.compare(self._original, new)
         return Verdict(_figure(new, loss), loss, accepted)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from runner.amct_config.layer_names import FUSABLE_TYPES
 from runner.amct_config.model import QuantConfig
@@ -42,8 +42,11 @@ class Recipe(Protocol):
         config: the configuration that the job starts from, if there is one.
         skipped: names of layers that stay float because the user wants it so.
         warnings: what the user should know of the files that the job was given.
+        settings: everything that the form depends on beside the model and the items.
     """
 
+    @property
+    def settings(self) -> Sequence[Any]: ...  # noqa: D102
     @property
     def config(self) -> QuantConfig | None: ...  # noqa: D102
     @property
@@ -75,6 +78,12 @@ class CalibrationRecipe:
         self.config = start.config
         self.skipped = _others(subject, start.observers)
         self.warnings = (*warnings, *start.warnings)
+        self._unfused = {
+            layer.name
+            for layer in start.layers.layers
+            if layer.op_type in FUSABLE_TYPES and not self.config.folds(layer.name)
+        }
+        self.settings = [start.layers.layers, dict(start.observers), start.one_scale, self._unfused, self.skipped]
 
     def quantize(self, engine: Engine, stages: Stages) -> Quantized:
         """Return the form after looking at the calibration items."""
@@ -97,11 +106,7 @@ class CalibrationRecipe:
                 seen,
                 symmetric={name for name, observer in start.observers.items() if not observer.asymmetric},
                 one_scale=start.one_scale,
-                unfused={
-                    layer.name
-                    for layer in start.layers.layers
-                    if layer.op_type in FUSABLE_TYPES and not self.config.folds(layer.name)
-                },
+                unfused=self._unfused,
             )
         # Skipped layers cost MACs too, though calibration did not look at them.
         unseen = [layer for layer in subject.found.layers if layer.name in self.skipped]
@@ -125,6 +130,7 @@ class RecordRecipe:
     def __init__(self, subject: Subject, record: Record, name: str, part: Part) -> None:
         self._subject, self._part = subject, part
         self._quantization = recorded_form(record, subject, name)
+        self.settings = [dict(record)]
         self.skipped = _others(subject, record)
         self.warnings: tuple[str, ...] = ()
 

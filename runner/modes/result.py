@@ -19,9 +19,17 @@ from runner.modes.write_models import Written
 from runner.record import QuantizedForm
 from runner.search.plan import Ranking, SearchResult
 
-Status = Literal["met", "not_met", "undecided", "converted"]
+Status = Literal["met", "not_met", "undecided", "converted", "interrupted", "budget"]
 
-_EXIT_STATUS: Mapping[Status, int] = {"met": 0, "undecided": 0, "converted": 0, "not_met": 3}
+INTERRUPTED = 130
+_EXIT_STATUS: Mapping[Status, int] = {
+    "met": 0,
+    "undecided": 0,
+    "converted": 0,
+    "not_met": 3,
+    "budget": 6,
+    "interrupted": INTERRUPTED,
+}
 
 
 def exit_status(status: Status) -> int:
@@ -120,6 +128,9 @@ class AccAutoResult:
         target_loss: what the loss had to stay below; None where an evaluator of the user's decided.
         folder: where the files are; its manifest is not written yet.
         comparison: of the chosen plan, or of the closest one where none was accepted.
+        evaluations: models that this run evaluated in full; remembered results cost none.
+        items_scored: items that any model was scored on in this run.
+        written: the model pair; None where no plan was accepted, or an interruption left it unchecked.
         form: the quantized form of the chosen plan, or of the all-int8 plan where none was accepted.
         folded: names of the BatchNormalization nodes folded into their convolutions.
         rewriting_gap: how far folding and the raised opset moved the float outputs, relative to the largest.
@@ -141,6 +152,7 @@ class AccAutoResult:
     ranking: Ranking
     search: SearchResult
     costs: Mapping[str, LayerCost]
+    evaluations: int
     items_scored: int
     folder: JobFolder
     written: Written | None
@@ -149,6 +161,11 @@ class AccAutoResult:
     warnings: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     from_record: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether the search came to its end."""
+        return self.search.stopped is None
 
     @property
     def fallback(self) -> tuple[str, ...]:
@@ -179,12 +196,18 @@ class ConvertResult:
     report: Mapping[str, Any]
     prediction: Prediction | None
     costs: Mapping[str, LayerCost]
+    evaluations: int
     items_scored: int
     folder: JobFolder
     written: Written | None
     seconds: Mapping[str, float]
     proof: Proof | None = None
     warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def complete(self) -> bool:
+        """Whether the conversion came to its end."""
+        return True
 
     @property
     def fallback(self) -> tuple[str, ...]:

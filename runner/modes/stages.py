@@ -25,19 +25,30 @@ class Stages:
         self._start = time.perf_counter()
         self._seconds: dict[str, float] = {}
         self._decode = 0.0
+        self._apart = 0.0
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int = 0, detail: str = "") -> Iterator[Callable[[int], None]]:
         """Run a stage; gives a function that reports how many of ``total`` are done."""
         self._emit(StageStarted(name, total, detail))
-        start, decoded = time.perf_counter(), self._engine.decode_seconds
+        start, decoded, apart = time.perf_counter(), self._engine.decode_seconds, self._apart
         yield lambda done: self._emit(StageAdvanced(name, done))
         elapsed = time.perf_counter() - start
-        decode = min(elapsed, self._engine.decode_seconds - decoded)
+        own = elapsed - (self._apart - apart)
+        decode = min(own, self._engine.decode_seconds - decoded)
         self._decode += decode
-        self._seconds[name] = self._seconds.get(name, 0.0) + elapsed - decode
+        self._seconds[name] = self._seconds.get(name, 0.0) + own - decode
         self._emit(StageFinished(name, elapsed))
         logger.info("%s: %.1f s%s", name, elapsed, f" ({detail})" if detail else "")
+
+    @contextlib.contextmanager
+    def apart(self, name: str) -> Iterator[None]:
+        """Time what belongs to another stage than the one that goes on around it."""
+        start = time.perf_counter()
+        yield
+        elapsed = time.perf_counter() - start
+        self._apart += elapsed
+        self._seconds[name] = self._seconds.get(name, 0.0) + elapsed
 
     def seconds(self) -> dict[str, float]:
         """Return wall seconds by stage so far, with ``decode``, ``model_work`` and ``total``."""

@@ -13,7 +13,7 @@ from runner.job_folder import JobFolder
 from runner.modes.amct_files import history_entries, ranking_entries
 from runner.modes.write_models import ModelPair, write_pair, write_record
 from runner.record import QuantizedForm
-from runner.search.plan import Ranking, SearchResult
+from runner.search.plan import Plan, Ranking, SearchResult, Trial, best_of
 
 RECORD = "tmp/scale_offset_record.txt"
 _PREFIX = "accuracy_based_auto_calibration"
@@ -24,16 +24,11 @@ class Outcome:
     """What there is to write.
 
     Attributes:
-        name: of the model, first part of the pair's file names.
-        model: the prepared float model at the source's opset.
         all_int8: the form with every layer in int8.
         config: what the search started from; None where the scales were read from a record.
         ranking: of the layers; None where there was no search.
     """
 
-    name: str
-    model: ir.Model
-    found: FoundLayers
     all_int8: QuantizedForm
     config: QuantConfig | None
     ranking: Ranking | None
@@ -46,8 +41,58 @@ class Outcome:
         return self.all_int8 if best is None else self.all_int8.without(best.plan.fallback)
 
 
-def write_outcome(folder: JobFolder, outcome: Outcome) -> ModelPair | None:
+class BestPair:
+    """The model pair of the best plan so far, on disk with a manifest whenever the job goes on to something that takes time.
+
+    Args:
+        folder: of the job.
+        prefix: sub-folder and model name of the pair.
+        model: the prepared float model at the source's opset.
+        found: its layers.
+        form: every layer in int8.
+    """
+
+    def __init__(
+        self, folder: JobFolder, prefix: str, model: ir.Model, found: FoundLayers, form: QuantizedForm
+    ) -> None:
+        self._folder, self._prefix = folder, prefix
+        self._model, self._found, self._form = model, found, form
+        self._best: Trial | None = None
+        self._written: tuple[Plan, ModelPair] | None = None
+
+    def offer(self, trial: Trial) -> None:
+        """Take note of a trial."""
+        self._best = best_of([trial] if self._best is None else [self._best, trial])
+
+    def publish(self) -> None:
+        """Write the pair of the best trial offered so far, if any plan was accepted."""
+        if self._best is not None:
+            self.write(self._best.plan)
+
+    def remove(self) -> None:
+        """Remove the pair, if there is one: it did not hold on items that the search never saw."""
+        if self._written is not None:
+            self._folder.remove(self._written[1].deploy, self._written[1].fake_quant)
+            self._written = None
+
+    def write(self, plan: Plan) -> ModelPair:
+        """Return the pair of a plan, written unless it is the one that is there."""
+        if self._written is None or self._written[0] != plan:
+            self._written = None
+            with self._folder.published():
+                form = self._form.without(plan.fallback)
+                pair = write_pair(self._folder, self._prefix, self._model, self._found, form)
+            self._written = plan, pair
+        return self._written[1]
+
+
+def write_outcome(folder: JobFolder, outcome: Outcome, pair: BestPair) -> ModelPair | None:
     """Write config, record, ranking, history and, where a plan was accepted, final config and both models.
+
+    Args:
+        folder: of the job.
+        outcome: what there is to write.
+        pair: writes the models, or has written them.
 
     Returns:
         The pair's file names, or None: a rejected model must not look like a result.
@@ -60,8 +105,9 @@ def write_outcome(folder: JobFolder, outcome: Outcome) -> ModelPair | None:
         folder.write_json(f"results/{_PREFIX}_ranking_info.json", ranking_entries(outcome.ranking), compact_keys=True)
     folder.write_json(f"amct_log/{_PREFIX}_record.json", history_entries(outcome.search.trials), compact_keys=True)
     if best is None:
+        pair.remove()
         return None
     if config is not None:
         final = config.with_enabled(outcome.final_form.layers.keys())
         folder.write_text(f"results/{_PREFIX}_final_config.json", format_config(final))
-    return write_pair(folder, f"results/{outcome.name}", outcome.model, outcome.found, outcome.final_form)
+    return pair.write(best.plan)

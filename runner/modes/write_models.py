@@ -33,6 +33,9 @@ from runner.session import Session, plain
 
 logger = logging.getLogger(__name__)
 
+# The version of this stage's meaning: raise it when checking the same files would show something else.
+VERSION = 1
+
 # One batch: enough to see onnxruntime's levels and kernels part, cheap beside an evaluation.
 _GAP_ITEMS = 32
 
@@ -140,6 +143,11 @@ def verify_pair(
     )
 
 
+def checked_items(dataset: Dataset) -> list[int]:
+    """Return the items that the files are run on."""
+    return evenly_spaced(min(_GAP_ITEMS, len(dataset)), len(dataset))
+
+
 def warn_of_notes(written: Written, emit: Emit) -> list[str]:
     """Tell what ATC does not take of the model, and return it.
 
@@ -159,7 +167,7 @@ def _gaps(
 
     The first at onnxruntime's default level; the second of the Q/DQ twin in a default session, None where it cannot run.
     """
-    indices = evenly_spaced(min(_GAP_ITEMS, len(dataset)), len(dataset))
+    indices = checked_items(dataset)
 
     def answers(model: ir.Model | Path, level: str) -> list[Outputs]:
         session = Session(model, plain(level))

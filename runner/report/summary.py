@@ -33,7 +33,7 @@ def summarize(
         "dataset": source.dataset,
         "dataset_fingerprint": source.dataset_fingerprint,
         "status": result.status,
-        "complete": True,
+        "complete": result.complete,
         **_headline(result),
         "metrics": _metrics(comparison),
         "samples": comparison.items,
@@ -94,7 +94,7 @@ def _headline(result: Result) -> dict[str, Any]:
     if isinstance(result, AccAutoResult):
         if result.target_loss is not None:
             values["target_loss"] = result.target_loss
-        values["target_met"] = result.status == "met"
+        values["target_met"] = result.status == "met" or (not result.complete and result.search.best is not None)
         if interval is not None and result.target_loss is not None:
             values["target_verdict"] = interval.verdict(result.target_loss)
     if interval is not None:
@@ -145,8 +145,7 @@ def _layers(result: Result) -> dict[str, Any]:
 
 
 def _evaluations(result: Result) -> dict[str, Any]:
-    full = 1 + len(result.search.trials) if isinstance(result, AccAutoResult) else 2
-    return {"evaluations": {"full": full, "partial": 0, "items": result.items_scored}}
+    return {"evaluations": {"full": result.evaluations, "partial": 0, "items": result.items_scored}}
 
 
 def _seconds(result: Result, track_seconds: float) -> dict[str, float]:

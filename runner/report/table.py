@@ -25,6 +25,8 @@ _STATUS = {
     "not_met": ("target not met", "red"),
     "undecided": ("target met on the search's items, undecided on those kept for the report", "yellow"),
     "converted": ("converted", "green"),
+    "interrupted": ("interrupted; the best plan so far", "yellow"),
+    "budget": ("the budget is spent; the best plan so far", "yellow"),
 }
 _VERDICT = {"met": "met", "not_met": "not met", "undecided": "undecided"}
 
@@ -119,7 +121,7 @@ def _rows(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("KL divergence", f"{summary['kl']:.3g} nats"))
     if isinstance(result, AccAutoResult) and result.from_record:
         rows.append(("scales", "from the record; nothing was calibrated, ranked or searched"))
-    if isinstance(result, AccAutoResult) and result.status == "not_met":
+    if isinstance(result, AccAutoResult) and result.search.best is None:
         plan = result.search.closest
         rows.append(
             ("closest plan", f"loss {plan.loss:.4g} with {len(plan.plan.fallback)} layers float; no model is written")

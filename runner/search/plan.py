@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 # Treatments of a layer. A repaired int8 layer is called by its repair, such as "int8+bias".
 INT8 = "int8"
@@ -82,10 +82,12 @@ class SearchResult:
     Attributes:
         trials: in the order tried, the all-int8 plan first.
         best: the accepted trial with the fewest layers left float, the earliest among equals; None if there is none.
+        stopped: what ended the search before the strategy did, if anything.
     """
 
     trials: tuple[Trial, ...]
     best: Trial | None
+    stopped: Literal["interrupted", "budget"] | None = None
 
     @property
     def closest(self) -> Trial:

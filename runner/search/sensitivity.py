@@ -11,6 +11,9 @@ from runner.search.isolated import LayerSums, pair_sums
 from runner.search.plan import Ranking
 from runner.similarity import PairSums, cosine, mse, sqnr_db
 
+# The version of this stage's meaning: raise it when the same sums would give another ranking.
+VERSION = 1
+
 # A layer that int8 does not change at all has no finite SQNR; files hold plain numbers.
 _IDENTICAL_DB = 300.0
 

@@ -208,6 +208,11 @@ class SideBySide:
         """Return the outputs of the first session, then those of the second."""
         return self._first.run(feeds, outputs) + self._second.run(feeds, outputs)
 
+    def stop(self) -> None:
+        """Stop both."""
+        self._first.stop()
+        self._second.stop()
+
     @staticmethod
     def halves(arrays: Arrays) -> tuple[Arrays, Arrays]:
         """Return what ``run`` gave, apart again."""

@@ -18,7 +18,7 @@ from runner.app.journal import read_events
 from runner.app.main import console, main
 from runner.app.progress import ProgressDisplay
 from runner.errors import VerificationError
-from runner.events import StageAdvanced, StageFinished, StageStarted, Warned
+from runner.events import StageAdvanced, StageFinished, StageStarted, Warned, WorkAhead
 from runner.job_folder import read_manifest
 from tests.app.conftest import Command, Tiny
 from tests.command import Ended, command, digests
@@ -551,6 +551,32 @@ def test_names_with_brackets_are_shown_as_they_are(terminal: bool) -> None:
 
 def test_search_that_ends_early_shows_a_full_bar() -> None:
     assert re.search(r"search \(at most 2 plans\) .* 2/2 ", shown(terminal=True))
+
+
+def test_whole_job_is_shown_with_what_may_still_come() -> None:
+    drawn = Console(force_terminal=True, width=140, color_system=None, record=True, file=io.StringIO())
+    display = ProgressDisplay(drawn)
+    rows = []
+    for event in (
+        WorkAhead(100),
+        StageStarted("float_eval", 20),
+        StageAdvanced("float_eval", 20),
+        StageFinished("float_eval", 1.0),
+        StageStarted("calibrate", 30),  # remembered: nothing is looked at
+        StageFinished("calibrate", 0.0),
+        WorkAhead(40),  # fewer than was thought
+        StageStarted("search", 40),
+        StageAdvanced("search", 10),
+    ):
+        display(event)
+        job = next(task for task in display._bars.tasks if task.description.startswith("whole job"))
+        rows.append((job.completed, job.total))
+    assert rows == [
+        *[(0, 100), (0, 100), (20, 100), (20, 100), (20, 100), (20, 70)],
+        *[(20, 60), (20, 60), (30, 60)],
+    ]
+    display.close()
+    assert "evaluate the float model" in drawn.export_text()
 
 
 def test_download_is_shown_in_bytes_and_other_stages_in_items() -> None:

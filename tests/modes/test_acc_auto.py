@@ -111,7 +111,7 @@ def logits(model: object, x: NDArray) -> NDArray:
 def test_target_that_is_met_gives_every_file_and_nothing_else(small: Bench) -> None:
     result = small.run(target_loss=50.0)
     assert result.status == "met" and result.fallback == ()
-    assert set(small.written()) == FILES
+    assert set(small.written()) == FILES | {"manifest.json"}
     result.folder.finish()
     assert set(read_manifest(small.folder / "out")) == FILES
 
@@ -255,18 +255,25 @@ def test_files_of_a_search_tell_the_chosen_plan(deep: Bench) -> None:
     assert {n: n not in result.fallback for n in layers} in [entry["roll_back_config"] for entry in chosen]
 
 
-def test_every_file_is_written_once(deep: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_file_is_written_once_and_the_pair_with_its_manifest_for_each_better_plan(
+    deep: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     writes: Counter[str] = Counter()
-    write = job_folder.write_atomically
+    write = job_folder._written_aside
 
-    def counted(target: Path, how: object) -> None:
+    def counted(target: Path, how: object) -> Path:
         if "out" in target.parts:
             writes[target.relative_to(deep.folder / "out").as_posix()] += 1
-        write(target, how)
+        return write(target, how)
 
-    monkeypatch.setattr(job_folder, "write_atomically", counted)
-    searched(deep).folder.finish()
-    assert writes == dict.fromkeys((*FILES, "manifest.json"), 1)
+    monkeypatch.setattr(job_folder, "_written_aside", counted)
+    result = searched(deep)
+    result.folder.finish()
+    float_layers = [len(trial.plan.fallback) for trial in result.search.trials if trial.accepted]
+    better = sum(count < min(float_layers[:i], default=99) for i, count in enumerate(float_layers))
+    models = dict.fromkeys((name for name in FILES if name.endswith(".onnx")), better)
+    assert better >= 1
+    assert writes == dict.fromkeys(FILES, 1) | models | {"manifest.json": better + 1}
 
 
 @pytest.mark.parametrize("callers", [1, 2, 5])

@@ -72,3 +72,12 @@ def test_reading_is_taken_out_of_the_stage_and_put_under_decode() -> None:
     seconds = stages.seconds()
     assert seconds["decode"] >= 0.1
     assert 0.025 <= seconds["float_eval"] < seconds["decode"]
+
+
+def test_time_of_another_stage_inside_one_is_counted_apart() -> None:
+    stages = Stages(Engine(1), lambda event: None)
+    with stages.stage("search"), stages.apart("write"):
+        time.sleep(0.05)
+    seconds = stages.seconds()
+    assert seconds["write"] >= 0.05 and seconds["search"] < seconds["write"]
+    assert seconds["model_work"] == seconds["search"]

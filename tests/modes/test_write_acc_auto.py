@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from runner.calibration.collect import collect
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
 from runner.engine import Engine
-from runner.job_folder import JobFolder
-from runner.modes.write_acc_auto import Outcome, write_outcome
+from runner.job_folder import JobFolder, read_manifest
+from runner.modes.write_acc_auto import BestPair, Outcome, write_outcome
 from runner.modes.write_models import ModelPair
 from runner.record_text import read_record
 from runner.search.plan import Plan, Ranking, SearchResult, Trial
@@ -32,8 +33,8 @@ ACCEPTED_ONLY = {
 }
 
 
-def outcome(fallback: list[str] | None) -> Outcome:
-    """Return the outcome of a search that accepted one plan, or none."""
+def outcome(folder: JobFolder, fallback: list[str] | None) -> tuple[Outcome, BestPair]:
+    """Return the outcome of a search that accepted one plan, or none, and what writes its models."""
     graph, found = prepared(conv_gemm())
     x = normal_items(4, 2, 6, 6)
     seen = collect(graph, found, Items(x), range(4), observer=MinMax(), engine=Engine(1))
@@ -46,7 +47,7 @@ def outcome(fallback: list[str] | None) -> Outcome:
     search = SearchResult(tuple(trials), None if fallback is None else trials[-1])
     observers = dict.fromkeys((layer.name for layer in found.layers), MinMax())
     config = observed_config(found, observers, batch_num=4, activation_offset=True)
-    return Outcome("net", graph, found, form, config, ranking, search)
+    return Outcome(form, config, ranking, search), BestPair(folder, "results/net", graph, found, form)
 
 
 def written(folder: Path) -> set[str]:
@@ -60,9 +61,11 @@ def enabled(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("fallback", [["second"], ["second", "first"]], ids=str)
 def test_accepted_plan_is_in_every_file(tmp_path: Path, fallback: list[str]) -> None:
-    pair = write_outcome(JobFolder(tmp_path), outcome(fallback))
+    folder = JobFolder(tmp_path)
+    pair = write_outcome(folder, *outcome(folder, fallback))
+    folder.finish()
     assert pair == ModelPair("results/net_deploy_model.onnx", "results/net_fake_quant_model.onnx")
-    assert written(tmp_path) == ALWAYS | ACCEPTED_ONLY
+    assert written(tmp_path) == ALWAYS | ACCEPTED_ONLY | {"manifest.json"}
     left = [name for name in ("first", "second", "logits") if name not in fallback]
     assert enabled(tmp_path / "tmp" / "config.json") == ["first", "logits", "second"]
     assert enabled(tmp_path / "results" / "accuracy_based_auto_calibration_final_config.json") == sorted(left)
@@ -75,6 +78,33 @@ def test_accepted_plan_is_in_every_file(tmp_path: Path, fallback: list[str]) -> 
 
 
 def test_rejected_plans_leave_no_model_and_the_all_int8_record(tmp_path: Path) -> None:
-    assert write_outcome(JobFolder(tmp_path), outcome(None)) is None
+    folder = JobFolder(tmp_path)
+    assert write_outcome(folder, *outcome(folder, None)) is None
     assert written(tmp_path) == ALWAYS
     assert list(read_record(tmp_path / "tmp" / "scale_offset_record.txt")) == ["first", "second", "logits"]
+
+
+def test_pair_of_the_best_plan_so_far_is_published_with_its_manifest_and_only_better_ones_replace_it(
+    tmp_path: Path,
+) -> None:
+    folder = JobFolder(tmp_path)
+    _, pair = outcome(folder, None)
+    plan = Plan.all_int8(["first", "second", "logits"])
+
+    def offered(fallback: list[str], accepted: bool) -> dict[str, str]:
+        pair.offer(Trial(plan.with_fallback(fallback), 90.0, 0.0, accepted))
+        pair.publish()
+        assert read_manifest(tmp_path) == digests(tmp_path, "results/*.onnx")
+        return read_manifest(tmp_path)
+
+    assert offered([], accepted=False) == {}
+    two = offered(["first", "second"], accepted=True)
+    assert set(two) == {"results/net_deploy_model.onnx", "results/net_fake_quant_model.onnx"}
+    one = offered(["first"], accepted=True)
+    assert set(one) == set(two) and one != two
+    assert offered(["first", "second"], accepted=True) == offered(["second"], accepted=True) == one
+    assert offered(["first", "second", "logits"], accepted=True) == one  # a float model is no result
+
+
+def digests(folder: Path, pattern: str) -> dict[str, str]:
+    return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.glob(pattern)}

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from runner.search.binary import Binary
+from runner.search.budget import BudgetSpentError
 from runner.search.driver import search
 from runner.search.plan import Plan, Proposals, Ranking, Trial
 
@@ -91,3 +93,23 @@ def test_fault_of_an_evaluation_propagates() -> None:
 
     with pytest.raises(RuntimeError, match="no memory"):
         search(REFUSED, RANKING, Scripted(["a"], []), broken)
+
+
+@pytest.mark.parametrize(
+    ("error", "stopped"), [(KeyboardInterrupt, "interrupted"), (BudgetSpentError, "budget")], ids=str
+)
+def test_search_that_is_stopped_ends_with_what_it_found(error: type[BaseException], stopped: str) -> None:
+    ranking = Ranking(tuple((name, 0.0) for name in "abcdef"))
+    plan = Plan.all_int8("abcdef")
+    made: list[Plan] = []
+
+    def evaluate(plan: Plan) -> Trial:
+        if len(made) == 2:
+            raise error
+        made.append(plan)
+        return Trial(plan, 0.0, 0.0, accepted=len(plan.fallback) >= 3)
+
+    result = search(Trial(plan, 0.0, 1.0, accepted=False), ranking, Binary(), evaluate)
+    assert result.stopped == stopped
+    assert [trial.plan for trial in result.trials] == [plan, *made]
+    assert result.best is not None and len(result.best.plan.fallback) == 3

@@ -1,0 +1,140 @@
+"""How the results of stages are kept in a store: plain values and arrays, back bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.evaluation.outputs import Outputs
+from runner.graph.layers import LeftAlone
+from runner.graph.macs import LayerCost
+from runner.lint.finding import Finding
+from runner.modes.proof import DeviceMetric, Proof
+from runner.modes.recipe import Quantized
+from runner.modes.result import Prediction
+from runner.modes.write_models import ModelPair, Written
+from runner.ranges import ActivationParams
+from runner.record import LayerRecord, QuantizedForm, QuantizedLayer, TensorRecord
+from runner.search.plan import Ranking
+from runner.store.remembered import Codec
+from runner.store.store import Entry
+from runner.verify.compare import Sameness
+
+
+def _plain_entry(value: Any) -> Entry:  # noqa: ANN401 - whatever JSON holds
+    return Entry(value)
+
+
+NUMBER: Codec[float] = Codec(_plain_entry, lambda entry: float(entry.values))
+
+RANKING: Codec[Ranking] = Codec(
+    lambda ranking: Entry([[name, float(value)] for name, value in ranking.entries]),
+    lambda entry: Ranking(tuple((str(name), float(value)) for name, value in entry.values)),
+)
+
+
+def _encode_outputs(items: Sequence[Outputs]) -> Entry:
+    arrays: dict[str, NDArray[Any]] = {}
+    names = list(items[0])
+    for number, name in enumerate(names):
+        column = [item[name] for item in items]
+        if len({(array.shape, array.dtype.str) for array in column}) == 1:
+            arrays[f"{number}"] = np.stack(column)
+        else:
+            arrays |= {f"{number}/{position}": array for position, array in enumerate(column)}
+    return Entry({"names": names, "items": len(items)}, arrays)
+
+
+def _decode_outputs(entry: Entry) -> list[Outputs]:
+    names, items = entry.values["names"], int(entry.values["items"])
+
+    def column(number: int) -> Sequence[NDArray[Any]]:
+        stacked = entry.arrays.get(f"{number}")
+        return list(stacked) if stacked is not None else [entry.arrays[f"{number}/{i}"] for i in range(items)]
+
+    columns = [column(number) for number in range(len(names))]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+OUTPUTS: Codec[list[Outputs]] = Codec(_encode_outputs, _decode_outputs)
+
+
+def _encode_quantized(quantized: Quantized) -> Entry:
+    layers = []
+    arrays: dict[str, NDArray[Any]] = {}
+    for number, (name, layer) in enumerate(quantized.form.layers.items()):
+        layers.append([name, asdict(layer.record)])
+        arrays[f"{number}.weight"] = layer.weight
+        if layer.bias is not None:
+            arrays[f"{number}.bias"] = layer.bias
+    values = {
+        "layers": layers,
+        "tensors": [[key, asdict(tensor.activation)] for key, tensor in quantized.form.tensors.items()],
+        "impossible": [asdict(left) for left in quantized.impossible],
+        "costs": {name: asdict(cost) for name, cost in quantized.costs.items()},
+    }
+    return Entry(values, arrays)
+
+
+def _decode_quantized(entry: Entry) -> Quantized:
+    layers = {
+        name: QuantizedLayer(_record(record), entry.arrays[f"{number}.weight"], entry.arrays.get(f"{number}.bias"))
+        for number, (name, record) in enumerate(entry.values["layers"])
+    }
+    tensors = {key: TensorRecord(ActivationParams(**params)) for key, params in entry.values["tensors"]}
+    return Quantized(
+        QuantizedForm(layers, tensors),
+        tuple(LeftAlone(**left) for left in entry.values["impossible"]),
+        {name: LayerCost(**cost) for name, cost in entry.values["costs"].items()},
+    )
+
+
+def _record(values: Mapping[str, Any]) -> LayerRecord:
+    lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+    return LayerRecord(**{**values, **lists, "activation": ActivationParams(**values["activation"])})
+
+
+QUANTIZED: Codec[Quantized] = Codec(_encode_quantized, _decode_quantized)
+
+COSTS: Codec[Mapping[str, LayerCost]] = Codec(
+    lambda costs: Entry({name: asdict(cost) for name, cost in costs.items()}),
+    lambda entry: {name: LayerCost(**cost) for name, cost in entry.values.items()},
+)
+
+
+def _decode_prediction(entry: Entry) -> Prediction | None:
+    if entry.values is None:
+        return None
+    pairs = {key: tuple(value) for key, value in entry.values.items() if isinstance(value, list)}
+    return Prediction(**{**entry.values, **pairs})
+
+
+PREDICTION: Codec[Prediction | None] = Codec(
+    lambda prediction: Entry(None if prediction is None else asdict(prediction)), _decode_prediction
+)
+
+
+def _decode_written(entry: Entry) -> Written:
+    shapes = {name: tuple(shape) for name, shape in entry.values["input_shapes"].items()}
+    notes = tuple(Finding(**note) for note in entry.values["notes"])
+    pair = ModelPair(**entry.values["pair"])
+    return Written(**{**entry.values, "pair": pair, "notes": notes, "input_shapes": shapes})
+
+
+WRITTEN: Codec[Written] = Codec(lambda written: Entry(asdict(written)), _decode_written)
+
+
+def _decode_proof(entry: Entry) -> Proof:
+    device = entry.values["device"]
+    parts = {
+        "sameness": Sameness(**entry.values["sameness"]),
+        "device": None if device is None else DeviceMetric(**device),
+    }
+    return Proof(**{**entry.values, **parts})
+
+
+PROOF: Codec[Proof] = Codec(lambda proof: Entry(asdict(proof)), _decode_proof)

@@ -1,0 +1,115 @@
+"""What each stage's result depends on, as keys of a store.
+
+| result | depends on (beside the machine's arithmetic, see ``runner.store.key``) |
+| --- | --- |
+| gap of the rewriting | source graph, prepared graph, first item |
+| float outputs | graph, items |
+| quantized form, layer costs | prepared graph, calibration items, what the recipe says of itself (layers, observers, record) |
+| ranking | prepared graph, the form's scales and integers, calibration items, sensitivity |
+| scores of a plan | prepared graph, the plan's form, items, metrics, how class scores are read |
+| check of the written files | graph, bytes of both files, the form, items |
+| proof that they say the same | bytes of both files and the record, items, deciding metric, ``verify`` |
+
+A graph counts with its weights; items count by their contents, labels and preprocessing. So neither ``target_loss`` nor the
+strategy is in any key: jobs of a sweep share everything up to the plans that only one of them tries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.calibration import collect, quantize
+from runner.convert import fake_quant
+from runner.dataset.item import Dataset, dataset_fingerprint
+from runner.evaluation import evaluator as evaluation
+from runner.evaluation.evaluator import Evaluator
+from runner.graph.model_file import file_sha256
+from runner.modes import proof, write_models
+from runner.modes import subject as preparation
+from runner.modes.proof import VerifyOptions
+from runner.record import QuantizedForm
+from runner.search import isolated, sensitivity
+from runner.search.sensitivity import Sensitivity
+from runner.session import SIMULATION
+from runner.store.key import stage_key
+
+
+@dataclass(frozen=True, slots=True)
+class StageKeys:
+    """Keys of one job's stages; a key is None where the result must not be kept.
+
+    Attributes:
+        graph: digest of the graph that runs.
+        items: fingerprint of the evaluation items.
+        calibration: fingerprint of the calibration items, "" where nothing is calibrated.
+    """
+
+    graph: str
+    items: str
+    calibration: str = ""
+
+    def rewriting_gap(self, source_graph: str, item: str) -> str | None:
+        """Key of what the rewriting did to the outputs of one item."""
+        return stage_key("rewriting_gap", [preparation.VERSION], source_graph, self.graph, item, SIMULATION)
+
+    def outputs(self) -> str | None:
+        """Key of the graph's outputs for all evaluation items."""
+        return stage_key("outputs", [evaluation.VERSION], self.graph, self.items, SIMULATION)
+
+    def quantized(self, settings: Sequence[Any]) -> str | None:
+        """Key of the quantized form that a recipe with these settings makes."""
+        versions = [collect.VERSION, quantize.VERSION]
+        return stage_key("quantized", versions, self.graph, self.items, self.calibration, settings, SIMULATION)
+
+    def ranking(self, form: QuantizedForm, measure: Sensitivity) -> str | None:
+        """Key of the ranking of a form's layers."""
+        versions = [isolated.VERSION, sensitivity.VERSION, fake_quant.VERSION]
+        return stage_key("ranking", versions, self.graph, _digest(form), self.calibration, measure, SIMULATION)
+
+    def scores(self, form: QuantizedForm, evaluator: Evaluator) -> str | None:
+        """Key of a form's scores, against the float model that the evaluator has seen."""
+        versions = [evaluation.VERSION, fake_quant.VERSION]
+        how = [evaluator.metrics, evaluator.classes, SIMULATION]
+        return stage_key("scores", versions, self.graph, _digest(form), self.items, how)
+
+    def prediction(self, form: QuantizedForm, item: str, name: str, evaluator: Evaluator) -> str | None:
+        """Key of the float and the quantized model's answers to one item."""
+        versions = [evaluation.VERSION, fake_quant.VERSION]
+        return stage_key("prediction", versions, self.graph, _digest(form), item, name, evaluator.classes, SIMULATION)
+
+    def costs(self, form: QuantizedForm, item: str) -> str | None:
+        """Key of the layers' costs for one item."""
+        return stage_key("costs", [quantize.VERSION], self.graph, _digest(form), item)
+
+    def written(self, files: Sequence[Path], form: QuantizedForm, dataset: Dataset, evaluator: Evaluator) -> str | None:
+        """Key of what re-opening both files shows.
+
+        Files count by name and content: the name is part of what is kept.
+        """
+        looked_at = dataset_fingerprint(dataset, write_models.checked_items(dataset))
+        digests = [[path.name, file_sha256(path)] for path in files]
+        how = [self.items, looked_at, evaluator.classes]
+        return stage_key("written", [write_models.VERSION], self.graph, digests, _digest(form), how)
+
+    def proof(
+        self, files: Sequence[Path], options: VerifyOptions, dataset: Dataset, evaluator: Evaluator
+    ) -> str | None:
+        """Key of what holding the files against each other shows; they count by content."""
+        digests = [file_sha256(path) for path in files]
+        evaluated = dataset_fingerprint(dataset, evaluator.indices)
+        how = [self.graph, evaluated, evaluator.metrics[0], evaluator.classes, options]
+        return stage_key("proof", [proof.VERSION, evaluation.VERSION], digests, how)
+
+
+def _digest(form: QuantizedForm) -> str:
+    """Return a digest of a form's scales and integers."""
+    digest = hashlib.sha256(repr(sorted(form.tensors.items())).encode())
+    for name, layer in form.layers.items():
+        digest.update(f"{name}\0{layer.record!r}\0{layer.weight.shape}\0".encode())
+        digest.update(layer.weight.tobytes())
+        digest.update(b"" if layer.bias is None else layer.bias.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,60 @@
+"""How long a search may go on; what it has found by then is its result."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from runner.errors import ConfigError
+
+# The float model and the plan with every layer int8: without them there is no result.
+_LEAST_EVALUATIONS = 2
+
+
+class BudgetSpentError(Exception):
+    """The search may not go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """``budget``: limits of a search; None for no limit. The float model and the all-int8 plan are always evaluated.
+
+    Attributes:
+        minutes: from the job's start.
+        evaluations: models evaluated in full, the float one and remembered ones included, so that the same command ends
+            at the same plan however much of it is remembered.
+    """
+
+    minutes: float | None = None
+    evaluations: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.minutes is not None and not self.minutes > 0:
+            raise ConfigError(f"budget.minutes: expected more than 0, or null for no limit, got {self.minutes}.")
+        if self.evaluations is not None and self.evaluations < _LEAST_EVALUATIONS:
+            raise ConfigError(
+                f"budget.evaluations: expected {_LEAST_EVALUATIONS} or more (the float model and the all-int8 plan are "
+                f"always evaluated), or null for no limit, got {self.evaluations}."
+            )
+
+
+class Meter:
+    """A budget being spent, from now on."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget, self._start = budget, time.monotonic()
+
+    def check(self, evaluations: int = 0) -> None:
+        """Return while there is something left.
+
+        Args:
+            evaluations: models evaluated so far, where the next one is about to begin.
+
+        Raises:
+            BudgetSpentError: nothing is left.
+        """
+        minutes, most = self._budget.minutes, self._budget.evaluations
+        if minutes is not None and time.monotonic() - self._start >= 60 * minutes:
+            raise BudgetSpentError
+        if most is not None and evaluations >= most:
+            raise BudgetSpentError

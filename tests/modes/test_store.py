@@ -1,0 +1,269 @@
+"""What a job keeps: a second one runs no model, a killed one goes on, and neither writes another byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from runner.calibration.minmax import MinMax
+from runner.calibration.percentile import Percentile
+from runner.dataset.npz import NpzDataset
+from runner.engine import Engine
+from runner.evaluation.accuracy import TopK
+from runner.evaluation.amct_evaluator import AmctEvaluator
+from runner.evaluation.distance import Kl, Sqnr
+from runner.job_folder import read_manifest
+from runner.modes.acc_auto import AccAutoOptions, acc_auto
+from runner.modes.convert_qat import convert_qat
+from runner.modes.layer_settings import LayerSettings
+from runner.modes.result import AccAutoResult
+from runner.search.budget import Budget
+from runner.search.linear import Linear
+from runner.search.sensitivity import MeanSquaredError
+from runner.session import Session
+from runner.store.store import Store
+from tests.small_data import answers, chain, normal_items, save
+
+ITEMS = 40
+
+
+class Bench:
+    """A chain of six layers, its data and one store; counts the runs of sessions."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.runs, self.stop_at = folder, 0, -1
+        self.model = save(chain(6), folder / "source.onnx")
+        x = normal_items(ITEMS, 3, 4, 4)
+        np.savez(folder / "data.npz", x=x, y=answers(chain(6), x))
+        np.savez(folder / "other.npz", x=normal_items(12, 3, 4, 4, seed=7))
+
+    def run(self, output: str = "out", store: bool = True, **options: Any) -> AccAutoResult:
+        self.runs = 0
+        usual = {
+            "target_loss": 1e-3,
+            "metric": Kl(),
+            "observer": MinMax(),
+            "strategy": Linear(),
+            "calibration_count": 8,
+        }
+        return acc_auto(
+            self.model,
+            NpzDataset(str(self.folder / "data.npz")),
+            self.folder / output,
+            AccAutoOptions(**(usual | options)),
+            name="net",
+            calibration_dataset=NpzDataset(str(self.folder / "other.npz")),
+            engine=Engine(1),
+            store=Store(self.folder / "cache", 10_000_000, warn=pytest.fail) if store else None,
+        )
+
+    def written(self, output: str = "out") -> dict[str, bytes]:
+        root = self.folder / output
+        return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    run = Session.run
+
+    def counted(self: Session, *args: Any, **kwargs: Any) -> Any:
+        made.runs += 1
+        return run(self, *args, **kwargs)
+
+    monkeypatch.setattr(Session, "run", counted)
+    yield made
+
+
+def finished(result: AccAutoResult) -> AccAutoResult:
+    result.folder.finish()
+    return result
+
+
+def test_second_job_runs_no_model_and_writes_the_same_bytes(bench: Bench) -> None:
+    first = finished(bench.run("one"))
+    assert bench.runs > ITEMS * (1 + len(first.search.trials)) and len(first.search.trials) > 2
+    second = finished(bench.run("two"))
+    assert (bench.runs, second.evaluations, second.items_scored) == (0, 0, 0)
+    without = finished(bench.run("three", store=False))
+    assert bench.written("one") == bench.written("two") == bench.written("three")
+    for other in (second, without):
+        assert np.array_equal(other.comparison.quantized.answers, first.comparison.quantized.answers)
+        assert other.search == first.search and other.rewriting_gap == first.rewriting_gap
+        for metric in first.comparison.metrics:
+            assert other.comparison.value(metric, other.comparison.quantized) == first.comparison.value(
+                metric, first.comparison.quantized
+            )
+        assert asdict(other.written) == asdict(first.written) and other.costs == first.costs
+
+
+@dataclass(frozen=True)
+class OwnTopK(TopK):
+    """A metric of a user's."""
+
+
+@dataclass(frozen=True)
+class OwnObserver(MinMax):
+    """An observer of a user's."""
+
+
+FLOAT = 2 + ITEMS  # the rewriting's check runs two models
+VERIFY = 3 * 32  # the file at two levels, and its Q/DQ twin
+CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "target": ({"target_loss": 1e9}, set()),
+    "metric": ({"metric": Sqnr(), "target_loss": 1e9}, {"trial"}),
+    "observer": ({"observer": Percentile(0.9), "target_loss": 1e9}, {"calibrate", "trial", "rank", "verify"}),
+    "calibration items": ({"calibration_count": 7, "target_loss": 1e9}, {"calibrate", "trial", "rank", "verify"}),
+    "skipped layer": (
+        {"settings": LayerSettings(skip_layers=["conv2"]), "target_loss": 1e9},
+        {"calibrate", "trial", "rank", "verify"},
+    ),
+    "sensitivity": ({"sensitivity": MeanSquaredError(), "target_loss": 1e9}, {"rank"}),
+    "user's metric": ({"metric": OwnTopK(), "target_loss": 1e9}, {"trial"}),
+    "user's observer": ({"observer": OwnObserver(), "target_loss": 1e9}, {"calibrate"}),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_is_made_again_is_what_depends_on_the_change(bench: Bench, name: str) -> None:
+    options, stages = CHANGES[name]
+    finished(bench.run(target_loss=1e9))
+    result = finished(bench.run("changed", **options))
+    count = options.get("calibration_count", 8)
+    shapes = int(name == "skipped layer")
+    costs = {"calibrate": count + shapes, "trial": ITEMS, "rank": count, "verify": VERIFY}
+    assert bench.runs == sum(costs[stage] for stage in stages)
+    assert result.evaluations == ("trial" in stages)
+    # Whatever was remembered, the bytes are those of a job that remembers nothing.
+    finished(bench.run("plain", store=False, **options))
+    assert bench.written("changed") == bench.written("plain")
+
+
+def test_changed_weight_label_or_item_is_never_taken_for_the_old_one(bench: Bench) -> None:
+    finished(bench.run(target_loss=1e9))
+    data = dict(np.load(bench.folder / "data.npz"))
+    np.savez(bench.folder / "data.npz", x=data["x"], y=(data["y"] + 1) % 6)
+    assert finished(bench.run(target_loss=1e9)).evaluations == 2
+    save(chain(6, seed=1), bench.model)
+    result = finished(bench.run(target_loss=1e9))
+    assert result.evaluations == 2 and bench.runs == FLOAT + 8 + ITEMS + 8 + VERIFY
+
+
+class Evaluator:
+    """An evaluator as AMCT has it, that likes every model."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def evaluate(self, model_file: str) -> float:
+        self.seen.append(model_file)
+        return 1.0
+
+    def metric_eval(self, original: float, new: float) -> tuple[bool, float]:
+        return True, 0.0
+
+
+def test_evaluator_of_the_users_is_asked_every_time(bench: Bench) -> None:
+    evaluator = Evaluator()
+    for runs in (1, 2):
+        result = finished(bench.run(metric=AmctEvaluator(evaluator)))
+        assert len(evaluator.seen) == 2 * runs and result.evaluations == 2
+    assert bench.runs == 0  # what the runner itself measures is remembered
+
+
+@pytest.mark.parametrize("trials", [1, 2, 3])
+def test_interrupted_search_gives_the_best_plan_so_far_and_the_next_job_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, trials: int
+) -> None:
+    plain = finished(bench.run("plain", store=False))
+    assert len(plain.search.trials) > 3
+    monkeypatch.setattr(Session, "run", _stopping(Session.run, FLOAT + 8 + trials * ITEMS + 8 + 3))
+    result = finished(bench.run())
+    monkeypatch.undo()
+    assert (result.status, result.complete, result.written) == ("interrupted", False, None)
+    assert result.search.trials == plain.search.trials[:trials]
+    assert read_manifest(bench.folder / "out").keys() == bench.written().keys() - {"manifest.json"}
+    again = finished(bench.run())
+    assert again.evaluations == len(plain.search.trials) - trials
+    assert bench.written() == bench.written("plain")
+
+
+def _stopping(run: Any, left: int) -> Any:
+    count = 0
+
+    def stopping(self: Session, *args: Any, **kwargs: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count > left:
+            raise KeyboardInterrupt
+        return run(self, *args, **kwargs)
+
+    return stopping
+
+
+def test_interruption_before_the_first_trial_gives_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "run", _stopping(Session.run, FLOAT + 3))
+    with pytest.raises(KeyboardInterrupt):
+        bench.run()
+    monkeypatch.undo()
+    assert bench.written() == {}
+
+
+def test_interruption_while_ranking_or_checking_keeps_the_accepted_plan(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = FLOAT + 8 + ITEMS
+    for stage, left in (("rank", whole + 2), ("verify", 8 - 2 + 5)):
+        monkeypatch.setattr(Session, "run", _stopping(Session.run, left))
+        result = finished(bench.run(target_loss=1e9))
+        monkeypatch.undo()
+        assert (result.status, result.written) == ("interrupted", None), stage
+        assert result.search.best is not None
+        assert "results/net_deploy_model.onnx" in read_manifest(bench.folder / "out")
+
+
+def test_budget_of_evaluations_ends_at_the_same_plan_remembered_or_not(bench: Bench) -> None:
+    most = 4
+    results = [finished(bench.run(name, budget=Budget(evaluations=most))) for name in ("one", "two")]
+    assert [result.evaluations for result in results] == [most, 0]
+    assert all((r.status, r.complete, len(r.search.trials)) == ("budget", False, most - 1) for r in results)
+    assert bench.written("one") == bench.written("two")
+
+
+def test_budget_of_minutes_ends_within_a_trial(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 1.0
+        return now[0]
+
+    monkeypatch.setattr("runner.search.budget.time.monotonic", clock)
+    # One tick at the start, one before a trial, one an item.
+    result = finished(bench.run(budget=Budget(minutes=(ITEMS + 10) / 60)))
+    assert (result.status, len(result.search.trials)) == ("budget", 2)
+
+
+def test_conversion_a_second_time_runs_no_model(bench: Bench, root: Path) -> None:
+    x = np.random.default_rng(0).normal(0, 1, (20, 3, 32, 32)).astype(np.float32)
+    np.savez(bench.folder / "x.npz", x=x)
+    results = []
+    for name in ("one", "two"):
+        bench.runs = 0
+        results.append(
+            convert_qat(
+                root / "model" / "mobilenet_v2_digits_qat.onnx",
+                NpzDataset(str(bench.folder / "x.npz")),
+                bench.folder / name,
+                store=Store(bench.folder / "cache", 10_000_000, warn=pytest.fail),
+            )
+        )
+    assert (bench.runs, results[1].evaluations, results[1].items_scored) == (0, 0, 0)
+    assert bench.written("one") == bench.written("two")
+    one, two = results
+    assert (one.prediction, one.costs, asdict(one.written)) == (two.prediction, two.costs, asdict(two.written))
+    assert one.comparison.headline == two.comparison.headline

@@ -1,0 +1,46 @@
+"""Limits of a search."""
+
+from __future__ import annotations
+
+import pytest
+
+from runner.errors import ConfigError
+from runner.search.budget import Budget, BudgetSpentError, Meter
+
+
+def spent(meter: Meter, evaluations: int = 0) -> bool:
+    try:
+        meter.check(evaluations)
+    except BudgetSpentError:
+        return True
+    return False
+
+
+def test_without_limits_nothing_is_ever_spent() -> None:
+    assert not spent(Meter(Budget()), 10**9)
+
+
+@pytest.mark.parametrize(("evaluations", "expected"), [(2, False), (4, False), (5, True), (6, True)])
+def test_next_evaluation_may_begin_while_fewer_were_made(evaluations: int, expected: bool) -> None:
+    assert spent(Meter(Budget(evaluations=5)), evaluations) == expected
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0.0, False), (29.9, False), (30.0, True), (31.0, True)])
+def test_minutes_run_from_the_start(seconds: float, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("runner.search.budget.time.monotonic", lambda: clock[0])
+    meter = Meter(Budget(minutes=0.5))
+    clock[0] += seconds
+    assert spent(meter) == expected
+
+
+@pytest.mark.parametrize("minutes", [0, -1, float("nan")])
+def test_minutes_that_are_no_time_are_refused(minutes: float) -> None:
+    with pytest.raises(ConfigError, match=r"budget\.minutes: expected more than 0, or null for no limit, got"):
+        Budget(minutes=minutes)
+
+
+@pytest.mark.parametrize("evaluations", [1, 0, -3])
+def test_fewer_evaluations_than_a_result_needs_are_refused(evaluations: int) -> None:
+    with pytest.raises(ConfigError, match=rf"budget\.evaluations: expected 2 or more .* got {evaluations}\."):
+        Budget(evaluations=evaluations)
