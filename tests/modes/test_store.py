@@ -113,10 +113,12 @@ class OwnObserver(MinMax):
 
 
 FLOAT = 2 + ITEMS  # the rewriting's check runs two models
-VERIFY = 3 * 32  # the file at two levels, and its Q/DQ twin
+CHECK = 3 * 32  # the file at two levels, and its Q/DQ twin
+PROOF = 3 * ITEMS + 4 * 6  # both files and a chip's precision; every layer of four items, with floats and with integers
+VERIFY = CHECK + PROOF
 CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "target": ({"target_loss": 1e9}, set()),
-    "metric": ({"metric": Sqnr(), "target_loss": 1e9}, {"trial"}),
+    "metric": ({"metric": Sqnr(), "target_loss": 1e9}, {"trial", "proof"}),
     "observer": ({"observer": Percentile(0.9), "target_loss": 1e9}, {"calibrate", "trial", "rank", "verify"}),
     "calibration items": ({"calibration_count": 7, "target_loss": 1e9}, {"calibrate", "trial", "rank", "verify"}),
     "skipped layer": (
@@ -124,7 +126,7 @@ CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
         {"calibrate", "trial", "rank", "verify"},
     ),
     "sensitivity": ({"sensitivity": MeanSquaredError(), "target_loss": 1e9}, {"rank"}),
-    "user's metric": ({"metric": OwnTopK(), "target_loss": 1e9}, {"trial"}),
+    "user's metric": ({"metric": OwnTopK(), "target_loss": 1e9}, {"trial", "proof"}),
     "user's observer": ({"observer": OwnObserver(), "target_loss": 1e9}, {"calibrate"}),
 }
 
@@ -136,7 +138,7 @@ def test_what_is_made_again_is_what_depends_on_the_change(bench: Bench, name: st
     result = finished(bench.run("changed", **options))
     count = options.get("calibration_count", 8)
     shapes = int(name == "skipped layer")
-    costs = {"calibrate": count + shapes, "trial": ITEMS, "rank": count, "verify": VERIFY}
+    costs = {"calibrate": count + shapes, "trial": ITEMS, "rank": count, "verify": VERIFY, "proof": PROOF}
     assert bench.runs == sum(costs[stage] for stage in stages)
     assert result.evaluations == ("trial" in stages)
     # Whatever was remembered, the bytes are those of a job that remembers nothing.
