@@ -150,11 +150,11 @@ def test_job_that_fails_after_its_first_plan_leaves_no_pair_that_counts(
     tiny: Tiny, run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from runner.errors import VerificationError
-    from runner.modes import acc_auto
+    from runner.modes import check_files
 
     def faulty(*args: object) -> None:
         raise VerificationError("1 fault")
 
-    monkeypatch.setattr(acc_auto, "verify_pair", faulty)
+    monkeypatch.setattr(check_files, "verify_pair", faulty)
     assert run(*tiny.options()).status == 4
     assert read_manifest(tmp_path / JOB) == {}
