@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from runner.evaluation.outputs import ClassScores, Outputs
 PERCENTAGE_POINTS = "percentage points"
 
 
-class _Counted:
+class Counted:
     """One number an item: 1 for a hit, 0 for a miss."""
 
     unit = PERCENTAGE_POINTS
@@ -32,9 +33,13 @@ class _Counted:
         """Return whether the loss is below the target, decided on integers."""
         return hits_below_target(_hits(float_scores), _hits(scores), len(scores), target)
 
+    def lead(self, outputs: Outputs, reference: Outputs, label: int | None, classes: ClassScores | None) -> float:
+        """Return how far an item is from the other verdict: above 0 for a hit, below for a miss, 0 for a tie."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True, slots=True)
-class TopK(_Counted):
+class TopK(Counted):
     """The label is among the ``k`` highest scores; equal scores rank by class number.
 
     Attributes:
@@ -67,9 +72,14 @@ class TopK(_Counted):
         ahead = int(np.sum(~(row <= own))) + int(np.sum(row[:label] == own))
         return (float(ahead < self.k),)
 
+    def lead(self, outputs: Outputs, reference: Outputs, label: int | None, classes: ClassScores | None) -> float:
+        """Return the log odds of the label against the k-th of the others; infinite with k classes or fewer."""
+        assert classes is not None and label is not None  # needs_classes, needs_labels
+        return _lead(classes.log_scores(outputs), label, self.k)
+
 
 @dataclass(frozen=True, slots=True)
-class Agreement(_Counted):
+class Agreement(Counted):
     """Same answer as the float model; needs no labels.
 
     For a classifier the same class. Elsewhere every output (or the named one) within ``sqnr_min`` dB of the float model's.
@@ -93,6 +103,22 @@ class Agreement(_Counted):
             return (float(classes.answer(outputs) == classes.answer(reference)),)
         names = [self.output] if self.output is not None else list(reference)
         return (float(all(sqnr_of(outputs[n], reference[n]) >= self.sqnr_min for n in names)),)
+
+    def lead(self, outputs: Outputs, reference: Outputs, label: int | None, classes: ClassScores | None) -> float:
+        """Return the log odds of the float model's class against the next, or the dB above ``sqnr_min``.
+
+        The latter is infinite for the float model itself, so nothing can be told there from how it changes.
+        """
+        if classes is not None:
+            return _lead(classes.log_scores(outputs), classes.answer(reference), 1)
+        names = [self.output] if self.output is not None else list(reference)
+        return min(sqnr_of(outputs[n], reference[n]) for n in names) - self.sqnr_min
+
+
+def _lead(row: NDArray[np.float64], own: int, k: int) -> float:
+    others = np.delete(row, own)
+    # Python's floats: infinite scores give NaN without a warning.
+    return float(row[own]) - float(np.partition(others, -k)[-k]) if k <= len(others) else math.inf
 
 
 def _hits(scores: Scores) -> int:

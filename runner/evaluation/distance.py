@@ -14,10 +14,16 @@ from runner.evaluation.outputs import ClassScores, Outputs
 from runner.similarity import PairSums, sqnr_db
 
 
-class _Distance:
-    """The float model against itself has no loss; the aggregate of the quantized scores is (or gives) the loss."""
+class Distance:
+    """The float model against itself has no loss; the aggregate of the quantized scores is (or gives) the loss.
+
+    Attributes:
+        error_column: of an item's numbers, the one that is 0 for the float model itself, never below 0, and whose sum over
+            items decides the loss, which grows with it. The others are the same for every model.
+    """
 
     needs_labels = False
+    error_column = 0
 
     def accepts(self, float_scores: Scores, scores: Scores, target: float) -> bool:
         """Return whether the loss is below the target after rounding to 1e-9."""
@@ -33,7 +39,7 @@ class _Distance:
 
 
 @dataclass(frozen=True, slots=True)
-class Kl(_Distance):
+class Kl(Distance):
     """Kullback-Leibler divergence of the quantized model's class distribution from the float model's, mean over items."""
 
     output: str | None = None
@@ -47,7 +53,8 @@ class Kl(_Distance):
         """Return ``sum p log(p / q)`` with p the float model's distribution."""
         assert classes is not None  # needs_classes
         p, q = classes.probabilities(reference), classes.probabilities(outputs)
-        return (float(np.sum(p * np.log(p / q))),)
+        # Never below 0, but for the rounding of equal distributions.
+        return (max(0.0, float(np.sum(p * np.log(p / q)))),)
 
     def aggregate(self, scores: Scores) -> float:
         """Return the mean in nats."""
@@ -55,7 +62,7 @@ class Kl(_Distance):
 
 
 @dataclass(frozen=True, slots=True)
-class Sqnr(_Distance):
+class Sqnr(Distance):
     """Signal to quantization noise of the raw outputs: ``10 log10(sum f^2 / sum (f - q)^2)`` over all items.
 
     Attributes:
@@ -66,6 +73,7 @@ class Sqnr(_Distance):
     ceiling_db: float = 60.0
     output: str | None = None
     needs_classes = False
+    error_column = 1
     name = "sqnr"
     unit = "dB below the ceiling"
 
@@ -86,7 +94,7 @@ class Sqnr(_Distance):
 
 
 @dataclass(frozen=True, slots=True)
-class Mse(_Distance):
+class Mse(Distance):
     """Mean squared difference of the raw outputs, in their own unit squared."""
 
     output: str | None = None

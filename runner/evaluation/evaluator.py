@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from runner.dataset.binding import fixed_batch
 from runner.dataset.item import Dataset
 from runner.engine import Engine
 from runner.errors import ConfigError, DatasetError, ModelError
+from runner.evaluation.accuracy import Counted
 from runner.evaluation.metric import Metric, Scores
 from runner.evaluation.outputs import ClassScores, OutputKind, Outputs, class_scores
 from runner.session import Session
@@ -27,6 +29,10 @@ Progress = Callable[[int], None]
 
 # Beside the metrics' names in an item's scores; no metric is called so.
 _ANSWER = "(answer)"
+_LEAD = "(lead)"
+
+# An item's numbers under each metric.
+ItemScores = Mapping[str, tuple[float, ...]]
 
 
 def _silent(done: int) -> None:
@@ -46,19 +52,23 @@ class Evaluation:
 
     Attributes:
         answers: of a classifier (class, margin), shape (items, 2): how much likelier the class is than the next; else None.
+        leads: under the headline metric, where that counts hits, shape (items,); else None.
     """
 
     scores: Mapping[str, Scores]
     answers: NDArray[np.float64] | None = None
+    leads: NDArray[np.float64] | None = None
 
 
 def _encode(evaluation: Evaluation) -> Entry:
-    answers = {} if evaluation.answers is None else {_ANSWER: evaluation.answers}
-    return Entry(list(evaluation.scores), {**evaluation.scores, **answers})
+    beside = {_ANSWER: evaluation.answers, _LEAD: evaluation.leads}
+    known = {name: array for name, array in beside.items() if array is not None}
+    return Entry(list(evaluation.scores), {**evaluation.scores, **known})
 
 
 def _decode(entry: Entry) -> Evaluation:
-    return Evaluation({name: entry.arrays[name] for name in entry.values}, entry.arrays.get(_ANSWER))
+    scores = {name: entry.arrays[name] for name in entry.values}
+    return Evaluation(scores, entry.arrays.get(_ANSWER), entry.arrays.get(_LEAD))
 
 
 EVALUATION: Codec[Evaluation] = Codec(_encode, _decode)
@@ -128,23 +138,35 @@ class Evaluator:
         self._check_headline(headline, labels)
         self._metrics = [headline, *(m for m in self._metrics[1:] if self._applies(m, labels))]
         scores = [self._score(position, outputs) for position, outputs in enumerate(self._reference)]
-        return self._gathered(scores)
+        return self.gathered(scores)
 
     def evaluate_float(self, model: ir.Model | Session, progress: Progress = _silent) -> Evaluation:
         """Run the float model and refer to it; see ``outputs`` and ``refer_to``."""
         return self.refer_to(self.outputs(model, progress))
 
-    def evaluate(self, model: ir.Model | Session, progress: Progress = _silent) -> Evaluation:
-        """Return a model's scores over all items."""
-        session = model if isinstance(model, Session) else Session(model)
-        scores = []
-        for score in self.scores(session, range(len(self.indices))):
-            scores.append(score)
-            progress(len(scores))
-        self.evaluations += 1
-        return self._gathered(scores)
+    def evaluate(
+        self,
+        model: ir.Model | Session,
+        progress: Progress = _silent,
+        known: Mapping[int, ItemScores] = MappingProxyType({}),
+    ) -> Evaluation:
+        """Return a model's scores over all items.
 
-    def scores(self, session: Session, positions: Sequence[int]) -> Iterator[Mapping[str, tuple[float, ...]]]:
+        Args:
+            model: any with the float model's inputs and outputs.
+            progress: told how many items are scored.
+            known: its scores at some positions, which are not scored again.
+        """
+        session = model if isinstance(model, Session) else Session(model)
+        scores = dict(known)
+        rest = [position for position in range(len(self.indices)) if position not in known]
+        for position, score in zip(rest, self.scores(session, rest), strict=True):
+            scores[position] = score
+            progress(len(scores) - len(known))
+        self.evaluations += 1
+        return self.gathered([scores[position] for position in range(len(self.indices))])
+
+    def scores(self, session: Session, positions: Sequence[int]) -> Generator[ItemScores, None, None]:
         """Yield the scores of the items at the given positions, in order; stop iterating to stop early."""
         indices = [self.indices[position] for position in positions]
         for position, outputs in zip(positions, self._outputs(session, indices), strict=True):
@@ -168,17 +190,25 @@ class Evaluator:
             self.items_scored += 1
             yield outputs
 
-    def _score(self, position: int, outputs: Outputs) -> Mapping[str, tuple[float, ...]]:
+    def _score(self, position: int, outputs: Outputs) -> ItemScores:
         label, reference = self._dataset.label(self.indices[position]), self._reference[position]
         scores = {metric.name: metric.score(outputs, reference, label, self.classes) for metric in self._metrics}
-        return scores if self.classes is None else {**scores, _ANSWER: self.classes.answer_and_margin(outputs)}
+        if self.classes is not None:
+            scores[_ANSWER] = self.classes.answer_and_margin(outputs)
+        headline = self._metrics[0]
+        if isinstance(headline, Counted):
+            scores[_LEAD] = (headline.lead(outputs, reference, label, self.classes),)
+        return scores
 
-    def _gathered(self, scores: Sequence[Mapping[str, tuple[float, ...]]]) -> Evaluation:
+    def gathered(self, scores: Sequence[ItemScores]) -> Evaluation:
+        """Return the scores of items as one evaluation, in the order given."""
+
         def column(name: str) -> Scores:
             return np.array([score[name] for score in scores], np.float64)
 
         answers = None if self.classes is None else column(_ANSWER)
-        return Evaluation({metric.name: column(metric.name) for metric in self._metrics}, answers)
+        leads = column(_LEAD)[:, 0] if isinstance(self._metrics[0], Counted) else None
+        return Evaluation({metric.name: column(metric.name) for metric in self._metrics}, answers, leads)
 
     def _applies(self, metric: Metric, labels: Sequence[int | None]) -> bool:
         unlabelled = any(label is None for label in labels)

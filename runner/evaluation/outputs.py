@@ -45,6 +45,14 @@ class ClassScores:
         second, first = np.partition(self.probabilities(outputs), -2)[-2:]
         return self.answer(outputs), float(first - second)
 
+    def log_scores(self, outputs: Outputs) -> NDArray[np.float64]:
+        """Return one item's scores whose differences are log odds, shape (classes,)."""
+        return (
+            np.log(self.probabilities(outputs))
+            if self.kind == "probabilities"
+            else self.row(outputs).astype(np.float64)
+        )
+
     def probabilities(self, outputs: Outputs) -> NDArray[np.float64]:
         """Return one item's distribution, shape (classes,): at least 1e-12 each, summing to 1."""
         row = self.row(outputs).astype(np.float64)

@@ -137,3 +137,34 @@ def test_floating_point_difference_of_percentages_would_have_decided_wrongly() -
     # 71.8 % - 71.5 % is 0.2999999999999972 in floating point; three of 1000 are not below 0.3.
     assert 71.8 - 71.5 < 0.3
     assert hits_below_target(718, 715, 1000, 0.3) is False
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_lead_is_above_zero_for_a_hit_and_below_for_a_miss(k: int) -> None:
+    for scores in itertools.product([0.0, 1.0, 2.5], repeat=5):
+        for label in range(5):
+            lead, (hit,) = (of(row(*scores), {}, label, FIVE) for of in (TopK(k).lead, TopK(k).score))
+            others = sorted((s for c, s in enumerate(scores) if c != label), reverse=True)
+            assert lead == (scores[label] - others[k - 1] if k < 5 else np.inf)
+            assert lead == 0 or (lead > 0) == (hit == 1)
+
+
+def test_lead_of_probabilities_is_that_of_their_logits() -> None:
+    logits = np.array([0.5, 3.0, 1.0, 2.0, -1.0])
+    shares = np.exp(logits) / np.exp(logits).sum()
+    probable = ClassScores("y", 5, "probabilities")
+    assert TopK().lead(row(*shares), {}, 1, probable) == pytest.approx(1.0, abs=1e-6)
+    assert TopK(3).lead(row(*shares), {}, 0, probable) == pytest.approx(-0.5, abs=1e-6)
+
+
+def test_lead_of_agreement_is_that_of_the_float_models_class_or_in_db() -> None:
+    reference = row(0, 3, 1, 2, -1)
+    assert Agreement().lead(row(0, 1, 1.5, 2, -1), reference, None, FIVE) == -1.0
+    assert Agreement().lead(reference, reference, None, FIVE) == 1.0
+    plain, off = {"y": np.array([[3.0, 4.0]])}, {"y": np.array([[3.0, 4.5]])}
+    assert Agreement(sqnr_min=15).lead(off, plain, None, None) == pytest.approx(20 - 15)  # 25 / 0.25
+    assert Agreement(sqnr_min=15).lead(plain, plain, None, None) == np.inf
+
+
+def test_lead_of_scores_that_are_infinite_is_no_number_and_no_warning() -> None:
+    assert np.isnan(TopK().lead(row(np.inf, np.inf, 0, 0, 0), {}, 0, FIVE))

@@ -170,3 +170,26 @@ def test_output_that_is_not_a_number_names_the_item() -> None:
     evaluator = Evaluator(Engine(1), data, [0, 1], [Sqnr()])
     with pytest.raises(ModelError, match=r"the output .y. holds NaN for the item"):
         evaluator.evaluate_float(model)
+
+
+def test_leads_are_kept_of_a_headline_metric_that_counts_hits_and_of_no_other() -> None:
+    evaluator = scorer([TopK(), Kl()])
+    before, after = evaluator.evaluate_float(graph(MODEL)), evaluator.evaluate(graph(OTHER))
+    for model, evaluation in ((MODEL, before), (OTHER, after)):
+        rows = np.concatenate([y for (y,) in run_plain(model, X, ["logits"])]).astype(np.float64)
+        own = rows[np.arange(30), LABELS]
+        rows[np.arange(30), LABELS] = -np.inf
+        np.testing.assert_allclose(evaluation.leads, own - rows.max(axis=1), rtol=1e-4, atol=1e-4)
+    assert scorer([Kl(), TopK()]).evaluate_float(graph(MODEL)).leads is None
+
+
+def test_known_scores_are_not_scored_again() -> None:
+    evaluator, told = scorer([Mse()]), []
+    evaluator.evaluate_float(graph(MODEL))
+    full = evaluator.evaluate(graph(OTHER))
+    session = Session(graph(OTHER))
+    known = dict(zip([7, 3, 29], evaluator.scores(session, [7, 3, 29]), strict=True))
+    before = evaluator.items_scored
+    again = evaluator.evaluate(session, told.append, known)
+    assert np.array_equal(again.scores["mse"], full.scores["mse"])
+    assert evaluator.items_scored - before == 27 and told == list(range(1, 28))
