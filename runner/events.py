@@ -75,7 +75,13 @@ class WorkAhead:
 
 @dataclass(frozen=True, slots=True)
 class TrialFinished:
-    """A plan was evaluated in full; ``step`` 0 is the plan with every layer int8."""
+    """A plan was evaluated; ``step`` 0 is the plan with every layer int8.
+
+    A step comes a second time where a plan that was settled early is evaluated in full.
+
+    Attributes:
+        settled_after: items that settled the verdict, where not all were scored; value and loss are estimates then.
+    """
 
     step: int
     value: float
@@ -83,6 +89,7 @@ class TrialFinished:
     accepted: bool
     int8_layers: int
     fallback: tuple[str, ...]
+    settled_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

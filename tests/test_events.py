@@ -25,8 +25,16 @@ EVENTS: list[tuple[Event, dict]] = [
     (events.StageFinished("rank", 0.5), {"stage": "rank", "seconds": 0.5}),
     (events.WorkAhead(700), {"items": 700}),
     (
-        events.TrialFinished(1, 71.5, 0.3, False, 51, ("a", "b")),
-        {"step": 1, "value": 71.5, "loss": 0.3, "accepted": False, "int8_layers": 51, "fallback": ["a", "b"]},
+        events.TrialFinished(1, 71.5, 0.3, False, 51, ("a", "b"), 64),
+        {
+            "step": 1,
+            "value": 71.5,
+            "loss": 0.3,
+            "accepted": False,
+            "int8_layers": 51,
+            "fallback": ["a", "b"],
+            "settled_after": 64,
+        },
     ),
     (events.Warned("look"), {"message": "look"}),
     (events.ModelUsed("net", "cd34"), {"name": "net", "sha256": "cd34"}),

@@ -175,6 +175,7 @@ def _finished(job: Job, folder: Path, engine: Engine, store: Store | None, emit:
             record=job.record,
             verify=job.verify,
             budget=job.budget,
+            confidence=job.search.confidence,
             seed=job.seed,
         )
         return acc_auto(

@@ -52,6 +52,13 @@ class EvaluationOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """``search``: how sure a trial's verdict is before it stops; None for certain. The result is measured in full."""
+
+    confidence: float | None = 0.999
+
+
+@dataclass(frozen=True, slots=True)
 class EngineOptions:
     """``engine``: how models are run."""
 
@@ -118,6 +125,7 @@ class AccAutoJob(JobOptions):
     strategy: Strategy
     calibration: CalibrationOptions
     split: Split = field(default_factory=Split)
+    search: SearchOptions = field(default_factory=SearchOptions)
     layers: list[LayerRule] = field(default_factory=list)
     skip_layers: list[str] = field(default_factory=list)
     skip_layer_types: list[str] = field(default_factory=list)

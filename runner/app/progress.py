@@ -89,8 +89,10 @@ class ProgressDisplay:
                 self._finish(event)
             case TrialFinished():
                 verdict = "accepted" if event.accepted else "not accepted"
-                float_layers = len(event.fallback)
-                self._line(f"  plan {event.step}: {float_layers} layers float, loss {event.loss:.4g}, {verdict}")
+                loss = f"loss {event.loss:.4g}"
+                if event.settled_after is not None:
+                    loss = f"loss about {event.loss:.4g} (settled after {event.settled_after} items)"
+                self._line(f"  plan {event.step}: {len(event.fallback)} layers float, {loss}, {verdict}")
             case Warned():
                 self._console.print(Text.assemble(("warning: ", "yellow"), event.message), soft_wrap=True)
             case _:

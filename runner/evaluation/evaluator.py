@@ -74,6 +74,23 @@ def _decode(entry: Entry) -> Evaluation:
 EVALUATION: Codec[Evaluation] = Codec(_encode, _decode)
 
 
+def _encode_items(items: Mapping[int, ItemScores]) -> Entry:
+    names = list(next(iter(items.values()), {}))
+    columns = {name: np.array([scores[name] for scores in items.values()], np.float64) for name in names}
+    return Entry({"names": names, "positions": list(items)}, columns)
+
+
+def _decode_items(entry: Entry) -> dict[int, ItemScores]:
+    columns = {name: entry.arrays[name].tolist() for name in entry.values["names"]}
+    return {
+        int(position): {name: tuple(rows[row]) for name, rows in columns.items()}
+        for row, position in enumerate(entry.values["positions"])
+    }
+
+
+ITEM_SCORES: Codec[Mapping[int, ItemScores]] = Codec(_encode_items, _decode_items)
+
+
 class Evaluator:
     """Scores models over fixed items, against the float model.
 

@@ -86,7 +86,9 @@ class AccAutoOptions:
         record: an AMCT record file to build from; nothing is calibrated, ranked or searched then.
         verify: how the written files are held against each other.
         budget: limits of the search.
-        seed: kept with the result; nothing here is random yet.
+        confidence: of a trial's verdict that is settled before all items are scored, below 1; None where that has to be
+            certain. The plan that is returned is scored in full whatever it is.
+        seed: of the order in which trials score items, where that is random.
     """
 
     target_loss: float
@@ -103,12 +105,18 @@ class AccAutoOptions:
     record: str | None = None
     verify: VerifyOptions = field(default_factory=VerifyOptions)
     budget: Budget = field(default_factory=Budget)
+    confidence: float | None = 0.999
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not self.target_loss >= 0:
             raise ConfigError(
                 f"target_loss: expected 0 or more {self.metric.unit} (the loss must stay below it), got {self.target_loss}."
+            )
+        if self.confidence is not None and not 0.5 <= self.confidence < 1:
+            raise ConfigError(
+                "search.confidence: expected 0.5 or more and less than 1, or null for verdicts that are certain, "
+                f"got {self.confidence}."
             )
         if self.split.report and isinstance(self.metric, AmctEvaluator):
             raise ConfigError(
@@ -297,6 +305,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         search=found,
         costs=quantized.costs,
         evaluations=evaluations,
+        partial_evaluations=judge.partial_evaluations,
         items_scored=items_scored,
         folder=folder,
         written=written,
@@ -317,10 +326,14 @@ class _Attempts:
     stages: Stages
 
     def run(self, plan: Plan, progress: Callable[[int], None]) -> Trial:
-        """Return a plan's trial."""
+        """Return a plan's trial over all items."""
         trial = self.trials.run(plan, progress, self.publish)
         self.best.offer(trial)
         return trial
+
+    def run_early(self, plan: Plan, progress: Callable[[int], None]) -> Trial:
+        """Return a plan's trial over as many items as settle it; its models are no result yet."""
+        return self.trials.run_early(plan, progress, self.publish)
 
     def publish(self) -> None:
         """Write the pair of the best plan so far."""
@@ -354,7 +367,7 @@ def _metrics(metric: Metric | AmctEvaluator) -> list[Metric]:
 def _judge(options: AccAutoOptions, evaluator: Evaluator, model: str | Path, store: Store | None) -> Judge:
     if isinstance(options.metric, AmctEvaluator):
         return AmctJudge(options.metric, model)
-    return MetricJudge(evaluator, options.target_loss, store)
+    return MetricJudge(evaluator, options.target_loss, store, confidence=options.confidence, seed=options.seed)
 
 
 def _recipe(
@@ -439,9 +452,13 @@ def _search(
                 meter.check()
                 progress(done + count)
 
-            return attempts.run(plan, scored)
+            return attempts.run_early(plan, scored)
 
-        found = search(all_int8, ranking, options.strategy, evaluate)
+        def confirm(plan: Plan) -> Trial:
+            done = made * items
+            return attempts.run(plan, lambda scored: progress(min(most * items, done + scored)))
+
+        found = search(all_int8, ranking, options.strategy, evaluate, confirm=confirm)
     if found.stopped is not None:
         logger.info("The search was stopped (%s) after %d plans.", found.stopped, len(found.trials))
     elif found.best is None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,9 +12,14 @@ from typing import Any, Protocol
 import onnx_ir as ir
 
 from runner.errors import ConfigError
+from runner.evaluation import settle
 from runner.evaluation.amct_evaluator import AmctEvaluator, LoadedEvaluator, as_number
-from runner.evaluation.evaluator import EVALUATION, Evaluation, Evaluator
+from runner.evaluation.evaluator import EVALUATION, ITEM_SCORES, Evaluation, Evaluator, ItemScores
+from runner.evaluation.metric import Scores
+from runner.evaluation.settle import STEP, forecast
 from runner.graph.model_file import fits_one_file
+from runner.session import Session
+from runner.store.key import stage_key
 from runner.store.remembered import remembered
 from runner.store.store import Store
 
@@ -28,13 +34,16 @@ class Verdict:
         value: the deciding figure of the quantized model.
         loss: how much worse than the float model, in the figure's unit.
         accepted: whether that is little enough.
-        evaluation: the model's scores, where the judge made them.
+        evaluation: the model's scores over all items, where the judge made them.
+        partial: its scores by position, where the verdict was settled before every item was scored; value and loss are
+            estimates then.
     """
 
     value: float
     loss: float
     accepted: bool
     evaluation: Evaluation | None = None
+    partial: Mapping[int, ItemScores] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,11 +88,29 @@ class Judge(Protocol):
 
     @property
     def evaluations(self) -> int:
-        """Return how many models were run in full, the float one included; remembered ones were not run."""
+        """Return how many models were run over all items, the float one included; remembered ones were not run."""
         ...
 
-    def judge(self, candidate: Candidate, progress: Progress) -> Verdict:
-        """Return the verdict on a quantized model."""
+    @property
+    def partial_evaluations(self) -> int:
+        """Return how many models were run over some items only."""
+        ...
+
+    def judge(self, candidate: Candidate, progress: Progress, *, known: Verdict | None = None) -> Verdict:
+        """Return the verdict on a quantized model, from all items.
+
+        Args:
+            candidate: the quantized model.
+            progress: told how many items are scored.
+            known: a partial verdict on the same model.
+        """
+        ...
+
+    def judge_early(self, candidate: Candidate, progress: Progress) -> Verdict:
+        """Return a verdict on a quantized model, from as many items as settle it, where the judge can tell.
+
+        Called after ``judge`` has seen one quantized model.
+        """
         ...
 
 
@@ -94,12 +121,25 @@ class MetricJudge:
         evaluator: after it has run the float model.
         target: the loss must stay below it, strictly.
         store: keeps each model's scores.
+        confidence: of an early verdict, see ``forecast``.
+        seed: of the order in which items are scored for one.
     """
 
     multiply = True
 
-    def __init__(self, evaluator: Evaluator, target: float, store: Store | None = None) -> None:
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        target: float,
+        store: Store | None = None,
+        *,
+        confidence: float | None = None,
+        seed: int = 0,
+    ) -> None:
         self._evaluator, self.target, self._store = evaluator, target, store
+        self._confidence, self._seed = confidence, seed
+        self._first: tuple[Evaluation, str | None] | None = None
+        self.partial_evaluations = 0
 
     @property
     def name(self) -> str:
@@ -114,27 +154,70 @@ class MetricJudge:
     def look_at_float(self, evaluation: Evaluation) -> float:
         """Keep the float model's scores and return its metric."""
         metric = self._evaluator.metrics[0]
-        self._before = evaluation.scores[metric.name]
-        return metric.aggregate(self._before)
+        self._before = evaluation
+        return metric.aggregate(evaluation.scores[metric.name])
 
     @property
     def evaluations(self) -> int:
-        """Return how many models the evaluator ran in full."""
+        """Return how many models the evaluator ran over all items."""
         return self._evaluator.evaluations
 
-    def judge(self, candidate: Candidate, progress: Progress) -> Verdict:
+    def judge(self, candidate: Candidate, progress: Progress, *, known: Verdict | None = None) -> Verdict:
         """Return the metric's verdict over all items."""
+        scored = {} if known is None or known.partial is None else known.partial
+
+        def evaluate() -> Evaluation:
+            if scored:
+                # What was a part becomes the whole.
+                self.partial_evaluations = max(0, self.partial_evaluations - 1)
+            return self._evaluator.evaluate(candidate.build(), progress, scored)
+
+        evaluation = remembered(self._store, candidate.key, evaluate, EVALUATION)
+        if self._first is None:
+            self._first = evaluation, candidate.key
+        return self._verdict(evaluation.scores[self.name], evaluation)
+
+    def judge_early(self, candidate: Candidate, progress: Progress) -> Verdict:
+        """Return the metric's verdict as soon as it is settled; the items are scored in the order of a forecast."""
+        assert self._first is not None  # judge comes first
         metric = self._evaluator.metrics[0]
-        evaluation = remembered(
-            self._store, candidate.key, lambda: self._evaluator.evaluate(candidate.build(), progress), EVALUATION
+        first, first_key = self._first
+        outlooks = forecast(
+            metric, self._before, first, target=self.target, confidence=self._confidence, seed=self._seed
         )
-        after = evaluation.scores[metric.name]
-        return Verdict(
-            metric.aggregate(after),
-            metric.loss(self._before, after),
-            metric.accepts(self._before, after, self.target),
-            evaluation,
-        )
+        if outlooks is None:
+            return self.judge(candidate, progress)
+
+        def score() -> Mapping[int, ItemScores]:
+            found = dict[int, ItemScores]()
+            with contextlib.closing(self._evaluator.scores(Session(candidate.build()), outlooks.order)) as scores:
+                for position, scored in zip(outlooks.order, scores, strict=False):
+                    found[position] = scored
+                    progress(len(found))
+                    if len(found) % STEP == 0 and outlooks.look(self._evaluator.gathered(list(found.values()))).settled:
+                        break
+            if len(found) < len(outlooks.order):
+                self.partial_evaluations += 1
+            else:
+                self._evaluator.evaluations += 1
+            return found
+
+        # Not the scores of all items, though they may be known: what is written must not depend on what is remembered.
+        how = [candidate.key, first_key, self.target, self._confidence, self._seed]
+        key = None if None in how[:2] else stage_key("early scores", [settle.VERSION], how)
+        scored = remembered(self._store, key, score, ITEM_SCORES)
+        if len(scored) < len(outlooks.order):
+            outlook = outlooks.look(self._evaluator.gathered(list(scored.values())))
+            return self._verdict(outlook.scores, partial=scored)
+        evaluation = self._evaluator.gathered([scored[position] for position in range(len(outlooks.order))])
+        return self._verdict(evaluation.scores[self.name], evaluation)
+
+    def _verdict(
+        self, after: Scores, evaluation: Evaluation | None = None, partial: Mapping[int, ItemScores] | None = None
+    ) -> Verdict:
+        metric, before = self._evaluator.metrics[0], self._before.scores[self.name]
+        accepted = metric.accepts(before, after, self.target)
+        return Verdict(metric.aggregate(after), metric.loss(before, after), accepted, evaluation, partial)
 
 
 class AmctJudge:
@@ -149,6 +232,7 @@ class AmctJudge:
 
     multiply = False
     target = None
+    partial_evaluations = 0
 
     def __init__(self, options: AmctEvaluator, model_file: str | Path) -> None:
         self.name, self.unit = options.name, options.unit
@@ -173,7 +257,11 @@ class AmctJudge:
             )
         return _figure(self._original, loss)
 
-    def judge(self, candidate: Candidate, progress: Progress) -> Verdict:
+    def judge_early(self, candidate: Candidate, progress: Progress) -> Verdict:
+        """Return the evaluator's verdict, which it gives on the whole of its data."""
+        return self.judge(candidate, progress)
+
+    def judge(self, candidate: Candidate, progress: Progress, *, known: Verdict | None = None) -> Verdict:
         """Write the model to a temporary file and return the evaluator's verdict, which is never remembered."""
         model = candidate.build()
         with tempfile.TemporaryDirectory() as folder:

@@ -129,6 +129,7 @@ class AccAutoResult:
         folder: where the files are; its manifest is not written yet.
         comparison: of the chosen plan, or of the closest one where none was accepted.
         evaluations: models that this run evaluated in full; remembered results cost none.
+        partial_evaluations: models that it evaluated until their verdict was settled.
         items_scored: items that any model was scored on in this run.
         written: the model pair; None where no plan was accepted, or an interruption left it unchecked.
         form: the quantized form of the chosen plan, or of the all-int8 plan where none was accepted.
@@ -153,6 +154,7 @@ class AccAutoResult:
     search: SearchResult
     costs: Mapping[str, LayerCost]
     evaluations: int
+    partial_evaluations: int
     items_scored: int
     folder: JobFolder
     written: Written | None

@@ -1,4 +1,4 @@
-"""Plans tried for real: each becomes a simulation model, is scored over every item, and is told to the listeners."""
+"""Plans tried for real: each becomes a simulation model, is scored, and is told to the listeners."""
 
 from __future__ import annotations
 
@@ -46,25 +46,21 @@ class TrialRunner:
     def run(
         self, plan: Plan, progress: Callable[[int], None], before_evaluation: Callable[[], None] = lambda: None
     ) -> Trial:
-        """Return a plan's trial, measured on every item.
+        """Return a plan's trial, measured on every item; those of an early trial of the same plan are not scored again.
 
         Args:
             plan: what is int8.
-            progress: told the number of items scored by all trials that were given it.
+            progress: told the number of items scored.
             before_evaluation: called when the plan's model is about to be run; not where its scores are remembered.
         """
+        known = self.verdicts.get(plan)
+        return self._told(plan, self._judge.judge(self._candidate(plan, before_evaluation), progress, known=known))
 
-        def build() -> ir.Model:
-            before_evaluation()
-            return self.model(plan, multiply=self._judge.multiply)
-
-        step = len(self.verdicts)
-        verdict = self._judge.judge(Candidate(build, self._key(self.form(plan))), progress)
-        self.verdicts[plan] = verdict
-        trial = Trial(plan, verdict.value, verdict.loss, verdict.accepted)
-        self._emit(TrialFinished(step, trial.value, trial.loss, trial.accepted, len(plan.int8_layers), plan.fallback))
-        _log(step, trial)
-        return trial
+    def run_early(
+        self, plan: Plan, progress: Callable[[int], None], before_evaluation: Callable[[], None] = lambda: None
+    ) -> Trial:
+        """Return a plan's trial, measured on as many items as settle its verdict; another trial was ``run`` before."""
+        return self._told(plan, self._judge.judge_early(self._candidate(plan, before_evaluation), progress))
 
     def form(self, plan: Plan) -> QuantizedForm:
         """Return a plan's quantized form."""
@@ -73,6 +69,27 @@ class TrialRunner:
     def model(self, plan: Plan, *, multiply: bool) -> ir.Model:
         """Return a plan's simulation model."""
         return fake_quant_model(self._model, self._found, self.form(plan), multiply=multiply)
+
+    def _candidate(self, plan: Plan, before_evaluation: Callable[[], None]) -> Candidate:
+        def build() -> ir.Model:
+            before_evaluation()
+            return self.model(plan, multiply=self._judge.multiply)
+
+        return Candidate(build, self._key(self.form(plan)))
+
+    def _told(self, plan: Plan, verdict: Verdict) -> Trial:
+        self.verdicts[plan] = verdict  # in the order of the first trial of each
+        step = list(self.verdicts).index(plan)
+        settled_after = None if verdict.partial is None else len(verdict.partial)
+        trial = Trial(plan, verdict.value, verdict.loss, verdict.accepted, settled_after)
+        int8 = len(plan.int8_layers)
+        self._emit(
+            TrialFinished(
+                step, trial.value, trial.loss, trial.accepted, int8, plan.fallback, settled_after=settled_after
+            )
+        )
+        _log(step, trial)
+        return trial
 
 
 def _log(step: int, trial: Trial) -> None:

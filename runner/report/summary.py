@@ -77,7 +77,8 @@ def headline_metrics(result: Result) -> dict[str, float]:
     if comparison.interval is not None:
         numbers["interval/low"], numbers["interval/high"] = comparison.interval.low, comparison.interval.high
     numbers.update({f"compare/{name}": value for name, value in _companions(comparison).items()})
-    numbers["search/full_evaluations"] = _evaluations(result)["evaluations"]["full"]
+    for kind in ("full", "partial"):
+        numbers[f"search/{kind}_evaluations"] = _evaluations(result)["evaluations"][kind]
     numbers.update({f"seconds/{name}": value for name, value in result.seconds.items()})
     numbers["memory/peak_rss_mb"] = peak_rss_mb()
     return {name: float(value) for name, value in numbers.items()}
@@ -145,7 +146,8 @@ def _layers(result: Result) -> dict[str, Any]:
 
 
 def _evaluations(result: Result) -> dict[str, Any]:
-    return {"evaluations": {"full": result.evaluations, "partial": 0, "items": result.items_scored}}
+    partial = result.partial_evaluations if isinstance(result, AccAutoResult) else 0
+    return {"evaluations": {"full": result.evaluations, "partial": partial, "items": result.items_scored}}
 
 
 def _seconds(result: Result, track_seconds: float) -> dict[str, float]:

@@ -132,7 +132,11 @@ def _rows(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("verified", "\n".join(sentences(result.proof))))
     evaluations = summary["evaluations"]
     seconds = summary["seconds"]
-    work = f"{seconds['total']:.1f} s, of which model work {seconds['model_work']:.1f} s in {evaluations['full']} evaluations"
+    partial = f" and {evaluations['partial']} partial" if evaluations["partial"] else ""
+    work = (
+        f"{seconds['total']:.1f} s, of which model work {seconds['model_work']:.1f} s "
+        f"in {evaluations['full']} full{partial} evaluations"
+    )
     return [*rows, ("time", work), ("memory", f"{summary['peak_rss_mb']:.0f} MiB at most")]
 
 

@@ -40,12 +40,22 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A plan and what it cost. ``loss`` is in the metric's unit, ``value`` is the metric of the quantized model."""
+    """A plan and what it cost. ``loss`` is in the metric's unit, ``value`` is the metric of the quantized model.
+
+    Attributes:
+        settled_after: items that settled the verdict, where not all were scored; value and loss are estimates then.
+    """
 
     plan: Plan
     value: float
     loss: float
     accepted: bool
+    settled_after: int | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether every item was scored."""
+        return self.settled_after is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +101,16 @@ class SearchResult:
 
     @property
     def closest(self) -> Trial:
-        """The trial of least loss, the one with the fewest float layers among equals."""
-        return min(self.trials, key=lambda trial: (trial.loss, len(trial.plan.fallback)))
+        """The trial of least loss among those scored in full, the one with the fewest float layers among equals."""
+        return closest_of([trial for trial in self.trials if trial.full])
 
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:
     """Return the accepted trial with the fewest float layers that leaves at least one in int8."""
     accepted = [trial for trial in trials if trial.accepted and trial.plan.int8_layers]
     return min(accepted, key=lambda trial: len(trial.plan.fallback), default=None)
+
+
+def closest_of(trials: Sequence[Trial]) -> Trial:
+    """Return the trial of least loss, the one with the fewest float layers among equals."""
+    return min(trials, key=lambda trial: (trial.loss, len(trial.plan.fallback)))

@@ -18,7 +18,7 @@ from runner.app.journal import read_events
 from runner.app.main import console, main
 from runner.app.progress import ProgressDisplay
 from runner.errors import VerificationError
-from runner.events import StageAdvanced, StageFinished, StageStarted, Warned, WorkAhead
+from runner.events import StageAdvanced, StageFinished, StageStarted, TrialFinished, Warned, WorkAhead
 from runner.job_folder import read_manifest
 from tests.app.conftest import Command, Tiny
 from tests.command import Ended, command, digests
@@ -547,6 +547,17 @@ def test_names_with_brackets_are_shown_as_they_are(terminal: bool) -> None:
     text = shown(terminal)
     assert "warning: layer 'a[/b]' stays float: [red] :smile:" in text
     assert "search (at most 2 plans)" in text
+
+
+def test_trial_that_was_settled_early_says_so() -> None:
+    drawn = Console(force_terminal=False, width=120, record=True, file=io.StringIO())
+    display = ProgressDisplay(drawn)
+    display(TrialFinished(1, 99.5, 0.5, False, 3, ("a", "b"), 64))
+    display(TrialFinished(1, 99.25, 0.75, False, 3, ("a", "b")))
+    assert drawn.export_text().splitlines() == [
+        "  plan 1: 2 layers float, loss about 0.5 (settled after 64 items), not accepted",
+        "  plan 1: 2 layers float, loss 0.75, not accepted",
+    ]
 
 
 def test_search_that_ends_early_shows_a_full_bar() -> None:

@@ -28,6 +28,7 @@ from runner.modes.amct_files import read_history
 from runner.modes.data import Split
 from runner.modes.result import AccAutoResult
 from runner.record_text import read_record
+from runner.report.summary import summarize
 from runner.search.sensitivity import MeanSquaredError, SignalToNoise
 from tests.small_data import answers, chain, conv_gemm, normal_items, onnx_text, prepared, run_plain, save
 
@@ -397,6 +398,43 @@ def test_wrong_input_is_refused_before_any_file_is_written(
 def test_target_below_zero_is_refused(target: float) -> None:
     with pytest.raises(ConfigError, match=r"target_loss: expected 0 or more percentage points .* got (-0\.1|nan)"):
         AccAutoOptions(target_loss=target)
+
+
+@pytest.mark.parametrize("confidence", [1.0, 0.3, float("nan")])
+def test_confidence_of_one_or_none_at_all_is_refused(confidence: float) -> None:
+    with pytest.raises(ConfigError, match=r"search.confidence: expected 0.5 or more and less than 1, or null .* got "):
+        AccAutoOptions(target_loss=1, confidence=confidence)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """Six convolutions and enough items for a trial to stop early."""
+    return Bench(tmp_path_factory.mktemp("many"), *DEEP, items=600)
+
+
+@pytest.mark.parametrize(("metric", "target"), [(TopK(), 1.0), (Kl(), None)], ids=["top1", "kl"])
+def test_early_trials_end_with_the_plan_of_full_ones(many: Bench, metric: object, target: float | None) -> None:
+    if target is None:
+        losses = [trial.loss for trial in many.run("probe", target_loss=0.0, metric=metric).search.trials]
+        target = (losses[0] * losses[-1]) ** 0.5
+    heard: list[object] = []
+    certain = many.run("certain", target_loss=target, metric=metric, confidence=None)
+    early = many.run("early", target_loss=target, metric=metric, emit=heard.append)
+    assert early.status == certain.status == "met" and 0 < len(early.fallback) == len(certain.fallback) < 6
+    assert early.fallback == certain.fallback and early.search.best == certain.search.best
+    assert [t.accepted for t in early.search.trials] == [t.accepted for t in certain.search.trials]
+    partial = [trial for trial in early.search.trials if not trial.full]
+    assert partial and early.items_scored <= certain.items_scored
+    evaluations = summarize(early, mode="acc_auto", seed=0, config_sha256="")["evaluations"]
+    assert evaluations["partial"] == len(partial) and sum(evaluations.values()) == (
+        1 + len(early.search.trials) + early.items_scored
+    )
+    scored = sum(600 if trial.full else trial.settled_after or 0 for trial in early.search.trials)
+    assert early.items_scored == 600 + scored
+    estimates = {e.fallback for e in heard if isinstance(e, TrialFinished) and e.settled_after is not None}
+    assert {trial.plan.fallback for trial in partial} <= estimates
+    history = read_history(many.folder / "early" / "amct_log" / f"{PREFIX}_record.json")
+    assert [entry["metric_eval"] for entry in history] == [[t.accepted, t.loss] for t in early.search.trials]
 
 
 @pytest.mark.parametrize("metric", [TopK(), Agreement(), Kl(), Sqnr(), Mse()], ids=lambda m: m.name)

@@ -63,6 +63,7 @@ def test_metric_eval_decides_every_plan_and_its_loss_is_reported(job: Any, tmp_p
     evaluator = Evaluator((losses[0] * losses[1]) ** 0.5)
     result = job(evaluator)
     assert result.status == "met" and 0 < len(result.fallback) < 6
+    assert all(trial.full for trial in result.search.trials)
     for trial in result.search.trials:
         assert trial.accepted is (trial.loss <= evaluator.allowed)
     original, *trials = evaluator.files

@@ -12,12 +12,13 @@ from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
 from runner.convert.fake_quant import fake_quant_model
 from runner.engine import Engine
-from runner.evaluation.distance import Mse
+from runner.evaluation.accuracy import Agreement
+from runner.evaluation.distance import Mse, Sqnr
 from runner.evaluation.evaluator import Evaluator
 from runner.events import TrialFinished
 from runner.modes.judge import MetricJudge
 from runner.modes.trials import TrialRunner
-from runner.search.plan import Plan
+from runner.search.plan import Plan, Trial
 from tests.small_data import Items, conv_gemm, normal_items, prepared, run_plain
 
 X = normal_items(8, 2, 6, 6)
@@ -69,6 +70,56 @@ def test_progress_counts_items_of_the_trial(subject) -> None:
     told: list[int] = []
     runner_of(subject).run(Plan.all_int8(subject[2].layers), told.append)
     assert told == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+MANY = normal_items(300, 2, 6, 6, seed=4)
+
+
+def judged_early(subject, emit=lambda event: None, metric=None, target=0.5, callers=2):
+    """Return an evaluator over many items, and a runner that has tried the all-int8 plan."""
+    graph, found, form = subject
+    evaluator = Evaluator(Engine(callers), Items(MANY), range(len(MANY)), [metric or Mse()])
+    judge = MetricJudge(evaluator, target, confidence=0.99)
+    judge.look_at_float(evaluator.evaluate_float(graph))
+    trials = TrialRunner(graph, found, form, judge, emit)
+    trials.run(Plan.all_int8(form.layers), lambda done: None)
+    return evaluator, trials
+
+
+def test_early_trial_stops_at_a_border_and_is_completed_without_scoring_an_item_twice(subject) -> None:
+    heard: list[TrialFinished] = []
+    evaluator, trials = judged_early(subject, heard.append)
+    plan, scored, told = Plan.all_int8(subject[2].layers).with_fallback(["first"]), evaluator.items_scored, []
+    early = trials.run_early(plan, told.append)
+    assert early.settled_after == evaluator.items_scored - scored == told[-1] < 300
+    assert early.settled_after % 64 == 0 and early.accepted and not early.full
+    assert trials.verdicts[plan].evaluation is None
+    told.clear()
+    full = trials.run(plan, told.append)
+    assert evaluator.items_scored == scored + 300 and told[-1] == 300 - early.settled_after
+    direct = judged_early(subject)[1].run(plan, lambda done: None)
+    assert full == direct and full.full
+    assert early.loss == pytest.approx(full.loss, rel=0.5)
+    assert trials.verdicts[plan].evaluation.scores["mse"].shape == (300, 2)
+    assert [(event.step, event.settled_after) for event in heard] == [(0, None), (1, early.settled_after), (1, None)]
+
+
+@pytest.mark.parametrize("metric", [Mse(), Sqnr(), Agreement(sqnr_min=30)], ids=lambda metric: metric.name)
+def test_early_trial_is_the_same_with_any_number_of_callers(subject, metric) -> None:
+    plan = Plan.all_int8(subject[2].layers).with_fallback(["second"])
+    target = {"mse": 0.5, "sqnr": 25.0, "agreement": 1.0}[metric.name]
+    found = [judged_early(subject, metric=metric, target=target, callers=c) for c in (1, 2, 5)]
+    made = [(trials.run_early(plan, lambda done: None), evaluator.items_scored) for evaluator, trials in found]
+    assert made[0] == made[1] == made[2]
+
+
+def test_early_trial_that_nothing_settles_is_a_full_one(subject) -> None:
+    plan = Plan.all_int8(subject[2].layers).with_fallback(["first"])
+    loss = judged_early(subject)[1].run(plan, lambda done: None).loss
+    evaluator, trials = judged_early(subject, target=loss * (1 + 1e-6))
+    trial = trials.run_early(plan, lambda done: None)
+    assert trial == Trial(plan, loss, loss, accepted=True)
+    assert evaluator.items_scored == 900 and trials.verdicts[plan].evaluation is not None
 
 
 def test_log_says_what_amct_says(subject, caplog: pytest.LogCaptureFixture) -> None:

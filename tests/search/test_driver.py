@@ -87,6 +87,78 @@ def test_search_without_proposals_ends_with_the_first_trial(ranking: Ranking) ->
     assert result.trials == (REFUSED,) and result.best is None and result.closest is REFUSED
 
 
+class Glance:
+    """Judges plans by a glance, which is wrong about some of them, and for sure when asked to confirm."""
+
+    def __init__(self, *good: str, wrong: Sequence[str]) -> None:
+        self.good, self.wrong = good, wrong
+        self.glances: list[str] = []
+        self.confirmed: list[str] = []
+
+    def __call__(self, plan: Plan) -> Trial:
+        names = "".join(plan.fallback)
+        self.glances.append(names)
+        return Trial(plan, 0.0, 5.0 - len(names), (names in self.good) != (names in self.wrong), settled_after=64)
+
+    def confirm(self, plan: Plan) -> Trial:
+        names = "".join(plan.fallback)
+        self.confirmed.append(names)
+        return Trial(plan, 0.0, 10.0 - len(names), names in self.good)
+
+
+@dataclass(frozen=True)
+class Shortest:
+    """Proposes longer prefixes until one is accepted."""
+
+    def propose(self, ranking: Ranking, all_int8: Trial) -> Proposals:
+        for length in range(1, len(ranking.layers)):
+            if (yield ALL.with_fallback(ranking.layers[:length])).accepted:
+                return
+
+    def most_trials(self, layers: int) -> int:
+        return layers - 1
+
+
+def test_best_plan_is_confirmed_and_no_other() -> None:
+    glance = Glance("ab", "abc", wrong=[])
+    result = search(REFUSED, RANKING, Shortest(), glance, confirm=glance.confirm)
+    assert (glance.glances, glance.confirmed) == (["a", "ab"], ["ab"])
+    assert result.best == Trial(ALL.with_fallback("ab"), 0.0, 8.0, accepted=True)
+    assert [trial.settled_after for trial in result.trials] == [None, 64, None]
+
+
+def test_search_goes_on_where_the_best_plan_is_not_confirmed() -> None:
+    glance = Glance("abc", wrong=["a", "ab"])
+    told: list[Trial] = []
+    result = search(REFUSED, RANKING, Shortest(), glance, told.append, confirm=glance.confirm)
+    assert (glance.glances, glance.confirmed) == (["a", "ab", "abc"], ["a", "ab", "abc"])
+    assert result.best is not None and result.best.plan.fallback == ("a", "b", "c")
+    assert [(t.accepted, t.full) for t in result.trials] == [(False, True)] * 3 + [(True, True)]
+    assert [t.plan for t in told] == [t.plan for t in result.trials[1:]]
+
+
+def test_closest_plan_is_confirmed_where_none_is_accepted() -> None:
+    glance = Glance(wrong=[])
+    result = search(REFUSED, RANKING, Shortest(), glance, confirm=glance.confirm)
+    assert glance.confirmed == ["abc"] and result.best is None
+    assert result.closest == Trial(ALL.with_fallback("abc"), 0.0, 7.0, accepted=False)
+
+
+def test_closest_plan_that_turns_out_to_be_good_is_the_best() -> None:
+    glance = Glance("abc", wrong=["abc"])
+    result = search(REFUSED, RANKING, Shortest(), glance, confirm=glance.confirm)
+    assert glance.confirmed == ["abc"]
+    assert result.best is not None and result.best.plan.fallback == ("a", "b", "c")
+
+
+def test_estimates_are_never_the_closest() -> None:
+    glance = Glance(wrong=[])
+    result = search(
+        REFUSED, RANKING, Scripted(["ab", "abc"], []), glance, confirm=lambda plan: Trial(plan, 0.0, 50.0, False)
+    )
+    assert result.closest is REFUSED
+
+
 def test_fault_of_an_evaluation_propagates() -> None:
     def broken(plan: Plan) -> Trial:
         raise RuntimeError("no memory")
