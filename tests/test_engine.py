@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -64,6 +65,19 @@ def test_no_index_gives_no_result() -> None:
 
 def test_callers_default_to_the_cores_of_this_process() -> None:
     assert Engine().callers == available_cores() >= 1
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"),
+    [("100000 100000", 1), ("150000 100000", 2), ("300000 100000", 3), ("50000 100000", 1), ("max 100000", 4), ("", 4)],
+)
+def test_cores_are_no_more_than_a_container_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, cores: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1, 2, 5}, raising=False)
+    (tmp_path / "cpu.max").write_text(quota + "\n")
+    assert available_cores(tmp_path / "cpu.max") == cores
+    assert available_cores(tmp_path / "absent") == 4
 
 
 @pytest.mark.parametrize("callers", [1, 2, 4])
