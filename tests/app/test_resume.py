@@ -60,6 +60,11 @@ def test_killed_twice_it_ends_as_undisturbed(
     assert artifacts(tmp_path / JOB) == expected and unsound(tmp_path / JOB) == []
 
 
+def models_run(summary: dict[str, Any]) -> int:
+    """Return how many models a job ran, over all items or some."""
+    return int(summary["evaluations"]["full"] + summary["evaluations"]["partial"])
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_interrupted_it_writes_the_best_plan_so_far_and_then_ends_as_undisturbed(
     arguments: list[str], undisturbed: tuple[dict[str, str], float], tmp_path: Path, number: signal.Signals
@@ -76,11 +81,12 @@ def test_interrupted_it_writes_the_best_plan_so_far_and_then_ends_as_undisturbed
     assert unsound(tmp_path / JOB) == [] and manifest.keys() - {"summary.json"} == artifacts(tmp_path / JOB).keys()
     *_, last = read_events(tmp_path / JOB)
     assert (last["event"], last["status"], last["exit_status"]) == ("JobFinished", "interrupted", 130)
-    tried = summary["evaluations"]["full"]
+    tried = models_run(summary)
     assert finish(arguments, tmp_path) == 0
-    resumed = read_json(tmp_path / JOB / "summary.json")["evaluations"]["full"]
+    resumed = models_run(read_json(tmp_path / JOB / "summary.json"))
     trials = len(read_json(tmp_path / JOB / "amct_log" / "accuracy_based_auto_calibration_record.json"))
-    assert tried + resumed == 1 + trials
+    # The float model and every plan once; a plan that was settled early before and is the result now, a second time.
+    assert 1 + trials <= tried + resumed <= 2 + trials
     assert artifacts(tmp_path / JOB) == undisturbed[0]
 
 
