@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from runner.calibration.ifmr import Ifmr
     from runner.calibration.minmax import MinMax
     from runner.calibration.percentile import Percentile
+    from runner.correction.options import Correction
     from runner.dataset.bin_batches import BinBatches
     from runner.dataset.class_tree import ClassTree
     from runner.dataset.image_folder import ImageFolder
@@ -52,6 +53,7 @@ _HOMES = {
     "Binary": "runner.search.binary",
     "ClassTree": "runner.dataset.class_tree",
     "ConvertQatOptions": "runner.modes.convert_qat",
+    "Correction": "runner.correction.options",
     "Cosine": "runner.search.sensitivity",
     "Engine": "runner.engine",
     "Hfmg": "runner.calibration.hfmg",
@@ -89,6 +91,7 @@ __all__ = [
     "Binary",
     "ClassTree",
     "ConvertQatOptions",
+    "Correction",
     "Cosine",
     "Engine",
     "Hfmg",

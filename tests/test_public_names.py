@@ -22,6 +22,7 @@ NAMES = [
     "Binary",
     "ClassTree",
     "ConvertQatOptions",
+    "Correction",
     "Cosine",
     "Engine",
     "Hfmg",

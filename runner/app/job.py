@@ -166,6 +166,7 @@ def _finished(job: Job, folder: Path, engine: Engine, store: Store | None, emit:
             observer=job.observer,
             sensitivity=job.sensitivity,
             strategy=job.strategy,
+            correction=job.correction,
             calibration_count=job.calibration.count,
             evaluation_count=job.evaluation.count,
             split=job.split,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from runner.calibration.observer import Observer
+from runner.correction.options import Correction
 from runner.dataset.item import Dataset
 from runner.download.source import DownloadOptions
 from runner.errors import ConfigError
@@ -124,6 +125,7 @@ class AccAutoJob(JobOptions):
     sensitivity: Sensitivity
     strategy: Strategy
     calibration: CalibrationOptions
+    correction: Correction = field(default_factory=Correction)
     split: Split = field(default_factory=Split)
     search: SearchOptions = field(default_factory=SearchOptions)
     layers: list[LayerRule] = field(default_factory=list)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from runner.calibration.ifmr import Ifmr
 from runner.calibration.observer import Observer
+from runner.correction.options import Correction
 from runner.dataset.item import Dataset
 from runner.engine import Engine
 from runner.errors import ConfigError
@@ -76,6 +77,7 @@ class AccAutoOptions:
         observer: chooses activation ranges.
         sensitivity: ranks layers.
         strategy: proposes plans.
+        correction: what makes the layers better than rounding to nearest, once, before the search.
         calibration_count: items that calibration looks at, evenly spaced over its dataset; None for the batch_num of
             ``quant_config``, or 100.
         evaluation_count: items to evaluate on, evenly spaced; None for all.
@@ -96,6 +98,7 @@ class AccAutoOptions:
     observer: Observer = field(default_factory=Ifmr)
     sensitivity: Sensitivity = field(default_factory=Cosine)
     strategy: Strategy = field(default_factory=Binary)
+    correction: Correction = field(default_factory=Correction)
     calibration_count: int | None = None
     evaluation_count: int | None = None
     split: Split = field(default_factory=Split)
@@ -268,6 +271,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
 
     outcome = Outcome(
         all_int8=quantized.form,
+        corrected=quantized.corrected,
         config=recipe.config,
         ranking=ranking,
         search=found,
@@ -374,11 +378,12 @@ def _recipe(
     given: GivenFiles, subject: Subject, options: AccAutoOptions, evaluation: Part, calibration: Part | None
 ) -> Recipe:
     if given.record is not None:
-        return RecordRecipe(subject, given.record, given.name, evaluation)
+        return RecordRecipe(subject, given, evaluation)
     assert calibration is not None  # there is one wherever no record is given
     selection = select_layers(options.settings, subject.found, subject.node_types)
     start = starting_point(given, subject, options.observer, selection, len(calibration.indices))
-    return CalibrationRecipe(subject, calibration, start, given.warnings(options.calibration_count))
+    warnings = given.warnings(options.calibration_count)
+    return CalibrationRecipe(subject, calibration, start, warnings, options.correction)
 
 
 def _rank(

@@ -76,6 +76,7 @@ def _encode_quantized(quantized: Quantized) -> Entry:
         "tensors": [[key, asdict(tensor.activation)] for key, tensor in quantized.form.tensors.items()],
         "impossible": [asdict(left) for left in quantized.impossible],
         "costs": {name: asdict(cost) for name, cost in quantized.costs.items()},
+        "corrected": quantized.corrected,
     }
     return Entry(values, arrays)
 
@@ -90,6 +91,7 @@ def _decode_quantized(entry: Entry) -> Quantized:
         QuantizedForm(layers, tensors),
         tuple(LeftAlone(**left) for left in entry.values["impossible"]),
         {name: LayerCost(**cost) for name, cost in entry.values["costs"].items()},
+        bool(entry.values["corrected"]),
     )
 
 

@@ -14,6 +14,7 @@ from runner.amct_config.resolve import resolve
 from runner.calibration.observer import Observer
 from runner.errors import ConfigError
 from runner.graph.layers import FoundLayers
+from runner.modes.integers_file import Integers, read_integers
 from runner.modes.layer_settings import LayerSelection
 from runner.modes.subject import Subject
 from runner.record import Record
@@ -31,11 +32,13 @@ class GivenFiles:
 
     Attributes:
         name: of the file, for messages.
+        integers: of the record's layers, where corrections made them; None where the scales alone say them.
     """
 
     name: str = ""
     config: QuantConfig | SimplifiedConfig | None = None
     record: Record | None = None
+    integers: Integers | None = None
 
     def folds(self, layer: str) -> bool:
         """Return whether BatchNormalization may be folded into a layer."""
@@ -76,7 +79,8 @@ def read_given(quant_config: str | None, record: str | None) -> GivenFiles:
     if quant_config is not None:
         return GivenFiles(quant_config, config=read_config(Path(quant_config)))
     if record is not None:
-        return GivenFiles(record, record=read_record(Path(record)))
+        path = Path(record)
+        return GivenFiles(record, record=read_record(path), integers=read_integers(path))
     return GivenFiles()
 
 

@@ -4,7 +4,7 @@
 | --- | --- |
 | gap of the rewriting | source graph, prepared graph, first item |
 | float outputs | graph, items |
-| quantized form, layer costs | prepared graph, calibration items, what the recipe says of itself (layers, observers, record) |
+| quantized form, layer costs | prepared graph, calibration items, what the recipe says of itself (layers, observers, corrections, record) |
 | ranking | prepared graph, the form's scales and integers, calibration items, sensitivity |
 | scores of a plan | prepared graph, the plan's form, items, metrics, how class scores are read |
 | check of the written files | graph, bytes of both files, the form, items |
@@ -24,6 +24,7 @@ from typing import Any
 
 from runner.calibration import collect, quantize
 from runner.convert import fake_quant
+from runner.correction import correct
 from runner.dataset.item import Dataset, dataset_fingerprint
 from runner.evaluation import evaluator as evaluation
 from runner.evaluation.evaluator import Evaluator
@@ -62,7 +63,7 @@ class StageKeys:
 
     def quantized(self, settings: Sequence[Any]) -> str | None:
         """Key of the quantized form that a recipe with these settings makes."""
-        versions = [collect.VERSION, quantize.VERSION]
+        versions = [collect.VERSION, quantize.VERSION, correct.VERSION]
         return stage_key("quantized", versions, self.graph, self.items, self.calibration, settings, SIMULATION)
 
     def ranking(self, form: QuantizedForm, measure: Sensitivity) -> str | None:

@@ -11,28 +11,35 @@ from runner.amct_config.layer_names import FUSABLE_TYPES
 from runner.amct_config.model import QuantConfig
 from runner.calibration.collect import collect
 from runner.calibration.quantize import Quantization, quantize_layers
+from runner.correction.correct import Calibrated, correct
+from runner.correction.options import Correction
 from runner.engine import Engine
 from runner.errors import ModelError
 from runner.events import CALIBRATE
 from runner.graph.layers import LeftAlone
 from runner.graph.macs import LayerCost, layer_costs
-from runner.modes.given_files import StartingPoint
+from runner.modes.given_files import GivenFiles, StartingPoint
 from runner.modes.part import Part
 from runner.modes.recorded_form import recorded_form
 from runner.modes.stages import Stages
 from runner.modes.subject import Subject, input_shapes
-from runner.record import QuantizedForm, Record
+from runner.record import QuantizedForm
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantized:
-    """Every layer that shall be int8 in int8, with what all layers cost; and the layers that cannot be."""
+    """Every layer that shall be int8 in int8, with what all layers cost; and the layers that cannot be.
+
+    Attributes:
+        corrected: whether the integers are others than the record's scales give by rounding.
+    """
 
     form: QuantizedForm
     impossible: tuple[LeftAlone, ...]
     costs: Mapping[str, LayerCost]
+    corrected: bool = False
 
 
 class Recipe(Protocol):
@@ -64,16 +71,25 @@ class Recipe(Protocol):
 
 
 class CalibrationRecipe:
-    """Ranges from data, weights by ARQ.
+    """Ranges from data, weights by ARQ, then corrections.
 
     Args:
         subject: the model.
         calibration: what its activations are observed on.
         start: what calibration starts from.
         warnings: of the files that the job was given.
+        correction: of the integers.
     """
 
-    def __init__(self, subject: Subject, calibration: Part, start: StartingPoint, warnings: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        calibration: Part,
+        start: StartingPoint,
+        warnings: tuple[str, ...],
+        correction: Correction,
+    ) -> None:
+        self._correction = correction
         self._subject, self._calibration, self._start = subject, calibration, start
         self.config = start.config
         self.skipped = _others(subject, start.observers)
@@ -83,11 +99,12 @@ class CalibrationRecipe:
             for layer in start.layers.layers
             if layer.op_type in FUSABLE_TYPES and not self.config.folds(layer.name)
         }
-        self.settings = [start.layers.layers, dict(start.observers), start.one_scale, self._unfused, self.skipped]
+        self.settings = [start.layers.layers, dict(start.observers), start.one_scale, self._unfused, self.skipped, correction]
 
     def quantize(self, engine: Engine, stages: Stages) -> Quantized:
         """Return the form after looking at the calibration items."""
         subject, items, start = self._subject, self._calibration, self._start
+        symmetric = {name for name, observer in start.observers.items() if not observer.asymmetric}
         passes = max(observer.passes for observer in start.observers.values())
         with stages.stage(CALIBRATE, len(items.indices) * passes) as progress:
             seen = collect(
@@ -104,7 +121,7 @@ class CalibrationRecipe:
                 subject.runnable,
                 start.layers,
                 seen,
-                symmetric={name for name, observer in start.observers.items() if not observer.asymmetric},
+                symmetric=symmetric,
                 one_scale=start.one_scale,
                 unfused=self._unfused,
             )
@@ -112,7 +129,19 @@ class CalibrationRecipe:
         unseen = [layer for layer in subject.found.layers if layer.name in self.skipped]
         shapes = {**seen.input_shapes, **input_shapes(subject.runnable, unseen, items)}
         costs = layer_costs(subject.runnable, subject.found, shapes)
-        return Quantized(_some(quantization), quantization.impossible, costs)
+        form = _some(quantization)
+        if self._correction.changes_nothing:
+            return Quantized(form, quantization.impossible, costs)
+        with stages.stage(CALIBRATE, len(form.layers), "corrections") as progress:
+            form = correct(
+                Calibrated(subject.runnable, start.layers, form, seen, symmetric),
+                items.dataset,
+                items.indices,
+                options=self._correction,
+                engine=engine,
+                progress=progress,
+            )
+        return Quantized(form, quantization.impossible, costs, corrected=True)
 
 
 class RecordRecipe:
@@ -120,18 +149,19 @@ class RecordRecipe:
 
     Args:
         subject: the model.
-        record: as read.
-        name: of its file, for messages.
+        given: holds the record, and integers where they lie beside it.
         part: items of which one shows the layers' shapes.
     """
 
     config = None
 
-    def __init__(self, subject: Subject, record: Record, name: str, part: Part) -> None:
+    def __init__(self, subject: Subject, given: GivenFiles, part: Part) -> None:
+        assert given.record is not None  # the caller saw to it
         self._subject, self._part = subject, part
-        self._quantization = recorded_form(record, subject, name)
-        self.settings = [dict(record)]
-        self.skipped = _others(subject, record)
+        self._corrected = given.integers is not None
+        self._quantization = recorded_form(given.record, subject, given.name, given.integers or {})
+        self.settings = [dict(given.record), given.integers]
+        self.skipped = _others(subject, given.record)
         self.warnings: tuple[str, ...] = ()
 
     def quantize(self, engine: Engine, stages: Stages) -> Quantized:
@@ -139,7 +169,7 @@ class RecordRecipe:
         subject = self._subject
         shapes = input_shapes(subject.runnable, subject.found.layers, self._part)
         costs = layer_costs(subject.runnable, subject.found, shapes)
-        return Quantized(_some(self._quantization), self._quantization.impossible, costs)
+        return Quantized(_some(self._quantization), self._quantization.impossible, costs, self._corrected)
 
 
 def _others(subject: Subject, layers: Container[str]) -> tuple[str, ...]:

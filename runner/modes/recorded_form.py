@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from runner.calibration.quantize import Quantization, quantize_each, quantize_recorded
+from runner.calibration.quantize import Quantization, check_sums, quantize_each, quantize_recorded
+from runner.convert.averages import window_ones
 from runner.errors import RecordError
 from runner.graph.constants import constant
 from runner.graph.layers import Layer
+from runner.modes.integers_file import NO_INTEGERS, Integers
 from runner.modes.subject import Subject
-from runner.record import QuantizedForm, QuantizedLayer, Record, TensorRecord
+from runner.record import LayerRecord, QuantizedForm, QuantizedLayer, Record, TensorRecord
 
 
-def recorded_form(record: Record, subject: Subject, name: str) -> Quantization:
+def recorded_form(record: Record, subject: Subject, name: str, integers: Integers = NO_INTEGERS) -> Quantization:
     """Return the form that a record describes; a layer whose integers would be illegal stays float, with the reason.
 
     Args:
         record: as read.
         subject: the float model.
         name: of the record's file, for messages.
+        integers: of the layers that corrections gave others than the scales do.
 
     Raises:
         RecordError: a layer is not in the model, cannot be quantized, or has other channels or another offset than it may.
@@ -40,11 +43,28 @@ def recorded_form(record: Record, subject: Subject, name: str) -> Quantization:
     tensors = {key: _checked_tensor(key, entry, subject, name) for key, entry in record.tensors.items()}
 
     def quantized(layer: Layer, node: ir.Node) -> QuantizedLayer:
-        return quantize_recorded(node, layer, record.layers[layer.name])
+        entry = record.layers[layer.name]
+        if layer.name not in integers:
+            return quantize_recorded(node, layer, entry)
+        return _with_integers(node, layer, entry, integers, name)
 
     in_order = [layer for layer in subject.found.layers if layer.name in record.layers]
     quantization = quantize_each(subject.runnable, in_order, quantized)
     return Quantization(QuantizedForm(quantization.form.layers, tensors), quantization.impossible)
+
+
+def _with_integers(node: ir.Node, layer: Layer, entry: LayerRecord, integers: Integers, name: str) -> QuantizedLayer:
+    weight, bias = integers[layer.name]
+    stored = window_ones(node) if layer.weight is None else constant(node.inputs[1])
+    shape = () if stored is None else stored.shape
+    if weight.shape != shape or (bias is not None and bias.shape != (layer.channels,)):
+        raise RecordError(
+            f"{name}: the integers beside it hold a weight of shape {list(weight.shape)} for layer '{layer.name}'; "
+            f"expected {list(shape)}. They belong to another model; take the file away to round the weights anew."
+        )
+    quantized = QuantizedLayer(entry, weight, bias)
+    check_sums(layer, quantized)
+    return quantized
 
 
 def _no_layer(key: str, subject: Subject, name: str) -> str:

@@ -11,6 +11,7 @@ from runner.amct_config.model import QuantConfig
 from runner.graph.layers import FoundLayers
 from runner.job_folder import JobFolder
 from runner.modes.amct_files import history_entries, ranking_entries
+from runner.modes.integers_file import integers_bytes, integers_path
 from runner.modes.write_models import ModelPair, write_pair, write_record
 from runner.record import QuantizedForm
 from runner.search.plan import Plan, Ranking, SearchResult, Trial, best_of
@@ -27,12 +28,14 @@ class Outcome:
         all_int8: the form with every layer in int8.
         config: what the search started from; None where the scales were read from a record.
         ranking: of the layers; None where there was no search.
+        corrected: whether the record's scales alone do not say the integers.
     """
 
     all_int8: QuantizedForm
     config: QuantConfig | None
     ranking: Ranking | None
     search: SearchResult
+    corrected: bool = False
 
     @property
     def final_form(self) -> QuantizedForm:
@@ -101,6 +104,9 @@ def write_outcome(folder: JobFolder, outcome: Outcome, pair: BestPair) -> ModelP
     if config is not None:
         folder.write_text("tmp/config.json", format_config(config.with_enabled(outcome.all_int8.layers.keys())))
     write_record(folder, RECORD, outcome.final_form)
+    if outcome.corrected:
+        record = folder.path(RECORD)
+        folder.write_bytes(f"tmp/{integers_path(record).name}", integers_bytes(outcome.final_form, record.read_bytes()))
     if outcome.ranking is not None:
         folder.write_json(f"results/{_PREFIX}_ranking_info.json", ranking_entries(outcome.ranking), compact_keys=True)
     folder.write_json(f"amct_log/{_PREFIX}_record.json", history_entries(outcome.search.trials), compact_keys=True)

@@ -19,7 +19,9 @@ from runner.app.places import register_resolvers, shipped
 from runner.calibration.hfmg import Hfmg
 from runner.calibration.ifmr import Ifmr
 from runner.calibration.minmax import MinMax
+from runner.calibration.observer import Observer
 from runner.calibration.percentile import Percentile
+from runner.correction.options import Correction
 from runner.dataset.image_folder import ImageFolder
 from runner.dataset.npz import NpzDataset
 from runner.dataset.preprocess import ArrayPreprocess, ImagePreprocess
@@ -136,6 +138,26 @@ def test_single_option_beside_a_preset_wins(order: tuple[str, str]) -> None:
     built = job(*order)
     assert isinstance(built, AccAutoJob)
     assert (built.observer, built.sensitivity, built.strategy) == (MinMax(), Cosine(), Binary())
+
+
+@pytest.mark.parametrize(
+    ("preset", "observer", "correction"),
+    [
+        ("amct", Ifmr(), Correction()),
+        ("fast", MinMax(), Correction("isolated", range="output")),
+        ("best", MinMax(), Correction("sequential", scale=True, rounding="compensated", range="output")),
+    ],
+)
+def test_presets_choose_observer_and_corrections(preset: str, observer: Observer, correction: Correction) -> None:
+    built = job(f"quant={preset}")
+    assert isinstance(built, AccAutoJob)
+    assert (built.observer, built.correction) == (observer, correction)
+
+
+def test_single_correction_beside_a_preset_wins() -> None:
+    built = job("quant=best", "correction.rounding=nearest")
+    assert isinstance(built, AccAutoJob)
+    assert built.correction == Correction("sequential", scale=True, range="output")
 
 
 def test_values_of_the_decisions_can_be_overridden(tiny: Tiny) -> None:

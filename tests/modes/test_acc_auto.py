@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from runner import job_folder
 from runner.calibration.minmax import MinMax
 from runner.convert.fake_quant import fake_quant_model
+from runner.correction.options import Correction
 from runner.dataset.npz import NpzDataset
 from runner.engine import Engine
 from runner.errors import ConfigError, DatasetError, ModelError
@@ -512,3 +513,21 @@ def test_what_atc_does_not_take_of_the_source_is_a_warning_of_the_job(tmp_path: 
     assert result.status == "met"
     assert result.warnings[-1] == said
     assert Warned(said) in events
+
+
+def test_record_with_its_integers_gives_the_same_models_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "bench", *SMALL)
+    best = Correction("sequential", scale=True, rounding="compensated", range="output")
+    first = bench.run("first", target_loss=50.0, observer=MinMax(), correction=best)
+    side = "tmp/scale_offset_record.integers.npz"
+    assert set(bench.written("first")) == FILES | {side}
+    record = str(first.folder.path("tmp/scale_offset_record.txt"))
+    second = bench.run("second", target_loss=50.0, record=record)
+    for name in (*MODELS, side):
+        assert first.folder.path(name).read_bytes() == second.folder.path(name).read_bytes()
+    # Without them the scales alone give other integers.
+    first.folder.path(side).unlink()
+    third = bench.run("third", target_loss=50.0, record=record)
+    assert not third.folder.path(side).exists()
+    name = "results/net_deploy_model.onnx"
+    assert first.folder.path(name).read_bytes() != third.folder.path(name).read_bytes()

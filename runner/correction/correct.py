@@ -1,0 +1,261 @@
+"""Correct the all-int8 form, once: layer by layer, each on what the corrected layers before it give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from runner.arithmetic import dequant_scale, dequantize, quantize, quantize_bias
+from runner.calibration.collect import Calibration
+from runner.calibration.quantize import check_sums, int32_bias, quantize_recorded
+from runner.calibration.ties import params_off_ties
+from runner.correction.activation_range import best_range, output_moments
+from runner.correction.affine import Clipping, fit_outputs
+from runner.correction.moments import Moments, gather
+from runner.correction.options import Correction
+from runner.correction.patches import Patches, by_channel, has_patches
+from runner.correction.rounding import least_error
+from runner.correction.walk import Walk
+from runner.dataset.item import Dataset
+from runner.engine import Engine
+from runner.graph.constants import constant
+from runner.graph.layers import FoundLayers, Layer
+from runner.graph.weight_layout import as_stored, channels_first
+from runner.ranges import ActivationParams
+from runner.record import QuantizedForm, QuantizedLayer
+
+# The version of this stage's meaning: raise it when the same form and data would give other integers.
+VERSION = 1
+
+# Positions, over all items, that a fit, the moments and a range look at. Chance errs by one over their root.
+_FIT_POSITIONS = 20_000
+_MOMENT_POSITIONS = 20_000
+_RANGE_POSITIONS = 2_000
+# Items that the moments of a large image are taken over, at least.
+_LEAST_ITEMS = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibrated:
+    """What corrections start from.
+
+    Attributes:
+        model: the prepared float model at a runnable opset.
+        found: its layers.
+        form: their quantized form, rounded to nearest.
+        seen: what calibration saw of the layers' inputs.
+        symmetric: names of the layers whose input has zero point 0 because the user or the format wants it so.
+    """
+
+    model: ir.Model
+    found: FoundLayers
+    form: QuantizedForm
+    seen: Calibration
+    symmetric: Collection[str] = ()
+
+
+def correct(
+    start: Calibrated,
+    dataset: Dataset,
+    indices: Sequence[int],
+    *,
+    options: Correction,
+    engine: Engine,
+    progress: Callable[[int], None] = lambda done: None,
+) -> QuantizedForm:
+    """Return the form with better ranges, integers and biases.
+
+    A layer whose corrected integers would be illegal keeps those that it had.
+
+    Args:
+        start: the form to correct, and where it comes from.
+        dataset: calibration data.
+        indices: which items of it.
+        options: which corrections.
+        engine: how many threads work.
+        progress: told the number of layers done.
+    """
+    form = start.form
+    walk = Walk(
+        start.model,
+        start.found,
+        [layer for layer in start.found.layers if layer.name in form.layers],
+        dataset,
+        indices,
+        input_shapes=start.seen.input_shapes,
+        engine=engine,
+        quantized_upstream=options.bias == "sequential",
+    )
+    corrected: dict[str, QuantizedLayer] = {}
+    # Layers that read one tensor share its rounding, and so its parameters.
+    chosen: dict[tuple[str, bool], ActivationParams] = {}
+    for layer in walk.layers():
+        stop = _Stop(start, walk, layer, options)
+        if options.range == "output" and layer.op_type != "AveragePool":
+            key = (layer.input, stop.symmetric)
+            if key not in chosen:
+                chosen[key] = stop.better_range()
+            stop.take(chosen[key])
+        if options.rounding == "compensated" and has_patches(layer):
+            stop.round_weights()
+        corrected[layer.name] = stop.leave(sequential=options.bias == "sequential")
+        progress(len(corrected))
+    return QuantizedForm(corrected, form.tensors)
+
+
+class _Stop:
+    """One layer, while the walk stands before it."""
+
+    def __init__(self, start: Calibrated, walk: Walk, layer: Layer, options: Correction) -> None:
+        self._start, self._walk, self._layer, self._options = start, walk, layer, options
+        self._node = walk.node(layer)
+        self.quantized = start.form.layers[layer.name]
+        self.symmetric = layer.symmetric or layer.name in start.symmetric
+        session = walk.float_session(layer)
+        self._real = walk.each(lambda item: session.run({layer.input: walk.float_input(layer, item)})[0])
+        # MatMul has no bias; what follows it is an Add of its own.
+        self._has_bias = options.bias != "none" and layer.op_type not in ("MatMul", "AveragePool")
+
+    def better_range(self) -> ActivationParams:
+        """Return the parameters that cost the output least, inside the observer's range."""
+        layer, walk, seen = self._layer, self._walk, self._start.seen
+        values = _some([by_channel(walk.input(layer, item), layer) for item in range(walk.items)], _RANGE_POSITIONS)
+        inputs = values.shape[1] // layer.group
+        return best_range(
+            seen.ranges[layer.name],
+            values,
+            output_moments(self._weight(), layer.group, inputs),
+            lambda range_: params_off_ties(range_, seen.samples[layer.name], symmetric=self.symmetric),
+            centred=self._has_bias,
+        )
+
+    def take(self, params: ActivationParams) -> None:
+        """Use other parameters for the input, where the layer's bias still fits them."""
+        record = replace(self.quantized.record, activation=params)
+        try:
+            self.quantized = quantize_recorded(self._node, self._layer, record)
+        except ValueError:
+            return
+
+    def round_weights(self) -> None:
+        """Choose the integers that hurt the output least."""
+        layer, walk, params = self._layer, self._walk, self.quantized.record.activation
+        weight = self._weight()
+        cut = Patches(self._start.model, self._node, layer)
+        positions = len(by_channel(self._real[0], layer))
+        items = min(walk.items, max(_LEAST_ITEMS, -(-_MOMENT_POSITIONS // positions)))
+        step = max(1, items * positions // _MOMENT_POSITIONS)
+        bias = self._float_bias()
+
+        def sample(item: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            # The first position moves from item to item, so that no column of the image is left out.
+            where = slice(item % step, None, step)
+            rows = cut(_rounded(walk.input(layer, item), params))
+            return rows[where], by_channel(self._real[item], layer)[where] - bias
+
+        samples = walk.each_of(sample, items)
+        scales = np.broadcast_to(np.asarray(self.quantized.record.weight_scales, np.float64), (layer.channels,))
+        groups = gather(samples, weight, centred=self._has_bias)
+        size = layer.channels // len(groups)
+        codes = np.concatenate(
+            [
+                _codes(weight[k * size : (k + 1) * size], scales[k * size : (k + 1) * size], moments)
+                for k, moments in enumerate(groups)
+            ]
+        )
+        stored = constant(self._node.inputs[1])
+        assert stored is not None  # a layer's weight
+        shape = channels_first(stored, layer.op_type, layer.group).shape
+        integers = as_stored(codes.reshape(shape).astype(np.int8), layer.op_type, stored.shape, layer.group)
+        self._accept(replace(self.quantized, weight=integers))
+
+    def leave(self, *, sequential: bool) -> QuantizedLayer:
+        """Fit bias and scales, go behind the layer and return it."""
+        layer, walk = self._layer, self._walk
+        outputs = None
+        if self._has_bias or sequential:
+            outputs = self._outputs()
+        if self._has_bias and outputs is not None and self._fit(outputs) and sequential:
+            outputs = self._outputs()
+        walk.settle(layer, self.quantized, self._real, outputs if sequential else None)
+        return self.quantized
+
+    def _outputs(self) -> list[NDArray[np.float32]]:
+        layer, walk = self._layer, self._walk
+        session = walk.quantized_session(layer, self.quantized)
+        return walk.each(lambda item: session.run({layer.input: walk.input(layer, item)})[0])
+
+    def _fit(self, outputs: list[NDArray[np.float32]]) -> bool:
+        layer, record = self._layer, self.quantized.record
+        fit = fit_outputs(
+            _some([by_channel(y, layer) for y in outputs], _FIT_POSITIONS),
+            _some([by_channel(y, layer) for y in self._real], _FIT_POSITIONS),
+            _clipping(self._node),
+            with_factor=self._options.scale and layer.per_channel,
+        )
+        scales = np.asarray(record.weight_scales, np.float32)
+        if layer.per_channel:
+            scales = (np.broadcast_to(scales, (layer.channels,)) * fit.factor).astype(np.float32)
+        old = np.broadcast_to(
+            dequant_scale(record.activation.scale, np.asarray(record.weight_scales)), (layer.channels,)
+        )
+        new = np.broadcast_to(dequant_scale(record.activation.scale, scales), (layer.channels,))
+        bias = 0.0 if self.quantized.bias is None else self.quantized.bias * old.astype(np.float64)
+        real = fit.factor * bias + fit.shift
+        try:
+            integers = int32_bias(quantize_bias(real, new))
+            made = replace(record, weight_scales=tuple(float(scale) for scale in scales))
+        except ValueError:
+            return False
+        return self._accept(replace(self.quantized, record=made, bias=integers))
+
+    def _accept(self, quantized: QuantizedLayer) -> bool:
+        """Take a form whose integer sums are legal; otherwise keep what there is."""
+        try:
+            check_sums(self._layer, quantized)
+        except ValueError:
+            return False
+        self.quantized = quantized
+        return True
+
+    def _float_bias(self) -> NDArray[np.float32]:
+        bias = constant(self._node.inputs[2]) if len(self._node.inputs) > 2 else None
+        return np.zeros(1, np.float32) if bias is None else np.asarray(bias, np.float32).reshape(-1)
+
+    def _weight(self) -> NDArray[np.float64]:
+        weight = np.asarray(constant(self._node.inputs[1]), np.float64)
+        return channels_first(weight, self._layer.op_type, self._layer.group).reshape(self._layer.channels, -1)
+
+
+def _codes(weight: NDArray[np.float64], scales: NDArray[np.float64], moments: Moments) -> NDArray[np.float64]:
+    return least_error(moments.target(weight) / scales[:, np.newaxis], moments.inputs)
+
+
+def _rounded(x: NDArray[np.float32], params: ActivationParams) -> NDArray[np.float32]:
+    return dequantize(quantize(x, params.scale, params.zero_point), params.scale, params.zero_point)
+
+
+def _some(items: Sequence[NDArray[np.float32]], positions: int) -> NDArray[np.float32]:
+    """Return about so many rows of all items, evenly spaced in each; shape (positions, channels)."""
+    step = max(1, len(items) * len(items[0]) // positions)
+    return np.concatenate([rows[item % step :: step] for item, rows in enumerate(items)])
+
+
+def _clipping(node: ir.Node) -> Clipping:
+    """Return what clips the output of ``node`` before anything else reads it."""
+    output = node.outputs[0]
+    readers = list(output.consumers())
+    if len(readers) != 1 or output.is_graph_output():
+        return Clipping()
+    reader = readers[0]
+    if reader.op_type == "Relu":
+        return Clipping(low=0.0)
+    if reader.op_type != "Clip":
+        return Clipping()
+    ends = [constant(value) for value in reader.inputs[1:]]
+    low, high = (None if end is None else float(end.reshape(-1)[0]) for end in (*ends, None, None)[:2])
+    return Clipping(-np.inf if low is None else low, np.inf if high is None else high)

@@ -1,0 +1,38 @@
+"""Which corrections a job makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from runner.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """Each option is useful alone; none of them changes what AMCT itself would write.
+
+    Attributes:
+        bias: ``isolated``: each layer's mean output error on float inputs goes into its bias; ``sequential``: on inputs
+            that the layers before it have quantized already; ``none``.
+        scale: whether the fit of the bias also fits one factor a channel, which goes into the weight scale.
+        rounding: ``nearest``, or ``compensated``: the integers that hurt the layer's output least.
+        range: ``observer``, or ``output``: the range inside the observer's that hurts the layer's output least.
+    """
+
+    bias: Literal["none", "isolated", "sequential"] = "none"
+    scale: bool = False
+    rounding: Literal["nearest", "compensated"] = "nearest"
+    range: Literal["observer", "output"] = "observer"
+
+    def __post_init__(self) -> None:
+        if self.scale and self.bias == "none":
+            raise ConfigError(
+                "correction.scale: the factor is fitted together with the bias; expected correction.bias=isolated or "
+                "sequential beside it, got none. Set one of them, or correction.scale=false."
+            )
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Return whether the layers stay as calibration made them."""
+        return self == Correction()

@@ -1,0 +1,272 @@
+"""The float model and its quantized form side by side, layer by layer, over all items.
+
+What a layer reads depends on how the layers before it are quantized, so the layers are settled in graph order: each sees the
+float model's tensors beside those that the layers settled so far make of them. Every node runs once an item and once more
+where quantization has changed what it reads. Only tensors that a later node needs are kept.
+
+Large tensors stand at the front of a network, where one item alone shows thousands of positions; small ones at its end. As
+many items walk along as fit the memory; the others join when the tensors have become small enough, in one run over what is
+settled by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from runner.convert.fake_quant import fake_quant_model
+from runner.dataset.binding import bind
+from runner.dataset.item import Dataset
+from runner.engine import Engine
+from runner.graph.constants import constant
+from runner.graph.layers import FoundLayers, Layer
+from runner.record import QuantizedForm, QuantizedLayer
+from runner.session import Session
+
+Array = NDArray[Any]
+Tensors = dict[str, Array]
+T = TypeVar("T")
+
+# Bytes that the tensors of all items may take. Items beyond it join later.
+_BUDGET = 400 << 20
+
+
+class Walk:
+    """Goes through a model from layer to layer.
+
+    Args:
+        model: the prepared float model at a runnable opset, nodes in topological order.
+        found: its layers.
+        order: the layers to stop at, in graph order.
+        dataset: calibration data.
+        indices: which items of it.
+        input_shapes: shape of each layer's input for one item, by layer name.
+        engine: how many threads work.
+        quantized_upstream: whether a layer sees what quantization made of its input; otherwise the float model's.
+    """
+
+    def __init__(
+        self,
+        model: ir.Model,
+        found: FoundLayers,
+        order: Sequence[Layer],
+        dataset: Dataset,
+        indices: Sequence[int],
+        *,
+        input_shapes: Mapping[str, tuple[int, ...]],
+        engine: Engine,
+        quantized_upstream: bool,
+    ) -> None:
+        self._model, self._found, self._order = model, found, list(order)
+        self._dataset, self._indices = dataset, list(indices)
+        self._callers, self._upstream = engine.callers, quantized_upstream
+        self._nodes = {node.name or "": node for node in model.graph}
+        self._producers = {value.name or "": node for node in model.graph for value in node.outputs}
+        self._reads = {name: _reads(node) for name, node in self._nodes.items()}
+        self._inputs = [value.name or "" for value in model.graph.inputs]
+        self._shapes = input_shapes
+        self._done: set[str] = set()
+        self._settled: dict[str, QuantizedLayer] = {}
+        self._float: list[Tensors] = []
+        self._quantized: list[Tensors] = []
+        session = Session(model)
+        self._feeds: Callable[[int], Tensors] = lambda index: dict(
+            bind(dataset.item(index), session.inputs, name=dataset.name(index))
+        )
+
+    @property
+    def items(self) -> int:
+        """How many items walk along now."""
+        return len(self._float)
+
+    def node(self, layer: Layer) -> ir.Node:
+        """Return the layer's node."""
+        return self._nodes[layer.name]
+
+    def layers(self) -> Iterator[Layer]:
+        """Stop at each layer in turn, with its input ready; ``settle`` has to be called before the next."""
+        for place, layer in enumerate(self._order):
+            self._admit(self._fitting(place))
+            self._advance(layer.input)
+            yield layer
+            assert layer.name in self._done  # settle was called
+            self._release()
+
+    def float_input(self, layer: Layer, item: int) -> Array:
+        """Return what the float model's layer reads."""
+        return self._float[item][layer.input]
+
+    def input(self, layer: Layer, item: int) -> Array:
+        """Return what the quantized layer reads."""
+        return (self._quantized if self._upstream else self._float)[item][layer.input]
+
+    def float_session(self, layer: Layer) -> Session:
+        """Return a session of the float layer alone; its input has the name ``layer.input``."""
+        return Session(self._part([layer.input], [self._output(layer)], [self._float[0]]))
+
+    def quantized_session(self, layer: Layer, quantized: QuantizedLayer) -> Session:
+        """Return a session of the quantized layer alone."""
+        part = self._part([layer.input], [self._output(layer)], [self._float[0]])
+        return Session(fake_quant_model(part, self._found, QuantizedForm({layer.name: quantized}), multiply=True))
+
+    def each(self, work: Callable[[int], T]) -> list[T]:
+        """Return ``work(item)`` of every item that walks along, in order."""
+        return self.each_of(work, self.items)
+
+    def each_of(self, work: Callable[[int], T], count: int) -> list[T]:
+        """Return ``work(item)`` of the first ``count`` items, in order; they lie spread over the data."""
+        return _map(work, range(count), self._callers)
+
+    def settle(
+        self, layer: Layer, quantized: QuantizedLayer, outputs: Sequence[Array], real: Sequence[Array] | None
+    ) -> None:
+        """Go behind a layer.
+
+        Args:
+            layer: where the walk stands.
+            quantized: its form.
+            outputs: the float layer's, an entry an item.
+            real: the quantized layer's; None where only the float model is followed.
+        """
+        name = self._output(layer)
+        for item in range(self.items):
+            self._float[item][name] = outputs[item]
+            self._quantized[item][name] = outputs[item] if real is None else real[item]
+        self._settled[layer.name] = quantized
+        self._done.add(layer.name)
+
+    def _output(self, layer: Layer) -> str:
+        return self._nodes[layer.name].outputs[0].name or ""
+
+    def _fitting(self, place: int) -> int:
+        """How many items may walk along from here to the end."""
+        largest = 1
+        for layer in self._order[place:]:
+            values = 1
+            for size in self._shapes[layer.name]:
+                values *= size
+            largest = max(largest, values)
+        # Input and output, float and quantized, 4 bytes each; a residual tensor is smaller than these.
+        return max(1, min(len(self._indices), _BUDGET // (largest * 16)))
+
+    def _admit(self, count: int) -> None:
+        """Let more items join, up to ``count``: evenly spaced, brought to where the walk stands."""
+        joining = spread(len(self._indices), count)[self.items :]
+        if not joining:
+            return
+        feeds = _map(lambda k: self._feeds(self._indices[k]), joining, self._callers)
+        frontier = [name for name in self._float[0] if name not in self._inputs] if self._float else []
+        if not frontier:
+            self._float += [dict(feed) for feed in feeds]
+            self._quantized += [dict(feed) for feed in feeds]
+            return
+        prefix = self._part(self._inputs, frontier, [feeds[0], self._float[0]])
+        sessions = [Session(prefix)]
+        if self._upstream:
+            inside = {node.name for node in prefix.graph}
+            form = QuantizedForm({name: layer for name, layer in self._settled.items() if name in inside})
+            sessions.append(Session(fake_quant_model(prefix, self._found, form, multiply=True)))
+        kept = [name for name in self._float[0] if name in self._inputs]
+
+        def arrive(feed: Tensors) -> list[Tensors]:
+            rest = {name: feed[name] for name in kept}
+            return [rest | dict(zip(frontier, session.run(feed, frontier), strict=True)) for session in sessions]
+
+        for tensors in _map(arrive, feeds, self._callers):
+            self._float.append(tensors[0])
+            self._quantized.append(dict(tensors[-1]))
+
+    def _advance(self, target: str) -> None:
+        """Compute what is missing to ``target`` in both domains."""
+        nodes = self._missing(target)
+        if not nodes:
+            return
+        done = self._done | set(nodes)
+        live = self._live(done) | {target}
+        outputs = [v.name or "" for n in nodes for v in self._nodes[n].outputs if v.name in live]
+        inputs = list(dict.fromkeys(name for n in nodes for name in self._reads[n] if name in self._float[0]))
+        session = Session(self._part(inputs, outputs, [self._float[0]]))
+
+        def step(item: int) -> None:
+            real, quantized = self._float[item], self._quantized[item]
+            results = session.run({name: real[name] for name in inputs}, outputs)
+            same = all(quantized[name] is real[name] for name in inputs)
+            real.update(zip(outputs, results, strict=True))
+            if not same:
+                results = session.run({name: quantized[name] for name in inputs}, outputs)
+            quantized.update(zip(outputs, results, strict=True))
+
+        self.each(step)
+        self._done = done
+
+    def _missing(self, target: str) -> list[str]:
+        """Return the names of the nodes that ``target`` still needs, in order."""
+        have, seen = self._float[0], set[str]()
+        open_values = [target]
+        while open_values:
+            value = open_values.pop()
+            node = self._producers.get(value)
+            if value in have or node is None or node.name in seen:
+                continue
+            seen.add(node.name or "")
+            open_values += self._reads[node.name or ""]
+        return [name for name in self._nodes if name in seen]
+
+    def _live(self, done: set[str]) -> set[str]:
+        """Return the tensors that a node which has not run yet reads."""
+        return {value for name, reads in self._reads.items() if name not in done for value in reads}
+
+    def _release(self) -> None:
+        live = self._live(self._done)
+        for tensors in [*self._float, *self._quantized]:
+            for name in [name for name in tensors if name not in live]:
+                del tensors[name]
+
+    def _part(self, inputs: Sequence[str], outputs: Sequence[str], seen: Sequence[Tensors]) -> ir.Model:
+        """Return the nodes between some tensors as a model; ``seen`` holds examples of its inputs."""
+        graph = ir.convenience.extract(self._model.graph, list(inputs), list(outputs))
+        examples = {name: array for tensors in reversed(seen) for name, array in tensors.items()}
+        for value in graph.inputs:
+            value.type = ir.TensorType(ir.DataType.from_numpy(examples[value.name or ""].dtype))
+            value.shape = ir.Shape([None] * examples[value.name or ""].ndim)
+        for value in graph.outputs:
+            value.shape = None
+            if value.type is None:
+                value.type = ir.TensorType(ir.DataType.FLOAT)
+        return ir.Model(graph, ir_version=self._model.ir_version)
+
+
+def spread(total: int, count: int) -> list[int]:
+    """Return ``count`` of the places 0 .. total - 1, such that a larger count only adds places at the end of the list."""
+    order: list[int] = []
+    step = 1
+    while step < total:
+        step *= 2
+    taken: set[int] = set()
+    while step:
+        order += [place for place in range(0, total, step) if place not in taken]
+        taken.update(order)
+        step //= 2
+    return order[:count]
+
+
+def _reads(node: ir.Node) -> list[str]:
+    """Return the names of the computed values that a node reads, those read inside its bodies included."""
+    values = [*node.inputs, *(value for inner in _inner_nodes(node) for value in inner.inputs)]
+    names = [value.name or "" for value in values if value is not None and constant(value) is None]
+    return list(dict.fromkeys(names))
+
+
+def _inner_nodes(node: ir.Node) -> Iterator[ir.Node]:
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            yield from attribute.as_graph().all_nodes()
+
+
+def _map(work: Callable[[Any], T], arguments: Sequence[Any], callers: int) -> list[T]:
+    with ThreadPoolExecutor(callers, thread_name_prefix="walker") as pool:
+        return list(pool.map(work, arguments))

@@ -1,0 +1,189 @@
+"""Corrected forms of small models: their outputs, their mean errors, and what may not change."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from runner.calibration.collect import collect
+from runner.calibration.minmax import MinMax
+from runner.calibration.quantize import quantize_layers
+from runner.convert.deploy import deploy_model
+from runner.convert.deploy_check import check_deploy
+from runner.convert.fake_quant import fake_quant_model
+from runner.correction import walk as walk_module
+from runner.correction.correct import Calibrated, correct
+from runner.correction.options import Correction
+from runner.correction.walk import spread
+from runner.engine import Engine
+from runner.errors import ConfigError
+from runner.graph.model_file import model_bytes
+from runner.record import QuantizedForm
+from tests.small_data import Items, chain, conv_gemm, normal_items, onnx_text, prepared, run_plain
+
+BEST = Correction("sequential", scale=True, rounding="compensated", range="output")
+ITEMS = normal_items(64, 2, 6, 6)
+RNG = np.random.default_rng(0)
+RESIDUAL = onnx_text(
+    """g (float[N,2,6,6] x) => (float[N,3] z) {
+        a = Conv <pads = [1,1,1,1]> (x, w1, b1)
+        low, high = Split ()
+        s = Clip (a, zero, six)
+        d = Conv <group = 4, pads = [1,1,1,1]> (s, w2)
+        r = Add (s, d)
+        p = AveragePool <kernel_shape = [2,2], strides = [2,2]> (r)
+        m = GlobalAveragePool (p)
+        f = Flatten (m)
+        z = MatMul (f, w3)
+    }""".replace("        low, high = Split ()\n", ""),
+    w1=RNG.normal(size=(4, 2, 3, 3)).astype(np.float32),
+    b1=RNG.normal(size=4).astype(np.float32),
+    w2=RNG.normal(size=(4, 1, 3, 3)).astype(np.float32),
+    w3=RNG.normal(size=(4, 3)).astype(np.float32),
+    zero=np.float32(0),
+    six=np.float32(6),
+)
+
+
+def calibrated(model: onnx.ModelProto, x: NDArray) -> Calibrated:
+    graph, found = prepared(model)
+    seen = collect(graph, found, Items(x), range(len(x)), observer=MinMax(), engine=Engine(1))
+    return Calibrated(graph, found, quantize_layers(graph, found, seen, symmetric=False).form, seen)
+
+
+def corrected(start: Calibrated, x: NDArray, options: Correction, callers: int = 2) -> QuantizedForm:
+    return correct(start, Items(x), range(len(x)), options=options, engine=Engine(callers))
+
+
+def outputs(start: Calibrated, form: QuantizedForm, x: NDArray, name: str) -> NDArray[np.float64]:
+    model = fake_quant_model(start.model, start.found, form)
+    return np.concatenate([a.reshape(-1, a.shape[-1]) for (a,) in run_plain(model, x, [name])]).astype(np.float64)
+
+
+def same(a: QuantizedForm, b: QuantizedForm) -> bool:
+    return list(a.layers) == list(b.layers) and all(
+        one.record == two.record and np.array_equal(one.weight, two.weight) and np.array_equal(one.bias, two.bias)
+        for one, two in zip(a.layers.values(), b.layers.values(), strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        Correction("isolated"),
+        Correction("sequential"),
+        Correction("sequential", scale=True),
+        Correction(rounding="compensated"),
+        Correction("sequential", rounding="compensated"),
+        BEST,
+    ],
+    ids=str,
+)
+def test_each_correction_brings_the_outputs_nearer(options: Correction) -> None:
+    model = chain(5)
+    x, fresh = normal_items(100, 3, 4, 4), normal_items(100, 3, 4, 4, seed=9)
+    start = calibrated(model, x)
+    real = outputs(start, QuantizedForm({}), fresh, "logits")
+    before, after = (
+        float(np.mean((outputs(start, form, fresh, "logits") - real) ** 2))
+        for form in (start.form, corrected(start, x, options))
+    )
+    assert after < before
+
+
+def test_sequential_bias_leaves_no_mean_error() -> None:
+    start = calibrated(conv_gemm(), ITEMS)
+    form = corrected(start, ITEMS, Correction("sequential"))
+    real = outputs(start, QuantizedForm({}), ITEMS, "logits")
+    error = np.abs((outputs(start, form, ITEMS, "logits") - real).mean(axis=0))
+    record = form.layers["logits"].record
+    # What is left is the rounding of the bias.
+    assert np.all(error <= 0.51 * record.activation.scale * np.array(record.weight_scales) + 1e-6)
+
+
+def test_isolated_bias_leaves_no_mean_error_on_float_inputs() -> None:
+    start = calibrated(conv_gemm(), ITEMS)
+    form = corrected(start, ITEMS, Correction("isolated"))
+    alone = QuantizedForm({"logits": form.layers["logits"]})
+    error = np.abs(
+        (outputs(start, alone, ITEMS, "logits") - outputs(start, QuantizedForm({}), ITEMS, "logits")).mean(axis=0)
+    )
+    record = form.layers["logits"].record
+    assert np.all(error <= 0.51 * record.activation.scale * np.array(record.weight_scales) + 1e-6)
+
+
+@pytest.mark.parametrize("model", [conv_gemm(), RESIDUAL], ids=["conv and gemm", "clip, depthwise, residual, pool"])
+def test_form_stays_legal_and_its_deploy_model_holds_it(model: onnx.ModelProto, tmp_path) -> None:
+    start = calibrated(model, ITEMS)
+    form = corrected(start, ITEMS, BEST)
+    assert list(form.layers) == list(start.form.layers)
+    for layer in start.found.layers:
+        before, after = start.form.layers[layer.name], form.layers[layer.name]
+        assert after.weight.dtype == np.int8
+        assert after.weight.shape == before.weight.shape
+        assert len(after.record.weight_scales) == len(before.record.weight_scales)
+        assert layer.op_type not in ("MatMul", "AveragePool") or after.bias is None
+    path = tmp_path / "deploy.onnx"
+    path.write_bytes(model_bytes(deploy_model(start.model, start.found, form)))
+    assert check_deploy(path, form) == []
+
+
+def test_layer_without_a_bias_gets_one() -> None:
+    start = calibrated(RESIDUAL, ITEMS)
+    assert start.form.layers["d"].bias is None
+    assert corrected(start, ITEMS, Correction("isolated")).layers["d"].bias is not None
+
+
+def test_layers_that_read_one_tensor_keep_sharing_its_parameters() -> None:
+    model = onnx_text(
+        "g (float[N,2,4,4] x) => (float[N,3,4,4] y) { a = Conv (x, w1)\n b = Conv (x, w2)\n y = Add (a, b) }",
+        w1=RNG.normal(size=(3, 2, 1, 1)).astype(np.float32),
+        w2=RNG.normal(size=(3, 2, 1, 1)).astype(np.float32),
+    )
+    x = normal_items(20, 2, 4, 4)
+    form = corrected(calibrated(model, x), x, Correction(range="output"))
+    assert form.layers["a"].record.activation == form.layers["b"].record.activation
+
+
+def test_layer_that_is_left_float_stays_so() -> None:
+    start = calibrated(conv_gemm(), ITEMS)
+    less = dataclasses.replace(start, form=start.form.without(["second"]))
+    assert list(corrected(less, ITEMS, BEST).layers) == ["first", "logits"]
+
+
+def test_number_of_callers_does_not_change_the_form() -> None:
+    start = calibrated(conv_gemm(), ITEMS)
+    one, two = (corrected(start, ITEMS, BEST, callers) for callers in (1, 3))
+    assert same(one, two)
+
+
+@pytest.mark.parametrize("model", [conv_gemm(), RESIDUAL], ids=["chain", "residual"])
+def test_items_that_join_late_see_what_the_others_do(model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = calibrated(model, ITEMS)
+    whole = corrected(start, ITEMS, Correction("sequential"))
+    # Room for 40 items at first; the layers behind the first read less.
+    largest = max(int(np.prod(shape)) for shape in start.seen.input_shapes.values())
+    monkeypatch.setattr(walk_module, "_BUDGET", 40 * 16 * largest)
+    late = corrected(start, ITEMS, Correction("sequential"))
+    last = start.found.layers[-1]
+    output = next(node.outputs[0].name for node in start.model.graph if node.name == last.name)
+    real = outputs(start, QuantizedForm({}), ITEMS, output)
+    for form in (whole, late):
+        if last.op_type != "MatMul":
+            np.testing.assert_allclose(outputs(start, form, ITEMS, output).mean(axis=0), real.mean(axis=0), atol=1e-3)
+
+
+def test_spread_only_adds_places() -> None:
+    assert sorted(spread(100, 100)) == list(range(100))
+    for count in (1, 2, 13, 50):
+        assert spread(100, count) == spread(100, 100)[:count]
+    assert max(np.diff(sorted(spread(100, 50)))) <= 4
+
+
+def test_factor_without_a_bias_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"correction\.scale: .* expected correction\.bias=isolated or sequential"):
+        Correction(scale=True)

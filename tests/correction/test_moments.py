@@ -1,0 +1,78 @@
+"""Rows and moments of layers against onnxruntime's outputs and numpy's covariance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from runner.correction.moments import gather
+from runner.correction.patches import Patches, by_channel
+from runner.graph.constants import constant
+from runner.graph.weight_layout import channels_first
+from tests.small_data import normal_items, onnx_text, prepared, run_plain
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "weight", "shape"),
+    [
+        ("pads = [1,1,1,1], strides = [2,2]", (6, 4, 3, 3), (4, 7, 7)),
+        ("group = 4, pads = [0,1,1,0], dilations = [2,1]", (8, 1, 3, 2), (4, 8, 8)),
+        ('group = 2, auto_pad = "SAME_UPPER", strides = [2,2]', (6, 2, 3, 3), (4, 7, 7)),
+        ("strides = [2,2]", (5, 4, 1, 1), (4, 6, 6)),
+    ],
+)
+def test_weights_times_rows_are_the_convolution(attributes: str, weight: tuple, shape: tuple) -> None:
+    sizes = ",".join(map(str, shape))
+    model = onnx_text(
+        f"g (float[1,{sizes}] x) => (float[1,{weight[0]},P,Q] y) {{ y = Conv <{attributes}> (x, w) }}",
+        w=RNG.normal(size=weight).astype(np.float32),
+    )
+    check_rows(model, normal_items(2, *shape))
+
+
+def test_weights_times_rows_are_the_matrix_product() -> None:
+    w = RNG.normal(size=(5, 3)).astype(np.float32)
+    check_rows(onnx_text("g (float[1,4,5] x) => (float[1,4,3] y) { y = MatMul (x, w) }", w=w), normal_items(2, 4, 5))
+    check_rows(onnx_text("g (float[1,5] x) => (float[1,3] y) { y = Gemm (x, w) }", w=w), normal_items(2, 5))
+
+
+def check_rows(model, x) -> None:
+    graph, found = prepared(model)
+    (layer,) = found.layers
+    node = next(n for n in graph.graph if n.name == layer.name)
+    weight = channels_first(constant(node.inputs[1]), layer.op_type, layer.group).reshape(layer.group, -1, 1)
+    cut = Patches(graph, node, layer)
+    weight = weight.reshape(layer.group, layer.channels // layer.group, cut.weights)
+    for item, (output,) in zip(x, run_plain(model, x, ["y"]), strict=True):
+        rows = cut(item[np.newaxis])
+        product = np.einsum("pgd,god->pgo", rows, weight).reshape(len(rows), -1)
+        np.testing.assert_allclose(product, by_channel(output, layer), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("centred", [True, False])
+def test_target_finds_the_weights_behind_noisy_outputs(centred: bool) -> None:
+    # The float layer's weights give what other weights lack; many samples leave little to the damping.
+    rows = RNG.normal(0.5, 1, (20_000, 2, 3)).astype(np.float32)
+    true = RNG.normal(size=(4, 3))
+    real = np.concatenate([rows[:, g] @ true[2 * g : 2 * g + 2].T for g in (0, 1)], axis=1).astype(np.float32)
+    if centred:
+        real += np.array([5, -3, 2, 1], np.float32)  # a bias, which is no matter of the weights
+    start = true + RNG.normal(0, 0.1, true.shape)
+    groups = gather([(rows[:9000], real[:9000]), (rows[9000:], real[9000:])], start, centred=centred)
+    found = np.concatenate([group.target(start[2 * g : 2 * g + 2]) for g, group in enumerate(groups)])
+    assert np.abs(found - true).max() < 0.05 * np.abs(start - true).max()
+    expected = np.cov(rows[:, 1].T, bias=True) if centred else rows[:, 1].T @ rows[:, 1] / len(rows)
+    np.testing.assert_allclose(groups[1].inputs, expected, atol=0.03)
+
+
+def test_few_samples_leave_the_weights_where_they_are() -> None:
+    rows, real = RNG.normal(size=(5, 1, 64)).astype(np.float32), RNG.normal(size=(5, 2)).astype(np.float32)
+    start = RNG.normal(size=(2, 64))
+    (group,) = gather([(rows, real)], start, centred=True)
+    assert np.linalg.eigvalsh(group.inputs).min() > 0
+    x, y = rows[:, 0] - rows[:, 0].mean(axis=0), real - real.mean(axis=0)
+    before, after = (np.sum((y - x @ weight.T) ** 2) for weight in (start, group.target(start)))
+    # 64 weights could fit 5 samples exactly.
+    assert 0.5 * before < after < before
