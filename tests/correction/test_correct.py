@@ -13,7 +13,7 @@ from runner.calibration.collect import collect
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
 from runner.convert.deploy import deploy_model
-from runner.convert.deploy_check import check_deploy
+from runner.convert.deploy_check import check_against_form
 from runner.convert.fake_quant import fake_quant_model
 from runner.correction import walk as walk_module
 from runner.correction.correct import Calibrated, correct
@@ -129,7 +129,7 @@ def test_form_stays_legal_and_its_deploy_model_holds_it(model: onnx.ModelProto, 
         assert layer.op_type not in ("MatMul", "AveragePool") or after.bias is None
     path = tmp_path / "deploy.onnx"
     path.write_bytes(model_bytes(deploy_model(start.model, start.found, form)))
-    assert check_deploy(path, form) == []
+    assert check_against_form(path, form) == []
 
 
 def test_layer_without_a_bias_gets_one() -> None:
