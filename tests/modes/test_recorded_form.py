@@ -140,3 +140,19 @@ def test_offset_before_a_convolution_over_three_axes_is_refused(tmp_path: Path) 
         RecordError, match=r"r\.txt: offset_d of layer 'y' is -3; expected 0 before a convolution over 3"
     ):
         formed(subject, entry("y", f"{ACT} scale_w: 0.01"))
+
+
+def test_integers_beside_the_record_are_taken_as_they_are(subject: Subject) -> None:
+    weight, bias = np.full((3, 2, 1, 1), 7, np.int8), np.array([1, 2, 3], np.int32)
+    layer = recorded_form(parse_record(CONV, "r.txt"), subject, "r.txt", {"c": (weight, bias)}).form.layers["c"]
+    assert layer.weight is weight
+    assert layer.bias is bias
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (4, 2, 1, 1)])
+def test_integers_of_another_model_are_refused(subject: Subject, shape: tuple[int, ...]) -> None:
+    expected = (
+        r"r\.txt: the integers beside it hold a weight of shape \[.*\] for layer 'c'; expected \[3, 2, 1, 1\]\. .* take"
+    )
+    with pytest.raises(RecordError, match=expected):
+        recorded_form(parse_record(CONV, "r.txt"), subject, "r.txt", {"c": (np.zeros(shape, np.int8), None)})
