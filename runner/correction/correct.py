@@ -32,7 +32,7 @@ from runner.record import QuantizedForm, QuantizedLayer
 VERSION = 1
 
 # Positions, over all items, that a fit, the moments and a range look at. Chance errs by one over their root.
-_FIT_POSITIONS = 20_000
+_FIT_POSITIONS = 10_000
 _MOMENT_POSITIONS = 20_000
 _RANGE_POSITIONS = 2_000
 # Items that the moments of a large image are taken over, at least.
