@@ -4,7 +4,7 @@
 | --- | --- |
 | gap of the rewriting | source graph, prepared graph, first item |
 | float outputs | graph, items |
-| quantized form, layer costs | prepared graph, calibration items, what the recipe says of itself (layers, observers, corrections, record) |
+| quantized form, layer costs | prepared graph, calibration items, the recipe (layers, observers, corrections, record) |
 | ranking | prepared graph, the form's scales and integers, calibration items, sensitivity |
 | scores of a plan | prepared graph, the plan's form, items, metrics, how class scores are read |
 | check of the written files | graph, bytes of both files, the form, items |
