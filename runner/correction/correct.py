@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from runner.arithmetic import dequant_scale, dequantize, quantize, quantize_bias
 from runner.calibration.collect import Calibration
@@ -79,6 +80,19 @@ def correct(
         engine: how many threads work.
         progress: told the number of layers done.
     """
+    # The callers share the cores out already; and how many threads a product has must not decide its last bit.
+    with threadpool_limits(1, user_api="blas"):
+        return _corrected(start, dataset, indices, options, engine, progress)
+
+
+def _corrected(
+    start: Calibrated,
+    dataset: Dataset,
+    indices: Sequence[int],
+    options: Correction,
+    engine: Engine,
+    progress: Callable[[int], None],
+) -> QuantizedForm:
     form = start.form
     walk = Walk(
         start.model,
