@@ -520,7 +520,7 @@ def test_record_with_its_integers_gives_the_same_models_again(tmp_path: Path) ->
     best = Correction("sequential", scale=True, rounding="compensated", range="output")
     first = bench.run("first", target_loss=50.0, observer=MinMax(), correction=best)
     side = "tmp/scale_offset_record.integers.npz"
-    assert set(bench.written("first")) == FILES | {side}
+    assert set(bench.written("first")) - {"manifest.json"} == FILES | {side}
     record = str(first.folder.path("tmp/scale_offset_record.txt"))
     second = bench.run("second", target_loss=50.0, record=record)
     for name in (*MODELS, side):
