@@ -99,7 +99,14 @@ class CalibrationRecipe:
             for layer in start.layers.layers
             if layer.op_type in FUSABLE_TYPES and not self.config.folds(layer.name)
         }
-        self.settings = [start.layers.layers, dict(start.observers), start.one_scale, self._unfused, self.skipped, correction]
+        self.settings = [
+            start.layers.layers,
+            dict(start.observers),
+            start.one_scale,
+            self._unfused,
+            self.skipped,
+            correction,
+        ]
 
     def quantize(self, engine: Engine, stages: Stages) -> Quantized:
         """Return the form after looking at the calibration items."""
