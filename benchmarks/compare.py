@@ -19,13 +19,13 @@ _EASY = 5.0
 
 def rows_of(case: Case, options: list[str]) -> list[Row]:
     """Return a case's rows: a target that all-int8 meets, the case's own, ours again from the cache, and the peers."""
-    with tempfile.TemporaryDirectory() as cache:
-        kept = [*options, *CACHED, f"cache.path={cache}"] if CACHED else options
-        own = ours(case, *kept, label="runner")
-        again = [ours(case, *kept, label="runner, again")] if CACHED else []
-    easy = ours(case, *options, *UNCACHED, f"target_loss={_EASY:g}", label=f"runner, target {_EASY:g}")
+    with tempfile.TemporaryDirectory() as output:
+        kept = [*options, f"paths.output={output}"]
+        own = ours(case, *kept)
+        again = ours(case, *kept, label="runner, again")
+    easy = ours(case, *options, f"target_loss={_EASY:g}", label=f"runner, target {_EASY:g}")
     rivals = [peer(case, tool, *options) for tool in ("nncf", "nncf-all", "ort-minmax", "ort-percentile")]
-    return [own, *again, easy, *rivals]
+    return [own, again, easy, *rivals]
 
 
 def main() -> None:
@@ -47,10 +47,6 @@ def main() -> None:
     if given.output is not None:
         given.output.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
-
-# Set once jobs keep results: how a run is told to use, or not to use, them.
-CACHED: list[str] = []
-UNCACHED: list[str] = []
 
 if __name__ == "__main__":
     main()

@@ -48,9 +48,11 @@ class Row:
 def ours(case: Case, *options: str, label: str = OURS) -> Row:
     """Run the runner's command line and read its summary."""
     with tempfile.TemporaryDirectory() as folder:
-        given = ("tracking=none", f"paths.output={folder}", *options)
+        given = ["tracking=none", f"paths.output={folder}", *options]
+        root = next(option for option in reversed(given) if option.startswith("paths.output=")).partition("=")[2]
+        path = Path(root) / "acc_auto" / "summary.json"
+        path.unlink(missing_ok=True)
         ended = python(["-m", "runner", *case.options, *given])
-        path = Path(folder) / "acc_auto" / "summary.json"
         if not path.is_file():
             return _failed(case, label, ended)
         summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

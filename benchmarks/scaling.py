@@ -15,7 +15,7 @@ from benchmarks.generated import images, network
 from benchmarks.row import Row, ours
 from benchmarks.table import machine, markdown
 
-_MEETS_ALL = "target_loss=100"
+_MEETS_ALL = ("target_loss=100", "cache=none", "verify.device=none")
 # (label, layers, channels): 36 * channels^2 bytes a layer.
 _SIZES = (("1 MB", 8, 64), ("10 MB", 8, 192), ("100 MB", 8, 608), ("1 GB", 20, 1200))
 _OBSERVERS = ("minmax", "percentile", "hfmg", "ifmr")
@@ -24,7 +24,7 @@ _OBSERVERS = ("minmax", "percentile", "hfmg", "ifmr")
 def job(model: Path, data: tuple[Path, Path], *options: str) -> Row:
     """Run one job on generated files."""
     given = ["model=file", f"model.path={model}", "dataset=npy", f"dataset.path={data[0]}", f"dataset.labels={data[1]}"]
-    return ours(Case("generated", tuple(given)), _MEETS_ALL, *options)
+    return ours(Case("generated", tuple(given)), *_MEETS_ALL, *options)
 
 
 def by_items(folder: Path, counts: list[int]) -> str:
