@@ -51,6 +51,8 @@ def deploy_model(model: ir.Model, found: FoundLayers, form: QuantizedForm) -> ir
         graph.insert_before(node, build.nodes)
         node.replace_input_with(index, real)
     passes.RemoveUnusedNodesPass()(deployed)
+    # ATC takes the default domain only, and exporters name domains that no node is of.
+    passes.RemoveUnusedOpsetsPass()(deployed)
     passes.TopologicalSortPass()(deployed)
     return deployed
 

@@ -78,6 +78,13 @@ def test_every_node_is_of_the_default_domain_and_the_opset_is_the_sources():
     assert [(opset.domain, opset.version) for opset in deployed.opset_import] == [("", 11)]
 
 
+def test_domains_that_no_node_is_of_are_not_imported(form):
+    built = source()
+    built.opset_imports["ai.onnx.ml"] = 3
+    assert [entry.domain for entry in written(built, form).opset_import] == [""]
+    assert "ai.onnx.ml" in built.opset_imports  # the float model is left as it is
+
+
 def test_quant_has_the_reciprocal_scale_the_offset_and_the_type(deployed):
     reciprocal = struct.unpack("<f", struct.pack("<f", 1 / float(np.float32(0.1))))[0]
     assert attributes(deployed, "project.quant") == {
