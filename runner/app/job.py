@@ -88,7 +88,10 @@ def run_job(config: Mapping[str, Any], folder: Path, choices: Mapping[str, str],
             journal.close()
     if finished and status == INTERRUPTED:
         # Whoever interrupts does not want to wait for MLflow.
-        print("interrupted: the same command goes on from the last finished plan.", file=sys.stderr)
+        print(
+            "interrupted: the same command goes on from the last finished plan; quant-log-run tells MLflow of what there is.",
+            file=sys.stderr,
+        )
     elif journal is not None and job is not None:
         _track(job, folder, finished=finished)
     return status
