@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from runner.calibration.ifmr import Ifmr
+from runner.calibration.isolated import isolated_pass
 from runner.calibration.observer import Observer
 from runner.correction.options import Correction
 from runner.dataset.item import Dataset
@@ -58,7 +59,6 @@ from runner.modes.write_models import warn_of_notes
 from runner.search.binary import Binary
 from runner.search.budget import Budget, Meter
 from runner.search.driver import search
-from runner.search.isolated import isolated_pass
 from runner.search.plan import Plan, Ranking, SearchResult, Strategy, Trial, best_of
 from runner.search.sensitivity import Cosine, Sensitivity, rank
 from runner.store.remembered import remembered

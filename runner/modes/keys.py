@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.calibration import collect, quantize
+from runner.calibration import collect, isolated, quantize
 from runner.convert import fake_quant
 from runner.correction import correct
 from runner.dataset.item import Dataset, dataset_fingerprint
@@ -33,7 +33,7 @@ from runner.modes import proof, write_models
 from runner.modes import subject as preparation
 from runner.modes.proof import VerifyOptions
 from runner.record import QuantizedForm
-from runner.search import isolated, sensitivity
+from runner.search import sensitivity
 from runner.search.sensitivity import Sensitivity
 from runner.session import SIMULATION
 from runner.store.key import stage_key
@@ -63,7 +63,7 @@ class StageKeys:
 
     def quantized(self, settings: Sequence[Any]) -> str | None:
         """Key of the quantized form that a recipe with these settings makes."""
-        versions = [collect.VERSION, quantize.VERSION, correct.VERSION]
+        versions = [collect.VERSION, quantize.VERSION, isolated.VERSION, correct.VERSION]
         return stage_key("quantized", versions, self.graph, self.items, self.calibration, settings, SIMULATION)
 
     def ranking(self, form: QuantizedForm, measure: Sensitivity) -> str | None:

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from runner.calibration.collect import collect
+from runner.calibration.isolated import DD, FF, PAIR_SUMS, LayerSums, Reduction, isolated_pass, pair_sums
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
 from runner.engine import Engine
 from runner.graph.layers import FoundLayers, Layer
 from runner.record import QuantizedForm, QuantizedLayer
-from runner.search.isolated import DD, FF, PAIR_SUMS, LayerSums, Reduction, isolated_pass, pair_sums
 from tests.small_data import Items, conv_gemm, normal_items, onnx_text, plain_session, prepared, run_plain
 
 X = normal_items(4, 2, 6, 6)

@@ -29,11 +29,14 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """A sum over everything but the channels of a product of two of: f (float output), q (twin's output), d = f - q."""
+    """A sum over everything but the channels of a product of two of: f (float output), q (twin's output), d = f - q.
+
+    Without ``right`` it is the mean of ``left``.
+    """
 
     name: str
     left: str
-    right: str
+    right: str | None = None
 
 
 FF, QQ, FQ, DD = (
@@ -43,6 +46,7 @@ FF, QQ, FQ, DD = (
     Reduction("dd", "d", "d"),
 )
 PAIR_SUMS = (FF, QQ, FQ, DD)
+MEAN_ERROR = Reduction("mean_d", "d")
 
 # Sums of one item: layer -> reduction -> float64 of shape (channels,), of AveragePool one for each channel of its input.
 LayerSums = Mapping[str, Mapping[str, NDArray[np.float64]]]
@@ -126,10 +130,18 @@ def _reduce(build: Builder, layer: Layer, f: ir.Value, q: ir.Value, reductions: 
     else:
         shape = build.constant(f"{prefix}.rows", np.array([-1, layer.channels], np.int64))
         tensors = {k: build.op("Reshape", [v, shape], f"{prefix}.{k}", ir.DataType.FLOAT) for k, v in tensors.items()}
-        axes = build.constant(f"{prefix}.axes", np.array([0], np.int64))
+        others = [0]
+        axes = build.constant(f"{prefix}.axes", np.array(others, np.int64))
     outputs = []
     for reduction in reductions:
         name = f"{prefix}.{reduction.name}"
+        if reduction.right is None:
+            outputs.append(
+                build.op(
+                    "ReduceMean", [tensors[reduction.left]], name, ir.DataType.FLOAT, {"axes": others, "keepdims": 0}
+                )
+            )
+            continue
         product = build.op("Mul", [tensors[reduction.left], tensors[reduction.right]], f"{name}.mul", ir.DataType.FLOAT)
         total = build.op("ReduceSum", [product, axes], name, ir.DataType.FLOAT, {"keepdims": 0})
         outputs.append(total)

@@ -1,0 +1,93 @@
+"""Take each layer's mean output error off in its bias: all layers in one pass, each quantized alone, on float inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from runner.arithmetic import dequant_scale, quantize_bias
+from runner.calibration.isolated import MEAN_ERROR, isolated_pass
+from runner.calibration.quantize import check_sums, int32_bias
+from runner.dataset.item import Dataset
+from runner.engine import Engine
+from runner.graph.layers import FoundLayers, Layer
+from runner.record import QuantizedForm, QuantizedLayer
+
+Channels = NDArray[np.float64]
+
+
+def without_mean_errors(
+    model: ir.Model,
+    found: FoundLayers,
+    form: QuantizedForm,
+    dataset: Dataset,
+    indices: Sequence[int],
+    *,
+    engine: Engine,
+    progress: Callable[[int], None] = lambda done: None,
+) -> QuantizedForm:
+    """Return the form with biases that leave no layer a mean error on float inputs, as far as the items can tell.
+
+    Args:
+        model: the prepared float model at a runnable opset.
+        found: its layers.
+        form: their quantized form.
+        dataset: calibration data.
+        indices: which items of it.
+        engine: runs the model.
+        progress: told the number of items done.
+    """
+    biased = QuantizedForm({name: layer for name, layer in form.layers.items() if has_bias(found[name])})
+    errors: dict[str, list[Channels]] = {name: [] for name in biased.layers}
+    passes = isolated_pass(
+        model, found, biased, dataset, indices, engine=engine, reductions=(MEAN_ERROR,), progress=progress
+    )
+    for sums in passes:
+        for name, reduced in sums.items():
+            errors[name].append(reduced[MEAN_ERROR.name])
+    shifts = {name: likely_mean(np.array(items)) for name, items in errors.items()}
+    return QuantizedForm(
+        {name: shifted(found[name], layer, shifts.get(name)) for name, layer in form.layers.items()}, form.tensors
+    )
+
+
+def has_bias(layer: Layer) -> bool:
+    """Return whether the layer has a place for a bias; what follows a MatMul is an Add of its own."""
+    return layer.op_type not in ("MatMul", "AveragePool")
+
+
+def likely_mean(items: Channels) -> Channels:
+    """Return the mean of each channel, drawn towards 0 by what chance adds to it.
+
+    Args:
+        items: each item's mean, shape (items, channels).
+
+    Returns:
+        Shape (channels,).
+    """
+    mean = items.mean(axis=0)
+    if len(items) < 2:
+        return mean
+    # Empirical Bayes (Efron and Morris 1973): E m^2 = mu^2 + chance, over the channels of the layer.
+    chance = items.var(axis=0, ddof=1) / len(items)
+    real = max(0.0, float(np.mean(mean**2 - chance)))
+    return np.asarray(mean * real / (real + chance + np.finfo(np.float64).tiny))
+
+
+def shifted(layer: Layer, quantized: QuantizedLayer, shift: Channels | None) -> QuantizedLayer:
+    """Return the layer with a real ``shift`` of its output in its bias, or as it is where that would be illegal."""
+    if shift is None:
+        return quantized
+    record = quantized.record
+    deq = np.broadcast_to(dequant_scale(record.activation.scale, np.asarray(record.weight_scales)), (layer.channels,))
+    bias = 0.0 if quantized.bias is None else quantized.bias * deq.astype(np.float64)
+    try:
+        made = replace(quantized, bias=int32_bias(quantize_bias(bias + shift, deq)))
+        check_sums(layer, made)
+    except ValueError:
+        return quantized
+    return made

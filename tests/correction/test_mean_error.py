@@ -1,0 +1,81 @@
+"""Mean errors against separate runs of the float and the quantized layer, and what chance may not do to them."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from runner.calibration.collect import collect
+from runner.calibration.minmax import MinMax
+from runner.calibration.quantize import quantize_layers
+from runner.convert.fake_quant import fake_quant_model
+from runner.correction.mean_error import likely_mean, shifted, without_mean_errors
+from runner.engine import Engine
+from runner.record import QuantizedForm
+from tests.small_data import Items, conv_gemm, normal_items, onnx_text, prepared, run_plain
+
+RNG = np.random.default_rng(3)
+X = normal_items(40, 2, 6, 6)
+
+
+def corrected(model: onnx.ModelProto, x: NDArray) -> tuple:
+    graph, found = prepared(model)
+    seen = collect(graph, found, Items(x), range(len(x)), observer=MinMax(), engine=Engine(1))
+    form = quantize_layers(graph, found, seen, symmetric=False).form
+    return graph, found, form, without_mean_errors(graph, found, form, Items(x), range(len(x)), engine=Engine(2))
+
+
+def test_shift_of_each_layer_is_what_separate_runs_say() -> None:
+    graph, found, before, after = corrected(conv_gemm(), X)
+    nodes = {node.name: node.outputs[0].name for node in graph.graph}
+    for layer in found.layers:
+        alone = fake_quant_model(graph, found, QuantizedForm({layer.name: before.layers[layer.name]}))
+        q, f = (
+            np.array(
+                [
+                    a.swapaxes(0, 1).reshape(layer.channels, -1).mean(axis=1)
+                    for (a,) in run_plain(m, X, [nodes[layer.name]])
+                ]
+            )
+            for m in (alone, graph)
+        )
+        record = before.layers[layer.name].record
+        deq = record.activation.scale * np.array(record.weight_scales, np.float64)
+        moved = (after.layers[layer.name].bias - before.layers[layer.name].bias.astype(np.int64)) * deq
+        np.testing.assert_allclose(moved, likely_mean((f - q).astype(np.float64)), atol=0.51 * deq.max() + 1e-6)
+        assert np.array_equal(after.layers[layer.name].weight, before.layers[layer.name].weight)
+
+
+def test_mean_of_pure_chance_is_next_to_nothing_and_a_real_one_stays() -> None:
+    noise = RNG.normal(size=(50, 200))
+    real = RNG.normal(size=200)
+    assert np.mean(likely_mean(noise) ** 2) < 0.2 * np.mean(noise.mean(axis=0) ** 2)
+    estimate = likely_mean(real + noise)
+    assert np.mean((estimate - real) ** 2) < np.mean(((real + noise).mean(axis=0) - real) ** 2)
+    np.testing.assert_allclose(likely_mean(np.tile(real, (5, 1))), real)
+
+
+def test_mean_of_one_item_is_taken_as_it_is() -> None:
+    np.testing.assert_array_equal(likely_mean(np.array([[1.0, -2.0]])), [1.0, -2.0])
+
+
+def test_layers_without_a_place_for_a_bias_stay_as_they_are() -> None:
+    model = onnx_text(
+        "g (float[N,2,4,4] x) => (float[N,3] y) { c = Conv (x, w1)\n m = GlobalAveragePool (c)\n f = Flatten (m)\n"
+        " y = MatMul (f, w2) }",
+        w1=RNG.normal(size=(4, 2, 1, 1)).astype(np.float32),
+        w2=RNG.normal(size=(4, 3)).astype(np.float32),
+    )
+    _, found, before, after = corrected(model, normal_items(10, 2, 4, 4))
+    conv, matmul = (layer.name for layer in found.layers)
+    assert after.layers[matmul] is before.layers[matmul]
+    assert (before.layers[conv].bias, after.layers[conv].bias is None) == (None, False)
+
+
+@pytest.mark.parametrize("shift", [1e9, -1e9])
+def test_shift_beyond_int32_is_not_made(shift: float) -> None:
+    _, found, before, _ = corrected(conv_gemm(), X)
+    layer = found.layers[0]
+    assert shifted(layer, before.layers[layer.name], np.full(layer.channels, shift)) is before.layers[layer.name]
