@@ -62,26 +62,39 @@ def fit_outputs(quantized: Rows, real: Rows, clipping: Clipping, *, with_factor:
         clipping: what follows.
         with_factor: whether to fit a factor too; otherwise it is 1.
     """
-    count = len(real)
-    means, target = quantized.mean(axis=0, dtype=np.float64), real.mean(axis=0, dtype=np.float64)
-    x, wanted = quantized - means.astype(np.float32), clipping(real)
-    spread = np.mean(x * x, axis=0, dtype=np.float64) + np.finfo(np.float32).tiny
-    prior = _PRIOR * count
+    # Sums run along rows of memory.
+    raw, real = np.ascontiguousarray(quantized.T), np.ascontiguousarray(real.T)
+    prior = _PRIOR * real.shape[1]
+    means, target = raw.mean(axis=1, dtype=np.float64), real.mean(axis=1, dtype=np.float64)
+    x, wanted = raw - _column(means), clipping(real)
+    spread = _sums(x, x) / real.shape[1] + np.finfo(np.float32).tiny
     factor, level = np.ones_like(means), target.copy()
     for _ in range(1 if clipping == Clipping() else _STEPS):
-        y = x * factor.astype(np.float32) + level.astype(np.float32)
+        y = x * _column(factor)
+        y += _column(level)
         passes = clipping.passes(y)
-        left = (wanted - clipping(y)) * passes
+        left = wanted - clipping(y)
+        left *= passes
         # Normal equations of the step, with the prior's pull.
-        n = passes.sum(axis=0, dtype=np.float64) + prior
-        s1 = np.sum(passes * x, axis=0, dtype=np.float64)
-        s2 = np.sum(passes * x * x, axis=0, dtype=np.float64) + prior * spread
-        r0 = left.sum(axis=0, dtype=np.float64) + prior * (target - level)
-        r1 = np.sum(left * x, axis=0, dtype=np.float64) + prior * spread * (1 - factor)
+        n = passes.sum(axis=1, dtype=np.float64) + prior
+        r0 = left.sum(axis=1).astype(np.float64) + prior * (target - level)
         if with_factor:
+            s1 = _sums(passes, x)
+            r1 = _sums(left, x) + prior * spread * (1 - factor)
+            passes *= x
+            s2 = _sums(passes, x) + prior * spread
             determinant = n * s2 - s1 * s1
             level = level + (s2 * r0 - s1 * r1) / determinant
             factor = np.clip(factor + (n * r1 - s1 * r0) / determinant, _LEAST_FACTOR, _LARGEST_FACTOR)
         else:
             level = level + r0 / n
     return Fit(factor, level - factor * means)
+
+
+def _column(values: Channels) -> Rows:
+    return values.astype(np.float32)[:, np.newaxis]
+
+
+def _sums(a: Rows, b: Rows) -> Channels:
+    """Return each row's inner product."""
+    return np.asarray(np.einsum("cp,cp->c", a, b), np.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
@@ -14,11 +15,12 @@ from runner.arithmetic import dequant_scale, dequantize, quantize, quantize_bias
 from runner.calibration.collect import Calibration
 from runner.calibration.quantize import check_sums, int32_bias, quantize_recorded
 from runner.calibration.ties import params_off_ties
-from runner.correction.activation_range import best_range, output_moments
+from runner.correction.activation_range import best_range, output_roots
 from runner.correction.affine import Clipping, fit_outputs
 from runner.correction.mean_error import has_bias, without_mean_errors
-from runner.correction.moments import Moments, gather
+from runner.correction.moments import gather, products
 from runner.correction.options import Correction
+from runner.correction.parallel import each_of
 from runner.correction.patches import Patches, by_channel, has_patches
 from runner.correction.rounding import least_error
 from runner.correction.walk import Walk
@@ -31,7 +33,7 @@ from runner.ranges import ActivationParams
 from runner.record import QuantizedForm, QuantizedLayer
 
 # The version of this stage's meaning: raise it when the same form and data would give other integers.
-VERSION = 2
+VERSION = 3
 
 # Positions, over all items, that a fit, the moments and a range look at. Chance errs by one over their root.
 _FIT_POSITIONS = 10_000
@@ -42,6 +44,9 @@ _RANGE_POSITIONS = 2_000
 _PASS_ITEMS = 50
 # Items that the moments of a large image are taken over, at least.
 _LEAST_ITEMS = 16
+_MOMENT_PARTS = 8
+# Channels that are fitted at once: few enough for their positions to stay in the processor's cache.
+_FIT_CHANNELS = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,7 +129,7 @@ def _corrected(
     # Layers that read one tensor share its rounding, and so its parameters.
     chosen: dict[tuple[str, bool], ActivationParams] = {}
     for layer in walk.layers():
-        stop = _Stop(start, walk, layer, options)
+        stop = _Stop(start, walk, layer, options, engine.callers)
         if options.range == "output" and layer.op_type != "AveragePool":
             key = (layer.input, stop.symmetric)
             if key not in chosen:
@@ -140,8 +145,9 @@ def _corrected(
 class _Stop:
     """One layer, while the walk stands before it."""
 
-    def __init__(self, start: Calibrated, walk: Walk, layer: Layer, options: Correction) -> None:
+    def __init__(self, start: Calibrated, walk: Walk, layer: Layer, options: Correction, callers: int) -> None:
         self._start, self._walk, self._layer, self._options = start, walk, layer, options
+        self._callers = callers
         self._node = walk.node(layer)
         self.quantized = start.form.layers[layer.name]
         self.symmetric = layer.symmetric or layer.name in start.symmetric
@@ -157,9 +163,10 @@ class _Stop:
         return best_range(
             seen.ranges[layer.name],
             values,
-            output_moments(self._weight(), layer.group, inputs),
+            output_roots(self._weight(), layer.group, inputs),
             lambda range_: params_off_ties(range_, seen.samples[layer.name], symmetric=self.symmetric),
             centred=self._has_bias,
+            callers=self._callers,
         )
 
     def take(self, params: ActivationParams) -> None:
@@ -186,16 +193,13 @@ class _Stop:
             rows = cut(_rounded(walk.input(layer, item), params))
             return rows[where], by_channel(self._real[item], layer)[where] - bias
 
-        samples = walk.each_of(sample, items)
+        # Parts of the items, in as many products: few, since each is as large as H.
+        parts = [range(first, items, _MOMENT_PARTS) for first in range(min(items, _MOMENT_PARTS))]
+        sums = each_of(lambda part: products([sample(item) for item in part]), parts, self._callers)
         scales = np.broadcast_to(np.asarray(self.quantized.record.weight_scales, np.float64), (layer.channels,))
-        groups = gather(samples, weight, centred=self._has_bias)
-        size = layer.channels // len(groups)
-        codes = np.concatenate(
-            [
-                _codes(weight[k * size : (k + 1) * size], scales[k * size : (k + 1) * size], moments)
-                for k, moments in enumerate(groups)
-            ]
-        )
+        moments = gather(sums, weight, centred=self._has_bias)
+        target = moments.target(weight)
+        codes = least_error(target / scales.reshape(*target.shape[:2], 1), moments.inputs)
         stored = constant(self._node.inputs[1])
         assert stored is not None  # a layer's weight
         shape = channels_first(stored, layer.op_type, layer.group).shape
@@ -208,8 +212,9 @@ class _Stop:
         outputs = None
         if self._has_bias or sequential:
             outputs = self._outputs()
+        before = self.quantized
         if self._has_bias and outputs is not None and self._fit(outputs) and sequential:
-            outputs = self._outputs()
+            outputs = walk.each(partial(_dequantized_again, outputs, layer, before, self.quantized))
         walk.settle(layer, self.quantized, self._real, outputs if sequential else None)
         return self.quantized
 
@@ -220,21 +225,24 @@ class _Stop:
 
     def _fit(self, outputs: list[NDArray[np.float32]]) -> bool:
         layer, record = self._layer, self.quantized.record
-        fit = fit_outputs(
-            _some([by_channel(y, layer) for y in outputs], _FIT_POSITIONS),
-            _some([by_channel(y, layer) for y in self._real], _FIT_POSITIONS),
-            _clipping(self._node),
-            with_factor=self._options.scale and layer.per_channel,
+        found, wanted = (
+            _some([by_channel(y, layer) for y in arrays], _FIT_POSITIONS) for arrays in (outputs, self._real)
         )
+        clipping, with_factor = _clipping(self._node), self._options.scale and layer.per_channel
+        blocks = [slice(first, first + _FIT_CHANNELS) for first in range(0, layer.channels, _FIT_CHANNELS)]
+        fits = each_of(
+            lambda block: fit_outputs(found[:, block], wanted[:, block], clipping, with_factor=with_factor),
+            blocks,
+            self._callers,
+        )
+        factor, shift = (np.concatenate(values) for values in ([f.factor for f in fits], [f.shift for f in fits]))
         scales = np.asarray(record.weight_scales, np.float32)
         if layer.per_channel:
-            scales = (np.broadcast_to(scales, (layer.channels,)) * fit.factor).astype(np.float32)
-        old = np.broadcast_to(
-            dequant_scale(record.activation.scale, np.asarray(record.weight_scales)), (layer.channels,)
-        )
+            scales = (np.broadcast_to(scales, (layer.channels,)) * factor).astype(np.float32)
+        old = _deq(layer, self.quantized)
         new = np.broadcast_to(dequant_scale(record.activation.scale, scales), (layer.channels,))
         bias = 0.0 if self.quantized.bias is None else self.quantized.bias * old.astype(np.float64)
-        real = fit.factor * bias + fit.shift
+        real = factor * bias + shift
         try:
             integers = int32_bias(quantize_bias(real, new))
             made = replace(record, weight_scales=tuple(float(scale) for scale in scales))
@@ -260,10 +268,6 @@ class _Stop:
         return channels_first(weight, self._layer.op_type, self._layer.group).reshape(self._layer.channels, -1)
 
 
-def _codes(weight: NDArray[np.float64], scales: NDArray[np.float64], moments: Moments) -> NDArray[np.float64]:
-    return least_error(moments.target(weight) / scales[:, np.newaxis], moments.inputs)
-
-
 def _rounded(x: NDArray[np.float32], params: ActivationParams) -> NDArray[np.float32]:
     return dequantize(quantize(x, params.scale, params.zero_point), params.scale, params.zero_point)
 
@@ -271,7 +275,25 @@ def _rounded(x: NDArray[np.float32], params: ActivationParams) -> NDArray[np.flo
 def _some(items: Sequence[NDArray[np.float32]], positions: int) -> NDArray[np.float32]:
     """Return about so many rows of all items, evenly spaced in each; shape (positions, channels)."""
     step = max(1, len(items) * len(items[0]) // positions)
-    return np.concatenate([rows[item % step :: step] for item, rows in enumerate(items)])
+    return np.concatenate([rows[item % step :: step].T for item, rows in enumerate(items)], axis=1).T
+
+
+def _deq(layer: Layer, quantized: QuantizedLayer) -> NDArray[np.float32]:
+    record = quantized.record
+    return np.broadcast_to(dequant_scale(record.activation.scale, np.asarray(record.weight_scales)), (layer.channels,))
+
+
+def _dequantized_again(
+    outputs: Sequence[NDArray[np.float32]], layer: Layer, before: QuantizedLayer, after: QuantizedLayer, item: int
+) -> NDArray[np.float32]:
+    """Return what a layer gives with another bias and scale, from what it gave: its sums are integers."""
+    axes = [1] * layer.spatial
+    moved = np.zeros(layer.channels, np.float32) + (0 if after.bias is None else after.bias)
+    moved -= 0 if before.bias is None else before.bias
+    sums: NDArray[np.float32] = np.rint(outputs[item] / _deq(layer, before).reshape(-1, *axes))
+    sums += moved.astype(np.float32).reshape(-1, *axes)
+    sums *= _deq(layer, after).reshape(-1, *axes)
+    return sums
 
 
 def _clipping(node: ir.Node) -> Clipping:

@@ -69,7 +69,7 @@ def likely_mean(items: Channels) -> Channels:
     Returns:
         Shape (channels,).
     """
-    mean = items.mean(axis=0)
+    mean: Channels = items.mean(axis=0)
     if len(items) < 2:
         return mean
     # Empirical Bayes (Efron and Morris 1973): E m^2 = mu^2 + chance, over the channels of the layer.

@@ -39,7 +39,8 @@ class Patches:
         rows = channels_first(np.asarray(constant(node.inputs[1])), layer.op_type, layer.group)
         self._layer = layer
         self.weights = int(np.prod(rows.shape[1:]))
-        self._session = Session(_cutter(model, node, layer, rows.shape)) if layer.spatial else None
+        cut = layer.spatial and not _is_pointwise(node, rows.shape[2:])
+        self._session = Session(_cutter(model, node, layer, rows.shape)) if cut else None
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the rows of one item's input, shape (positions, groups, weights of one output channel)."""
@@ -49,10 +50,16 @@ class Patches:
 
 
 def by_channel(y: NDArray[Any], layer: Layer) -> NDArray[Any]:
-    """Return a layer's input or output as (positions, channels)."""
+    """Return a layer's input or output as (positions, channels); of a single item a view."""
     if layer.spatial:
-        y = np.moveaxis(y, 1, -1)
+        return np.moveaxis(y, 1, 0).reshape(y.shape[1], -1).T
     return y.reshape(-1, y.shape[-1])
+
+
+def _is_pointwise(node: ir.Node, kernel: tuple[int, ...]) -> bool:
+    """Return whether each position of the output reads that position of the input and no other."""
+    strides, pads = (node.attributes.get_ints(name, ()) for name in ("strides", "pads"))
+    return all(size == 1 for size in (*kernel, *strides)) and not any(pads)
 
 
 def _cutter(model: ir.Model, node: ir.Node, layer: Layer, shape: tuple[int, ...]) -> ir.Model:

@@ -33,58 +33,72 @@ def nearest(target: Rows) -> Rows:
 
 
 def output_error(codes: Rows, target: Rows, moments: Rows) -> Rows:
-    """Return each channel's ``(q - t)' H (q - t)``, shape (channels,).
+    """Return each channel's ``(q - t)' H (q - t)``, shape (..., channels).
 
     Args:
-        codes: q, shape (channels, weights).
+        codes: q, shape (..., channels, weights).
         target: t, of the same shape.
-        moments: H, shape (weights, weights), symmetric.
+        moments: H, shape (..., weights, weights), symmetric.
     """
     difference = codes - target
-    return np.asarray(np.sum((difference @ moments) * difference, axis=1))
+    return np.asarray(np.sum((difference @ moments) * difference, axis=-1))
 
 
 def least_error(target: Rows, moments: Rows) -> Rows:
-    """Return codes of low output error, integers in -128..127 of the shape of ``target``; H must be positive definite."""
+    """Return codes of low output error, integers in -128..127 of the shape of ``target``.
+
+    Args:
+        target: t, shape (..., channels, weights), the leading axes those of problems that have nothing to do with each other.
+        moments: H, shape (..., weights, weights), positive definite.
+    """
+    order = np.argsort(-_diagonal(moments), axis=-1, kind="stable")
+    target, moments = _taken(target, order), _taken(_taken(moments, order).swapaxes(-1, -2), order)
     plain, other = nearest(target), compensated(target, moments)
     better = output_error(other, target, moments) < output_error(plain, target, moments)
-    return descended(np.where(better[:, np.newaxis], other, plain), target, moments)
+    return _taken(
+        descended(np.where(better[..., np.newaxis], other, plain), target, moments), np.argsort(order, axis=-1)
+    )
 
 
 def compensated(target: Rows, moments: Rows) -> Rows:
-    """Return codes rounded one after the other, those that follow making up for each error."""
-    order = np.argsort(-np.diag(moments), kind="stable")
-    factor = np.linalg.cholesky(np.linalg.inv(moments[np.ix_(order, order)])).T
-    moving, codes = target[:, order], np.empty_like(target)
-    size = target.shape[1]
+    """Return codes rounded one after the other, from the first on, those that follow making up for each error."""
+    factor = np.linalg.cholesky(np.linalg.inv(moments)).swapaxes(-1, -2)
+    moving, codes = target.copy(), np.empty_like(target)
+    size = target.shape[-1]
     for first in range(0, size, _BLOCK):
         last = min(first + _BLOCK, size)
-        errors = np.empty((len(target), last - first))
+        errors = np.empty((*target.shape[:-1], last - first))
         for j in range(first, last):
-            codes[:, j] = nearest(moving[:, j])
-            errors[:, j - first] = error = (moving[:, j] - codes[:, j]) / factor[j, j]
-            moving[:, j + 1 : last] -= error[:, np.newaxis] * factor[j, j + 1 : last]
-        moving[:, last:] -= errors @ factor[first:last, last:]
-    back = np.empty_like(codes)
-    back[:, order] = codes
-    return back
+            codes[..., j] = nearest(moving[..., j])
+            errors[..., j - first] = error = (moving[..., j] - codes[..., j]) / factor[..., j, j, np.newaxis]
+            moving[..., j + 1 : last] -= error[..., np.newaxis] * factor[..., np.newaxis, j, j + 1 : last]
+        moving[..., last:] -= errors @ factor[..., first:last, last:]
+    return codes
 
 
 def descended(codes: Rows, target: Rows, moments: Rows) -> Rows:
     """Return codes that no change of a single one makes better, found from ``codes`` by coordinate descent."""
     codes = codes.copy()
-    diagonal = np.diag(moments)
-    order = np.argsort(-diagonal, kind="stable")
+    diagonal = _diagonal(moments)[..., np.newaxis, :]
     slope = (target - codes) @ moments
     for _ in range(_SWEEPS):
         moved = False
-        for j in order:
-            change = nearest(codes[:, j] + slope[:, j] / diagonal[j]) - codes[:, j]
-            rows = np.flatnonzero(change)
-            if rows.size:
+        for j in range(codes.shape[-1]):
+            change = nearest(codes[..., j] + slope[..., j] / diagonal[..., j]) - codes[..., j]
+            where = np.nonzero(change)
+            if where[0].size:
                 moved = True
-                codes[rows, j] += change[rows]
-                slope[rows] -= change[rows, np.newaxis] * moments[j]
+                codes[..., j] += change
+                slope[where] -= change[where][:, np.newaxis] * moments[(*where[:-1], j)]
         if not moved:
             break
     return codes
+
+
+def _diagonal(moments: Rows) -> Rows:
+    return np.diagonal(moments, axis1=-2, axis2=-1)
+
+
+def _taken(rows: Rows, order: NDArray[np.intp]) -> Rows:
+    """Return the columns of ``rows`` in another order, each problem's own."""
+    return np.take_along_axis(rows, order[..., np.newaxis, :], axis=-1)

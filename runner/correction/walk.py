@@ -12,13 +12,13 @@ settled by then.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.convert.fake_quant import fake_quant_model
+from runner.correction.parallel import each_of
 from runner.dataset.binding import bind
 from runner.dataset.item import Dataset
 from runner.engine import Engine
@@ -114,12 +114,8 @@ class Walk:
         return Session(fake_quant_model(part, self._found, QuantizedForm({layer.name: quantized}), multiply=True))
 
     def each(self, work: Callable[[int], T]) -> list[T]:
-        """Return ``work(item)`` of every item that walks along, in order."""
-        return self.each_of(work, self.items)
-
-    def each_of(self, work: Callable[[int], T], count: int) -> list[T]:
-        """Return ``work(item)`` of the first ``count`` items, in order; they lie spread over the data."""
-        return _map(work, range(count), self._callers)
+        """Return ``work(item)`` of every item that walks along, in order; the first ones of them lie spread over the data."""
+        return each_of(work, range(self.items), self._callers)
 
     def settle(
         self, layer: Layer, quantized: QuantizedLayer, outputs: Sequence[Array], real: Sequence[Array] | None
@@ -158,7 +154,7 @@ class Walk:
         joining = spread(len(self._indices), count)[self.items :]
         if not joining:
             return
-        feeds = _map(lambda k: self._feeds(self._indices[k]), joining, self._callers)
+        feeds = each_of(lambda k: self._feeds(self._indices[k]), joining, self._callers)
         frontier = [name for name in self._float[0] if name not in self._inputs] if self._float else []
         if not frontier:
             self._float += [dict(feed) for feed in feeds]
@@ -176,7 +172,7 @@ class Walk:
             rest = {name: feed[name] for name in kept}
             return [rest | dict(zip(frontier, session.run(feed, frontier), strict=True)) for session in sessions]
 
-        for tensors in _map(arrive, feeds, self._callers):
+        for tensors in each_of(arrive, feeds, self._callers):
             self._float.append(tensors[0])
             self._quantized.append(dict(tensors[-1]))
 
@@ -265,8 +261,3 @@ def _inner_nodes(node: ir.Node) -> Iterator[ir.Node]:
     for attribute in node.attributes.values():
         if attribute.type == ir.AttributeType.GRAPH:
             yield from attribute.as_graph().all_nodes()
-
-
-def _map(work: Callable[[Any], T], arguments: Sequence[Any], callers: int) -> list[T]:
-    with ThreadPoolExecutor(callers, thread_name_prefix="walker") as pool:
-        return list(pool.map(work, arguments))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from runner.correction.moments import gather
+from runner.correction.moments import gather, products
 from runner.correction.patches import Patches, by_channel
 from runner.graph.constants import constant
 from runner.graph.weight_layout import channels_first
@@ -21,6 +21,8 @@ RNG = np.random.default_rng(0)
         ("group = 4, pads = [0,1,1,0], dilations = [2,1]", (8, 1, 3, 2), (4, 8, 8)),
         ('group = 2, auto_pad = "SAME_UPPER", strides = [2,2]', (6, 2, 3, 3), (4, 7, 7)),
         ("strides = [2,2]", (5, 4, 1, 1), (4, 6, 6)),
+        ("group = 2", (6, 2, 1, 1), (4, 3, 5)),
+        ("pads = [1,0,0,1]", (5, 4, 1, 1), (4, 3, 5)),
     ],
 )
 def test_weights_times_rows_are_the_convolution(attributes: str, weight: tuple, shape: tuple) -> None:
@@ -60,19 +62,21 @@ def test_target_finds_the_weights_behind_noisy_outputs(centred: bool) -> None:
     if centred:
         real += np.array([5, -3, 2, 1], np.float32)  # a bias, which is no matter of the weights
     start = true + RNG.normal(0, 0.1, true.shape)
-    groups = gather([(rows[:9000], real[:9000]), (rows[9000:], real[9000:])], start, centred=centred)
-    found = np.concatenate([group.target(start[2 * g : 2 * g + 2]) for g, group in enumerate(groups)])
+    moments = gather(
+        [products([(rows[:9000], real[:9000])]), products([(rows[9000:], real[9000:])])], start, centred=centred
+    )
+    found = moments.target(start).reshape(4, 3)
     assert np.abs(found - true).max() < 0.05 * np.abs(start - true).max()
     expected = np.cov(rows[:, 1].T, bias=True) if centred else rows[:, 1].T @ rows[:, 1] / len(rows)
-    np.testing.assert_allclose(groups[1].inputs, expected, atol=0.03)
+    np.testing.assert_allclose(moments.inputs[1], expected, atol=0.03)
 
 
 def test_few_samples_leave_the_weights_where_they_are() -> None:
     rows, real = RNG.normal(size=(5, 1, 64)).astype(np.float32), RNG.normal(size=(5, 2)).astype(np.float32)
     start = RNG.normal(size=(2, 64))
-    (group,) = gather([(rows, real)], start, centred=True)
-    assert np.linalg.eigvalsh(group.inputs).min() > 0
+    moments = gather([products([(rows, real)])], start, centred=True)
+    assert np.linalg.eigvalsh(moments.inputs).min() > 0
     x, y = rows[:, 0] - rows[:, 0].mean(axis=0), real - real.mean(axis=0)
-    before, after = (np.sum((y - x @ weight.T) ** 2) for weight in (start, group.target(start)))
+    before, after = (np.sum((y - x @ weight.T) ** 2) for weight in (start, moments.target(start)[0]))
     # 64 weights could fit 5 samples exactly.
     assert 0.5 * before < after < before
