@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import onnx_ir as ir
@@ -44,6 +43,7 @@ _RANGE_POSITIONS = 2_000
 _PASS_ITEMS = 50
 # Items that the moments of a large image are taken over, at least.
 _LEAST_ITEMS = 16
+# Parts that moments are summed in, side by side: each holds sums as large as H.
 _MOMENT_PARTS = 8
 # Channels that are fitted at once: few enough for their positions to stay in the processor's cache.
 _FIT_CHANNELS = 16
@@ -193,7 +193,6 @@ class _Stop:
             rows = cut(_rounded(walk.input(layer, item), params))
             return rows[where], by_channel(self._real[item], layer)[where] - bias
 
-        # Parts of the items, in as many products: few, since each is as large as H.
         parts = [range(first, items, _MOMENT_PARTS) for first in range(min(items, _MOMENT_PARTS))]
         sums = each_of(lambda part: products([sample(item) for item in part]), parts, self._callers)
         scales = np.broadcast_to(np.asarray(self.quantized.record.weight_scales, np.float64), (layer.channels,))
@@ -214,7 +213,8 @@ class _Stop:
             outputs = self._outputs()
         before = self.quantized
         if self._has_bias and outputs is not None and self._fit(outputs) and sequential:
-            outputs = walk.each(partial(_dequantized_again, outputs, layer, before, self.quantized))
+            fitted = self.quantized
+            outputs = each_of(lambda y: dequantized_again(y, layer, before, fitted), outputs, self._callers)
         walk.settle(layer, self.quantized, self._real, outputs if sequential else None)
         return self.quantized
 
@@ -283,15 +283,16 @@ def _deq(layer: Layer, quantized: QuantizedLayer) -> NDArray[np.float32]:
     return np.broadcast_to(dequant_scale(record.activation.scale, np.asarray(record.weight_scales)), (layer.channels,))
 
 
-def _dequantized_again(
-    outputs: Sequence[NDArray[np.float32]], layer: Layer, before: QuantizedLayer, after: QuantizedLayer, item: int
+def dequantized_again(
+    y: NDArray[np.float32], layer: Layer, before: QuantizedLayer, after: QuantizedLayer
 ) -> NDArray[np.float32]:
-    """Return what a layer gives with another bias and scale, from what it gave: its sums are integers."""
+    """Return what a layer gives with another bias and weight scale, from what it gave (``y``): its sums are integers."""
     axes = [1] * layer.spatial
-    moved = np.zeros(layer.channels, np.float32) + (0 if after.bias is None else after.bias)
-    moved -= 0 if before.bias is None else before.bias
-    sums: NDArray[np.float32] = np.rint(outputs[item] / _deq(layer, before).reshape(-1, *axes))
-    sums += moved.astype(np.float32).reshape(-1, *axes)
+    old, new = (
+        np.zeros(layer.channels) if form.bias is None else form.bias.astype(np.float64) for form in (before, after)
+    )
+    sums: NDArray[np.float32] = np.rint(y / _deq(layer, before).reshape(-1, *axes))
+    sums += (new - old).astype(np.float32).reshape(-1, *axes)
     sums *= _deq(layer, after).reshape(-1, *axes)
     return sums
 

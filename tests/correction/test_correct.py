@@ -16,7 +16,7 @@ from runner.convert.deploy import deploy_model
 from runner.convert.deploy_check import check_against_form
 from runner.convert.fake_quant import fake_quant_model
 from runner.correction import walk as walk_module
-from runner.correction.correct import Calibrated, correct
+from runner.correction.correct import Calibrated, correct, dequantized_again
 from runner.correction.options import Correction
 from runner.correction.walk import spread
 from runner.engine import Engine
@@ -136,6 +136,23 @@ def test_layer_without_a_bias_gets_one() -> None:
     start = calibrated(RESIDUAL, ITEMS)
     assert start.form.layers["d"].bias is None
     assert corrected(start, ITEMS, Correction("isolated")).layers["d"].bias is not None
+
+
+def test_output_under_another_bias_and_scale_is_that_of_the_corrected_layer() -> None:
+    start = calibrated(conv_gemm(), ITEMS)
+    before = start.form.layers["first"]
+    after = corrected(start, ITEMS, Correction("sequential", scale=True)).layers["first"]
+    assert before.record.weight_scales != after.record.weight_scales
+    (layer,) = (layer for layer in start.found.layers if layer.name == "first")
+    node = next(node for node in start.model.graph if node.name == "first")
+    y, expected = (
+        run_plain(
+            fake_quant_model(start.model, start.found, QuantizedForm({"first": form})), ITEMS, [node.outputs[0].name]
+        )
+        for form in (before, after)
+    )
+    for (one,), (other,) in zip(y, expected, strict=True):
+        np.testing.assert_array_equal(dequantized_again(one, layer, before, after), other)
 
 
 def test_layers_that_read_one_tensor_keep_sharing_its_parameters() -> None:
