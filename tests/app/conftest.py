@@ -42,6 +42,7 @@ class Tiny:
             "dataset": "npz",
             "dataset.path": self.data,
             "calibration.count": 6,
+            "quant": "amct",
             "observer": "minmax",
             "target_loss": 90,
             "tracking": "none",
