@@ -9,7 +9,7 @@ from onnx_ir.passes import common as passes
 
 from runner.convert.simulate import Simulator
 from runner.graph.builder import Builder
-from runner.graph.constants import replace_node
+from runner.graph.constants import replace_node, value_names
 from runner.graph.layers import FoundLayers, Layer
 from runner.ranges import ActivationParams
 from runner.record import QuantizedForm, QuantizedLayer
@@ -49,6 +49,7 @@ def with_layers(model: ir.Model, found: FoundLayers, form: QuantizedForm, builde
     replaced = model.clone()
     graph = replaced.graph
     nodes = {node.name: node for node in graph}
+    taken = value_names(graph)
     # Tensors first: a node's inputs are looked up by name, and layers give their outputs new values under the old names.
     for key, tensor in form.tensors.items():
         node, index = tensor_place(nodes, key)
@@ -56,7 +57,8 @@ def with_layers(model: ir.Model, found: FoundLayers, form: QuantizedForm, builde
         source = node.inputs[index]
         assert source is not None  # the place was read off the graph
         rounded = builder.tensor(build, source, tensor.activation, key.replace(":", "."))
-        _insert(graph, node, build)
+        build.register(graph, taken)
+        graph.insert_before(node, build.nodes)
         node.replace_input_with(index, rounded)
     for name, quantized in form.layers.items():
         node = nodes[name]
@@ -64,7 +66,7 @@ def with_layers(model: ir.Model, found: FoundLayers, form: QuantizedForm, builde
         source = node.inputs[0]
         assert source is not None  # a layer reads an activation
         output = builder.layer(build, node, found[name], quantized, name, source)
-        build.register(graph)
+        build.register(graph, taken)
         replace_node(graph, node, build.nodes, output)
     passes.RemoveUnusedNodesPass()(replaced)
     passes.TopologicalSortPass()(replaced)
@@ -75,8 +77,3 @@ def tensor_place(nodes: dict[str | None, ir.Node], key: str) -> tuple[ir.Node, i
     """Return the node and input index of a tensor entry's key ``<node>:<input>``."""
     name, _, index = key.rpartition(":")
     return nodes[name], int(index)
-
-
-def _insert(graph: ir.Graph, node: ir.Node, build: Builder) -> None:
-    build.register(graph)
-    graph.insert_before(node, build.nodes)

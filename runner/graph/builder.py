@@ -48,12 +48,17 @@ class Builder:
         """Return ``value`` cast to another type."""
         return self.op("Cast", [value], name, to, {"to": int(to)})
 
-    def register(self, graph: ir.Graph) -> None:
+    def register(self, graph: ir.Graph, taken: set[str | None] | None = None) -> None:
         """Make the collected constants initializers of ``graph``; the nodes are placed by the caller.
 
         A constant or an output whose name is taken gets a numeric suffix.
+
+        Args:
+            graph: to register with.
+            taken: the graph's names, added to; who registers many times need not have them gathered each time.
         """
-        taken = value_names(graph)
+        if taken is None:
+            taken = value_names(graph)
         for value in [*self.constants, *(output for node in self.nodes for output in node.outputs)]:
             value.name = free_of(taken, value.name or "constant")
             taken.add(value.name)
