@@ -41,7 +41,10 @@ if TYPE_CHECKING:
     from runner.modes.layer_settings import LayerRule, LayerSettings
     from runner.record_text import read_record
     from runner.search.binary import Binary
+    from runner.search.end_to_end import EndToEnd
+    from runner.search.greedy import Greedy
     from runner.search.linear import Linear
+    from runner.search.pareto import Pareto
     from runner.search.sensitivity import Cosine, MeanSquaredError, SignalToNoise
 
 _HOMES = {
@@ -55,7 +58,9 @@ _HOMES = {
     "ConvertQatOptions": "runner.modes.convert_qat",
     "Correction": "runner.correction.options",
     "Cosine": "runner.search.sensitivity",
+    "EndToEnd": "runner.search.end_to_end",
     "Engine": "runner.engine",
+    "Greedy": "runner.search.greedy",
     "Hfmg": "runner.calibration.hfmg",
     "Ifmr": "runner.calibration.ifmr",
     "ImageFolder": "runner.dataset.image_folder",
@@ -69,6 +74,7 @@ _HOMES = {
     "Mse": "runner.evaluation.distance",
     "NpyDataset": "runner.dataset.npy",
     "NpzDataset": "runner.dataset.npz",
+    "Pareto": "runner.search.pareto",
     "ParquetDataset": "runner.dataset.parquet",
     "Percentile": "runner.calibration.percentile",
     "RunnerError": "runner.errors",
@@ -93,7 +99,9 @@ __all__ = [
     "ConvertQatOptions",
     "Correction",
     "Cosine",
+    "EndToEnd",
     "Engine",
+    "Greedy",
     "Hfmg",
     "Ifmr",
     "ImageFolder",
@@ -107,6 +115,7 @@ __all__ = [
     "Mse",
     "NpyDataset",
     "NpzDataset",
+    "Pareto",
     "ParquetDataset",
     "Percentile",
     "RunnerError",

@@ -17,6 +17,7 @@ from runner.modes.data import Split
 from runner.modes.layer_settings import LayerRule
 from runner.modes.proof import VerifyOptions
 from runner.search.budget import Budget
+from runner.search.end_to_end import EndToEnd
 from runner.search.plan import Strategy
 from runner.search.sensitivity import Sensitivity
 
@@ -122,7 +123,7 @@ class AccAutoJob(JobOptions):
     target_loss: float
     metric: Metric | AmctEvaluator
     observer: Observer
-    sensitivity: Sensitivity
+    sensitivity: Sensitivity | EndToEnd
     strategy: Strategy
     calibration: CalibrationOptions
     correction: Correction = field(default_factory=Correction)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -100,6 +101,11 @@ class Evaluator:
         indices: which items of it.
         metrics: the headline metric first.
         output_kind: what class scores are (``model.output``).
+
+    Attributes:
+        items_scored: how often a model was run.
+        evaluations: how many models were run over all items.
+        partial_evaluations: how many over some items only.
     """
 
     def __init__(
@@ -120,6 +126,7 @@ class Evaluator:
         self.classes: ClassScores | None = None
         self.items_scored = 0
         self.evaluations = 0
+        self.partial_evaluations = 0
 
     @property
     def metrics(self) -> list[Metric]:
@@ -182,6 +189,16 @@ class Evaluator:
             progress(len(scores) - len(known))
         self.evaluations += 1
         return self.gathered([scores[position] for position in range(len(self.indices))])
+
+    def evaluate_some(self, model: ir.Model, positions: Sequence[int], progress: Progress = _silent) -> Evaluation:
+        """Return a model's scores at the given positions, in their order."""
+        found = list[ItemScores]()
+        with contextlib.closing(self.scores(Session(model), positions)) as scores:
+            for score in scores:
+                found.append(score)
+                progress(len(found))
+        self.partial_evaluations += 1
+        return self.gathered(found)
 
     def scores(self, session: Session, positions: Sequence[int]) -> Generator[ItemScores, None, None]:
         """Yield the scores of the items at the given positions, in order; stop iterating to stop early."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from runner.calibration.ifmr import Ifmr
-from runner.calibration.isolated import isolated_pass
 from runner.calibration.observer import Observer
 from runner.correction.options import Correction
 from runner.dataset.item import Dataset
@@ -26,7 +24,6 @@ from runner.events import (
     FINAL_EVAL,
     FLOAT_EVAL,
     LOAD,
-    RANK,
     SEARCH,
     VERIFY,
     WRITE,
@@ -38,8 +35,9 @@ from runner.events import (
 )
 from runner.graph.digest import graph_digest
 from runner.job_folder import JobFolder
+from runner.modes.attempts import Attempts
 from runner.modes.check_files import Job, check_files
-from runner.modes.codecs import NUMBER, QUANTIZED, RANKING
+from runner.modes.codecs import NUMBER, QUANTIZED
 from runner.modes.data import Parts, Split, calibration_part, describe_source, evaluation_part, keep_pixels, split_parts
 from runner.modes.final_figure import fresh_comparison, held_out_status, judged_comparison
 from runner.modes.given_files import GivenFiles, read_given, starting_point
@@ -48,19 +46,26 @@ from runner.modes.keys import StageKeys
 from runner.modes.layer_settings import LayerSettings, select_layers
 from runner.modes.part import Part
 from runner.modes.proof import VerifyOptions, proof_items
-from runner.modes.recipe import CalibrationRecipe, Quantized, Recipe, RecordRecipe
+from runner.modes.ranking import Ranker
+from runner.modes.recipe import CalibrationRecipe, Recipe, RecordRecipe
 from runner.modes.remembered_scores import RememberedScores
 from runner.modes.result import AccAutoResult, Comparison, Source, Status
+from runner.modes.searching import try_plans, try_repairs
 from runner.modes.stages import Stages
 from runner.modes.subject import Subject, load_subject, rewriting_gap
 from runner.modes.trials import TrialRunner
 from runner.modes.write_acc_auto import RECORD, BestPair, Outcome, write_outcome
 from runner.modes.write_models import warn_of_notes
 from runner.search.binary import Binary
-from runner.search.budget import Budget, Meter
-from runner.search.driver import search
-from runner.search.plan import Plan, Ranking, SearchResult, Strategy, Trial, best_of
-from runner.search.sensitivity import Cosine, Sensitivity, rank
+from runner.search.budget import Budget, BudgetSpentError, Meter
+from runner.search.driver import goes_on
+from runner.search.end_to_end import EndToEnd
+from runner.search.greedy import Greedy
+from runner.search.ladder import foothold
+from runner.search.pareto import Pareto, curve_of
+from runner.search.plan import Plan, Ranking, SearchResult, Strategy, Trial
+from runner.search.sensitivity import Cosine, Sensitivity
+from runner.search.units import units_of
 from runner.store.remembered import remembered
 from runner.store.store import Store
 
@@ -75,7 +80,7 @@ class AccAutoOptions:
         target_loss: the loss must stay below it, strictly, in the metric's unit.
         metric: decides; an AMCT evaluator does so by its own rule, without ``target_loss``.
         observer: chooses activation ranges.
-        sensitivity: ranks layers.
+        sensitivity: ranks layers, each on its own or by what reaches the model's outputs.
         strategy: proposes plans.
         correction: what makes the layers better than rounding to nearest, once, before the search.
         calibration_count: items that calibration looks at, evenly spaced over its dataset; None for the batch_num of
@@ -96,7 +101,7 @@ class AccAutoOptions:
     target_loss: float
     metric: Metric | AmctEvaluator = field(default_factory=TopK)
     observer: Observer = field(default_factory=Ifmr)
-    sensitivity: Sensitivity = field(default_factory=Cosine)
+    sensitivity: Sensitivity | EndToEnd = field(default_factory=Cosine)
     strategy: Strategy = field(default_factory=Binary)
     correction: Correction = field(default_factory=Correction)
     calibration_count: int | None = None
@@ -120,6 +125,11 @@ class AccAutoOptions:
             raise ConfigError(
                 "search.confidence: expected 0.5 or more and less than 1, or null for verdicts that are certain, "
                 f"got {self.confidence}."
+            )
+        if isinstance(self.strategy, Greedy | Pareto) and not isinstance(self.sensitivity, EndToEnd):
+            raise ConfigError(
+                f"strategy: {type(self.strategy).__name__.lower()} weighs what a layer costs the outputs against its price; "
+                "it needs sensitivity=end_to_end beside it."
             )
         if self.split.report and isinstance(self.metric, AmctEvaluator):
             raise ConfigError(
@@ -193,7 +203,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         if calibration is not None:
             calibration.announce("calibration", emit)
 
-    emit(WorkAhead(_items_ahead(subject, options, parts)))
+    emit(WorkAhead(_items_ahead(options, parts, len(subject.found.layers))))
     warnings: list[str] = []
 
     def warn(*messages: str) -> None:
@@ -218,31 +228,35 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     warn(*recipe.warnings, *(f"layer '{left.name}' stays float: {left.reason}" for left in quantized.impossible))
 
     trials = TrialRunner(
-        subject.runnable, subject.found, quantized.form, judge, emit, lambda form: keys.scores(form, evaluator)
+        subject.runnable,
+        subject.found,
+        quantized.form,
+        judge,
+        emit,
+        quantized.costs,
+        lambda form: keys.scores(form, evaluator),
     )
-    best = BestPair(folder, f"results/{name}", subject.prepared.graph, subject.found, quantized.form)
+    best = BestPair(folder, f"results/{name}", subject.prepared.graph, subject.found, trials.form)
 
-    attempts = _Attempts(trials, best, stages)
+    attempts = Attempts(trials, best, stages)
     with stages.stage(SEARCH, len(evaluation.indices), "all layers int8") as progress:
         all_int8 = attempts.run(Plan.all_int8(quantized.form.layers), progress)
-    ranking = None
-    found = SearchResult((all_int8,), best_of([all_int8]))
+    ranking = damage = stopped = None
     try:
         if calibration is not None:
-            most = 0 if all_int8.accepted else options.strategy.most_trials(len(quantized.form.layers))
-            reported = 2 * len(parts.report.indices) if parts.held_out else 0
-            emit(WorkAhead(len(calibration.indices) + most * len(evaluation.indices) + reported))
+            items = len(evaluation.indices)
+            start = foothold(try_repairs(all_int8, recipe, attempts, meter, engine, items))
+            units = units_of(subject.found, trials.form(start.plan), quantized.costs)
+            emit(WorkAhead(_items_of_search(options, parts, len(quantized.form.layers), len(units), start)))
             # As in AMCT the ranking is made also where nothing has to fall back.
-            ranking = remembered(
-                store,
-                keys.ranking(quantized.form, options.sensitivity),
-                partial(_rank, subject, quantized, calibration, options, engine, attempts),
-                RANKING,
-            )
-            _log_ranking(ranking)
-            found = _search(all_int8, ranking, options, attempts, meter, len(evaluation.indices))
+            ranker = Ranker(subject, quantized.costs, calibration, engine, attempts, scores, float_evaluation, meter)
+            ranking, damage = ranker.rank(start.plan, units, options.sensitivity)
+            stopped = try_plans(start, ranking, options.strategy, attempts, meter, items)
+    except BudgetSpentError:
+        stopped = "budget"
     except KeyboardInterrupt:
-        found = replace(found, stopped="interrupted")
+        stopped = "interrupted"
+    found = attempts.result(stopped)
     chosen = found.best or found.closest
     verdict = trials.verdicts[chosen.plan]
     final_evaluation = verdict.evaluation or _final_scores(scores, trials, found, stages)
@@ -271,10 +285,13 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
 
     outcome = Outcome(
         all_int8=quantized.form,
-        corrected=quantized.corrected,
+        corrected=quantized.corrected or bool(trials.repaired),
         config=recipe.config,
         ranking=ranking,
         search=found,
+        repaired=trials.repaired,
+        damage=damage,
+        curve=curve_of(found, quantized.costs) if isinstance(options.strategy, Pareto) else (),
     )
     with stages.stage(WRITE):
         pair = write_outcome(folder, outcome, best)
@@ -309,7 +326,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         search=found,
         costs=quantized.costs,
         evaluations=evaluations,
-        partial_evaluations=judge.partial_evaluations,
+        partial_evaluations=evaluator.partial_evaluations,
         items_scored=items_scored,
         folder=folder,
         written=written,
@@ -318,43 +335,44 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         warnings=tuple(warnings),
         skipped=recipe.skipped,
         from_record=given.record is not None,
+        damage=damage,
+        curve=outcome.curve,
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Attempts:
-    """Trials whose best plan is on disk before anything that takes time."""
-
-    trials: TrialRunner
-    best: BestPair
-    stages: Stages
-
-    def run(self, plan: Plan, progress: Callable[[int], None]) -> Trial:
-        """Return a plan's trial over all items."""
-        trial = self.trials.run(plan, progress, self.publish)
-        self.best.offer(trial)
-        return trial
-
-    def run_early(self, plan: Plan, progress: Callable[[int], None]) -> Trial:
-        """Return a plan's trial over as many items as settle it; its models are no result yet."""
-        return self.trials.run_early(plan, progress, self.publish)
-
-    def publish(self) -> None:
-        """Write the pair of the best plan so far."""
-        with self.stages.apart(WRITE):
-            self.best.publish()
-
-
-def _items_ahead(subject: Subject, options: AccAutoOptions, parts: Parts) -> int:
-    """Return how many items the job looks at from here on, at most."""
-    reported = 2 * len(parts.report.indices) if parts.held_out else 0
+def _items_ahead(options: AccAutoOptions, parts: Parts, layers: int) -> int:
+    """Return how many items the job looks at once the model is loaded, at most."""
     models = 2  # float and all-int8
+    evaluated = models * len(parts.search.indices)
     if parts.calibration is None:
-        return models * len(parts.search.indices) + reported
-    models += options.strategy.most_trials(len(subject.found.layers))
-    # The ranking is one more pass.
-    passes = options.observer.passes + 1
-    return models * len(parts.search.indices) + passes * len(parts.calibration.indices) + reported
+        return evaluated + _items_reported(parts)
+    calibrated = options.observer.passes * len(parts.calibration.indices)
+    return evaluated + calibrated + _items_of_search(options, parts, layers, layers)
+
+
+def _items_of_search(options: AccAutoOptions, parts: Parts, layers: int, units: int, start: Trial | None = None) -> int:
+    """Return how many items ranking, search and report look at, at most.
+
+    Args:
+        options: of the job.
+        parts: its items, some of them for calibration.
+        layers: how many can fall back.
+        units: how many units they form.
+        start: the trial of the plan to fall back from, once it is known.
+    """
+    assert parts.calibration is not None
+    items = len(parts.search.indices)
+    if isinstance(options.sensitivity, EndToEnd):
+        ranked = units * min(options.sensitivity.items, items)
+    else:
+        ranked = len(parts.calibration.indices)
+    at_end = start is not None and start.accepted and not goes_on(options.strategy)
+    plans = 0 if at_end else options.strategy.most_trials(layers)
+    return ranked + plans * items + _items_reported(parts)
+
+
+def _items_reported(parts: Parts) -> int:
+    return 2 * len(parts.report.indices) if parts.held_out else 0
 
 
 def with_companions(metric: Metric) -> list[Metric]:
@@ -386,33 +404,6 @@ def _recipe(
     return CalibrationRecipe(subject, calibration, start, warnings, options.correction)
 
 
-def _rank(
-    subject: Subject,
-    quantized: Quantized,
-    calibration: Part,
-    options: AccAutoOptions,
-    engine: Engine,
-    attempts: _Attempts,
-) -> Ranking:
-    attempts.publish()
-    with attempts.stages.stage(RANK, len(calibration.indices)) as progress:
-        sums = isolated_pass(
-            subject.runnable,
-            subject.found,
-            quantized.form,
-            calibration.dataset,
-            calibration.indices,
-            engine=engine,
-            progress=progress,
-        )
-        return rank(sums, options.sensitivity, {name: cost.outputs for name, cost in quantized.costs.items()})
-
-
-def _log_ranking(ranking: Ranking) -> None:
-    for layer, value in ranking.entries:
-        logger.info("******** sensitivity of module %s is %s ********", layer, value)
-
-
 def _final_scores(scores: RememberedScores, trials: TrialRunner, found: SearchResult, stages: Stages) -> Evaluation:
     """Return the chosen plan's scores where an evaluator of the user's judged, which gives none."""
     if found.stopped == "interrupted":
@@ -430,50 +421,6 @@ def _fresh_scores(
         before = scores.of_float(subject.runnable, progress)
         build = partial(trials.model, plan, multiply=True)
         return before, scores.of_form(trials.form(plan), build, lambda done: progress(items + done))
-
-
-def _search(
-    all_int8: Trial,
-    ranking: Ranking,
-    options: AccAutoOptions,
-    attempts: _Attempts,
-    meter: Meter,
-    items: int,
-) -> SearchResult:
-    if all_int8.accepted:
-        logger.info("The model satisfy the requirement after all layers are quantized, automatic calibration succeed!")
-        return search(all_int8, ranking, options.strategy, lambda plan: all_int8)
-    most = options.strategy.most_trials(len(ranking.layers))
-    made = 0
-    with attempts.stages.stage(SEARCH, most * items, f"at most {most} plans") as progress:
-
-        def evaluate(plan: Plan) -> Trial:
-            nonlocal made
-            # The float model and the all-int8 plan came before.
-            meter.check(2 + made)
-            done, made = made * items, made + 1
-
-            def scored(count: int) -> None:
-                meter.check()
-                progress(done + count)
-
-            return attempts.run_early(plan, scored)
-
-        def confirm(plan: Plan) -> Trial:
-            done = made * items
-            return attempts.run(plan, lambda scored: progress(min(most * items, done + scored)))
-
-        found = search(all_int8, ranking, options.strategy, evaluate, confirm=confirm)
-    if found.stopped is not None:
-        logger.info("The search was stopped (%s) after %d plans.", found.stopped, len(found.trials))
-    elif found.best is None:
-        logger.info(
-            "No quantized model are generated due to all quant layers are roll backed, "
-            "the accuracy target may be too difficult to achieve."
-        )
-    else:
-        logger.info("Fine search finish, automatic calibration succeed!")
-    return found
 
 
 def _held_out_warning(status: Status, comparison: Comparison, target: float) -> list[str]:

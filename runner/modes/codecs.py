@@ -19,7 +19,8 @@ from runner.modes.result import Prediction
 from runner.modes.write_models import ModelPair, Written
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedForm, QuantizedLayer, TensorRecord
-from runner.search.plan import Ranking
+from runner.search.end_to_end import Damage
+from runner.search.plan import Ranking, Unit
 from runner.store.remembered import Codec
 from runner.store.store import Entry
 from runner.verify.compare import Sameness
@@ -31,9 +32,29 @@ def _plain_entry(value: Any) -> Entry:  # noqa: ANN401 - whatever JSON holds
 
 NUMBER: Codec[float] = Codec(_plain_entry, lambda entry: float(entry.values))
 
+# Without the units, which follow from the form.
 RANKING: Codec[Ranking] = Codec(
     lambda ranking: Entry([[name, float(value)] for name, value in ranking.entries]),
     lambda entry: Ranking(tuple((str(name), float(value)) for name, value in entry.values)),
+)
+
+
+def _decode_damage(entry: Entry) -> Damage:
+    values = entry.values
+    units = tuple((Unit(tuple(layers), int(macs)), float(damage)) for layers, macs, damage in values["units"])
+    return Damage(str(values["measure"]), tuple(values["items"]), float(values["total"]), units)
+
+
+DAMAGE: Codec[Damage] = Codec(
+    lambda damage: Entry(
+        {
+            "measure": damage.measure,
+            "items": list(damage.items),
+            "total": damage.total,
+            "units": [[list(unit.layers), unit.macs, value] for unit, value in damage.units],
+        }
+    ),
+    _decode_damage,
 )
 
 

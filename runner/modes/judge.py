@@ -91,11 +91,6 @@ class Judge(Protocol):
         """Return how many models were run over all items, the float one included; remembered ones were not run."""
         ...
 
-    @property
-    def partial_evaluations(self) -> int:
-        """Return how many models were run over some items only."""
-        ...
-
     def judge(self, candidate: Candidate, progress: Progress, *, known: Verdict | None = None) -> Verdict:
         """Return the verdict on a quantized model, from all items.
 
@@ -139,7 +134,7 @@ class MetricJudge:
         self._evaluator, self.target, self._store = evaluator, target, store
         self._confidence, self._seed = confidence, seed
         self._first: tuple[Evaluation, str | None] | None = None
-        self.partial_evaluations = 0
+        self._begun = set[str | None]()
 
     @property
     def name(self) -> str:
@@ -167,9 +162,9 @@ class MetricJudge:
         scored = {} if known is None or known.partial is None else known.partial
 
         def evaluate() -> Evaluation:
-            if scored:
+            if scored and candidate.key in self._begun:
                 # What was a part becomes the whole.
-                self.partial_evaluations = max(0, self.partial_evaluations - 1)
+                self._evaluator.partial_evaluations -= 1
             return self._evaluator.evaluate(candidate.build(), progress, scored)
 
         evaluation = remembered(self._store, candidate.key, evaluate, EVALUATION)
@@ -197,7 +192,8 @@ class MetricJudge:
                     if len(found) % STEP == 0 and outlooks.look(self._evaluator.gathered(list(found.values()))).settled:
                         break
             if len(found) < len(outlooks.order):
-                self.partial_evaluations += 1
+                self._begun.add(candidate.key)
+                self._evaluator.partial_evaluations += 1
             else:
                 self._evaluator.evaluations += 1
             return found
@@ -232,7 +228,6 @@ class AmctJudge:
 
     multiply = False
     target = None
-    partial_evaluations = 0
 
     def __init__(self, options: AmctEvaluator, model_file: str | Path) -> None:
         self.name, self.unit = options.name, options.unit

@@ -6,6 +6,7 @@
 | float outputs | graph, items |
 | quantized form, layer costs | prepared graph, calibration items, the recipe (layers, observers, corrections, record) |
 | ranking | prepared graph, the form's scales and integers, calibration items, sensitivity |
+| damages | prepared graph, the plan's form, its units with their prices, evaluation items, metrics, ``sensitivity.items`` |
 | scores of a plan | prepared graph, the plan's form, items, metrics, how class scores are read |
 | check of the written files | graph, bytes of both files, the form, items |
 | proof that they say the same | bytes of both files and the record, items, deciding metric, ``verify`` |
@@ -33,7 +34,9 @@ from runner.modes import proof, write_models
 from runner.modes import subject as preparation
 from runner.modes.proof import VerifyOptions
 from runner.record import QuantizedForm
-from runner.search import sensitivity
+from runner.search import end_to_end, sensitivity
+from runner.search.end_to_end import EndToEnd
+from runner.search.plan import Unit
 from runner.search.sensitivity import Sensitivity
 from runner.session import SIMULATION
 from runner.store.key import stage_key
@@ -70,6 +73,12 @@ class StageKeys:
         """Key of the ranking of a form's layers."""
         versions = [isolated.VERSION, sensitivity.VERSION, fake_quant.VERSION]
         return stage_key("ranking", versions, self.graph, _digest(form), self.calibration, measure, SIMULATION)
+
+    def damage(self, form: QuantizedForm, units: Sequence[Unit], evaluator: Evaluator, measure: EndToEnd) -> str | None:
+        """Key of what each unit of a form does to the outputs, against the float model that the evaluator has seen."""
+        versions = [end_to_end.VERSION, evaluation.VERSION, fake_quant.VERSION]
+        how = [evaluator.metrics, evaluator.classes, measure, SIMULATION]
+        return stage_key("damage", versions, self.graph, _digest(form), units, self.items, how)
 
     def scores(self, form: QuantizedForm, evaluator: Evaluator) -> str | None:
         """Key of a form's scores, against the float model that the evaluator has seen."""

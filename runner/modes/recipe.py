@@ -69,6 +69,13 @@ class Recipe(Protocol):
         """
         ...
 
+    def repaired(self, engine: Engine, stages: Stages) -> Mapping[str, QuantizedForm]:
+        """Return stronger forms of the same layers, by treatment, the gentlest first; nothing where there are none.
+
+        Asked once, after ``quantize``, where the plan of its form misses the target. Each has every layer of that form.
+        """
+        ...
+
 
 class CalibrationRecipe:
     """Ranges from data, weights by ARQ, then corrections.
@@ -150,6 +157,10 @@ class CalibrationRecipe:
             )
         return Quantized(form, quantization.impossible, costs, corrected=True)
 
+    def repaired(self, engine: Engine, stages: Stages) -> Mapping[str, QuantizedForm]:
+        """Return nothing: there is no stronger form yet."""
+        return {}
+
 
 class RecordRecipe:
     """Scales from a record; weights and biases rounded under them.
@@ -177,6 +188,10 @@ class RecordRecipe:
         shapes = input_shapes(subject.runnable, subject.found.layers, self._part)
         costs = layer_costs(subject.runnable, subject.found, shapes)
         return Quantized(_some(self._quantization), self._quantization.impossible, costs, self._corrected)
+
+    def repaired(self, engine: Engine, stages: Stages) -> Mapping[str, QuantizedForm]:
+        """Return nothing: the record says what the layers are."""
+        return {}
 
 
 def _others(subject: Subject, layers: Container[str]) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ from runner.modes.part import Part
 from runner.modes.proof import Proof
 from runner.modes.write_models import Written
 from runner.record import QuantizedForm
+from runner.search.end_to_end import Damage
+from runner.search.pareto import Point
 from runner.search.plan import Ranking, SearchResult
 
 Status = Literal["met", "not_met", "undecided", "converted", "interrupted", "budget"]
@@ -129,7 +131,7 @@ class AccAutoResult:
         folder: where the files are; its manifest is not written yet.
         comparison: of the chosen plan, or of the closest one where none was accepted.
         evaluations: models that this run evaluated in full; remembered results cost none.
-        partial_evaluations: models that it evaluated until their verdict was settled.
+        partial_evaluations: models that it ran over some items only, to settle a verdict or to measure damage.
         items_scored: items that any model was scored on in this run.
         written: the model pair; None where no plan was accepted, or an interruption left it unchecked.
         form: the quantized form of the chosen plan, or of the all-int8 plan where none was accepted.
@@ -139,6 +141,8 @@ class AccAutoResult:
         skipped: names of the layers that were not to be quantized.
         proof: what holding the written files against each other showed; None where none were written.
         from_record: the scales were read from a record; nothing was calibrated, ranked or searched.
+        damage: of each unit, where it was measured.
+        curve: of the plans tried, where one was asked for.
     """
 
     status: Status
@@ -163,6 +167,8 @@ class AccAutoResult:
     warnings: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     from_record: bool = False
+    damage: Damage | None = None
+    curve: tuple[Point, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -175,6 +181,11 @@ class AccAutoResult:
         chosen = self.search.best or self.search.closest
         float_layers = {item.name for item in self.impossible} | set(chosen.plan.fallback) | set(self.skipped)
         return tuple(layer.name for layer in self.found.layers if layer.name in float_layers)
+
+    @property
+    def repaired(self) -> tuple[str, ...]:
+        """Layers that the result has in a repaired int8 form, in graph order."""
+        return (self.search.best or self.search.closest).plan.repaired
 
 
 @dataclass(frozen=True, slots=True, eq=False)

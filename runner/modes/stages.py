@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from runner.engine import Engine
 from runner.events import Emit, StageAdvanced, StageFinished, StageStarted
+from runner.search.budget import BudgetSpentError
 
 logger = logging.getLogger(__name__)
 
@@ -29,10 +30,14 @@ class Stages:
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int = 0, detail: str = "") -> Iterator[Callable[[int], None]]:
-        """Run a stage; gives a function that reports how many of ``total`` are done."""
+        """Run a stage; gives a function that reports how many of ``total`` are done. A spent budget ends it early."""
         self._emit(StageStarted(name, total, detail))
         start, decoded, apart = time.perf_counter(), self._engine.decode_seconds, self._apart
-        yield lambda done: self._emit(StageAdvanced(name, done))
+        spent = None
+        try:
+            yield lambda done: self._emit(StageAdvanced(name, done))
+        except BudgetSpentError as error:
+            spent = error
         elapsed = time.perf_counter() - start
         own = elapsed - (self._apart - apart)
         decode = min(own, self._engine.decode_seconds - decoded)
@@ -40,6 +45,8 @@ class Stages:
         self._seconds[name] = self._seconds.get(name, 0.0) + own - decode
         self._emit(StageFinished(name, elapsed))
         logger.info("%s: %.1f s%s", name, elapsed, f" ({detail})" if detail else "")
+        if spent is not None:
+            raise spent
 
     @contextlib.contextmanager
     def apart(self, name: str) -> Iterator[None]:

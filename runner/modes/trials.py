@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import onnx_ir as ir
 
 from runner.convert.fake_quant import fake_quant_model
 from runner.events import Emit, TrialFinished
 from runner.graph.layers import FoundLayers
+from runner.graph.macs import LayerCost
 from runner.modes.amct_files import roll_back_config
 from runner.modes.judge import Candidate, Judge, Verdict
 from runner.record import QuantizedForm
-from runner.search.plan import Plan, Trial
+from runner.search.plan import FLOAT, INT8, Plan, Trial
 
 logger = logging.getLogger(__name__)
 
@@ -24,10 +25,15 @@ class TrialRunner:
     Args:
         model: the prepared float model at a runnable opset.
         found: its layers.
-        form: every layer in int8; a plan's fallback is left out of it.
+        form: every layer in int8.
         judge: after it has looked at the float model.
         emit: told of each trial.
+        costs: of each layer; without them every plan costs nothing.
         key: gives the key of a form's scores in the job's store.
+
+    Attributes:
+        forms: the form that each treatment of a layer is taken from; repaired ones are added to it.
+        verdicts: of each plan tried.
     """
 
     def __init__(
@@ -37,10 +43,12 @@ class TrialRunner:
         form: QuantizedForm,
         judge: Judge,
         emit: Emit,
+        costs: Mapping[str, LayerCost] | None = None,
         key: Callable[[QuantizedForm], str | None] = lambda form: None,
     ) -> None:
-        self._model, self._found, self._form, self._judge, self._emit = model, found, form, judge, emit
-        self._key = key
+        self._model, self._found, self._judge, self._emit = model, found, judge, emit
+        self._costs, self._key = costs or {}, key
+        self.forms: dict[str, QuantizedForm] = {INT8: form}
         self.verdicts: dict[Plan, Verdict] = {}
 
     def run(
@@ -62,9 +70,14 @@ class TrialRunner:
         """Return a plan's trial, measured on as many items as settle its verdict; another trial was ``run`` before."""
         return self._told(plan, self._judge.judge_early(self._candidate(plan, before_evaluation), progress))
 
+    @property
+    def repaired(self) -> dict[str, QuantizedForm]:
+        """The stronger forms of the layers, by treatment, the gentlest first."""
+        return {treatment: form for treatment, form in self.forms.items() if treatment != INT8}
+
     def form(self, plan: Plan) -> QuantizedForm:
         """Return a plan's quantized form."""
-        return self._form.without(plan.fallback)
+        return planned_form(self.forms, plan)
 
     def model(self, plan: Plan, *, multiply: bool) -> ir.Model:
         """Return a plan's simulation model."""
@@ -81,7 +94,8 @@ class TrialRunner:
         self.verdicts[plan] = verdict  # in the order of the first trial of each
         step = list(self.verdicts).index(plan)
         settled_after = None if verdict.partial is None else len(verdict.partial)
-        trial = Trial(plan, verdict.value, verdict.loss, verdict.accepted, settled_after)
+        float_macs = sum(self._costs[name].macs for name in plan.fallback) if self._costs else 0
+        trial = Trial(plan, verdict.value, verdict.loss, verdict.accepted, float_macs, settled_after)
         int8 = len(plan.int8_layers)
         self._emit(
             TrialFinished(
@@ -90,6 +104,17 @@ class TrialRunner:
         )
         _log(step, trial)
         return trial
+
+
+def planned_form(forms: Mapping[str, QuantizedForm], plan: Plan) -> QuantizedForm:
+    """Return the form of a plan: each int8 layer from the form of its treatment.
+
+    Args:
+        forms: by treatment; the one of ``INT8`` has every layer and the tensors.
+        plan: what is done to each layer.
+    """
+    layers = {name: forms[treatment].layers[name] for name, treatment in plan.treatments if treatment != FLOAT}
+    return QuantizedForm(layers, forms[INT8].tensors)
 
 
 def _log(step: int, trial: Trial) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
@@ -12,12 +13,17 @@ from runner.graph.layers import FoundLayers
 from runner.job_folder import JobFolder
 from runner.modes.amct_files import history_entries, ranking_entries
 from runner.modes.integers_file import integers_bytes, integers_path
+from runner.modes.search_files import curve_entries, damage_entries
+from runner.modes.trials import planned_form
 from runner.modes.write_models import ModelPair, write_pair, write_record
 from runner.record import QuantizedForm
-from runner.search.plan import Plan, Ranking, SearchResult, Trial, best_of
+from runner.search.end_to_end import Damage
+from runner.search.pareto import Point
+from runner.search.plan import INT8, Plan, Ranking, SearchResult, Trial, best_of
 
 RECORD = "tmp/scale_offset_record.txt"
 _PREFIX = "accuracy_based_auto_calibration"
+DAMAGE, CURVE = "results/damage.json", "results/pareto.json"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +35,9 @@ class Outcome:
         config: what the search started from; None where the scales were read from a record.
         ranking: of the layers; None where there was no search.
         corrected: whether the record's scales alone do not say the integers.
+        repaired: stronger forms of the layers, by treatment.
+        damage: of each unit, where it was measured.
+        curve: of the plans tried, where one was asked for.
     """
 
     all_int8: QuantizedForm
@@ -36,12 +45,15 @@ class Outcome:
     ranking: Ranking | None
     search: SearchResult
     corrected: bool = False
+    repaired: Mapping[str, QuantizedForm] = field(default_factory=dict)
+    damage: Damage | None = None
+    curve: tuple[Point, ...] = ()
 
     @property
     def final_form(self) -> QuantizedForm:
         """The chosen plan's form; the all-int8 form where no plan was accepted."""
         best = self.search.best
-        return self.all_int8 if best is None else self.all_int8.without(best.plan.fallback)
+        return self.all_int8 if best is None else planned_form({INT8: self.all_int8, **self.repaired}, best.plan)
 
 
 class BestPair:
@@ -52,11 +64,16 @@ class BestPair:
         prefix: sub-folder and model name of the pair.
         model: the prepared float model at the source's opset.
         found: its layers.
-        form: every layer in int8.
+        form: gives a plan's quantized form.
     """
 
     def __init__(
-        self, folder: JobFolder, prefix: str, model: ir.Model, found: FoundLayers, form: QuantizedForm
+        self,
+        folder: JobFolder,
+        prefix: str,
+        model: ir.Model,
+        found: FoundLayers,
+        form: Callable[[Plan], QuantizedForm],
     ) -> None:
         self._folder, self._prefix = folder, prefix
         self._model, self._found, self._form = model, found, form
@@ -83,8 +100,7 @@ class BestPair:
         if self._written is None or self._written[0] != plan:
             self._written = None
             with self._folder.published():
-                form = self._form.without(plan.fallback)
-                pair = write_pair(self._folder, self._prefix, self._model, self._found, form)
+                pair = write_pair(self._folder, self._prefix, self._model, self._found, self._form(plan))
             self._written = plan, pair
         return self._written[1]
 
@@ -110,6 +126,10 @@ def write_outcome(folder: JobFolder, outcome: Outcome, pair: BestPair) -> ModelP
     if outcome.ranking is not None:
         folder.write_json(f"results/{_PREFIX}_ranking_info.json", ranking_entries(outcome.ranking), compact_keys=True)
     folder.write_json(f"amct_log/{_PREFIX}_record.json", history_entries(outcome.search.trials), compact_keys=True)
+    if outcome.damage is not None:
+        folder.write_json(DAMAGE, damage_entries(outcome.damage), indent=2)
+    if outcome.curve:
+        folder.write_json(CURVE, curve_entries(outcome.curve), indent=2)
     if best is None:
         pair.remove()
         return None

@@ -50,6 +50,8 @@ def summarize(
     if result.proof is not None:
         summary |= verification(result.proof)
     if isinstance(result, AccAutoResult):
+        if result.repaired:
+            summary["repaired"] = list(result.repaired)
         summary["overlap"] = result.source.overlap
         summary["split"] = {
             "calibration": result.source.calibration_items,

@@ -14,11 +14,13 @@ from runner.modes.result import AccAutoResult, ConvertResult
 from runner.modes.write_models import Written
 from runner.report.atc import atc_command
 from runner.report.proof import sentences
+from runner.search.end_to_end import Damage
 
 Result = AccAutoResult | ConvertResult
 
 _MOST_FALLBACK = 8
 _MOST_NOTES = 3
+_MOST_DAMAGE = 5
 _INDENT = " " * 8
 _STATUS = {
     "met": ("target met", "green"),
@@ -121,6 +123,10 @@ def _rows(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("KL divergence", f"{summary['kl']:.3g} nats"))
     if isinstance(result, AccAutoResult) and result.from_record:
         rows.append(("scales", "from the record; nothing was calibrated, ranked or searched"))
+    if "repaired" in summary:
+        rows.append(("repaired", f"{len(summary['repaired'])} of the int8 layers"))
+    if isinstance(result, AccAutoResult) and result.damage is not None:
+        rows.append(("most damage", _damage(result.damage)))
     if isinstance(result, AccAutoResult) and result.search.best is None:
         plan = result.search.closest
         rows.append(
@@ -186,6 +192,13 @@ def _fallback(names: Sequence[str]) -> str:
         return "none"
     shown = ", ".join(names[:_MOST_FALLBACK])
     return shown if len(names) <= _MOST_FALLBACK else f"{shown} and {len(names) - _MOST_FALLBACK} more"
+
+
+def _damage(damage: Damage) -> str:
+    """Return the units that do most damage, with how much of it each alone does."""
+    worst = [(unit, value) for unit, value in damage.worst_first[:_MOST_DAMAGE] if value > 0]
+    shown = ", ".join(f"{' + '.join(unit.layers)} {damage.share(value):.0%}" for unit, value in worst)
+    return f"{shown or 'none'}  ({damage.measure} on {len(damage.items)} items)"
 
 
 def _files(result: Result) -> Text:

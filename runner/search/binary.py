@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runner.search.plan import Proposals, Ranking, Trial
+from runner.search.give_back import check_give_back, given_back, most_given_back
+from runner.search.plan import InFull, Plan, Proposals, Ranking, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,21 +14,38 @@ class Binary:
 
     Finds the smallest accepted prefix where the loss falls as the prefix grows. A prefix of every layer is the float model
     itself and is not tried.
+
+    Attributes:
+        give_back: how many units of that prefix are tried in int8 again; 0 for none, as AMCT; None for all.
     """
 
+    give_back: int | None = 0
+
+    def __post_init__(self) -> None:
+        check_give_back(self.give_back)
+
+    @property
+    def in_full(self) -> InFull:
+        """Where units are given back every accepted trial: each step starts from one."""
+        return "accepted" if self.give_back != 0 else "chosen"
+
     def propose(self, ranking: Ranking, all_int8: Trial) -> Proposals:
-        """Yield prefixes of the ranking."""
-        left, right = 0, len(ranking.layers) - 1
-        while left <= right:
-            middle = (left + right) // 2
-            if middle == len(ranking.layers) - 1:
-                return
-            trial = yield all_int8.plan.with_fallback(ranking.layers[: middle + 1])
-            if trial.accepted:
-                right = middle - 1
-            else:
-                left = middle + 1
+        """Yield prefixes of the ranking, then plans that give back."""
+        return given_back(_prefixes(ranking, all_int8.plan), ranking, all_int8.plan, self.give_back)
 
     def most_trials(self, layers: int) -> int:
-        """Return the depth of the halving."""
-        return max(0, layers - 1).bit_length()
+        """Return the depth of the halving and the most that is given back."""
+        return max(0, layers - 1).bit_length() + most_given_back(self.give_back, layers)
+
+
+def _prefixes(ranking: Ranking, start: Plan) -> Proposals:
+    left, right = 0, len(ranking.layers) - 1
+    while left <= right:
+        middle = (left + right) // 2
+        if middle == len(ranking.layers) - 1:
+            return
+        trial = yield start.with_fallback(ranking.layers[: middle + 1])
+        if trial.accepted:
+            right = middle - 1
+        else:
+            left = middle + 1

@@ -27,6 +27,16 @@ class Plan:
         dropped = set(names)
         return Plan(tuple((name, FLOAT if name in dropped else treatment) for name, treatment in self.treatments))
 
+    def with_repair(self, treatment: str) -> Plan:
+        """Return the plan in which every layer that is int8 is repaired in the given way."""
+        return Plan(tuple((name, FLOAT if was == FLOAT else treatment) for name, was in self.treatments))
+
+    def restored(self, names: Iterable[str], start: Plan) -> Plan:
+        """Return the plan in which the named layers are treated as in ``start``, a plan of the same layers."""
+        back = set(names)
+        pairs = zip(self.treatments, start.treatments, strict=True)
+        return Plan(tuple(old if old[0] in back else now for now, old in pairs))
+
     @property
     def fallback(self) -> tuple[str, ...]:
         """The layers left float, in graph order."""
@@ -37,12 +47,20 @@ class Plan:
         """The layers in int8, repaired or not, in graph order."""
         return tuple(name for name, treatment in self.treatments if treatment != FLOAT)
 
+    @property
+    def repaired(self) -> tuple[str, ...]:
+        """The layers in a repaired int8 form, in graph order."""
+        return tuple(name for name, treatment in self.treatments if treatment not in (INT8, FLOAT))
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A plan and what it cost. ``loss`` is in the metric's unit, ``value`` is the metric of the quantized model.
+    """A plan and what it cost.
 
     Attributes:
+        value: the metric of the quantized model.
+        loss: in the metric's unit.
+        float_macs: multiply-accumulates of the layers that the plan leaves float, for one item.
         settled_after: items that settled the verdict, where not all were scored; value and loss are estimates then.
     """
 
@@ -50,6 +68,7 @@ class Trial:
     value: float
     loss: float
     accepted: bool
+    float_macs: int = 0
     settled_after: int | None = None
 
     @property
@@ -59,10 +78,24 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class Unit:
+    """Layers that are left float, and made int8 again, together; ``macs`` for one item."""
+
+    layers: tuple[str, ...]
+    macs: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ranking:
-    """(layer, sensitivity), most sensitive first; ties in graph order."""
+    """What a strategy may know of the layers.
+
+    Attributes:
+        entries: (layer, sensitivity), most sensitive first; ties in graph order.
+        units: what the layers form, in graph order, with its price; nothing where prices are not known.
+    """
 
     entries: tuple[tuple[str, float], ...]
+    units: tuple[Unit, ...] = ()
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -72,12 +105,28 @@ class Ranking:
 
 Proposals = Generator[Plan, Trial, None]
 
+# Which trials are scored over every item; the others as long as it takes to settle their verdict.
+InFull = Literal["chosen", "accepted", "all"]
+
+# What ends a search before its strategy does.
+Stopped = Literal["interrupted", "budget"]
+
 
 class Strategy(Protocol):
-    """Proposes plans and is told what each cost; holds no model, data or budget."""
+    """Proposes plans and is told what each cost; holds no model, data or budget.
+
+    Two attributes may stand beside this. A true ``always``: there is something to propose also where the first plan is
+    accepted. ``in_full``: whether only the plan that is returned has to be scored over every item ("chosen", where nothing is
+    said), every accepted one because others are made from it ("accepted"), or "all".
+    """
 
     def propose(self, ranking: Ranking, all_int8: Trial) -> Proposals:
-        """Yield plans; each ``yield`` returns the plan's trial. Called when the all-int8 trial was not accepted."""
+        """Yield plans; each ``yield`` returns the plan's trial. Called when the all-int8 trial was not accepted.
+
+        Args:
+            ranking: of the layers.
+            all_int8: the trial of the plan to start from, in which every layer is int8, repaired or not.
+        """
         ...
 
     def most_trials(self, layers: int) -> int:
@@ -91,26 +140,39 @@ class SearchResult:
 
     Attributes:
         trials: in the order tried, the all-int8 plan first.
-        best: the accepted trial with the fewest layers left float, the earliest among equals; None if there is none.
+        best: the one of them that ``best_of`` picks among those scored in full; None if there is none.
         stopped: what ended the search before the strategy did, if anything.
     """
 
     trials: tuple[Trial, ...]
     best: Trial | None
-    stopped: Literal["interrupted", "budget"] | None = None
+    stopped: Stopped | None = None
+
+    @classmethod
+    def of(cls, trials: Iterable[Trial], stopped: Stopped | None = None) -> SearchResult:
+        """Return the result that trials make; an estimate is never the best of them."""
+        made = tuple(trials)
+        return cls(made, best_of([trial for trial in made if trial.full]), stopped)
 
     @property
     def closest(self) -> Trial:
-        """The trial of least loss among those scored in full, the one with the fewest float layers among equals."""
+        """The trial of least loss among those scored in full, the one that leaves the least float among equals."""
         return closest_of([trial for trial in self.trials if trial.full])
 
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:
-    """Return the accepted trial with the fewest float layers that leaves at least one in int8."""
+    """Return the accepted trial that leaves the fewest multiply-accumulates float, and at least one layer in int8.
+
+    Among equals the one with the fewest float layers, then the earliest.
+    """
     accepted = [trial for trial in trials if trial.accepted and trial.plan.int8_layers]
-    return min(accepted, key=lambda trial: len(trial.plan.fallback), default=None)
+    return min(accepted, key=_left_float, default=None)
 
 
 def closest_of(trials: Sequence[Trial]) -> Trial:
-    """Return the trial of least loss, the one with the fewest float layers among equals."""
-    return min(trials, key=lambda trial: (trial.loss, len(trial.plan.fallback)))
+    """Return the trial of least loss, the one that leaves the least float among equals."""
+    return min(trials, key=lambda trial: (trial.loss, *_left_float(trial)))
+
+
+def _left_float(trial: Trial) -> tuple[int, int]:
+    return trial.float_macs, len(trial.plan.fallback)

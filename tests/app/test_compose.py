@@ -28,7 +28,10 @@ from runner.dataset.preprocess import ArrayPreprocess, ImagePreprocess
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.distance import Kl, Mse, Sqnr
 from runner.search.binary import Binary
+from runner.search.end_to_end import EndToEnd
+from runner.search.greedy import Greedy
 from runner.search.linear import Linear
+from runner.search.pareto import Pareto
 from runner.search.sensitivity import Cosine, MeanSquaredError, SignalToNoise
 from tests.app.conftest import Tiny
 from tests.small_data import random_pixels, write_image
@@ -119,8 +122,11 @@ def test_defaults_are_the_shipped_model_on_the_shipped_digits() -> None:
         ("sensitivity=cosine", Cosine()),
         ("sensitivity=mse", MeanSquaredError()),
         ("sensitivity=sqnr", SignalToNoise()),
+        ("sensitivity=end_to_end", EndToEnd()),
         ("strategy=binary", Binary()),
         ("strategy=linear", Linear()),
+        ("strategy=greedy", Greedy()),
+        ("strategy=pareto", Pareto()),
     ],
 )
 def test_option_makes_the_class_with_the_classs_own_defaults(override: str, part: object) -> None:

@@ -208,7 +208,14 @@ CASES = {
         ("observer.asymetric: no such option. Did you mean observer.asymmetric?", "observer has asymmetric."),
     ),
     "unknown key of a part without options": Case(
-        added("+strategy.depth=1"), ("strategy.depth: no such option. strategy has no options.",)
+        added("+sensitivity.depth=1"), ("sensitivity.depth: no such option. sensitivity has no options.",)
+    ),
+    "strategy that needs damages": Case(
+        options(strategy="greedy"),
+        ("strategy: greedy weighs what a layer costs the outputs against its price; it needs sensitivity=end_to_end",),
+    ),
+    "negative bound of giving back": Case(
+        options(strategy__give_back=-1), ("strategy.give_back: expected 0 or more units, or null for all, got -1.",)
     ),
     "known key added with +": Case(added("+seed=1"), ("+seed: the option exists; leave out the +",)),
     "unknown choice": Case(

@@ -27,9 +27,15 @@ from runner.job_folder import read_manifest
 from runner.modes.acc_auto import AccAutoOptions, acc_auto, with_companions
 from runner.modes.amct_files import read_history
 from runner.modes.data import Split
+from runner.modes.recipe import CalibrationRecipe
 from runner.modes.result import AccAutoResult
 from runner.record_text import read_record
 from runner.report.summary import summarize
+from runner.search.binary import Binary
+from runner.search.end_to_end import EndToEnd
+from runner.search.greedy import Greedy
+from runner.search.pareto import Pareto
+from runner.search.plan import Plan
 from runner.search.sensitivity import MeanSquaredError, SignalToNoise
 from tests.small_data import answers, chain, conv_gemm, normal_items, onnx_text, prepared, run_plain, save
 
@@ -438,6 +444,37 @@ def test_early_trials_end_with_the_plan_of_full_ones(many: Bench, metric: object
     assert [entry["metric_eval"] for entry in history] == [[t.accepted, t.loss] for t in early.search.trials]
 
 
+@pytest.mark.parametrize("strategy", [Greedy(), Binary(give_back=None)], ids=["greedy", "binary"])
+def test_no_step_is_built_upon_an_estimate(many: Bench, strategy: object) -> None:
+    options = {"metric": Kl(), "strategy": strategy, "sensitivity": EndToEnd(items=16)}
+    probe = many.run("probe", target_loss=0.0, **options)
+    losses = [trial.loss for trial in probe.search.trials if trial.full]
+    options["target_loss"] = 0.6 * losses[0]
+    certain = many.run("certain", confidence=None, **options)
+    heard: list[object] = []
+    early = many.run("early", emit=heard.append, **options)
+    assert early.status == "met" and 0 < len(early.fallback) < 6 and early.fallback == certain.fallback
+    assert all(trial.full for trial in early.search.trials if trial.accepted)
+    refused = [trial for trial in early.search.trials if not trial.full]
+    every_item = 600 * (1 + len(early.search.trials)) + 6 * 16
+    assert refused and early.items_scored <= certain.items_scored and early.items_scored < every_item
+    told = [event for event in heard if isinstance(event, TrialFinished)]
+    confirmed = {event.step for event in told if event.settled_after is not None and event.accepted}
+    # Where an accepted plan was settled early it is told of a second time, before the next plan.
+    assert confirmed and [event.step for event in told] == sorted(event.step for event in told)
+    assert all([event.step for event in told].count(step) == 2 for step in confirmed)
+    assert early.partial_evaluations == len(refused) + 6
+    assert early.evaluations == 1 + len(early.search.trials) - len(refused)
+
+
+def test_curve_holds_no_estimate(many: Bench) -> None:
+    options = {"metric": Kl(), "strategy": Pareto(), "sensitivity": EndToEnd(items=16)}
+    loss = many.run("probe", target_loss=50.0, metric=Kl()).search.trials[0].loss
+    result = many.run("curve", target_loss=0.5 * loss, **options)
+    assert all(trial.full for trial in result.search.trials) and len(result.curve) == len(result.search.trials)
+    assert result.partial_evaluations == 6  # the damages
+
+
 @pytest.mark.parametrize("metric", [TopK(), Agreement(), Kl(), Sqnr(), Mse()], ids=lambda m: m.name)
 def test_every_metric_can_decide_and_the_others_come_along(small: Bench, metric: object) -> None:
     result = small.run(target_loss=1000.0, metric=metric, observer=MinMax())
@@ -531,3 +568,140 @@ def test_record_with_its_integers_gives_the_same_models_again(tmp_path: Path) ->
     assert not third.folder.path(side).exists()
     name = "results/net_deploy_model.onnx"
     assert first.folder.path(name).read_bytes() != third.folder.path(name).read_bytes()
+
+
+END_TO_END = EndToEnd(items=12)
+
+
+def targets(bench: Bench) -> tuple[dict[tuple[str, ...], float], list[float]]:
+    """Return the loss of every plan of a job, by what is float, and targets well apart from all of them."""
+    rejected = bench.run("rejected", target_loss=0.0, metric=Kl())
+    graph, found = prepared(bench.model)
+    f, names = logits(bench.model, bench.x), list(rejected.form.layers)
+    losses = {
+        chosen: kl(f, logits(fake_quant_model(graph, found, rejected.form.without(chosen)), bench.x))
+        for count in range(len(names))
+        for chosen in itertools.combinations(names, count)
+    }
+    between = [(low * high) ** 0.5 for low, high in itertools.pairwise(sorted(losses.values())) if high > 1.15 * low]
+    return losses, between
+
+
+def test_greedy_job_against_every_plan(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "bench", chain(5), (3, 4, 4), items=30)
+    losses, between = targets(bench)
+    assert len(between) >= 4
+    for target in between:
+        options = {"target_loss": target, "metric": Kl()}
+        greedy = bench.run("greedy", strategy=Greedy(), sensitivity=END_TO_END, **options)
+        given = bench.run("given", strategy=Binary(give_back=None), **options)
+        macs = {name: cost.macs for name, cost in greedy.costs.items()}
+        for result in (greedy, given):
+            for trial in result.search.trials:
+                assert trial.loss == pytest.approx(losses[trial.plan.fallback], rel=0.03, abs=1e-9)
+                assert trial.float_macs == sum(macs[name] for name in trial.plan.fallback)
+            if result.status == "not_met":
+                continue
+            assert losses[result.fallback] < target
+            for name in result.fallback:
+                fewer = tuple(other for other in result.fallback if other != name)
+                # The loss of this network hardly ever falls as layers become int8.
+                assert losses[fewer] >= target or losses[fewer] < losses[result.fallback]
+
+
+def test_damage_and_ranking_of_a_job_are_those_of_leaving_each_layer_out(deep: Bench) -> None:
+    heard: list[object] = []
+    result = deep.run(target_loss=0.0, metric=Kl(), sensitivity=EndToEnd(items=60), emit=heard.append)
+    losses, _ = targets(deep)
+    assert result.damage is not None and result.damage.items == tuple(range(60))
+    everything = losses[()]
+    assert result.damage.total == pytest.approx(everything, rel=0.03)
+    for unit, value in result.damage.units:
+        assert value == pytest.approx(everything - losses[unit.layers], abs=0.03 * everything)
+    values = [value for _, value in result.ranking.entries]
+    assert values == sorted(values, reverse=True)
+    assert deep.json(f"results/{PREFIX}_ranking_info.json") == [list(entry) for entry in result.ranking.entries]
+    assert [entry["layers"] for entry in deep.json("results/damage.json")["units"]] == [
+        [name] for name in result.ranking.layers
+    ]
+    (rank,) = [event for event in heard if isinstance(event, StageStarted) and event.stage == "rank"]
+    assert (rank.total, rank.detail) == (6 * 60, "6 units on 60 items")
+    assert result.partial_evaluations == 6
+    assert result.items_scored == 60 * (1 + len(result.search.trials)) + 6 * 60
+
+
+def test_pareto_job_writes_its_curve_even_where_all_int8_is_accepted(deep: Bench) -> None:
+    result = deep.run(target_loss=50.0, metric=Kl(), strategy=Pareto(), sensitivity=END_TO_END)
+    assert result.status == "met" and result.fallback == ()
+    assert set(deep.written()) == FILES | {"results/damage.json", "results/pareto.json", "manifest.json"}
+    curve = deep.json("results/pareto.json")
+    assert [len(point["fallback"]) for point in curve] == [0, 1, 2, 3, 4, 5]
+    assert [point["loss"] for point in curve] == [trial.loss for trial in result.search.trials]
+    assert [point["chosen"] for point in curve] == [True] + 5 * [False]
+
+
+@pytest.mark.parametrize("callers", [1, 3])
+def test_curve_and_damage_are_the_same_bytes_again(deep: Bench, callers: int) -> None:
+    options = {"strategy": Pareto(), "sensitivity": END_TO_END}
+    searched(deep, "one", **options).folder.finish()
+    searched(deep, "two", callers=callers, **options).folder.finish()
+    assert deep.written("one") == deep.written("two")
+    assert {"results/damage.json", "results/pareto.json"} < deep.written("one").keys()
+
+
+@pytest.mark.parametrize("strategy", [Greedy(), Pareto()])
+def test_strategy_that_weighs_damages_needs_them_measured(strategy: object) -> None:
+    with pytest.raises(
+        ConfigError, match=f"^strategy: {type(strategy).__name__.lower()} weighs .*=end_to_end beside it"
+    ):
+        AccAutoOptions(0.2, strategy=strategy)
+
+
+def repairing(monkeypatch: pytest.MonkeyPatch, **forms: object) -> list[str]:
+    """Have the recipe offer repaired forms; return a list that grows when it is asked."""
+    asked: list[str] = []
+
+    def repaired(self: object, engine: object, stages: object) -> dict[str, object]:
+        asked.append("asked")
+        return {f"int8+{name}": form for name, form in forms.items()}
+
+    monkeypatch.setattr(CalibrationRecipe, "repaired", repaired)
+    return asked
+
+
+def test_repairs_are_not_made_where_all_int8_is_accepted(deep: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = repairing(monkeypatch)
+    deep.run(target_loss=50.0)
+    assert asked == []
+
+
+def test_repaired_plan_that_meets_the_target_ends_the_search(deep: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A form with ranges from other items stands for the stronger one; the better of the two is called the repair.
+    plain, other = (deep.run(f"c{n}", target_loss=0.0, metric=Kl(), calibration_count=n) for n in (1, 12))
+    losses = [result.search.trials[0].loss for result in (plain, other)]
+    assert losses[1] < 0.9 * losses[0]
+    asked = repairing(monkeypatch, strong=other.form)
+    result = deep.run(target_loss=sum(losses) / 2, metric=Kl(), calibration_count=1)
+    assert asked == ["asked"] and result.status == "met" and result.fallback == ()
+    assert [trial.plan.treatments[0][1] for trial in result.search.trials] == ["int8", "int8+strong"]
+    assert [trial.loss for trial in result.search.trials] == losses
+    assert result.repaired == tuple(f"conv{index}" for index in range(6))
+    # The record's scales need not say a repair's integers, so these lie beside it.
+    assert "tmp/scale_offset_record.integers.npz" in deep.written()
+    written = onnx.load(deep.folder / "out" / "results" / "net_fake_quant_model.onnx")
+    assert kl(logits(deep.model, deep.x), logits(written, deep.x)) == pytest.approx(losses[1], rel=0.03)
+
+
+def test_layers_that_stay_int8_stay_repaired_when_others_fall_back(
+    deep: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = deep.run("other", target_loss=0.0, metric=Kl(), calibration_count=12)
+    repairing(monkeypatch, strong=other.form)
+    loss = other.search.trials[0].loss
+    result = deep.run(
+        target_loss=0.6 * loss, metric=Kl(), calibration_count=1, strategy=Greedy(), sensitivity=END_TO_END
+    )
+    assert result.status == "met" and 0 < len(result.fallback) < 6
+    assert set(result.repaired) == {f"conv{index}" for index in range(6)} - set(result.fallback)
+    assert result.search.trials[1].plan == Plan.all_int8(other.form.layers).with_repair("int8+strong")
+    assert all(result.form.layers[name] is other.form.layers[name] for name in result.repaired)

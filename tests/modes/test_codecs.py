@@ -12,13 +12,14 @@ from runner.evaluation.evaluator import EVALUATION, Evaluation
 from runner.graph.layers import LeftAlone
 from runner.graph.macs import LayerCost
 from runner.lint.finding import Finding
-from runner.modes.codecs import NUMBER, OUTPUTS, PREDICTION, QUANTIZED, RANKING, WRITTEN
+from runner.modes.codecs import DAMAGE, NUMBER, OUTPUTS, PREDICTION, QUANTIZED, RANKING, WRITTEN
 from runner.modes.recipe import Quantized
 from runner.modes.result import Prediction
 from runner.modes.write_models import ModelPair, Written
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedForm, QuantizedLayer, TensorRecord
-from runner.search.plan import Ranking
+from runner.search.end_to_end import Damage
+from runner.search.plan import Ranking, Unit
 from runner.store.remembered import Codec
 from runner.store.store import Store
 
@@ -41,6 +42,13 @@ def test_number(number: float, tmp_path: Path) -> None:
 def test_ranking_keeps_its_order(tmp_path: Path) -> None:
     ranking = Ranking((("b/c:0", 0.1 + 0.2), ("a", np.float64(0.5)), ("\u732b", 0.5)))
     assert back(RANKING, ranking, tmp_path) == ranking
+
+
+def test_damage_keeps_its_units(tmp_path: Path) -> None:
+    units = ((Unit(("b/c:0", "a"), 40), 0.1 + 0.2), (Unit(("\u732b",), 0), -1e-300))
+    damage = Damage("noise", (3, 7), 0.7, units)
+    got = back(DAMAGE, damage, tmp_path)
+    assert got == damage and isinstance(got, Damage) and got.ranking == damage.ranking
 
 
 @pytest.mark.parametrize("prediction", [None, Prediction("x/y.png", (3, 0.1), (4, 0.30000000000000004))], ids=str)

@@ -18,6 +18,8 @@ from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.modes.acc_auto import AccAutoOptions, acc_auto
 from runner.modes.result import AccAutoResult
 from runner.report.summary import headline_metrics, summarize
+from runner.search.end_to_end import EndToEnd
+from runner.search.greedy import Greedy
 from tests.small_data import answers, chain, normal_items, save
 
 X = normal_items(24, 3, 4, 4)
@@ -117,3 +119,10 @@ def test_float_model_must_satisfy_itself(job: Any, tmp_path: Path) -> None:
 def test_evaluator_that_nothing_satisfies_but_the_float_model_is_a_result(job: Any) -> None:
     result = job(Evaluator(0.0))
     assert result.status == "not_met" and result.written is None and result.target_loss is None
+
+
+def test_an_evaluator_of_the_users_can_decide_over_damages(job: Any) -> None:
+    # Its answers stay with it, so the items that matter come from the runner's own figures.
+    result = job(Evaluator(0.0), strategy=Greedy(), sensitivity=EndToEnd(items=4))
+    assert result.status == "not_met" and len(result.search.trials) > 1
+    assert result.damage is not None and result.damage.total > 0 and len(result.damage.items) == 4

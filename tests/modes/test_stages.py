@@ -11,6 +11,7 @@ from runner.dataset.item import Item
 from runner.engine import Engine
 from runner.events import Event, StageAdvanced, StageFinished, StageStarted
 from runner.modes.stages import Stages
+from runner.search.budget import BudgetSpentError
 from runner.session import InputSpec
 from tests.small_data import Items
 
@@ -43,6 +44,14 @@ def test_stage_that_fails_is_not_announced_as_finished() -> None:
     with pytest.raises(RuntimeError, match="broken"), stages.stage("rank"):
         raise RuntimeError("broken")
     assert heard == [StageStarted("rank", 0, "")]
+
+
+def test_stage_that_a_budget_ends_is_finished() -> None:
+    heard: list[Event] = []
+    stages = Stages(Engine(1), heard.append)
+    with pytest.raises(BudgetSpentError), stages.stage("rank"):
+        raise BudgetSpentError
+    assert isinstance(heard[-1], StageFinished)
 
 
 def test_seconds_add_up_over_stages_of_one_name() -> None:

@@ -21,9 +21,14 @@ from runner.job_folder import read_manifest
 from runner.modes.acc_auto import AccAutoOptions, acc_auto
 from runner.modes.convert_qat import convert_qat
 from runner.modes.layer_settings import LayerSettings
+from runner.modes.recipe import CalibrationRecipe
 from runner.modes.result import AccAutoResult
 from runner.search.budget import Budget
+from runner.search.end_to_end import EndToEnd
+from runner.search.greedy import Greedy
 from runner.search.linear import Linear
+from runner.search.pareto import Pareto
+from runner.search.plan import Strategy
 from runner.search.sensitivity import MeanSquaredError
 from runner.session import Session
 from runner.store.store import Store
@@ -100,6 +105,24 @@ def test_second_job_runs_no_model_and_writes_the_same_bytes(bench: Bench) -> Non
                 metric, first.comparison.quantized
             )
         assert asdict(other.written) == asdict(first.written) and other.costs == first.costs
+
+
+END_TO_END = EndToEnd(items=12)
+
+
+@pytest.mark.parametrize("strategy", [Greedy(), Pareto()], ids=["greedy", "pareto"])
+def test_damages_are_measured_once_for_a_form(bench: Bench, strategy: Strategy) -> None:
+    options: dict[str, Any] = {"strategy": strategy, "sensitivity": END_TO_END}
+    first = finished(bench.run("one", **options))
+    assert first.partial_evaluations == 6 and first.damage is not None
+    second = finished(bench.run("two", **options))
+    assert (bench.runs, second.evaluations, second.partial_evaluations, second.items_scored) == (0, 0, 0, 0)
+    assert second.damage == first.damage and second.ranking == first.ranking and second.curve == first.curve
+    finished(bench.run("three", store=False, **options))
+    assert bench.written("one") == bench.written("two") == bench.written("three")
+    assert finished(bench.run(target_loss=1e9, **options)).partial_evaluations == 0
+    more = finished(bench.run(target_loss=1e9, strategy=strategy, sensitivity=EndToEnd(items=13)))
+    assert more.partial_evaluations == 6 and more.items_scored == 6 * 13
 
 
 @dataclass(frozen=True)
@@ -248,6 +271,63 @@ def test_budget_of_minutes_ends_within_a_trial(bench: Bench, monkeypatch: pytest
     # One tick at the start, one before a trial, one an item.
     result = finished(bench.run(budget=Budget(minutes=(ITEMS + 10) / 60)))
     assert (result.status, len(result.search.trials)) == ("budget", 2)
+
+
+def test_spent_budget_ends_the_measuring_of_damages(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 1.0
+        return now[0]
+
+    monkeypatch.setattr("runner.search.budget.time.monotonic", clock)
+    # One tick at the start, one an item and layer.
+    result = finished(bench.run(strategy=Greedy(), sensitivity=END_TO_END, budget=Budget(minutes=30 / 60)))
+    assert (result.status, len(result.search.trials), result.damage, result.partial_evaluations) == (
+        "budget",
+        1,
+        None,
+        2,
+    )
+    monkeypatch.undo()
+    again = finished(bench.run(strategy=Greedy(), sensitivity=END_TO_END))
+    assert again.damage is not None and again.partial_evaluations == 6
+    finished(bench.run("plain", strategy=Greedy(), sensitivity=END_TO_END, store=False))
+    assert bench.written() == bench.written("plain")
+
+
+def repairs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Have calibration offer two repairs that are no better than nothing; return the loss of each first plan."""
+    forms = [finished(bench.run(f"c{n}", calibration_count=n, target_loss=0.0)) for n in (12, 6)]
+    offered = {f"int8+{number}": result.form for number, result in enumerate(forms)}
+    monkeypatch.setattr(CalibrationRecipe, "repaired", lambda self, engine, stages: offered)
+    return [result.search.trials[0].loss for result in forms]
+
+
+def test_repaired_plans_count_in_a_budget(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = repairs(bench, monkeypatch)
+    for most in (2, 3, 4, 5):
+        result = finished(bench.run(f"b{most}", budget=Budget(evaluations=most)))
+        assert (result.status, len(result.search.trials)) == ("budget", most - 1)
+        assert [trial.loss for trial in result.search.trials[1:3]] == losses[: most - 2]
+
+
+def test_interruption_among_repaired_plans_keeps_those_before(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = repairs(bench, monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "run", _stopping(Session.run, FLOAT + 8 + ITEMS + ITEMS + 3))
+        result = finished(bench.run(store=False))
+    assert (result.status, len(result.search.trials), result.search.trials[1].loss) == ("interrupted", 2, losses[0])
+    assert result.search.closest.loss == min(trial.loss for trial in result.search.trials)
+
+
+def test_repaired_plans_are_remembered(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    repairs(bench, monkeypatch)
+    finished(bench.run("one"))
+    second = finished(bench.run("two"))
+    assert (bench.runs, second.evaluations) == (0, 0)
+    finished(bench.run("three", store=False))
+    assert bench.written("one") == bench.written("two") == bench.written("three")
 
 
 def test_conversion_a_second_time_runs_no_model(bench: Bench, root: Path) -> None:

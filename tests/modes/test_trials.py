@@ -16,9 +16,11 @@ from runner.evaluation.accuracy import Agreement
 from runner.evaluation.distance import Mse, Sqnr
 from runner.evaluation.evaluator import Evaluator
 from runner.events import TrialFinished
+from runner.graph.macs import LayerCost
 from runner.modes.judge import MetricJudge
-from runner.modes.trials import TrialRunner
-from runner.search.plan import Plan, Trial
+from runner.modes.trials import TrialRunner, planned_form
+from runner.record import QuantizedForm
+from runner.search.plan import INT8, Plan, Trial
 from tests.small_data import Items, conv_gemm, normal_items, prepared, run_plain
 
 X = normal_items(8, 2, 6, 6)
@@ -134,3 +136,42 @@ def test_log_says_what_amct_says(subject, caplog: pytest.LogCaptureFixture) -> N
         "[('first', False), ('second', True), ('logits', True)]",
         f"metric_eval: ({second.accepted}, {second.loss})",
     ]
+
+
+def other_form(subject) -> QuantizedForm:
+    """Return the layers under the ranges of two items only: another form of each."""
+    graph, found, _ = subject
+    seen = collect(graph, found, Items(X), range(2), observer=MinMax(), engine=Engine(1))
+    return quantize_layers(graph, found, seen, symmetric=False).form
+
+
+def test_each_layer_comes_from_the_form_of_its_treatment(subject) -> None:
+    plain, strong = subject[2], other_form(subject)
+    plan = Plan((("first", "int8+strong"), ("second", "float"), ("logits", "int8")))
+    form = planned_form({INT8: plain, "int8+strong": strong}, plan)
+    assert list(form.layers) == ["first", "logits"] and form.tensors is plain.tensors
+    assert form.layers["first"] is strong.layers["first"] and form.layers["logits"] is plain.layers["logits"]
+
+
+def test_trial_of_a_repaired_plan_is_that_of_its_form(subject) -> None:
+    graph, found, plain = subject
+    trials, strong = runner_of(subject), other_form(subject)
+    trials.forms["int8+strong"] = strong
+    plan = Plan.all_int8(plain.layers).with_repair("int8+strong").with_fallback(["second"])
+    loss = trials.run(plan, lambda done: None).loss
+    written = fake_quant_model(graph, found, strong.without(["second"]))
+    f = np.concatenate([y for (y,) in run_plain(graph, X, ["logits"])])
+    q = np.concatenate([y for (y,) in run_plain(written, X, ["logits"])])
+    assert loss == pytest.approx(np.mean((f - q).astype(np.float64) ** 2), rel=1e-3)
+    assert loss != trials.run(Plan.all_int8(plain.layers).with_fallback(["second"]), lambda done: None).loss
+
+
+def test_trial_knows_what_it_leaves_float(subject) -> None:
+    graph, found, form = subject
+    priced = runner_of(subject)
+    costs = {"first": LayerCost(100, 1), "second": LayerCost(20, 1), "logits": LayerCost(3, 1)}
+    judge = priced._judge
+    trials = TrialRunner(graph, found, form, judge, lambda event: None, costs)
+    plan = Plan.all_int8(form.layers)
+    assert trials.run(plan, lambda done: None).float_macs == 0
+    assert trials.run(plan.with_fallback(["first", "logits"]), lambda done: None).float_macs == 103

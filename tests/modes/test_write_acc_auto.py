@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from runner.job_folder import JobFolder, read_manifest
 from runner.modes.write_acc_auto import BestPair, Outcome, write_outcome
 from runner.modes.write_models import ModelPair
 from runner.record_text import read_record
-from runner.search.plan import Plan, Ranking, SearchResult, Trial
+from runner.search.end_to_end import Damage
+from runner.search.pareto import Point
+from runner.search.plan import Plan, Ranking, SearchResult, Trial, Unit
 from tests.small_data import Items, conv_gemm, normal_items, prepared
 
 ALWAYS = {
@@ -47,7 +50,9 @@ def outcome(folder: JobFolder, fallback: list[str] | None) -> tuple[Outcome, Bes
     search = SearchResult(tuple(trials), None if fallback is None else trials[-1])
     observers = dict.fromkeys((layer.name for layer in found.layers), MinMax())
     config = observed_config(found, observers, batch_num=4, activation_offset=True)
-    return Outcome(form, config, ranking, search), BestPair(folder, "results/net", graph, found, form)
+    return Outcome(form, config, ranking, search), BestPair(
+        folder, "results/net", graph, found, lambda plan: form.without(plan.fallback)
+    )
 
 
 def written(folder: Path) -> set[str]:
@@ -108,3 +113,46 @@ def test_pair_of_the_best_plan_so_far_is_published_with_its_manifest_and_only_be
 
 def digests(folder: Path, pattern: str) -> dict[str, str]:
     return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.glob(pattern)}
+
+
+def test_damage_and_curve_are_written_where_there_are_any(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path)
+    found, pair = outcome(folder, ["second"])
+    units = ((Unit(("first", "second"), 40), 0.25), (Unit(("logits",), 2), 0.75))
+    plans = [trial.plan for trial in found.search.trials]
+    curve = (Point(0, 1.0, 5.0, False, True, False, plans[0]), Point(1, 0.5, 0.0, True, True, True, plans[1]))
+    write_outcome(folder, replace(found, damage=Damage("kl", (3, 7, 9), 2.0, units), curve=curve), pair)
+    beside = {"results/damage.json", "results/pareto.json", "manifest.json"}
+    assert written(tmp_path) == ALWAYS | ACCEPTED_ONLY | beside
+    assert json.loads((tmp_path / "results" / "damage.json").read_text()) == {
+        "measure": "kl",
+        "items": 3,
+        "all_int8": 2.0,
+        "units": [
+            {"layers": ["logits"], "damage": 0.75, "share": 0.375, "macs": 2},
+            {"layers": ["first", "second"], "damage": 0.25, "share": 0.125, "macs": 40},
+        ],
+    }
+    point = {"accepted": False, "best_of_its_price": True, "chosen": False, "fallback": [], "repaired": []}
+    assert json.loads((tmp_path / "results" / "pareto.json").read_text()) == [
+        {"trial": 0, "macs_int8_share": 1.0, "loss": 5.0, **point},
+        {"trial": 1, "macs_int8_share": 0.5, "loss": 0.0, **point}
+        | {"accepted": True, "chosen": True, "fallback": ["second"]},
+    ]
+
+
+def test_repaired_layers_are_written_as_they_were_tried(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path)
+    plain, _ = outcome(folder, ["second"])
+    graph, found = prepared(conv_gemm())
+    seen = collect(graph, found, Items(normal_items(2, 2, 6, 6, seed=9)), range(2), observer=MinMax(), engine=Engine(1))
+    strong = quantize_layers(graph, found, seen, symmetric=False).form
+    plan = Plan(tuple((name, {"second": "float"}.get(name, "int8+strong")) for name in plain.all_int8.layers))
+    best = Trial(plan, 95.0, 0.0, accepted=True)
+    search = SearchResult((*plain.search.trials[:1], best), best)
+    changed = replace(plain, search=search, repaired={"int8+strong": strong})
+    write_outcome(folder, changed, BestPair(folder, "results/net", graph, found, lambda plan: changed.final_form))
+    record = read_record(tmp_path / "tmp" / "scale_offset_record.txt")
+    assert list(record) == ["first", "logits"]
+    assert record["first"].activation.scale == pytest.approx(strong.layers["first"].record.activation.scale, rel=1e-6)
+    assert record["first"].activation.scale != pytest.approx(plain.all_int8.layers["first"].record.activation.scale)

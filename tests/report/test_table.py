@@ -18,6 +18,8 @@ from runner.modes.acc_auto import AccAutoOptions, acc_auto
 from runner.modes.result import AccAutoResult
 from runner.report.summary import summarize
 from runner.report.table import deploy_lines, summary_table, sweep_table
+from runner.search.end_to_end import Damage
+from runner.search.plan import Unit
 from tests.small_data import answers, chain, normal_items, save
 
 
@@ -91,6 +93,25 @@ def test_gaps_and_what_atc_says_are_shown(job: dict[str, AccAutoResult]) -> None
         "n2: expected a, got b",
         "and 2 more",
     ]
+
+
+def test_layers_of_most_damage_are_shown_with_their_shares(job: dict[str, AccAutoResult]) -> None:
+    units = (*((Unit((f"layer{n}",), 1), float(n)) for n in range(7)), (Unit(("q[k]", "v"), 1), 6.5))
+    damaged = replace(job["met"], damage=Damage("kl", (0, 1, 2), 10.0, units))
+    (line,) = [line for line in table(damaged) if line.startswith("most damage")]
+    shown = "q[k] + v 65%, layer6 60%, layer5 50%, layer4 40%, layer3 30%  (kl on 3 items)"
+    assert line.removeprefix("most damage").strip() == shown
+    harmless = replace(job["met"], damage=Damage("noise", (0,), 0.0, units[:1]))
+    assert any(line.split() == ["most", "damage", "none", "(noise", "on", "1", "items)"] for line in table(harmless))
+    assert not any("most damage" in line for line in table(job["met"]))
+
+
+def test_repaired_layers_are_counted(job: dict[str, AccAutoResult]) -> None:
+    assert any(
+        line.split() == ["repaired", "2", "of", "the", "int8", "layers"]
+        for line in table(job["met"], repaired=["a", "b"])
+    )
+    assert not any(line.startswith("repaired") for line in table(job["met"]))
 
 
 def test_line_for_atc_names_the_deploy_model_and_its_shape(job: dict[str, AccAutoResult]) -> None:

@@ -137,6 +137,38 @@ def test_search_goes_on_where_the_best_plan_is_not_confirmed() -> None:
     assert [t.plan for t in told] == [t.plan for t in result.trials[1:]]
 
 
+@dataclass(frozen=True)
+class Fussy(Shortest):
+    """A prefix, and on from there; wants some trials in full."""
+
+    in_full: str
+
+    def propose(self, ranking: Ranking, all_int8: Trial) -> Proposals:
+        yield from super().propose(ranking, all_int8)
+        yield ALL.with_fallback("c")
+
+
+@pytest.mark.parametrize(
+    ("in_full", "glances", "confirmed"),
+    [
+        ("chosen", ["a", "ab", "c"], ["ab"]),
+        ("accepted", ["a", "ab", "abc", "c"], ["ab", "abc"]),
+        ("all", ["a", "ab", "abc", "c"], ["a", "ab", "abc", "c"]),
+    ],
+)
+def test_strategy_says_which_trials_it_wants_in_full(in_full: str, glances: list[str], confirmed: list[str]) -> None:
+    # A glance takes "ab" for accepted, which it is not.
+    glance = Glance("abc", wrong=["ab"]) if in_full != "chosen" else Glance("ab", wrong=[])
+    told: list[Trial] = []
+    result = search(REFUSED, RANKING, Fussy(in_full), glance, told.append, confirm=glance.confirm)
+    assert (glance.glances, glance.confirmed) == (glances, confirmed)
+    if in_full != "chosen":
+        # The strategy is told of what was confirmed, not of the estimate.
+        assert [t.accepted for t in told] == [False, False, True, False]
+        assert [t.full for t in result.trials[1:]] == [in_full == "all", True, True, in_full == "all"]
+    assert result.best is not None and result.best.plan.fallback == tuple("ab" if in_full == "chosen" else "abc")
+
+
 def test_closest_plan_is_confirmed_where_none_is_accepted() -> None:
     glance = Glance(wrong=[])
     result = search(REFUSED, RANKING, Shortest(), glance, confirm=glance.confirm)

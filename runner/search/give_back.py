@@ -1,0 +1,57 @@
+"""Giving back: what a strategy left float is made int8 again, as long as the plan stays accepted."""
+
+from __future__ import annotations
+
+from runner.errors import ConfigError
+from runner.search.plan import Plan, Proposals, Ranking, Trial, Unit, best_of
+
+
+def check_give_back(most: int | None) -> None:
+    """Raise a ConfigError where a strategy's bound is negative."""
+    if most is not None and most < 0:
+        raise ConfigError(f"strategy.give_back: expected 0 or more units, or null for all, got {most}.")
+
+
+def given_back(proposals: Proposals, ranking: Ranking, start: Plan, most: int | None) -> Proposals:
+    """Yield a strategy's plans, then its best accepted one with one more unit int8 at a time.
+
+    The unit that saves most multiply-accumulates comes first; a step that is accepted is kept, so a strategy that gives
+    back wants its accepted trials ``in_full``. Each unit is tried once, so that no single unit is left to give back where the
+    loss never falls as layers become int8.
+
+    Args:
+        proposals: the strategy's own.
+        ranking: with the units; without them every layer is one, at an equal price.
+        start: what a layer that is given back becomes again; the first trial's plan, known to be refused.
+        most: units at most; None for all.
+    """
+    trials: list[Trial] = []
+    try:
+        plan = next(proposals)
+        while True:
+            trials.append((yield plan))
+            plan = proposals.send(trials[-1])
+    except StopIteration:
+        pass
+    best = best_of(trials)
+    if best is None:
+        return
+    plan, left = best.plan, set(best.plan.fallback)
+    units = [unit for unit in priced_units(ranking) if left.intersection(unit.layers)]
+    units.sort(key=lambda unit: unit.macs, reverse=True)
+    for unit in units[:most]:
+        cheaper = plan.restored(unit.layers, start)
+        # The plan without fallback was refused, or there would be nothing to search.
+        if cheaper != start and (yield cheaper).accepted:
+            plan = cheaper
+
+
+def most_given_back(most: int | None, layers: int) -> int:
+    """Return the largest number of steps for so many layers: one of them is int8 already."""
+    able = max(0, layers - 1)
+    return able if most is None else min(most, able)
+
+
+def priced_units(ranking: Ranking) -> tuple[Unit, ...]:
+    """Return the ranking's units, or every layer as one at a price of 1 where it has none."""
+    return ranking.units or tuple(Unit((name,), 1) for name in ranking.layers)

@@ -1,0 +1,33 @@
+"""Which layers are left float together.
+
+Layers that read one tensor under one scale and zero point share one AscendQuant. While one of them is int8 the tensor is
+rounded for it, so leaving another float neither spares the device that work nor undoes the rounding's part in the loss:
+they are one unit, with one price and one damage.
+
+Two layers one behind the other are two units. The deploy format has an AscendDequant behind every layer, and its output is
+float: no layer's integers reach another layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from runner.graph.layers import FoundLayers
+from runner.graph.macs import LayerCost
+from runner.ranges import ActivationParams
+from runner.record import QuantizedForm
+from runner.search.plan import Unit
+
+
+def units_of(found: FoundLayers, form: QuantizedForm, costs: Mapping[str, LayerCost]) -> tuple[Unit, ...]:
+    """Return the units of the layers of a form, in graph order of their first layers.
+
+    Args:
+        found: the model's layers.
+        form: the quantized ones.
+        costs: of each layer.
+    """
+    shared: dict[tuple[str, ActivationParams], list[str]] = {}
+    for name, quantized in form.layers.items():
+        shared.setdefault((found[name].input, quantized.record.activation), []).append(name)
+    return tuple(Unit(tuple(names), sum(costs[name].macs for name in names)) for names in shared.values())

@@ -1,0 +1,84 @@
+"""The damage of each layer against plain onnxruntime on the models of the plans."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from runner.calibration.collect import collect
+from runner.calibration.minmax import MinMax
+from runner.calibration.quantize import quantize_layers
+from runner.convert.fake_quant import fake_quant_model
+from runner.engine import Engine
+from runner.evaluation.accuracy import TopK
+from runner.evaluation.distance import Kl, Mse, Sqnr
+from runner.evaluation.evaluator import Evaluator
+from runner.graph.macs import LayerCost
+from runner.modes.damage import measure_damage
+from runner.modes.judge import MetricJudge
+from runner.modes.trials import TrialRunner
+from runner.search.plan import Plan
+from runner.search.units import units_of
+from tests.small_data import Items, answers, conv_gemm, normal_items, prepared, run_plain
+
+X = normal_items(24, 2, 6, 6)
+ITEMS = 6
+
+
+def softmax(rows: NDArray) -> NDArray:
+    e = np.exp(rows.astype(np.float64) - rows.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+def kl(f: NDArray, q: NDArray) -> NDArray:
+    p, r = softmax(f), softmax(q)
+    return (p * np.log(p / r)).sum(1)
+
+
+def noise(f: NDArray, q: NDArray) -> NDArray:
+    return ((f - q).astype(np.float64) ** 2).sum(1) / (f.astype(np.float64) ** 2).sum(1)
+
+
+@pytest.mark.parametrize("labelled", [True, False], ids=["classifier", "no classes"])
+def test_damage_is_that_of_the_plans_models_in_plain_onnxruntime(labelled: bool) -> None:
+    model = conv_gemm()
+    graph, found = prepared(model)
+    items = Items(X, answers(model, X)) if labelled else Items(X)
+    seen = collect(graph, found, items, range(8), observer=MinMax(), engine=Engine(1))
+    form = quantize_layers(graph, found, seen, symmetric=False).form
+    evaluator = Evaluator(Engine(2), items, range(len(X)), [TopK(), Kl(), Sqnr()] if labelled else [Mse(), Sqnr()])
+    before = evaluator.evaluate_float(graph)
+    judge = MetricJudge(evaluator, 0.0)
+    judge.look_at_float(before)
+    trials = TrialRunner(graph, found, form, judge, lambda event: None)
+    start = Plan.all_int8(form.layers)
+    trials.run(start, lambda done: None)
+    after = trials.verdicts[start].evaluation
+    scored, told = evaluator.items_scored, []
+    units = units_of(found, form, {name: LayerCost(1, 1) for name in form.layers})
+    damage = measure_damage(
+        units, start, trials, evaluator, evaluations=(before, after), items=ITEMS, progress=told.append
+    )
+    assert told == list(range(1, 3 * ITEMS + 1)) and evaluator.items_scored - scored == 3 * ITEMS
+
+    def outputs(fallback: list[str]) -> NDArray:
+        written = fake_quant_model(graph, found, form.without(fallback))
+        return np.concatenate([y for (y,) in run_plain(written, X, ["logits"])])
+
+    f = np.concatenate([y for (y,) in run_plain(graph, X, ["logits"])])
+    of = kl if labelled else noise
+    everything = of(f, outputs([]))
+    if labelled:
+        top = np.sort(softmax(f), 1)
+        changed = outputs([]).argmax(1) != f.argmax(1)
+        order = sorted(range(len(X)), key=lambda i: (not changed[i], top[i, -1] - top[i, -2]))
+    else:
+        order = sorted(range(len(X)), key=lambda i: -everything[i])
+    chosen = sorted(order[:ITEMS])
+    assert damage.items == tuple(chosen) and damage.measure == ("kl" if labelled else "noise")
+    assert damage.total == pytest.approx(everything[chosen].mean(), rel=0.02)
+    assert [unit.layers for unit, _ in damage.units] == [("first",), ("second",), ("logits",)]
+    for unit, value in damage.units:
+        expected = (everything - of(f, outputs(list(unit.layers))))[chosen].mean()
+        assert value == pytest.approx(expected, abs=0.02 * damage.total)

@@ -1,0 +1,78 @@
+"""Damage by leaving out: which items, which figures, which ranking."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from runner.errors import ConfigError
+from runner.evaluation.evaluator import Evaluation
+from runner.search.end_to_end import Damage, EndToEnd, damages_of, items_that_matter, leave_one_out
+from runner.search.plan import Plan, Unit
+
+UNITS = (Unit(("a",), 4), Unit(("b", "c"), 6), Unit(("d",), 2))
+START = Plan.all_int8("abcd")
+
+
+def evaluation(answers: list[tuple[int, float]] | None) -> Evaluation:
+    return Evaluation({}, None if answers is None else np.array(answers, np.float64))
+
+
+BEFORE = evaluation([(0, 0.9), (1, 0.3), (2, 0.1), (3, 0.2), (4, 0.8)])
+
+
+@pytest.mark.parametrize(
+    ("after", "count", "items"),
+    [
+        pytest.param([0, 1, 2, 3, 4], 2, [2, 3], id="least sure"),
+        pytest.param([7, 1, 2, 3, 7], 3, [0, 2, 4], id="changed answers first, then the least sure"),
+        pytest.param([7, 1, 2, 3, 7], 1, [4], id="of the changed ones the least sure"),
+        pytest.param([0, 1, 2, 3, 4], 99, [0, 1, 2, 3, 4], id="all where there are no more"),
+    ],
+)
+def test_items_that_matter(after: list[int], count: int, items: list[int]) -> None:
+    # What the quantized model is sure of does not count, nor does the damage of a classifier's item.
+    quantized = evaluation([(answer, 0.5) for answer in after])
+    assert items_that_matter(BEFORE, quantized, np.arange(5.0), count) == items
+
+
+def test_without_classes_the_most_damaged_items_matter_the_earlier_among_equals() -> None:
+    damages = np.array([0.1, 0.5, 0.2, 0.5, 0.0])
+    assert items_that_matter(evaluation(None), evaluation(None), damages, 3) == [1, 2, 3]
+    assert items_that_matter(evaluation(None), evaluation(None), np.zeros(5), 2) == [0, 1]
+
+
+def test_damage_is_kl_of_a_classifier_and_relative_noise_otherwise() -> None:
+    sqnr = np.array([[4.0, 1.0], [0.0, 0.0], [2.0, 3.0]])
+    measure, values = damages_of({"top1": np.ones((3, 1)), "sqnr": sqnr, "kl": np.array([[0.1], [0.2], [0.3]])})
+    assert measure == "kl" and values.tolist() == [0.1, 0.2, 0.3]
+    measure, values = damages_of({"mse": np.ones((3, 2)), "sqnr": sqnr})
+    assert measure == "noise" and values.tolist() == [0.25, 0.0, 1.5]
+
+
+def measured() -> Damage:
+    left = {("a",): 6.0, ("b", "c"): 2.0, ("d",): 11.0}
+    return leave_one_out(UNITS, START, lambda plan: left[plan.fallback], total=10.0, measure="kl", items=[3, 5])
+
+
+def test_damage_of_a_unit_is_what_goes_when_it_alone_is_float() -> None:
+    damage = measured()
+    assert damage.units == ((UNITS[0], 4.0), (UNITS[1], 8.0), (UNITS[2], -1.0))
+    assert damage.worst_first == ((UNITS[1], 8.0), (UNITS[0], 4.0), (UNITS[2], -1.0))
+    assert [damage.share(value) for _, value in damage.worst_first] == [0.8, 0.4, -0.1]
+
+
+def test_ranking_shares_a_units_damage_out_to_its_layers_and_knows_the_units() -> None:
+    ranking = measured().ranking
+    assert ranking.entries == (("a", 4.0), ("b", 4.0), ("c", 4.0), ("d", -1.0))
+    assert ranking.units == UNITS
+
+
+def test_no_damage_at_all_has_no_shares() -> None:
+    damage = leave_one_out(UNITS, START, lambda plan: 0.0, total=0.0, measure="kl", items=[0])
+    assert [damage.share(value) for _, value in damage.units] == [0.0, 0.0, 0.0]
+
+
+def test_fewer_than_one_item_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^sensitivity.items: expected 1 or more, got 0\.$"):
+        EndToEnd(items=0)

@@ -1,0 +1,47 @@
+"""Repairs are tried before anything falls back."""
+
+from __future__ import annotations
+
+from runner.search.ladder import climb, foothold
+from runner.search.plan import Plan, Trial
+
+PLAIN = Plan.all_int8(["a", "b"])
+REFUSED = Trial(PLAIN, 90.0, 5.0, accepted=False)
+
+
+def evaluate(losses: dict[str, float]):
+    def trial(plan: Plan) -> Trial:
+        (treatment,) = {treatment for _, treatment in plan.treatments}
+        loss = losses[treatment]
+        return Trial(plan, 100 - loss, loss, loss < 2)
+
+    return trial
+
+
+def test_without_repairs_only_the_first_trial_is_there() -> None:
+    trials = climb(REFUSED, [], evaluate({}))
+    assert trials == (REFUSED,) and foothold(trials) is REFUSED
+
+
+def test_accepted_plan_is_not_repaired() -> None:
+    accepted = Trial(PLAIN, 99.0, 1.0, accepted=True)
+    assert climb(accepted, ["int8+strong"], evaluate({})) == (accepted,)
+
+
+def test_first_accepted_repair_ends_the_climb() -> None:
+    table = {"int8+a": 3.0, "int8+b": 1.0, "int8+c": 0.0}
+    trials = climb(REFUSED, list(table), evaluate(table))
+    assert [trial.plan.treatments[0][1] for trial in trials] == ["int8", "int8+a", "int8+b"]
+    assert foothold(trials).plan == PLAIN.with_repair("int8+b")
+
+
+def test_search_starts_from_the_rung_of_least_loss_the_strongest_among_equals() -> None:
+    worse, same = {"int8+a": 7.0}, {"int8+a": 4.0, "int8+b": 4.0}
+    assert foothold(climb(REFUSED, worse, evaluate(worse))) is REFUSED
+    assert foothold(climb(REFUSED, same, evaluate(same))).plan == PLAIN.with_repair("int8+b")
+
+
+def test_layers_that_stay_int8_keep_their_repair() -> None:
+    plan = PLAIN.with_repair("int8+strong").with_fallback(["b"])
+    assert plan.treatments == (("a", "int8+strong"), ("b", "float")) and plan.repaired == ("a",)
+    assert plan.with_repair("int8+more").treatments == (("a", "int8+more"), ("b", "float"))

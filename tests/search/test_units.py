@@ -1,0 +1,89 @@
+"""Layers that share one AscendQuant in the deploy model are one unit, and no others."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from runner.calibration.collect import collect
+from runner.calibration.minmax import MinMax
+from runner.calibration.quantize import quantize_layers
+from runner.convert.deploy import deploy_model
+from runner.engine import Engine
+from runner.graph.macs import LayerCost
+from runner.ranges import ActivationParams
+from runner.record import QuantizedForm
+from runner.search.plan import Unit
+from runner.search.units import units_of
+from tests.small_data import Items, normal_items, onnx_text, prepared
+
+PRICES = {"stem": 5, "left": 7, "right": 11, "next": 13, "logits": 17}
+
+
+@pytest.fixture(scope="module")
+def branches():
+    """A stem, two convolutions that read it, one that reads the first of them."""
+    rng = np.random.default_rng(0)
+    weight = lambda: rng.normal(0, 0.5, (3, 3, 1, 1)).astype(np.float32)  # noqa: E731
+    model = onnx_text(
+        """g (float[N,3,4,4] x) => (float[N,3,4,4] logits) {
+            stem = Conv (x, w0)
+            a = Relu (stem)
+            left = Conv (a, w1)
+            right = Conv (a, w2)
+            next = Conv (left, w3)
+            sum = Add (next, right)
+            logits = Conv (sum, w4)
+        }""",
+        **{f"w{index}": weight() for index in range(5)},
+    )
+    graph, found = prepared(model)
+    seen = collect(graph, found, Items(normal_items(4, 3, 4, 4)), range(4), observer=MinMax(), engine=Engine(1))
+    return graph, found, quantize_layers(graph, found, seen, symmetric=False).form
+
+
+def costs() -> dict[str, LayerCost]:
+    return {name: LayerCost(macs, 1) for name, macs in PRICES.items()}
+
+
+def sharing_a_quant(graph: ir.Model, found, form: QuantizedForm) -> set[frozenset[str]]:
+    """Return the layers by the AscendQuant that they read, from the deploy model itself."""
+    deploy = deploy_model(graph, found, form)
+    readers = defaultdict(set)
+    for node in deploy.graph:
+        if node.op_type == "Conv":
+            readers[node.inputs[0].producer().name].add(node.name)
+    return {frozenset(names) for names in readers.values()}
+
+
+def test_units_are_the_layers_that_share_an_ascend_quant_of_the_deploy_model(branches) -> None:
+    graph, found, form = branches
+    units = units_of(found, form, costs())
+    assert units == (
+        Unit(("stem",), 5),
+        Unit(("left", "right"), 18),
+        Unit(("next",), 13),
+        Unit(("logits",), 17),
+    )
+    assert {frozenset(unit.layers) for unit in units} == sharing_a_quant(graph, found, form)
+
+
+def test_one_tensor_under_two_scales_makes_two_units(branches) -> None:
+    graph, found, form = branches
+    right = form.layers["right"]
+    other = ActivationParams(2 * right.record.activation.scale, right.record.activation.zero_point)
+    changed = replace(right, record=replace(right.record, activation=other))
+    form = QuantizedForm({**form.layers, "right": changed})
+    units = units_of(found, form, costs())
+    assert [unit.layers for unit in units] == [("stem",), ("left",), ("right",), ("next",), ("logits",)]
+    assert {frozenset(unit.layers) for unit in units} == sharing_a_quant(graph, found, form)
+
+
+def test_layer_that_is_not_quantized_belongs_to_no_unit(branches) -> None:
+    _, found, form = branches
+    units = units_of(found, form.without(["left"]), costs())
+    assert [unit.layers for unit in units] == [("stem",), ("right",), ("next",), ("logits",)]
