@@ -32,6 +32,7 @@ from runner.modes.layer_settings import LayerSettings
 from runner.modes.result import INTERRUPTED, ConvertResult, exit_status
 from runner.report.contact_sheet import SHEET, contact_sheet
 from runner.report.conversion_table import conversion_table
+from runner.report.curve_chart import CHART, curve_chart
 from runner.report.environment import versions
 from runner.report.flips import FLIPS, flips, flips_csv
 from runner.report.summary import Result, headline_metrics, summarize
@@ -208,6 +209,7 @@ def _finished(job: Job, folder: Path, engine: Engine, store: Store | None, emit:
 def _write_summary(result: Result, job: Job, digest: str) -> None:
     summary = summarize(result, mode=job.mode, seed=job.seed, config_sha256=digest)
     _write_flips(result)
+    _write_chart(result)
     result.folder.write_json(SUMMARY, summary, indent=2)
     result.folder.finish()
 
@@ -221,6 +223,15 @@ def _write_flips(result: Result) -> None:
     sheet = contact_sheet(found, result.comparison.part.dataset)
     if sheet is not None:
         result.folder.write_bytes(SHEET, sheet)
+
+
+def _write_chart(result: Result) -> None:
+    """Draw the curve of the plans tried, where one was asked for."""
+    if isinstance(result, ConvertResult) or not result.curve:
+        return
+    unit = result.comparison.headline.unit
+    title = f"{result.source.model} on {result.source.dataset}"
+    result.folder.write_text(CHART, curve_chart(result.curve, title=title, unit=unit, target=result.target_loss))
 
 
 def _print(result: Result, summary: Mapping[str, Any]) -> None:

@@ -604,3 +604,19 @@ def test_download_is_shown_in_bytes_and_other_stages_in_items() -> None:
     text = drawn.export_text()
     assert "download (net.onnx to model)" in text and "1.5/3.0 MB" in text
     assert "10/40" in text
+
+
+def test_curve_of_a_job_is_drawn_and_belongs_to_the_result(run: Command, tiny: Tiny, tmp_path: Path) -> None:
+    ended = run(*tiny.options(strategy="pareto", sensitivity="end_to_end"))
+    assert ended.status == 0, ended.err
+    folder = tmp_path / "outputs" / "acc_auto"
+    drawn = {"pareto.svg", "results/pareto.json", "results/damage.json"}
+    # What the job says it wrote becomes MLflow's artifacts.
+    finished = [event for event in read_events(folder) if event["event"] == "JobFinished"]
+    assert drawn <= set(read_manifest(folder)) and drawn <= set(finished[0]["files"])
+    picture = (folder / "pareto.svg").read_text(encoding="utf-8")
+    assert picture.count('r="4"') == len(read_json(folder / "results" / "pareto.json")) == 3
+    assert "loss, percentage points" in picture and "target 90" in picture
+    evaluations = read_json(folder / "summary.json")["evaluations"]
+    assert (evaluations["full"], evaluations["partial"]) == (4, 3)
+    assert "most damage" in ended.out
