@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from runner.calibration.isolated import isolated_pass
 from runner.engine import Engine
 from runner.evaluation.evaluator import Evaluation
 from runner.events import RANK
@@ -19,7 +20,6 @@ from runner.modes.remembered_scores import RememberedScores
 from runner.modes.subject import Subject
 from runner.search.budget import Meter
 from runner.search.end_to_end import Damage, EndToEnd
-from runner.search.isolated import isolated_pass
 from runner.search.plan import Plan, Ranking, Unit
 from runner.search.sensitivity import Sensitivity, rank
 from runner.store.remembered import remembered
