@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from runner.errors import ConfigError
@@ -18,12 +18,15 @@ class Correction:
         scale: whether the fit of the bias also fits one factor a channel, which goes into the weight scale.
         rounding: ``nearest``, or ``compensated``: the integers that hurt the layer's output least.
         range: ``observer``, or ``output``: the range inside the observer's that hurts the layer's output least.
+        repair: whether every correction is made where these leave the all-int8 plan short of the target, before any layer
+            falls back.
     """
 
     bias: Literal["none", "isolated", "sequential"] = "none"
     scale: bool = False
     rounding: Literal["nearest", "compensated"] = "nearest"
     range: Literal["observer", "output"] = "observer"
+    repair: bool = False
 
     def __post_init__(self) -> None:
         if self.scale and self.bias == "none":
@@ -35,4 +38,7 @@ class Correction:
     @property
     def changes_nothing(self) -> bool:
         """Return whether the layers stay as calibration made them."""
-        return self == Correction()
+        return replace(self, repair=False) == Correction()
+
+
+EVERY_CORRECTION = Correction("sequential", scale=True, rounding="compensated", range="output")

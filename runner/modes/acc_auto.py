@@ -37,7 +37,7 @@ from runner.graph.digest import graph_digest
 from runner.job_folder import JobFolder
 from runner.modes.attempts import Attempts
 from runner.modes.check_files import Job, check_files
-from runner.modes.codecs import NUMBER, QUANTIZED
+from runner.modes.codecs import FORMS, NUMBER, QUANTIZED
 from runner.modes.data import Parts, Split, calibration_part, describe_source, evaluation_part, keep_pixels, split_parts
 from runner.modes.final_figure import fresh_comparison, held_out_status, judged_comparison
 from runner.modes.given_files import GivenFiles, read_given, starting_point
@@ -245,7 +245,10 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     try:
         if calibration is not None:
             items = len(evaluation.indices)
-            start = foothold(try_repairs(all_int8, recipe, attempts, meter, engine, items))
+            repairs = partial(
+                remembered, store, keys.repaired(recipe.settings), lambda: recipe.repaired(engine, stages), FORMS
+            )
+            start = foothold(try_repairs(all_int8, repairs, attempts, meter, items))
             units = units_of(subject.found, trials.form(start.plan), quantized.costs)
             emit(WorkAhead(_items_of_search(options, parts, len(quantized.form.layers), len(units), start)))
             # As in AMCT the ranking is made also where nothing has to fall back.

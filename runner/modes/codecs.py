@@ -123,6 +123,23 @@ def _record(values: Mapping[str, Any]) -> LayerRecord:
 
 QUANTIZED: Codec[Quantized] = Codec(_encode_quantized, _decode_quantized)
 
+
+def _encode_forms(forms: Mapping[str, QuantizedForm]) -> Entry:
+    entries = {name: _encode_quantized(Quantized(form, (), {})) for name, form in forms.items()}
+    arrays = {f"{k}/{key}": array for k, entry in enumerate(entries.values()) for key, array in entry.arrays.items()}
+    return Entry([[name, entry.values] for name, entry in entries.items()], arrays)
+
+
+def _decode_forms(entry: Entry) -> dict[str, QuantizedForm]:
+    def arrays(number: int) -> dict[str, NDArray[Any]]:
+        prefix = f"{number}/"
+        return {key.removeprefix(prefix): array for key, array in entry.arrays.items() if key.startswith(prefix)}
+
+    return {name: _decode_quantized(Entry(values, arrays(k))).form for k, (name, values) in enumerate(entry.values)}
+
+
+FORMS: Codec[Mapping[str, QuantizedForm]] = Codec(_encode_forms, _decode_forms)
+
 COSTS: Codec[Mapping[str, LayerCost]] = Codec(
     lambda costs: Entry({name: asdict(cost) for name, cost in costs.items()}),
     lambda entry: {name: LayerCost(**cost) for name, cost in entry.values.items()},

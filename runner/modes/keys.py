@@ -69,6 +69,10 @@ class StageKeys:
         versions = [collect.VERSION, quantize.VERSION, isolated.VERSION, correct.VERSION]
         return stage_key("quantized", versions, self.graph, self.items, self.calibration, settings, SIMULATION)
 
+    def repaired(self, settings: Sequence[Any]) -> str | None:
+        """Key of the stronger forms that a recipe with these settings makes."""
+        return stage_key("repaired", [], self.quantized(settings))
+
     def ranking(self, form: QuantizedForm, measure: Sensitivity) -> str | None:
         """Key of the ranking of a form's layers."""
         versions = [isolated.VERSION, sensitivity.VERSION, fake_quant.VERSION]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from runner.amct_config.layer_names import FUSABLE_TYPES
 from runner.amct_config.model import QuantConfig
-from runner.calibration.collect import collect
+from runner.calibration.collect import Calibration, collect
 from runner.calibration.quantize import Quantization, quantize_layers
 from runner.correction.correct import Calibrated, correct
-from runner.correction.options import Correction
+from runner.correction.options import EVERY_CORRECTION, Correction
 from runner.engine import Engine
 from runner.errors import ModelError
 from runner.events import CALIBRATE
@@ -26,6 +26,9 @@ from runner.modes.subject import Subject, input_shapes
 from runner.record import QuantizedForm
 
 logger = logging.getLogger(__name__)
+
+# The treatment of a layer that got every correction.
+REPAIRED = "int8+corrections"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,10 +118,40 @@ class CalibrationRecipe:
             correction,
         ]
 
+        self._symmetric = {name for name, observer in start.observers.items() if not observer.asymmetric}
+        self._calibrated: tuple[Calibration, Quantized] | None = None
+
     def quantize(self, engine: Engine, stages: Stages) -> Quantized:
         """Return the form after looking at the calibration items."""
+        return self._made(self._correction, engine, stages)
+
+    def repaired(self, engine: Engine, stages: Stages) -> Mapping[str, QuantizedForm]:
+        """Return the form with every correction, where repairs are wanted."""
+        if not self._correction.repair:
+            return {}
+        return {REPAIRED: self._made(EVERY_CORRECTION, engine, stages).form}
+
+    def _made(self, correction: Correction, engine: Engine, stages: Stages) -> Quantized:
+        subject, items = self._subject, self._calibration
+        if self._calibrated is None:
+            self._calibrated = self._calibrate(engine, stages)
+        seen, rounded = self._calibrated
+        if correction.changes_nothing:
+            return rounded
+        with stages.stage(CALIBRATE, len(rounded.form.layers), "corrections") as progress:
+            form = correct(
+                Calibrated(subject.runnable, self._start.layers, rounded.form, seen, self._symmetric),
+                items.dataset,
+                items.indices,
+                options=correction,
+                engine=engine,
+                progress=progress,
+            )
+        return replace(rounded, form=form, corrected=True)
+
+    def _calibrate(self, engine: Engine, stages: Stages) -> tuple[Calibration, Quantized]:
+        """Return what calibration saw, and the form rounded to nearest under it."""
         subject, items, start = self._subject, self._calibration, self._start
-        symmetric = {name for name, observer in start.observers.items() if not observer.asymmetric}
         passes = max(observer.passes for observer in start.observers.values())
         with stages.stage(CALIBRATE, len(items.indices) * passes) as progress:
             seen = collect(
@@ -135,7 +168,7 @@ class CalibrationRecipe:
                 subject.runnable,
                 start.layers,
                 seen,
-                symmetric=symmetric,
+                symmetric=self._symmetric,
                 one_scale=start.one_scale,
                 unfused=self._unfused,
             )
@@ -143,23 +176,7 @@ class CalibrationRecipe:
         unseen = [layer for layer in subject.found.layers if layer.name in self.skipped]
         shapes = {**seen.input_shapes, **input_shapes(subject.runnable, unseen, items)}
         costs = layer_costs(subject.runnable, subject.found, shapes)
-        form = _some(quantization)
-        if self._correction.changes_nothing:
-            return Quantized(form, quantization.impossible, costs)
-        with stages.stage(CALIBRATE, len(form.layers), "corrections") as progress:
-            form = correct(
-                Calibrated(subject.runnable, start.layers, form, seen, symmetric),
-                items.dataset,
-                items.indices,
-                options=self._correction,
-                engine=engine,
-                progress=progress,
-            )
-        return Quantized(form, quantization.impossible, costs, corrected=True)
-
-    def repaired(self, engine: Engine, stages: Stages) -> Mapping[str, QuantizedForm]:
-        """Return nothing: there is no stronger form yet."""
-        return {}
+        return seen, Quantized(_some(quantization), quantization.impossible, costs)
 
 
 class RecordRecipe:

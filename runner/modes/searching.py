@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 
-from runner.engine import Engine
 from runner.events import SEARCH
 from runner.modes.attempts import Attempts
-from runner.modes.recipe import Recipe
+from runner.record import QuantizedForm
 from runner.search.budget import Meter
 from runner.search.driver import goes_on, in_full, search
 from runner.search.ladder import climb
@@ -17,16 +17,15 @@ logger = logging.getLogger(__name__)
 
 
 def try_repairs(
-    all_int8: Trial, recipe: Recipe, attempts: Attempts, meter: Meter, engine: Engine, items: int
+    all_int8: Trial, repairs: Callable[[], Mapping[str, QuantizedForm]], attempts: Attempts, meter: Meter, items: int
 ) -> tuple[Trial, ...]:
     """Return the trials of the plans in which no layer falls back, ``all_int8`` first.
 
     Args:
         all_int8: the trial of the plan without repairs.
-        recipe: asked for repairs where ``all_int8`` is refused.
+        repairs: gives stronger forms by treatment, where ``all_int8`` is refused.
         attempts: runs trials.
         meter: of the job.
-        engine: runs models.
         items: of a trial.
 
     Raises:
@@ -40,7 +39,7 @@ def try_repairs(
 
     if all_int8.accepted:
         return (all_int8,)
-    attempts.trials.forms |= recipe.repaired(engine, attempts.stages)
+    attempts.trials.forms |= repairs()
     return climb(all_int8, attempts.trials.repaired, evaluate)
 
 
