@@ -98,7 +98,7 @@ def test_defaults_are_the_shipped_model_on_the_shipped_digits() -> None:
     assert isinstance(built, AccAutoJob)
     assert (built.target_loss, built.seed, built.calibration.count, built.evaluation.count) == (0.5, 0, None, None)
     assert (built.metric, built.observer, built.sensitivity, built.strategy) == (TopK(), Ifmr(), Cosine(), Binary())
-    assert built.correction == Correction("isolated")
+    assert built.correction == Correction("isolated", repair=True)
     assert isinstance(built.dataset, ImageFolder)
     assert isinstance(built.calibration.dataset, ImageFolder)
     assert (len(built.dataset), len(built.calibration.dataset)) == (700, 100)
@@ -151,7 +151,7 @@ def test_single_option_beside_a_preset_wins(order: tuple[str, str]) -> None:
     ("preset", "observer", "correction"),
     [
         ("amct", Ifmr(), Correction()),
-        ("fast", Ifmr(), Correction("isolated")),
+        ("fast", Ifmr(), Correction("isolated", repair=True)),
         ("best", MinMax(), Correction("sequential", scale=True, rounding="compensated", range="output")),
     ],
 )

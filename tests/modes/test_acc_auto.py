@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from runner import job_folder
 from runner.calibration.minmax import MinMax
 from runner.convert.fake_quant import fake_quant_model
-from runner.correction.options import Correction
+from runner.correction.options import EVERY_CORRECTION, Correction
 from runner.dataset.npz import NpzDataset
 from runner.engine import Engine
 from runner.errors import ConfigError, DatasetError, ModelError
@@ -705,3 +705,18 @@ def test_layers_that_stay_int8_stay_repaired_when_others_fall_back(
     assert set(result.repaired) == {f"conv{index}" for index in range(6)} - set(result.fallback)
     assert result.search.trials[1].plan == Plan.all_int8(other.form.layers).with_repair("int8+strong")
     assert all(result.form.layers[name] is other.form.layers[name] for name in result.repaired)
+
+
+def test_every_correction_is_made_before_a_layer_falls_back(deep: Bench) -> None:
+    plain = deep.run("plain", target_loss=0.0, metric=Kl(), observer=MinMax())
+    best = deep.run("best", target_loss=0.0, metric=Kl(), observer=MinMax(), correction=EVERY_CORRECTION)
+    losses = [result.search.trials[0].loss for result in (plain, best)]
+    assert losses[1] < losses[0]
+    target = sum(losses) / 2
+    result = deep.run("repair", target_loss=target, metric=Kl(), observer=MinMax(), correction=Correction(repair=True))
+    assert [trial.loss for trial in result.search.trials] == losses
+    assert result.status == "met" and result.fallback == () and len(result.repaired) == 6
+    for name in MODELS:
+        # What is written is what the same corrections give by themselves.
+        wanted = deep.run("again", target_loss=target, metric=Kl(), observer=MinMax(), correction=EVERY_CORRECTION)
+        assert result.folder.path(name).read_bytes() == wanted.folder.path(name).read_bytes()
