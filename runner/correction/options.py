@@ -38,7 +38,12 @@ class Correction:
     @property
     def changes_nothing(self) -> bool:
         """Return whether the layers stay as calibration made them."""
-        return replace(self, repair=False) == Correction()
+        return self.of_layers == Correction()
+
+    @property
+    def of_layers(self) -> Correction:
+        """Return what is done to the layers at once: no repair after."""
+        return replace(self, repair=False)
 
 
 EVERY_CORRECTION = Correction("sequential", scale=True, rounding="compensated", range="output")

@@ -204,3 +204,12 @@ def test_spread_only_adds_places() -> None:
 def test_factor_without_a_bias_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"correction\.scale: .* expected correction\.bias=isolated or sequential"):
         Correction(scale=True)
+
+
+def test_repair_does_not_change_how_layers_are_corrected(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Correction(repair=True).changes_nothing
+    start = calibrated(conv_gemm(), ITEMS)
+    plain = corrected(start, ITEMS, Correction("isolated"))
+    # One pass, which the walk takes no part in.
+    monkeypatch.delattr("runner.correction.correct.Walk")
+    assert same(corrected(start, ITEMS, Correction("isolated", repair=True)), plain)
