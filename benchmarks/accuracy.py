@@ -22,6 +22,7 @@ CORRECTIONS = {
     "sequential bias and scale": ("correction.bias=sequential", "correction.scale=true"),
     "compensated rounding": ("correction.rounding=compensated",),
     "range by output": ("correction.range=output",),
+    "equalization": ("correction.equalize=true",),
 }
 PEERS = ("nncf-all", "ort-minmax", "ort-percentile")
 # KL of the zoo's activation-only floors.

@@ -31,14 +31,21 @@ _LEAST_FACTOR, _LARGEST_FACTOR = 0.8, 1.25
 
 @dataclass(frozen=True, slots=True)
 class Clipping:
-    """What is done to a layer's output before anything else reads it: ``clip(y, low, high)``."""
+    """What is done to a layer's output before anything else reads it: ``clip(y, low, high)``.
+
+    ``y`` has the shape (channels, positions); the upper end may be one for each channel, of shape (channels, 1).
+    """
 
     low: float = -np.inf
-    high: float = np.inf
+    high: float | NDArray[np.float32] = np.inf
 
     def __call__(self, y: Rows) -> Rows:
         """Return ``y`` clipped."""
         return np.clip(y, np.float32(self.low), np.float32(self.high))
+
+    def of(self, channels: slice) -> Clipping:
+        """Return the clipping of some of the channels."""
+        return Clipping(self.low, self.high[channels]) if isinstance(self.high, np.ndarray) else self
 
     def passes(self, y: Rows) -> Rows:
         """Return 1 where a change of ``y`` changes the result, 0 elsewhere."""

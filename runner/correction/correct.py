@@ -228,10 +228,10 @@ class _Stop:
         found, wanted = (
             _some([by_channel(y, layer) for y in arrays], _FIT_POSITIONS) for arrays in (outputs, self._real)
         )
-        clipping, with_factor = _clipping(self._node), self._options.scale and layer.per_channel
+        clipping, with_factor = _clipping(self._node, layer.channels), self._options.scale and layer.per_channel
         blocks = [slice(first, first + _FIT_CHANNELS) for first in range(0, layer.channels, _FIT_CHANNELS)]
         fits = each_of(
-            lambda block: fit_outputs(found[:, block], wanted[:, block], clipping, with_factor=with_factor),
+            lambda block: fit_outputs(found[:, block], wanted[:, block], clipping.of(block), with_factor=with_factor),
             blocks,
             self._callers,
         )
@@ -297,7 +297,7 @@ def dequantized_again(
     return sums
 
 
-def _clipping(node: ir.Node) -> Clipping:
+def _clipping(node: ir.Node, channels: int) -> Clipping:
     """Return what clips the output of ``node`` before anything else reads it."""
     output = node.outputs[0]
     readers = list(output.consumers())
@@ -305,9 +305,21 @@ def _clipping(node: ir.Node) -> Clipping:
         return Clipping()
     reader = readers[0]
     if reader.op_type == "Relu":
-        return Clipping(low=0.0)
+        return Clipping(0.0, _end_after(reader, node, channels))
     if reader.op_type != "Clip":
         return Clipping()
     ends = [constant(value) for value in reader.inputs[1:]]
     low, high = (None if end is None else float(end.reshape(-1)[0]) for end in (*ends, None, None)[:2])
     return Clipping(-np.inf if low is None else low, np.inf if high is None else high)
+
+
+def _end_after(relu: ir.Node, node: ir.Node, channels: int) -> float | NDArray[np.float32]:
+    """Return what a Min cuts each channel of ``node`` off at after its Relu: so equalization writes a Clip."""
+    readers = list(relu.outputs[0].consumers())
+    if len(readers) != 1 or relu.outputs[0].is_graph_output() or readers[0].op_type != "Min":
+        return np.inf
+    weight, ends = constant(node.inputs[1]), [constant(value) for value in readers[0].inputs[1:]]
+    end = ends[0] if len(ends) == 1 else None
+    if weight is None or end is None or end.shape != (channels, *[1] * (weight.ndim - 2)):
+        return np.inf
+    return np.asarray(end, np.float32).reshape(-1, 1)

@@ -20,6 +20,7 @@ class Correction:
         range: ``observer``, or ``output``: the range inside the observer's that hurts the layer's output least.
         repair: whether every correction is made where these leave the all-int8 plan short of the target, before any layer
             falls back.
+        equalize: whether channels between two convolutions are scaled in the float model where that is predicted to help.
     """
 
     bias: Literal["none", "isolated", "sequential"] = "none"
@@ -27,6 +28,7 @@ class Correction:
     rounding: Literal["nearest", "compensated"] = "nearest"
     range: Literal["observer", "output"] = "observer"
     repair: bool = False
+    equalize: bool = False
 
     def __post_init__(self) -> None:
         if self.scale and self.bias == "none":
@@ -37,13 +39,14 @@ class Correction:
 
     @property
     def changes_nothing(self) -> bool:
-        """Return whether the layers stay as calibration made them."""
+        """Return whether the layers stay as calibration made them, of the equalized model or the plain one."""
         return self.of_layers == Correction()
 
     @property
     def of_layers(self) -> Correction:
-        """Return what is done to the layers at once: no repair after."""
-        return replace(self, repair=False)
+        """Return what is done to the layers at once: not to the float model before, and no repair after."""
+        return replace(self, repair=False, equalize=False)
 
 
+# Without equalization: the float model is settled before a plan can miss the target.
 EVERY_CORRECTION = Correction("sequential", scale=True, rounding="compensated", range="output")

@@ -39,6 +39,7 @@ from runner.modes.attempts import Attempts
 from runner.modes.check_files import Job, check_files
 from runner.modes.codecs import FORMS, NUMBER, QUANTIZED
 from runner.modes.data import Parts, Split, calibration_part, describe_source, evaluation_part, keep_pixels, split_parts
+from runner.modes.equalization import chosen_exponents, recorded_subject
 from runner.modes.final_figure import fresh_comparison, held_out_status, judged_comparison
 from runner.modes.given_files import GivenFiles, read_given, starting_point
 from runner.modes.judge import AmctJudge, Judge, MetricJudge
@@ -185,7 +186,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         parts = split_parts(evaluation_part(dataset, options.evaluation_count), calibration, options.split)
         evaluation = parts.search
         checks = proof_items(options.verify, parts.report.indices)
-        subject = load_subject(model, given.folds)
+        subject = recorded_subject(load_subject(model, given.folds), given)
         keys = StageKeys(
             graph_digest(subject.runnable),
             evaluation.fingerprint,
@@ -195,15 +196,17 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         folder = JobFolder(output)
         source = describe_source(name, subject.source, parts)
         emit(ModelUsed(name, source.model_sha256))
-        gap_key = keys.rewriting_gap(graph_digest(subject.source.graph), evaluation.contents[0])
-        gap = remembered(store, gap_key, lambda: rewriting_gap(subject, evaluation), NUMBER)
-        evaluation.announce("evaluation", emit)
-        if parts.held_out:
-            parts.report.announce("report", emit)
-        if calibration is not None:
-            calibration.announce("calibration", emit)
+        gap = _rewriting_gap(subject, evaluation, keys, store)
+        _announce(parts, calibration, emit)
 
     emit(WorkAhead(_items_ahead(options, parts, len(subject.found.layers))))
+    observed = calibration if options.correction.equalize else None
+    exponents = chosen_exponents(subject, observed, recipe.skipped, engine, stages, keys, store)
+    if exponents:
+        subject = subject.equalized(exponents)
+        keys = replace(keys, graph=graph_digest(subject.runnable))
+        recipe = _recipe(given, subject, options, evaluation, calibration)
+        gap = _rewriting_gap(subject, evaluation, keys, store)
     warnings: list[str] = []
 
     def warn(*messages: str) -> None:
@@ -289,6 +292,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     outcome = Outcome(
         all_int8=quantized.form,
         corrected=quantized.corrected or bool(trials.repaired),
+        exponents=exponents or given.exponents,
         config=recipe.config,
         ranking=ranking,
         search=found,
@@ -343,13 +347,22 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     )
 
 
+def _announce(parts: Parts, calibration: Part | None, emit: Emit) -> None:
+    parts.search.announce("evaluation", emit)
+    if parts.held_out:
+        parts.report.announce("report", emit)
+    if calibration is not None:
+        calibration.announce("calibration", emit)
+
+
 def _items_ahead(options: AccAutoOptions, parts: Parts, layers: int) -> int:
     """Return how many items the job looks at once the model is loaded, at most."""
     models = 2  # float and all-int8
     evaluated = models * len(parts.search.indices)
     if parts.calibration is None:
         return evaluated + _items_reported(parts)
-    calibrated = options.observer.passes * len(parts.calibration.indices)
+    # Equalization is one more pass.
+    calibrated = (options.observer.passes + options.correction.equalize) * len(parts.calibration.indices)
     return evaluated + calibrated + _items_of_search(options, parts, layers, layers)
 
 
@@ -376,6 +389,11 @@ def _items_of_search(options: AccAutoOptions, parts: Parts, layers: int, units: 
 
 def _items_reported(parts: Parts) -> int:
     return 2 * len(parts.report.indices) if parts.held_out else 0
+
+
+def _rewriting_gap(subject: Subject, evaluation: Part, keys: StageKeys, store: Store | None) -> float:
+    key = keys.rewriting_gap(graph_digest(subject.source.graph), evaluation.contents[0])
+    return remembered(store, key, lambda: rewriting_gap(subject, evaluation), NUMBER)
 
 
 def with_companions(metric: Metric) -> list[Metric]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.evaluation.outputs import Outputs
+from runner.graph.equalization import Exponents
 from runner.graph.layers import LeftAlone
 from runner.graph.macs import LayerCost
 from runner.lint.finding import Finding
@@ -55,6 +56,11 @@ DAMAGE: Codec[Damage] = Codec(
         }
     ),
     _decode_damage,
+)
+
+EXPONENTS: Codec[Exponents] = Codec(
+    lambda exponents: Entry({name: list(powers) for name, powers in exponents.items()}),
+    lambda entry: {str(name): tuple(int(power) for power in powers) for name, powers in entry.values.items()},
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from runner.amct_config.cfg_file import SimplifiedConfig
@@ -13,7 +13,9 @@ from runner.amct_config.read import read_config
 from runner.amct_config.resolve import resolve
 from runner.calibration.observer import Observer
 from runner.errors import ConfigError
+from runner.graph.equalization import Exponents
 from runner.graph.layers import FoundLayers
+from runner.modes.equalization_file import read_equalization
 from runner.modes.integers_file import Integers, read_integers
 from runner.modes.layer_settings import LayerSelection
 from runner.modes.subject import Subject
@@ -33,12 +35,14 @@ class GivenFiles:
     Attributes:
         name: of the file, for messages.
         integers: of the record's layers, where corrections made them; None where the scales alone say them.
+        exponents: of the equalized model that the record is of.
     """
 
     name: str = ""
     config: QuantConfig | SimplifiedConfig | None = None
     record: Record | None = None
     integers: Integers | None = None
+    exponents: Exponents = field(default_factory=dict)
 
     def folds(self, layer: str) -> bool:
         """Return whether BatchNormalization may be folded into a layer."""
@@ -80,7 +84,8 @@ def read_given(quant_config: str | None, record: str | None) -> GivenFiles:
         return GivenFiles(quant_config, config=read_config(Path(quant_config)))
     if record is not None:
         path = Path(record)
-        return GivenFiles(record, record=read_record(path), integers=read_integers(path))
+        given = read_record(path)
+        return GivenFiles(record, record=given, integers=read_integers(path), exponents=read_equalization(path))
     return GivenFiles()
 
 

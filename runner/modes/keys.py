@@ -3,6 +3,7 @@
 | result | depends on (beside the machine's arithmetic, see ``runner.store.key``) |
 | --- | --- |
 | gap of the rewriting | source graph, prepared graph, first item |
+| equalization | prepared graph, calibration items, layers that stay float |
 | float outputs | graph, items |
 | quantized form, layer costs | prepared graph, calibration items, the recipe (layers, observers, corrections, record) |
 | ranking | prepared graph, the form's scales and integers, calibration items, sensitivity |
@@ -25,10 +26,11 @@ from typing import Any
 
 from runner.calibration import collect, isolated, quantize
 from runner.convert import fake_quant
-from runner.correction import correct
+from runner.correction import correct, equalize
 from runner.dataset.item import Dataset, dataset_fingerprint
 from runner.evaluation import evaluator as evaluation
 from runner.evaluation.evaluator import Evaluator
+from runner.graph import equalization
 from runner.graph.model_file import file_sha256
 from runner.modes import proof, write_models
 from runner.modes import subject as preparation
@@ -59,6 +61,11 @@ class StageKeys:
     def rewriting_gap(self, source_graph: str, item: str) -> str | None:
         """Key of what the rewriting did to the outputs of one item."""
         return stage_key("rewriting_gap", [preparation.VERSION], source_graph, self.graph, item, SIMULATION)
+
+    def equalization(self, float_layers: Sequence[str]) -> str | None:
+        """Key of the exponents chosen for a graph that is not equalized."""
+        versions = [equalize.VERSION, equalization.VERSION]
+        return stage_key("equalization", versions, self.graph, self.calibration, list(float_layers), SIMULATION)
 
     def outputs(self) -> str | None:
         """Key of the graph's outputs for all evaluation items."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from runner.dataset.binding import bind
 from runner.errors import ModelError
 from runner.graph.batchnorm import Folds, into_all
+from runner.graph.equalization import Exponents, equalized
 from runner.graph.layers import FoundLayers, Layer, find_layers, require_layers
 from runner.graph.model_file import SourceModel, load_model
 from runner.graph.opset import raise_opset
@@ -54,6 +55,15 @@ class Subject:
     def node_types(self) -> dict[str, str]:
         """Operator type of every node, by name."""
         return {node.name or "": node.op_type for node in self.prepared.graph.graph}
+
+    def equalized(self, exponents: Exponents) -> Subject:
+        """Return the same model with channels between convolutions scaled.
+
+        Raises:
+            ValueError: the exponents do not fit the model.
+        """
+        prepared = replace(self.prepared, graph=equalized(self.prepared.graph, exponents))
+        return Subject(self.source, prepared, raise_opset(prepared.graph), find_layers(prepared.graph))
 
 
 def load_subject(model: str | Path, folds: Folds = into_all) -> Subject:

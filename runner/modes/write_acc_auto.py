@@ -9,9 +9,11 @@ import onnx_ir as ir
 
 from runner.amct_config.json_file import format_config
 from runner.amct_config.model import QuantConfig
+from runner.graph.equalization import Exponents
 from runner.graph.layers import FoundLayers
 from runner.job_folder import JobFolder
 from runner.modes.amct_files import history_entries, ranking_entries
+from runner.modes.equalization_file import equalization_path, equalization_text
 from runner.modes.integers_file import integers_bytes, integers_path
 from runner.modes.search_files import curve_entries, damage_entries
 from runner.modes.trials import planned_form
@@ -38,6 +40,7 @@ class Outcome:
         repaired: stronger forms of the layers, by treatment.
         damage: of each unit, where it was measured.
         curve: of the plans tried, where one was asked for.
+        exponents: of the equalized model that the form is of.
     """
 
     all_int8: QuantizedForm
@@ -48,6 +51,7 @@ class Outcome:
     repaired: Mapping[str, QuantizedForm] = field(default_factory=dict)
     damage: Damage | None = None
     curve: tuple[Point, ...] = ()
+    exponents: Exponents = field(default_factory=dict)
 
     @property
     def final_form(self) -> QuantizedForm:
@@ -120,8 +124,11 @@ def write_outcome(folder: JobFolder, outcome: Outcome, pair: BestPair) -> ModelP
     if config is not None:
         folder.write_text("tmp/config.json", format_config(config.with_enabled(outcome.all_int8.layers.keys())))
     write_record(folder, RECORD, outcome.final_form)
+    record = folder.path(RECORD)
+    if outcome.exponents:
+        text = equalization_text(outcome.exponents, record.read_bytes())
+        folder.write_text(f"tmp/{equalization_path(record).name}", text)
     if outcome.corrected:
-        record = folder.path(RECORD)
         folder.write_bytes(f"tmp/{integers_path(record).name}", integers_bytes(outcome.final_form, record.read_bytes()))
     if outcome.ranking is not None:
         folder.write_json(f"results/{_PREFIX}_ranking_info.json", ranking_entries(outcome.ranking), compact_keys=True)

@@ -152,7 +152,7 @@ def test_single_option_beside_a_preset_wins(order: tuple[str, str]) -> None:
     [
         ("amct", Ifmr(), Correction()),
         ("fast", Ifmr(), Correction("isolated", repair=True)),
-        ("best", MinMax(), Correction("sequential", scale=True, rounding="compensated", range="output")),
+        ("best", MinMax(), Correction("sequential", scale=True, rounding="compensated", range="output", equalize=True)),
     ],
 )
 def test_presets_choose_observer_and_corrections(preset: str, observer: Observer, correction: Correction) -> None:
@@ -164,7 +164,7 @@ def test_presets_choose_observer_and_corrections(preset: str, observer: Observer
 def test_single_correction_beside_a_preset_wins() -> None:
     built = job("quant=best", "correction.rounding=nearest")
     assert isinstance(built, AccAutoJob)
-    assert built.correction == Correction("sequential", scale=True, range="output")
+    assert built.correction == Correction("sequential", scale=True, range="output", equalize=True)
 
 
 def test_values_of_the_decisions_can_be_overridden(tiny: Tiny) -> None:

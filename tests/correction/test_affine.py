@@ -46,6 +46,19 @@ def test_behind_a_clipping_only_what_passes_counts(clipping: Clipping) -> None:
         assert loss(fit.shift[channel], channel) < loss(mean, channel)
 
 
+def test_ends_of_channels_are_those_of_each_alone() -> None:
+    ends = np.array([1, 4, 8], np.float32).reshape(-1, 1)
+    together = Clipping(0.0, ends)
+    fit = fit_outputs(REAL + NOISE, REAL, together, with_factor=True)
+    alone = [(slice(c, c + 1), Clipping(0.0, float(ends[c, 0]))) for c in range(3)]
+    for clippings in ([one for _, one in alone], [together.of(channel) for channel, _ in alone]):
+        parts = [
+            fit_outputs((REAL + NOISE)[:, channel], REAL[:, channel], clipping, with_factor=True)
+            for (channel, _), clipping in zip(alone, clippings, strict=True)
+        ]
+        np.testing.assert_array_equal(np.concatenate([part.shift for part in parts]), fit.shift)
+
+
 def test_channel_that_never_passes_keeps_its_mean() -> None:
     fit = fit_outputs(REAL[:, 2:] - 5, REAL[:, 2:] - 4, Clipping(low=100.0), with_factor=True)
     assert fit.factor[0] == pytest.approx(1)

@@ -206,10 +206,10 @@ def test_factor_without_a_bias_is_refused() -> None:
         Correction(scale=True)
 
 
-def test_repair_does_not_change_how_layers_are_corrected(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Correction(repair=True).changes_nothing
+def test_repair_and_equalization_do_not_change_how_layers_are_corrected(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Correction(repair=True, equalize=True).changes_nothing
     start = calibrated(conv_gemm(), ITEMS)
     plain = corrected(start, ITEMS, Correction("isolated"))
     # One pass, which the walk takes no part in.
     monkeypatch.delattr("runner.correction.correct.Walk")
-    assert same(corrected(start, ITEMS, Correction("isolated", repair=True)), plain)
+    assert same(corrected(start, ITEMS, Correction("isolated", repair=True, equalize=True)), plain)

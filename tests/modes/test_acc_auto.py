@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from runner.convert.fake_quant import fake_quant_model
 from runner.correction.options import EVERY_CORRECTION, Correction
 from runner.dataset.npz import NpzDataset
 from runner.engine import Engine
-from runner.errors import ConfigError, DatasetError, ModelError
+from runner.errors import ConfigError, DatasetError, ModelError, RecordError
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.distance import Kl, Mse, Sqnr
@@ -27,6 +28,7 @@ from runner.job_folder import read_manifest
 from runner.modes.acc_auto import AccAutoOptions, acc_auto, with_companions
 from runner.modes.amct_files import read_history
 from runner.modes.data import Split
+from runner.modes.layer_settings import LayerSettings
 from runner.modes.recipe import CalibrationRecipe
 from runner.modes.result import AccAutoResult
 from runner.record_text import read_record
@@ -720,3 +722,94 @@ def test_every_correction_is_made_before_a_layer_falls_back(deep: Bench) -> None
         # What is written is what the same corrections give by themselves.
         wanted = deep.run("again", target_loss=target, metric=Kl(), observer=MinMax(), correction=EVERY_CORRECTION)
         assert result.folder.path(name).read_bytes() == wanted.folder.path(name).read_bytes()
+
+
+def unbalanced() -> onnx.ModelProto:
+    """Return conv + relu6 + depthwise + relu + conv with channels that differ in size, giving 3 logits."""
+    rng = np.random.default_rng(3)
+    sizes = np.array([6, 1, 0.2, 3, 0.1, 0.5], np.float32).reshape(6, 1, 1, 1)
+    return onnx_text(
+        """g (float[N,2,6,6] x) => (float[N,3] logits) {
+            a = Conv (x, w1, b1)
+            b = Clip (a, zero, six)
+            c = Conv <group = 6, pads = [1,1,1,1]> (b, w2)
+            d = Relu (c)
+            e = Conv (d, w3)
+            p = GlobalAveragePool (e)
+            logits = Flatten (p)
+        }""",
+        w1=sizes * rng.uniform(-1, 1, (6, 2, 1, 1)).astype(np.float32),
+        b1=sizes.reshape(6) / 4,
+        w2=rng.normal(size=(6, 1, 3, 3)).astype(np.float32) / sizes,
+        w3=rng.normal(size=(3, 6, 1, 1)).astype(np.float32),
+        zero=np.float32(0),
+        six=np.float32(6),
+    )
+
+
+def test_equalized_job_says_the_same_in_float_and_its_record_gives_the_same_models_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "bench", unbalanced(), (2, 6, 6))
+    common = {"target_loss": 1.0, "observer": MinMax(), "metric": Kl()}
+    plain = bench.run("plain", **common)
+    first = bench.run("first", **common, correction=Correction(equalize=True))
+    side = "tmp/scale_offset_record.equalization.json"
+    assert set(bench.written("first")) == FILES | {side, "manifest.json"}
+    assert list(bench.json(side, "first")["exponents"]) == ["a"]
+    assert first.rewriting_gap == 0
+    assert first.proof is not None
+    assert first.proof.sameness.identical == first.proof.sameness.items > 0
+    # The deploy model holds the float operators of an equalized Clip, and the same layers.
+    deploy = onnx.load(first.folder.path("results/net_deploy_model.onnx"))
+    assert [node.op_type for node in deploy.graph.node if node.op_type in ("Clip", "Relu", "Min")] == [
+        "Relu",
+        "Min",
+        "Relu",
+    ]
+    assert first.form.layers.keys() == plain.form.layers.keys()
+    losses = [summarize(result, mode="acc_auto", seed=0, config_sha256="")["kl"] for result in (plain, first)]
+    assert losses[1] < losses[0]
+    record = str(first.folder.path("tmp/scale_offset_record.txt"))
+    second = bench.run("second", target_loss=1.0, metric=Kl(), record=record)
+    for name in (*MODELS, side):
+        assert first.folder.path(name).read_bytes() == second.folder.path(name).read_bytes()
+
+
+def test_repair_of_an_equalized_job_is_of_the_equalized_model(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "bench", unbalanced(), (2, 6, 6))
+    common = {"observer": MinMax(), "metric": Kl()}
+    plain, best = Correction(equalize=True), replace(EVERY_CORRECTION, equalize=True)
+    losses = [bench.run(target_loss=0.0, correction=way, **common).search.trials[0].loss for way in (plain, best)]
+    assert losses[0] != losses[1]
+    repaired = bench.run(target_loss=0.0, correction=replace(plain, repair=True), **common)
+    assert [trial.loss for trial in repaired.search.trials[:2]] == losses
+
+
+def test_record_takes_integers_and_equalization_from_beside_it(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "bench", unbalanced(), (2, 6, 6))
+    correction = replace(EVERY_CORRECTION, equalize=True)
+    first = bench.run("first", target_loss=1.0, metric=Kl(), observer=MinMax(), correction=correction)
+    beside = {f"tmp/scale_offset_record.{kind}" for kind in ("integers.npz", "equalization.json")}
+    assert beside < bench.written("first").keys()
+    record = str(first.folder.path("tmp/scale_offset_record.txt"))
+    again = bench.run("again", target_loss=1.0, metric=Kl(), record=record)
+    for name in MODELS:
+        assert first.folder.path(name).read_bytes() == again.folder.path(name).read_bytes()
+
+
+def test_layer_that_stays_float_is_the_equalized_one(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "bench", unbalanced(), (2, 6, 6))
+    settings = LayerSettings(skip_layers=("a",))
+    result = bench.run(target_loss=5.0, metric=Kl(), correction=Correction(equalize=True), settings=settings)
+    powers = bench.json("tmp/scale_offset_record.equalization.json")["exponents"]["a"]
+    written = onnx.load(result.folder.path("results/net_deploy_model.onnx"))
+    weights = {array.name: onnx.numpy_helper.to_array(array) for array in (*written.graph.initializer,)}
+    source = {array.name: onnx.numpy_helper.to_array(array) for array in bench.model.graph.initializer}
+    np.testing.assert_array_equal(weights["w1"], source["w1"] * np.exp2(np.float32(powers)).reshape(6, 1, 1, 1))
+
+
+def test_equalization_of_another_model_is_refused(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "bench", unbalanced(), (2, 6, 6))
+    first = bench.run("first", target_loss=1.0, metric=Kl(), correction=Correction(equalize=True))
+    other = Bench(tmp_path / "other", *SMALL)
+    with pytest.raises(RecordError, match=r"equalization beside it does not fit .*net|source.*'a' has no 6 channels"):
+        other.run(target_loss=1.0, record=str(first.folder.path("tmp/scale_offset_record.txt")))

@@ -12,7 +12,7 @@ from runner.evaluation.evaluator import EVALUATION, Evaluation
 from runner.graph.layers import LeftAlone
 from runner.graph.macs import LayerCost
 from runner.lint.finding import Finding
-from runner.modes.codecs import DAMAGE, NUMBER, OUTPUTS, PREDICTION, QUANTIZED, RANKING, WRITTEN
+from runner.modes.codecs import DAMAGE, EXPONENTS, NUMBER, OUTPUTS, PREDICTION, QUANTIZED, RANKING, WRITTEN
 from runner.modes.recipe import Quantized
 from runner.modes.result import Prediction
 from runner.modes.write_models import ModelPair, Written
@@ -49,6 +49,11 @@ def test_damage_keeps_its_units(tmp_path: Path) -> None:
     damage = Damage("noise", (3, 7), 0.7, units)
     got = back(DAMAGE, damage, tmp_path)
     assert got == damage and isinstance(got, Damage) and got.ranking == damage.ranking
+
+
+def test_exponents(tmp_path: Path) -> None:
+    exponents = {"b/c:0": (0, -3, 12), "a": (1,)}
+    assert back(EXPONENTS, exponents, tmp_path) == exponents
 
 
 @pytest.mark.parametrize("prediction", [None, Prediction("x/y.png", (3, 0.1), (4, 0.30000000000000004))], ids=str)

@@ -1,0 +1,175 @@
+"""Exponents from what channels hold, held against rounding done for real."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from runner.calibration.collect import collect
+from runner.calibration.minmax import MinMax
+from runner.calibration.quantize import quantize_layers
+from runner.convert.fake_quant import fake_quant_model
+from runner.correction.correct import Calibrated, correct
+from runner.correction.equalize import ChannelStatistics, best_exponents, choose_exponents
+from runner.correction.options import Correction
+from runner.engine import Engine
+from runner.graph.equalization import equalized
+from runner.graph.layers import find_layers
+from tests.small_data import Items, normal_items, onnx_text, prepared, run_plain
+
+RNG = np.random.default_rng(0)
+X = normal_items(24, 3, 6, 6)
+SIZES = np.array([8, 1, 0.25, 4, 0.125, 2], np.float32)
+
+
+def unbalanced(line: str = "r = Relu (a)") -> onnx.ModelProto:
+    """Return a convolution whose channels differ in size by 64, a depthwise one that evens them out, and a projection."""
+    return onnx_text(
+        f"""g (float[N,3,6,6] x) => (float[N,4,6,6] z) {{
+            a = Conv (x, w1)
+            {line}
+            d = Conv <group = 6, pads = [1,1,1,1]> (r, w2)
+            z = Conv (d, w3)
+        }}""",
+        w1=SIZES.reshape(6, 1, 1, 1) * RNG.uniform(0.5, 1, (6, 3, 1, 1)).astype(np.float32),
+        w2=RNG.normal(size=(6, 1, 3, 3)).astype(np.float32) / SIZES.reshape(6, 1, 1, 1),
+        w3=RNG.normal(size=(4, 6, 1, 1)).astype(np.float32),
+        zero=np.float32(0),
+        high=np.float32(10),
+    )
+
+
+def statistics(x: NDArray[np.float64]) -> ChannelStatistics:
+    """Return those of values of shape (places, channels)."""
+    return ChannelStatistics(x.min(0), x.max(0), x.mean(0), (x * x).mean(0), (x != 0).mean(0))
+
+
+def rounded_error(x: NDArray, weight: NDArray, exponents: NDArray) -> float:
+    """Return the mean squared error of ``x @ weight.T`` after inputs and weights were scaled and rounded."""
+    factors = np.exp2(exponents)
+    scaled, divided = x * factors, weight / factors
+    step = (max(scaled.max(), 0) - min(scaled.min(), 0)) / 255
+    steps = np.abs(divided).max(1, keepdims=True) / 127
+    return float(np.mean((np.rint(scaled / step) * step @ (np.rint(divided / steps) * steps).T - x @ weight.T) ** 2))
+
+
+def test_channels_before_a_depthwise_layer_come_to_the_width_of_the_widest() -> None:
+    # Nearly constant channels: what they reach is what was seen, 5 % more at most.
+    x = RNG.uniform(0.99, 1, (1000, 4)) * [8, 1, 0.3, 0]
+    weight = np.array([1.0, 8, 25, 1]).reshape(4, 1, 1, 1)
+    got = best_exponents(statistics(x), weight, (0.0, np.inf))
+    # 8 / 1 is 3 powers and 8 / 0.3 is 4.7; a channel that holds nothing stays.
+    assert got.tolist() == [0, 2, 4, 0] or got.tolist() == [0, 3, 4, 0]
+
+
+def test_channel_that_was_hardly_seen_is_given_room() -> None:
+    x = np.zeros((1000, 2))
+    x[:, 0] = RNG.uniform(0, 8, 1000)
+    x[:, 1] = np.where(np.arange(1000) < 500, 1.0, 0.0)  # mean 0.5, deviation 0.5: may reach 3.5
+    weight = np.array([1.0, 8]).reshape(2, 1, 1, 1)
+    # The first may reach 4 + 6 * 2.3 = 17.9: 2.4 powers above 3.5, where what was seen would give 3.
+    assert best_exponents(statistics(x), weight, (0.0, np.inf)).tolist() == [0, 2]
+    # Cut off at 8 the first reaches 8, and a power less lies between.
+    assert best_exponents(statistics(x), weight, (0.0, 8.0)).tolist() == [0, 1]
+
+
+def test_balanced_channels_are_left_alone() -> None:
+    x = RNG.uniform(0, 1, (1000, 6)) * [1, 1, 0.9, 0.8, 1, 0.9]
+    weight = RNG.normal(size=(1, 5, 6, 1))
+    assert not best_exponents(statistics(x), weight, (0.0, np.inf)).any()
+
+
+def test_scaling_a_full_convolution_pays_when_rounding_is_done_for_real() -> None:
+    """Random pairs of sizes and weights: whatever is chosen, rounding hurts less than without it."""
+    chosen = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        x = rng.uniform(0, 1, (4000, 8)) * np.exp2(rng.uniform(-6, 3, 8))
+        weight = rng.normal(size=(5, 8)) * np.exp2(rng.uniform(-3, 6, 8))
+        got = best_exponents(statistics(x), weight[np.newaxis, :, :, np.newaxis], (0.0, np.inf))
+        if got.any():
+            chosen += 1
+            assert rounded_error(x, weight, got) < rounded_error(x, weight, np.zeros(8))
+    assert chosen >= 10
+
+
+@pytest.mark.parametrize("line", ["r = Relu (a)", "r = Clip (a, zero, high)", "r = Identity (a)"])
+def test_equalized_model_loses_less_in_int8(line: str) -> None:
+    graph, found = prepared(unbalanced(line))
+    exponents = choose_exponents(graph, Items(X), range(12), engine=Engine(2))
+    assert list(exponents) == ["a"]
+    assert np.ptp(exponents["a"]) >= 3
+    errors = []
+    wanted = np.concatenate([y for (y,) in run_plain(graph, X, ["z"])])
+    for model in (graph, equalized(graph, exponents)):
+        seen = collect(model, found, Items(X), range(12), observer=MinMax(), engine=Engine(2))
+        layers = find_layers(model)
+        form = quantize_layers(model, layers, seen, symmetric=False).form
+        got = np.concatenate([y for (y,) in run_plain(fake_quant_model(model, layers, form), X, ["z"])])
+        errors.append(float(np.mean((got - wanted) ** 2)))
+    assert errors[1] < errors[0] / 2
+
+
+def test_pair_whose_second_layer_stays_float_is_left_alone() -> None:
+    graph, _ = prepared(unbalanced())
+    seen: list[int] = []
+    chosen = choose_exponents(graph, Items(X), range(6), engine=Engine(1), float_layers=("d",), progress=seen.append)
+    assert "a" not in chosen
+    assert seen == [1, 2, 3, 4, 5, 6]
+    assert choose_exponents(graph, Items(X), range(6), engine=Engine(1), float_layers=("d", "z")) == {}
+
+
+def test_exponents_do_not_depend_on_the_number_of_callers() -> None:
+    graph, _ = prepared(unbalanced())
+    assert choose_exponents(graph, Items(X), range(24), engine=Engine(1)) == choose_exponents(
+        graph, Items(X), range(24), engine=Engine(3)
+    )
+
+
+def test_fit_of_a_bias_sees_the_ends_of_an_equalized_relu6() -> None:
+    """The same integers come of the plain model and of one whose channels are all scaled alike: nothing is lost on the way."""
+    graph, _ = prepared(unbalanced("r = Clip (a, zero, high)"))
+    options = Correction("sequential", scale=True)
+    biases = []
+    for model in (graph, equalized(graph, {"a": (1,) * 6})):
+        layers = find_layers(model)
+        seen = collect(model, layers, Items(X), range(12), observer=MinMax(), engine=Engine(1))
+        form = quantize_layers(model, layers, seen, symmetric=False).form
+        made = correct(Calibrated(model, layers, form, seen), Items(X), range(12), options=options, engine=Engine(1))
+        biases.append([None if layer.bias is None else layer.bias.tolist() for layer in made.layers.values()])
+    assert biases[0] == biases[1]
+    assert biases[0][0] is not None
+    assert any(biases[0][0])
+
+
+def test_every_channel_is_fitted_up_to_its_own_end() -> None:
+    """Sums are counted in steps that grow with the channel, so the integers of the bias do not depend on the exponents."""
+    rng = np.random.default_rng(4)
+    graph, _ = prepared(
+        onnx_text(
+            """g (float[N,3,6,6] x) => (float[N,4,6,6] z) {
+                a = Conv (x, w1)
+                r = Clip (a, zero, one)
+                z = Conv (r, w2)
+            }""",
+            w1=rng.normal(size=(40, 3, 1, 1)).astype(np.float32),
+            w2=rng.normal(size=(4, 40, 1, 1)).astype(np.float32),
+            zero=np.float32(0),
+            one=np.float32(0.3),
+        )
+    )
+    made = []
+    powers = tuple(int(power) for power in rng.integers(0, 6, 40))
+    for model in (graph, equalized(graph, {"a": powers})):
+        layers = find_layers(model)
+        seen = collect(model, layers, Items(X), range(12), observer=MinMax(), engine=Engine(1))
+        start = Calibrated(model, layers, quantize_layers(model, layers, seen, symmetric=False).form, seen)
+        options = Correction("isolated", scale=True)
+        form = correct(start, Items(X), range(12), options=options, engine=Engine(2))
+        made.append(form.layers["a"])
+    plain, scaled = made
+    np.testing.assert_array_equal(scaled.bias, plain.bias)
+    np.testing.assert_array_equal(scaled.record.weight_scales, np.array(plain.record.weight_scales) * np.exp2(powers))
+    assert np.any(plain.bias)
