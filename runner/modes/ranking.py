@@ -85,7 +85,7 @@ class Ranker:
                     engine=self.engine,
                     progress=progress,
                 )
-            return rank(sums, sensitivity, {name: cost.outputs for name, cost in self.costs.items()})
+                return rank(sums, sensitivity, {name: cost.outputs for name, cost in self.costs.items()})
 
         return remembered(self.scores.store, self.scores.keys.ranking(form, sensitivity), work_out, RANKING)
 

@@ -23,7 +23,7 @@ from runner.errors import ConfigError, DatasetError, ModelError, RecordError
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.distance import Kl, Mse, Sqnr
-from runner.events import DataUsed, StageStarted, TrialFinished, Warned
+from runner.events import DataUsed, StageAdvanced, StageFinished, StageStarted, TrialFinished, Warned
 from runner.job_folder import read_manifest
 from runner.modes.acc_auto import AccAutoOptions, acc_auto, with_companions
 from runner.modes.amct_files import read_history
@@ -609,6 +609,16 @@ def test_greedy_job_against_every_plan(tmp_path: Path) -> None:
                 fewer = tuple(other for other in result.fallback if other != name)
                 # The loss of this network hardly ever falls as layers become int8.
                 assert losses[fewer] >= target or losses[fewer] < losses[result.fallback]
+
+
+@pytest.mark.parametrize("sensitivity", [MeanSquaredError(), END_TO_END], ids=["alone", "end to end"])
+def test_ranking_is_work_of_its_own_stage(small: Bench, sensitivity: object) -> None:
+    heard: list[object] = []
+    small.run(target_loss=50.0, sensitivity=sensitivity, emit=heard.append)
+    own = [e for e in heard if isinstance(e, StageStarted | StageAdvanced | StageFinished) and e.stage == "rank"]
+    first, *advanced, last = own
+    assert isinstance(first, StageStarted) and isinstance(last, StageFinished)
+    assert [event.done for event in advanced] == list(range(1, first.total + 1))
 
 
 def test_damage_and_ranking_of_a_job_are_those_of_leaving_each_layer_out(deep: Bench) -> None:
