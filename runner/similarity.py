@@ -1,8 +1,8 @@
-"""How far a quantized layer's output is from the float one, from four sums over their elements.
+"""How far a quantized layer's output is from the float one, from three sums over their elements.
 
-    ff = sum f*f      qq = sum q*q      fq = sum f*q      dd = sum (f-q)*(f-q)
+    ff = sum f*f      qq = sum q*q      dd = sum (f-q)*(f-q)
 
-``dd`` is summed on its own: where f and q nearly agree, ff - 2 fq + qq would cancel to noise.
+``dd`` is summed on its own: where f and q nearly agree, ff + qq - 2 sum f*q would cancel to noise.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ class PairSums:
 
     ff: float
     qq: float
-    fq: float
     dd: float
     count: int
 

@@ -85,7 +85,7 @@ class Sqnr(Distance):
 
     def aggregate(self, scores: Scores) -> float:
         """Return the ratio in dB, at most the ceiling."""
-        sums = PairSums(math.fsum(scores[:, 0]), 0.0, 0.0, math.fsum(scores[:, 1]), 1)
+        sums = PairSums(math.fsum(scores[:, 0]), 0.0, math.fsum(scores[:, 1]), 1)
         return min(sqnr_db(sums), self.ceiling_db)
 
     def loss(self, float_scores: Scores, scores: Scores) -> float:
@@ -116,7 +116,7 @@ class Mse(Distance):
 def sqnr_of(output: NDArray[Any], reference: NDArray[Any]) -> float:
     """Return the SQNR of one array in dB; infinite where it equals the reference."""
     ff, dd, count = _squares({"": output}, {"": reference}, None)
-    return sqnr_db(PairSums(ff, 0.0, 0.0, dd, int(count)))
+    return sqnr_db(PairSums(ff, 0.0, dd, int(count)))
 
 
 def _squares(outputs: Outputs, reference: Outputs, only: str | None) -> tuple[float, float, float]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from runner.calibration.collect import collect
-from runner.calibration.isolated import DD, FF, PAIR_SUMS, LayerSums, Reduction, isolated_pass, pair_sums
+from runner.calibration.isolated import FF, LayerSums, Reduction, isolated_pass, pair_sums
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
 from runner.engine import Engine
@@ -92,15 +92,11 @@ def test_sums_are_those_of_the_layers_run_alone(model: onnx.ModelProto, x: NDArr
         for place, layer in enumerate(found.layers):
             source, f = item[2 * place], item[2 * place + 1].astype(np.float64)
             q = twin_output(graph, layer, form.layers[layer.name], source).astype(np.float64)
-            axes = (0, 2, 3) if layer.op_type == "Conv" else tuple(range(f.ndim - 1))
-            expected = {"ff": f * f, "qq": q * q, "fq": f * q, "dd": (f - q) ** 2}
-            for name, product in expected.items():
-                assert sums[layer.name][name].shape == (layer.channels,)
-                np.testing.assert_allclose(
-                    sums[layer.name][name], product.sum(axis=axes), rtol=2e-3 if name == "dd" else 1e-4, atol=1e-5
-                )
-            assert pair_sums(sums[layer.name], f.size).dd == pytest.approx(expected["dd"].sum(), rel=1e-3)
-            assert pair_sums(sums[layer.name], f.size).count == f.size
+            ours = pair_sums(sums[layer.name], f.size)
+            assert ours.ff == pytest.approx((f * f).sum(), rel=1e-5)
+            assert ours.qq == pytest.approx((q * q).sum(), rel=1e-5)
+            assert ours.dd == pytest.approx(((f - q) ** 2).sum(), rel=1e-3)
+            assert ours.count == f.size
 
 
 def _output(graph: ir.Model, layer: Layer) -> str:
@@ -129,17 +125,17 @@ def test_pass_reads_the_float_models_activations_not_the_quantized_ones() -> Non
     np.testing.assert_allclose(last["logits"]["dd"], whole["logits"]["dd"], rtol=1e-3)
 
 
-def test_caller_chooses_the_reductions() -> None:
-    graph, found, form = quantized(conv_gemm(), X)
-    own = (DD, Reduction("fd", "f", "d"))
-    sums = next(isolated_pass(graph, found, form, Items(X), [0], engine=Engine(1), reductions=own))
-    whole = next(isolated_pass(graph, found, form, Items(X), [0], engine=Engine(1), reductions=PAIR_SUMS))
-    for layer in sums:
-        assert list(sums[layer]) == ["dd", "fd"]
-        expected = whole[layer]["ff"] - whole[layer]["fq"]  # f (f - q)
-        np.testing.assert_allclose(sums[layer]["fd"], expected, rtol=1e-2, atol=1e-3)
-    plain = next(isolated_pass(graph, found, form, Items(X), [0], engine=Engine(1), reductions=[FF]))
-    np.testing.assert_allclose(plain["first"]["ff"], whole["first"]["ff"], rtol=1e-6)
+@pytest.mark.parametrize(("model", "x"), CASES)
+def test_caller_may_ask_for_the_mean_of_each_channel(model: onnx.ModelProto, x: NDArray) -> None:
+    graph, found, form = quantized(model, x)
+    asked = (Reduction("mean_f", "f", squared=False), FF)
+    (item,) = run_plain(graph, x[:1], [_output(graph, layer) for layer in found.layers])
+    sums = next(isolated_pass(graph, found, form, Items(x), [0], engine=Engine(1), reductions=asked))
+    for layer, f in zip(found.layers, item, strict=True):
+        axes = (0, 2, 3) if layer.op_type == "Conv" else tuple(range(f.ndim - 1))
+        assert list(sums[layer.name]) == ["mean_f", "ff"]
+        np.testing.assert_allclose(sums[layer.name]["mean_f"], f.mean(axis=axes), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(sums[layer.name]["ff"], (f.astype(np.float64) ** 2).sum(), rtol=1e-5)
 
 
 def test_progress_counts_items_and_the_model_is_left_as_it_was() -> None:

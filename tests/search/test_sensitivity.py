@@ -15,12 +15,12 @@ from runner.similarity import PairSums
 def sums_of(f: NDArray, q: NDArray) -> dict[str, NDArray[np.float64]]:
     """Return the four sums a channel, of tensors of shape (channels, n)."""
     f, q = f.astype(np.float64), q.astype(np.float64)
-    return {"ff": (f * f).sum(1), "qq": (q * q).sum(1), "fq": (f * q).sum(1), "dd": ((f - q) ** 2).sum(1)}
+    return {"ff": (f * f).sum(), "qq": (q * q).sum(), "dd": ((f - q) ** 2).sum()}
 
 
 def value_of(measure: Sensitivity, f: NDArray, q: NDArray) -> float:
     sums = sums_of(f, q)
-    return measure.value(PairSums(*(float(sums[k].sum()) for k in ("ff", "qq", "fq", "dd")), count=f.size))
+    return measure.value(PairSums(*(float(sums[k]) for k in ("ff", "qq", "dd")), count=f.size))
 
 
 F = np.random.default_rng(0).normal(size=(3, 50))
