@@ -117,7 +117,10 @@ class ImagePreprocess:
 
     def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return float32 of the same shape (3, height, width)."""
-        return np.stack([row[plane] for row, plane in zip(self._table, pixels, strict=True)])
+        normalized = np.empty(pixels.shape, np.float32)
+        for row, plane, out in zip(self._table, pixels, normalized, strict=True):
+            row.take(plane, out=out, mode="clip")  # a byte is never out of range, and any other mode copies
+        return normalized
 
     def settings(self) -> list[Any]:
         """Return everything that the result depends on, for a fingerprint."""

@@ -57,7 +57,8 @@ def free_of(taken: Container[str | None], name: str) -> str:
 
 def make_constant(name: str, array: Array) -> ir.Value:
     """Return an initializer value that belongs to no graph yet."""
-    tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
+    # Not ir.tensor(), which asks of every array first whether it is a tensor of some other library; a model has thousands.
+    tensor = ir.Tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
     return ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor)
 
 
