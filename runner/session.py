@@ -32,7 +32,8 @@ LEVELS = {
     "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
 }
 # ConvMulFusion would fold deq into integer weights and lose the exactness of integer sums.
-_SIMULATION_DISABLED = ["ConvMulFusion", "WeightBiasQuantization"]
+# MatMulIntegerToFloatFusion would multiply by a scale of its own making.
+_SIMULATION_DISABLED = ["ConvMulFusion", "WeightBiasQuantization", "MatMulIntegerToFloatFusion"]
 _ERROR = 3
 
 

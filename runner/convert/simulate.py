@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from runner.arithmetic import dequant_scale, reciprocal
 from runner.convert.averages import average
 from runner.convert.exact_sums import ExactSums, exact_sums, part_weight
+from runner.convert.integer_kernels import TO_UINT8, has_integer_kernel, integer_sums
 from runner.graph.builder import Builder
 from runner.graph.layers import Layer
 from runner.ranges import ActivationParams
@@ -35,19 +36,37 @@ class Simulator:
     """Builds simulation nodes; layers that read one tensor with equal parameters share its rounding.
 
     Attributes:
-        multiply: dequantize by ``Mul(deq)`` alone, without the cast to int32. The same bits where onnxruntime's
-            ConvMulFusion is off, and faster; for the runner's own sessions, never for a file.
+        multiply: dequantize by ``Mul(deq)`` alone, without the cast to int32, and sum with integer operators where they
+            are exact on this machine. The same bits where onnxruntime's ConvMulFusion is off, and faster; for the
+            runner's own sessions, never for a file.
     """
 
     multiply: bool = False
-    _rounded: dict[tuple[str, ActivationParams], ir.Value] = field(default_factory=dict)
+    _codes: dict[tuple[str, ActivationParams, bool], ir.Value] = field(default_factory=dict)
+    _whole: dict[tuple[str, ActivationParams], ir.Value] = field(default_factory=dict)
 
     def activation(self, build: Builder, x: ir.Value, params: ActivationParams, prefix: str) -> ir.Value:
         """Return ``q - offset_d`` as float, for ``x`` of any shape."""
         key = (x.name or "", params)
-        if key not in self._rounded:
-            self._rounded[key] = self._round(build, x, params, prefix)
-        return self._rounded[key]
+        if key not in self._whole:
+            codes = self.codes(build, x, params, prefix)
+            rounding = codes.producer()
+            assert rounding is not None  # made above
+            one = rounding.inputs[1]
+            zero_point = build.constant(f"{prefix}.zero_point", np.asarray(params.zero_point, np.int8))
+            self._whole[key] = build.op(
+                "DequantizeLinear", [codes, one, zero_point], f"{prefix}.codes", ir.DataType.FLOAT
+            )
+        return self._whole[key]
+
+    def codes(
+        self, build: Builder, x: ir.Value, params: ActivationParams, prefix: str, *, unsigned: bool = False
+    ) -> ir.Value:
+        """Return ``q`` as int8, or ``q + 128`` as uint8: ``round(x * r + offset_d)``, saturated."""
+        key = (x.name or "", params, unsigned)
+        if key not in self._codes:
+            self._codes[key] = _round(build, x, params, prefix, unsigned=unsigned)
+        return self._codes[key]
 
     def tensor(self, build: Builder, x: ir.Value, params: ActivationParams, prefix: str) -> ir.Value:
         """Return ``x`` rounded to int8 and back: AscendQuant followed by AscendAntiQuant."""
@@ -60,8 +79,11 @@ class Simulator:
     ) -> ir.Value:
         """Return the float output of ``node`` with its input ``x`` and its weights in int8."""
         record = quantized.record
-        codes = self.activation(build, x, record.activation, f"{prefix}.quant")
         deq = dequant_scale(record.activation.scale, np.asarray(record.weight_scales, np.float32))
+        if self.multiply and has_integer_kernel(layer):
+            whole = self.codes(build, x, record.activation, f"{prefix}.quant", unsigned=not layer.spatial)
+            return _scaled(build, integer_sums(build, node, layer, quantized, whole, prefix), deq, layer, prefix)
+        codes = self.activation(build, x, record.activation, f"{prefix}.quant")
         if layer.op_type == "AveragePool":
             return _scaled(build, average(build, node, codes, prefix), deq, layer, prefix)
         sums = exact_sums(layer, quantized)
@@ -79,16 +101,16 @@ class Simulator:
         axis = {"axis": layer.output_axis}
         return build.op("DequantizeLinear", [total, scale], f"{prefix}.dequant", ir.DataType.FLOAT, axis)
 
-    def _round(self, build: Builder, x: ir.Value, params: ActivationParams, prefix: str) -> ir.Value:
-        r = build.constant(f"{prefix}.scale", np.asarray(reciprocal(params.scale), np.float32))
-        offset = build.constant(f"{prefix}.offset", np.asarray(params.zero_point, np.float32))
-        one = build.constant(f"{prefix}.one", np.asarray(1.0, np.float32))
-        zero = build.constant(f"{prefix}.zero", np.asarray(0, np.int8))
-        zero_point = build.constant(f"{prefix}.zero_point", np.asarray(params.zero_point, np.int8))
-        scaled = build.op("Mul", [x, r], f"{prefix}.mul", ir.DataType.FLOAT)
-        shifted = build.op("Add", [scaled, offset], f"{prefix}.add", ir.DataType.FLOAT)
-        codes = build.op("QuantizeLinear", [shifted, one, zero], f"{prefix}.round", ir.DataType.INT8)
-        return build.op("DequantizeLinear", [codes, one, zero_point], f"{prefix}.codes", ir.DataType.FLOAT)
+
+def _round(build: Builder, x: ir.Value, params: ActivationParams, prefix: str, *, unsigned: bool) -> ir.Value:
+    dtype = ir.DataType.UINT8 if unsigned else ir.DataType.INT8
+    r = build.constant(f"{prefix}.scale", np.asarray(reciprocal(params.scale), np.float32))
+    offset = build.constant(f"{prefix}.offset", np.asarray(params.zero_point, np.float32))
+    one = build.constant(f"{prefix}.one", np.asarray(1.0, np.float32))
+    zero = build.constant(f"{prefix}.zero", np.asarray(TO_UINT8 if unsigned else 0, dtype.numpy()))
+    scaled = build.op("Mul", [x, r], f"{prefix}.mul", ir.DataType.FLOAT)
+    shifted = build.op("Add", [scaled, offset], f"{prefix}.add", ir.DataType.FLOAT)
+    return build.op("QuantizeLinear", [shifted, one, zero], f"{prefix}.round", dtype)
 
 
 def _summed_parts(

@@ -35,12 +35,20 @@ class Builder:
         self.nodes.append(ir.node(op_type, inputs, dict(attributes or {}), name=name, outputs=[output]))
         return output
 
-    def like(self, node: ir.Node, inputs: Sequence[ir.Value | None], name: str, dtype: ir.DataType) -> ir.Value:
-        """Return the output of a copy of ``node`` (type and attributes) that reads other inputs."""
+    def like(
+        self,
+        node: ir.Node,
+        inputs: Sequence[ir.Value | None],
+        name: str,
+        dtype: ir.DataType,
+        *,
+        op_type: str | None = None,
+    ) -> ir.Value:
+        """Return the output of a copy of ``node`` (type, unless another is named, and attributes) that reads other inputs."""
         output = ir.Value(name=f"{name}.output0", type=ir.TensorType(dtype))
         attributes = list(node.attributes.values())
         self.nodes.append(
-            ir.Node(node.domain, node.op_type, inputs, attributes=attributes, outputs=[output], name=name)
+            ir.Node(node.domain, op_type or node.op_type, inputs, attributes=attributes, outputs=[output], name=name)
         )
         return output
 

@@ -291,8 +291,17 @@ def test_layer_gives_the_devices_bits_at_every_level(name, params):
     expected = device_output(name, form, x)
     for session, profile in SESSIONS.items():
         assert np.array_equal(run(written, x, profile), expected), session
+
+
+@pytest.mark.usefixtures("sums")
+@pytest.mark.parametrize("params", PARAMS)
+@pytest.mark.parametrize("name", LAYERS)
+def test_layer_gives_the_devices_bits_in_the_search(name, params):
+    scale, zero_point = PARAMS[params]
+    found, form = random_integers(name, scale, zero_point)
+    x = half_steps(LAYERS[name][2], scale)
     searched = fake_quant_model(one_layer(name), found, form, multiply=True)
-    assert np.array_equal(run(searched, x, SIMULATION), expected)
+    assert np.array_equal(run(searched, x, SIMULATION), device_output(name, form, x))
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -426,6 +435,7 @@ def heavy(op, weight, group=1):
         pytest.param("Gemm", (4608, 2), 1, id="gemm"),
     ],
 )
+@pytest.mark.usefixtures("sums")
 def test_layer_of_4608_inputs_is_split_and_stays_exact(op, weight, group):
     built, shape = heavy(op, weight, group)
     if op == "MatMul" and len(weight) == 3:
@@ -453,6 +463,8 @@ def test_layer_of_4608_inputs_is_split_and_stays_exact(op, weight, group):
     written = fake_quant_model(built, found, QuantizedForm({"layer": quantized}))
     for level in LEVELS:
         assert np.array_equal(run(written, x, plain(level)), expected), level
+    searched = fake_quant_model(built, found, QuantizedForm({"layer": quantized}), multiply=True)
+    assert np.array_equal(run(searched, x, SIMULATION), expected)
 
 
 def test_average_over_too_many_values_stays_float():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from runner.convert import integer_kernels
 from runner.convert.fake_quant import fake_quant_model
 from runner.graph.constants import constant
 from tests.tiny_models import model, node_named, noise, random_form
@@ -26,9 +27,16 @@ def test_a_layer_is_rounded_summed_cast_and_dequantized():
     assert op_types(graph) == ["Mul", "Add", "QuantizeLinear", "DequantizeLinear", "Conv", "Cast", "DequantizeLinear"]
 
 
-def test_the_searchs_form_multiplies_the_sums_at_once():
+def test_the_searchs_form_multiplies_the_sums_at_once(monkeypatch):
+    monkeypatch.setattr(integer_kernels, "integer_kernels_are_exact", lambda: False)
     graph, _ = simulated(multiply=True)
     assert op_types(graph) == ["Mul", "Add", "QuantizeLinear", "DequantizeLinear", "Conv", "Mul"]
+
+
+def test_the_searchs_form_takes_integer_operators_where_they_are_exact(monkeypatch):
+    monkeypatch.setattr(integer_kernels, "integer_kernels_are_exact", lambda: True)
+    graph, _ = simulated(multiply=True)
+    assert op_types(graph) == ["Mul", "Add", "QuantizeLinear", "ConvInteger", "Add", "Cast", "Mul"]
 
 
 @pytest.mark.parametrize(
