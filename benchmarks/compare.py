@@ -15,6 +15,7 @@ from benchmarks.row import Row, ours, peer
 from benchmarks.table import comparison, machine
 
 _EASY = 5.0
+PEERS = ("nncf", "nncf-plain-loop", "nncf-all", "ort-minmax", "ort-percentile")
 
 
 def rows_of(case: Case, options: list[str]) -> list[Row]:
@@ -24,7 +25,7 @@ def rows_of(case: Case, options: list[str]) -> list[Row]:
         own = ours(case, *kept)
         again = ours(case, *kept, label="runner, again")
     easy = ours(case, *options, f"target_loss={_EASY:g}", label=f"runner, target {_EASY:g}")
-    rivals = [peer(case, tool, *options) for tool in ("nncf", "nncf-all", "ort-minmax", "ort-percentile")]
+    rivals = [peer(case, tool, *options) for tool in PEERS]
     return [own, again, easy, *rivals]
 
 

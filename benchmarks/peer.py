@@ -1,7 +1,8 @@
 """One peer, one model, one process: ``python -m benchmarks.peer TOOL RESULT_FOLDER OPTIONS…`` writes model.onnx and peer.json.
 
-NNCF and onnxruntime get the items decoded, and evaluate with as many one-thread sessions as there are cores, as the runner
-does: what is compared is how a tool quantizes and searches, not how well its user writes a validation loop.
+The peers get the items decoded. ``nncf`` evaluates as the runner does, with a caller a core on a one-thread session: that
+compares how a tool quantizes and searches. ``nncf-plain-loop`` runs one item after the other in a session with
+onnxruntime's own settings, the loop that a user is left to write: that compares what its user waits for.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from benchmarks.job import Material, load
 from runner.engine import available_cores
 
 
+# Of a model's bytes, feeds and labels: 1 for each right answer, 0 for each other.
+Hits = Callable[[bytes, Sequence[dict[str, NDArray[Any]]], Sequence[int | None]], list[float]]
+
+
 def main(tool: str, folder: str, options: Sequence[str]) -> None:
     """Quantize with one tool and write what it made and what it took."""
     material = load(options)
@@ -36,6 +41,15 @@ def main(tool: str, folder: str, options: Sequence[str]) -> None:
 
 def nncf_search(material: Material, folder: Path) -> tuple[onnx.ModelProto, dict[str, Any]]:
     """NNCF with accuracy control: quantize, then give operations back to float until the target is met."""
+    return _nncf_search(material, _hits)
+
+
+def nncf_plain_loop(material: Material, folder: Path) -> tuple[onnx.ModelProto, dict[str, Any]]:
+    """NNCF with accuracy control, and the validation that its user would write."""
+    return _nncf_search(material, _hits_one_by_one)
+
+
+def _nncf_search(material: Material, count_hits: Hits) -> tuple[onnx.ModelProto, dict[str, Any]]:
     import nncf
 
     calls: list[int] = []
@@ -43,7 +57,7 @@ def nncf_search(material: Material, folder: Path) -> tuple[onnx.ModelProto, dict
     def validate(model: onnx.ModelProto, items: Any) -> tuple[float, list[float]]:  # noqa: ANN401 - NNCF's own
         chosen = list(items)
         calls.append(len(chosen))
-        hits = _hits(
+        hits = count_hits(
             model.SerializeToString(), [material.feeds[i] for i in chosen], [material.labels[i] for i in chosen]
         )
         return float(np.mean(hits)), hits
@@ -120,8 +134,17 @@ def _hits(model: bytes, feeds: Sequence[dict[str, NDArray[Any]]], labels: Sequen
         return [float(answer == label) for answer, label in zip(answers, labels, strict=True)]
 
 
+def _hits_one_by_one(
+    model: bytes, feeds: Sequence[dict[str, NDArray[Any]]], labels: Sequence[int | None]
+) -> list[float]:
+    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    answers = [int(np.argmax(session.run(None, feed)[0])) for feed in feeds]
+    return [float(answer == label) for answer, label in zip(answers, labels, strict=True)]
+
+
 TOOLS: dict[str, Callable[[Material, Path], tuple[onnx.ModelProto | None, dict[str, Any]]]] = {
     "nncf": nncf_search,
+    "nncf-plain-loop": nncf_plain_loop,
     "nncf-all": nncf_all,
     "ort-minmax": ort_minmax,
     "ort-percentile": ort_percentile,

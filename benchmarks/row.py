@@ -14,7 +14,13 @@ from benchmarks.cases import Case
 from benchmarks.process import Ended, python
 
 OURS = "runner"
-NEEDS = {"nncf": "nncf", "nncf-all": "nncf", "ort-minmax": "onnxruntime", "ort-percentile": "onnxruntime"}
+NEEDS = {
+    "nncf": "nncf",
+    "nncf-plain-loop": "nncf",
+    "nncf-all": "nncf",
+    "ort-minmax": "onnxruntime",
+    "ort-percentile": "onnxruntime",
+}
 
 
 @dataclass(frozen=True, slots=True)
