@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from benchmarks.job import Material, load
 from runner.engine import available_cores
 
-
 # Of a model's bytes, feeds and labels: 1 for each right answer, 0 for each other.
 Hits = Callable[[bytes, Sequence[dict[str, NDArray[Any]]], Sequence[int | None]], list[float]]
 
