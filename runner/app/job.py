@@ -34,7 +34,8 @@ from runner.report.contact_sheet import SHEET, contact_sheet
 from runner.report.conversion_table import conversion_table
 from runner.report.curve_chart import CHART, curve_chart
 from runner.report.environment import versions
-from runner.report.flips import FLIPS, flips, flips_csv
+from runner.report.flips import FLIPS, Flip, flips, flips_csv
+from runner.report.page import PAGE, page
 from runner.report.summary import Result, headline_metrics, summarize
 from runner.report.table import deploy_lines, prediction_lines, summary_table
 from runner.store.store import Store
@@ -208,21 +209,23 @@ def _finished(job: Job, folder: Path, engine: Engine, store: Store | None, emit:
 
 def _write_summary(result: Result, job: Job, digest: str) -> None:
     summary = summarize(result, mode=job.mode, seed=job.seed, config_sha256=digest)
-    _write_flips(result)
+    found, sheet = _write_flips(result)
     _write_chart(result)
+    result.folder.write_text(PAGE, page(result, summary, found, sheet))
     result.folder.write_json(SUMMARY, summary, indent=2)
     result.folder.finish()
 
 
-def _write_flips(result: Result) -> None:
+def _write_flips(result: Result) -> tuple[list[Flip] | None, bytes | None]:
     """Write which answers changed, and a picture of the worst; nothing where the model is no classifier."""
     found = flips(result.comparison)
     if found is None:
-        return
+        return None, None
     result.folder.write_text(FLIPS, flips_csv(found))
     sheet = contact_sheet(found, result.comparison.part.dataset)
     if sheet is not None:
         result.folder.write_bytes(SHEET, sheet)
+    return found, sheet
 
 
 def _write_chart(result: Result) -> None:

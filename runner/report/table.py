@@ -11,26 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.modes.result import AccAutoResult, ConvertResult
-from runner.modes.write_models import Written
 from runner.report.atc import atc_command
 from runner.report.proof import sentences
+from runner.report.wording import STATUS, items_phrase, loss_phrase, uncertainty_phrases, written_phrases
 from runner.search.end_to_end import Damage
 
 Result = AccAutoResult | ConvertResult
 
 _MOST_FALLBACK = 8
-_MOST_NOTES = 3
 _MOST_DAMAGE = 5
 _INDENT = " " * 8
-_STATUS = {
-    "met": ("target met", "green"),
-    "not_met": ("target not met", "red"),
-    "undecided": ("target met on the search's items, undecided on those kept for the report", "yellow"),
-    "converted": ("converted", "green"),
-    "interrupted": ("interrupted; the best plan so far", "yellow"),
-    "budget": ("the budget is spent; the best plan so far", "yellow"),
-}
-_VERDICT = {"met": "met", "not_met": "not met", "undecided": "undecided"}
 
 
 def summary_table(result: Result, summary: Mapping[str, Any]) -> RenderableType:
@@ -96,7 +86,7 @@ def prediction_lines(result: ConvertResult) -> list[str]:
 
 
 def _title(result: Result, summary: Mapping[str, Any]) -> Text:
-    return Text.assemble(f"{summary['model']} on {summary['dataset']}: ", _STATUS[result.status])
+    return Text.assemble(f"{summary['model']} on {summary['dataset']}: ", STATUS[result.status])
 
 
 def _rows(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -104,10 +94,10 @@ def _rows(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = [
         (
             metric.name,
-            f"{summary['float_metric']:.4g} -> {summary['quantized_metric']:.4g}  ({_items(result)})",
+            f"{summary['float_metric']:.4g} -> {summary['quantized_metric']:.4g}  ({items_phrase(result)})",
         ),
-        ("loss", _loss(result, summary)),
-        *_uncertainty(summary),
+        ("loss", loss_phrase(result, summary)),
+        *[("", phrase) for phrase in uncertainty_phrases(summary)],
         (
             "int8 layers",
             f"{summary['layers_int8']} of {summary['layers_total']}, {summary['macs_int8_share']:.1%} of MACs",
@@ -133,7 +123,7 @@ def _rows(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
             ("closest plan", f"loss {plan.loss:.4g} with {len(plan.plan.fallback)} layers float; no model is written")
         )
     if result.written is not None:
-        rows += _written_rows(result.written)
+        rows += written_phrases(result.written)
     if result.proof is not None:
         rows.append(("verified", "\n".join(sentences(result.proof))))
     evaluations = summary["evaluations"]
@@ -144,47 +134,6 @@ def _rows(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         f"in {evaluations['full']} full{partial} evaluations"
     )
     return [*rows, ("time", work), ("memory", f"{summary['peak_rss_mb']:.0f} MiB at most")]
-
-
-def _items(result: Result) -> str:
-    items = f"{result.source.evaluation_items} items"
-    return f"{items} that the search of {result.source.search_items} never saw" if result.source.held_out else items
-
-
-def _written_rows(written: Written) -> list[tuple[str, str]]:
-    """Return what another execution of the quantized model would change, and what ATC says to the deploy model."""
-    gaps = f"{written.ort_level_gap:.1%} of a batch's answers change with onnxruntime's optimisations"
-    if written.cpu_int8_gap is not None:
-        gaps += f", {written.cpu_int8_gap:.1%} with the CPU's own int8 kernels"
-    # A model can hold one unsupported operator many times; the log and quant-check-deploy tell each.
-    notes = [str(note) for note in written.notes[:_MOST_NOTES]]
-    more = len(written.notes) - len(notes)
-    told = "\n".join([*notes, *([f"and {more} more"] if more else [])])
-    return [("elsewhere", gaps), ("deploy check", told or "nothing that ATC would refuse or misread")]
-
-
-def _loss(result: Result, summary: Mapping[str, Any]) -> str:
-    text = f"{summary['loss']:.4g} {result.comparison.headline.unit}"
-    if isinstance(result, ConvertResult):
-        return text
-    return (
-        f"{text}; metric_eval decides"
-        if result.target_loss is None
-        else f"{text}; allowed below {result.target_loss:g}"
-    )
-
-
-def _uncertainty(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what the loss says of other items than these."""
-    interval = summary.get("loss_interval")
-    if interval is None:
-        return []
-    text = f"{interval['level']:.0%} interval {interval['low']:.3g} to {interval['high']:.3g}"
-    if "target_verdict" in summary:
-        text += f"; target on items not seen: {_VERDICT[summary['target_verdict']]}"
-        if summary["target_verdict"] == "undecided" and interval.get("items_to_settle", 0) > summary["samples"]:
-            text += f" (about {interval['items_to_settle']} items like these would tell)"
-    return [("", text)]
 
 
 def _fallback(names: Sequence[str]) -> str:

@@ -34,6 +34,7 @@ ACC_AUTO_FILES = {
     "tmp/config.json",
     "tmp/scale_offset_record.integers.npz",
     "tmp/scale_offset_record.txt",
+    "report.html",
     "summary.json",
     "flips.csv",
 }
@@ -42,6 +43,7 @@ CONVERT_FILES = {
     "mobilenet_v2_digits_fake_quant_model.onnx",
     "mobilenet_v2_digits_deploy_model.onnx",
     "conversion_report.json",
+    "report.html",
     "summary.json",
     "flips.csv",
     "flips.png",
@@ -327,7 +329,7 @@ def test_target_that_is_not_met_leaves_with_3_and_takes_the_earlier_pair_away(
     manifest, found = read_manifest(folder), digests(folder)
     assert {name: found[name] for name in manifest} == manifest
     assert set(manifest) == {
-        *["summary.json", "flips.csv", "tmp/config.json", "tmp/scale_offset_record.txt"],
+        *["report.html", "summary.json", "flips.csv", "tmp/config.json", "tmp/scale_offset_record.txt"],
         *[f"amct_log/{PREFIX}_record.json", f"results/{PREFIX}_ranking_info.json"],
     }
     summary = read_json(folder / "summary.json")

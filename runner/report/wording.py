@@ -1,0 +1,66 @@
+"""What a result means in words, the same in the terminal and on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from runner.modes.result import AccAutoResult, ConvertResult
+from runner.modes.write_models import Written
+
+Result = AccAutoResult | ConvertResult
+
+# Status -> what it means, and the colour to say it in.
+STATUS = {
+    "met": ("target met", "green"),
+    "not_met": ("target not met", "red"),
+    "undecided": ("target met on the search's items, undecided on those kept for the report", "yellow"),
+    "converted": ("converted", "green"),
+    "interrupted": ("interrupted; the best plan so far", "yellow"),
+    "budget": ("the budget is spent; the best plan so far", "yellow"),
+}
+_MOST_NOTES = 3
+_VERDICT = {"met": "met", "not_met": "not met", "undecided": "undecided"}
+
+
+def items_phrase(result: Result) -> str:
+    """Return what the final figures were measured on."""
+    items = f"{result.source.evaluation_items} items"
+    return f"{items} that the search of {result.source.search_items} never saw" if result.source.held_out else items
+
+
+def loss_phrase(result: Result, summary: Mapping[str, Any]) -> str:
+    """Return the loss in its unit, and what was allowed."""
+    text = f"{summary['loss']:.4g} {result.comparison.headline.unit}"
+    if isinstance(result, ConvertResult):
+        return text
+    return (
+        f"{text}; metric_eval decides"
+        if result.target_loss is None
+        else f"{text}; allowed below {result.target_loss:g}"
+    )
+
+
+def uncertainty_phrases(summary: Mapping[str, Any]) -> list[str]:
+    """Return what the loss says of other items than these."""
+    interval = summary.get("loss_interval")
+    if interval is None:
+        return []
+    text = f"{interval['level']:.0%} interval {interval['low']:.3g} to {interval['high']:.3g}"
+    if "target_verdict" in summary:
+        text += f"; target on items not seen: {_VERDICT[summary['target_verdict']]}"
+        if summary["target_verdict"] == "undecided" and interval.get("items_to_settle", 0) > summary["samples"]:
+            text += f" (about {interval['items_to_settle']} items like these would tell)"
+    return [text]
+
+
+def written_phrases(written: Written) -> list[tuple[str, str]]:
+    """Return what another execution of the quantized model would change, and what ATC says to the deploy model."""
+    gaps = f"{written.ort_level_gap:.1%} of a batch's answers change with onnxruntime's optimisations"
+    if written.cpu_int8_gap is not None:
+        gaps += f", {written.cpu_int8_gap:.1%} with the CPU's own int8 kernels"
+    # A model can hold one unsupported operator many times; the log and quant-check-deploy tell each.
+    notes = [str(note) for note in written.notes[:_MOST_NOTES]]
+    more = len(written.notes) - len(notes)
+    told = "\n".join([*notes, *([f"and {more} more"] if more else [])])
+    return [("elsewhere", gaps), ("deploy check", told or "nothing that ATC would refuse or misread")]

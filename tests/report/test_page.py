@@ -1,0 +1,200 @@
+"""The page of a result, parsed back: what it says, and that nothing of a model can break out of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from runner.calibration.minmax import MinMax
+from runner.dataset.npz import NpzDataset
+from runner.evaluation.distance import Mse
+from runner.modes.acc_auto import AccAutoOptions, acc_auto
+from runner.modes.result import AccAutoResult
+from runner.report.flips import Answer, Flip
+from runner.report.page import page
+from runner.report.summary import summarize
+from runner.search.end_to_end import Damage
+from runner.search.plan import Ranking, SearchResult, Trial, Unit
+from tests.small_data import answers, chain, normal_items, save
+
+
+class Parsed(HTMLParser):
+    """Rows of cells, texts, tags and links of a page; unclosed or crossed tags fail."""
+
+    VOID = frozenset(("meta", "img", "br"))
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.texts: list[str] = []
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for key, value in attrs if key in ("href", "src")]
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        if tag not in self.VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data.strip())
+        if self._open and {"td", "th"} & set(self._open):
+            self.rows[-1][-1] += data
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+    def table(self, first: str) -> list[dict[str, str]]:
+        """Return the rows of the table whose first heading is ``first``, by heading."""
+        start = next(index for index, row in enumerate(self.rows) if row[0] == first)
+        headings = self.rows[start]
+        body = self.rows[start + 1 :]
+        end = next((index for index, row in enumerate(body) if len(row) != len(headings)), len(body))
+        return [dict(zip(headings, row, strict=True)) for row in body[:end]]
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> dict[str, AccAutoResult]:
+    """A job whose target is met, and one that misses it."""
+    folder = tmp_path_factory.mktemp("page")
+    model, x = chain(4), normal_items(20, 3, 4, 4)
+    np.savez(folder / "data.npz", x=x, y=answers(model, x))
+    path, data = save(model, folder / "net.onnx"), NpzDataset(str(folder / "data.npz"))
+    options = AccAutoOptions(90, calibration_count=4, observer=MinMax())
+    missed = replace(options, target_loss=0, metric=Mse())
+    return {
+        "met": acc_auto(path, data, folder / "met", options),
+        "missed": acc_auto(path, data, folder / "missed", missed),
+    }
+
+
+def written(result: AccAutoResult, flips: Any = None, sheet: bytes | None = None) -> str:
+    return page(result, summarize(result, mode="acc_auto", seed=0, config_sha256=""), flips, sheet)
+
+
+def test_verdict_figures_and_atc_command_are_told(job: dict[str, AccAutoResult]) -> None:
+    result = job["met"]
+    shown = Parsed(written(result))
+    headline = result.comparison.headline
+    assert "net on data" in shown.text and "target met" in shown.text
+    assert f"{headline.before:.4g} → {headline.after:.4g}" in shown.text
+    assert "4 of 4" in shown.text and "allowed below 90" in shown.text
+    assert "atc --framework=5 --model=results/net_deploy_model.onnx" in shown.text
+    assert f"the fake-quant file's bits for {result.proof.sameness.identical} of 20 items" in shown.text
+    assert {"summary.json", "results/net_deploy_model.onnx"} <= set(shown.links)
+
+
+def test_every_layer_has_its_record_and_its_place_in_the_ranking(job: dict[str, AccAutoResult]) -> None:
+    result = job["met"]
+    rows = Parsed(written(result)).table("layer")
+    assert [row["layer"] for row in rows] == [layer.name for layer in result.found.layers]
+    ranks = {name: str(place) for place, (name, _) in enumerate(result.ranking.entries, start=1)}
+    for row in rows:
+        params = result.form.layers[row["layer"]].record.activation
+        low, high = ((code - params.zero_point) * params.scale for code in (-128, 127))
+        assert row["input range"] == f"{low:.4g} … {high:.4g}"
+        assert (row["scale_d"], row["offset_d"]) == (f"{params.scale:.4g}", str(params.zero_point))
+        assert (row["form"], row["rank"]) == ("int8", ranks[row["layer"]])
+    assert sum(float(row["MACs"].rstrip("%")) for row in rows) == pytest.approx(100, abs=0.1)
+
+
+def test_missed_target_is_told_with_the_closest_plan(job: dict[str, AccAutoResult]) -> None:
+    result = job["missed"]
+    shown = Parsed(written(result))
+    closest = result.search.closest
+    assert "target not met" in shown.text and "atc " not in shown.text
+    assert f"the closest one loses {closest.loss:.4g} with {len(closest.plan.fallback)} layers float" in shown.text
+    rows = shown.table("step")
+    assert len(rows) == len(result.search.trials) and not any("chosen" in row["verdict"] for row in rows)
+    assert "svg" in shown.tags
+
+
+def test_plans_tried_are_listed_with_their_verdicts(job: dict[str, AccAutoResult]) -> None:
+    result = job["met"]
+    plan = result.search.trials[0].plan
+    first = result.found.layers[0].name
+    fallen = plan.with_fallback([first])
+    trials = (
+        Trial(plan, 90.0, 5.0, accepted=False),
+        Trial(fallen, 94.0, 1.0, accepted=True, settled_after=7),
+        Trial(fallen.with_repair("int8+all"), 94.5, 0.5, accepted=True),
+    )
+    shown = Parsed(written(replace(result, search=SearchResult(trials, trials[2]))))
+    rows = shown.table("step")
+    assert [row["verdict"] for row in rows] == ["refused", "accepted, settled after 7 items", "accepted, chosen"]
+    assert [row["int8 layers"] for row in rows] == ["4", "3", "3"]
+    assert [row["of them repaired"] for row in rows] == ["0", "0", "3"]
+    assert [row["form"] for row in shown.table("layer")] == ["float", "int8+all", "int8+all", "int8+all"]
+
+
+def test_damage_is_shown_where_it_was_measured(job: dict[str, AccAutoResult]) -> None:
+    names = [layer.name for layer in job["met"].found.layers]
+    units = ((Unit((names[0], names[1]), 1), 2.0), (Unit((names[2],), 1), 1.0), (Unit((names[3],), 1), -0.5))
+    rows = Parsed(written(replace(job["met"], damage=Damage("kl", (0,), 10.0, units)))).table("layer")
+    assert [row["damage that goes with it (kl)"] for row in rows] == ["20.0%", "20.0%", "10.0%", "-5.0%"]
+
+
+def test_changed_answers_are_counted_and_listed(job: dict[str, AccAutoResult]) -> None:
+    found = [
+        Flip(3, "a <b>.png", 1, Answer(1, 0.5), Answer(2, 0.25)),
+        Flip(4, "c", 2, Answer(1, 0.1), Answer(2, 0.2)),
+        Flip(5, "d", None, Answer(1, 0.1), Answer(2, 0.2)),
+    ]
+    shown = Parsed(written(job["met"], found))
+    assert "3 of 20: 1 lost , 1 gained , 1 wrong before and after" in shown.text
+    (first, *_) = shown.table("item")
+    assert (first["item"], first["label"], first["effect"], first["float answer"]) == ("a <b>.png", "1", "lost", "1")
+    pictured = Parsed(written(job["met"], found, b"\x89PNG"))
+    assert "data:image/png;base64,iVBORw==" in pictured.links
+    assert "Answers that changed" not in Parsed(written(job["met"], None)).text
+
+
+def test_names_of_a_model_are_text_whatever_they_hold(job: dict[str, AccAutoResult]) -> None:
+    result = job["met"]
+    evil = "<script>alert(1)</script>&\"'"
+    layers = tuple(replace(layer, name=evil) if n == 0 else layer for n, layer in enumerate(result.found.layers))
+    changed = replace(
+        result,
+        found=replace(result.found, layers=layers),
+        warnings=(f"layer {evil}",),
+        ranking=Ranking(((evil, 0.5),)),
+        form=replace(result.form, layers={}),
+    )
+    shown = Parsed(written(changed))
+    assert "script" not in shown.tags
+    assert shown.table("layer")[0]["layer"] == evil
+    assert f"layer {evil}" in shown.text
+
+
+def test_page_needs_no_network_and_no_script(job: dict[str, AccAutoResult]) -> None:
+    for result in job.values():
+        shown = Parsed(written(result))
+        assert "script" not in shown.tags and "link" not in shown.tags
+        assert not any(link.startswith(("http", "//")) for link in shown.links)
+
+
+def test_page_names_no_folder_and_no_time(job: dict[str, AccAutoResult], tmp_path: Path) -> None:
+    """The same job in another folder, another day, gives the same bytes."""
+    text = written(job["met"])
+    assert str(job["met"].folder.root) not in text
+    assert written(replace(job["met"], seconds={**job["met"].seconds, "load": 1e6})) == text
