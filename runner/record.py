@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.arithmetic import FLT_EPSILON
 from runner.ranges import ActivationParams
 
 
@@ -23,7 +24,7 @@ class LayerRecord:
         activation: of the layer's data input, per tensor.
         weight_scales: one, or one per output channel; the zero point of a weight is always 0.
         skip_fusion: the layer was quantized without folding what follows it.
-        balance_factors: per input channel, where activations were divided by them; empty otherwise.
+        balance_factors: per input channel, where activations are divided by them and weights multiplied; empty otherwise.
     """
 
     activation: ActivationParams
@@ -35,6 +36,9 @@ class LayerRecord:
         scales = np.asarray(self.weight_scales, np.float64)
         if scales.size == 0 or not np.all(np.isfinite(scales)) or np.any(scales <= 0):
             raise ValueError(f"weight scales must be positive and finite, got {self.weight_scales[:4]}")
+        for factor in self.balance_factors:
+            if not FLT_EPSILON < factor < 1 / FLT_EPSILON:
+                raise ValueError(f"balance factors must lie between FLT_EPSILON and 1/FLT_EPSILON, got {factor}")
 
 
 @dataclass(frozen=True, slots=True)

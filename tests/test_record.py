@@ -62,3 +62,9 @@ def test_form_without_a_layer_keeps_the_tensors():
     form = QuantizedForm({"a": quantized(), "b": quantized()}, {"add:0": TENSOR}).without(["a"])
     assert list(form.layers) == ["b"]
     assert form.tensors == {"add:0": TENSOR}
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, 2**-23, 2.0**23, float("nan"), float("inf")])
+def test_balance_factor_beyond_what_amct_takes_is_refused(factor):
+    with pytest.raises(ValueError, match="balance factors must lie between FLT_EPSILON and 1/FLT_EPSILON, got"):
+        LayerRecord(ACTIVATION, (1.0,), balance_factors=(1.0, factor))

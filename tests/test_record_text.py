@@ -21,7 +21,7 @@ layers = st.builds(
     activations,
     st.lists(scales, min_size=1, max_size=4).map(tuple),
     st.booleans(),
-    st.lists(scales, max_size=3).map(tuple),
+    st.lists(st.floats(2.0**-22, 2.0**22, width=32), max_size=3).map(tuple),
 )
 names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1)
 records = st.dictionaries(names, layers | st.builds(TensorRecord, activations), min_size=1, max_size=4).map(Record)

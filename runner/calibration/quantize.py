@@ -15,6 +15,7 @@ from runner.calibration.ties import params_off_ties
 from runner.calibration.weights import arq_scales
 from runner.convert.averages import window_ones
 from runner.convert.exact_sums import exact_sums
+from runner.graph.balance import Factors, balanced_rows
 from runner.graph.constants import constant
 from runner.graph.layers import FoundLayers, Layer, LeftAlone
 from runner.graph.weight_layout import as_stored, channels_first
@@ -41,6 +42,7 @@ def quantize_layers(
     symmetric: bool | Collection[str],
     one_scale: Collection[str] = (),
     unfused: Collection[str] = (),
+    balance: Factors | None = None,
 ) -> Quantization:
     """Return the quantized form of every layer; one whose scale or sums would be illegal stays float, with the reason.
 
@@ -51,7 +53,9 @@ def quantize_layers(
         symmetric: whether ranges lie evenly around zero: for all layers alike, or the names of those whose do.
         one_scale: layers whose channels share one weight scale.
         unfused: layers that nothing was folded into because the user wants it so.
+        balance: factors of the layers whose balanced input was seen.
     """
+    factors = balance or {}
 
     def quantized(layer: Layer, node: ir.Node) -> QuantizedLayer:
         params = params_off_ties(
@@ -59,7 +63,7 @@ def quantize_layers(
             calibration.samples[layer.name],
             symmetric=layer.symmetric or (symmetric if isinstance(symmetric, bool) else layer.name in symmetric),
         )
-        record = arq_record(node, layer, params, one_scale=layer.name in one_scale)
+        record = arq_record(node, layer, params, one_scale=layer.name in one_scale, factors=factors.get(layer.name, ()))
         return quantize_recorded(node, layer, replace(record, skip_fusion=layer.name in unfused))
 
     return quantize_each(model, found.layers, quantized)
@@ -80,18 +84,25 @@ def quantize_each(
     return Quantization(QuantizedForm(form), tuple(impossible))
 
 
-def arq_record(node: ir.Node, layer: Layer, params: ActivationParams, *, one_scale: bool = False) -> LayerRecord:
+def arq_record(
+    node: ir.Node,
+    layer: Layer,
+    params: ActivationParams,
+    *,
+    one_scale: bool = False,
+    factors: tuple[float, ...] = (),
+) -> LayerRecord:
     """Return a layer's scales, those of its weight by ARQ; an AveragePool has ones as weights, at scale 1.
 
     With ``one_scale`` a layer of one scale a channel gets the same one for all: the record keeps the shape of the type.
+    With ``factors`` the weight is that of the balanced input.
     """
     if layer.op_type == "AveragePool":
         return LayerRecord(params, (1.0,))
-    rows = channels_first(np.asarray(constant(node.inputs[1]), np.float32), layer.op_type, layer.group)
-    scales = arq_scales(rows, 0, per_channel=layer.per_channel and not one_scale)
+    scales = arq_scales(balanced_rows(node, layer, factors), 0, per_channel=layer.per_channel and not one_scale)
     if layer.per_channel:
         scales = np.broadcast_to(scales, (layer.channels,))
-    return LayerRecord(params, tuple(float(s) for s in scales))
+    return LayerRecord(params, tuple(float(s) for s in scales), balance_factors=factors)
 
 
 def quantize_recorded(node: ir.Node, layer: Layer, record: LayerRecord) -> QuantizedLayer:
@@ -103,7 +114,7 @@ def quantize_recorded(node: ir.Node, layer: Layer, record: LayerRecord) -> Quant
     scales = np.asarray(record.weight_scales, np.float32)
     quantized = QuantizedLayer(
         record,
-        window_ones(node) if layer.op_type == "AveragePool" else _codes(node, layer, scales),
+        window_ones(node) if layer.op_type == "AveragePool" else _codes(node, layer, record),
         None
         if layer.op_type == "AveragePool"
         else integer_bias(node, layer, dequant_scale(record.activation.scale, scales)),
@@ -112,10 +123,12 @@ def quantize_recorded(node: ir.Node, layer: Layer, record: LayerRecord) -> Quant
     return quantized
 
 
-def _codes(node: ir.Node, layer: Layer, scales: NDArray[np.float32]) -> NDArray[np.int8]:
-    weight = np.asarray(constant(node.inputs[1]), np.float32)
-    rows = channels_first(weight, layer.op_type, layer.group)
-    return as_stored(quantize_weight(rows, scales, 0), layer.op_type, weight.shape, layer.group)
+def _codes(node: ir.Node, layer: Layer, record: LayerRecord) -> NDArray[np.int8]:
+    stored = constant(node.inputs[1])
+    assert stored is not None  # the layer has a weight
+    rows = balanced_rows(node, layer, record.balance_factors)
+    codes = quantize_weight(rows, np.asarray(record.weight_scales, np.float32), 0)
+    return as_stored(codes, layer.op_type, stored.shape, layer.group)
 
 
 def integer_bias(node: ir.Node, layer: Layer, deq: NDArray[np.float32]) -> NDArray[np.int32] | None:

@@ -11,6 +11,7 @@ from onnx_ir.passes import common as passes
 from runner.arithmetic import dequant_scale
 from runner.convert import ascend_ops
 from runner.convert.fake_quant import tensor_place
+from runner.graph.balance import divided
 from runner.graph.builder import Builder
 from runner.graph.constants import add_initializer, constant, float_attribute, free_name, string_attribute
 from runner.graph.layers import FoundLayers, Layer
@@ -87,6 +88,8 @@ def _deploy_layer(
     quants: dict[tuple[str, ActivationParams], ir.Value],
 ) -> None:
     record = quantized.record
+    if record.balance_factors:
+        _balance(graph, node, layer, record.balance_factors)
     reader = _own_pad(graph, node, record.activation) or node
     codes = _quantized(graph, reader, 0, record.activation, f"{layer.name}.quant", quants)
     reader.replace_input_with(0, codes)
@@ -109,6 +112,17 @@ def _deploy_layer(
     dequant = ir.node(ascend_ops.DEQUANT, [output, parameter], attributes, name=f"{layer.name}.dequant", outputs=[real])
     build.register(graph)
     graph.insert_after(node, dequant)
+
+
+def _balance(graph: ir.Graph, node: ir.Node, layer: Layer, factors: tuple[float, ...]) -> None:
+    """Put the Mul of a balanced layer before it; what it gives is a tensor that no other AscendQuant reads."""
+    source = node.inputs[0]
+    assert source is not None  # the place was read off the graph
+    build = Builder()
+    value = divided(build, source, factors, layer, layer.name)
+    build.register(graph)
+    graph.insert_before(node, build.nodes)
+    node.replace_input_with(0, value)
 
 
 def _own_pad(graph: ir.Graph, node: ir.Node, params: ActivationParams) -> ir.Node | None:

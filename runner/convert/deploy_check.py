@@ -78,6 +78,7 @@ def _check_layer(
         if not np.all(_filled_with(pad, initializers) == activation.zero_point):
             yield Finding(pad.name, f"padding with {activation.zero_point}", str(_filled_with(pad, initializers)))
     yield from _check_quant(node.name, quant, activation)
+    yield from _check_balance(node.name, quant, layer.record.balance_factors, initializers, producers)
     if not pools:
         yield from _check_integers(node, 1, TensorProto.INT8, layer.weight, initializers)
     if layer.bias is not None:
@@ -113,6 +114,26 @@ def _check_quant(reader: str, quant: onnx.NodeProto | None, activation: Activati
         yield Finding(reader, f"its input from {_QUANT}", "float")
         return
     yield from _check_numbers(quant, "fl32(1/scale_d)", reciprocal(activation.scale), activation.zero_point)
+
+
+def _check_balance(
+    reader: str,
+    quant: onnx.NodeProto | None,
+    factors: tuple[float, ...],
+    initializers: Mapping[str, TensorProto],
+    producers: Mapping[str, onnx.NodeProto],
+) -> Iterator[Finding]:
+    mul = None if quant is None else producers.get(quant.input[0])
+    tensor = initializers.get(mul.input[1]) if mul is not None and mul.op_type == "Mul" else None
+    held = None
+    if tensor is not None and tensor.name.startswith(f"{reader}.tensor_balance_factor"):
+        held = numpy_helper.to_array(tensor).reshape(-1)
+    if held is None and factors:
+        yield Finding(reader, f"a Mul by its balance factors before {_QUANT}", "none")
+    elif held is not None and not factors:
+        yield Finding(reader, f"no Mul by balance factors before {_QUANT}", "one")
+    elif held is not None and not np.array_equal(held, np.float32(1) / np.array(factors, np.float32)):
+        yield Finding(reader, "a Mul by fl32(1 / tensor_balance_factor)", "other factors")
 
 
 def _check_numbers(node: onnx.NodeProto, meaning: str, scale: np.float32, offset: int) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ import onnx_ir as ir
 from runner.arithmetic import dequant_scale
 from runner.convert.fake_quant import with_layers
 from runner.convert.simulate import Simulator
+from runner.graph.balance import divided
 from runner.graph.builder import Builder
 from runner.graph.layers import FoundLayers, Layer
 from runner.ranges import ActivationParams
@@ -67,6 +68,7 @@ class _Twin:
         if layer.op_type == "ConvTranspose" and layer.group > 1:
             return self._simulator.layer(build, node, layer, quantized, prefix, x)
         record = quantized.record
+        x = divided(build, x, record.balance_factors, layer, prefix)
         inputs = [self.tensor(build, x, record.activation, f"{prefix}.quant")]
         if layer.weight is not None:
             scales = np.asarray(record.weight_scales, np.float32)

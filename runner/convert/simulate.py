@@ -4,6 +4,7 @@
       -> the layer, on float tensors that hold the integers q_w and q_b
       -> Cast(int32) -> DequantizeLinear(deq, axis = output channel)
 
+* A balanced layer has ``x -> Mul(1 / f)`` before all of it, the same node as in the deploy file.
 * Mul then Add then round is AscendQuant's own order; QuantizeLinear's (round, then add) differs at ties.
 * A float sum of integers is exact in any order while every partial sum stays below 2**24, so no kernel, layout or thread
   count can change a bit. A layer that could exceed it is split over its input channels; parts and bias are added in int32.
@@ -25,6 +26,7 @@ from runner.arithmetic import dequant_scale, reciprocal
 from runner.convert.averages import average
 from runner.convert.exact_sums import ExactSums, exact_sums, part_weight
 from runner.convert.integer_kernels import TO_UINT8, has_integer_kernel, integer_sums
+from runner.graph.balance import divided
 from runner.graph.builder import Builder
 from runner.graph.layers import Layer
 from runner.ranges import ActivationParams
@@ -79,6 +81,7 @@ class Simulator:
     ) -> ir.Value:
         """Return the float output of ``node`` with its input ``x`` and its weights in int8."""
         record = quantized.record
+        x = divided(build, x, record.balance_factors, layer, prefix)
         deq = dequant_scale(record.activation.scale, np.asarray(record.weight_scales, np.float32))
         if self.multiply and has_integer_kernel(layer):
             whole = self.codes(build, x, record.activation, f"{prefix}.quant", unsigned=not layer.spatial)

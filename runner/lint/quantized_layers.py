@@ -6,6 +6,7 @@ AscendDequant; then all three must hold.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -29,6 +30,8 @@ _LAYER_TYPES = (*_CONVOLUTIONS, "Gemm", "MatMul", "AveragePool")
 _FLOAT_TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16)
 # fl32(1/scale) times scale is off 1 by half a unit in the last place at most.
 _RECIPROCAL_TOLERANCE = 1e-6
+# What AMCT calls the constant of a balanced layer's Mul, behind the layer's name.
+_BALANCE = "tensor_balance_factor"
 # Axes of the weight that the deploy format takes.
 _WEIGHT_AXES = {"Conv": (3, 4, 5), "ConvTranspose": (4,), "Gemm": (2,), "MatMul": (2, 3)}
 
@@ -76,6 +79,7 @@ def _check_layer(file: DeployFile, node: NodeProto) -> Iterator[Finding]:
             channels = _channels(node, list(weight.dims))
             yield from _check_bias(file, node, channels)
     yield from _check_limits(file, node, quant)
+    yield from _check_balance(file, node, quant)
     yield from _check_dequant(file, node, channels)
 
 
@@ -147,6 +151,20 @@ def _check_padding(file: DeployFile, node: NodeProto, quant: NodeProto | None) -
     if offset is not None and not np.all(filled == offset):
         expected = f"padding with the offset {offset:g}, the code of zero"
         yield Finding(label(pad), expected, f"{float(filled.flat[0]):g}", "warning")
+
+
+def _check_balance(file: DeployFile, node: NodeProto, quant: NodeProto | None) -> Iterator[Finding]:
+    """Yield what is wrong with the Mul of the DMQ balancer, which divides each input channel by a factor of its own."""
+    mul = None if quant is None else file.producer(quant)
+    factors = file.tensor(mul, 1) if mul is not None and mul.op_type == "Mul" else None
+    if mul is None or factors is None or not mul.input[1].startswith(f"{node.name}.{_BALANCE}"):
+        return
+    values, weight = file.array(factors), _weight(file, node)
+    if values is not None and not np.all(np.isfinite(values) & (values > 0)):
+        yield Finding(label(mul), "positive finite factors", f"{values[~(np.isfinite(values) & (values > 0))][0]:g}")
+    channels = None if weight is None else _input_channels(node, list(weight.dims))
+    if channels is not None and math.prod(factors.dims) != channels:
+        yield Finding(label(mul), f"{channels} factors, one an input channel", str(math.prod(factors.dims)))
 
 
 def _check_symmetric(node: NodeProto, quants: Sequence[NodeProto | None], kind: str) -> Iterator[Finding]:
@@ -226,6 +244,15 @@ def _channels(node: NodeProto, dims: list[int]) -> int:
     if node.op_type == "ConvTranspose":
         return dims[1] * int(integers.get("group", 1))
     return dims[0] if node.op_type == "Conv" else dims[-1]
+
+
+def _input_channels(node: NodeProto, dims: list[int]) -> int:
+    integers = attribute_values(node, AttributeProto.INT)
+    if node.op_type == "Conv":
+        return dims[1] * int(integers.get("group", 1))
+    if node.op_type == "Gemm":
+        return dims[1] if integers.get("transB", 0) else dims[0]
+    return dims[0] if node.op_type == "ConvTranspose" else dims[-2]
 
 
 def _integers(node: NodeProto, name: str) -> list[int]:

@@ -224,6 +224,10 @@ def _layer_faults(record: Record, deploy: DeployFile) -> list[str]:
         scales, expected = layers[name].scales, _dequant(entry)
         if scales.shape != expected.shape or scales.tobytes() != expected.tobytes():
             faults.append(f"layer '{name}': scale_d * scale_w is not the parameter of its AscendDequant")
+        balance = np.float32(1) / np.asarray(entry.balance_factors, np.float32)
+        held = layers[name].balance
+        if (np.empty(0, np.float32) if held is None else held).tobytes() != balance.tobytes():
+            faults.append(f"layer '{name}': 1 / tensor_balance_factor is not what its input is multiplied by")
     return faults
 
 

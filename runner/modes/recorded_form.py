@@ -7,6 +7,7 @@ import onnx_ir as ir
 from runner.calibration.quantize import Quantization, check_sums, quantize_each, quantize_recorded
 from runner.convert.averages import window_ones
 from runner.errors import RecordError
+from runner.graph.balance import can_be_balanced, input_channels, why_not_balanced
 from runner.graph.constants import constant
 from runner.graph.layers import Layer
 from runner.modes.integers_file import NO_INTEGERS, Integers
@@ -37,9 +38,7 @@ def recorded_form(record: Record, subject: Subject, name: str, integers: Integer
                 "3 axes."
             )
         if entry.balance_factors:
-            raise RecordError(
-                f"{name}: layer '{key}' has tensor_balance_factor; the DMQ balancer is not supported here."
-            )
+            _check_factors(layers[key], len(entry.balance_factors), subject, name)
     tensors = {key: _checked_tensor(key, entry, subject, name) for key, entry in record.tensors.items()}
 
     def quantized(layer: Layer, node: ir.Node) -> QuantizedLayer:
@@ -85,6 +84,18 @@ def _check_scales(layer: Layer, count: int, name: str) -> None:
         raise RecordError(
             f"{name}: scale_w of layer '{layer.name}' has {count} entries; expected {expected} for a {layer.op_type}."
         )
+
+
+def _check_factors(layer: Layer, count: int, subject: Subject, name: str) -> None:
+    where = f"{name}: tensor_balance_factor of layer '{layer.name}'"
+    if not can_be_balanced(layer):
+        raise RecordError(f"{where}: {layer.op_type} has no weight to balance its input with; expected none.")
+    channels = input_channels(next(node for node in subject.runnable.graph if node.name == layer.name), layer)
+    if count != channels:
+        raise RecordError(f"{where} has {count} entries; expected {channels}, one per input channel.")
+    reason = why_not_balanced(subject.prepared.graph)
+    if reason is not None:
+        raise RecordError(f"{where}: {reason}. Export the model again.")
 
 
 def _checked_tensor(key: str, entry: TensorRecord, subject: Subject, name: str) -> TensorRecord:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from runner.graph.balance import rounded_tensor
 from runner.graph.layers import FoundLayers
 from runner.graph.macs import LayerCost
 from runner.ranges import ActivationParams
@@ -29,5 +30,7 @@ def units_of(found: FoundLayers, form: QuantizedForm, costs: Mapping[str, LayerC
     """
     shared: dict[tuple[str, ActivationParams], list[str]] = {}
     for name, quantized in form.layers.items():
-        shared.setdefault((found[name].input, quantized.record.activation), []).append(name)
+        record = quantized.record
+        tensor = rounded_tensor(found[name], record.balance_factors)
+        shared.setdefault((tensor, record.activation), []).append(name)
     return tuple(Unit(tuple(names), sum(costs[name].macs for name in names)) for names in shared.values())

@@ -5,7 +5,8 @@ induction over that order every tensor that both have is equal, bit for bit:
 
 * The inputs are the same arrays.
 * A float operator is the same node with equal inputs, run by the same kernel: both sessions rewrite nothing (level ``none``),
-  so neither fuses or lays out what the other does not, and they use one thread, so sums have one order.
+  so neither fuses or lays out what the other does not, and they use one thread, so sums have one order. The Mul before a
+  balanced layer is such an operator, with the same constant in both.
 * A code is ``round_half_even(fl32(fl32(x * r) + offset))``, clipped. Both files multiply and add in float32, one rounding each,
   in this order; what rounds then is exact in both, and clipping to whole numbers before or after rounding is the same.
 * A layer's sum is a whole number: ``sum((q - offset) * q_w) + q_b`` in one file, ``sum(q * q_w) - offset * sum(q_w) + q_b``

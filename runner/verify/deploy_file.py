@@ -6,6 +6,8 @@ The format is said here on its own, so that a slip of the writer is not repeated
     layer             int8 codes and an int8 weight initializer, int32 sums, int32 bias without the offset correction
     AscendDequant     y = acc * scale; scale is the float32 in the low 32 bits of each UINT64 of the second input
     AscendAntiQuant   y = (q - offset) * scale; scale and offset FLOAT
+    Mul               before AscendQuant, by a constant <layer>.tensor_balance_factor: a float operator like any other, which
+                      a balanced layer owns
 
 ATC takes an attribute of another type as absent, that is as 0, without a word; here that is a refusal.
 """
@@ -64,6 +66,8 @@ class IntegerLayer:
         bias: int32, shape (channels,), or None.
         dequant: name of the AscendDequant behind it.
         scales: of the AscendDequant, float32, shape (1,) or (channels,).
+        balance: what each channel of its input is multiplied by before AscendQuant, float32, shape (input channels,); None
+            where it is not balanced.
     """
 
     name: str
@@ -74,6 +78,7 @@ class IntegerLayer:
     bias: NDArray[np.int32] | None
     dequant: str
     scales: NDArray[np.float32]
+    balance: NDArray[np.float32] | None = None
 
     @property
     def is_matrix(self) -> bool:
@@ -220,7 +225,26 @@ def _layer(node: ir.Node, quants: Mapping[str, Rounding]) -> IntegerLayer:
         bias=bias,
         dequant=dequant.name or "",
         scales=_scales(dequant),
+        balance=_balance(node, quant),
     )
+
+
+def _balance(node: ir.Node, quant: ir.Node) -> NDArray[np.float32] | None:
+    """Return the constant of the layer's own Mul before its AscendQuant."""
+    source = quant.inputs[0]
+    mul = None if source is None else source.producer()
+    if mul is None or mul.op_type != "Mul" or len(mul.inputs) != 2:
+        return None
+    factor = mul.inputs[1]
+    if factor is None or not (factor.name or "").startswith(f"{node.name}.tensor_balance_factor"):
+        return None
+    held = constant(factor)
+    if held is None or held.dtype != np.float32:
+        raise _FormatError(mul, "constant float32 factors", "computed ones" if held is None else held.dtype)
+    values = np.asarray(held, np.float32).reshape(-1)
+    if not np.all(np.isfinite(values) & (values > 0)):
+        raise _FormatError(mul, "positive finite factors", values[~(np.isfinite(values) & (values > 0))][0])
+    return values
 
 
 def _weight(node: ir.Node) -> NDArray[np.int8]:

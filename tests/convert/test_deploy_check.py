@@ -1,5 +1,7 @@
 """Whatever a deploy file says otherwise than its form is found and named; on a sound file the check is silent."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -73,6 +75,35 @@ def findings(deployed, form, tmp_path):
 
 def test_sound_file_has_no_findings(tmp_path):
     assert findings(*sound(), tmp_path) == []
+
+
+def balanced(form, *names):
+    """Return the form in which the named layers are balanced."""
+    factors = {"stem": (0.5, 3.0, 7.0), "project": (0.5, 3.0, 7.0, 0.1)}
+    layers = {
+        name: replace(layer, record=replace(layer.record, balance_factors=factors[name])) if name in names else layer
+        for name, layer in form.layers.items()
+    }
+    return QuantizedForm(layers, form.tensors)
+
+
+@pytest.mark.parametrize(
+    ("in_file", "in_form", "expected"),
+    [
+        ([], ["stem"], "stem: expected a Mul by its balance factors before AscendQuant, got none"),
+        (["project"], [], "project: expected no Mul by balance factors before AscendQuant, got one"),
+        (["stem", "project"], ["stem", "project"], None),
+    ],
+)
+def test_layers_are_balanced_in_the_file_as_in_the_form(tmp_path, in_file, in_form, expected):
+    built = model(GRAPH, w1=noise(0, 4, 3, 3, 3), b1=noise(1, 4), w2=noise(2, 4, 4, 1, 1))
+    found, form = random_form(built)
+    deployed = onnx.load_from_string(model_bytes(deploy_model(built, found, balanced(form, *in_file))))
+    assert [str(f) for f in findings(deployed, balanced(form, *in_form), tmp_path)] == ([expected] if expected else [])
+    if in_file and expected is None:
+        set_array(deployed, "project.tensor_balance_factor", flip_a_bit)
+        (finding,) = findings(deployed, balanced(form, *in_form), tmp_path)
+        assert str(finding) == "project: expected a Mul by fl32(1 / tensor_balance_factor), got other factors"
 
 
 S = np.float32(0.1)

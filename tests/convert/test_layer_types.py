@@ -7,6 +7,7 @@ exact, say that this reads the attributes right.
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -362,6 +363,55 @@ def test_deploy_model_holds_the_layer_between_ascend_operators(name, tmp_path):
         assert arrays["layer.dequant.param"][0] == np.float32(0.5).view(np.uint32)
     else:
         assert np.array_equal(arrays["w"], layer.weight) and arrays["w"].dtype == np.int8
+
+
+WEIGHTED = [name for name, (_, _, _, weight, _) in LAYERS.items() if weight is not None]
+
+
+def balanced_by_hand(name, form, x):
+    """Return the form with random factors, and ``x`` as its AscendQuant shall read it: times the float32 nearest to 1 / f."""
+    on_axis_1 = LAYERS[name][0] != "MatMul"
+    factors = np.random.default_rng(7).uniform(0.1, 9, x.shape[1 if on_axis_1 else -1]).astype(F)
+    inverse = (1 / factors.astype(np.float64)).astype(F)
+    shape = (1, -1, *[1] * (x.ndim - 2)) if on_axis_1 else (-1,)
+    layer = form.layers["layer"]
+    record = replace(layer.record, balance_factors=tuple(float(f) for f in factors))
+    return QuantizedForm({"layer": replace(layer, record=record)}), x * inverse.reshape(shape)
+
+
+@pytest.mark.parametrize("params", ["odd_scale", "lowest"])
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_balanced_layer_gives_the_devices_bits_at_every_level(name, params):
+    scale, zero_point = PARAMS[params]
+    found, form = random_integers(name, scale, zero_point)
+    x = noise(3, *LAYERS[name][2]) * F(40 * scale)
+    form, read = balanced_by_hand(name, form, x)
+    expected = device_output(name, form, read)
+    written = fake_quant_model(one_layer(name), found, form)
+    for session, profile in SESSIONS.items():
+        assert np.array_equal(run(written, x, profile), expected), session
+    searched = fake_quant_model(one_layer(name), found, form, multiply=True)
+    assert np.array_equal(run(searched, x, SIMULATION), expected)
+
+
+@pytest.mark.parametrize("opset", [8, 17])
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_deploy_model_multiplies_by_the_reciprocals_before_ascend_quant(name, opset, tmp_path):
+    x = noise(3, *LAYERS[name][2])
+    found, form = random_integers(name, 0.5, 0)
+    form, _ = balanced_by_hand(name, form, x)
+    path = tmp_path / "deploy.onnx"
+    ir.save(deploy_model(one_layer(name, opset), found, form), path)
+    assert [*check_deploy(path), *check_against_form(path, form)] == []
+    written = onnx.load(path)
+    assert [node.op_type for node in written.graph.node] == ["Mul", "AscendQuant", LAYERS[name][0], "AscendDequant"]
+    mul = written.graph.node[0]
+    assert (mul.name, list(mul.input)) == ("layer.mul", ["x", "layer.tensor_balance_factor"])
+    (factor,) = [numpy_helper.to_array(t) for t in written.graph.initializer if t.name == mul.input[1]]
+    factors = np.array(form.layers["layer"].record.balance_factors)
+    assert factor.dtype == F and np.array_equal(factor.reshape(-1), (1 / factors).astype(F))
+    # Like the deploy file, the file for onnxruntime holds the Mul.
+    assert "layer.mul" in [node.name for node in fake_quant_model(one_layer(name), found, form).graph]
 
 
 PAD_THEN_POOL = "[pool_pad] p = Pad(x, amounts) [pool] y = AveragePool<kernel_shape=[2,2]>(p)"

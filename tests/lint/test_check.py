@@ -645,3 +645,49 @@ def test_check_leaves_the_file_as_it_is(path: Path) -> None:
     check_deploy(path)
     for copy in map(Path, copies):
         assert copy.read_bytes() == copy.with_suffix("").read_bytes()
+
+
+def balances(factors: np.ndarray, layer: str = "head", *, as_node: bool = False) -> Mutation:
+    """Put AMCT's Mul before a layer's AscendQuant; its constant is an initializer, or a node as AMCT writes it."""
+
+    def mutate(deployed: ModelProto) -> None:
+        name = f"{layer}.tensor_balance_factor"
+        stored = numpy_helper.from_array(factors.astype(np.float32), name)
+        read = f"{name}.output0" if as_node else name
+        quant = node(deployed, f"{layer}.quant")
+        place = list(deployed.graph.node).index(quant)
+        mul = helper.make_node("Mul", [quant.input[0], read], [f"{layer}.mul.output0"], f"{layer}.mul")
+        quant.input[0] = mul.output[0]
+        deployed.graph.node.insert(place, mul)
+        if as_node:
+            deployed.graph.node.insert(place, helper.make_node("Constant", [], [read], name, value=stored))
+        else:
+            deployed.graph.initializer.append(stored)
+
+    return mutate
+
+
+@pytest.mark.parametrize("as_node", [False, True])
+@pytest.mark.parametrize(
+    ("layer", "channels"), [("conv", 3), ("depthwise", 4), ("up", 4), ("head", 4), ("last", 6)], ids=str
+)
+def test_balanced_layer_has_no_findings(path: Path, layer: str, channels: int, as_node: bool) -> None:
+    shape = (1, channels, 1, 1) if layer in ("conv", "depthwise", "up") else (1, channels)
+    assert checked(path, balances(np.linspace(0.1, 3, channels).reshape(shape), layer, as_node=as_node)) == []
+
+
+@pytest.mark.parametrize(
+    ("layer", "factors", "expected"),
+    [
+        ("depthwise", np.ones((1, 1, 1, 1)), "fault: depthwise.mul: expected 4 factors, one an input channel, got 1"),
+        ("conv", np.ones((1, 4, 1, 1)), "fault: conv.mul: expected 3 factors, one an input channel, got 4"),
+        ("conv", np.array([1, 0, 1]).reshape(1, 3, 1, 1), "fault: conv.mul: expected positive finite factors, got 0"),
+        ("conv", np.array([1, 1, np.inf]).reshape(1, 3, 1, 1), "expected positive finite factors, got inf"),
+        ("conv", np.array([-1, 1, 1]).reshape(1, 3, 1, 1), "fault: conv.mul: expected positive finite factors, got -1"),
+    ],
+)
+def test_illegal_factors_of_a_balanced_layer_are_found(
+    path: Path, layer: str, factors: np.ndarray, expected: str
+) -> None:
+    (finding,) = checked(path, balances(factors, layer))
+    assert expected in told(finding)

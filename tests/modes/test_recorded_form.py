@@ -24,7 +24,8 @@ MODEL = onnx_text(
         c = Conv (x, w, b)
         r = Relu (c)
         s = Add (r, c)
-        p = GlobalAveragePool (s)
+        a = AveragePool <kernel_shape = [2,2]> (s)
+        p = GlobalAveragePool (a)
         f = Flatten (p)
         z = Gemm (f, g)
     }""",
@@ -58,6 +59,14 @@ def test_integers_follow_the_scales_of_the_record(subject: Subject) -> None:
     assert layer.weight[2, 0, 0, 0] == 127  # 250 does not fit: the record's scale counts
     deq = F(0.05) * scales
     assert np.array_equal(layer.bias, np.rint(B.astype(float) / deq.astype(float)))
+
+
+def test_weights_are_multiplied_by_the_balance_factors(subject: Subject) -> None:
+    layer = formed(
+        subject, entry("c", f"{ACT} scale_w: 0.007 tensor_balance_factor: 0.5 tensor_balance_factor: 0.25")
+    ).form.layers["c"]
+    assert np.array_equal(layer.weight.reshape(3, 2), [[36, -36], [18, 27], [71, 0]])
+    assert layer.record.balance_factors == (0.5, 0.25)
 
 
 def test_one_scale_serves_a_convolution(subject: Subject) -> None:
@@ -103,7 +112,18 @@ def test_layer_whose_bias_exceeds_int32_stays_float(subject: Subject) -> None:
         ),
         (entry("c", f"{ACT} scale_w: 1 shift_bit: 3"), "r.txt: layer 'c' has a nonzero shift_bit"),
         (entry("c", f"{ACT} scale_w: 1 offset_w: 1"), "r.txt: layer 'c' has a nonzero offset_w"),
-        (entry("c", f"{ACT} scale_w: 1 tensor_balance_factor: 2"), "r.txt: layer 'c' has tensor_balance_factor"),
+        (
+            entry("c", f"{ACT} scale_w: 1 tensor_balance_factor: 2"),
+            "r.txt: tensor_balance_factor of layer 'c' has 1 entries; expected 2, one per input channel.",
+        ),
+        (
+            entry("c", f"{ACT} scale_w: 1 tensor_balance_factor: 2 tensor_balance_factor: 0"),
+            "r.txt: layer 'c': balance factors must lie between FLT_EPSILON and 1/FLT_EPSILON, got 0.0.",
+        ),
+        (
+            entry("a", f"{ACT} scale_w: 1 tensor_balance_factor: 2"),
+            "r.txt: tensor_balance_factor of layer 'a': AveragePool has no weight to balance its input with; expected none.",
+        ),
         (
             entry("c", f'{ACT} scale_w: 1 op_data_type: "INT4"'),
             "r.txt: layer 'c' has op_data_type INT4; expected FLOAT32",

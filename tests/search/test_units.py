@@ -87,3 +87,17 @@ def test_layer_that_is_not_quantized_belongs_to_no_unit(branches) -> None:
     _, found, form = branches
     units = units_of(found, form.without(["left"]), costs())
     assert [unit.layers for unit in units] == [("stem",), ("right",), ("next",), ("logits",)]
+
+
+def test_balanced_layers_that_read_one_tensor_are_units_of_their_own(branches) -> None:
+    graph, found, form = branches
+    factors = (0.5, 2.0, 1.0)
+    both = {
+        name: replace(form.layers[name], record=replace(form.layers[name].record, balance_factors=factors))
+        for name in ("left", "right")
+    }
+    for names in (("left",), ("left", "right")):
+        balanced = QuantizedForm({**form.layers, **{name: both[name] for name in names}})
+        units = units_of(found, balanced, costs())
+        assert [unit.layers for unit in units] == [("stem",), ("left",), ("right",), ("next",), ("logits",)]
+        assert {frozenset(unit.layers) for unit in units} == sharing_a_quant(graph, found, balanced)

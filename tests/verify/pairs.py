@@ -13,6 +13,7 @@ from runner.calibration.quantize import quantize_layers
 from runner.convert.deploy import deploy_model
 from runner.convert.fake_quant import fake_quant_model
 from runner.engine import Engine
+from runner.graph.balance import with_balanced_inputs
 from runner.graph.model_file import model_bytes
 from runner.graph.opset import raise_opset
 from runner.record import QuantizedForm
@@ -23,12 +24,16 @@ from tests.small_data import Items, prepared
 
 
 def write_pair(
-    folder: Path, model: onnx.ModelProto, x, *, without=(), tensors=None
+    folder: Path, model: onnx.ModelProto, x, *, without=(), tensors=None, balance=None
 ) -> tuple[Path, Path, QuantizedForm]:
-    """Write both files of a calibrated model; ``without`` names layers left float, ``tensors`` is rounded besides."""
+    """Write both files of a calibrated model.
+
+    ``without`` names layers left float, ``tensors`` is rounded besides, ``balance`` holds factors of layers.
+    """
     graph, found = prepared(model)
-    seen = collect(graph, found, Items(x), range(len(x)), observer=MinMax(), engine=Engine(1))
-    form = quantize_layers(graph, found, seen, symmetric=False).form.without(without)
+    probed, layers = with_balanced_inputs(graph, found, balance or {})
+    seen = collect(probed, layers, Items(x), range(len(x)), observer=MinMax(), engine=Engine(1))
+    form = quantize_layers(graph, found, seen, symmetric=False, balance=balance).form.without(without)
     form = QuantizedForm(form.layers, tensors or {})
     deploy, fake_quant = folder / "deploy.onnx", folder / "fake_quant.onnx"
     deploy.write_bytes(model_bytes(deploy_model(graph, found, form)))

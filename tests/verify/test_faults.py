@@ -12,6 +12,7 @@ from onnx import AttributeProto, ModelProto, helper, numpy_helper
 
 from runner.errors import VerificationError
 from runner.verify import sums
+from runner.verify.deploy_file import read_deploy
 from tests.small_data import normal_items, onnx_text
 from tests.verify.pairs import compared, write_pair
 
@@ -154,6 +155,70 @@ def test_fault_in_the_deploy_file_is_found_at_its_layer(tmp_path: Path, fault: C
         VerificationError, match=rf"for the item item 0\. They part at the layer '{FAULTS[fault]}': \d+ of"
     ):
         compared(deploy, fake_quant, X)
+
+
+BALANCE = {
+    "depthwise": (0.3, 1.0, 7.0, 2.0, 0.1, 3.0),
+    "side": (1.7, 0.2, 1.0, 1.0, 5.0, 0.3),
+    "y": (0.1,) * 5 + (4.0,),
+}
+
+
+def test_balanced_pair_is_the_same(tmp_path: Path) -> None:
+    deploy, fake_quant, form = write_pair(tmp_path, source(), X, balance=BALANCE)
+    sameness = compared(deploy, fake_quant, X)
+    assert (sameness.identical, sameness.max_abs_diff) == (6, 0.0)
+    held = {layer.name: layer.balance for layer in read_deploy(deploy).layers}
+    assert held.pop("stem") is None
+    for name, values in held.items():
+        assert np.array_equal(values, np.float32(1) / np.array(form.layers[name].record.balance_factors, np.float32))
+    # Two layers that read one tensor divide it by factors of their own.
+    quants = [node for node in onnx.load(deploy).graph.node if node.op_type == "AscendQuant"]
+    assert {node.input[0] for node in quants} == {"x", *(f"{name}.mul.output0" for name in BALANCE)}
+
+
+def factor_forgotten(model: ModelProto) -> None:
+    node(model, "depthwise.quant").input[0] = node(model, "depthwise.mul").input[0]
+
+
+def factor_and_not_its_reciprocal(model: ModelProto) -> None:
+    change(model, "side.mul", 1, lambda factors: 1 / factors)
+
+
+def factors_of_another_layer(model: ModelProto) -> None:
+    node(model, "side.quant").input[0] = node(model, "depthwise.mul").output[0]
+
+
+BALANCE_FAULTS = {
+    factor_forgotten: "depthwise",
+    factor_and_not_its_reciprocal: "side",
+    factors_of_another_layer: "side",
+}
+
+
+@pytest.mark.parametrize("fault", BALANCE_FAULTS, ids=lambda fault: fault.__name__)
+def test_fault_of_a_balanced_layer_is_found(tmp_path: Path, fault: Callable[[ModelProto], None]) -> None:
+    deploy, fake_quant, _ = write_pair(tmp_path, source(), X, balance=BALANCE)
+    planted(deploy, fault)
+    with pytest.raises(VerificationError, match=rf"They part at the layer '{BALANCE_FAULTS[fault]}': \d+ of"):
+        compared(deploy, fake_quant, X)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda f: f.astype(np.float64), "Mul 'side.mul': expected constant float32 factors, got float64"),
+        (lambda f: f * 0, r"Mul 'side.mul': expected positive finite factors, got 0.0"),
+        (lambda f: f / np.float32(0), r"Mul 'side.mul': expected positive finite factors, got inf"),
+    ],
+    ids=["doubles", "zero", "infinite"],
+)
+def test_illegal_factors_are_refused(tmp_path: Path, edit: Callable[[np.ndarray], np.ndarray], message: str) -> None:
+    deploy, _, _ = write_pair(tmp_path, source(), X, balance=BALANCE)
+    with np.errstate(divide="ignore"):
+        planted(deploy, lambda model: change(model, "side.mul", 1, edit))
+    with pytest.raises(VerificationError, match=message):
+        read_deploy(deploy)
 
 
 def fake_quant_pads_with_code_zero(model: ModelProto) -> None:
