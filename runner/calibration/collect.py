@@ -107,14 +107,19 @@ def collect(
     )
 
 
+def check_finite(array: NDArray[Any], name: str) -> None:
+    """Raise a ModelError when the activation called ``name`` holds a value that is not finite."""
+    # Both pass NaN on.
+    if not (np.isfinite(array.min()) and np.isfinite(array.max())):
+        raise ModelError(f"calibration: the activation '{name}' holds NaN or infinity; expected finite values.")
+
+
 def _tensors(keys: Iterable[_Key]) -> list[str]:
     return list(dict.fromkeys(name for name, _ in keys))
 
 
 def _reduce(statistic: TensorStatistic, array: NDArray[Any], name: str) -> Any:  # noqa: ANN401 - the statistic's own
-    # Both pass NaN on.
-    if not (np.isfinite(array.min()) and np.isfinite(array.max())):
-        raise ModelError(f"calibration: the activation '{name}' holds NaN or infinity; expected finite values.")
+    check_finite(array, name)
     return statistic.reduce(np.asarray(array, np.float32))
 
 

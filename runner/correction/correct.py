@@ -25,6 +25,7 @@ from runner.correction.rounding import least_error
 from runner.correction.walk import Walk
 from runner.dataset.item import Dataset
 from runner.engine import Engine
+from runner.graph.balance import balanced, balanced_rows, rounded_tensor
 from runner.graph.constants import constant
 from runner.graph.layers import FoundLayers, Layer
 from runner.graph.weight_layout import as_stored, channels_first
@@ -131,7 +132,7 @@ def _corrected(
     for layer in walk.layers():
         stop = _Stop(start, walk, layer, options, engine.callers)
         if options.range == "output" and layer.op_type != "AveragePool":
-            key = (layer.input, stop.symmetric)
+            key = (rounded_tensor(layer, stop.quantized.record.balance_factors), stop.symmetric)
             if key not in chosen:
                 chosen[key] = stop.better_range()
             stop.take(chosen[key])
@@ -158,7 +159,7 @@ class _Stop:
     def better_range(self) -> ActivationParams:
         """Return the parameters that cost the output least, inside the observer's range."""
         layer, walk, seen = self._layer, self._walk, self._start.seen
-        values = _some([by_channel(walk.input(layer, item), layer) for item in range(walk.items)], _RANGE_POSITIONS)
+        values = _some([by_channel(self._input(item), layer) for item in range(walk.items)], _RANGE_POSITIONS)
         inputs = values.shape[1] // layer.group
         return best_range(
             seen.ranges[layer.name],
@@ -190,7 +191,7 @@ class _Stop:
         def sample(item: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             # The first position moves from item to item, so that no column of the image is left out.
             where = slice(item % step, None, step)
-            rows = cut(_rounded(walk.input(layer, item), params))
+            rows = cut(_rounded(self._input(item), params))
             return rows[where], by_channel(self._real[item], layer)[where] - bias
 
         parts = [range(first, items, _MOMENT_PARTS) for first in range(min(items, _MOMENT_PARTS))]
@@ -263,9 +264,13 @@ class _Stop:
         bias = constant(self._node.inputs[2]) if len(self._node.inputs) > 2 else None
         return np.zeros(1, np.float32) if bias is None else np.asarray(bias, np.float32).reshape(-1)
 
+    def _input(self, item: int) -> NDArray[np.float32]:
+        """Return what the layer's AscendQuant reads."""
+        return balanced(self._walk.input(self._layer, item), self.quantized.record.balance_factors, self._layer)
+
     def _weight(self) -> NDArray[np.float64]:
-        weight = np.asarray(constant(self._node.inputs[1]), np.float64)
-        return channels_first(weight, self._layer.op_type, self._layer.group).reshape(self._layer.channels, -1)
+        rows = balanced_rows(self._node, self._layer, self.quantized.record.balance_factors)
+        return rows.astype(np.float64).reshape(self._layer.channels, -1)
 
 
 def _rounded(x: NDArray[np.float32], params: ActivationParams) -> NDArray[np.float32]:

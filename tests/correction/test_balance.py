@@ -1,0 +1,212 @@
+"""Factors of the DMQ balancer against its formula, and what they do to the rounding of layers with outlier channels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from runner.calibration.collect import collect
+from runner.calibration.minmax import MinMax
+from runner.calibration.quantize import quantize_layers
+from runner.convert.fake_quant import fake_quant_model
+from runner.correction.balance import balance_factors, choose_factors
+from runner.correction.correct import Calibrated, correct
+from runner.correction.options import Correction
+from runner.engine import Engine
+from runner.errors import ModelError
+from runner.graph.balance import Factors, with_balanced_inputs
+from runner.ranges import ActivationParams
+from runner.record import LayerRecord, QuantizedForm
+from tests.small_data import Items, normal_items, onnx_text, prepared, run_plain
+
+RNG = np.random.default_rng(0)
+EPS = float(np.finfo(np.float32).eps)
+SIZES = np.array([1, 60, 0.5, 2, 25, 1], np.float32)
+
+
+def outliers(factors: Factors | None = None) -> onnx.ModelProto:
+    """Return a convolution and two products that read tensors with a few channels far wider than the others.
+
+    With ``factors`` of all three, powers of two, the float model itself divides what they read and multiplies their weights.
+    """
+    rng = np.random.default_rng(0)
+    by_group = SIZES.reshape(2, 3).repeat(3, axis=0).reshape(6, 3, 1, 1)
+    w1 = rng.normal(size=(6, 3, 3, 3)).astype(np.float32) / by_group
+    w2, w3 = (rng.normal(size=(6, outputs)).astype(np.float32) / SIZES.reshape(6, 1) for outputs in (5, 3))
+    inverses, reads = {}, {"conv": "wide", "y": "f", "z": "f"}
+    lines = dict.fromkeys(reads, "")
+    if factors:
+        f1, f2, f3 = (np.array(factors[name], np.float32) for name in reads)
+        w1 = w1 * f1.reshape(2, 3).repeat(3, axis=0).reshape(6, 3, 1, 1)
+        w2, w3 = w2 * f2.reshape(6, 1), w3 * f3.reshape(6, 1)
+        inverses = {"i_conv": 1 / f1.reshape(1, 6, 1, 1), "i_y": 1 / f2, "i_z": 1 / f3}
+        lines = {name: f"d_{name} = Mul ({read}, i_{name})" for name, read in reads.items()}
+        reads = {name: f"d_{name}" for name in reads}
+    return onnx_text(
+        f"""g (float[N,6,4,4] x) => (float[N,5] y, float[N,3] z) {{
+            wide = Mul (x, sizes)
+            {lines["conv"]}
+            conv = Conv <group = 2, pads = [1,1,1,1]> ({reads["conv"]}, w1, b1)
+            back = Mul (conv, sizes)
+            p = GlobalAveragePool (back)
+            f = Flatten (p)
+            {lines["y"]}
+            {lines["z"]}
+            y = Gemm ({reads["y"]}, w2, b2)
+            z = MatMul ({reads["z"]}, w3)
+        }}""",
+        sizes=SIZES.reshape(1, 6, 1, 1),
+        w1=w1,
+        w2=w2,
+        w3=w3,
+        b1=rng.normal(size=6).astype(np.float32),
+        b2=rng.normal(size=5).astype(np.float32),
+        **inverses,
+    )
+
+
+ITEMS = normal_items(64, 6, 4, 4)
+FRESH = normal_items(64, 6, 4, 4, seed=8)
+
+
+def half(model: onnx.ModelProto) -> Factors:
+    """Return the factors of every layer for a strength of 0.5."""
+    graph, found = prepared(model)
+    strengths = dict.fromkeys(("conv", "y", "z"), 0.5)
+    return choose_factors(graph, found.layers, strengths, Items(ITEMS), range(len(ITEMS)), engine=Engine(2))
+
+
+def calibrated(model: onnx.ModelProto, factors: Factors) -> Calibrated:
+    graph, found = prepared(model)
+    probed, layers = with_balanced_inputs(graph, found, factors)
+    seen = collect(probed, layers, Items(ITEMS), range(len(ITEMS)), observer=MinMax(), engine=Engine(2))
+    return Calibrated(graph, found, quantize_layers(graph, found, seen, symmetric=False, balance=factors).form, seen)
+
+
+def loss(start: Calibrated, form: QuantizedForm) -> float:
+    def outputs(of: QuantizedForm) -> NDArray:
+        made = fake_quant_model(start.model, start.found, of)
+        return np.array([np.concatenate([y[0], z[0]]) for y, z in run_plain(made, FRESH, ["y", "z"])], np.float64)
+
+    return float(np.mean((outputs(form) - outputs(QuantizedForm({}))) ** 2))
+
+
+@pytest.mark.parametrize("strength", [0.2, 0.5, 0.8])
+def test_factors_are_the_formulas(strength: float) -> None:
+    inputs, weights = RNG.uniform(0.1, 50, 6), RNG.uniform(0.01, 2, 6)
+    factors = balance_factors(inputs, weights, strength)
+    assert factors.dtype == np.float32
+    np.testing.assert_allclose(factors, inputs**strength / weights ** (1 - strength), rtol=1e-6)
+    # What comes of it: both peaks of a channel are powers of the same product.
+    np.testing.assert_allclose(inputs / factors, (inputs * weights) ** (1 - strength), rtol=1e-6)
+    np.testing.assert_allclose(weights * factors, (inputs * weights) ** strength, rtol=1e-6)
+
+
+def test_channel_that_lacks_one_of_both_widens_neither_range() -> None:
+    inputs = np.array([4, 0, 9, 0, 1e-8, 16], float)
+    weights = np.array([1, 5, 0, 0, 0.25, 4], float)
+    factors = balance_factors(inputs, weights, 0.5).astype(float)
+    # Channels 0 and 5 have both: f = sqrt(4 / 1) = 2 and sqrt(16 / 4) = 2, balanced inputs 2 and 8, balanced weights 2 and 8.
+    assert factors[[0, 5, 3]].tolist() == [2, 2, 1]
+    np.testing.assert_allclose(weights[[1, 4]] * factors[[1, 4]], 8, rtol=1e-6)  # no input: up to the widest weight
+    np.testing.assert_allclose(inputs[2] / factors[2], 8, rtol=1e-6)  # no weight: up to the widest input
+
+
+@pytest.mark.parametrize(
+    ("inputs", "weights"),
+    [([0, 0], [1, 2]), ([1, 2], [0, 0]), ([0, 3], [2, 0])],
+    ids=["no_input", "no_weight", "apart"],
+)
+def test_layer_that_multiplies_nothing_by_nothing_is_left_alone(inputs: list[float], weights: list[float]) -> None:
+    assert balance_factors(np.array(inputs, float), np.array(weights, float), 0.5).tolist() == [1, 1]
+
+
+def test_factors_stay_within_what_a_record_takes() -> None:
+    factors = balance_factors(np.array([1e20, 2e-7, 1]), np.array([1e-5, 1e20, 1]), 0.8)
+    LayerRecord(ActivationParams(1.0, 0), (1.0,), balance_factors=tuple(float(factor) for factor in factors))
+    assert EPS < factors.min() < 1.01 * EPS and 0.99 / EPS < factors.max() < 1 / EPS
+
+
+def test_peaks_are_taken_over_all_items_and_each_layers_own_weight() -> None:
+    graph, found = prepared(outliers())
+    strengths = {"conv": 0.5, "y": 0.4, "z": 0.5}
+    factors = choose_factors(graph, found.layers, strengths, Items(ITEMS), range(0, 64, 3), engine=Engine(2))
+    wide, flat = (np.array(a) for a in zip(*run_plain(graph, ITEMS[::3], ["wide", "f"]), strict=True))
+    arrays = {name: value.const_value.numpy() for name, value in graph.graph.initializers.items()}
+    np.testing.assert_allclose(
+        factors["y"], np.abs(flat).max((0, 1)) ** 0.4 / np.abs(arrays["w2"]).max(1) ** 0.6, rtol=1e-6
+    )
+    np.testing.assert_allclose(factors["z"], np.sqrt(np.abs(flat).max((0, 1)) / np.abs(arrays["w3"]).max(1)), rtol=1e-6)
+    # Two groups of three outputs: channel 4 is the second of the second group.
+    peak = np.abs(arrays["w1"][3:, 1]).max()
+    assert factors["conv"][4] == pytest.approx(np.sqrt(np.abs(wide[:, 0, 4]).max() / peak), rel=1e-6)
+
+
+def test_layer_of_one_channel_and_one_that_is_not_asked_for_have_no_factors() -> None:
+    graph, found = prepared(
+        onnx_text(
+            "g (float[N,1,4,4] x) => (float[N,2,4,4] y) { a = Conv (x, w) y = Conv (a, v) }",
+            w=np.ones((2, 1, 1, 1), np.float32),
+            v=np.ones((2, 2, 1, 1), np.float32),
+        )
+    )
+    data = Items(normal_items(3, 1, 4, 4))
+    for strengths in ({}, {"a": 0.5}):
+        assert choose_factors(graph, found.layers, strengths, data, range(3), engine=Engine(1)) == {}
+
+
+def test_activation_that_is_not_finite_is_named() -> None:
+    graph, found = prepared(outliers())
+    broken = ITEMS[:2].copy()
+    broken[1, 0, 0, 0] = np.nan
+    with pytest.raises(ModelError, match=r"the activation 'wide' holds NaN or infinity; expected finite values"):
+        choose_factors(graph, found.layers, {"conv": 0.5}, Items(broken), range(2), engine=Engine(1))
+
+
+def test_outlier_channels_lose_less_when_balanced() -> None:
+    model = outliers()
+    plain, balanced = calibrated(model, {}), calibrated(model, half(model))
+    assert all(layer.record.balance_factors for layer in balanced.form.layers.values())
+    assert loss(balanced, balanced.form) < loss(plain, plain.form) / 10
+
+
+def test_only_the_layers_that_stay_int8_are_balanced() -> None:
+    model = outliers()
+    start = calibrated(model, half(model))
+    made = fake_quant_model(start.model, start.found, start.form.without(["conv"]))
+    names = {node.name for node in made.graph}
+    assert "conv.mul" not in names and {"y.mul", "z.mul"} <= names
+    weights = (graph.initializers["w1"].const_value.numpy() for graph in (made.graph, start.model.graph))
+    assert np.array_equal(*weights)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        Correction(),
+        Correction("isolated"),
+        Correction("sequential", scale=True),
+        Correction(rounding="compensated"),
+        Correction(range="output"),
+        Correction("sequential", scale=True, rounding="compensated", range="output"),
+    ],
+    ids=str,
+)
+def test_balanced_layers_are_those_of_a_model_that_divides_and_multiplies_itself(options: Correction) -> None:
+    factors = {name: tuple(2.0 ** RNG.integers(-5, 6, 6)) for name in ("conv", "y", "z")}
+    balanced, itself = calibrated(outliers(), factors), calibrated(outliers(factors), {})
+    one, other = (
+        start.form
+        if options == Correction()
+        else correct(start, Items(ITEMS), range(len(ITEMS)), options=options, engine=Engine(2))
+        for start in (balanced, itself)
+    )
+    for name, layer in one.layers.items():
+        assert layer.record == replace(other.layers[name].record, balance_factors=factors[name])
+        assert np.array_equal(layer.weight, other.layers[name].weight)
+        assert np.array_equal(layer.bias, other.layers[name].bias)
+    assert loss(balanced, one) == loss(itself, other)
