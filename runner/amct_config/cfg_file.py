@@ -20,6 +20,7 @@ from google.protobuf import text_format
 from runner.amct_config.cfg_proto import amct_config_message
 from runner.amct_config.limits import (
     check_batch_num,
+    check_migration_strength,
     check_num_of_bins,
     check_percentile,
     check_search_range,
@@ -28,6 +29,9 @@ from runner.amct_config.limits import (
 from runner.amct_config.model import ActivationAlgorithm, ArqParams, HfmgParams, IfmrParams
 from runner.errors import RecordError
 
+# AMCT's default.
+_MIGRATION_STRENGTH = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -35,6 +39,7 @@ class Choice:
 
     activation: ActivationAlgorithm | None = None
     weight: ArqParams | None = None
+    balance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +147,10 @@ def _choice(message: Any, where: str, dropped: list[str] | None) -> Choice:  # n
             raise RecordError(f"{where}: {key}: {problem}.")
         dropped.append(f"{where}: {key} is left out: {problem}")
 
-    for key in ("ada_quantize", "nuq_quantize", "dmq_balancer"):
+    for key in ("ada_quantize", "nuq_quantize"):
         if message.HasField(key):
             unsupported(key, f"{key} is not supported")
-    return Choice(_activation(message, where, unsupported), _weight(message, unsupported))
+    return Choice(_activation(message, where, unsupported), _weight(message, unsupported), _balance(message, where))
 
 
 def _activation(message: Any, where: str, unsupported: Callable[[str, str], None]) -> ActivationAlgorithm | None:  # noqa: ANN401
@@ -180,6 +185,14 @@ def _weight(message: Any, unsupported: Callable[[str, str], None]) -> ArqParams 
         if arq.HasField(key) and getattr(arq, key) != 8:
             unsupported(f"arq_quantize.{key}", f"expected 8, got {getattr(arq, key)}")
     return ArqParams(_optional(arq, "channel_wise"), 8)
+
+
+def _balance(message: Any, where: str) -> float | None:  # noqa: ANN401
+    if not message.HasField("dmq_balancer"):
+        return None
+    strength = _float(message.dmq_balancer, "migration_strength", _MIGRATION_STRENGTH)
+    _checked(where, "dmq_balancer.migration_strength", lambda: check_migration_strength(strength))
+    return strength
 
 
 def _eight_bits(message: Any, name: str, unsupported: Callable[[str, str], None]) -> None:  # noqa: ANN401

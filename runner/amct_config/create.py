@@ -1,8 +1,8 @@
 """Make a configuration for a model's layers: from options, or from a simplified configuration.
 
 Where a simplified configuration says several things of a layer, the nearest counts: its own override, then its type's, then
-``common_config``; for activations and weights apart. ``asymmetric`` follows the same order among equal algorithms and ends
-at ``activation_offset``.
+``common_config``; for activations, weights and the DMQ balancer apart. ``asymmetric`` follows the same order among equal
+algorithms and ends at ``activation_offset``.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from dataclasses import replace
 
 from runner.amct_config.cfg_file import Choice, SimplifiedConfig
 from runner.amct_config.json_file import parse_activation
-from runner.amct_config.layer_names import check_fusable, check_named, check_names, check_type
+from runner.amct_config.layer_names import check_balanced, check_fusable, check_named, check_names, check_type
 from runner.amct_config.model import ActivationAlgorithm, ArqParams, IfmrParams, LayerEntry, QuantConfig
 from runner.calibration.observer import Observer
 from runner.errors import RecordError
+from runner.graph.balance import can_be_balanced
 from runner.graph.layers import FoundLayers, Layer
 
 
@@ -97,7 +98,12 @@ def _entry(cfg: SimplifiedConfig, layer: Layer, name: str) -> LayerEntry:
     said = [params.asymmetric for params in named if isinstance(params, type(activation))]
     asymmetric = next((value for value in said if value is not None), cfg.activation_offset)
     activation = _fit(replace(activation, asymmetric=asymmetric), layer)
-    return LayerEntry(True, activation, _weight(cfg, layer, (by_layer, by_type), name))
+    return LayerEntry(
+        True,
+        activation,
+        _weight(cfg, layer, (by_layer, by_type), name),
+        _balance(cfg, layer, (by_layer, by_type), name),
+    )
 
 
 def _fit(activation: ActivationAlgorithm, layer: Layer) -> ActivationAlgorithm:
@@ -115,6 +121,14 @@ def _weight(cfg: SimplifiedConfig, layer: Layer, overrides: tuple[Choice, Choice
                 )
             return _by_type(choice.weight, layer)
     return _by_type(cfg.common.weight or ArqParams(), layer)
+
+
+def _balance(cfg: SimplifiedConfig, layer: Layer, overrides: tuple[Choice, Choice], name: str) -> float | None:
+    for choice in overrides:
+        if choice.balance is not None:
+            check_balanced(layer, f"{name}: dmq_balancer of layer '{layer.name}'")
+            return choice.balance
+    return cfg.common.balance if can_be_balanced(layer) else None
 
 
 def _by_type(params: ArqParams, layer: Layer) -> ArqParams:

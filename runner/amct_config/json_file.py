@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from runner.amct_config.limits import (
     GLOBAL_KEYS,
     check_batch_num,
+    check_migration_strength,
     check_num_bits,
     check_num_of_bins,
     check_percentile,
@@ -25,7 +27,7 @@ from runner.amct_config.model import ActivationAlgorithm, ArqParams, HfmgParams,
 from runner.errors import RecordError
 from runner.strict_json import is_number, parse_object
 
-_ACTIVATION, _WEIGHT = "activation_quant_params", "weight_quant_params"
+_BALANCE, _ACTIVATION, _WEIGHT = "dmq_balancer_param", "activation_quant_params", "weight_quant_params"
 _IFMR_KEYS = ("max_percentile", "min_percentile", "search_range", "search_step")
 _HFMG_KEYS = ("num_of_bins",)
 _COMMON_ACTIVATION_KEYS = ("num_bits", "act_algo", "asymmetric")
@@ -66,6 +68,7 @@ def config_entries(config: QuantConfig) -> dict[str, Any]:
     layers = {
         name: {
             "quant_enable": entry.quant_enable,
+            **_present({_BALANCE: entry.balance}),
             _ACTIVATION: activation_entries(entry.activation),
             _WEIGHT: _present(
                 {
@@ -211,12 +214,17 @@ def _config(root: _Section) -> QuantConfig:
 
 
 def _layer(section: _Section) -> LayerEntry:
-    if "dmq_balancer_param" in section.entries:
-        raise section.error("dmq_balancer_param", "the DMQ balancer is not supported; take the key out")
-    section.only(("quant_enable", _ACTIVATION, _WEIGHT))
+    section.only(("quant_enable", _BALANCE, _ACTIVATION, _WEIGHT))
     enable = section.boolean("quant_enable")
+    strength = None
+    if _BALANCE in section.entries:
+        strength = section.number(_BALANCE, 0)
+        section.checked(_BALANCE, partial(check_migration_strength, strength))
     return LayerEntry(
-        True if enable is None else enable, _activation(section.section(_ACTIVATION)), _weight(section.section(_WEIGHT))
+        True if enable is None else enable,
+        _activation(section.section(_ACTIVATION)),
+        _weight(section.section(_WEIGHT)),
+        strength,
     )
 
 

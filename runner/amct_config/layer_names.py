@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from runner.amct_config.limits import GLOBAL_KEYS
 from runner.errors import RecordError
-from runner.graph.layers import LAYER_TYPES, FoundLayers
+from runner.graph.balance import can_be_balanced
+from runner.graph.layers import LAYER_TYPES, FoundLayers, Layer
 
 # Types with a weight scale an output channel; others can be folded into them.
 PER_CHANNEL_TYPES = FUSABLE_TYPES = ("Conv", "ConvTranspose")
@@ -35,6 +36,15 @@ def check_type(kind: str, file: str) -> None:
     """Raise a RecordError unless layers of this type can be quantized."""
     if kind not in LAYER_TYPES:
         raise RecordError(f"{file}: layer type {kind} cannot be quantized; expected {_listed(LAYER_TYPES)}.")
+
+
+def check_balanced(layer: Layer, where: str) -> None:
+    """Raise a RecordError unless the DMQ balancer takes the layer."""
+    if not can_be_balanced(layer):
+        raise RecordError(
+            f"{where}: {layer.op_type} has no weight to balance its input with; expected the DMQ balancer only for "
+            "Conv, ConvTranspose, Gemm or MatMul."
+        )
 
 
 def check_fusable(layers: Iterable[str], nodes: Mapping[str, str], file: str) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from runner.correction.options import LEAST_STRENGTH, MOST_STRENGTH
+
 NUM_OF_BINS = (1024, 2048, 4096, 8192)
 GLOBAL_KEYS = (
     "version",
@@ -49,6 +51,12 @@ def check_batch_num(value: int) -> None:
     """Raise a ValueError unless there is at least one batch."""
     if value < 1:
         raise ValueError(f"expected 1 or more, got {value}")
+
+
+def check_migration_strength(value: float) -> None:
+    """Raise a ValueError unless the DMQ balancer takes this strength."""
+    if not LEAST_STRENGTH <= value <= MOST_STRENGTH:
+        raise ValueError(f"expected a migration strength of {LEAST_STRENGTH} to {MOST_STRENGTH}, got {value}")
 
 
 def check_num_bits(value: int) -> None:

@@ -48,11 +48,16 @@ class ArqParams:
 
 @dataclass(frozen=True, slots=True)
 class LayerEntry:
-    """One layer's section."""
+    """One layer's section.
+
+    Attributes:
+        balance: ``dmq_balancer_param``, the migration strength of the DMQ balancer; None: the layer is not balanced.
+    """
 
     quant_enable: bool = True
     activation: ActivationAlgorithm = IfmrParams()
     weight: ArqParams = ArqParams()
+    balance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,15 @@ class QuantConfig:
             layers=tuple(
                 (name, replace(entry, activation=activations.get(name, entry.activation)))
                 for name, entry in self.layers
+            ),
+        )
+
+    def with_balance(self, strengths: Mapping[str, float | None]) -> QuantConfig:
+        """Return the configuration in which the named layers are balanced with these strengths, or with None not."""
+        return replace(
+            self,
+            layers=tuple(
+                (name, replace(entry, balance=strengths.get(name, entry.balance))) for name, entry in self.layers
             ),
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from runner.amct_config.layer_names import PER_CHANNEL_TYPES, check_fusable, check_named, check_names
+from runner.amct_config.layer_names import PER_CHANNEL_TYPES, check_balanced, check_fusable, check_named, check_names
 from runner.amct_config.model import ActivationAlgorithm, HfmgParams, IfmrParams, QuantConfig
 from runner.calibration.hfmg import Hfmg
 from runner.calibration.ifmr import Ifmr
@@ -21,11 +21,13 @@ class Start:
 
     Attributes:
         observers: by name, of the layers to quantize, in graph order.
+        balance: layer name -> migration strength of the DMQ balancer, of the layers to balance.
         one_scale: layers with one weight scale although their type takes one a channel.
         warnings: layers that the configuration wants and this tool cannot quantize.
     """
 
     observers: Mapping[str, Observer]
+    balance: Mapping[str, float]
     one_scale: frozenset[str]
     warnings: tuple[str, ...]
 
@@ -78,8 +80,10 @@ def resolve(config: QuantConfig, found: FoundLayers, nodes: Mapping[str, str], n
     warnings = _beyond_us(config, found)
     if not observers:
         raise RecordError(f"{name}: none of the enabled layers can be quantized here: {'; '.join(warnings[:3])}.")
+    strengths = {name: entries[name].balance for name in observers}
     return Start(
         observers,
+        {name: strength for name, strength in strengths.items() if strength is not None},
         frozenset(
             layer.name
             for layer in found.layers
@@ -98,6 +102,10 @@ def _check(config: QuantConfig, found: FoundLayers, nodes: Mapping[str, str], na
                 f"{name}: {layer}.weight_quant_params.channel_wise: The channel_wise must be False for layer type "
                 f"{nodes[layer]}."
             )
+    layers = {layer.name: layer for layer in found.layers}
+    for layer, entry in config.layers:
+        if entry.balance is not None and layer in layers:
+            check_balanced(layers[layer], f"{name}: {layer}.dmq_balancer_param")
     symmetric = {layer.name for layer in found.layers if layer.symmetric}
     for layer, entry in config.layers:
         if layer in symmetric and entry.activation.asymmetric:

@@ -7,6 +7,9 @@ from typing import Literal
 
 from runner.errors import ConfigError
 
+# Of AMCT's DMQ balancer, both included.
+LEAST_STRENGTH, MOST_STRENGTH = 0.2, 0.8
+
 
 @dataclass(frozen=True, slots=True)
 class Correction:
@@ -21,6 +24,8 @@ class Correction:
         repair: whether every correction is made where these leave the all-int8 plan short of the target, before any layer
             falls back.
         equalize: whether channels between two convolutions are scaled in the float model where that is predicted to help.
+        balance: migration strength of AMCT's DMQ balancer, for every layer with a weight of which nothing nearer says
+            another; 0 balances none.
     """
 
     bias: Literal["none", "isolated", "sequential"] = "none"
@@ -29,6 +34,7 @@ class Correction:
     range: Literal["observer", "output"] = "observer"
     repair: bool = False
     equalize: bool = False
+    balance: float = 0
 
     def __post_init__(self) -> None:
         if self.scale and self.bias == "none":
@@ -37,16 +43,27 @@ class Correction:
                 "sequential beside it, got none. Set one of them, or correction.scale=false."
             )
 
+        check_balance("correction.balance", self.balance)
+
     @property
     def changes_nothing(self) -> bool:
-        """Return whether the layers stay as calibration made them, of the equalized model or the plain one."""
+        """Return whether the layers stay as calibration made them, of the equalized model or the plain one, balanced or not."""
         return self.of_layers == Correction()
 
     @property
     def of_layers(self) -> Correction:
-        """Return what is done to the layers at once: not to the float model before, and no repair after."""
-        return replace(self, repair=False, equalize=False)
+        """Return what is done to the layers once they are calibrated, and at once: no repair after."""
+        return replace(self, repair=False, equalize=False, balance=0)
 
 
-# Without equalization: the float model is settled before a plan can miss the target.
+def check_balance(key: str, strength: float) -> None:
+    """Raise a ConfigError unless it is a migration strength that AMCT takes, or 0."""
+    if strength != 0 and not LEAST_STRENGTH <= strength <= MOST_STRENGTH:
+        raise ConfigError(
+            f"{key}: expected a migration strength of {LEAST_STRENGTH} to {MOST_STRENGTH}, or 0 for no balancing, "
+            f"got {strength:g}."
+        )
+
+
+# Without equalization and balancing: both are settled before a plan can miss the target.
 EVERY_CORRECTION = Correction("sequential", scale=True, rounding="compensated", range="output")

@@ -199,7 +199,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         gap = _rewriting_gap(subject, evaluation, keys, store)
         _announce(parts, calibration, emit)
 
-    emit(WorkAhead(_items_ahead(options, parts, len(subject.found.layers))))
+    emit(WorkAhead(_items_ahead(options, parts, len(subject.found.layers), recipe.passes)))
     observed = calibration if options.correction.equalize else None
     exponents = chosen_exponents(subject, observed, recipe.skipped, engine, stages, keys, store)
     if exponents:
@@ -355,14 +355,21 @@ def _announce(parts: Parts, calibration: Part | None, emit: Emit) -> None:
         calibration.announce("calibration", emit)
 
 
-def _items_ahead(options: AccAutoOptions, parts: Parts, layers: int) -> int:
-    """Return how many items the job looks at once the model is loaded, at most."""
+def _items_ahead(options: AccAutoOptions, parts: Parts, layers: int, passes: int) -> int:
+    """Return how many items the job looks at once the model is loaded, at most.
+
+    Args:
+        options: of the job.
+        parts: its items.
+        layers: how many can fall back.
+        passes: of calibration.
+    """
     models = 2  # float and all-int8
     evaluated = models * len(parts.search.indices)
     if parts.calibration is None:
         return evaluated + _items_reported(parts)
     # Equalization is one more pass.
-    calibrated = (options.observer.passes + options.correction.equalize) * len(parts.calibration.indices)
+    calibrated = (passes + options.correction.equalize) * len(parts.calibration.indices)
     return evaluated + calibrated + _items_of_search(options, parts, layers, layers)
 
 
@@ -420,7 +427,14 @@ def _recipe(
         return RecordRecipe(subject, given, evaluation)
     assert calibration is not None  # there is one wherever no record is given
     selection = select_layers(options.settings, subject.found, subject.node_types)
-    start = starting_point(given, subject, options.observer, selection, len(calibration.indices))
+    start = starting_point(
+        given,
+        subject,
+        options.observer,
+        selection,
+        count=len(calibration.indices),
+        balance=options.correction.balance,
+    )
     warnings = given.warnings(options.calibration_count)
     return CalibrationRecipe(subject, calibration, start, warnings, options.correction)
 

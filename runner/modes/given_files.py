@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from runner.amct_config.read import read_config
 from runner.amct_config.resolve import resolve
 from runner.calibration.observer import Observer
 from runner.errors import ConfigError
+from runner.graph.balance import can_be_balanced
 from runner.graph.equalization import Exponents
-from runner.graph.layers import FoundLayers
+from runner.graph.layers import FoundLayers, Layer
 from runner.modes.equalization_file import read_equalization
 from runner.modes.integers_file import Integers, read_integers
 from runner.modes.layer_settings import LayerSelection
@@ -97,6 +98,7 @@ class StartingPoint:
         config: as it is written, with what the job's options change in it.
         layers: those to quantize.
         observers: theirs, by layer name.
+        balance: layer name -> migration strength, of those whose inputs are to be balanced.
         one_scale: those with one weight scale although their type takes one a channel.
         warnings: layers that a configuration wants and this tool cannot quantize.
     """
@@ -104,12 +106,19 @@ class StartingPoint:
     config: QuantConfig
     layers: FoundLayers
     observers: Mapping[str, Observer]
+    balance: Mapping[str, float] = field(default_factory=dict)
     one_scale: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
 
 
 def starting_point(
-    given: GivenFiles, subject: Subject, observer: Observer, selection: LayerSelection, count: int
+    given: GivenFiles,
+    subject: Subject,
+    observer: Observer,
+    selection: LayerSelection,
+    *,
+    count: int,
+    balance: float = 0,
 ) -> StartingPoint:
     """Return what calibration starts from; what the job's options say of single layers wins over a configuration.
 
@@ -119,6 +128,7 @@ def starting_point(
         observer: for every layer, where no configuration is given.
         selection: what the job's options say of single layers.
         count: number of calibration items, for the configuration that is written then.
+        balance: migration strength for the layers of which neither selection nor configuration says one; 0 for none.
 
     Raises:
         RecordError: the configuration does not fit the model.
@@ -129,7 +139,9 @@ def starting_point(
         observers = {layer.name: selection.observers.get(layer.name, observer) for layer in found.layers}
         made = observed_config(found, observers, batch_num=count, activation_offset=observer.asymmetric)
         chosen = {layer.name: observers[layer.name] for layer in selection.quantized.layers}
-        return StartingPoint(made, selection.quantized, chosen)
+        said_to_all = _strengths(found.layers, balance, {}, selection)
+        strengths = {name: strength for name, strength in said_to_all.items() if name in chosen}
+        return StartingPoint(made.with_balance(said_to_all), selection.quantized, chosen, strengths)
     if isinstance(config, SimplifiedConfig):
         config = expand(config, found, nodes, given.name)
     start = resolve(config, found, nodes, given.name)
@@ -140,6 +152,21 @@ def starting_point(
         )
     observers = {layer.name: selection.observers.get(layer.name, start.observers[layer.name]) for layer in layers}
     said = {name: said_by(own) for name, own in selection.observers.items()}
+    strengths = _strengths(layers, balance, start.balance, selection)
     return StartingPoint(
-        config.with_activations(said), FoundLayers(layers, found.left_alone), observers, start.one_scale, start.warnings
+        config.with_activations(said).with_balance({layer.name: strengths.get(layer.name) for layer in layers}),
+        FoundLayers(layers, found.left_alone),
+        observers,
+        strengths,
+        start.one_scale,
+        start.warnings,
     )
+
+
+def _strengths(
+    layers: Iterable[Layer], balance: float, configured: Mapping[str, float], selection: LayerSelection
+) -> dict[str, float]:
+    """Return the migration strengths of the layers to balance: what is said nearest to a layer counts."""
+    can_be = [layer.name for layer in layers if can_be_balanced(layer)]
+    nearest = {**dict.fromkeys(can_be, balance), **configured, **selection.balance}
+    return {name: nearest[name] for name in can_be if nearest[name] > 0}

@@ -26,7 +26,7 @@ from typing import Any
 
 from runner.calibration import collect, isolated, quantize
 from runner.convert import fake_quant
-from runner.correction import correct, equalize
+from runner.correction import balance, correct, equalize
 from runner.dataset.item import Dataset, dataset_fingerprint
 from runner.evaluation import evaluator as evaluation
 from runner.evaluation.evaluator import Evaluator
@@ -73,7 +73,7 @@ class StageKeys:
 
     def quantized(self, settings: Sequence[Any]) -> str | None:
         """Key of the quantized form that a recipe with these settings makes."""
-        versions = [collect.VERSION, quantize.VERSION, isolated.VERSION, correct.VERSION]
+        versions = [balance.VERSION, collect.VERSION, quantize.VERSION, isolated.VERSION, correct.VERSION]
         return stage_key("quantized", versions, self.graph, self.items, self.calibration, settings, SIMULATION)
 
     def repaired(self, settings: Sequence[Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""What is asked for single layers: which may be quantized, and which observer chooses a layer's range.
+"""What is asked for single layers: which may be quantized, which observer chooses a layer's range, whether it is balanced.
 
 From the general to the particular: ``skip_layer_types`` first, then the entries of ``layers`` in their order (the later one
 wins), then ``skip_layers``. A name or pattern that means no layer is refused, so that a misspelt one does not go unnoticed.
@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from runner.calibration.observer import Observer
+from runner.correction.options import check_balance
 from runner.errors import ConfigError
+from runner.graph.balance import can_be_balanced
 from runner.graph.layers import LAYER_TYPES, FoundLayers
 
 
@@ -24,11 +26,13 @@ class LayerRule:
         match: a layer's name, or a pattern with ``*``, ``?`` and ``[…]`` over whole names, case-sensitive.
         quantize: whether the layers may be quantized; None leaves that as it is.
         observer: chooses their activation ranges; None leaves that as it is.
+        balance: migration strength of AMCT's DMQ balancer for those with a weight, 0 for none; None leaves that as it is.
     """
 
     match: str
     quantize: bool | None = None
     observer: Observer | None = None
+    balance: float | None = None
 
     def matches(self, name: str) -> bool:
         """Return whether the entry holds for a layer."""
@@ -52,8 +56,12 @@ class LayerSettings:
 
     def __post_init__(self) -> None:
         for index, rule in enumerate(self.layers):
-            if rule.quantize is None and rule.observer is None:
-                raise ConfigError(f"layers[{index}]: expected quantize, observer or both beside match, got neither.")
+            if rule.quantize is None and rule.observer is None and rule.balance is None:
+                raise ConfigError(
+                    f"layers[{index}]: expected quantize, observer or balance beside match, got none of them."
+                )
+            if rule.balance is not None:
+                check_balance(f"layers[{index}].balance", rule.balance)
         for kind in self.skip_layer_types:
             if kind not in LAYER_TYPES:
                 raise ConfigError(
@@ -69,11 +77,13 @@ class LayerSelection:
         quantized: the layers that may be quantized; ``left_alone`` as found.
         skipped: names of the others, in graph order.
         observers: layer name -> observer, of the layers that have one of their own.
+        balance: layer name -> migration strength, 0 for none, of the layers that have one of their own.
     """
 
     quantized: FoundLayers
     skipped: tuple[str, ...] = ()
     observers: Mapping[str, Observer] = field(default_factory=dict)
+    balance: Mapping[str, float] = field(default_factory=dict)
 
 
 def select_layers(settings: LayerSettings, found: FoundLayers, node_types: Mapping[str, str]) -> LayerSelection:
@@ -90,6 +100,8 @@ def select_layers(settings: LayerSettings, found: FoundLayers, node_types: Mappi
     names = [layer.name for layer in found.layers]
     skipped = {layer.name for layer in found.layers if layer.op_type in settings.skip_layer_types}
     observers: dict[str, Observer] = {}
+    balance: dict[str, float] = {}
+    can_be = {layer.name for layer in found.layers if can_be_balanced(layer)}
     for index, rule in enumerate(settings.layers):
         matched = [name for name in names if rule.matches(name)]
         if not matched:
@@ -100,6 +112,14 @@ def select_layers(settings: LayerSettings, found: FoundLayers, node_types: Mappi
             (skipped.difference_update if rule.quantize else skipped.update)(matched)
         if rule.observer is not None:
             observers |= dict.fromkeys(matched, rule.observer)
+        if rule.balance is not None:
+            weighted = [name for name in matched if name in can_be]
+            if not weighted:
+                raise ConfigError(
+                    f"layers[{index}].balance: '{rule.match}' matches only layers without a weight, such as {matched[0]} "
+                    f"({node_types[matched[0]]}); expected a Conv, ConvTranspose, Gemm or MatMul."
+                )
+            balance |= dict.fromkeys(weighted, rule.balance)
     for name in settings.skip_layers:
         if name not in names:
             raise ConfigError(f"skip_layers: {_no_skippable(name, found, node_types)}")
@@ -111,7 +131,7 @@ def select_layers(settings: LayerSettings, found: FoundLayers, node_types: Mappi
             "skip_layer_types or layers; leave at least one."
         )
     return LayerSelection(
-        FoundLayers(quantized, found.left_alone), tuple(name for name in names if name in skipped), observers
+        FoundLayers(quantized, found.left_alone), tuple(name for name in names if name in skipped), observers, balance
     )
 
 

@@ -10,12 +10,15 @@ from typing import Any, Protocol
 from runner.amct_config.layer_names import FUSABLE_TYPES
 from runner.amct_config.model import QuantConfig
 from runner.calibration.collect import Calibration, collect
+from runner.calibration.observer import Observer
 from runner.calibration.quantize import Quantization, quantize_layers
+from runner.correction.balance import choose_factors
 from runner.correction.correct import Calibrated, correct
 from runner.correction.options import EVERY_CORRECTION, Correction
 from runner.engine import Engine
-from runner.errors import ModelError
+from runner.errors import ConfigError, ModelError
 from runner.events import CALIBRATE
+from runner.graph.balance import Factors, why_not_balanced, with_balanced_inputs
 from runner.graph.layers import LeftAlone
 from runner.graph.macs import LayerCost, layer_costs
 from runner.modes.given_files import GivenFiles, StartingPoint
@@ -53,10 +56,13 @@ class Recipe(Protocol):
         skipped: names of layers that stay float because the user wants it so.
         warnings: what the user should know of the files that the job was given.
         settings: everything that the form depends on beside the model and the items.
+        passes: how often calibration usually looks at every item, for progress bars.
     """
 
     @property
     def settings(self) -> Sequence[Any]: ...  # noqa: D102
+    @property
+    def passes(self) -> int: ...  # noqa: D102
     @property
     def config(self) -> QuantConfig | None: ...  # noqa: D102
     @property
@@ -89,6 +95,9 @@ class CalibrationRecipe:
         start: what calibration starts from.
         warnings: of the files that the job was given.
         correction: of the integers.
+
+    Raises:
+        ConfigError: layers are to be balanced, and the model's opset is too old for it.
     """
 
     def __init__(
@@ -99,6 +108,9 @@ class CalibrationRecipe:
         warnings: tuple[str, ...],
         correction: Correction,
     ) -> None:
+        reason = why_not_balanced(subject.prepared.graph)
+        if start.balance and reason is not None:
+            raise ConfigError(f"correction.balance: {reason}. Export it again, or balance no layer.")
         self._correction = correction
         self._subject, self._calibration, self._start = subject, calibration, start
         self.config = start.config
@@ -112,12 +124,14 @@ class CalibrationRecipe:
         self.settings = [
             start.layers.layers,
             dict(start.observers),
+            dict(start.balance),
             start.one_scale,
             self._unfused,
             self.skipped,
             correction,
         ]
 
+        self.passes = _passes(start.observers) + bool(start.balance)
         self._symmetric = {name for name, observer in start.observers.items() if not observer.asymmetric}
         self._calibrated: tuple[Calibration, Quantized] | None = None
 
@@ -152,11 +166,12 @@ class CalibrationRecipe:
     def _calibrate(self, engine: Engine, stages: Stages) -> tuple[Calibration, Quantized]:
         """Return what calibration saw, and the form rounded to nearest under it."""
         subject, items, start = self._subject, self._calibration, self._start
-        passes = max(observer.passes for observer in start.observers.values())
-        with stages.stage(CALIBRATE, len(items.indices) * passes) as progress:
+        factors = self._factors(engine, stages)
+        model, layers = with_balanced_inputs(subject.runnable, start.layers, factors)
+        with stages.stage(CALIBRATE, len(items.indices) * _passes(start.observers)) as progress:
             seen = collect(
-                subject.runnable,
-                start.layers,
+                model,
+                layers,
                 items.dataset,
                 items.indices,
                 observer=next(iter(start.observers.values())),
@@ -171,12 +186,32 @@ class CalibrationRecipe:
                 symmetric=self._symmetric,
                 one_scale=start.one_scale,
                 unfused=self._unfused,
+                balance=factors,
             )
         # Skipped layers cost MACs too, though calibration did not look at them.
         unseen = [layer for layer in subject.found.layers if layer.name in self.skipped]
         shapes = {**seen.input_shapes, **input_shapes(subject.runnable, unseen, items)}
         costs = layer_costs(subject.runnable, subject.found, shapes)
         return seen, Quantized(_some(quantization), quantization.impossible, costs)
+
+    def _factors(self, engine: Engine, stages: Stages) -> Factors:
+        """Return the factors of the layers whose inputs are to be balanced."""
+        items, strengths = self._calibration, self._start.balance
+        if not strengths:
+            return {}
+        with stages.stage(CALIBRATE, len(items.indices), "balancing") as progress:
+            factors = choose_factors(
+                self._subject.runnable,
+                self._start.layers.layers,
+                strengths,
+                items.dataset,
+                items.indices,
+                engine=engine,
+                progress=progress,
+            )
+        for name, values in factors.items():
+            logger.info("balanced: %s by factors from %.3g to %.3g", name, min(values), max(values))
+        return factors
 
 
 class RecordRecipe:
@@ -189,6 +224,7 @@ class RecordRecipe:
     """
 
     config = None
+    passes = 0
 
     def __init__(self, subject: Subject, given: GivenFiles, part: Part) -> None:
         assert given.record is not None  # the caller saw to it
@@ -209,6 +245,10 @@ class RecordRecipe:
     def repaired(self, engine: Engine, stages: Stages) -> Mapping[str, QuantizedForm]:
         """Return nothing: the record says what the layers are."""
         return {}
+
+
+def _passes(observers: Mapping[str, Observer]) -> int:
+    return max(observer.passes for observer in observers.values())
 
 
 def _others(subject: Subject, layers: Container[str]) -> tuple[str, ...]:

@@ -21,9 +21,9 @@ def test_golden_file_says_what_its_keys_say() -> None:
         skip_layer_types=("Gemm",),
         skip_fusion_layers=("Conv_5",),
         # 0.7, 0.8 and 0.02 are float32 in the message, and are read as the file shows them.
-        common=Choice(IfmrParams(0.7, 0.999999, (0.8, 1.2), 0.02, 8), ArqParams(True, 8)),
+        common=Choice(IfmrParams(0.7, 0.999999, (0.8, 1.2), 0.02, 8), ArqParams(True, 8), 0.7),
         types=(("MatMul", Choice(IfmrParams(num_bits=8, asymmetric=False))),),
-        layers=(("Conv_5", Choice(HfmgParams(1024, 8, False), ArqParams(False, 8))),),
+        layers=(("Conv_5", Choice(HfmgParams(1024, 8, False), ArqParams(False, 8), 0.5)),),
     )
 
 
@@ -75,7 +75,14 @@ def override(text: str) -> str:
         (common("ifmr_quantize { search_step: 0.7 }"), "ifmr_quantize.search_step: expected more than 0 and at most"),
         (common("hfmg_quantize { num_of_bins: 7 }"), "hfmg_quantize.num_of_bins: expected one of 1024"),
         (override("ada_quantize {}"), "f: override_layer_configs 'c': ada_quantize: ada_quantize is not supported"),
-        (override("dmq_balancer {}"), "f: override_layer_configs 'c': dmq_balancer: dmq_balancer is not supported"),
+        (
+            override("dmq_balancer { migration_strength: 0.9 }"),
+            "f: override_layer_configs 'c': dmq_balancer.migration_strength: expected a migration strength of 0.2 to 0.8, got",
+        ),
+        (
+            common("dmq_balancer { migration_strength: 0.1 }"),
+            "f: common_config: dmq_balancer.migration_strength: expected",
+        ),
         (override("arq_quantize { quant_bits: 4 }"), "'c': arq_quantize.quant_bits: expected 8, got 4"),
         (override("ifmr_quantize { dst_type: INT16 }"), "'c': ifmr_quantize.dst_type: expected INT8, got INT16"),
         (override("") * 2, "f: override_layer_configs: layer_name 'c' is given twice"),
@@ -93,7 +100,6 @@ def test_broken_rule_is_refused_with_the_key(text: str, message: str) -> None:
     ("text", "key"),
     [
         ("ada_quantize {}", "ada_quantize"),
-        ("dmq_balancer { migration_strength: 0.4 }", "dmq_balancer"),
         ("arq_quantize { quant_bits: 4 }", "arq_quantize.quant_bits"),
         ("ifmr_quantize { dst_type: INT16 }", "ifmr_quantize.dst_type"),
     ],

@@ -23,6 +23,7 @@ def layer(name: str, op_type: str = "Conv") -> Layer:
 
 
 FOUND = FoundLayers((layer("Conv_2"), layer("Conv_10"), layer("全连接", "Gemm"), layer("m", "MatMul")), ())
+POOL = Layer("pool", "AveragePool", "x", None, None, 0, 1, 1, per_channel=False)
 NODES = {each.name: each.op_type for each in FOUND.layers} | {"relu": "Relu", "pool": "AveragePool"}
 
 
@@ -100,6 +101,37 @@ def test_layer_goes_before_type_and_type_before_common() -> None:
         # per channel is dropped where the type has one scale
         "全连接": (True, "ifmr", 0.1, True, False),
     }
+
+
+def test_balancer_of_a_layer_goes_before_its_types_and_that_before_the_common_one() -> None:
+    text = """
+        common_config { dmq_balancer { migration_strength: 0.7 } }
+        override_layer_types { layer_type: "Conv" calibration_config { dmq_balancer { migration_strength: 0.3 } } }
+        override_layer_types { layer_type: "Gemm" calibration_config { hfmg_quantize {} } }
+        override_layer_configs { layer_name: "Conv_2" calibration_config { dmq_balancer {} } }
+    """
+    config = expand(parse_cfg(text, "f"), FoundLayers((*FOUND.layers, POOL), ()), NODES, "f")
+    # A pooling has no weight: the common part passes it by.
+    assert {name: entry.balance for name, entry in config.layers} == {
+        "Conv_10": 0.3,
+        "Conv_2": 0.5,
+        "m": 0.7,
+        "pool": None,
+        "全连接": 0.7,
+    }
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        'override_layer_types { layer_type: "AveragePool" calibration_config { dmq_balancer {} } }',
+        'override_layer_configs { layer_name: "pool" calibration_config { dmq_balancer {} } }',
+    ],
+    ids=["type", "layer"],
+)
+def test_balancer_of_a_layer_without_weight_is_refused(override: str) -> None:
+    with pytest.raises(RecordError, match=r"f: dmq_balancer of layer 'pool': AveragePool has no weight to balance"):
+        expand(parse_cfg(override, "f"), FoundLayers((*FOUND.layers, POOL), ()), NODES, "f")
 
 
 def test_skipped_layers_stay_in_the_file_switched_off() -> None:

@@ -37,6 +37,7 @@ entries = st.builds(
     st.booleans(),
     ifmrs() | st.builds(HfmgParams, st.sampled_from(NUM_OF_BINS), eight, maybe),
     st.builds(ArqParams, maybe, eight),
+    st.none() | st.floats(0.2, 0.8),
 )
 names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1).filter(lambda name: name not in GLOBAL_KEYS)
 configs = st.builds(
@@ -51,10 +52,15 @@ configs = st.builds(
 )
 
 
-@pytest.mark.parametrize("name", ["config.json", "config_forum.json"])
+@pytest.mark.parametrize("name", ["config.json", "config_forum.json", "config_dmq.json"])
 def test_file_of_any_version_comes_back_byte_for_byte(name: str) -> None:
     text = (GOLDEN / name).read_text(encoding="utf-8")
     assert format_config(parse_config(text, name)) == text
+
+
+def test_balanced_layers_are_those_with_a_strength() -> None:
+    config = parse_config((GOLDEN / "config_dmq.json").read_text(encoding="utf-8"), "f")
+    assert {name: entry.balance for name, entry in config.layers} == {"Conv_0": 0.5, "MatMul_1": 0.2}
 
 
 def test_forum_file_says_what_its_keys_say() -> None:
@@ -127,7 +133,20 @@ def changed(path: tuple[str, ...], key: str, value: Any) -> str:
         ((), "batchnum", 3, "f: batchnum is an invalid layer name or parameter."),
         (("Conv_0",), "quant_enable", 1, "f: Conv_0.quant_enable: expected true or false, got 1"),
         (("Conv_0",), "enable", True, "f: Unknown parameter enable in Conv_0; expected activation_quant_params"),
-        (("Conv_0",), "dmq_balancer_param", 0.5, "f: Conv_0.dmq_balancer_param: the DMQ balancer is not supported"),
+        (
+            ("Conv_0",),
+            "dmq_balancer_param",
+            0.1,
+            "f: Conv_0.dmq_balancer_param: expected a migration strength of 0.2 to",
+        ),
+        (
+            ("Conv_0",),
+            "dmq_balancer_param",
+            0.81,
+            "dmq_balancer_param: expected a migration strength of 0.2 to 0.8, got 0",
+        ),
+        (("Conv_0",), "dmq_balancer_param", "0.5", 'f: Conv_0.dmq_balancer_param: expected a number, got "0.5"'),
+        (("Conv_0",), "dmq_balancer_param", None, "f: Conv_0.dmq_balancer_param: expected a number, got null"),
         (("Conv_0",), "weight_quant_params", 3, "f: Conv_0.weight_quant_params: expected an object of options, got 3"),
         (ACT, "search", 1, "f: Unknown parameter search in Conv_0.activation_quant_params; expected act_algo"),
         (ACT, "act_algo", "kl", 'f: Conv_0.activation_quant_params.act_algo: expected ifmr or hfmg, got "kl"'),

@@ -59,6 +59,18 @@ def test_convolution_may_have_one_scale() -> None:
     assert resolved(c1=weights, c2={}, g=weights).one_scale == {"c1"}
 
 
+def test_enabled_layers_with_a_strength_are_balanced() -> None:
+    strength = {"dmq_balancer_param": 0.3}
+    start = resolved(c1=strength, c2={"quant_enable": False, **strength}, g={})
+    assert start.balance == {"c1": 0.3}
+
+
+def test_layer_without_weight_cannot_be_balanced() -> None:
+    pool = Layer("c1", "AveragePool", "x", None, None, 0, 1, 1, per_channel=False)
+    with pytest.raises(RecordError, match=r"f: c1\.dmq_balancer_param: AveragePool has no weight to balance its input"):
+        resolved(FoundLayers((pool,), ()), c1={"dmq_balancer_param": 0.5})
+
+
 def test_enabled_layer_that_cannot_be_quantized_here_is_a_warning() -> None:
     start = resolved(c1={}, odd={})
     assert start.warnings == ("quant_config: layer 'odd' is enabled but stays float: the weight is shared",)

@@ -115,7 +115,7 @@ def test_old_file_is_given_back_byte_for_byte_and_followed(bench: Bench) -> None
 def test_simplified_file_is_expanded(bench: Bench) -> None:
     cfg = bench.config(
         'batch_num: 8 skip_layers: "second" override_layer_configs { layer_name: "logits" '
-        "calibration_config { hfmg_quantize { asymmetric: false } } } common_config { dmq_balancer {} }",
+        "calibration_config { hfmg_quantize { asymmetric: false } } } common_config { ada_quantize {} dmq_balancer {} }",
         "given.cfg",
     )
     result = bench.run(quant_config=cfg)
@@ -124,7 +124,9 @@ def test_simplified_file_is_expanded(bench: Bench) -> None:
     assert config["logits"]["activation_quant_params"]["act_algo"] == "hfmg" and config["batch_num"] == 8
     assert result.form.layers["logits"].record.activation.zero_point == 0
     assert result.skipped == ("second",)
-    assert any("common_config: dmq_balancer is left out" in warning for warning in result.warnings)
+    assert any("common_config: ada_quantize is left out" in warning for warning in result.warnings)
+    assert [config[name]["dmq_balancer_param"] for name in ("first", "logits", "second")] == [0.5] * 3
+    assert all(layer.record.balance_factors for layer in result.form.layers.values())
 
 
 def test_options_given_beside_a_configuration_win(bench: Bench) -> None:

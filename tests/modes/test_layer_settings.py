@@ -81,6 +81,24 @@ def test_later_observer_wins_and_an_entry_without_one_leaves_it() -> None:
     assert selected(layers=entries).observers == {"block1/conv": one, "block1/conv_1": one, "block2/conv": two}
 
 
+def test_later_strength_wins_and_an_entry_without_one_leaves_it() -> None:
+    entries = rules(("block*", {"balance": 0.5}), ("block2/*", {"balance": 0}), ("block1/conv", {"quantize": True}))
+    assert selected(layers=entries).balance == {"block1/conv": 0.5, "block1/conv_1": 0.5, "block2/conv": 0}
+
+
+def test_pattern_may_match_layers_that_cannot_be_balanced_beside_those_that_can() -> None:
+    pool = Layer("average", "AveragePool", "x", None, None, 0, 1, 1, per_channel=False)
+    found, nodes = FoundLayers((*FOUND.layers, pool), ()), NODES | {"average": "AveragePool"}
+    rule = LayerSettings(layers=rules(("*", {"balance": 0.5})))
+    assert select_layers(rule, found, nodes).balance == dict.fromkeys(TYPES, 0.5)
+    with pytest.raises(ConfigError) as caught:
+        select_layers(LayerSettings(layers=rules(("average", {"balance": 0.5}))), found, nodes)
+    assert str(caught.value) == (
+        "layers[0].balance: 'average' matches only layers without a weight, such as average (AveragePool); "
+        "expected a Conv, ConvTranspose, Gemm or MatMul."
+    )
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -114,7 +132,11 @@ def test_later_observer_wins_and_an_entry_without_one_leaves_it() -> None:
         ),
         (
             {"layers": rules(("block*", {}))},
-            "layers[0]: expected quantize, observer or both beside match, got neither.",
+            "layers[0]: expected quantize, observer or balance beside match, got none of them.",
+        ),
+        (
+            {"layers": rules(("*", SKIP), ("block*", {"balance": 0.9}))},
+            "layers[1].balance: expected a migration strength of 0.2 to 0.8, or 0 for no balancing, got 0.9.",
         ),
         (
             {"skip_layer_types": ["Conv"], "skip_layers": ["head"], "layers": rules(("Head*", SKIP))},

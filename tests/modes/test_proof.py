@@ -11,6 +11,7 @@ import pytest
 from onnx import numpy_helper
 
 from runner.calibration.minmax import MinMax
+from runner.correction.options import Correction
 from runner.engine import Engine
 from runner.errors import ConfigError, VerificationError
 from runner.evaluation.distance import Sqnr
@@ -170,6 +171,26 @@ def test_record_that_says_other_scales_is_found(done: AccAutoResult, tmp_path: P
     record[line] = f"{name}: {changed}"
     (tmp_path / "record.txt").write_text("\n".join(record) + "\n", encoding="utf-8")
     with pytest.raises(VerificationError, match=rf"record\.txt: .*{message}.*Please report this\."):
+        proved(done, tmp_path / "record.txt")
+
+
+@pytest.mark.parametrize("change", ["another", "none"])
+def test_record_that_says_other_balance_factors_is_found(tmp_path: Path, change: str) -> None:
+    options = AccAutoOptions(90, observer=MinMax(), calibration_count=6, correction=Correction(balance=0.5))
+    path = save(MODEL, tmp_path / "net.onnx")
+    done = acc_auto(path, Items(X, answers(MODEL, X)), tmp_path / "out", options, engine=Engine(2))
+    assert proved(done, tmp_path / "out" / "tmp" / "scale_offset_record.txt").record_matches
+    lines = (tmp_path / "out" / "tmp" / "scale_offset_record.txt").read_text(encoding="utf-8").splitlines()
+    own = [number for number, text in enumerate(lines) if "tensor_balance_factor" in text and number < 40]
+    if change == "another":
+        name, _, value = lines[own[0]].partition(": ")
+        lines[own[0]] = f"{name}: {float(value) * 1.0001:.9g}"
+    else:
+        lines = [text for number, text in enumerate(lines) if number not in own]
+    (tmp_path / "record.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with pytest.raises(
+        VerificationError, match=r"layer 'first': 1 / tensor_balance_factor is not what its input is mult"
+    ):
         proved(done, tmp_path / "record.txt")
 
 
