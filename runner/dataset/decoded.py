@@ -59,9 +59,9 @@ def decode(source: bytes, preprocess: ImagePreprocess, title: str) -> NDArray[np
 class Pixels:
     """Decoded images of one dataset; may be used from several threads.
 
-    With a store they are files of it, named by the image's bytes and the preprocessing and mapped into memory: written by
-    whichever caller decodes an image first, used by later evaluations, later jobs and jobs beside this one. What the store does
-    not take is kept in memory, up to a number of bytes.
+    With a store they are files of it, named by the image's bytes and the preprocessing: written by whichever caller decodes an
+    image first, used by later evaluations, later jobs and jobs beside this one. What the store does not take is kept in memory,
+    up to a number of bytes.
     """
 
     def __init__(self, preprocess: ImagePreprocess, most_bytes: int = _KEPT_BYTES) -> None:
