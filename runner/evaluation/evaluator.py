@@ -244,6 +244,18 @@ class Evaluator:
         leads = column(_LEAD)[:, 0] if isinstance(self._metrics[0], Counted) else None
         return Evaluation({metric.name: column(metric.name) for metric in self._metrics}, answers, leads)
 
+    def of_items(self, evaluation: Evaluation) -> dict[int, ItemScores]:
+        """Return an evaluation over all items as the scores of each, by position; ``gathered`` the other way round."""
+        beside = {
+            _ANSWER: evaluation.answers,
+            _LEAD: None if evaluation.leads is None else evaluation.leads[:, np.newaxis],
+        }
+        columns = {name: array.tolist() for name, array in {**evaluation.scores, **beside}.items() if array is not None}
+        return {
+            position: {name: tuple(rows[position]) for name, rows in columns.items()}
+            for position in range(len(self.indices))
+        }
+
     def _applies(self, metric: Metric, labels: Sequence[int | None]) -> bool:
         unlabelled = any(label is None for label in labels)
         return not (metric.needs_labels and unlabelled) and not (metric.needs_classes and self.classes is None)

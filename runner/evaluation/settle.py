@@ -32,9 +32,6 @@ from runner.evaluation.distance import Distance
 from runner.evaluation.evaluator import Evaluation
 from runner.evaluation.metric import Metric, Scores
 
-# The version of this stage's meaning: raise it when the same scores would be settled elsewhere.
-VERSION = 1
-
 # Items between two looks: enough of them to know the noise from.
 STEP = 64
 # Of the items, those that the first quantized model gets most wrong are scored whatever comes.

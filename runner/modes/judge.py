@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,14 +11,12 @@ from typing import Any, Protocol
 import onnx_ir as ir
 
 from runner.errors import ConfigError
-from runner.evaluation import settle
 from runner.evaluation.amct_evaluator import AmctEvaluator, LoadedEvaluator, as_number
-from runner.evaluation.evaluator import EVALUATION, ITEM_SCORES, Evaluation, Evaluator, ItemScores
+from runner.evaluation.evaluator import EVALUATION, Evaluation, Evaluator, ItemScores
 from runner.evaluation.metric import Scores
 from runner.evaluation.settle import STEP, forecast
 from runner.graph.model_file import fits_one_file
-from runner.session import Session
-from runner.store.key import stage_key
+from runner.modes.item_scores import KeptItemScores
 from runner.store.remembered import remembered
 from runner.store.store import Store
 
@@ -133,7 +130,7 @@ class MetricJudge:
     ) -> None:
         self._evaluator, self.target, self._store = evaluator, target, store
         self._confidence, self._seed = confidence, seed
-        self._first: tuple[Evaluation, str | None] | None = None
+        self._first: Evaluation | None = None
         self._begun = set[str | None]()
 
     @property
@@ -169,43 +166,43 @@ class MetricJudge:
 
         evaluation = remembered(self._store, candidate.key, evaluate, EVALUATION)
         if self._first is None:
-            self._first = evaluation, candidate.key
+            self._first = evaluation
         return self._verdict(evaluation.scores[self.name], evaluation)
 
     def judge_early(self, candidate: Candidate, progress: Progress) -> Verdict:
-        """Return the metric's verdict as soon as it is settled; the items are scored in the order of a forecast."""
+        """Return the metric's verdict as soon as it is settled; the items are scored in the order of a forecast.
+
+        Scores are kept STEP items at a time, and no target is in that order: where another job stopped, for another target,
+        this one goes on.
+        """
         assert self._first is not None  # judge comes first
-        metric = self._evaluator.metrics[0]
-        first, first_key = self._first
+        evaluator = self._evaluator
         outlooks = forecast(
-            metric, self._before, first, target=self.target, confidence=self._confidence, seed=self._seed
+            evaluator.metrics[0],
+            self._before,
+            self._first,
+            target=self.target,
+            confidence=self._confidence,
+            seed=self._seed,
         )
         if outlooks is None:
             return self.judge(candidate, progress)
-
-        def score() -> Mapping[int, ItemScores]:
-            found = dict[int, ItemScores]()
-            with contextlib.closing(self._evaluator.scores(Session(candidate.build()), outlooks.order)) as scores:
-                for position, scored in zip(outlooks.order, scores, strict=False):
-                    found[position] = scored
-                    progress(len(found))
-                    if len(found) % STEP == 0 and outlooks.look(self._evaluator.gathered(list(found.values()))).settled:
-                        break
-            if len(found) < len(outlooks.order):
-                self._begun.add(candidate.key)
-                self._evaluator.partial_evaluations += 1
-            else:
-                self._evaluator.evaluations += 1
-            return found
-
-        # Not the scores of all items, though they may be known: what is written must not depend on what is remembered.
-        how = [candidate.key, first_key, self.target, self._confidence, self._seed]
-        key = None if None in how[:2] else stage_key("early scores", [settle.VERSION], how)
-        scored = remembered(self._store, key, score, ITEM_SCORES)
-        if len(scored) < len(outlooks.order):
-            outlook = outlooks.look(self._evaluator.gathered(list(scored.values())))
-            return self._verdict(outlook.scores, partial=scored)
-        evaluation = self._evaluator.gathered([scored[position] for position in range(len(outlooks.order))])
+        kept = KeptItemScores(evaluator, candidate.build, progress, self._store, candidate.key)
+        found, begin = dict[int, ItemScores](), evaluator.items_scored
+        for start in range(0, len(outlooks.order), STEP):
+            found |= kept.of(outlooks.order[start : start + STEP])
+            # Asked of what is remembered too: what is written must not depend on that.
+            if len(found) < len(outlooks.order) and outlooks.look(evaluator.gathered([*found.values()])).settled:
+                break
+        partial = len(found) < len(outlooks.order)
+        if evaluator.items_scored > begin:
+            evaluator.partial_evaluations += partial
+            evaluator.evaluations += not partial
+            self._begun |= {candidate.key} if partial else set()
+        if partial:
+            outlook = outlooks.look(evaluator.gathered([*found.values()]))
+            return self._verdict(outlook.scores, partial=found)
+        evaluation = evaluator.gathered([found[position] for position in range(len(found))])
         return self._verdict(evaluation.scores[self.name], evaluation)
 
     def _verdict(

@@ -9,11 +9,12 @@
 | ranking | prepared graph, the form's scales and integers, calibration items, sensitivity |
 | damages | prepared graph, the plan's form, its units with their prices, evaluation items, metrics, ``sensitivity.items`` |
 | scores of a plan | prepared graph, the plan's form, items, metrics, how class scores are read |
+| scores of a plan that was settled early, STEP items at a time | the same, and which items |
 | check of the written files | graph, bytes of both files, the form, items |
 | proof that they say the same | bytes of both files and the record, items, deciding metric, ``verify`` |
 
-A graph counts with its weights; items count by their contents, labels and preprocessing. So neither ``target_loss`` nor the
-strategy is in any key: jobs of a sweep share everything up to the plans that only one of them tries.
+A graph counts with its weights; items count by their contents, labels and preprocessing. Neither ``target_loss`` nor the
+strategy is in any key, so jobs of a sweep share everything, each plan's items as far as any of them scored them.
 """
 
 from __future__ import annotations

@@ -28,14 +28,26 @@ def remembered(store: Store | None, key: str | None, compute: Callable[[], T], c
         compute: makes the result; what it raises is not kept.
         codec: how the result is kept.
     """
-    if store is None or key is None:
-        return compute()
-    entry = store.get(key)
-    if entry is not None:
-        try:
-            return codec.decode(entry)
-        except (KeyError, ValueError, TypeError, IndexError):
-            store.discard(key)
+    for kept in _kept(store, key, codec):
+        return kept
     result = compute()
-    store.put(key, codec.encode(result))
+    if store is not None and key is not None:
+        store.put(key, codec.encode(result))
     return result
+
+
+def recalled(store: Store | None, key: str | None, codec: Codec[T]) -> T | None:
+    """Return what is kept under a key, or None; see ``remembered``."""
+    return next(iter(_kept(store, key, codec)), None)
+
+
+def _kept(store: Store | None, key: str | None, codec: Codec[T]) -> tuple[T, ...]:
+    """Return the one result under a key, or none."""
+    entry = None if store is None or key is None else store.get(key)
+    if store is None or key is None or entry is None:
+        return ()
+    try:
+        return (codec.decode(entry),)
+    except (KeyError, ValueError, TypeError, IndexError):
+        store.discard(key)
+        return ()

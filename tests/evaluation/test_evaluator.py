@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -181,6 +183,16 @@ def test_leads_are_kept_of_a_headline_metric_that_counts_hits_and_of_no_other() 
         rows[np.arange(30), LABELS] = -np.inf
         np.testing.assert_allclose(evaluation.leads, own - rows.max(axis=1), rtol=1e-4, atol=1e-4)
     assert scorer([Kl(), TopK()]).evaluate_float(graph(MODEL)).leads is None
+
+
+@pytest.mark.parametrize("headline", [TopK(), Kl()], ids=["with leads", "without"])
+def test_scores_of_items_and_of_all_are_the_same_numbers(headline: Any) -> None:
+    evaluator = scorer([headline, Mse()])
+    evaluator.evaluate_float(graph(MODEL))
+    session = Session(graph(OTHER))
+    items = list(evaluator.scores(session, range(30)))
+    assert list(evaluator.of_items(evaluator.evaluate(session)).values()) == items
+    assert list(evaluator.of_items(evaluator.gathered(items))) == list(range(30))
 
 
 def test_known_scores_are_not_scored_again() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from runner.job_folder import read_manifest
 from runner.modes.acc_auto import AccAutoOptions, acc_auto
 from runner.modes.convert_qat import convert_qat
 from runner.modes.layer_settings import LayerSettings
+from runner.modes.proof import VerifyOptions
 from runner.modes.recipe import CalibrationRecipe
 from runner.modes.result import AccAutoResult
 from runner.search.budget import Budget
@@ -28,7 +28,7 @@ from runner.search.end_to_end import EndToEnd
 from runner.search.greedy import Greedy
 from runner.search.linear import Linear
 from runner.search.pareto import Pareto
-from runner.search.plan import Strategy
+from runner.search.plan import Plan, Strategy
 from runner.search.sensitivity import MeanSquaredError
 from runner.session import Session
 from runner.store.store import Store
@@ -40,10 +40,10 @@ ITEMS = 40
 class Bench:
     """A chain of six layers, its data and one store; counts the runs of sessions."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, items: int = ITEMS) -> None:
         self.folder, self.runs, self.stop_at = folder, 0, -1
         self.model = save(chain(6), folder / "source.onnx")
-        x = normal_items(ITEMS, 3, 4, 4)
+        x = normal_items(items, 3, 4, 4)
         np.savez(folder / "data.npz", x=x, y=answers(chain(6), x))
         np.savez(folder / "other.npz", x=normal_items(12, 3, 4, 4, seed=7))
 
@@ -73,8 +73,17 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    made = Bench(tmp_path)
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return counting(Bench(tmp_path), monkeypatch)
+
+
+@pytest.fixture
+def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A bench with enough items for trials to stop early."""
+    return counting(Bench(tmp_path, items=400), monkeypatch)
+
+
+def counting(made: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     run = Session.run
 
     def counted(self: Session, *args: Any, **kwargs: Any) -> Any:
@@ -82,7 +91,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
         return run(self, *args, **kwargs)
 
     monkeypatch.setattr(Session, "run", counted)
-    yield made
+    return made
 
 
 def finished(result: AccAutoResult) -> AccAutoResult:
@@ -177,6 +186,46 @@ def test_changed_weight_label_or_item_is_never_taken_for_the_old_one(bench: Benc
     save(chain(6, seed=1), bench.model)
     result = finished(bench.run(target_loss=1e9))
     assert result.evaluations == 2 and bench.runs == FLOAT + 8 + ITEMS + 8 + VERIFY
+
+
+FEW = VerifyOptions(count=4, device="none")
+
+
+@pytest.mark.parametrize(("metric", "targets"), [(Kl(), (0.006, 0.01)), (TopK(), (1.0, 4.0))], ids=["kl", "top1"])
+@pytest.mark.parametrize("order", [1, -1], ids=["strict first", "loose first"])
+def test_another_target_scores_only_items_that_no_job_has_scored(
+    many: Bench, metric: Any, targets: tuple[float, float], order: int
+) -> None:
+    jobs = [(f"{t}", {"metric": metric, "target_loss": t, "verify": FEW}) for t in targets[::order]]
+    alone = [finished(many.run(f"{name} alone", store=False, **options)) for name, options in jobs]
+    shared = [finished(many.run(f"{name} shared", **options)) for name, options in jobs]
+    assert [result.search for result in alone] == [result.search for result in shared]
+    assert all(many.written(f"{name} alone") == many.written(f"{name} shared") for name, _ in jobs)
+    # Of each plan as many items as the job scored that needed most of them; of the float model all.
+    most: dict[Plan, int] = {}
+    for trial in (trial for result in alone for trial in result.search.trials):
+        most[trial.plan] = max(trial.settled_after or 400, most.get(trial.plan, 0))
+    assert {64, 400} < set(most.values())
+    assert shared[0].items_scored == alone[0].items_scored
+    assert shared[0].items_scored + shared[1].items_scored == 400 + sum(most.values())
+    second = shared[1]
+    assert second.items_scored <= 64
+    assert (second.evaluations, second.partial_evaluations) == (0, int(second.items_scored > 0))
+    again = finished(many.run("again", **jobs[0][1]))
+    assert (many.runs, again.evaluations, again.partial_evaluations, again.items_scored) == (0, 0, 0, 0)
+
+
+def test_killed_trial_keeps_the_steps_it_has_made(many: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    options: dict[str, Any] = {"target_loss": 0.01, "verify": FEW}
+    alone = finished(many.run("alone", store=False, **options))
+    assert [trial.settled_after for trial in alone.search.trials] == [None, 64, 128, None]
+    with monkeypatch.context() as patch:
+        # After the first step of the third plan.
+        patch.setattr(Session, "run", _stopping(Session.run, 2 + 400 + 8 + 400 + 8 + 64 + 64 + 36))
+        assert finished(many.run(**options)).status == "interrupted"
+    again = finished(many.run(**options))
+    assert again.search == alone.search and many.written() == many.written("alone")
+    assert again.items_scored == 64 + 400
 
 
 class Evaluator:

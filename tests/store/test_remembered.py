@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.store.remembered import Codec, remembered
+from runner.store.remembered import Codec, recalled, remembered
 from runner.store.store import Entry, Store
 
 KEY = "ab" + 62 * "0"
@@ -44,3 +44,10 @@ def test_entry_that_the_codec_cannot_read_is_made_again(tmp_path: Path) -> None:
     assert remembered(Store(tmp_path, 10_000, warn=told.append), KEY, lambda: [3], NUMBERS) == [3]
     assert len(told) == 1 and "is corrupted" in told[0]
     assert Store(tmp_path, 10_000).get(KEY).values == [3]
+
+
+def test_what_is_recalled_is_what_was_kept_and_else_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path, 10_000)
+    assert recalled(store, KEY, NUMBERS) is recalled(store, None, NUMBERS) is recalled(None, KEY, NUMBERS) is None
+    remembered(store, KEY, lambda: [3], NUMBERS)
+    assert recalled(store, KEY, NUMBERS) == [3]

@@ -1,0 +1,60 @@
+"""A quantized model's scores of a few items at a time, kept so that no item is scored twice, whichever trial wanted it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Mapping, Sequence
+
+import onnx_ir as ir
+
+from runner.evaluation.evaluator import EVALUATION, ITEM_SCORES, Evaluator, ItemScores, Progress
+from runner.session import Session
+from runner.store.key import stage_key
+from runner.store.remembered import recalled, remembered
+from runner.store.store import Store
+
+
+class KeptItemScores:
+    """Scores of one model by position; the model is built once, and not where every score is remembered.
+
+    Args:
+        evaluator: scores items.
+        build: gives the model.
+        progress: told how many items were asked for so far.
+        store: keeps the scores of each call's positions as one entry; None keeps nothing.
+        key: of the model's scores over all items, which are looked up first; None where nothing must be kept.
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        build: Callable[[], ir.Model],
+        progress: Progress,
+        store: Store | None = None,
+        key: str | None = None,
+    ) -> None:
+        self._evaluator, self._progress, self._store, self._key = evaluator, progress, store, key
+        self._session = functools.cache(lambda: Session(build()))
+        self._done = 0
+        whole = recalled(store, key, EVALUATION)
+        self._whole = None if whole is None else evaluator.of_items(whole)
+
+    def of(self, positions: Sequence[int]) -> Mapping[int, ItemScores]:
+        """Return the scores at some positions of the evaluator's items, in their order."""
+        if self._whole is not None:
+            found: Mapping[int, ItemScores] = {position: self._whole[position] for position in positions}
+        else:
+            key = None if self._key is None else stage_key("item scores", [], self._key, list(positions))
+            found = remembered(self._store, key, lambda: self._scored(positions), ITEM_SCORES)
+        self._done += len(positions)
+        self._progress(self._done)
+        return found
+
+    def _scored(self, positions: Sequence[int]) -> Mapping[int, ItemScores]:
+        found = dict[int, ItemScores]()
+        with contextlib.closing(self._evaluator.scores(self._session(), positions)) as scores:
+            for position, score in zip(positions, scores, strict=True):
+                found[position] = score
+                self._progress(self._done + len(found))
+        return found
