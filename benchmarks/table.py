@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.row import Row
-from runner.report.environment import cpu_name, versions
+from runner.report.environment import versions
+from runner.store.key import cpu_name
 
 
 def machine() -> str:

@@ -2,14 +2,15 @@
 
 onnxruntime sessions of one thread, called from several Python threads, beat one wide session on CPUs. Items go one by one: a
 larger batch costs MobileNetV2 more (7.7 ms of CPU an item, 8.8 in eights, 11.5 in 32s) and, where it saves time, may change
-bits (all of a vision transformer's outputs), so figures would depend on it. Sessions that do not
-spin make too many callers cost next to nothing (8.1, 7.9, 7.7 and 8.9 ms with 1, 2, 4 and 8 callers on two busy cores; two
-jobs at once took the same time with one caller each as with two), so parallel jobs share the cores as they are. Reading
-and preprocessing happen inside the callers and are timed apart.
+bits (all of a vision transformer's outputs), so figures would depend on it. Sessions that do not spin make too many callers
+cost next to nothing (8.1, 7.9, 7.7 and 8.9 ms with 1, 2, 4 and 8 callers on two busy cores; the zoo's other models, down to
+0.05 ms an item, no more either), so up to two cores each has its caller; beyond, ``fastest_callers`` measures, and jobs side by
+side share the cores out. Results do not depend on it. Reading and preprocessing happen inside the callers and are timed apart.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import threading
@@ -26,10 +27,14 @@ from runner.dataset.binding import bind
 from runner.dataset.item import Dataset
 from runner.session import Feeds, InputSpec
 
+# The version of this stage's meaning: raise it when another number of callers may be found fastest.
+VERSION = 1
+
 T = TypeVar("T")
 
 # Of a container that limits CPU time, such as docker's --cpus.
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_LEAST_ROUNDS, _CLEARLY = 2, 0.9
 
 
 class Runnable(Protocol):
@@ -67,18 +72,27 @@ class Engine:
     """Maps a model over a dataset's items.
 
     Args:
-        callers: threads that call sessions; one for each core that the process may use by default.
+        callers: threads that call sessions; None for as many as are fastest within ``share``.
+        share: gives the number of cores that are this engine's at the moment.
+
+    Attributes:
+        fastest: how many callers are known to be fastest on all of the machine's cores; None for one a core.
+        decode_seconds: wall seconds that reading and preprocessing took so far, spread over the callers.
     """
 
-    def __init__(self, callers: int | None = None) -> None:
-        self.callers = callers or available_cores()
-        self._decode_seconds = 0.0
+    def __init__(self, callers: int | None = None, *, share: Callable[[], int] = available_cores) -> None:
+        self.configured, self._share = callers, share
+        self.fastest: int | None = None
+        self.decode_seconds = 0.0
         self._lock = threading.Lock()
 
     @property
-    def decode_seconds(self) -> float:
-        """Wall seconds that reading and preprocessing took so far, spread over the callers."""
-        return self._decode_seconds / self.callers
+    def callers(self) -> int:
+        """How many threads work that begins now may use."""
+        if self.configured is not None:
+            return self.configured
+        share = max(1, self._share())
+        return share if self.fastest is None else min(self.fastest, share)
 
     def map(
         self,
@@ -93,22 +107,23 @@ class Engine:
 
         Stopping the iteration stops the work: at most two items a caller are under way.
         """
+        callers = self.callers
 
         def work(index: int) -> T:
             start = time.perf_counter()
             item = dataset.item(index)
             elapsed = time.perf_counter() - start
             with self._lock:
-                self._decode_seconds += elapsed
+                self.decode_seconds += elapsed / callers
             feeds = bind(item, session.inputs, name=dataset.name(index))
             return reduce(index, session.run(feeds, outputs))
 
-        pool = ThreadPoolExecutor(self.callers, thread_name_prefix="caller")
+        pool = ThreadPoolExecutor(callers, thread_name_prefix="caller")
         pending: deque[Future[T]] = deque()
         try:
             for index in indices:
                 pending.append(pool.submit(work, index))
-                if len(pending) >= 2 * self.callers:
+                if len(pending) >= 2 * callers:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
@@ -118,3 +133,30 @@ class Engine:
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def fastest_callers(session: Runnable, feeds: Sequence[Feeds], cores: int, *, seconds: float = 0.3) -> int:
+    """Return how many callers run a session fastest: one a core, or half as many where that is quicker.
+
+    It is where cores share an execution unit, a cache or the way to memory. Other work on the machine only ever slows a round
+    down, so the quickest round of each counts, and half as many have to win by a tenth.
+
+    Args:
+        session: takes the feeds.
+        feeds: of some items.
+        cores: that may be used.
+        seconds: to spend, and at least two rounds of each.
+    """
+    candidates = (cores, max(1, cores // 2))
+    quickest = dict.fromkeys(candidates, math.inf)
+    work = list(itertools.islice(itertools.cycle(feeds), 2 * cores))
+    end, rounds = time.perf_counter() + seconds, 0
+    while rounds < _LEAST_ROUNDS or time.perf_counter() < end:
+        for callers in candidates:
+            with ThreadPoolExecutor(callers) as pool:
+                start = time.perf_counter()
+                list(pool.map(session.run, work))
+                quickest[callers] = min(quickest[callers], time.perf_counter() - start)
+        rounds += 1
+    every, half = (quickest[callers] for callers in candidates)
+    return candidates[1] if half < _CLEARLY * every else cores

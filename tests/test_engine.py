@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from runner.dataset.item import Item
-from runner.engine import Engine, available_cores
+from runner.engine import Engine, available_cores, fastest_callers
 from runner.errors import DatasetError, ModelError
 from runner.session import InputSpec, Session
 from tests.small_data import Items, conv_gemm, normal_items, prepared, run_plain
@@ -65,6 +65,52 @@ def test_no_index_gives_no_result() -> None:
 
 def test_callers_default_to_the_cores_of_this_process() -> None:
     assert Engine().callers == available_cores() >= 1
+
+
+@pytest.mark.parametrize(
+    ("configured", "fastest", "shares", "expected"),
+    [
+        (None, None, (8, 2, 0), (8, 2, 1)),
+        (None, 4, (8, 4, 2), (4, 4, 2)),
+        (5, 4, (8, 2, 0), (5, 5, 5)),
+    ],
+    ids=["cores", "measured", "configured"],
+)
+def test_callers_follow_the_share_unless_they_are_configured(
+    configured: int | None, fastest: int | None, shares: tuple[int, ...], expected: tuple[int, ...]
+) -> None:
+    given = iter(shares)
+    engine = Engine(configured, share=lambda: next(given))
+    engine.fastest = fastest
+    assert tuple(engine.callers for _ in shares) == expected
+
+
+class Shared(Echo):
+    """A session whose runs take longer the more of them there are at a time."""
+
+    def __init__(self, seconds: dict[int, float]) -> None:
+        super().__init__()
+        self.by_running = seconds
+
+    def run(self, feeds: dict[str, NDArray], outputs: object = None) -> list[NDArray]:
+        with self.lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+            seconds = self.by_running[self.running]
+        time.sleep(seconds)
+        with self.lock:
+            self.running -= 1
+        return [feeds["x"]]
+
+
+@pytest.mark.parametrize(
+    ("slower", "callers"), [(1.0, 4), (1.9, 4), (6.0, 2)], ids=["cores of their own", "nearly shared", "worse"]
+)
+def test_half_the_callers_are_chosen_where_they_are_clearly_faster(slower: float, callers: int) -> None:
+    session = Shared({1: 0.004, 2: 0.004, 3: 0.004 * slower, 4: 0.004 * slower})
+    feeds = [{"x": np.zeros((1, 1), np.float32)}] * 3
+    assert fastest_callers(session, feeds, 4, seconds=0.0) == callers
+    assert session.most == 4
 
 
 @pytest.mark.parametrize(

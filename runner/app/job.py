@@ -17,12 +17,13 @@ from rich.console import Console
 from runner.app.checking import build, unknown_key
 from runner.app.downloads import fetch_missing, without_urls
 from runner.app.journal import Journal
+from runner.app.live_jobs import counted_as_live, default_folder
 from runner.app.logs import job_log
 from runner.app.options import JOBS, AccAutoJob, ConvertQatJob
 from runner.app.progress import ProgressDisplay
 from runner.app.termination import terminated_as_interrupted
 from runner.app.tracking import store_uri, track
-from runner.engine import Engine
+from runner.engine import Engine, available_cores
 from runner.errors import ConfigError, RunnerError, VerificationError
 from runner.events import Emit, Event, JobFailed, JobFinished, JobStarted, StageFinished, StageStarted, Warned
 from runner.job_folder import replace_listed, withdraw_unfinished
@@ -142,13 +143,14 @@ def _run(
 
 
 def _start(job: Job, folder: Path, emit: Emit) -> Result:
-    engine = Engine(job.engine.callers)
     store = _store(job, emit)
-    try:
-        return _finished(job, folder, engine, store, emit)
-    finally:
-        if store is not None:
-            store.trim()
+    with counted_as_live(default_folder()) as live_jobs:
+        engine = Engine(job.engine.callers, share=lambda: -(-available_cores() // live_jobs()))
+        try:
+            return _finished(job, folder, engine, store, emit)
+        finally:
+            if store is not None:
+                store.trim()
 
 
 def _store(job: Job, emit: Emit) -> Store | None:

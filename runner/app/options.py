@@ -62,13 +62,15 @@ class SearchOptions:
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """``engine``: how models are run."""
+    """``engine``: how models are run; without a number of callers as many as are fastest."""
 
     callers: int | None = None
 
     def __post_init__(self) -> None:
         if self.callers is not None and self.callers < 1:
-            raise ConfigError(f"engine.callers: expected 1 or more, or null for one a core, got {self.callers}.")
+            raise ConfigError(
+                f"engine.callers: expected 1 or more, or null for as many as are fastest, got {self.callers}."
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from runner.events import (
 from runner.graph.digest import graph_digest
 from runner.job_folder import JobFolder
 from runner.modes.attempts import Attempts
+from runner.modes.callers import settle_callers
 from runner.modes.check_files import Job, check_files
 from runner.modes.codecs import FORMS, NUMBER, QUANTIZED
 from runner.modes.data import Parts, Split, calibration_part, describe_source, evaluation_part, keep_pixels, split_parts
@@ -164,7 +165,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         options: how to quantize, rank and search.
         name: what the result's files are called; the file's name by default.
         calibration_dataset: calibration data.
-        engine: runs models; one caller a core by default.
+        engine: runs models; as many callers as are fastest by default.
         store: keeps the results of stages, and decoded images; None keeps nothing.
         emit: listens to events.
 
@@ -197,6 +198,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         source = describe_source(name, subject.source, parts)
         emit(ModelUsed(name, source.model_sha256))
         gap = _rewriting_gap(subject, evaluation, keys, store)
+        settle_callers(engine, subject.runnable, evaluation, keys, store)
         _announce(parts, calibration, emit)
 
     emit(WorkAhead(_items_ahead(options, parts, len(subject.found.layers), recipe.passes)))

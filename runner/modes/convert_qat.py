@@ -29,6 +29,7 @@ from runner.graph.opset import raise_opset
 from runner.graph.output_kind import ends_in_softmax
 from runner.graph.probe import with_outputs
 from runner.job_folder import JobFolder
+from runner.modes.callers import settle_callers
 from runner.modes.check_files import Job, check_files
 from runner.modes.codecs import COSTS, PREDICTION
 from runner.modes.data import Parts, describe_source, evaluation_part, keep_pixels
@@ -85,7 +86,7 @@ def convert_qat(
         output: the job's folder.
         options: how to convert and compare.
         name: what the result's files are called; the file's name by default.
-        engine: runs models; one caller a core by default.
+        engine: runs models; as many callers as are fastest by default.
         store: keeps the results of stages, and decoded images; None keeps nothing.
         emit: listens to events.
 
@@ -108,6 +109,7 @@ def convert_qat(
         folder = JobFolder(output)
         source = describe_source(name, source_model, Parts(None, part, part))
         emit(ModelUsed(name, source.model_sha256))
+        settle_callers(engine, source_model.graph, part, keys, store)
         part.announce("evaluation", emit)
 
     kind: OutputKind = options.output_kind

@@ -2,6 +2,7 @@
 
 | result | depends on (beside the machine's arithmetic, see ``runner.store.key``) |
 | --- | --- |
+| number of callers | graph, processor, cores |
 | gap of the rewriting | source graph, prepared graph, first item |
 | equalization | prepared graph, calibration items, layers that stay float |
 | float outputs | graph, items |
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runner import engine
 from runner.calibration import collect, isolated, quantize
 from runner.convert import fake_quant
 from runner.correction import balance, correct, equalize
@@ -42,7 +44,7 @@ from runner.search.end_to_end import EndToEnd
 from runner.search.plan import Unit
 from runner.search.sensitivity import Sensitivity
 from runner.session import SIMULATION
-from runner.store.key import stage_key
+from runner.store.key import cpu_name, stage_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,10 @@ class StageKeys:
     graph: str
     items: str
     calibration: str = ""
+
+    def callers(self, cores: int) -> str | None:
+        """Key of how many callers run the graph fastest on this machine."""
+        return stage_key("callers", [engine.VERSION], self.graph, cpu_name(), cores, SIMULATION)
 
     def rewriting_gap(self, source_graph: str, item: str) -> str | None:
         """Key of what the rewriting did to the outputs of one item."""

@@ -7,8 +7,9 @@ from typing import Any
 
 from runner.evaluation.uncertainty import LEVEL
 from runner.modes.result import AccAutoResult, Comparison, ConvertResult
-from runner.report.environment import cpu_name, peak_rss_mb, versions
+from runner.report.environment import peak_rss_mb, versions
 from runner.report.proof import verification
+from runner.store.key import cpu_name
 
 Result = AccAutoResult | ConvertResult
 

@@ -49,16 +49,26 @@ def arithmetic() -> tuple[str, ...]:
     return (*libraries, platform.machine(), _cpu_features())
 
 
+def cpu_name() -> str:
+    """Return the processor's name as the system gives it."""
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
 def _cpu_features() -> str:
+    return " ".join(sorted((_cpuinfo("flags") or _cpuinfo("Features") or platform.processor()).split()))
+
+
+def _cpuinfo(wanted: str) -> str:
+    """Return what Linux tells of the first processor under a name, or nothing."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as stream:
             for line in stream:
                 name, _, value = line.partition(":")
-                if name.strip() in ("flags", "Features"):
-                    return " ".join(sorted(value.split()))
+                if name.strip() == wanted:
+                    return value.strip()
     except OSError:
         pass
-    return platform.processor()
+    return ""
 
 
 def _described(part: Any) -> Any:  # noqa: ANN401

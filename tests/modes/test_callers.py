@@ -1,0 +1,63 @@
+"""The number of callers is measured once for a model on a machine, and only where there is a choice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from runner.engine import Engine
+from runner.modes import callers
+from runner.modes.callers import settle_callers
+from runner.modes.keys import StageKeys
+from runner.modes.part import Part
+from runner.store.store import Store
+from tests.small_data import Items, conv_gemm, normal_items
+
+PART = Part(Items(normal_items(3, 2, 6, 6)), [0, 1, 2])
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """How many feeds and cores were measured with; half the cores are found fastest."""
+    seen: list[tuple[int, int]] = []
+
+    def fastest(session: object, feeds: list[dict[str, np.ndarray]], cores: int) -> int:
+        assert [feed["x"].shape for feed in feeds] == [(1, 2, 6, 6)] * 3
+        seen.append((len(feeds), cores))
+        return cores // 2
+
+    monkeypatch.setattr(callers, "fastest_callers", fastest)
+    return seen
+
+
+def settled(engine: Engine, store: Store | None, graph: str = "graph") -> int | None:
+    settle_callers(engine, ir.from_proto(conv_gemm()), PART, StageKeys(graph, "items"), store)
+    return engine.fastest
+
+
+def test_measured_once_for_a_model_and_a_number_of_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measured: list[tuple[int, int]]
+) -> None:
+    monkeypatch.setattr(callers, "available_cores", lambda: 8)
+    store = Store(tmp_path, 10_000)
+    assert [settled(Engine(), store), settled(Engine(), store), settled(Engine(), None)] == [4, 4, 4]
+    assert settled(Engine(), store, "another") == 4
+    monkeypatch.setattr(callers, "available_cores", lambda: 16)
+    assert settled(Engine(), store) == 8
+    assert measured == [(3, 8), (3, 8), (3, 8), (3, 16)]
+
+
+@pytest.mark.parametrize(("cores", "configured"), [(3, None), (8, 2)], ids=["few cores", "configured"])
+def test_not_measured_where_there_is_nothing_to_choose(
+    monkeypatch: pytest.MonkeyPatch, measured: list[tuple[int, int]], cores: int, configured: int | None
+) -> None:
+    monkeypatch.setattr(callers, "available_cores", lambda: cores)
+    assert settled(Engine(configured), None) is None and measured == []
+
+
+def test_the_measuring_itself_runs_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callers, "available_cores", lambda: 4)
+    assert settled(Engine(), None) in (2, 4)
