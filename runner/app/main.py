@@ -24,7 +24,13 @@ WRONG_INPUT, INTERRUPTED = 2, 130
 
 def console() -> None:
     """Entry point of ``quant-runner`` and ``python -m runner``; leaves with the exit status."""
-    sys.exit(main())
+    status = main()
+    if status == INTERRUPTED:
+        # All files are closed, and whoever interrupts does not want to wait until threads and sessions are taken apart.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def main() -> int:

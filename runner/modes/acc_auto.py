@@ -267,7 +267,11 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     found = attempts.result(stopped)
     chosen = found.best or found.closest
     verdict = trials.verdicts[chosen.plan]
-    final_evaluation = verdict.evaluation or _final_scores(scores, trials, found, stages)
+    final_evaluation = verdict.evaluation
+    try:
+        final_evaluation = final_evaluation or _final_scores(scores, trials, found, stages)
+    except KeyboardInterrupt:
+        found = replace(found, stopped="interrupted")
     comparison = judged_comparison(
         judge,
         evaluator,
@@ -444,7 +448,7 @@ def _recipe(
 def _final_scores(scores: RememberedScores, trials: TrialRunner, found: SearchResult, stages: Stages) -> Evaluation:
     """Return the chosen plan's scores where an evaluator of the user's judged, which gives none."""
     if found.stopped == "interrupted":
-        raise KeyboardInterrupt  # there are no figures of the runner's to tell, and no time to make them
+        raise KeyboardInterrupt  # the evaluator's figure has to do: there is no time to make others
     plan = (found.best or found.closest).plan
     with stages.stage(FINAL_EVAL, len(scores.evaluator.indices)) as progress:
         return scores.of_form(trials.form(plan), partial(trials.model, plan, multiply=True), progress)

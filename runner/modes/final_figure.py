@@ -15,7 +15,7 @@ def judged_comparison(
     part: Part,
     *,
     before: tuple[float, Evaluation],
-    after: tuple[Verdict, Evaluation],
+    after: tuple[Verdict, Evaluation | None],
     seed: int,
 ) -> Comparison:
     """Return the float model against a judged one.
@@ -25,11 +25,13 @@ def judged_comparison(
         evaluator: what made both evaluations.
         part: the items.
         before: of the float model.
-        after: of the quantized model.
+        after: of the quantized model; without scores where an interruption left no time for any but the judge's figure.
         seed: of the interval's bootstrap.
     """
     (figure, old), (verdict, new) = before, after
     headline = Headline(judge.name, judge.unit, figure, verdict.value, verdict.loss)
+    if new is None:
+        return Comparison((), old, Evaluation({}), None, part, headline)
     # Nothing is known of the spread of a figure that an evaluator of the user's gives.
     interval = None if isinstance(judge, AmctJudge) else _interval(evaluator, old, new, judge.target, seed)
     return Comparison(evaluator.metrics, old, new, evaluator.classes, part, headline, interval)

@@ -82,6 +82,7 @@ class Comparison:
     """The float (or source) model against the quantized one, over the same items, under every metric that applies.
 
     Attributes:
+        metrics: none where only ``judged`` is known.
         part: the items.
         judged: the deciding figure, where it is none of the metrics.
         interval: of the loss under the first metric; None where that does not decide.
@@ -119,7 +120,7 @@ class Comparison:
     @property
     def items(self) -> int:
         """How many items both were measured on."""
-        return len(self.float_.scores[self.metrics[0].name])
+        return len(self.part.indices)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -123,7 +123,7 @@ def write_outcome(folder: JobFolder, outcome: Outcome, pair: BestPair) -> ModelP
     config, best = outcome.config, outcome.search.best
     if config is not None:
         folder.write_text("tmp/config.json", format_config(config.with_enabled(outcome.all_int8.layers.keys())))
-    write_record(folder, RECORD, outcome.final_form)
+    write_record(folder, RECORD, outcome.final_form, check=outcome.search.stopped != "interrupted")
     record = folder.path(RECORD)
     if outcome.exponents:
         text = equalization_text(outcome.exponents, record.read_bytes())

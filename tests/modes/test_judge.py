@@ -10,14 +10,19 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from rich.console import Console
 
 from runner.dataset.npz import NpzDataset
 from runner.engine import Engine
 from runner.errors import ConfigError
 from runner.evaluation.amct_evaluator import AmctEvaluator
+from runner.job_folder import read_manifest
+from runner.modes import acc_auto as acc_auto_module
 from runner.modes.acc_auto import AccAutoOptions, acc_auto
 from runner.modes.result import AccAutoResult
+from runner.report.flips import flips
 from runner.report.summary import headline_metrics, summarize
+from runner.report.table import summary_table
 from runner.search.end_to_end import EndToEnd
 from runner.search.greedy import Greedy
 from tests.small_data import answers, chain, normal_items, save
@@ -98,6 +103,50 @@ def test_summary_has_the_evaluators_figures_and_the_usual_companions(job: Any) -
     assert summary["metrics"].keys() == {"amct_evaluator", "sqnr", "top1", "agreement", "kl"}
     assert 0 < summary["agreement"] <= 1 and summary["kl"] > 0 and summary["sqnr_db"] > 0
     assert list(headline_metrics(result).items())[:2] == [("loss", 0.25), ("quantized/amct_evaluator", 0.75)]
+
+
+@pytest.mark.parametrize("allowed", [0.5, 1e9], ids=["in the search", "in the runner's own figures"])
+def test_interrupted_job_tells_the_evaluators_figures_alone(
+    job: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: float
+) -> None:
+    losses = [trial.loss for trial in job(Evaluator(0.0)).search.trials]
+    evaluator = Evaluator(allowed if allowed > 1 else allowed * losses[0])
+    if allowed > 1:
+        # The plan is accepted, and the runner begins to score it for the companions.
+        monkeypatch.setattr(acc_auto_module, "_final_scores", interrupt)
+    else:
+        monkeypatch.setattr(evaluator, "evaluate", interrupting(evaluator.evaluate, 3))
+    result = job(evaluator)
+    result.folder.finish()
+    assert (result.status, result.complete, len(result.search.trials)) == ("interrupted", False, 1)
+    summary = summarize(result, mode="acc_auto", seed=0, config_sha256="")
+    assert (summary["status"], summary["loss"], summary["samples"]) == ("interrupted", losses[0], 24)
+    assert headline_metrics(result)["loss"] == losses[0]
+    assert "interrupted" in shown(summary_table(result, summary))
+    assert summary["metrics"].keys() == {"amct_evaluator"} and flips(result.comparison) is None
+    assert ("results/net_deploy_model.onnx" in read_manifest(tmp_path / "out")) is (allowed > 1)
+
+
+def shown(table: Any) -> str:
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get()
+
+
+def interrupt(*args: object) -> None:
+    raise KeyboardInterrupt
+
+
+def interrupting(evaluate: Any, call: int) -> Any:
+    calls = 0
+
+    def counted(model_file: str) -> Any:
+        nonlocal calls
+        calls += 1
+        return interrupt() if calls == call else evaluate(model_file)
+
+    return counted
 
 
 def test_metric_that_is_no_number_is_told_by_its_loss(job: Any) -> None:

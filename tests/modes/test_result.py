@@ -22,7 +22,7 @@ def test_missed_target_alone_has_an_exit_status_of_its_own(status: str, code: in
 def test_comparison_gives_values_and_losses_under_each_metric() -> None:
     before = Evaluation({"top1": np.array([[1.0], [1.0], [0.0], [1.0]]), "agreement": np.ones((4, 1))})
     after = Evaluation({"top1": np.array([[1.0], [0.0], [1.0], [0.0]]), "agreement": np.array([[1], [0], [0], [1.0]])})
-    comparison = Comparison([TopK(), Agreement()], before, after, None, NO_ITEMS)
+    comparison = Comparison([TopK(), Agreement()], before, after, None, Part(Items(np.zeros(4)), [0, 1, 2, 3]))
     assert comparison.headline == Headline("top1", "percentage points", 75.0, 50.0, 25.0) and comparison.items == 4
     assert (comparison.value(TopK(), before), comparison.value(TopK(), after)) == (75.0, 50.0)
     assert (comparison.loss(TopK()), comparison.loss(Agreement())) == (25.0, 50.0)
