@@ -57,7 +57,7 @@ from runner.modes.stages import Stages
 from runner.modes.subject import Subject, load_subject, rewriting_gap
 from runner.modes.trials import TrialRunner
 from runner.modes.write_acc_auto import RECORD, BestPair, Outcome, write_outcome
-from runner.modes.write_models import warn_of_notes
+from runner.modes.write_models import ModelPair, warn_of_notes
 from runner.search.binary import Binary
 from runner.search.budget import Budget, BudgetSpentError, Meter
 from runner.search.driver import goes_on
@@ -307,7 +307,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         curve=curve_of(found, quantized.costs) if isinstance(options.strategy, Pareto) else (),
     )
     with stages.stage(WRITE):
-        pair = write_outcome(folder, outcome, best)
+        pair, found = _write(folder, outcome, best)
     written = proof = None
     if pair is not None and found.stopped != "interrupted":
         job = Job(folder, subject.prepared.graph, subject.found, dataset, engine, options.verify, keys, store)
@@ -351,6 +351,15 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         damage=damage,
         curve=outcome.curve,
     )
+
+
+def _write(folder: JobFolder, outcome: Outcome, best: BestPair) -> tuple[ModelPair | None, SearchResult]:
+    """Write the files and return the pair; an interruption is heeded after all of them, which are a second's work."""
+    try:
+        return write_outcome(folder, outcome, best), outcome.search
+    except KeyboardInterrupt:
+        search = replace(outcome.search, stopped="interrupted")
+        return write_outcome(folder, replace(outcome, search=search), best), search
 
 
 def _announce(parts: Parts, calibration: Part | None, emit: Emit) -> None:

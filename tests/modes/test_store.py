@@ -17,12 +17,14 @@ from runner.evaluation.accuracy import TopK
 from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.distance import Kl, Sqnr
 from runner.job_folder import read_manifest
+from runner.modes import write_acc_auto
 from runner.modes.acc_auto import AccAutoOptions, acc_auto
 from runner.modes.convert_qat import convert_qat
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.proof import VerifyOptions
 from runner.modes.recipe import CalibrationRecipe
 from runner.modes.result import AccAutoResult
+from runner.modes.write_models import write_record
 from runner.search.budget import Budget
 from runner.search.end_to_end import EndToEnd
 from runner.search.greedy import Greedy
@@ -299,6 +301,23 @@ def test_interruption_while_ranking_or_checking_keeps_the_accepted_plan(
         assert (result.status, result.written) == ("interrupted", None), stage
         assert result.search.best is not None
         assert "results/net_deploy_model.onnx" in read_manifest(bench.folder / "out")
+
+
+def test_interruption_while_writing_ends_with_every_file(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = finished(bench.run("plain", target_loss=1e9))
+    writes = iter([True, False])
+
+    def interrupted(*args: Any, **kwargs: Any) -> None:
+        if next(writes):
+            raise KeyboardInterrupt
+        write_record(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(write_acc_auto, "write_record", interrupted)
+        result = finished(bench.run(target_loss=1e9))
+    assert (result.status, result.written, result.search.best) == ("interrupted", None, expected.search.best)
+    assert bench.written() == bench.written("plain")
+    assert read_manifest(bench.folder / "out").keys() == bench.written().keys() - {"manifest.json"}
 
 
 def test_budget_of_evaluations_ends_at_the_same_plan_remembered_or_not(bench: Bench) -> None:
