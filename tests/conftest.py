@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from runner import integer_kernels
+
 # The same examples in every run, and no failure because another process was busy.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
@@ -28,3 +30,13 @@ def zoo() -> Path:
 def root() -> Path:
     """The repository's root."""
     return ROOT
+
+
+@pytest.fixture(params=["float kernels", "integer kernels"])
+def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Sum layers by float or by fast integer kernels in the runner's own sessions, whatever this machine would choose."""
+    integers = request.param == "integer kernels"
+    if integers and not integer_kernels.are_exact():
+        pytest.skip("onnxruntime's integer kernels saturate on this CPU, so nothing uses them")
+    monkeypatch.setattr(integer_kernels, "are_exact", lambda: integers)
+    return str(request.param)

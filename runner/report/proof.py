@@ -45,7 +45,7 @@ def sentences(proof: Proof) -> list[str]:
     lines = [
         f"The deploy file, executed as integers, gives the fake-quant file's bits for {same.identical} of {same.items} items "
         f"(the same answer for {same.agreeing}; outputs differ by at most {same.max_abs_diff:g}).",
-        f"Every layer gave the same on {proof.cross_checked} items when computed with integer operators.",
+        f"Every layer gave the same on {proof.cross_checked} items when computed a second way, with uint8 operators.",
         f"No input takes an int32 sum beyond {proof.accumulator_max:,} of {_INT32_MAX:,}, {fits}; "
         f"the largest bias is {proof.bias_max:,}.",
         f"{proof.layers_split} layers have sums that may pass 2^24 and are added in parts.",

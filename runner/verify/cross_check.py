@@ -1,4 +1,4 @@
-"""Every layer on a few items in two ways: with the float kernels of the full pass, and with onnxruntime's integer operators."""
+"""Every layer on a few items in two ways: with the kernels of the full pass, and with uint8 operators that no CPU saturates."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def cross_check(deploy: DeployFile, dataset: Dataset, indices: Sequence[int], en
         for layer, name in layers.items():
             if not same_bits(integers[name], floats[name]):
                 raise VerificationError(
-                    f"{deploy.path}: the layer '{layer}' gives other values with onnxruntime's integer operators than with "
-                    f"float operators on integers, for the item {dataset.name(index)}: "
+                    f"{deploy.path}: the layer '{layer}' gives other values with onnxruntime's uint8 operators than with "
+                    f"the kernels of the full pass, for the item {dataset.name(index)}: "
                     f"{difference(integers[name], floats[name])}. Please report this."
                 )
         return sum(_ties(integers[name]) for name in unrounded.values())

@@ -5,7 +5,7 @@
     AscendDequant     Mul(scale); an AveragePool divides by its count before
     AscendAntiQuant   Cast(int32) -> Sub(offset) -> Cast(float) -> Mul(scale)
 
-With ``integer_kernels`` the rounding is Round -> Clip -> Cast and the layers take onnxruntime's integer operators, so that one
+With ``integer_kernels`` the rounding is Round -> Clip -> Cast and the layers take onnxruntime's uint8 operators, so that one
 way of computing the same numbers can be held against the other.
 
 Everything else stays as it is in the file, at opset 13 or later like the fake-quant model, by the same converter.
@@ -59,7 +59,7 @@ def executable(deploy: DeployFile, *, integer_kernels: bool = False, precision: 
 
     Args:
         deploy: the file.
-        integer_kernels: use onnxruntime's integer operators throughout; slow, for a sample.
+        integer_kernels: use onnxruntime's uint8 operators throughout; slow, for a sample.
         precision: of the dequantizing scales and of what they give.
 
     Raises:

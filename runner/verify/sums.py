@@ -2,21 +2,26 @@
 
     acc = sum(q * q_w) over codes padded with offset  +  (q_b - offset * sum(q_w))
 
-A code lies in -128..127, so every partial sum stays below ``128 * sum|q_w|`` and the magnitude of what is added. Where that is
-below 2**24 for every channel a float convolution over these integers is exact in any order, and what it gives is the int32
-number as a float; a sum with an addend of its own is never the negative zero. Any other layer, and every layer on request,
-takes onnxruntime's integer operators. They read weights as uint8 with zero point 128: the same integers, ten times faster than
-int8, and free of the 16-bit saturation of some CPUs' u8 x s8 instruction.
+Three ways to the same numbers:
+
+* onnxruntime's ConvInteger on int8 codes and uint8 weights (128 more, and so is the zero point), where the machine's kernels
+  for it are exact: the fastest here, for it runs without graph optimisations;
+* a float convolution or product over the integers. A code lies in -128..127, so every partial sum stays below
+  ``128 * sum|q_w|`` and the magnitude of what is added; where that is below 2**24 for every channel it is exact in any order,
+  and what it gives is the int32 number as a float. A sum with an addend of its own is never the negative zero;
+* the integer operators on uint8 codes and weights, which no CPU saturates; for any other layer, and for every one on request.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from runner import integer_kernels as kernels
 from runner.graph.builder import Builder
 from runner.graph.constants import integer_attribute
 from runner.verify.deploy_file import IntegerLayer
@@ -26,6 +31,7 @@ from runner.verify.transposed import spread
 _FLOAT, _INT32, _INT64 = ir.DataType.FLOAT, ir.DataType.INT32, ir.DataType.INT64
 _EXACT = 2**24
 _LARGEST_CODE = 128
+_Way = Literal["narrow", "floats", "wide"]
 Attributes = Mapping[str, int | float | str | list[int]]
 _TO_UINT8 = 128
 
@@ -48,10 +54,10 @@ def layer_sums(
         layer: its integers.
         node: its node, for the attributes.
         codes: int8, offset included.
-        integer_kernels: multiply with ConvInteger and MatMulInteger also where floats would be exact.
+        integer_kernels: take the third way whatever else would do.
     """
     prefix = f"{layer.name}.sum"
-    product = _Product(layer, prefix, floats=not integer_kernels and _exact_in_float(layer))
+    product = _Product(layer, prefix, "wide" if integer_kernels else _fastest(layer))
     if layer.is_matrix:
         return product.of(build, codes, {})
     view = window(node, layer.weight.shape[2:])
@@ -72,17 +78,24 @@ def over_channels(layer: IntegerLayer, values: NDArray[np.generic]) -> NDArray[n
     return values if layer.is_matrix else values.reshape(-1, *[1] * (layer.weight.ndim - 2))
 
 
-class _Product:
-    """The convolution or matrix product of a layer, in float or in integer operators."""
+def _fastest(layer: IntegerLayer) -> _Way:
+    # A matrix product would have to widen its codes first, which costs what it gains.
+    if not layer.is_matrix and kernels.are_exact():
+        return "narrow"
+    return "floats" if _exact_in_float(layer) else "wide"
 
-    def __init__(self, layer: IntegerLayer, prefix: str, *, floats: bool) -> None:
-        self._layer, self._prefix, self._floats = layer, prefix, floats
+
+class _Product:
+    """The convolution or matrix product of a layer, in one of the three ways."""
+
+    def __init__(self, layer: IntegerLayer, prefix: str, way: _Way) -> None:
+        self._layer, self._prefix, self._way = layer, prefix, way
 
     def of(self, build: Builder, codes: ir.Value, attributes: Attributes) -> ir.Value:
         """Return ``sum(codes * q_w)`` with what is added to it, as float32."""
         layer, prefix = self._layer, self._prefix
         operator = "MatMul" if layer.is_matrix else "Conv"
-        if not self._floats:
+        if self._way != "floats":
             total = self._integers(build, codes, f"{operator}Integer", attributes)
             # int32 numbers wrap, on the device as here; the sum is right where it fits.
             addend = build.constant(f"{prefix}.addend", over_channels(layer, _addend(layer).astype(np.int32)))
@@ -96,13 +109,15 @@ class _Product:
 
     def _integers(self, build: Builder, codes: ir.Value, operator: str, attributes: Attributes) -> ir.Value:
         prefix = self._prefix
-        shift = build.constant(f"{prefix}.shift", np.asarray(_TO_UINT8, np.int32))
         zero_point = build.constant(f"{prefix}.zero_point", np.asarray(_TO_UINT8, np.uint8))
-        weight = (self._layer.weight.astype(np.int16) + _TO_UINT8).astype(np.uint8)
+        weight = build.constant(f"{prefix}.weight", (self._layer.weight.astype(np.int16) + _TO_UINT8).astype(np.uint8))
+        if self._way == "narrow":
+            zero = build.constant(f"{prefix}.zero", np.asarray(0, np.int8))
+            return build.op(operator, [codes, weight, zero, zero_point], prefix, _INT32, dict(attributes))
+        shift = build.constant(f"{prefix}.shift", np.asarray(_TO_UINT8, np.int32))
         shifted = build.op("Add", [build.cast(codes, _INT32, f"{prefix}.wide"), shift], f"{prefix}.shifted", _INT32)
         unsigned = build.cast(shifted, ir.DataType.UINT8, f"{prefix}.unsigned")
-        inputs = [unsigned, build.constant(f"{prefix}.weight", weight), zero_point, zero_point]
-        return build.op(operator, inputs, prefix, _INT32, dict(attributes))
+        return build.op(operator, [unsigned, weight, zero_point, zero_point], prefix, _INT32, dict(attributes))
 
 
 def _addend(layer: IntegerLayer) -> NDArray[np.int64]:

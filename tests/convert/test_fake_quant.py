@@ -73,7 +73,7 @@ def test_layer_gives_the_devices_bits(name, params, session):
     assert np.array_equal(run(written, x, SESSIONS[session]), device_output(built, found, form, "layer", x))
 
 
-@pytest.mark.usefixtures("sums")
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("name", LAYERS)
 def test_the_searchs_faster_form_gives_the_bits_of_the_file(name):
     built = one_layer(name)
@@ -184,7 +184,7 @@ def test_layer_beyond_exact_float_sums_gives_the_devices_bits(op_type, session):
     assert np.array_equal(run(fake_quant_model(built, found, form), x, SESSIONS[session]), expected)
 
 
-@pytest.mark.usefixtures("sums")
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("op_type", ["Conv", "Gemm", "MatMul"])
 def test_layer_beyond_exact_float_sums_gives_the_same_bits_in_the_search(op_type):
     built, found, form, x = heavy(op_type)

@@ -294,7 +294,7 @@ def test_layer_gives_the_devices_bits_at_every_level(name, params):
         assert np.array_equal(run(written, x, profile), expected), session
 
 
-@pytest.mark.usefixtures("sums")
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("params", PARAMS)
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer_gives_the_devices_bits_in_the_search(name, params):
@@ -485,7 +485,7 @@ def heavy(op, weight, group=1):
         pytest.param("Gemm", (4608, 2), 1, id="gemm"),
     ],
 )
-@pytest.mark.usefixtures("sums")
+@pytest.mark.usefixtures("kernels")
 def test_layer_of_4608_inputs_is_split_and_stays_exact(op, weight, group):
     built, shape = heavy(op, weight, group)
     if op == "MatMul" and len(weight) == 3:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from runner.convert import integer_kernels
+from runner import integer_kernels
 from runner.convert.fake_quant import fake_quant_model
 from runner.graph.constants import constant
 from tests.tiny_models import model, node_named, noise, random_form
@@ -28,13 +28,13 @@ def test_a_layer_is_rounded_summed_cast_and_dequantized():
 
 
 def test_the_searchs_form_multiplies_the_sums_at_once(monkeypatch):
-    monkeypatch.setattr(integer_kernels, "integer_kernels_are_exact", lambda: False)
+    monkeypatch.setattr(integer_kernels, "are_exact", lambda: False)
     graph, _ = simulated(multiply=True)
     assert op_types(graph) == ["Mul", "Add", "QuantizeLinear", "DequantizeLinear", "Conv", "Mul"]
 
 
 def test_the_searchs_form_takes_integer_operators_where_they_are_exact(monkeypatch):
-    monkeypatch.setattr(integer_kernels, "integer_kernels_are_exact", lambda: True)
+    monkeypatch.setattr(integer_kernels, "are_exact", lambda: True)
     graph, _ = simulated(multiply=True)
     assert op_types(graph) == ["Mul", "Add", "QuantizeLinear", "ConvInteger", "Add", "Cast", "Mul"]
 

@@ -42,7 +42,7 @@ def test_every_figure_is_said_in_a_sentence() -> None:
     assert sentences(PROOF) == [
         "The deploy file, executed as integers, gives the fake-quant file's bits for 6 of 8 items (the same answer for 7; "
         "outputs differ by at most 0.25).",
-        "Every layer gave the same on 4 items when computed with integer operators.",
+        "Every layer gave the same on 4 items when computed a second way, with uint8 operators.",
         "No input takes an int32 sum beyond 3,384,029 of 2,147,483,647, so it cannot overflow; the largest bias is 504,639.",
         "2 layers have sums that may pass 2^24 and are added in parts.",
         "11 values of these 4 items lay exactly between two codes.",

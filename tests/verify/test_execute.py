@@ -36,7 +36,8 @@ def executed(path: Path, x, **options):
     return Session(executable(read_deploy(path), **options).model, REFERENCE).run({"x": x})[0]
 
 
-@pytest.mark.parametrize("integer_kernels", [False, True], ids=["float_kernels", "integer_kernels"])
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("integer_kernels", [False, True], ids=["full_pass", "uint8"])
 @pytest.mark.parametrize("params", PARAMS)
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer_gives_the_devices_bits(tmp_path: Path, name: str, params: str, integer_kernels: bool) -> None:
@@ -84,6 +85,7 @@ MORE = {
 }
 
 
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("zero_point", [-128, 5])
 @pytest.mark.parametrize("name", MORE)
 def test_padding_and_cropping_are_onnxruntimes_own(tmp_path: Path, name: str, zero_point: int) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from runner.convert import integer_kernels
+from runner import integer_kernels
 from runner.convert.fake_quant import fake_quant_model
 from tests.tiny_models import model, noise, random_form
 
@@ -11,7 +11,7 @@ GEMM = "g (float[2,6] x) => (float[2,5] y) {{ [layer] y = Gemm<transB={}>(x, w, 
 
 
 def searched_types(built, monkeypatch, *, exact):
-    monkeypatch.setattr(integer_kernels, "integer_kernels_are_exact", lambda: exact)
+    monkeypatch.setattr(integer_kernels, "are_exact", lambda: exact)
     found, form = random_form(built, scale=0.1, zero_point=3)
     return [node.op_type for node in fake_quant_model(built, found, form, multiply=True).graph]
 
@@ -42,7 +42,7 @@ def test_no_layer_takes_it_where_the_kernels_are_not_exact(monkeypatch):
 
 
 def test_no_file_holds_an_integer_operator(monkeypatch):
-    monkeypatch.setattr(integer_kernels, "integer_kernels_are_exact", lambda: True)
+    monkeypatch.setattr(integer_kernels, "are_exact", lambda: True)
     built = conv(1)
     found, form = random_form(built, scale=0.1, zero_point=3)
     assert not any("Integer" in node.op_type for node in fake_quant_model(built, found, form).graph)
@@ -75,9 +75,9 @@ def test_a_saturating_kernel_is_noticed(broken, rows, monkeypatch):
         return (saturating if faulty else exact)(operator, x, weight)
 
     monkeypatch.setattr(integer_kernels, "_result", result)
-    assert not integer_kernels.integer_kernels_are_exact.__wrapped__()
+    assert not integer_kernels.are_exact.__wrapped__()
 
 
 def test_exact_kernels_are_accepted(monkeypatch):
     monkeypatch.setattr(integer_kernels, "_result", exact)
-    assert integer_kernels.integer_kernels_are_exact.__wrapped__()
+    assert integer_kernels.are_exact.__wrapped__()
