@@ -14,6 +14,7 @@ from runner.arithmetic import dequant_scale, dequantize, quantize, quantize_bias
 from runner.calibration.collect import Calibration
 from runner.calibration.quantize import check_sums, int32_bias, quantize_recorded
 from runner.calibration.ties import params_off_ties
+from runner.convert.fake_quant import tensor_place
 from runner.correction.activation_range import best_range, output_roots
 from runner.correction.affine import Clipping, fit_outputs
 from runner.correction.mean_error import has_bias, without_mean_errors
@@ -119,20 +120,25 @@ def _corrected(
     walk = Walk(
         start.model,
         start.found,
-        [layer for layer in start.found.layers if layer.name in form.layers],
+        form,
         dataset,
         indices,
         input_shapes=start.seen.input_shapes,
         engine=engine,
         quantized_upstream=options.bias == "sequential",
     )
+    rounded = _rounded_tensors(start)
     corrected: dict[str, QuantizedLayer] = {}
     # Layers that read one tensor share its rounding, and so its parameters.
     chosen: dict[tuple[str, bool], ActivationParams] = {}
     for layer in walk.layers():
         stop = _Stop(start, walk, layer, options, engine.callers)
-        if options.range == "output" and layer.op_type != "AveragePool":
-            key = (rounded_tensor(layer, stop.quantized.record.balance_factors), stop.symmetric)
+        # Another node that reads the same codes would take another range with the layer, at a cost that is not seen from here.
+        record = stop.quantized.record
+        source = rounded_tensor(layer, record.balance_factors)
+        alone = (source, record.activation) not in rounded
+        if options.range == "output" and layer.op_type != "AveragePool" and alone:
+            key = (source, stop.symmetric)
             if key not in chosen:
                 chosen[key] = stop.better_range()
             stop.take(chosen[key])
@@ -141,6 +147,18 @@ def _corrected(
         corrected[layer.name] = stop.leave(sequential=options.bias == "sequential")
         progress(len(corrected))
     return QuantizedForm(corrected, form.tensors)
+
+
+def _rounded_tensors(start: Calibrated) -> set[tuple[str, ActivationParams]]:
+    """Return the tensors that are rounded on their way into nodes that are no layers, with their parameters."""
+    nodes = {node.name: node for node in start.model.graph}
+    rounded = set()
+    for key, tensor in start.form.tensors.items():
+        node, index = tensor_place(nodes, key)
+        source = node.inputs[index]
+        assert source is not None  # the place was read off the graph
+        rounded.add((source.name or "", tensor.activation))
+    return rounded
 
 
 class _Stop:

@@ -24,7 +24,7 @@ from runner.dataset.item import Dataset
 from runner.engine import Engine
 from runner.graph.constants import constant
 from runner.graph.layers import FoundLayers, Layer
-from runner.record import QuantizedForm, QuantizedLayer
+from runner.record import QuantizedForm, QuantizedLayer, TensorRecord
 from runner.session import Session
 
 Array = NDArray[Any]
@@ -41,7 +41,7 @@ class Walk:
     Args:
         model: the prepared float model at a runnable opset, nodes in topological order.
         found: its layers.
-        order: the layers to stop at, in graph order.
+        form: has the layers to stop at, and what is rounded on its way into other nodes.
         dataset: calibration data.
         indices: which items of it.
         input_shapes: shape of each layer's input for one item, by layer name.
@@ -53,7 +53,7 @@ class Walk:
         self,
         model: ir.Model,
         found: FoundLayers,
-        order: Sequence[Layer],
+        form: QuantizedForm,
         dataset: Dataset,
         indices: Sequence[int],
         *,
@@ -61,9 +61,11 @@ class Walk:
         engine: Engine,
         quantized_upstream: bool,
     ) -> None:
-        self._model, self._found, self._order = model, found, list(order)
+        self._model, self._found = model, found
+        self._order = [layer for layer in found.layers if layer.name in form.layers]
         self._dataset, self._indices = dataset, list(indices)
         self._callers, self._upstream = engine.callers, quantized_upstream
+        self._tensors = form.tensors if quantized_upstream else {}
         self._nodes = {node.name or "": node for node in model.graph}
         self._producers = {value.name or "": node for node in model.graph for value in node.outputs}
         self._reads = {name: _reads(node) for name, node in self._nodes.items()}
@@ -164,7 +166,8 @@ class Walk:
         sessions = [Session(prefix)]
         if self._upstream:
             inside = {node.name for node in prefix.graph}
-            form = QuantizedForm({name: layer for name, layer in self._settled.items() if name in inside})
+            settled = {name: layer for name, layer in self._settled.items() if name in inside}
+            form = QuantizedForm(settled, self._rounded_in(prefix))
             sessions.append(Session(fake_quant_model(prefix, self._found, form, multiply=True)))
         kept = [name for name in self._float[0] if name in self._inputs]
 
@@ -185,19 +188,28 @@ class Walk:
         live = self._live(done) | {target}
         outputs = [v.name or "" for n in nodes for v in self._nodes[n].outputs if v.name in live]
         inputs = list(dict.fromkeys(name for n in nodes for name in self._reads[n] if name in self._float[0]))
-        session = Session(self._part(inputs, outputs, [self._float[0]]))
+        part = self._part(inputs, outputs, [self._float[0]])
+        session = rounding = Session(part)
+        tensors = self._rounded_in(part)
+        if tensors:
+            rounding = Session(fake_quant_model(part, self._found, QuantizedForm({}, tensors), multiply=True))
 
         def step(item: int) -> None:
             real, quantized = self._float[item], self._quantized[item]
             results = session.run({name: real[name] for name in inputs}, outputs)
-            same = all(quantized[name] is real[name] for name in inputs)
+            same = not tensors and all(quantized[name] is real[name] for name in inputs)
             real.update(zip(outputs, results, strict=True))
             if not same:
-                results = session.run({name: quantized[name] for name in inputs}, outputs)
+                results = rounding.run({name: quantized[name] for name in inputs}, outputs)
             quantized.update(zip(outputs, results, strict=True))
 
         self.each(step)
         self._done = done
+
+    def _rounded_in(self, part: ir.Model) -> dict[str, TensorRecord]:
+        """Return the tensors that are rounded on their way into nodes of a part of the model."""
+        inside = {node.name for node in part.graph}
+        return {key: tensor for key, tensor in self._tensors.items() if key.rpartition(":")[0] in inside}
 
     def _missing(self, target: str) -> list[str]:
         """Return the names of the nodes that ``target`` still needs, in order."""

@@ -22,7 +22,8 @@ from runner.correction.walk import spread
 from runner.engine import Engine
 from runner.errors import ConfigError
 from runner.graph.model_file import model_bytes
-from runner.record import QuantizedForm
+from runner.ranges import ActivationParams, Range
+from runner.record import QuantizedForm, TensorRecord
 from tests.small_data import Items, chain, conv_gemm, normal_items, onnx_text, prepared, run_plain
 
 BEST = Correction("sequential", scale=True, rounding="compensated", range="output")
@@ -213,3 +214,75 @@ def test_repair_and_equalization_do_not_change_how_layers_are_corrected(monkeypa
     # One pass, which the walk takes no part in.
     monkeypatch.delattr("runner.correction.correct.Walk")
     assert same(corrected(start, ITEMS, Correction("isolated", repair=True, equalize=True)), plain)
+
+
+ROUNDED = onnx_text(
+    """g (float[N,2,6,6] x) => (float[N,3,3,3] z) {
+        a = Conv <pads = [1,1,1,1]> (x, w1, b1)
+        r = Relu (a)
+        b = Conv <pads = [1,1,1,1]> (r, w2)
+        s = Add (r, b)
+        t = Tanh (s)
+        p = MaxPool <kernel_shape = [2,2], strides = [2,2]> (t)
+        z = Conv (p, w3)
+    }""",
+    w1=RNG.normal(size=(4, 2, 3, 3)).astype(np.float32),
+    b1=RNG.normal(size=4).astype(np.float32),
+    w2=0.2 * RNG.normal(size=(4, 4, 3, 3)).astype(np.float32),
+    w3=RNG.normal(size=(3, 4, 1, 1)).astype(np.float32),
+)
+
+
+def channel_means(error: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of each of three channels, of rows as ``outputs`` gives them for [N, 3, 3, 3]."""
+    return error.reshape(-1, 3, 9).mean(axis=(0, 2))
+
+
+def with_tensors(start: Calibrated, tensors: dict[str, TensorRecord]) -> Calibrated:
+    return dataclasses.replace(start, form=QuantizedForm(start.form.layers, tensors))
+
+
+@pytest.mark.parametrize("at_first", [64, 20], ids=["all items at once", "items that join late"])
+def test_sequential_bias_takes_off_what_rounding_a_tensor_adds(at_first: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = calibrated(ROUNDED, ITEMS)
+    largest = max(int(np.prod(shape)) for shape in start.seen.input_shapes.values())
+    # The last stop reads a quarter, so items that do not fit at the others join behind the Add.
+    monkeypatch.setattr(walk_module, "_BUDGET", at_first * 16 * largest)
+    # Half of what is added is cut off.
+    tensors = {"s:0": TensorRecord(ActivationParams(start.form.layers["b"].record.activation.scale / 4, -128))}
+    rounding = with_tensors(start, tensors)
+    real = outputs(start, QuantizedForm({}), ITEMS, "z")
+    seen, unseen = (
+        np.abs(channel_means(outputs(start, QuantizedForm(form.layers, tensors), ITEMS, "z") - real)).max()
+        for form in (
+            corrected(rounding, ITEMS, Correction("sequential")),
+            corrected(start, ITEMS, Correction("sequential")),
+        )
+    )
+    assert seen < 0.02 * unseen
+
+
+def test_layer_that_shares_its_codes_with_another_node_keeps_them() -> None:
+    start = calibrated(ROUNDED, ITEMS)
+    # An observer that looks too far, so that a layer is better off with less.
+    high = start.seen.ranges["b"].high
+    seen = dataclasses.replace(start.seen, ranges=start.seen.ranges | {"b": Range(0.0, 1.4 * high)})
+    form = quantize_layers(start.model, start.found, seen, symmetric=False).form
+    start = dataclasses.replace(start, seen=seen, form=form)
+    observed = start.form.layers["b"].record.activation
+    alone = corrected(start, ITEMS, BEST)
+    assert alone.layers["b"].record.activation != observed
+    tensors = {"s:0": TensorRecord(observed)}
+    shared = corrected(with_tensors(start, tensors), ITEMS, BEST)
+    assert shared.layers["b"].record.activation == observed and shared.tensors == tensors
+    # Another rounding of the same tensor does not hold the layer.
+    other = {"s:0": TensorRecord(dataclasses.replace(observed, scale=2 * observed.scale))}
+    assert corrected(with_tensors(start, other), ITEMS, BEST).layers["b"].record.activation != observed
+
+
+def test_corrections_on_float_inputs_do_not_see_tensors() -> None:
+    start = calibrated(ROUNDED, ITEMS)
+    tensors = {"s:0": TensorRecord(ActivationParams(1.0, -128))}
+    for options in (Correction("isolated"), Correction(rounding="compensated")):
+        form = corrected(with_tensors(start, tensors), ITEMS, options)
+        assert same(form, corrected(start, ITEMS, options)) and form.tensors == tensors
