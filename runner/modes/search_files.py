@@ -34,6 +34,7 @@ def curve_entries(curve: Sequence[Point]) -> list[dict[str, Any]]:
             "chosen": point.chosen,
             "fallback": list(point.plan.fallback),
             "repaired": list(point.plan.repaired),
+            "float_tensors": point.plan.float_tensors,
         }
         for point in curve
     ]

@@ -34,13 +34,15 @@ def try_repairs(
 
     def evaluate(plan: Plan) -> Trial:
         meter.check(attempts.evaluations)
-        with attempts.stages.stage(SEARCH, items, "all layers repaired") as progress:
+        what = "tensors float again" if plan.float_tensors else "all layers repaired"
+        with attempts.stages.stage(SEARCH, items, what) as progress:
             return attempts.run(plan, progress)
 
     if all_int8.accepted:
         return (all_int8,)
     attempts.trials.forms |= repairs()
-    return climb(all_int8, attempts.trials.repaired, evaluate)
+    tensors = bool(attempts.trials.form(all_int8.plan).tensors)
+    return climb(all_int8, attempts.trials.repaired, evaluate, tensors=tensors)
 
 
 def try_plans(

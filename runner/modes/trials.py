@@ -114,7 +114,7 @@ def planned_form(forms: Mapping[str, QuantizedForm], plan: Plan) -> QuantizedFor
         plan: what is done to each layer.
     """
     layers = {name: forms[treatment].layers[name] for name, treatment in plan.treatments if treatment != FLOAT}
-    return QuantizedForm(layers, forms[INT8].tensors)
+    return QuantizedForm(layers, {} if plan.float_tensors else forms[INT8].tensors)
 
 
 def _log(step: int, trial: Trial) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 # Treatments of a layer. A repaired int8 layer is called by its repair, such as "int8+bias".
@@ -13,9 +13,15 @@ FLOAT = "float"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is done to each layer, in graph order; a plan is its own memo key."""
+    """What is done to each layer, in graph order; a plan is its own memo key.
+
+    Attributes:
+        treatments: (layer, treatment).
+        float_tensors: whether what other nodes read is left float although it was to be rounded.
+    """
 
     treatments: tuple[tuple[str, str], ...]
+    float_tensors: bool = False
 
     @classmethod
     def all_int8(cls, layers: Iterable[str]) -> Plan:
@@ -25,17 +31,25 @@ class Plan:
     def with_fallback(self, names: Iterable[str]) -> Plan:
         """Return the plan in which the named layers are float as well."""
         dropped = set(names)
-        return Plan(tuple((name, FLOAT if name in dropped else treatment) for name, treatment in self.treatments))
+        return replace(
+            self, treatments=tuple((name, FLOAT if name in dropped else now) for name, now in self.treatments)
+        )
 
     def with_repair(self, treatment: str) -> Plan:
         """Return the plan in which every layer that is int8 is repaired in the given way."""
-        return Plan(tuple((name, FLOAT if was == FLOAT else treatment) for name, was in self.treatments))
+        return replace(
+            self, treatments=tuple((name, FLOAT if was == FLOAT else treatment) for name, was in self.treatments)
+        )
+
+    def with_float_tensors(self) -> Plan:
+        """Return the plan in which layers alone are quantized."""
+        return replace(self, float_tensors=True)
 
     def restored(self, names: Iterable[str], start: Plan) -> Plan:
         """Return the plan in which the named layers are treated as in ``start``, a plan of the same layers."""
         back = set(names)
         pairs = zip(self.treatments, start.treatments, strict=True)
-        return Plan(tuple(old if old[0] in back else now for now, old in pairs))
+        return replace(self, treatments=tuple(old if old[0] in back else now for now, old in pairs))
 
     @property
     def fallback(self) -> tuple[str, ...]:
@@ -163,7 +177,7 @@ class SearchResult:
 def best_of(trials: Sequence[Trial]) -> Trial | None:
     """Return the accepted trial that leaves the fewest multiply-accumulates float, and at least one layer in int8.
 
-    Among equals the one with the fewest float layers, then the earliest.
+    Among equals the one with the fewest float layers, then one with rounded tensors, then the earliest.
     """
     accepted = [trial for trial in trials if trial.accepted and trial.plan.int8_layers]
     return min(accepted, key=_left_float, default=None)
@@ -174,5 +188,5 @@ def closest_of(trials: Sequence[Trial]) -> Trial:
     return min(trials, key=lambda trial: (trial.loss, *_left_float(trial)))
 
 
-def _left_float(trial: Trial) -> tuple[int, int]:
-    return trial.float_macs, len(trial.plan.fallback)
+def _left_float(trial: Trial) -> tuple[int, int, bool]:
+    return trial.float_macs, len(trial.plan.fallback), trial.plan.float_tensors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runner.search.ladder import climb, foothold
-from runner.search.plan import Plan, Trial
+from runner.search.plan import Plan, Trial, best_of
 
 PLAIN = Plan.all_int8(["a", "b"])
 REFUSED = Trial(PLAIN, 90.0, 5.0, accepted=False)
@@ -45,3 +45,34 @@ def test_layers_that_stay_int8_keep_their_repair() -> None:
     plan = PLAIN.with_repair("int8+strong").with_fallback(["b"])
     assert plan.treatments == (("a", "int8+strong"), ("b", "float")) and plan.repaired == ("a",)
     assert plan.with_repair("int8+more").treatments == (("a", "int8+more"), ("b", "float"))
+
+
+def test_tensors_are_given_back_behind_the_repairs_from_the_best_of_them() -> None:
+    losses = {("int8+a", False): 4.0, ("int8+b", False): 4.5, ("int8+a", True): 3.0, ("int8", True): 3.0}
+
+    def trial(plan: Plan) -> Trial:
+        loss = losses[plan.treatments[0][1], plan.float_tensors]
+        return Trial(plan, 100 - loss, loss, loss < 2)
+
+    trials = climb(REFUSED, ["int8+a", "int8+b"], trial, tensors=True)
+    assert [each.loss for each in trials] == [5.0, 4.0, 4.5, 3.0]
+    assert foothold(trials).plan == PLAIN.with_repair("int8+a").with_float_tensors()
+    assert climb(REFUSED, [], trial, tensors=True)[-1].plan == PLAIN.with_float_tensors()
+
+
+def test_tensors_stay_where_a_plan_with_them_is_accepted() -> None:
+    accepted = Trial(PLAIN, 99.0, 1.0, accepted=True)
+    assert climb(accepted, [], evaluate({}), tensors=True) == (accepted,)
+    assert len(climb(REFUSED, ["int8+a"], evaluate({"int8+a": 1.0}), tensors=True)) == 2
+
+
+def test_plans_made_of_one_with_float_tensors_have_float_tensors() -> None:
+    plan = PLAIN.with_float_tensors()
+    fallen = plan.with_fallback(["a"])
+    assert fallen.float_tensors and fallen.with_repair("x").float_tensors and fallen.restored(["a"], plan) == plan
+    assert plan != PLAIN
+
+
+def test_of_equal_plans_the_one_with_rounded_tensors_is_best() -> None:
+    trials = [Trial(plan, 99.0, 1.0, accepted=True) for plan in (PLAIN.with_float_tensors(), PLAIN)]
+    assert best_of(trials) is trials[1]
