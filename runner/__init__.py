@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from runner.modes.convert_qat import ConvertQatOptions, convert_qat
     from runner.modes.data import Split
     from runner.modes.layer_settings import LayerRule, LayerSettings
+    from runner.modes.tensor_settings import TensorRule
     from runner.record_text import read_record
     from runner.search.binary import Binary
     from runner.search.end_to_end import EndToEnd
@@ -81,6 +82,7 @@ _HOMES = {
     "SignalToNoise": "runner.search.sensitivity",
     "Split": "runner.modes.data",
     "Sqnr": "runner.evaluation.distance",
+    "TensorRule": "runner.modes.tensor_settings",
     "TopK": "runner.evaluation.accuracy",
     "acc_auto": "runner.modes.acc_auto",
     "check_deploy": "runner.lint.check",
@@ -122,6 +124,7 @@ __all__ = [
     "SignalToNoise",
     "Split",
     "Sqnr",
+    "TensorRule",
     "TopK",
     "acc_auto",
     "check_deploy",

@@ -47,6 +47,7 @@ NAMES = [
     "SignalToNoise",
     "Split",
     "Sqnr",
+    "TensorRule",
     "TopK",
     "acc_auto",
     "check_deploy",

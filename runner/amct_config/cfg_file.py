@@ -48,6 +48,7 @@ class SimplifiedConfig:
 
     Attributes:
         types, layers: overrides, (type or name, choice), in the file's order.
+        tensors: inputs of nodes to quantize, ((node, input), choice), in the file's order.
         warnings: what was dropped from ``common_config``.
     """
 
@@ -60,6 +61,7 @@ class SimplifiedConfig:
     common: Choice = Choice()
     types: tuple[tuple[str, Choice], ...] = ()
     layers: tuple[tuple[str, Choice], ...] = ()
+    tensors: tuple[tuple[tuple[str, int], Choice], ...] = ()
     warnings: tuple[str, ...] = ()
 
     def folds(self, layer: str) -> bool:
@@ -100,6 +102,7 @@ def parse_cfg(text: str, name: str) -> SimplifiedConfig:
         common=common,
         types=_overrides(message.override_layer_types, "override_layer_types", "layer_type", name),
         layers=_overrides(message.override_layer_configs, "override_layer_configs", "layer_name", name),
+        tensors=_tensors(message.tensor_quantize, name),
         warnings=tuple(warnings),
     )
 
@@ -111,10 +114,6 @@ def _refuse_unsupported(message: Any, name: str) -> None:  # noqa: ANN401 - a pr
         raise RecordError(f"{name}: joint_quant: joint quantization is not supported; expected false, got true.")
     if message.HasField("nuq_config"):
         raise RecordError(f"{name}: nuq_config: non-uniform quantization is not supported; take it out.")
-    if message.tensor_quantize:
-        raise RecordError(
-            f"{name}: tensor_quantize: the quantization of single tensors is not supported here; take it out."
-        )
     if message.fakequant_precision_mode:
         raise RecordError(
             f"{name}: fakequant_precision_mode: expected DEFAULT, the only mode supported here, got FORCE_FP16_QUANT."
@@ -133,6 +132,30 @@ def _overrides(entries: Sequence[Any], field: str, key: str, name: str) -> tuple
     return tuple(found.items())
 
 
+def _tensors(entries: Sequence[Any], name: str) -> tuple[tuple[tuple[str, int], Choice], ...]:
+    found: dict[tuple[str, int], Choice] = {}
+    for entry in entries:
+        for key in ("layer_name", "input_index"):
+            if not entry.HasField(key):
+                raise RecordError(
+                    f"{name}: tensor_quantize: an entry has no {key}; expected the name of a node and the index of its input."
+                )
+        place, where = (entry.layer_name, entry.input_index), f"{name}: tensor_quantize '{entry.layer_name}'"
+        if place in found:
+            raise RecordError(f"{where}: input {entry.input_index} is given twice; expected one entry each.")
+        found[place] = Choice(_activation(entry, where, _refusing(where)))
+    return tuple(found.items())
+
+
+def _refusing(where: str) -> Callable[[str, str], None]:
+    """Return what refuses an unsupported key."""
+
+    def refuse(key: str, problem: str) -> None:
+        raise RecordError(f"{where}: {key}: {problem}.")
+
+    return refuse
+
+
 def _choice(message: Any, where: str, dropped: list[str] | None) -> Choice:  # noqa: ANN401
     """Return what a ``calibration_config`` names.
 
@@ -142,11 +165,11 @@ def _choice(message: Any, where: str, dropped: list[str] | None) -> Choice:  # n
         dropped: collects warnings of what is left out; None refuses it instead.
     """
 
-    def unsupported(key: str, problem: str) -> None:
-        if dropped is None:
-            raise RecordError(f"{where}: {key}: {problem}.")
+    def drop(key: str, problem: str) -> None:
+        assert dropped is not None  # otherwise it is refused
         dropped.append(f"{where}: {key} is left out: {problem}")
 
+    unsupported = _refusing(where) if dropped is None else drop
     for key in ("ada_quantize", "nuq_quantize"):
         if message.HasField(key):
             unsupported(key, f"{key} is not supported")

@@ -7,13 +7,20 @@ algorithms and ends at ``activation_offset``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from runner.amct_config.cfg_file import Choice, SimplifiedConfig
 from runner.amct_config.json_file import parse_activation
 from runner.amct_config.layer_names import check_balanced, check_fusable, check_named, check_names, check_type
-from runner.amct_config.model import ActivationAlgorithm, ArqParams, IfmrParams, LayerEntry, QuantConfig
+from runner.amct_config.model import (
+    ActivationAlgorithm,
+    ArqParams,
+    IfmrParams,
+    LayerEntry,
+    QuantConfig,
+    TensorEntry,
+)
 from runner.calibration.observer import Observer
 from runner.errors import RecordError
 from runner.graph.balance import can_be_balanced
@@ -86,24 +93,33 @@ def expand(cfg: SimplifiedConfig, found: FoundLayers, nodes: Mapping[str, str], 
         do_fusion=cfg.do_fusion,
         skip_fusion_layers=cfg.skip_fusion_layers,
         joint_quant=False,
+        tensor_quantize=tuple(_tensor(cfg, place, choice) for place, choice in cfg.tensors) or None,
         layers=layers,
     )
 
 
+def _tensor(cfg: SimplifiedConfig, place: tuple[str, int], choice: Choice) -> TensorEntry:
+    return TensorEntry(*place, _activation(cfg, (choice, cfg.common)))
+
+
 def _entry(cfg: SimplifiedConfig, layer: Layer, name: str) -> LayerEntry:
     by_layer, by_type = dict(cfg.layers).get(layer.name, Choice()), dict(cfg.types).get(layer.op_type, Choice())
-    choices = (by_layer, by_type, cfg.common)
-    named = [choice.activation for choice in choices if choice.activation is not None]
-    activation = replace(named[0] if named else IfmrParams(), num_bits=8)
-    said = [params.asymmetric for params in named if isinstance(params, type(activation))]
-    asymmetric = next((value for value in said if value is not None), cfg.activation_offset)
-    activation = _fit(replace(activation, asymmetric=asymmetric), layer)
+    activation = _fit(_activation(cfg, (by_layer, by_type, cfg.common)), layer)
     return LayerEntry(
         True,
         activation,
         _weight(cfg, layer, (by_layer, by_type), name),
         _balance(cfg, layer, (by_layer, by_type), name),
     )
+
+
+def _activation(cfg: SimplifiedConfig, choices: Sequence[Choice]) -> ActivationAlgorithm:
+    """Return what the nearest of the choices says, the first of them."""
+    named = [choice.activation for choice in choices if choice.activation is not None]
+    activation = replace(named[0] if named else IfmrParams(), num_bits=8)
+    said = [params.asymmetric for params in named if isinstance(params, type(activation))]
+    asymmetric = next((value for value in said if value is not None), cfg.activation_offset)
+    return replace(activation, asymmetric=asymmetric)
 
 
 def _fit(activation: ActivationAlgorithm, layer: Layer) -> ActivationAlgorithm:

@@ -16,6 +16,7 @@ from typing import Any
 from runner.amct_config.limits import (
     GLOBAL_KEYS,
     check_batch_num,
+    check_input_index,
     check_migration_strength,
     check_num_bits,
     check_num_of_bins,
@@ -23,11 +24,20 @@ from runner.amct_config.limits import (
     check_search_range,
     check_search_step,
 )
-from runner.amct_config.model import ActivationAlgorithm, ArqParams, HfmgParams, IfmrParams, LayerEntry, QuantConfig
+from runner.amct_config.model import (
+    ActivationAlgorithm,
+    ArqParams,
+    HfmgParams,
+    IfmrParams,
+    LayerEntry,
+    QuantConfig,
+    TensorEntry,
+)
 from runner.errors import RecordError
 from runner.strict_json import is_number, parse_object
 
 _BALANCE, _ACTIVATION, _WEIGHT = "dmq_balancer_param", "activation_quant_params", "weight_quant_params"
+_TENSOR_KEYS = ("layer_name", "input_index", _ACTIVATION)
 _IFMR_KEYS = ("max_percentile", "min_percentile", "search_range", "search_step")
 _HFMG_KEYS = ("num_of_bins",)
 _COMMON_ACTIVATION_KEYS = ("num_bits", "act_algo", "asymmetric")
@@ -64,6 +74,7 @@ def config_entries(config: QuantConfig) -> dict[str, Any]:
         "do_fusion": config.do_fusion,
         "skip_fusion_layers": list(config.skip_fusion_layers),
         "fakequant_precision_mode": config.fakequant_precision_mode,
+        "tensor_quantize": None if config.tensor_quantize is None else list(map(_tensor_entries, config.tensors)),
     }
     layers = {
         name: {
@@ -187,8 +198,6 @@ def _config(root: _Section) -> QuantConfig:
     joint_quant, do_fusion = root.boolean("joint_quant"), root.boolean("do_fusion")
     if joint_quant:
         raise root.error("joint_quant", "joint quantization is not supported; expected false, got true")
-    if root.entries.get("tensor_quantize"):
-        raise root.error("tensor_quantize", "the quantization of single tensors is not supported here; take it out")
     skipped = root.entries.get("skip_fusion_layers", [])
     if not isinstance(skipped, list) or not all(isinstance(name, str) for name in skipped):
         raise root.error("skip_fusion_layers", f"expected a list of layer names, got {_shown(skipped)}")
@@ -209,8 +218,46 @@ def _config(root: _Section) -> QuantConfig:
         skip_fusion_layers=tuple(skipped),
         joint_quant=joint_quant,
         fakequant_precision_mode=precision,
+        tensor_quantize=_tensors(root) if "tensor_quantize" in root.entries else None,
         layers=tuple(layers),
     )
+
+
+def _tensors(root: _Section) -> tuple[TensorEntry, ...]:
+    listed = root.entries["tensor_quantize"]
+    if not isinstance(listed, list):
+        raise root.error("tensor_quantize", f"expected a list of objects, got {_shown(listed)}")
+    tensors: dict[str, TensorEntry] = {}
+    for index, value in enumerate(listed):
+        key = f"tensor_quantize[{index}]"
+        if not isinstance(value, dict):
+            raise root.error(key, f"expected an object of {', '.join(_TENSOR_KEYS)}, got {_shown(value)}")
+        tensor = _tensor(_Section(value, root.file, key))
+        if tensor.key in tensors:
+            raise root.error(
+                key,
+                f"input {tensor.input_index} of layer '{tensor.layer_name}' is given twice; expected one entry each",
+            )
+        tensors[tensor.key] = tensor
+    return tuple(tensors.values())
+
+
+def _tensor(section: _Section) -> TensorEntry:
+    section.only(_TENSOR_KEYS)
+    name, index = section.text("layer_name"), section.integer("input_index", check_input_index)
+    for key, value in (("layer_name", name), ("input_index", index)):
+        if value is None:
+            raise section.error(key, "it is missing; expected the name of a node and the index of its input")
+    assert name is not None and index is not None  # checked above
+    return TensorEntry(name, index, _activation(section.section(_ACTIVATION)))
+
+
+def _tensor_entries(tensor: TensorEntry) -> dict[str, Any]:
+    return {
+        "layer_name": tensor.layer_name,
+        "input_index": tensor.input_index,
+        _ACTIVATION: activation_entries(tensor.activation),
+    }
 
 
 def _layer(section: _Section) -> LayerEntry:

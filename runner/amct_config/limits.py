@@ -59,6 +59,12 @@ def check_migration_strength(value: float) -> None:
         raise ValueError(f"expected a migration strength of {LEAST_STRENGTH} to {MOST_STRENGTH}, got {value}")
 
 
+def check_input_index(value: int) -> None:
+    """Raise a ValueError unless it can be the index of a node's input."""
+    if value < 0:
+        raise ValueError(f"expected 0 or more, got {value}")
+
+
 def check_num_bits(value: int) -> None:
     """Raise a ValueError unless it is int8, all that this tool makes."""
     if value != 8:

@@ -6,8 +6,10 @@ it was.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+
+from runner.graph.tensors import tensor_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,25 @@ class LayerEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class TensorEntry:
+    """An entry of ``tensor_quantize``: an input of a node that is rounded to int8."""
+
+    layer_name: str
+    input_index: int
+    activation: ActivationAlgorithm = IfmrParams()
+
+    @property
+    def key(self) -> str:
+        """What the record calls it."""
+        return tensor_key(self.layer_name, self.input_index)
+
+
+@dataclass(frozen=True, slots=True)
 class QuantConfig:
     """A config.json. A layer that has no section is not quantized.
 
     Attributes:
+        tensor_quantize: entries in the file's order.
         layers: (name, section), in the alphabetical order of the names.
     """
 
@@ -74,6 +91,7 @@ class QuantConfig:
     skip_fusion_layers: tuple[str, ...] = ()
     joint_quant: bool | None = None
     fakequant_precision_mode: str | None = None
+    tensor_quantize: tuple[TensorEntry, ...] | None = None
     layers: tuple[tuple[str, LayerEntry], ...] = field(default=())
 
     @property
@@ -81,11 +99,25 @@ class QuantConfig:
         """Names of the layers to quantize."""
         return tuple(name for name, entry in self.layers if entry.quant_enable)
 
+    @property
+    def tensors(self) -> tuple[TensorEntry, ...]:
+        """The inputs of nodes to quantize."""
+        return self.tensor_quantize or ()
+
     def with_enabled(self, names: Collection[str]) -> QuantConfig:
-        """Return the configuration in which just the named layers are quantized."""
+        """Return the configuration in which just the named layers, and inputs by their keys, are quantized."""
+        kept = tuple(tensor for tensor in self.tensors if tensor.key in names)
         return replace(
-            self, layers=tuple((name, replace(entry, quant_enable=name in names)) for name, entry in self.layers)
+            self,
+            tensor_quantize=None if self.tensor_quantize is None else kept,
+            layers=tuple((name, replace(entry, quant_enable=name in names)) for name, entry in self.layers),
         )
+
+    def with_tensors(self, entries: Iterable[TensorEntry]) -> QuantConfig:
+        """Return the configuration with further inputs to quantize; what it says of one already stays."""
+        said = {tensor.key for tensor in self.tensors}
+        more = tuple(entry for entry in entries if entry.key not in said)
+        return replace(self, tensor_quantize=(*self.tensors, *more)) if more else self
 
     def with_activations(self, activations: Mapping[str, ActivationAlgorithm]) -> QuantConfig:
         """Return the configuration in which the named layers' activations are observed so."""

@@ -20,7 +20,7 @@ class Start:
     """What calibration starts from.
 
     Attributes:
-        observers: by name, of the layers to quantize, in graph order.
+        observers: by name, of the layers to quantize, in graph order; then, by the record's key, of the inputs of other nodes.
         balance: layer name -> migration strength of the DMQ balancer, of the layers to balance.
         one_scale: layers with one weight scale although their type takes one a channel.
         warnings: layers that the configuration wants and this tool cannot quantize.
@@ -65,24 +65,26 @@ def resolve(config: QuantConfig, found: FoundLayers, nodes: Mapping[str, str], n
     _check(config, found, nodes, name)
     entries, wanted = dict(config.layers), set(config.enabled)
     observers: dict[str, Observer] = {}
-    # Layers of equal settings share one observer, so that a tensor which they share is observed once.
+    # Equal settings share one observer, so that a tensor which is read twice is observed once.
     made: dict[ActivationAlgorithm, Observer] = {}
-    for layer in found.layers:
-        if layer.name not in wanted:
-            continue
-        params = entries[layer.name].activation
+
+    def observer(params: ActivationAlgorithm, *, symmetric: bool = False) -> Observer:
         asymmetric = config.activation_offset if params.asymmetric is None else params.asymmetric
-        asymmetric = asymmetric and not layer.symmetric
+        asymmetric = asymmetric and not symmetric
         key = replace(params, num_bits=8, asymmetric=asymmetric)
         if key not in made:
             made[key] = OBSERVERS[type(params)](params, asymmetric)
-        observers[layer.name] = made[key]
+        return made[key]
+
+    for layer in found.layers:
+        if layer.name in wanted:
+            observers[layer.name] = observer(entries[layer.name].activation, symmetric=layer.symmetric)
     warnings = _beyond_us(config, found)
     if not observers:
         raise RecordError(f"{name}: none of the enabled layers can be quantized here: {'; '.join(warnings[:3])}.")
     strengths = {name: entries[name].balance for name in observers}
     return Start(
-        observers,
+        observers | {tensor.key: observer(tensor.activation) for tensor in config.tensors},
         {name: strength for name, strength in strengths.items() if strength is not None},
         frozenset(
             layer.name

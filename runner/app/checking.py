@@ -81,6 +81,11 @@ def _container(value: Any, origin: type, arguments: tuple[Any, ...], key: str) -
 
 
 def _union(value: Any, options: tuple[Any, ...], key: str) -> Any:  # noqa: ANN401
+    if isinstance(value, list):
+        lists = [option for option in options if get_origin(option) is list]
+        if len(lists) == 1:
+            # What is wrong with an entry says more than that none of the options fits.
+            return build(value, lists[0], key)
     for option in options:
         try:
             return build(value, option, key)
@@ -140,4 +145,6 @@ def _name(hint: Any) -> str:  # noqa: ANN401
         return "a list"
     if get_origin(hint) is dict:
         return "names with values"
+    if get_origin(hint) is Literal:
+        return " or ".join(str(argument) for argument in get_args(hint))
     return _WORDS.get(hint, getattr(hint, "__name__", str(hint)))

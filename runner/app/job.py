@@ -178,7 +178,7 @@ def _finished(job: Job, folder: Path, engine: Engine, store: Store | None, emit:
             evaluation_count=job.evaluation.count,
             split=job.split,
             output_kind=job.model.output,
-            settings=LayerSettings(job.layers, job.skip_layers, job.skip_layer_types),
+            settings=LayerSettings(job.layers, job.skip_layers, job.skip_layer_types, job.tensor_quantize),
             quant_config=job.quant_config,
             record=job.record,
             verify=job.verify,

@@ -16,6 +16,7 @@ from runner.evaluation.outputs import OutputKind
 from runner.modes.data import Split
 from runner.modes.layer_settings import LayerRule
 from runner.modes.proof import VerifyOptions
+from runner.modes.tensor_settings import TensorRule
 from runner.search.budget import Budget
 from runner.search.end_to_end import EndToEnd
 from runner.search.plan import Strategy
@@ -134,6 +135,7 @@ class AccAutoJob(JobOptions):
     layers: list[LayerRule] = field(default_factory=list)
     skip_layers: list[str] = field(default_factory=list)
     skip_layer_types: list[str] = field(default_factory=list)
+    tensor_quantize: Literal["none", "adds"] | list[TensorRule] = "none"
     quant_config: str | None = None
     record: str | None = None
     budget: Budget = field(default_factory=Budget)

@@ -1,4 +1,4 @@
-"""One look at the float model: the range of every layer's input. It holds for every plan, so it is taken once."""
+"""One look at the float model: the range of every tensor that is quantized. It holds for every plan, so it is taken once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _Key = tuple[str, int]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
-    """What was seen of each layer's input, by layer name.
+    """What was seen of each layer's input, by layer name, and of each input of another node, by its key.
 
     Attributes:
         ranges: the observer's choice.
@@ -53,27 +53,30 @@ def collect(
     engine: Engine,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Calibration:
-    """Return the ranges of every layer's input over the items, in as many passes as the observer needs.
+    """Return the ranges of what is quantized over the items, in as many passes as the observer needs.
 
     Args:
         model: the prepared float model at a runnable opset.
-        found: its layers.
+        found: its layers, and inputs of other nodes that are quantized too.
         dataset: calibration data.
         indices: which items of it.
         observer: how ranges are chosen.
-        observers: layer name -> observer, of the layers that have one of their own.
+        observers: layer name or tensor's key -> observer, of those that have one of their own.
         engine: runs the model.
         progress: told the number of items done, over all passes.
 
     Raises:
         ModelError: an activation holds a value that is not finite.
     """
+    sources = {layer.name: layer.input for layer in found.layers} | {
+        tensor.key: tensor.source for tensor in found.tensors
+    }
     keys: dict[str, _Key] = {}
     statistics: dict[_Key, TensorStatistic] = {}
-    for layer in found.layers:
-        chosen = (observers or {}).get(layer.name, observer)
-        # Layers that read one tensor share its statistic, unless different observers look at it.
-        keys[layer.name] = key = (layer.input, id(chosen))
+    for name, source in sources.items():
+        chosen = (observers or {}).get(name, observer)
+        # Nodes that read one tensor share its statistic, unless different observers look at it.
+        keys[name] = key = (source, id(chosen))
         if key not in statistics:
             statistics[key] = chosen.start(len(indices))
     session = Session(with_outputs(model, _tensors(statistics)))
@@ -82,18 +85,18 @@ def collect(
     unfinished = list(statistics)
     done = 0
     while unfinished:
-        wanted, tensors = unfinished, _tensors(unfinished)
+        wanted, looked_at = unfinished, _tensors(unfinished)
 
         def reduce(
-            index: int, arrays: list[NDArray[Any]], wanted: list[_Key] = wanted, tensors: list[str] = tensors
+            index: int, arrays: list[NDArray[Any]], wanted: list[_Key] = wanted, looked_at: list[str] = looked_at
         ) -> list[Any]:
-            values = dict(zip(tensors, arrays, strict=True))
+            values = dict(zip(looked_at, arrays, strict=True))
             if index == indices[0] and not samples:
                 for name, array in values.items():
                     samples[name], shapes[name] = _sample(array), array.shape
             return [_reduce(statistics[key], values[key[0]], key[0]) for key in wanted]
 
-        for partials in engine.map(session, dataset, indices, reduce, outputs=tensors):
+        for partials in engine.map(session, dataset, indices, reduce, outputs=looked_at):
             for key, partial in zip(wanted, partials, strict=True):
                 statistics[key].merge(partial)
             done += 1
@@ -101,9 +104,9 @@ def collect(
         unfinished = [key for key in wanted if statistics[key].end_pass()]
     ranges = {key: statistic.result() for key, statistic in statistics.items()}
     return Calibration(
-        {layer.name: ranges[keys[layer.name]] for layer in found.layers},
-        {layer.name: samples[layer.input] for layer in found.layers},
-        {layer.name: shapes[layer.input] for layer in found.layers},
+        {name: ranges[key] for name, key in keys.items()},
+        {name: samples[source] for name, source in sources.items()},
+        {name: shapes[source] for name, source in sources.items()},
     )
 
 

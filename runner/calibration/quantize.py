@@ -20,7 +20,7 @@ from runner.graph.constants import constant
 from runner.graph.layers import FoundLayers, Layer, LeftAlone
 from runner.graph.weight_layout import as_stored, channels_first
 from runner.ranges import ActivationParams
-from runner.record import LayerRecord, QuantizedForm, QuantizedLayer
+from runner.record import LayerRecord, QuantizedForm, QuantizedLayer, TensorRecord
 
 # The version of this stage's meaning: raise it when the same ranges would give other integers.
 VERSION = 1
@@ -67,6 +67,28 @@ def quantize_layers(
         return quantize_recorded(node, layer, replace(record, skip_fusion=layer.name in unfused))
 
     return quantize_each(model, found.layers, quantized)
+
+
+def quantize_tensors(
+    quantization: Quantization, found: FoundLayers, calibration: Calibration, *, symmetric: Collection[str]
+) -> Quantization:
+    """Return the quantized form with the inputs of other nodes as well; one whose scale would be illegal stays float.
+
+    Args:
+        quantization: of the layers.
+        found: has the inputs.
+        calibration: what was seen of them.
+        symmetric: keys of those whose range lies evenly around zero.
+    """
+    records: dict[str, TensorRecord] = {}
+    impossible = list(quantization.impossible)
+    for tensor in found.tensors:
+        range_, sample = calibration.ranges[tensor.key], calibration.samples[tensor.key]
+        try:
+            records[tensor.key] = TensorRecord(params_off_ties(range_, sample, symmetric=tensor.key in symmetric))
+        except ValueError as error:
+            impossible.append(LeftAlone(tensor.key, tensor.op_type, str(error)))
+    return Quantization(QuantizedForm(quantization.form.layers, records), tuple(impossible))
 
 
 def quantize_each(

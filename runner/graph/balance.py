@@ -121,7 +121,7 @@ def with_balanced_inputs(model: ir.Model, found: FoundLayers, factors: Factors) 
             copy.graph.insert_before(node, build.nodes)
             read = value.name or ""
         layers.append(replace(layer, input=read))
-    return copy, FoundLayers(tuple(layers), found.left_alone)
+    return copy, replace(found, layers=tuple(layers))
 
 
 def _rows(node: ir.Node, layer: Layer) -> NDArray[Any]:

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from runner.errors import ModelError
 from runner.graph.batchnorm_before import why_not_folded
 from runner.graph.constants import Array, constant, float_attribute, integer_attribute, integer_attributes
+from runner.graph.tensors import TensorInput
 from runner.graph.weight_layout import output_channels
 
 # Operators that the Ascend deploy format can hold in int8 as layers.
@@ -64,10 +65,15 @@ class LeftAlone:
 
 @dataclass(frozen=True, slots=True)
 class FoundLayers:
-    """What ``find_layers`` found, in graph order."""
+    """What ``find_layers`` found, in graph order.
+
+    Attributes:
+        tensors: inputs of nodes that are no layers, to be rounded; not found but asked for.
+    """
 
     layers: tuple[Layer, ...]
     left_alone: tuple[LeftAlone, ...]
+    tensors: tuple[TensorInput, ...] = ()
 
     def __getitem__(self, name: str) -> Layer:
         for layer in self.layers:

@@ -55,6 +55,7 @@ from runner.modes.result import AccAutoResult, Comparison, Source, Status
 from runner.modes.searching import try_plans, try_repairs
 from runner.modes.stages import Stages
 from runner.modes.subject import Subject, load_subject, rewriting_gap
+from runner.modes.tensor_settings import select_tensors
 from runner.modes.trials import TrialRunner
 from runner.modes.write_acc_auto import RECORD, BestPair, Outcome, write_outcome
 from runner.modes.write_models import ModelPair, warn_of_notes
@@ -132,6 +133,11 @@ class AccAutoOptions:
             raise ConfigError(
                 f"strategy: {type(self.strategy).__name__.lower()} weighs what a layer costs the outputs against its price; "
                 "it needs sensitivity=end_to_end beside it."
+            )
+        if self.record is not None and self.settings.tensor_quantize != "none":
+            raise ConfigError(
+                "tensor_quantize: a record says itself which tensors are quantized; expected none beside record, got "
+                f"{self.settings.tensor_quantize}."
             )
         if self.split.report and isinstance(self.metric, AmctEvaluator):
             raise ConfigError(
@@ -272,6 +278,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         final_evaluation = final_evaluation or _final_scores(scores, trials, found, stages)
     except KeyboardInterrupt:
         found = replace(found, stopped="interrupted")
+    warn(*_tensors_warning(found, all_int8, len(quantized.form.tensors)))
     comparison = judged_comparison(
         judge,
         evaluator,
@@ -441,7 +448,10 @@ def _recipe(
     if given.record is not None:
         return RecordRecipe(subject, given, evaluation)
     assert calibration is not None  # there is one wherever no record is given
-    selection = select_layers(options.settings, subject.found, subject.node_types)
+    selection = replace(
+        select_layers(options.settings, subject.found, subject.node_types),
+        tensors=select_tensors(options.settings.tensor_quantize, subject.runnable),
+    )
     start = starting_point(
         given,
         subject,
@@ -483,6 +493,16 @@ def _held_out_warning(status: Status, comparison: Comparison, target: float) -> 
         f"loses {figure.loss:.4g} {figure.unit}, where less than {target:g} was asked for"
     )
     return [f"{text}: no model is written." if status == "not_met" else f"{text}; they are too few to tell."]
+
+
+def _tensors_warning(found: SearchResult, all_int8: Trial, tensors: int) -> list[str]:
+    """Return a warning where tensors that were to be rounded stay float for the target's sake."""
+    if found.best is None or not found.best.plan.float_tensors:
+        return []
+    return [
+        f"tensor_quantize: the {tensors} tensors stay float; with them and every layer in int8 the loss is "
+        f"{all_int8.loss:.4g}, which misses the target."
+    ]
 
 
 def _resolution_warning(options: AccAutoOptions, source: Source) -> list[str]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runner.amct_config.cfg_file import SimplifiedConfig
 from runner.amct_config.create import expand, observed_config, said_by
-from runner.amct_config.model import QuantConfig
+from runner.amct_config.model import QuantConfig, TensorEntry
 from runner.amct_config.read import read_config
 from runner.amct_config.resolve import resolve
 from runner.calibration.observer import Observer
-from runner.errors import ConfigError
+from runner.errors import ConfigError, RecordError
 from runner.graph.balance import can_be_balanced
 from runner.graph.equalization import Exponents
 from runner.graph.layers import FoundLayers, Layer
+from runner.graph.tensors import TensorInput, tensor_input, typed
 from runner.modes.equalization_file import read_equalization
 from runner.modes.integers_file import Integers, read_integers
 from runner.modes.layer_settings import LayerSelection
@@ -96,8 +97,8 @@ class StartingPoint:
 
     Attributes:
         config: as it is written, with what the job's options change in it.
-        layers: those to quantize.
-        observers: theirs, by layer name.
+        layers: those to quantize, and inputs of other nodes.
+        observers: theirs, by layer name or the record's key.
         balance: layer name -> migration strength, of those whose inputs are to be balanced.
         one_scale: those with one weight scale although their type takes one a channel.
         warnings: layers that a configuration wants and this tool cannot quantize.
@@ -135,15 +136,20 @@ def starting_point(
         ConfigError: no layer is left to quantize.
     """
     config, found, nodes = given.config, subject.found, subject.node_types
+    wanted = [TensorEntry(tensor.node, tensor.index) for tensor in selection.tensors]
     if config is None:
         observers = {layer.name: selection.observers.get(layer.name, observer) for layer in found.layers}
         made = observed_config(found, observers, batch_num=count, activation_offset=observer.asymmetric)
+        made = made.with_tensors(replace(entry, activation=said_by(observer)) for entry in wanted)
         chosen = {layer.name: observers[layer.name] for layer in selection.quantized.layers}
         said_to_all = _strengths(found.layers, balance, {}, selection)
         strengths = {name: strength for name, strength in said_to_all.items() if name in chosen}
-        return StartingPoint(made.with_balance(said_to_all), selection.quantized, chosen, strengths)
+        chosen |= {tensor.key: observer for tensor in selection.tensors}
+        layers_and_tensors = replace(selection.quantized, tensors=selection.tensors)
+        return StartingPoint(made.with_balance(said_to_all), layers_and_tensors, chosen, strengths)
     if isinstance(config, SimplifiedConfig):
         config = expand(config, found, nodes, given.name)
+    config = config.with_tensors(wanted)
     start = resolve(config, found, nodes, given.name)
     layers = tuple(layer for layer in selection.quantized.layers if layer.name in start.observers)
     if not layers:
@@ -151,11 +157,13 @@ def starting_point(
             f"quant_config: {given.name} and skip_layers, skip_layer_types or layers together leave no layer to quantize."
         )
     observers = {layer.name: selection.observers.get(layer.name, start.observers[layer.name]) for layer in layers}
+    tensors = _tensors(config, subject, given.name)
+    observers |= {tensor.key: start.observers[tensor.key] for tensor in tensors}
     said = {name: said_by(own) for name, own in selection.observers.items()}
     strengths = _strengths(layers, balance, start.balance, selection)
     return StartingPoint(
         config.with_activations(said).with_balance({layer.name: strengths.get(layer.name) for layer in layers}),
-        FoundLayers(layers, found.left_alone),
+        FoundLayers(layers, found.left_alone, tensors),
         observers,
         strengths,
         start.one_scale,
@@ -170,3 +178,16 @@ def _strengths(
     can_be = [layer.name for layer in layers if can_be_balanced(layer)]
     nearest = {**dict.fromkeys(can_be, balance), **configured, **selection.balance}
     return {name: nearest[name] for name in can_be if nearest[name] > 0}
+
+
+def _tensors(config: QuantConfig, subject: Subject, name: str) -> tuple[TensorInput, ...]:
+    if not config.tensors:
+        return ()
+    model = typed(subject.runnable)
+    found = []
+    for place, tensor in enumerate(config.tensors):
+        try:
+            found.append(tensor_input(model, tensor.layer_name, tensor.input_index))
+        except ValueError as error:
+            raise RecordError(f"{name}: tensor_quantize[{place}]: {error}") from error
+    return tuple(found)

@@ -16,6 +16,8 @@ from runner.correction.options import check_balance
 from runner.errors import ConfigError
 from runner.graph.balance import can_be_balanced
 from runner.graph.layers import LAYER_TYPES, FoundLayers
+from runner.graph.tensors import TensorInput
+from runner.modes.tensor_settings import TensorSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,13 @@ class LayerSettings:
         layers: entries, later ones win.
         skip_layers: names of layers that stay float.
         skip_layer_types: operator types that stay float.
+        tensor_quantize: inputs of Add and MaxPool that are rounded to int8.
     """
 
     layers: Sequence[LayerRule] = ()
     skip_layers: Sequence[str] = ()
     skip_layer_types: Sequence[str] = ()
+    tensor_quantize: TensorSettings = "none"
 
     def __post_init__(self) -> None:
         for index, rule in enumerate(self.layers):
@@ -78,12 +82,14 @@ class LayerSelection:
         skipped: names of the others, in graph order.
         observers: layer name -> observer, of the layers that have one of their own.
         balance: layer name -> migration strength, 0 for none, of the layers that have one of their own.
+        tensors: inputs of other nodes that are to be rounded.
     """
 
     quantized: FoundLayers
     skipped: tuple[str, ...] = ()
     observers: Mapping[str, Observer] = field(default_factory=dict)
     balance: Mapping[str, float] = field(default_factory=dict)
+    tensors: tuple[TensorInput, ...] = ()
 
 
 def select_layers(settings: LayerSettings, found: FoundLayers, node_types: Mapping[str, str]) -> LayerSelection:

@@ -11,7 +11,7 @@ from runner.amct_config.layer_names import FUSABLE_TYPES
 from runner.amct_config.model import QuantConfig
 from runner.calibration.collect import Calibration, collect
 from runner.calibration.observer import Observer
-from runner.calibration.quantize import Quantization, quantize_layers
+from runner.calibration.quantize import Quantization, quantize_layers, quantize_tensors
 from runner.correction.balance import choose_factors
 from runner.correction.correct import Calibrated, correct
 from runner.correction.options import EVERY_CORRECTION, Correction
@@ -125,6 +125,7 @@ class CalibrationRecipe:
             start.layers.layers,
             dict(start.observers),
             dict(start.balance),
+            start.layers.tensors,
             start.one_scale,
             self._unfused,
             self.skipped,
@@ -188,6 +189,7 @@ class CalibrationRecipe:
                 unfused=self._unfused,
                 balance=factors,
             )
+            quantization = quantize_tensors(quantization, start.layers, seen, symmetric=self._symmetric)
         # Skipped layers cost MACs too, though calibration did not look at them.
         unseen = [layer for layer in subject.found.layers if layer.name in self.skipped]
         shapes = {**seen.input_shapes, **input_shapes(subject.runnable, unseen, items)}

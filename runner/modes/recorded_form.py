@@ -10,6 +10,7 @@ from runner.errors import RecordError
 from runner.graph.balance import can_be_balanced, input_channels, why_not_balanced
 from runner.graph.constants import constant
 from runner.graph.layers import Layer
+from runner.graph.tensors import why_not_rounded
 from runner.modes.integers_file import NO_INTEGERS, Integers
 from runner.modes.subject import Subject
 from runner.record import LayerRecord, QuantizedForm, QuantizedLayer, Record, TensorRecord
@@ -109,8 +110,7 @@ def _checked_tensor(key: str, entry: TensorRecord, subject: Subject, name: str) 
     value = node.inputs[int(index)] if int(index) < len(node.inputs) else None
     if value is None:
         raise RecordError(f"{where}: node '{node_name}' has no input {index}; it has {len(node.inputs)}.")
-    array = constant(value)
-    if array is not None or value.dtype not in (None, ir.DataType.FLOAT):
-        found = "a constant" if array is not None else str(value.dtype)
-        raise RecordError(f"{where}: only a float32 activation is quantized as a tensor, got {found}.")
+    unfit = why_not_rounded(value)
+    if unfit is not None:
+        raise RecordError(f"{where}: only a float32 activation is quantized as a tensor, got {unfit}.")
     return entry

@@ -122,7 +122,7 @@ def write_outcome(folder: JobFolder, outcome: Outcome, pair: BestPair) -> ModelP
     """
     config, best = outcome.config, outcome.search.best
     if config is not None:
-        folder.write_text("tmp/config.json", format_config(config.with_enabled(outcome.all_int8.layers.keys())))
+        folder.write_text("tmp/config.json", format_config(config.with_enabled(outcome.all_int8.record)))
     write_record(folder, RECORD, outcome.final_form, check=outcome.search.stopped != "interrupted")
     record = folder.path(RECORD)
     if outcome.exponents:
@@ -141,6 +141,6 @@ def write_outcome(folder: JobFolder, outcome: Outcome, pair: BestPair) -> ModelP
         pair.remove()
         return None
     if config is not None:
-        final = config.with_enabled(outcome.final_form.layers.keys())
+        final = config.with_enabled(outcome.final_form.record)
         folder.write_text(f"results/{_PREFIX}_final_config.json", format_config(final))
     return pair.write(best.plan)

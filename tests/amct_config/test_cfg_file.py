@@ -53,6 +53,18 @@ def override(text: str) -> str:
     return f'override_layer_configs {{ layer_name: "c" calibration_config {{ {text} }} }}'
 
 
+def tensor(text: str) -> str:
+    return f'tensor_quantize {{ layer_name: "a" input_index: 1 {text} }}'
+
+
+def test_tensors_are_read_with_their_own_algorithm() -> None:
+    text = tensor("hfmg_quantize { num_of_bins: 1024 }") + 'tensor_quantize { layer_name: "b" input_index: 0 }'
+    assert parse_cfg(text, "f").tensors == (
+        (("a", 1), Choice(HfmgParams(1024, 8))),
+        (("b", 0), Choice()),
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -64,7 +76,19 @@ def override(text: str) -> str:
         ("version: 2", "f: version: expected 1, got 2"),
         ("joint_quant: true", "f: joint_quant: joint quantization is not supported; expected false, got true"),
         ('nuq_config { mapping_file: "m" }', "f: nuq_config: non-uniform quantization is not supported"),
-        ('tensor_quantize { layer_name: "a" input_index: 0 }', "f: tensor_quantize: the quantization of single"),
+        ('tensor_quantize { layer_name: "a" }', "f: tensor_quantize: an entry has no input_index; expected the name"),
+        (
+            "tensor_quantize { input_index: 0 }",
+            "f: tensor_quantize: an entry has no layer_name; expected the name of a",
+        ),
+        (tensor("") * 2, "f: tensor_quantize 'a': input 1 is given twice; expected one entry each."),
+        (tensor("ifmr_quantize { dst_type: INT16 }"), "f: tensor_quantize 'a': ifmr_quantize.dst_type: expected INT8"),
+        (
+            tensor("hfmg_quantize { num_of_bins: 7 }"),
+            "f: tensor_quantize 'a': hfmg_quantize.num_of_bins: expected one of",
+        ),
+        (tensor("ifmr_quantize {} hfmg_quantize {}"), "f:1: expected a simplified AMCT configuration"),
+        ('tensor_quantize { layer_name: "a" input_index: -1 }', "f:1: expected a simplified AMCT configuration"),
         ("fakequant_precision_mode: FORCE_FP16_QUANT", "f: fakequant_precision_mode: expected DEFAULT"),
         (common("ifmr_quantize {} hfmg_quantize {}"), "f:1: expected a simplified AMCT configuration"),
         (common("ifmr_quantize { max_percentile: 0.5 }"), "f: common_config: ifmr_quantize.max_percentile: expected a"),

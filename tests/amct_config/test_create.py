@@ -9,7 +9,7 @@ import pytest
 from runner.amct_config.cfg_file import parse_cfg
 from runner.amct_config.create import expand, observed_config
 from runner.amct_config.json_file import config_entries, format_config
-from runner.amct_config.model import QuantConfig
+from runner.amct_config.model import HfmgParams, IfmrParams, QuantConfig, TensorEntry
 from runner.calibration.hfmg import Hfmg
 from runner.calibration.ifmr import Ifmr
 from runner.calibration.minmax import MinMax
@@ -178,3 +178,15 @@ def test_what_does_not_fit_the_model_is_refused(text: str, message: str) -> None
 def test_layer_called_like_a_global_key_is_refused() -> None:
     with pytest.raises(RecordError, match="the model's layer 'version' is called like a global parameter"):
         expand(parse_cfg("", "f"), FoundLayers((layer("version"),), ()), {"version": "Conv"}, "f")
+
+
+def test_tensor_follows_its_own_algorithm_then_the_common_one() -> None:
+    text = """activation_offset: false
+        common_config: { hfmg_quantize: { num_of_bins: 2048 asymmetric: true } }
+        tensor_quantize: { layer_name: "add" input_index: 1 ifmr_quantize: { search_step: 0.5 } }
+        tensor_quantize: { layer_name: "add" input_index: 0 }"""
+    assert expand(parse_cfg(text, "f"), FOUND, NODES, "f").tensors == (
+        TensorEntry("add", 1, IfmrParams(search_step=0.5, num_bits=8, asymmetric=False)),
+        TensorEntry("add", 0, HfmgParams(2048, 8, True)),
+    )
+    assert expand(parse_cfg("", "f"), FOUND, NODES, "f").tensor_quantize is None

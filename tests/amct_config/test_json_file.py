@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from runner.amct_config.json_file import config_entries, format_config, parse_config
 from runner.amct_config.limits import GLOBAL_KEYS, NUM_OF_BINS
-from runner.amct_config.model import ArqParams, HfmgParams, IfmrParams, LayerEntry, QuantConfig
+from runner.amct_config.model import ArqParams, HfmgParams, IfmrParams, LayerEntry, QuantConfig, TensorEntry
 from runner.errors import RecordError
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -32,14 +32,18 @@ def ifmrs(draw: st.DrawFn) -> IfmrParams:
     return IfmrParams(draw(shares), draw(shares), ends, step / 100, draw(eight), draw(maybe))
 
 
+algorithms = ifmrs() | st.builds(HfmgParams, st.sampled_from(NUM_OF_BINS), eight, maybe)
 entries = st.builds(
     LayerEntry,
     st.booleans(),
-    ifmrs() | st.builds(HfmgParams, st.sampled_from(NUM_OF_BINS), eight, maybe),
+    algorithms,
     st.builds(ArqParams, maybe, eight),
     st.none() | st.floats(0.2, 0.8),
 )
 names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1).filter(lambda name: name not in GLOBAL_KEYS)
+tensors = st.lists(
+    st.builds(TensorEntry, names, st.integers(0, 9), algorithms), max_size=3, unique_by=lambda tensor: tensor.key
+).map(tuple)
 configs = st.builds(
     QuantConfig,
     st.integers(1, 10**6),
@@ -48,6 +52,7 @@ configs = st.builds(
     st.lists(names, max_size=2).map(tuple),
     st.sampled_from([None, False]),
     st.sampled_from([None, "DEFAULT"]),
+    st.none() | tensors,
     st.dictionaries(names, entries, max_size=3).map(lambda layers: tuple(sorted(layers.items(), key=lambda e: e[0]))),
 )
 
@@ -114,6 +119,32 @@ def changed(path: tuple[str, ...], key: str, value: Any) -> str:
     return json.dumps(config)
 
 
+def tensor(**other: Any) -> dict[str, Any]:
+    return {"layer_name": "Add", "input_index": 0} | other
+
+
+def test_tensors_come_back_byte_for_byte_behind_the_other_global_keys() -> None:
+    hfmg = {"num_bits": 8, "act_algo": "hfmg", "num_of_bins": 1024, "asymmetric": False}
+    listed = [tensor(input_index=1, activation_quant_params=hfmg), tensor(layer_name="MaxPool_3")]
+    config = parse_config(json.dumps({**BASE, "tensor_quantize": listed}), "f")
+    assert config.tensors == (
+        TensorEntry("Add", 1, HfmgParams(1024, 8, False)),
+        TensorEntry("MaxPool_3", 0, IfmrParams()),
+    )
+    text = format_config(config)
+    assert list(json.loads(text))[-3:] == ["skip_fusion_layers", "tensor_quantize", "Conv_0"]
+    assert json.loads(text)["tensor_quantize"][0] == listed[0]
+    assert format_config(parse_config(text, "f")) == text
+
+
+def test_tensors_are_kept_by_their_keys() -> None:
+    listed = [tensor(), tensor(input_index=1)]
+    config = parse_config(json.dumps({**BASE, "tensor_quantize": listed}), "f")
+    assert config.with_enabled({"Conv_0", "Add:1"}).tensors == config.tensors[1:]
+    assert json.loads(format_config(config.with_enabled({"Conv_0"})))["tensor_quantize"] == []
+    assert "tensor_quantize" not in json.loads(format_config(parse_config(json.dumps(BASE), "f").with_enabled(())))
+
+
 @pytest.mark.parametrize(
     ("path", "key", "value", "message"),
     [
@@ -129,7 +160,26 @@ def changed(path: tuple[str, ...], key: str, value: Any) -> str:
         ((), "skip_fusion_layers", "Conv_0", 'f: skip_fusion_layers: expected a list of layer names, got "Conv_0"'),
         ((), "skip_fusion_layers", [1], "f: skip_fusion_layers: expected a list of layer names, got [1]"),
         ((), "fakequant_precision_mode", "FORCE_FP16_QUANT", "f: fakequant_precision_mode: expected DEFAULT, the only"),
-        ((), "tensor_quantize", [{"layer_name": "Add"}], "f: tensor_quantize: the quantization of single tensors is"),
+        ((), "tensor_quantize", {}, "f: tensor_quantize: expected a list of objects, got {}"),
+        ((), "tensor_quantize", ["Add"], "f: tensor_quantize[0]: expected an object of layer_name, input_index, activ"),
+        ((), "tensor_quantize", [{"layer_name": "Add"}], "f: tensor_quantize[0].input_index: it is missing; expected"),
+        ((), "tensor_quantize", [{"input_index": 0}], "f: tensor_quantize[0].layer_name: it is missing; expected the"),
+        ((), "tensor_quantize", [tensor(layer_name=3)], "f: tensor_quantize[0].layer_name: expected text, got 3"),
+        (
+            (),
+            "tensor_quantize",
+            [tensor(input_index=-1)],
+            "f: tensor_quantize[0].input_index: expected 0 or more, got -1",
+        ),
+        ((), "tensor_quantize", [tensor(input_index=True)], "tensor_quantize[0].input_index: expected a whole number"),
+        ((), "tensor_quantize", [tensor(index=1)], "f: Unknown parameter index in tensor_quantize[0]; expected"),
+        ((), "tensor_quantize", [tensor(), tensor()], "f: tensor_quantize[1]: input 0 of layer 'Add' is given twice"),
+        (
+            (),
+            "tensor_quantize",
+            [tensor(), tensor(input_index=1, activation_quant_params={"num_bits": 4})],
+            "f: tensor_quantize[1].activation_quant_params.num_bits: expected 8, the only width",
+        ),
         ((), "batchnum", 3, "f: batchnum is an invalid layer name or parameter."),
         (("Conv_0",), "quant_enable", 1, "f: Conv_0.quant_enable: expected true or false, got 1"),
         (("Conv_0",), "enable", True, "f: Unknown parameter enable in Conv_0; expected activation_quant_params"),

@@ -50,6 +50,17 @@ def test_layers_with_equal_settings_share_their_observer() -> None:
     assert start.observers["c1"] is start.observers["c2"] is not start.observers["g"]
 
 
+def test_tensors_come_behind_the_layers_and_share_observers_with_them() -> None:
+    tensors = [
+        {"layer_name": "add", "input_index": 1, "activation_quant_params": {"num_bits": 8}},
+        {"layer_name": "add", "input_index": 0, "activation_quant_params": {"asymmetric": False}},
+    ]
+    start = resolved(c1=act(), tensor_quantize=tensors)
+    assert list(start.observers) == ["c1", "add:1", "add:0"]
+    assert start.observers["add:1"] is start.observers["c1"]
+    assert start.observers["add:0"] == Ifmr(asymmetric=False)
+
+
 def test_layer_that_is_missing_or_switched_off_is_not_quantized() -> None:
     assert list(resolved(c1={}, g={"quant_enable": False}).observers) == ["c1"]
 

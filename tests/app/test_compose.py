@@ -27,6 +27,7 @@ from runner.dataset.npz import NpzDataset
 from runner.dataset.preprocess import ArrayPreprocess, ImagePreprocess
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.distance import Kl, Mse, Sqnr
+from runner.modes.tensor_settings import TensorRule
 from runner.search.binary import Binary
 from runner.search.end_to_end import EndToEnd
 from runner.search.greedy import Greedy
@@ -175,6 +176,7 @@ def test_values_of_the_decisions_can_be_overridden(tiny: Tiny) -> None:
         *["dataset.preprocess.scale=0.5", "dataset.preprocess.mean=[1,2,3]", "dataset.preprocess.std=2"],
         *["calibration.count=5", "evaluation.count=7", "target_loss=0.2", "metric.output=logits", "seed=3"],
         *["paths.output=elsewhere", "tracking.experiment=mine", "engine.callers=1", "observer.asymmetric=false"],
+        "tensor_quantize=[{layer:add_3,input:1}]",
     )
     assert isinstance(built, AccAutoJob)
     assert isinstance(built.dataset, ImageFolder)
@@ -183,6 +185,7 @@ def test_values_of_the_decisions_can_be_overridden(tiny: Tiny) -> None:
     assert (built.calibration.count, built.evaluation.count, built.target_loss, built.seed) == (5, 7, 0.2, 3)
     assert (built.paths.output, built.tracking.experiment, built.engine.callers) == ("elsewhere", "mine", 1)
     assert built.observer == Ifmr(asymmetric=False)
+    assert built.tensor_quantize == [TensorRule("add_3", 1)]
 
 
 def test_own_data_is_not_calibrated_on_the_shipped_digits(tiny: Tiny) -> None:

@@ -265,6 +265,19 @@ CASES = {
     "every layer skipped": Case(
         added("skip_layer_types=[Conv,Gemm]"), ("Except skip_layers, no layer needs to quantize. All 3 layers",)
     ),
+    "no input of that kind": Case(
+        added("tensor_quantize=[{layer:first,input:0}]"),
+        ("tensor_quantize[0]: layer first is of type Conv; expected Add or MaxPool.",),
+    ),
+    "input of no layer": Case(
+        added("tensor_quantize=[{layer:first}]"), ("tensor_quantize[0].input: a value is required",)
+    ),
+    "no residual add": Case(
+        added("tensor_quantize=adds"), ("tensor_quantize: adds: the model has no Add of two computed float32 values",)
+    ),
+    "tensors neither none nor adds": Case(
+        added("tensor_quantize=all"), ("tensor_quantize: expected none or adds or a list, got 'all'.",)
+    ),
     "name with a slash": Case(
         options(model__name="a/b"), ("model.name: expected a file name without slashes, got 'a/b'",)
     ),
