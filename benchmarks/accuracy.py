@@ -1,8 +1,9 @@
 """How much every layer in int8 costs: ``python -m benchmarks.accuracy [--models NAME…] [--ablation] [--output FILE]``.
 
-One table a model: our presets, each correction alone, NNCF and onnxruntime, with their defaults, 100 calibration items and all
-evaluation items. NNCF quantizes residual adds too, which the AMCT scheme does not. The floor is what the zoo's own notes give
-for float weights and only the activations quantized: the better of min-max and least squared error.
+One table a model: our presets, with residual adds as AMCT has them (float) and as NNCF (quantized, ``tensor_quantize=adds``),
+each correction alone, NNCF and onnxruntime, with their defaults, 100 calibration items and all evaluation items. The floor is
+what the zoo's own notes give for float weights and only the inputs of layers quantized: the better of min-max and least squared
+error.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ CORRECTIONS = {
     "range by output": ("correction.range=output",),
     "equalization": ("correction.equalize=true",),
 }
+# Models with Adds of two computed values.
+RESIDUAL = ("tf2_ptq_float", "tf2_dither_bn", "st_mobilenet_v2", "resnet20", "vit_mnist")
+ADDS = "tensor_quantize=adds"
 PEERS = ("nncf-all", "ort-minmax", "ort-percentile")
 # KL of the zoo's activation-only floors.
 FLOORS = {
@@ -41,6 +45,10 @@ _ALL = ("target_loss=100", "cache=none", "verify.device=none")
 def rows_of(case: Case, options: list[str], *, ablation: bool) -> list[Row]:
     """Return a model's rows."""
     rows = [ours(case, *options, *_ALL, f"quant={preset}", label=f"quant={preset}") for preset in PRESETS]
+    if case.name in RESIDUAL:
+        rows += [
+            ours(case, *options, *_ALL, f"quant={preset}", ADDS, label=f"quant={preset}, adds") for preset in PRESETS
+        ]
     if ablation:
         plain = (*_ALL, "quant=amct", "observer=minmax")
         rows.append(ours(case, *options, *plain, label="min-max"))

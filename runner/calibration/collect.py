@@ -85,18 +85,18 @@ def collect(
     unfinished = list(statistics)
     done = 0
     while unfinished:
-        wanted, looked_at = unfinished, _tensors(unfinished)
+        wanted, tensors = unfinished, _tensors(unfinished)
 
         def reduce(
-            index: int, arrays: list[NDArray[Any]], wanted: list[_Key] = wanted, looked_at: list[str] = looked_at
+            index: int, arrays: list[NDArray[Any]], wanted: list[_Key] = wanted, tensors: list[str] = tensors
         ) -> list[Any]:
-            values = dict(zip(looked_at, arrays, strict=True))
+            values = dict(zip(tensors, arrays, strict=True))
             if index == indices[0] and not samples:
                 for name, array in values.items():
                     samples[name], shapes[name] = _sample(array), array.shape
             return [_reduce(statistics[key], values[key[0]], key[0]) for key in wanted]
 
-        for partials in engine.map(session, dataset, indices, reduce, outputs=looked_at):
+        for partials in engine.map(session, dataset, indices, reduce, outputs=tensors):
             for key, partial in zip(wanted, partials, strict=True):
                 statistics[key].merge(partial)
             done += 1

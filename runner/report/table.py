@@ -104,6 +104,8 @@ def _rows(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ),
         ("left float", _fallback(summary["fallback"])),
     ]
+    if summary["tensors_quantized"]:
+        rows.append(("int8 tensors", f"{summary['tensors_quantized']} that other nodes read"))
     if result.found.left_alone:
         kinds = ", ".join(sorted({item.op_type for item in result.found.left_alone}))
         rows.append(("left alone", f"{len(result.found.left_alone)} nodes ({kinds}); the log gives each reason"))

@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from benchmarks import accuracy
 from benchmarks.cases import Case
 from benchmarks.generated import images, network
 from benchmarks.job import load
@@ -82,3 +83,19 @@ def test_a_table_keeps_its_columns() -> None:
         "| --------- | ---- |",
         "| wide cell | b    |",
     ]
+
+
+def test_models_with_residual_adds_have_rows_with_the_adds_quantized(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, tuple[str, ...]] = {}
+
+    def made(case: Case, *options: str, label: str) -> Row:
+        asked[label] = options
+        return Row(case.name, label, 1.0, 1.0)
+
+    monkeypatch.setattr(accuracy, "ours", made)
+    monkeypatch.setattr(accuracy, "peer", lambda case, tool, *options: made(case, *options, label=tool))
+    accuracy.rows_of(Case("kws_float", ()), [], ablation=False)
+    assert not any("adds" in label for label in asked)
+    rows = accuracy.rows_of(Case("resnet20", ()), ["evaluation.count=3"], ablation=False)
+    assert [row.tool for row in rows[3:6]] == ["quant=amct, adds", "quant=fast, adds", "quant=best, adds"]
+    assert set(asked["quant=fast, adds"]) == {*asked["quant=fast"], "tensor_quantize=adds"} >= {"evaluation.count=3"}

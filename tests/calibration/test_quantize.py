@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
 
 from runner.calibration.collect import Calibration
-from runner.calibration.quantize import Quantization, quantize_layers
+from runner.calibration.quantize import Quantization, quantize_layers, quantize_tensors
+from runner.graph.tensors import TensorInput
 from runner.ranges import Range
 from tests.small_data import onnx_text, prepared
 
@@ -143,3 +146,21 @@ def test_layers_named_symmetric_get_zero_point_0_and_the_others_do_not() -> None
     seen = Calibration(dict.fromkeys("ab", RANGE), dict.fromkeys("ab", sample), dict.fromkeys("ab", (1, 2, 4, 4)))
     layers = quantize_layers(graph, found, seen, symmetric={"b"}).form.layers
     assert [layers[name].record.activation.zero_point for name in "ab"] == [round(1 / (5 / 255)) - 128, 0]
+
+
+def test_tensor_gets_the_parameters_that_a_layer_of_the_same_range_gets() -> None:
+    graph, found = prepared(conv(np.ones((1, 3, 1, 1))))
+    tensors = tuple(TensorInput("add", "Add", index, "x") for index in range(3))
+    # Values on ties, which widen the range; one tensor lies evenly around zero, one has a scale beyond AMCT's limit.
+    pixels = ((np.arange(256) - 127.5) / 127.5).astype(F)
+    names = ["y", *(tensor.key for tensor in tensors)]
+    ranges = dict.fromkeys(names, Range(-1.0, 1.0)) | {"add:2": Range(0.0, 255.0 * 2**24)}
+    seen = Calibration(ranges, dict.fromkeys(names, pixels), dict.fromkeys(names, (1, 3, 4, 4)))
+    layers = quantize_layers(graph, found, seen, symmetric=False)
+    result = quantize_tensors(layers, replace(found, tensors=tensors), seen, symmetric={"add:1"})
+    assert result.form.layers == layers.form.layers and list(result.form.tensors) == ["add:0", "add:1"]
+    assert result.form.tensors["add:0"].activation == layers.form.layers["y"].record.activation
+    assert result.form.tensors["add:1"].activation.zero_point == 0
+    (left,) = result.impossible
+    assert (left.name, left.op_type) == ("add:2", "Add")
+    assert left.reason.startswith("activation scale must be positive, at most 1/FLT_EPSILON")

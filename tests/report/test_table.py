@@ -131,6 +131,12 @@ def test_long_lists_of_float_layers_are_cut(count: int, shown: str, job: dict[st
     assert any(line.startswith("left float") and line.endswith(f"  {shown}") for line in lines)
 
 
+def test_rounded_tensors_have_a_row_of_their_own(job: dict[str, AccAutoResult]) -> None:
+    assert not any(line.startswith("int8 tensors") for line in table(job["met"]))
+    lines = table(job["met"], tensors_quantized=4)
+    assert any(line.startswith("int8 tensors") and line.endswith("  4 that other nodes read") for line in lines)
+
+
 def test_companions_that_do_not_apply_have_no_row(job: dict[str, AccAutoResult]) -> None:
     summary = summarize(job["met"], mode="acc_auto", seed=0, config_sha256="")
     plain = {key: value for key, value in summary.items() if key not in ("agreement", "kl")}
