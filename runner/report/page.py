@@ -132,6 +132,8 @@ def _cards(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str, s
 
 def _facts(result: Result, summary: Mapping[str, Any]) -> list[str]:
     facts = [f"Loss {loss_phrase(result, summary)}.", *(f"{text}." for text in uncertainty_phrases(summary))]
+    if summary["tensors_quantized"]:
+        facts.append(f"{summary['tensors_quantized']} tensors that other nodes read are int8 too.")
     if isinstance(result, ConvertResult):
         facts.append("The loss is that against the QuantizeLinear/DequantizeLinear model as it was given.")
     else:

@@ -104,6 +104,13 @@ def test_verdict_figures_and_atc_command_are_told(job: dict[str, AccAutoResult])
     assert {"summary.json", "results/net_deploy_model.onnx"} <= set(shown.links)
 
 
+def test_rounded_tensors_are_told_where_there_are_any(job: dict[str, AccAutoResult]) -> None:
+    summary = summarize(job["met"], mode="acc_auto", seed=0, config_sha256="")
+    told = "4 tensors that other nodes read are int8 too."
+    assert told not in Parsed(page(job["met"], summary, None, None)).text
+    assert told in Parsed(page(job["met"], summary | {"tensors_quantized": 4}, None, None)).text
+
+
 def test_every_layer_has_its_record_and_its_place_in_the_ranking(job: dict[str, AccAutoResult]) -> None:
     result = job["met"]
     rows = Parsed(written(result)).table("layer")
