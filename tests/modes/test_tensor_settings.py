@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,9 @@ def test_single_inputs_of_add_and_maxpool_are_rounded(tmp_path: Path) -> None:
         np.testing.assert_allclose(codes, np.rint(codes), atol=1e-3)
 
 
-@pytest.mark.parametrize("correction", [Correction(), Correction("sequential", True, "compensated", "output")], ids=str)
+@pytest.mark.parametrize(
+    "correction", [Correction(), EVERY_CORRECTION, replace(EVERY_CORRECTION, balance=0.5)], ids=str
+)
 def test_written_files_give_the_same_bytes_again(tmp_path: Path, correction: Correction) -> None:
     job(tmp_path / "one", correction=correction)
     first = written(tmp_path / "one")
