@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from runner.evaluation.amct_evaluator import AmctEvaluator
     from runner.evaluation.distance import Kl, Mse, Sqnr
     from runner.lint.check import check_deploy
-    from runner.modes.acc_auto import AccAutoOptions, acc_auto
+    from runner.modes.acc_auto import acc_auto
+    from runner.modes.acc_auto_options import AccAutoOptions
     from runner.modes.convert_qat import ConvertQatOptions, convert_qat
     from runner.modes.data import Split
     from runner.modes.layer_settings import LayerRule, LayerSettings
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from runner.search.sensitivity import Cosine, MeanSquaredError, SignalToNoise
 
 _HOMES = {
-    "AccAutoOptions": "runner.modes.acc_auto",
+    "AccAutoOptions": "runner.modes.acc_auto_options",
     "Agreement": "runner.evaluation.accuracy",
     "AmctEvaluator": "runner.evaluation.amct_evaluator",
     "ArrayPreprocess": "runner.dataset.preprocess",

@@ -27,7 +27,8 @@ from runner.engine import Engine, available_cores
 from runner.errors import ConfigError, RunnerError, VerificationError
 from runner.events import Emit, Event, JobFailed, JobFinished, JobStarted, StageFinished, StageStarted, Warned
 from runner.job_folder import replace_listed, withdraw_unfinished
-from runner.modes.acc_auto import AccAutoOptions, acc_auto
+from runner.modes.acc_auto import acc_auto
+from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import ConvertQatOptions, convert_qat
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.result import INTERRUPTED, ConvertResult, exit_status

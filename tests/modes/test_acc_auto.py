@@ -25,11 +25,13 @@ from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.distance import Kl, Mse, Sqnr
 from runner.events import DataUsed, StageAdvanced, StageFinished, StageStarted, TrialFinished, Warned
 from runner.job_folder import read_manifest
-from runner.modes.acc_auto import AccAutoOptions, acc_auto, with_companions
+from runner.modes.acc_auto import acc_auto
+from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.amct_files import read_history
 from runner.modes.data import Split
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.recipe import CalibrationRecipe
+from runner.modes.reported_metrics import with_companions
 from runner.modes.result import AccAutoResult
 from runner.record_text import read_record
 from runner.report.summary import summarize

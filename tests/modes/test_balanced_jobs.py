@@ -20,7 +20,8 @@ from runner.engine import Engine
 from runner.errors import ConfigError, RecordError
 from runner.evaluation.distance import Kl
 from runner.events import CALIBRATE, StageStarted, WorkAhead
-from runner.modes.acc_auto import AccAutoOptions, acc_auto
+from runner.modes.acc_auto import acc_auto
+from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.layer_settings import LayerRule, LayerSettings
 from runner.modes.result import AccAutoResult
 from runner.record_text import format_record, read_record

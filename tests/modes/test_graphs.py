@@ -18,7 +18,8 @@ from runner.calibration.minmax import MinMax
 from runner.engine import Engine
 from runner.errors import ModelError
 from runner.evaluation.distance import Sqnr
-from runner.modes.acc_auto import AccAutoOptions, acc_auto
+from runner.modes.acc_auto import acc_auto
+from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.result import AccAutoResult
 from tests.small_data import Items, normal_items
 from tests.tiny_models import noise, proto

@@ -18,7 +18,8 @@ from runner.errors import ConfigError
 from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.job_folder import read_manifest
 from runner.modes import acc_auto as acc_auto_module
-from runner.modes.acc_auto import AccAutoOptions, acc_auto
+from runner.modes.acc_auto import acc_auto
+from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.result import AccAutoResult
 from runner.report.flips import flips
 from runner.report.summary import headline_metrics, summarize

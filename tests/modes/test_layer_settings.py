@@ -18,7 +18,8 @@ from runner.engine import Engine
 from runner.errors import ConfigError
 from runner.evaluation.distance import Kl
 from runner.graph.layers import FoundLayers, Layer, LeftAlone
-from runner.modes.acc_auto import AccAutoOptions, acc_auto
+from runner.modes.acc_auto import acc_auto
+from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.layer_settings import LayerRule, LayerSelection, LayerSettings, select_layers
 from runner.modes.result import AccAutoResult
 from runner.record_text import read_record

@@ -17,7 +17,8 @@ from runner.errors import ConfigError, VerificationError
 from runner.evaluation.distance import Sqnr
 from runner.events import VERIFY, Event, StageAdvanced, StageStarted
 from runner.modes import proof
-from runner.modes.acc_auto import AccAutoOptions, acc_auto
+from runner.modes.acc_auto import acc_auto
+from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import ConvertQatOptions, convert_qat
 from runner.modes.proof import Files, VerifyOptions, prove
 from runner.modes.result import AccAutoResult

@@ -18,7 +18,8 @@ from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.distance import Kl, Sqnr
 from runner.job_folder import read_manifest
 from runner.modes import write_acc_auto
-from runner.modes.acc_auto import AccAutoOptions, acc_auto
+from runner.modes.acc_auto import acc_auto
+from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import convert_qat
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.proof import VerifyOptions

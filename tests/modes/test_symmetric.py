@@ -19,7 +19,8 @@ from runner.calibration.percentile import Percentile
 from runner.dataset.npz import NpzDataset
 from runner.engine import Engine
 from runner.evaluation.distance import Kl
-from runner.modes.acc_auto import AccAutoOptions, acc_auto
+from runner.modes.acc_auto import acc_auto
+from runner.modes.acc_auto_options import AccAutoOptions
 from runner.record_text import read_record
 from tests import device
 from tests.small_data import conv_gemm, normal_items, prepared, run_plain, save

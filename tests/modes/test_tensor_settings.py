@@ -19,7 +19,8 @@ from runner.dataset.npz import NpzDataset
 from runner.engine import Engine
 from runner.errors import ConfigError, RecordError
 from runner.evaluation.distance import Mse
-from runner.modes.acc_auto import AccAutoOptions, acc_auto
+from runner.modes.acc_auto import acc_auto
+from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.layer_settings import LayerRule, LayerSettings
 from runner.modes.result import AccAutoResult
 from runner.modes.tensor_settings import TensorRule, TensorSettings, select_tensors

@@ -13,7 +13,8 @@ import pytest
 from runner.calibration.minmax import MinMax
 from runner.dataset.npz import NpzDataset
 from runner.evaluation.distance import Mse
-from runner.modes.acc_auto import AccAutoOptions, acc_auto
+from runner.modes.acc_auto import acc_auto
+from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.result import AccAutoResult
 from runner.report.flips import Answer, Flip
 from runner.report.page import page

@@ -19,7 +19,8 @@ from runner.calibration.minmax import MinMax
 from runner.dataset.npz import NpzDataset
 from runner.evaluation.accuracy import TopK
 from runner.evaluation.distance import Mse
-from runner.modes.acc_auto import AccAutoOptions, acc_auto
+from runner.modes.acc_auto import acc_auto
+from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import ConvertQatOptions, convert_qat
 from runner.modes.result import AccAutoResult
 from runner.report.summary import headline_metrics, summarize

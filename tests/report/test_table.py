@@ -14,7 +14,8 @@ from runner.calibration.minmax import MinMax
 from runner.dataset.npz import NpzDataset
 from runner.evaluation.distance import Mse
 from runner.lint.finding import Finding
-from runner.modes.acc_auto import AccAutoOptions, acc_auto
+from runner.modes.acc_auto import acc_auto
+from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.result import AccAutoResult
 from runner.report.summary import summarize
 from runner.report.table import deploy_lines, summary_table, sweep_table

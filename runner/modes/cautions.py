@@ -1,0 +1,56 @@
+"""What a user should know before trusting a figure, each as one sentence."""
+
+from __future__ import annotations
+
+from runner.evaluation.accuracy import PERCENTAGE_POINTS
+from runner.evaluation.amct_evaluator import AmctEvaluator
+from runner.evaluation.uncertainty import items_for_target
+from runner.modes.acc_auto_options import AccAutoOptions
+from runner.modes.result import Comparison, Source, Status
+from runner.search.plan import SearchResult, Trial
+
+
+def overlap_caution(source: Source) -> list[str]:
+    """Return a warning where calibration looks at items that the figures are measured on."""
+    if source.overlap == 0:
+        return []
+    return [
+        f"{source.overlap} of {source.calibration_items} calibration items are evaluation items too; "
+        "set split.disjoint=true or name other data with calibration.dataset for a figure that calibration has not seen."
+    ]
+
+
+def resolution_caution(options: AccAutoOptions, source: Source) -> list[str]:
+    """Return a warning where one item weighs as much as the target or more."""
+    needed = items_for_target(options.target_loss)
+    items = source.search_items
+    if isinstance(options.metric, AmctEvaluator) or options.metric.unit != PERCENTAGE_POINTS:
+        return []
+    if needed is None or items >= needed:
+        return []
+    return [
+        f"{items} evaluation items cannot resolve target_loss={options.target_loss:g}: one item is {100 / items:.3g} "
+        f"percentage points, so the target forgives no net loss at all; {needed} items or more would."
+    ]
+
+
+def tensors_caution(found: SearchResult, all_int8: Trial, tensors: int) -> list[str]:
+    """Return a warning where tensors that were to be rounded stay float for the target's sake."""
+    if found.best is None or not found.best.plan.float_tensors:
+        return []
+    return [
+        f"tensor_quantize: the {tensors} tensors stay float; with them and every layer in int8 the loss is "
+        f"{all_int8.loss:.4g}, which misses the target."
+    ]
+
+
+def held_out_caution(status: Status, comparison: Comparison, target: float) -> list[str]:
+    """Return a warning where the items kept for the report do not bear out what the search found."""
+    if status == "met":
+        return []
+    figure = comparison.headline
+    text = (
+        f"the plan meets the target on the items of the search; on the {comparison.items} items kept for the report it "
+        f"loses {figure.loss:.4g} {figure.unit}, where less than {target:g} was asked for"
+    )
+    return [f"{text}: no model is written." if status == "not_met" else f"{text}; they are too few to tell."]

@@ -1,0 +1,19 @@
+"""The metrics that a job reports: the deciding one, then the usual ones."""
+
+from __future__ import annotations
+
+from runner.evaluation.accuracy import Agreement, TopK
+from runner.evaluation.amct_evaluator import AmctEvaluator
+from runner.evaluation.distance import Kl, Sqnr
+from runner.evaluation.metric import Metric
+
+
+def with_companions(metric: Metric) -> list[Metric]:
+    """Return the metrics to report: the deciding one, then the usual ones that it is not."""
+    companions: list[Metric] = [TopK(), Agreement(), Kl(), Sqnr()]
+    return [metric, *(companion for companion in companions if companion.name != metric.name)]
+
+
+def reported_metrics(metric: Metric | AmctEvaluator) -> list[Metric]:
+    """Return the metrics to report; beside an AMCT evaluator one leads that fits every model and data."""
+    return with_companions(Sqnr() if isinstance(metric, AmctEvaluator) else metric)

@@ -1,0 +1,52 @@
+"""How many items a job will look at, at most, so that progress can tell when it ends."""
+
+from __future__ import annotations
+
+from runner.modes.acc_auto_options import AccAutoOptions
+from runner.modes.data import Parts
+from runner.search.driver import goes_on
+from runner.search.end_to_end import EndToEnd
+from runner.search.plan import Trial
+
+
+def items_ahead(options: AccAutoOptions, parts: Parts, layers: int, passes: int) -> int:
+    """Return how many items the job looks at once the model is loaded, at most.
+
+    Args:
+        options: of the job.
+        parts: its items.
+        layers: how many can fall back.
+        passes: of calibration.
+    """
+    models = 2  # float and all-int8
+    evaluated = models * len(parts.search.indices)
+    if parts.calibration is None:
+        return evaluated + _items_reported(parts)
+    # Equalization is one more pass.
+    calibrated = (passes + options.correction.equalize) * len(parts.calibration.indices)
+    return evaluated + calibrated + items_of_search(options, parts, layers, layers)
+
+
+def items_of_search(options: AccAutoOptions, parts: Parts, layers: int, units: int, start: Trial | None = None) -> int:
+    """Return how many items ranking, search and report look at, at most.
+
+    Args:
+        options: of the job.
+        parts: its items, some of them for calibration.
+        layers: how many can fall back.
+        units: how many units they form.
+        start: the trial of the plan to fall back from, once it is known.
+    """
+    assert parts.calibration is not None
+    items = len(parts.search.indices)
+    if isinstance(options.sensitivity, EndToEnd):
+        ranked = units * min(options.sensitivity.items, items)
+    else:
+        ranked = len(parts.calibration.indices)
+    at_end = start is not None and start.accepted and not goes_on(options.strategy)
+    plans = 0 if at_end else options.strategy.most_trials(layers)
+    return ranked + plans * items + _items_reported(parts)
+
+
+def _items_reported(parts: Parts) -> int:
+    return 2 * len(parts.report.indices) if parts.held_out else 0
