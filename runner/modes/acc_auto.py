@@ -27,33 +27,33 @@ from runner.events import (
 from runner.graph.digest import graph_digest
 from runner.job_folder import JobFolder
 from runner.modes.acc_auto_options import AccAutoOptions
-from runner.modes.attempts import Attempts
 from runner.modes.callers import settle_callers
 from runner.modes.cautions import held_out_caution, overlap_caution, resolution_caution, tensors_caution
-from runner.modes.check_files import Job, check_files
 from runner.modes.codecs import FORMS, NUMBER, QUANTIZED
 from runner.modes.data import Parts, calibration_part, describe_source, evaluation_part, keep_pixels, split_parts
 from runner.modes.equalization import chosen_exponents, recorded_subject
-from runner.modes.final_figure import fresh_comparison, held_out_status, judged_comparison
-from runner.modes.given_files import GivenFiles, read_given, starting_point
-from runner.modes.judge import AmctJudge, Judge, MetricJudge
+from runner.modes.files.check_files import Job, check_files
+from runner.modes.files.given_files import GivenFiles, read_given, starting_point
+from runner.modes.files.write_acc_auto import RECORD, BestPair, Outcome, write_outcome
+from runner.modes.files.write_models import ModelPair, warn_of_notes
 from runner.modes.keys import StageKeys
 from runner.modes.layer_settings import select_layers
 from runner.modes.part import Part
 from runner.modes.proof import proof_items
-from runner.modes.ranking import Ranker
 from runner.modes.recipe import CalibrationRecipe, Recipe, RecordRecipe
-from runner.modes.remembered_scores import RememberedScores
-from runner.modes.reported_metrics import reported_metrics
 from runner.modes.result import AccAutoResult, Status
-from runner.modes.searching import try_plans, try_repairs
+from runner.modes.scoring.attempts import Attempts
+from runner.modes.scoring.final_figure import fresh_comparison, held_out_status, judged_comparison
+from runner.modes.scoring.judge import AmctJudge, Judge, MetricJudge
+from runner.modes.scoring.ranking import Ranker
+from runner.modes.scoring.remembered_scores import RememberedScores
+from runner.modes.scoring.reported_metrics import reported_metrics
+from runner.modes.scoring.searching import try_plans, try_repairs
+from runner.modes.scoring.trials import TrialRunner
 from runner.modes.stages import Stages
 from runner.modes.subject import Subject, load_subject, rewriting_gap
 from runner.modes.tensor_settings import select_tensors
-from runner.modes.trials import TrialRunner
 from runner.modes.work_ahead import items_ahead, items_of_search
-from runner.modes.write_acc_auto import RECORD, BestPair, Outcome, write_outcome
-from runner.modes.write_models import ModelPair, warn_of_notes
 from runner.search.budget import BudgetSpentError, Meter
 from runner.search.ladder import foothold
 from runner.search.pareto import Pareto, curve_of

@@ -14,10 +14,10 @@ from runner.graph.equalization import Exponents
 from runner.graph.layers import LeftAlone
 from runner.graph.macs import LayerCost
 from runner.lint.finding import Finding
+from runner.modes.files.write_models import ModelPair, Written
 from runner.modes.proof import DeviceMetric, Proof
 from runner.modes.recipe import Quantized
 from runner.modes.result import Prediction
-from runner.modes.write_models import ModelPair, Written
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedForm, QuantizedLayer, TensorRecord
 from runner.search.end_to_end import Damage

@@ -30,16 +30,16 @@ from runner.graph.output_kind import ends_in_softmax
 from runner.graph.probe import with_outputs
 from runner.job_folder import JobFolder
 from runner.modes.callers import settle_callers
-from runner.modes.check_files import Job, check_files
 from runner.modes.codecs import COSTS, PREDICTION
 from runner.modes.data import Parts, describe_source, evaluation_part, keep_pixels
+from runner.modes.files.check_files import Job, check_files
+from runner.modes.files.write_models import warn_of_notes, write_pair, write_record
 from runner.modes.keys import StageKeys
 from runner.modes.proof import VerifyOptions, proof_items
-from runner.modes.remembered_scores import RememberedScores
 from runner.modes.result import Comparison, ConvertResult, Prediction
+from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.modes.stages import Stages
 from runner.modes.subject import log_left_alone
-from runner.modes.write_models import warn_of_notes, write_pair, write_record
 from runner.session import Session
 from runner.store.remembered import remembered
 from runner.store.store import Store

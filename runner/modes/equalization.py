@@ -11,7 +11,7 @@ from runner.errors import RecordError
 from runner.events import CALIBRATE
 from runner.graph.equalization import Exponents
 from runner.modes.codecs import EXPONENTS
-from runner.modes.given_files import GivenFiles
+from runner.modes.files.given_files import GivenFiles
 from runner.modes.keys import StageKeys
 from runner.modes.part import Part
 from runner.modes.stages import Stages

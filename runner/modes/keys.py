@@ -35,8 +35,9 @@ from runner.evaluation import evaluator as evaluation
 from runner.evaluation.evaluator import Evaluator
 from runner.graph import equalization
 from runner.graph.model_file import file_sha256
-from runner.modes import proof, write_models
+from runner.modes import proof
 from runner.modes import subject as preparation
+from runner.modes.files import write_models
 from runner.modes.proof import VerifyOptions
 from runner.record import QuantizedForm
 from runner.search import end_to_end, sensitivity

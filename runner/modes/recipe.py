@@ -21,9 +21,9 @@ from runner.events import CALIBRATE
 from runner.graph.balance import Factors, why_not_balanced, with_balanced_inputs
 from runner.graph.layers import LeftAlone
 from runner.graph.macs import LayerCost, layer_costs
-from runner.modes.given_files import GivenFiles, StartingPoint
+from runner.modes.files.given_files import GivenFiles, StartingPoint
+from runner.modes.files.recorded_form import recorded_form
 from runner.modes.part import Part
-from runner.modes.recorded_form import recorded_form
 from runner.modes.stages import Stages
 from runner.modes.subject import Subject, input_shapes
 from runner.record import QuantizedForm

@@ -13,9 +13,9 @@ from runner.evaluation.uncertainty import Interval
 from runner.graph.layers import FoundLayers, LeftAlone
 from runner.graph.macs import LayerCost
 from runner.job_folder import JobFolder
+from runner.modes.files.write_models import Written
 from runner.modes.part import Part
 from runner.modes.proof import Proof
-from runner.modes.write_models import Written
 from runner.record import QuantizedForm
 from runner.search.end_to_end import Damage
 from runner.search.pareto import Point

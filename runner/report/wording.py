@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from runner.modes.files.write_models import Written
 from runner.modes.result import AccAutoResult, ConvertResult
-from runner.modes.write_models import Written
 
 Result = AccAutoResult | ConvertResult
 

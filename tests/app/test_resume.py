@@ -156,7 +156,7 @@ def test_job_that_fails_after_its_first_plan_leaves_no_pair_that_counts(
     tiny: Tiny, run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from runner.errors import VerificationError
-    from runner.modes import check_files
+    from runner.modes.files import check_files
 
     def faulty(*args: object) -> None:
         raise VerificationError("1 fault")

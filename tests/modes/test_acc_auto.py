@@ -27,12 +27,12 @@ from runner.events import DataUsed, StageAdvanced, StageFinished, StageStarted, 
 from runner.job_folder import read_manifest
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
-from runner.modes.amct_files import read_history
 from runner.modes.data import Split
+from runner.modes.files.amct_files import read_history
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.recipe import CalibrationRecipe
-from runner.modes.reported_metrics import with_companions
 from runner.modes.result import AccAutoResult
+from runner.modes.scoring.reported_metrics import with_companions
 from runner.record_text import read_record
 from runner.report.summary import summarize
 from runner.search.binary import Binary

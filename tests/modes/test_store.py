@@ -17,15 +17,15 @@ from runner.evaluation.accuracy import TopK
 from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.distance import Kl, Sqnr
 from runner.job_folder import read_manifest
-from runner.modes import write_acc_auto
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import convert_qat
+from runner.modes.files import write_acc_auto
+from runner.modes.files.write_models import write_record
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.proof import VerifyOptions
 from runner.modes.recipe import CalibrationRecipe
 from runner.modes.result import AccAutoResult
-from runner.modes.write_models import write_record
 from runner.search.budget import Budget
 from runner.search.end_to_end import EndToEnd
 from runner.search.greedy import Greedy

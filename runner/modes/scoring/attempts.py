@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from runner.events import WRITE
+from runner.modes.files.write_acc_auto import BestPair
+from runner.modes.scoring.trials import TrialRunner
 from runner.modes.stages import Stages
-from runner.modes.trials import TrialRunner
-from runner.modes.write_acc_auto import BestPair
 from runner.search.plan import Plan, SearchResult, Stopped, Trial
 
 

@@ -17,8 +17,8 @@ from runner.graph.balance import can_be_balanced
 from runner.graph.equalization import Exponents
 from runner.graph.layers import FoundLayers, Layer
 from runner.graph.tensors import TensorInput, tensor_input, typed
-from runner.modes.equalization_file import read_equalization
-from runner.modes.integers_file import Integers, read_integers
+from runner.modes.files.equalization_file import read_equalization
+from runner.modes.files.integers_file import Integers, read_integers
 from runner.modes.layer_settings import LayerSelection
 from runner.modes.subject import Subject
 from runner.record import Record

@@ -11,7 +11,7 @@ from runner.graph.balance import can_be_balanced, input_channels, why_not_balanc
 from runner.graph.constants import constant
 from runner.graph.layers import Layer
 from runner.graph.tensors import why_not_rounded
-from runner.modes.integers_file import NO_INTEGERS, Integers
+from runner.modes.files.integers_file import NO_INTEGERS, Integers
 from runner.modes.subject import Subject
 from runner.record import LayerRecord, QuantizedForm, QuantizedLayer, Record, TensorRecord
 

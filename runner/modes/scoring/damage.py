@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from runner.evaluation.evaluator import Evaluation, Evaluator
-from runner.modes.trials import TrialRunner
+from runner.modes.scoring.trials import TrialRunner
 from runner.search.end_to_end import Damage, damages_of, items_that_matter, leave_one_out
 from runner.search.plan import Plan, Unit
 

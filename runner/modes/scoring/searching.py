@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from runner.events import SEARCH
-from runner.modes.attempts import Attempts
+from runner.modes.scoring.attempts import Attempts
 from runner.record import QuantizedForm
 from runner.search.budget import Meter
 from runner.search.driver import goes_on, in_full, search

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from runner.errors import RecordError
 from runner.job_folder import JobFolder
-from runner.modes.amct_files import history_entries, ranking_entries, read_history, read_ranking, roll_back_config
+from runner.modes.files.amct_files import history_entries, ranking_entries, read_history, read_ranking, roll_back_config
 from runner.search.plan import Plan, Ranking, Trial
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 PLAN = Plan.all_int8(["Conv_2", "Conv_10", "全连接"])
 TRIALS = [Trial(PLAN, 70.0, 1.5, accepted=False), Trial(PLAN.with_fallback(["Conv_10"]), 71.5, 0.0, accepted=True)]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from runner.errors import RecordError
-from runner.modes.integers_file import integers_bytes, integers_path, read_integers
+from runner.modes.files.integers_file import integers_bytes, integers_path, read_integers
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedForm, QuantizedLayer
 

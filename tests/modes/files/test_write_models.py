@@ -20,8 +20,8 @@ from runner.errors import VerificationError
 from runner.evaluation.outputs import ClassScores
 from runner.events import Warned
 from runner.job_folder import JobFolder
-from runner.modes import write_models
-from runner.modes.write_models import ModelPair, verify_pair, write_pair, write_record
+from runner.modes.files import write_models
+from runner.modes.files.write_models import ModelPair, verify_pair, write_pair, write_record
 from runner.record import QuantizedForm
 from runner.record_text import read_record
 from tests.small_data import Items, conv_gemm, normal_items, plain_session, prepared, run_plain
@@ -53,7 +53,7 @@ def verified(folder: JobFolder, form: QuantizedForm) -> write_models.Written:
 
 
 def test_deploy_model_is_written_and_logged_first(tmp_path: Path, subject, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "runner.modes.write_models")
+    caplog.set_level(logging.INFO, "runner.modes.files.write_models")
     job = JobFolder(tmp_path)
     write_pair(job, "results/m", *subject)
     paths = [tmp_path / PAIR.deploy, tmp_path / PAIR.fake_quant]

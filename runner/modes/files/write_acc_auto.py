@@ -12,12 +12,12 @@ from runner.amct_config.model import QuantConfig
 from runner.graph.equalization import Exponents
 from runner.graph.layers import FoundLayers
 from runner.job_folder import JobFolder
-from runner.modes.amct_files import history_entries, ranking_entries
-from runner.modes.equalization_file import equalization_path, equalization_text
-from runner.modes.integers_file import integers_bytes, integers_path
-from runner.modes.search_files import curve_entries, damage_entries
-from runner.modes.trials import planned_form
-from runner.modes.write_models import ModelPair, write_pair, write_record
+from runner.modes.files.amct_files import history_entries, ranking_entries
+from runner.modes.files.equalization_file import equalization_path, equalization_text
+from runner.modes.files.integers_file import integers_bytes, integers_path
+from runner.modes.files.search_files import curve_entries, damage_entries
+from runner.modes.files.write_models import ModelPair, write_pair, write_record
+from runner.modes.scoring.trials import planned_form
 from runner.record import QuantizedForm
 from runner.search.end_to_end import Damage
 from runner.search.pareto import Point

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import RecordError
-from runner.modes.equalization_file import equalization_path, equalization_text, read_equalization
+from runner.modes.files.equalization_file import equalization_path, equalization_text, read_equalization
 
 EXPONENTS = {"/block/a": (0, 3, -1), "猫": (2,)}
 

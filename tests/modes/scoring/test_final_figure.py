@@ -8,9 +8,9 @@ import pytest
 from runner.evaluation.accuracy import TopK
 from runner.evaluation.evaluator import Evaluation
 from runner.evaluation.uncertainty import loss_interval
-from runner.modes.final_figure import held_out_status
 from runner.modes.part import Part
 from runner.modes.result import Comparison
+from runner.modes.scoring.final_figure import held_out_status
 from tests.small_data import Items
 
 

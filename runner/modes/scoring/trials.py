@@ -11,8 +11,8 @@ from runner.convert.fake_quant import fake_quant_model
 from runner.events import Emit, TrialFinished
 from runner.graph.layers import FoundLayers
 from runner.graph.macs import LayerCost
-from runner.modes.amct_files import roll_back_config
-from runner.modes.judge import Candidate, Judge, Verdict
+from runner.modes.files.amct_files import roll_back_config
+from runner.modes.scoring.judge import Candidate, Judge, Verdict
 from runner.record import QuantizedForm
 from runner.search.plan import FLOAT, INT8, Plan, Trial
 

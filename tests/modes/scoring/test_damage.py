@@ -15,9 +15,9 @@ from runner.evaluation.accuracy import TopK
 from runner.evaluation.distance import Kl, Mse, Sqnr
 from runner.evaluation.evaluator import Evaluator
 from runner.graph.macs import LayerCost
-from runner.modes.damage import measure_damage
-from runner.modes.judge import MetricJudge
-from runner.modes.trials import TrialRunner
+from runner.modes.scoring.damage import measure_damage
+from runner.modes.scoring.judge import MetricJudge
+from runner.modes.scoring.trials import TrialRunner
 from runner.search.plan import Plan
 from runner.search.units import units_of
 from tests.small_data import Items, answers, conv_gemm, normal_items, prepared, run_plain

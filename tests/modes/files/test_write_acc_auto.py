@@ -15,8 +15,8 @@ from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
 from runner.engine import Engine
 from runner.job_folder import JobFolder, read_manifest
-from runner.modes.write_acc_auto import BestPair, Outcome, write_outcome
-from runner.modes.write_models import ModelPair
+from runner.modes.files.write_acc_auto import BestPair, Outcome, write_outcome
+from runner.modes.files.write_models import ModelPair
 from runner.record_text import read_record
 from runner.search.end_to_end import Damage
 from runner.search.pareto import Point

@@ -17,8 +17,8 @@ from runner.evaluation.distance import Mse, Sqnr
 from runner.evaluation.evaluator import Evaluator
 from runner.events import TrialFinished
 from runner.graph.macs import LayerCost
-from runner.modes.judge import MetricJudge
-from runner.modes.trials import TrialRunner, planned_form
+from runner.modes.scoring.judge import MetricJudge
+from runner.modes.scoring.trials import TrialRunner, planned_form
 from runner.record import QuantizedForm
 from runner.search.plan import INT8, Plan, Trial
 from tests.small_data import Items, conv_gemm, normal_items, prepared, run_plain
@@ -125,7 +125,7 @@ def test_early_trial_that_nothing_settles_is_a_full_one(subject) -> None:
 
 
 def test_log_says_what_amct_says(subject, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "runner.modes.trials")
+    caplog.set_level(logging.INFO, "runner.modes.scoring.trials")
     trials = runner_of(subject)
     first = trials.run(Plan.all_int8(subject[2].layers), lambda done: None)
     second = trials.run(first.plan.with_fallback(["first"]), lambda done: None)

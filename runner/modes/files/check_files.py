@@ -14,9 +14,9 @@ from runner.evaluation.evaluator import Evaluation, Evaluator
 from runner.graph.layers import FoundLayers
 from runner.job_folder import JobFolder
 from runner.modes.codecs import PROOF, WRITTEN
+from runner.modes.files.write_models import ModelPair, Written, verify_pair
 from runner.modes.keys import StageKeys
 from runner.modes.proof import Files, Proof, VerifyOptions, prove
-from runner.modes.write_models import ModelPair, Written, verify_pair
 from runner.record import QuantizedForm
 from runner.store.remembered import remembered
 from runner.store.store import Store

@@ -10,7 +10,7 @@ import pytest
 from runner.calibration.quantize import Quantization
 from runner.convert.fake_quant import fake_quant_model
 from runner.errors import RecordError
-from runner.modes.recorded_form import recorded_form
+from runner.modes.files.recorded_form import recorded_form
 from runner.modes.subject import Subject, load_subject
 from runner.record_text import parse_record
 from tests.small_data import normal_items, onnx_text, run_plain, save

@@ -16,7 +16,7 @@ from runner.evaluation.evaluator import EVALUATION, Evaluation, Evaluator, ItemS
 from runner.evaluation.metric import Scores
 from runner.evaluation.settle import STEP, forecast
 from runner.graph.model_file import fits_one_file
-from runner.modes.item_scores import KeptItemScores
+from runner.modes.scoring.item_scores import KeptItemScores
 from runner.store.remembered import remembered
 from runner.store.store import Store
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from runner.evaluation.evaluator import Evaluation, Evaluator
 from runner.evaluation.uncertainty import Interval, loss_interval
-from runner.modes.judge import AmctJudge, Judge, Verdict
 from runner.modes.part import Part
 from runner.modes.result import Comparison, Headline, Status
+from runner.modes.scoring.judge import AmctJudge, Judge, Verdict
 
 
 def judged_comparison(

@@ -12,11 +12,11 @@ from runner.engine import Engine
 from runner.evaluation.evaluator import Evaluation
 from runner.events import RANK
 from runner.graph.macs import LayerCost
-from runner.modes.attempts import Attempts
 from runner.modes.codecs import DAMAGE, RANKING
-from runner.modes.damage import measure_damage
 from runner.modes.part import Part
-from runner.modes.remembered_scores import RememberedScores
+from runner.modes.scoring.attempts import Attempts
+from runner.modes.scoring.damage import measure_damage
+from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.modes.subject import Subject
 from runner.search.budget import Meter
 from runner.search.end_to_end import Damage, EndToEnd

@@ -1,0 +1,1 @@
+"""Plans scored, remembered, judged and ranked."""
