@@ -20,7 +20,7 @@ from runner.ranges import Range
 from runner.session import Session
 
 # The version of this stage's meaning: raise it when the same inputs would give other ranges.
-VERSION = 2
+VERSION = 3
 _SAMPLE = 4096
 
 # A tensor's name and the identity of the observer that looks at it: an observer of a user's own need not be hashable.
@@ -35,11 +35,13 @@ class Calibration:
         ranges: the observer's choice.
         samples: evenly spaced values of the first item, shape (n,), n at most 4096.
         input_shapes: of the first item, with batch axis.
+        extremes: the smallest and the largest value.
     """
 
     ranges: dict[str, Range]
     samples: dict[str, NDArray[np.float32]]
     input_shapes: dict[str, tuple[int, ...]]
+    extremes: dict[str, Range]
 
 
 def collect(
@@ -80,6 +82,7 @@ def collect(
         if key not in statistics:
             statistics[key] = chosen.start(len(indices))
     session = Session(with_outputs(model, _tensors(statistics)))
+    extremes: dict[str, Range] = {}
     samples: dict[str, NDArray[np.float32]] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     unfinished = list(statistics)
@@ -89,14 +92,18 @@ def collect(
 
         def reduce(
             index: int, arrays: list[NDArray[Any]], wanted: list[_Key] = wanted, tensors: list[str] = tensors
-        ) -> list[Any]:
+        ) -> tuple[list[Range], list[Any]]:
             values = dict(zip(tensors, arrays, strict=True))
             if index == indices[0] and not samples:
                 for name, array in values.items():
                     samples[name], shapes[name] = _sample(array), array.shape
-            return [_reduce(statistics[key], values[key[0]], key[0]) for key in wanted]
+            ends = [_ends(array, name) for name, array in values.items()]
+            return ends, [statistics[key].reduce(np.asarray(values[key[0]], np.float32)) for key in wanted]
 
-        for partials in engine.map(session, dataset, indices, reduce, outputs=tensors):
+        for ends, partials in engine.map(session, dataset, indices, reduce, outputs=tensors):
+            for name, range_ in zip(tensors, ends, strict=True):
+                before = extremes.get(name, range_)
+                extremes[name] = Range(min(before.low, range_.low), max(before.high, range_.high))
             for key, partial in zip(wanted, partials, strict=True):
                 statistics[key].merge(partial)
             done += 1
@@ -107,6 +114,7 @@ def collect(
         {name: ranges[key] for name, key in keys.items()},
         {name: samples[source] for name, source in sources.items()},
         {name: shapes[source] for name, source in sources.items()},
+        {name: extremes[source] for name, source in sources.items()},
     )
 
 
@@ -121,9 +129,10 @@ def _tensors(keys: Iterable[_Key]) -> list[str]:
     return list(dict.fromkeys(name for name, _ in keys))
 
 
-def _reduce(statistic: TensorStatistic, array: NDArray[Any], name: str) -> Any:  # noqa: ANN401 - the statistic's own
-    check_finite(array, name)
-    return statistic.reduce(np.asarray(array, np.float32))
+def _ends(array: NDArray[Any], name: str) -> Range:
+    low, high = array.min(), array.max()
+    check_finite(np.array([low, high]), name)  # both pass NaN on
+    return Range(float(low), float(high))
 
 
 def _sample(array: NDArray[Any]) -> NDArray[np.float32]:

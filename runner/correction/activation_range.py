@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,8 @@ from runner.arithmetic import dequantize, quantize
 from runner.correction.parallel import each_of
 from runner.ranges import ActivationParams, Range
 
-# Shares of the observed range's ends that are tried; IFMR's own search goes down to 0.7 too.
-_SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
+# An end moves inwards by this share of where it was seen, two steps at a time, as long as one of them is better.
+_STEP = 0.05
 
 
 def output_roots(weight: NDArray[np.float64], groups: int, inputs: int) -> NDArray[np.float32]:
@@ -38,7 +39,8 @@ def output_roots(weight: NDArray[np.float64], groups: int, inputs: int) -> NDArr
 
 
 def best_range(
-    observed: Range,
+    seen: Range,
+    chosen: Range,
     values: NDArray[np.float32],
     roots: NDArray[np.float32],
     params: Callable[[Range], ActivationParams],
@@ -46,10 +48,14 @@ def best_range(
     centred: bool,
     callers: int = 1,
 ) -> ActivationParams:
-    """Return the parameters, among ranges inside the observed one, whose rounding errors cost the layer's output least.
+    """Return the parameters whose rounding errors cost the layer's output least.
+
+    Tried are the observer's range, all that was seen, and what is left of that when its ends move inwards, one after the
+    other.
 
     Args:
-        observed: the observer's range.
+        seen: the extremes.
+        chosen: the observer's range.
         values: of the layer's input, shape (positions, channels).
         roots: of ``output_roots``.
         params: from a range to parameters.
@@ -57,7 +63,8 @@ def best_range(
         callers: threads to work in.
     """
 
-    def cost(candidate: ActivationParams) -> float:
+    def cost(range_: Range) -> float:
+        candidate = params(range_)
         error = dequantize(
             quantize(values, candidate.scale, candidate.zero_point), candidate.scale, candidate.zero_point
         )
@@ -67,16 +74,24 @@ def best_range(
         at_output = error.reshape(len(error), len(roots), -1).transpose(1, 0, 2) @ roots
         return float(np.sum(np.square(at_output, out=at_output), dtype=np.float64))
 
-    shares = (1.0, 1.0)
-    best = params(observed)
-    least = cost(best)
-    # One end after the other, the upper again once the lower is known.
-    for end, seen in ((1, observed.high), (0, observed.low), (1, observed.high)):
-        if seen == 0 or (end == 0 and observed.low > 0) or (end == 1 and observed.high < 0):
-            continue
-        tried = [(shares[0], share) if end else (share, shares[1]) for share in _SHARES]
-        candidates = [params(Range(low * observed.low, high * observed.high)) for low, high in tried]
-        for pair, candidate, loss in zip(tried, candidates, each_of(cost, candidates, callers), strict=True):
-            if loss < least:
-                shares, best, least = pair, candidate, loss
-    return best
+    def inwards(start: Range, least: float, end: str) -> tuple[Range, float]:
+        best, whole = start, getattr(seen, end)
+        share = getattr(start, end) / whole
+        while share > _STEP:
+            tried = [replace(start, **{end: whole * (share - step * _STEP)}) for step in (1, 2)]
+            loss, range_ = min(zip(each_of(cost, tried, callers), tried, strict=True), key=lambda pair: pair[0])
+            if loss >= least:
+                break
+            best, least, share = range_, loss, getattr(range_, end) / whole
+        return best, least
+
+    firsts = [seen] if chosen == seen else [seen, chosen]
+    losses = each_of(cost, firsts, callers)
+    best, least = seen, losses[0]
+    if seen.high > 0:
+        best, least = inwards(best, least, "high")
+    if seen.low < 0:
+        best, least = inwards(best, least, "low")
+        if seen.high > 0:  # once more, now that the lower end is known
+            best, least = inwards(best, least, "high")
+    return params(chosen if losses[-1] < least else best)

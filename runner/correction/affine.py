@@ -13,13 +13,15 @@ regression, and one step gives it exactly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.correction.chance import Channels, likely
+
 Rows = NDArray[np.float32]
-Channels = NDArray[np.float64]
 
 _STEPS = 4
 # A channel that is hardly ever between the clipping's ends says little: the mean and the factor 1 count as this share of
@@ -54,13 +56,44 @@ class Clipping:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fit:
-    """``factor * x + shift`` is nearest to the float output; float64 of shape (channels,)."""
+    """``factor * x + shift`` is nearest to the float output; float64 of shape (channels,).
+
+    Attributes:
+        factor: a.
+        level: what the mean of the quantized output becomes.
+        means, spread: mean and variance of the quantized output.
+        factor_chance, level_chance: variances of the estimates, from how the items differ; 0 where there is only one.
+    """
 
     factor: Channels
-    shift: Channels
+    level: Channels
+    means: Channels
+    spread: Channels
+    factor_chance: Channels
+    level_chance: Channels
+
+    @property
+    def shift(self) -> Channels:
+        """What is added."""
+        return self.level - self.factor * self.means
+
+    @classmethod
+    def of(cls, parts: Sequence[Fit]) -> Fit:
+        """Return the fit of all channels, from those of some each."""
+        names = cls.__dataclass_fields__
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+    def likely(self) -> Fit:
+        """Return the fit, drawn towards leaving the output as it is by what chance adds to it."""
+        factor = 1 + likely(self.factor - 1, self.factor_chance)
+        # In units of each channel's own deviation: what channels have in common must not hang on how they are scaled.
+        shift = likely((self.level - self.means) / np.sqrt(self.spread), self.level_chance / self.spread)
+        return replace(self, factor=factor, level=self.means + shift * np.sqrt(self.spread))
 
 
-def fit_outputs(quantized: Rows, real: Rows, clipping: Clipping, *, with_factor: bool) -> Fit:
+def fit_outputs(
+    quantized: Rows, real: Rows, clipping: Clipping, *, with_factor: bool, firsts: Sequence[int] = (0,)
+) -> Fit:
     """Return the fit of a layer.
 
     Args:
@@ -68,6 +101,7 @@ def fit_outputs(quantized: Rows, real: Rows, clipping: Clipping, *, with_factor:
         real: the float layer's.
         clipping: what follows.
         with_factor: whether to fit a factor too; otherwise it is 1.
+        firsts: the positions that the items begin at. Those of one item tell much the same, so chance is between items.
     """
     # Sums run along rows of memory.
     raw, real = np.ascontiguousarray(quantized.T), np.ascontiguousarray(real.T)
@@ -84,18 +118,32 @@ def fit_outputs(quantized: Rows, real: Rows, clipping: Clipping, *, with_factor:
         left *= passes
         # Normal equations of the step, with the prior's pull.
         n = passes.sum(axis=1, dtype=np.float64) + prior
-        r0 = left.sum(axis=1).astype(np.float64) + prior * (target - level)
+        s1, s2 = np.zeros_like(n), np.ones_like(n)
+        r0, r1 = left.sum(axis=1).astype(np.float64) + prior * (target - level), np.zeros_like(n)
         if with_factor:
             s1 = _sums(passes, x)
             r1 = _sums(left, x) + prior * spread * (1 - factor)
             passes *= x
             s2 = _sums(passes, x) + prior * spread
-            determinant = n * s2 - s1 * s1
-            level = level + (s2 * r0 - s1 * r1) / determinant
-            factor = np.clip(factor + (n * r1 - s1 * r0) / determinant, _LEAST_FACTOR, _LARGEST_FACTOR)
-        else:
-            level = level + r0 / n
-    return Fit(factor, level - factor * means)
+        determinant = n * s2 - s1 * s1
+        level = level + (s2 * r0 - s1 * r1) / determinant
+        factor = np.clip(factor + (n * r1 - s1 * r0) / determinant, _LEAST_FACTOR, _LARGEST_FACTOR)
+    # What each item alone adds to the last step: how these differ tells what chance does to their sum.
+    r0 = np.add.reduceat(left, firsts, axis=1).astype(np.float64).T
+    r1 = np.zeros_like(r0)
+    if with_factor:
+        left *= x
+        r1 = np.add.reduceat(left, firsts, axis=1).astype(np.float64).T
+    level_chance, factor_chance = (
+        _variance_of_sum(steps) for steps in ((s2 * r0 - s1 * r1) / determinant, (n * r1 - s1 * r0) / determinant)
+    )
+    return Fit(factor, level, means, spread, factor_chance, level_chance)
+
+
+def _variance_of_sum(terms: NDArray[np.float64]) -> Channels:
+    """Return the variance of the sum of terms, shape (items, channels), from how they differ; 0 of a single one."""
+    count = len(terms)
+    return count * terms.var(axis=0, ddof=1) if count > 1 else np.zeros(terms.shape[1])
 
 
 def _column(values: Channels) -> Rows:

@@ -16,7 +16,7 @@ from runner.calibration.quantize import check_sums, int32_bias, quantize_recorde
 from runner.calibration.ties import params_off_ties
 from runner.convert.fake_quant import tensor_place
 from runner.correction.activation_range import best_range, output_roots
-from runner.correction.affine import Clipping, fit_outputs
+from runner.correction.affine import Clipping, Fit, fit_outputs
 from runner.correction.mean_error import has_bias, without_mean_errors
 from runner.correction.moments import gather, products
 from runner.correction.options import Correction
@@ -34,19 +34,19 @@ from runner.ranges import ActivationParams
 from runner.record import QuantizedForm, QuantizedLayer
 
 # The version of this stage's meaning: raise it when the same form and data would give other integers.
-VERSION = 4
+VERSION = 5
 
 # Positions, over all items, that a fit, the moments and a range look at. Chance errs by one over their root.
 _FIT_POSITIONS = 10_000
 _MOMENT_POSITIONS = 20_000
-_RANGE_POSITIONS = 2_000
+_RANGE_POSITIONS = 5_000
 # Items, evenly spaced, that mean errors alone are taken over: a pass over float layers and their quantized twins costs three
 # evaluations an item, and what chance adds to the means of fewer items is allowed for.
 _PASS_ITEMS = 50
 # Items that the moments of a large image are taken over, at least.
 _LEAST_ITEMS = 16
 # Parts that moments are summed in, side by side: each holds sums as large as H.
-_MOMENT_PARTS = 8
+_MOMENT_PARTS = 4
 # Channels that are fitted at once: few enough for their positions to stay in the processor's cache.
 _FIT_CHANNELS = 16
 
@@ -175,11 +175,12 @@ class _Stop:
         self._has_bias = options.bias != "none" and has_bias(layer)
 
     def better_range(self) -> ActivationParams:
-        """Return the parameters that cost the output least, inside the observer's range."""
+        """Return the parameters that cost the output least, inside what was seen or the observer's."""
         layer, walk, seen = self._layer, self._walk, self._start.seen
-        values = _some([by_channel(self._input(item), layer) for item in range(walk.items)], _RANGE_POSITIONS)
+        values, _ = _some([by_channel(self._input(item), layer) for item in range(walk.items)], _RANGE_POSITIONS)
         inputs = values.shape[1] // layer.group
         return best_range(
+            seen.extremes[layer.name],
             seen.ranges[layer.name],
             values,
             output_roots(self._weight(), layer.group, inputs),
@@ -244,24 +245,26 @@ class _Stop:
 
     def _fit(self, outputs: list[NDArray[np.float32]]) -> bool:
         layer, record = self._layer, self.quantized.record
-        found, wanted = (
+        (found, firsts), (wanted, _) = (
             _some([by_channel(y, layer) for y in arrays], _FIT_POSITIONS) for arrays in (outputs, self._real)
         )
         clipping, with_factor = _clipping(self._node, layer.channels), self._options.scale and layer.per_channel
         blocks = [slice(first, first + _FIT_CHANNELS) for first in range(0, layer.channels, _FIT_CHANNELS)]
         fits = each_of(
-            lambda block: fit_outputs(found[:, block], wanted[:, block], clipping.of(block), with_factor=with_factor),
+            lambda block: fit_outputs(
+                found[:, block], wanted[:, block], clipping.of(block), with_factor=with_factor, firsts=firsts
+            ),
             blocks,
             self._callers,
         )
-        factor, shift = (np.concatenate(values) for values in ([f.factor for f in fits], [f.shift for f in fits]))
+        fit = Fit.of(fits).likely()
         scales = np.asarray(record.weight_scales, np.float32)
         if layer.per_channel:
-            scales = (np.broadcast_to(scales, (layer.channels,)) * factor).astype(np.float32)
+            scales = (np.broadcast_to(scales, (layer.channels,)) * fit.factor).astype(np.float32)
         old = _deq(layer, self.quantized)
         new = np.broadcast_to(dequant_scale(record.activation.scale, scales), (layer.channels,))
         bias = 0.0 if self.quantized.bias is None else self.quantized.bias * old.astype(np.float64)
-        real = factor * bias + shift
+        real = fit.factor * bias + fit.shift
         try:
             integers = int32_bias(quantize_bias(real, new))
             made = replace(record, weight_scales=tuple(float(scale) for scale in scales))
@@ -295,10 +298,12 @@ def _rounded(x: NDArray[np.float32], params: ActivationParams) -> NDArray[np.flo
     return dequantize(quantize(x, params.scale, params.zero_point), params.scale, params.zero_point)
 
 
-def _some(items: Sequence[NDArray[np.float32]], positions: int) -> NDArray[np.float32]:
-    """Return about so many rows of all items, evenly spaced in each; shape (positions, channels)."""
+def _some(items: Sequence[NDArray[np.float32]], positions: int) -> tuple[NDArray[np.float32], list[int]]:
+    """Return about so many rows of all items, evenly spaced in each, shape (positions, channels), and each item's first."""
     step = max(1, len(items) * len(items[0]) // positions)
-    return np.concatenate([rows[item % step :: step].T for item, rows in enumerate(items)], axis=1).T
+    some = [rows[item % step :: step].T for item, rows in enumerate(items)]
+    sizes = [columns.shape[1] for columns in some if columns.shape[1]]
+    return np.concatenate(some, axis=1).T, [0, *np.cumsum(sizes[:-1]).tolist()]
 
 
 def _deq(layer: Layer, quantized: QuantizedLayer) -> NDArray[np.float32]:

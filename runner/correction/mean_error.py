@@ -7,17 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from runner.arithmetic import dequant_scale, quantize_bias
 from runner.calibration.isolated import MEAN_ERROR, isolated_pass
 from runner.calibration.quantize import check_sums, int32_bias
+from runner.correction.chance import Channels, likely
 from runner.dataset.item import Dataset
 from runner.engine import Engine
 from runner.graph.layers import FoundLayers, Layer
 from runner.record import QuantizedForm, QuantizedLayer
-
-Channels = NDArray[np.float64]
 
 
 def without_mean_errors(
@@ -72,10 +70,7 @@ def likely_mean(items: Channels) -> Channels:
     mean: Channels = items.mean(axis=0)
     if len(items) < 2:
         return mean
-    # Empirical Bayes (Efron and Morris 1973): E m^2 = mu^2 + chance, over the channels of the layer.
-    chance = items.var(axis=0, ddof=1) / len(items)
-    real = max(0.0, float(np.mean(mean**2 - chance)))
-    return np.asarray(mean * real / (real + chance + np.finfo(np.float64).tiny))
+    return likely(mean, items.var(axis=0, ddof=1) / len(items))
 
 
 def shifted(layer: Layer, quantized: QuantizedLayer, shift: Channels | None) -> QuantizedLayer:

@@ -71,26 +71,53 @@ def gather(parts: Iterable[Products], weight: NDArray[np.float64], *, centred: b
     """Return the moments of all groups.
 
     The moments of few samples are those of chance. They are drawn towards their own diagonal by ``D / (D + n)`` for D
-    weights and n samples, and what is lacking is drawn towards nothing by as much.
+    weights and n samples. What is lacking is drawn towards nothing by the share that chance has in it (James and Stein
+    1961), which the parts tell: what they agree on is real.
 
     Args:
-        parts: sums over all positions, in parts.
+        parts: sums over all positions, in parts that hold different items.
         weight: the float weight, shape (channels, weights).
         centred: whether to take the means off: a bias makes up for them.
     """
-    count = 0
-    sums: list[NDArray[np.float64]] = []
-    for part in parts:
-        terms = [term.astype(np.float64) for term in (part.inputs, part.outputs, part.x, part.y)]
-        sums = [total + term for total, term in zip(sums, terms, strict=True)] if sums else terms
-        count += part.positions
-    second, cross, mean_x, mean_y = (total / count for total in sums)
+    parts = list(parts)
+    groups, _, size = parts[0].inputs.shape
+    count = sum(part.positions for part in parts)
+    own = weight.reshape(groups, -1, size).swapaxes(1, 2)
+    second, mean_x, mean_y = (
+        sum(getattr(part, name).astype(np.float64) for part in parts) / count for name in ("inputs", "x", "y")
+    )
+    mean_r = mean_y - (mean_x[:, np.newaxis, :] @ own)[:, 0, :]
     if centred:
         second = second - mean_x[:, :, np.newaxis] * mean_x[:, np.newaxis, :]
-        cross = cross - mean_x[:, :, np.newaxis] * mean_y[:, np.newaxis, :]
-    groups, size = second.shape[:2]
+    else:
+        mean_x, mean_r = np.zeros_like(mean_x), np.zeros_like(mean_r)
     trust = 1 - size / (size + count / _POSITIONS_A_SAMPLE)
     diagonal = np.diagonal(second, axis1=1, axis2=2)
     damping = (1 - trust) * diagonal + _DAMPING * diagonal.mean(axis=1, keepdims=True) + np.finfo(np.float64).tiny
-    lacking = cross - second @ weight.reshape(groups, -1, size).swapaxes(1, 2)
-    return Moments(trust * second + damping[:, :, np.newaxis] * np.eye(size), trust * lacking)
+    inputs = trust * second + damping[:, :, np.newaxis] * np.eye(size)
+    lacks = np.stack([_lacking(part, own, mean_x, mean_r) for part in parts])
+    return Moments(inputs, _real_share(inputs, lacks) * lacks.sum(axis=0) / count)
+
+
+def _lacking(
+    part: Products, own: NDArray[np.float64], mean_x: NDArray[np.float64], mean_r: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the sum of (x - mean x) (r - mean r)' over a part, r = y - W x; shape (groups, weights, channels)."""
+    x, y = part.x, part.y
+    r = y - (x[:, np.newaxis, :] @ own)[:, 0, :]
+    sums = part.outputs - part.inputs.astype(np.float64) @ own
+    sums -= x[:, :, np.newaxis] * mean_r[:, np.newaxis, :] + mean_x[:, :, np.newaxis] * r[:, np.newaxis, :]
+    return np.asarray(sums + part.positions * mean_x[:, :, np.newaxis] * mean_r[:, np.newaxis, :])
+
+
+def _real_share(inputs: NDArray[np.float64], lacks: NDArray[np.float64]) -> float:
+    """Return how much of what is lacking, by the output that it explains, is more than chance; lacks (parts, ...)."""
+    parts, groups, size, channels = lacks.shape
+    if parts < 2:
+        return 0.0
+    whole = lacks.mean(axis=0)
+    columns = np.concatenate([whole, *(lacks - whole)], axis=2)
+    explained = np.sum((columns * np.linalg.solve(inputs, columns)).reshape(groups, size, -1, channels), axis=(0, 1, 3))
+    # The variance of a mean of so many parts.
+    chance = explained[1:].sum() / (parts * (parts - 1))
+    return max(0.0, 1 - float(chance) / max(float(explained[0]), np.finfo(np.float64).tiny))

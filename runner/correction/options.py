@@ -20,7 +20,8 @@ class Correction:
             that the layers before it have quantized already; ``none``.
         scale: whether the fit of the bias also fits one factor a channel, which goes into the weight scale.
         rounding: ``nearest``, or ``compensated``: the integers that hurt the layer's output least.
-        range: ``observer``, or ``output``: the range inside the observer's that hurts the layer's output least.
+        range: ``observer``, or ``output``: the range, among the observer's and those inside what was seen, that hurts the
+            layer's output least.
         repair: whether every correction is made where these leave the all-int8 plan short of the target, before any layer
             falls back.
         equalize: whether channels between two convolutions are scaled in the float model where that is predicted to help.

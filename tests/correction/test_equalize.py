@@ -164,10 +164,10 @@ def test_every_channel_is_fitted_up_to_its_own_end() -> None:
     powers = tuple(int(power) for power in rng.integers(0, 6, 40))
     for model in (graph, equalized(graph, {"a": powers})):
         layers = find_layers(model)
-        seen = collect(model, layers, Items(X), range(12), observer=MinMax(), engine=Engine(1))
+        seen = collect(model, layers, Items(X + 1), range(12), observer=MinMax(), engine=Engine(1))
         start = Calibrated(model, layers, quantize_layers(model, layers, seen, symmetric=False).form, seen)
         options = Correction("isolated", scale=True)
-        form = correct(start, Items(X), range(12), options=options, engine=Engine(2))
+        form = correct(start, Items(X + 1), range(12), options=options, engine=Engine(2))
         made.append(form.layers["a"])
     plain, scaled = made
     np.testing.assert_array_equal(scaled.bias, plain.bias)

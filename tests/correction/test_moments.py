@@ -71,12 +71,20 @@ def test_target_finds_the_weights_behind_noisy_outputs(centred: bool) -> None:
     np.testing.assert_allclose(moments.inputs[1], expected, atol=0.03)
 
 
-def test_few_samples_leave_the_weights_where_they_are() -> None:
-    rows, real = RNG.normal(size=(5, 1, 64)).astype(np.float32), RNG.normal(size=(5, 2)).astype(np.float32)
+def test_what_only_chance_lacks_leaves_the_weights_where_they_are() -> None:
     start = RNG.normal(size=(2, 64))
-    moments = gather([products([(rows, real)])], start, centred=True)
-    assert np.linalg.eigvalsh(moments.inputs).min() > 0
-    x, y = rows[:, 0] - rows[:, 0].mean(axis=0), real - real.mean(axis=0)
-    before, after = (np.sum((y - x @ weight.T) ** 2) for weight in (start, moments.target(start)[0]))
-    # 64 weights could fit 5 samples exactly.
-    assert 0.5 * before < after < before
+
+    def moved(samples: int, parts: int, lack: float) -> float:
+        rows = RNG.normal(size=(parts, samples, 1, 64)).astype(np.float32)
+        real = rows[:, :, 0] @ ((1 + lack) * start.T) + RNG.normal(size=(parts, samples, 2))
+        sums = [products([(x, y.astype(np.float32))]) for x, y in zip(rows, real, strict=True)]
+        moments = gather(sums, start, centred=True)
+        assert np.linalg.eigvalsh(moments.inputs).min() > 0
+        return float(np.linalg.norm(moments.target(start)[0] - start) / np.linalg.norm(start))
+
+    # 64 weights could fit 20 samples exactly.
+    assert moved(5, 4, lack=0) < 0.05
+    assert moved(200, 4, lack=0) < 0.05
+    assert 0.04 < moved(5000, 4, lack=0.1) < 0.11
+    # One part alone cannot tell.
+    assert moved(5000, 1, lack=0.1) == 0
