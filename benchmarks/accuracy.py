@@ -39,7 +39,7 @@ FLOORS = {
     "vit_mnist": 0.00004,
 }
 # Every layer stays int8 whatever it costs.
-_ALL = ("target_loss=100", "cache=none", "verify.device=none")
+_ALL = ("target_loss=100", "cache=none", "verify.device=none", "verify.count=4")
 
 
 def rows_of(case: Case, options: list[str], *, ablation: bool) -> list[Row]:
