@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.cases import Case
@@ -87,12 +88,14 @@ def main() -> None:
     print(parts[0], flush=True)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        for title, table in (
-            ("Calibration items", by_items(root, [100, 300] if given.quick else [100, 1000, 10_000])),
-            ("Layers", by_layers(root, [10, 30] if given.quick else [10, 30, 100, 300])),
-            ("Model size", by_size(root, 2 if given.quick else len(_SIZES))),
-        ):
-            parts += [f"### {title}", table]
+        tables: tuple[tuple[str, Callable[[], str]], ...] = (
+            ("Calibration items", lambda: by_items(root, [100, 300] if given.quick else [100, 1000, 10_000])),
+            ("Layers", lambda: by_layers(root, [10, 30] if given.quick else [10, 30, 100, 300])),
+            ("Model size", lambda: by_size(root, 2 if given.quick else len(_SIZES))),
+        )
+        for title, table in tables:
+            # Each is told as soon as it is known.
+            parts += [f"### {title}", table()]
             print("\n" + "\n\n".join(parts[-2:]), flush=True)
     if given.output is not None:
         given.output.write_text("\n\n".join(parts) + "\n", encoding="utf-8")

@@ -20,11 +20,13 @@ class Moments:
 
     Attributes:
         inputs: H, mean of x x', shape (groups, weights, weights).
+        inverse: of H; taken once, for three uses.
         lacking: mean of x (f - W x)', shape (groups, weights, channels of a group): what the float layer gives and its own
             weights, on the quantized input, do not.
     """
 
     inputs: NDArray[np.float64]
+    inverse: NDArray[np.float64]
     lacking: NDArray[np.float64]
 
     def target(self, weight: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -34,7 +36,7 @@ class Moments:
             weight: the float weights, shape (channels, weights).
         """
         own = weight.reshape(len(self.inputs), -1, weight.shape[1])
-        return np.asarray(own + np.linalg.solve(self.inputs, self.lacking).swapaxes(-1, -2))
+        return np.asarray(own + (self.inverse @ self.lacking).swapaxes(-1, -2))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +98,8 @@ def gather(parts: Iterable[Products], weight: NDArray[np.float64], *, centred: b
     damping = (1 - trust) * diagonal + _DAMPING * diagonal.mean(axis=1, keepdims=True) + np.finfo(np.float64).tiny
     inputs = trust * second + damping[:, :, np.newaxis] * np.eye(size)
     lacks = np.stack([_lacking(part, own, mean_x, mean_r) for part in parts])
-    return Moments(inputs, _real_share(inputs, lacks) * lacks.sum(axis=0) / count)
+    inverse = np.linalg.inv(inputs)
+    return Moments(inputs, inverse, _real_share(inverse, lacks) * lacks.sum(axis=0) / count)
 
 
 def _lacking(
@@ -110,14 +113,16 @@ def _lacking(
     return np.asarray(sums + part.positions * mean_x[:, :, np.newaxis] * mean_r[:, np.newaxis, :])
 
 
-def _real_share(inputs: NDArray[np.float64], lacks: NDArray[np.float64]) -> float:
+def _real_share(inverse: NDArray[np.float64], lacks: NDArray[np.float64]) -> float:
     """Return how much of what is lacking, by the output that it explains, is more than chance; lacks (parts, ...)."""
-    parts, groups, size, channels = lacks.shape
+    parts = len(lacks)
     if parts < 2:
         return 0.0
     whole = lacks.mean(axis=0)
-    columns = np.concatenate([whole, *(lacks - whole)], axis=2)
-    explained = np.sum((columns * np.linalg.solve(inputs, columns)).reshape(groups, size, -1, channels), axis=(0, 1, 3))
     # The variance of a mean of so many parts.
-    chance = explained[1:].sum() / (parts * (parts - 1))
-    return max(0.0, 1 - float(chance) / max(float(explained[0]), np.finfo(np.float64).tiny))
+    chance = sum(_explained(inverse, part - whole) for part in lacks) / (parts * (parts - 1))
+    return max(0.0, 1 - chance / max(_explained(inverse, whole), np.finfo(np.float64).tiny))
+
+
+def _explained(inverse: NDArray[np.float64], lacking: NDArray[np.float64]) -> float:
+    return float(np.sum(lacking * (inverse @ lacking)))

@@ -44,25 +44,32 @@ def output_error(codes: Rows, target: Rows, moments: Rows) -> Rows:
     return np.asarray(np.sum((difference @ moments) * difference, axis=-1))
 
 
-def least_error(target: Rows, moments: Rows) -> Rows:
+def least_error(target: Rows, moments: Rows, inverse: Rows) -> Rows:
     """Return codes of low output error, integers in -128..127 of the shape of ``target``.
 
     Args:
         target: t, shape (..., channels, weights), the leading axes those of problems that have nothing to do with each other.
         moments: H, shape (..., weights, weights), positive definite.
+        inverse: of H.
     """
     order = np.argsort(-_diagonal(moments), axis=-1, kind="stable")
-    target, moments = _taken(target, order), _taken(_taken(moments, order).swapaxes(-1, -2), order)
-    plain, other = nearest(target), compensated(target, moments)
+    target = _taken(target, order)
+    moments, inverse = (_taken(_taken(square, order).swapaxes(-1, -2), order) for square in (moments, inverse))
+    plain, other = nearest(target), compensated(target, inverse)
     better = output_error(other, target, moments) < output_error(plain, target, moments)
     return _taken(
         descended(np.where(better[..., np.newaxis], other, plain), target, moments), np.argsort(order, axis=-1)
     )
 
 
-def compensated(target: Rows, moments: Rows) -> Rows:
-    """Return codes rounded one after the other, from the first on, those that follow making up for each error."""
-    factor = np.linalg.cholesky(np.linalg.inv(moments)).swapaxes(-1, -2)
+def compensated(target: Rows, inverse: Rows) -> Rows:
+    """Return codes rounded one after the other, from the first on, those that follow making up for each error.
+
+    Args:
+        target: t, shape (..., channels, weights).
+        inverse: of H, shape (..., weights, weights).
+    """
+    factor = np.linalg.cholesky(inverse).swapaxes(-1, -2)
     moving, codes = target.copy(), np.empty_like(target)
     size = target.shape[-1]
     for first in range(0, size, _BLOCK):
