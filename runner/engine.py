@@ -135,28 +135,34 @@ class Engine:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def fastest_callers(session: Runnable, feeds: Sequence[Feeds], cores: int, *, seconds: float = 0.3) -> int:
-    """Return how many callers run a session fastest: one a core, or half as many where that is quicker.
+def round_seconds(session: Runnable, feeds: Sequence[Feeds], callers: int, runs: int) -> float:
+    """Return how long so many callers take for so many runs of a session, on the feeds in turn."""
+    work = list(itertools.islice(itertools.cycle(feeds), runs))
+    with ThreadPoolExecutor(callers) as pool:
+        start = time.perf_counter()
+        list(pool.map(session.run, work))
+        return time.perf_counter() - start
+
+
+def fastest_callers(took: Callable[[int], float], cores: int, *, seconds: float = 0.3) -> int:
+    """Return how many callers are fastest: one a core, or half as many where that is quicker.
 
     It is where cores share an execution unit, a cache or the way to memory. Other work on the machine only ever slows a round
     down, so the quickest round of each counts, and half as many have to win by a tenth.
 
     Args:
-        session: takes the feeds.
-        feeds: of some items.
+        took: runs a round with so many callers and returns its seconds.
         cores: that may be used.
         seconds: to spend, and at least two rounds of each.
     """
     candidates = (cores, max(1, cores // 2))
     quickest = dict.fromkeys(candidates, math.inf)
-    work = list(itertools.islice(itertools.cycle(feeds), 2 * cores))
-    end, rounds = time.perf_counter() + seconds, 0
-    while rounds < _LEAST_ROUNDS or time.perf_counter() < end:
+    spent, rounds = 0.0, 0
+    while rounds < _LEAST_ROUNDS or spent < seconds:
         for callers in candidates:
-            with ThreadPoolExecutor(callers) as pool:
-                start = time.perf_counter()
-                list(pool.map(session.run, work))
-                quickest[callers] = min(quickest[callers], time.perf_counter() - start)
+            elapsed = took(callers)
+            quickest[callers] = min(quickest[callers], elapsed)
+            spent += elapsed
         rounds += 1
     every, half = (quickest[callers] for callers in candidates)
     return candidates[1] if half < _CLEARLY * every else cores

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from runner.dataset.item import Item
-from runner.engine import Engine, available_cores, fastest_callers
+from runner.engine import Engine, available_cores, fastest_callers, round_seconds
 from runner.errors import DatasetError, ModelError
 from runner.session import InputSpec, Session
 from tests.small_data import Items, conv_gemm, normal_items, prepared, run_plain
@@ -85,32 +85,45 @@ def test_callers_follow_the_share_unless_they_are_configured(
     assert tuple(engine.callers for _ in shares) == expected
 
 
-class Shared(Echo):
-    """A session whose runs take longer the more of them there are at a time."""
-
-    def __init__(self, seconds: dict[int, float]) -> None:
-        super().__init__()
-        self.by_running = seconds
-
-    def run(self, feeds: dict[str, NDArray], outputs: object = None) -> list[NDArray]:
-        with self.lock:
-            self.running += 1
-            self.most = max(self.most, self.running)
-            seconds = self.by_running[self.running]
-        time.sleep(seconds)
-        with self.lock:
-            self.running -= 1
-        return [feeds["x"]]
-
-
 @pytest.mark.parametrize(
-    ("slower", "callers"), [(1.0, 4), (1.9, 4), (6.0, 2)], ids=["cores of their own", "nearly shared", "worse"]
+    ("half", "callers"), [(2.0, 4), (0.95, 4), (0.5, 2)], ids=["cores of their own", "nearly shared", "worse"]
 )
-def test_half_the_callers_are_chosen_where_they_are_clearly_faster(slower: float, callers: int) -> None:
-    session = Shared({1: 0.004, 2: 0.004, 3: 0.004 * slower, 4: 0.004 * slower})
-    feeds = [{"x": np.zeros((1, 1), np.float32)}] * 3
-    assert fastest_callers(session, feeds, 4, seconds=0.0) == callers
-    assert session.most == 4
+def test_half_the_callers_are_chosen_where_they_are_clearly_faster(half: float, callers: int) -> None:
+    asked: list[int] = []
+
+    def took(count: int) -> float:
+        asked.append(count)
+        # Another process slows the first round of either down.
+        return {4: 1.0, 2: half}[count] * (10 if len(asked) in (1, 4) else 1)
+
+    assert fastest_callers(took, 4, seconds=0.0) == callers
+    assert asked == [4, 2, 4, 2]
+
+
+def test_rounds_go_on_for_the_time_to_spend() -> None:
+    asked: list[int] = []
+
+    def took(count: int) -> float:
+        asked.append(count)
+        return 0.25
+
+    assert fastest_callers(took, 8, seconds=3.0) == 8
+    assert asked == [8, 4] * 6
+
+
+@pytest.mark.parametrize("callers", [1, 3])
+def test_a_round_has_so_many_runs_at_a_time(callers: int) -> None:
+    together = threading.Barrier(callers, timeout=30)
+
+    class Meeting(Echo):
+        def run(self, feeds: dict[str, NDArray], outputs: object = None) -> list[NDArray]:
+            together.wait()
+            return super().run(feeds, outputs)
+
+    session = Meeting()
+    feeds = [{"x": np.zeros((1, 1), np.float32)}] * 2
+    assert round_seconds(session, feeds, callers, runs=2 * callers) > 0
+    assert session.most <= callers
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -41,7 +42,7 @@ from runner.modes.layer_settings import select_layers
 from runner.modes.part import Part
 from runner.modes.proof import proof_items
 from runner.modes.recipe import CalibrationRecipe, Recipe, RecordRecipe
-from runner.modes.result import AccAutoResult, Status
+from runner.modes.result import AccAutoResult, Comparison, Status
 from runner.modes.scoring.attempts import Attempts
 from runner.modes.scoring.final_figure import fresh_comparison, held_out_status, judged_comparison
 from runner.modes.scoring.judge import AmctJudge, Judge, MetricJudge
@@ -213,17 +214,16 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     status: Status = "met" if found.best is not None else "not_met"
     evaluations, items_scored, measured = judge.evaluations, evaluator.items_scored, evaluator
     if parts.held_out and found.stopped != "interrupted":
-        measured = fresh = Evaluator(
-            engine, dataset, parts.report.indices, evaluator.metrics, output_kind=options.output_kind
-        )
-        fresh_scores = RememberedScores(fresh, replace(keys, items=parts.report.fingerprint), store)
-        models = _fresh_scores(fresh_scores, len(parts.report.indices), subject, trials, chosen.plan, stages)
-        comparison = fresh_comparison(fresh, parts.report, models, target=judge.target, seed=options.seed)
-        evaluations, items_scored = evaluations + fresh.evaluations, items_scored + fresh.items_scored
-        if found.best is not None:
-            status = held_out_status(comparison, options.target_loss)
-            warn(*held_out_caution(status, comparison, options.target_loss))
-            found = found if status != "not_met" else replace(found, best=None)
+        measured = Evaluator(engine, dataset, parts.report.indices, evaluator.metrics, output_kind=options.output_kind)
+        fresh_scores = RememberedScores(measured, replace(keys, items=parts.report.fingerprint), store)
+        models = _fresh_scores(fresh_scores, subject, trials, chosen.plan, stages)
+        evaluations, items_scored = evaluations + measured.evaluations, items_scored + measured.items_scored
+        if models is None:
+            # The figures are those of the search then.
+            found = replace(found, stopped="interrupted")
+        else:
+            comparison = fresh_comparison(measured, parts.report, models, target=judge.target, seed=options.seed)
+            status, found = _borne_out(found, comparison, options.target_loss, warn)
 
     outcome = Outcome(
         all_int8=quantized.form,
@@ -343,10 +343,25 @@ def _final_scores(scores: RememberedScores, trials: TrialRunner, found: SearchRe
 
 
 def _fresh_scores(
-    scores: RememberedScores, items: int, subject: Subject, trials: TrialRunner, plan: Plan, stages: Stages
-) -> tuple[Evaluation, Evaluation]:
-    """Return the float model's scores and a plan's over items that the search never saw."""
-    with stages.stage(FINAL_EVAL, 2 * items, "items that the search never saw") as progress:
-        before = scores.of_float(subject.runnable, progress)
-        build = partial(trials.model, plan, multiply=True)
-        return before, scores.of_form(trials.form(plan), build, lambda done: progress(items + done))
+    scores: RememberedScores, subject: Subject, trials: TrialRunner, plan: Plan, stages: Stages
+) -> tuple[Evaluation, Evaluation] | None:
+    """Return the float model's scores and a plan's over items that the search never saw; None where interrupted."""
+    items = len(scores.evaluator.indices)
+    build = partial(trials.model, plan, multiply=True)
+    try:
+        with stages.stage(FINAL_EVAL, 2 * items, "items that the search never saw") as progress:
+            before = scores.of_float(subject.runnable, progress)
+            return before, scores.of_form(trials.form(plan), build, lambda done: progress(items + done))
+    except KeyboardInterrupt:
+        return None
+
+
+def _borne_out(
+    found: SearchResult, comparison: Comparison, target: float, warn: Callable[..., None]
+) -> tuple[Status, SearchResult]:
+    """Return what items that the search never saw say of its result, and the result that is left."""
+    if found.best is None:
+        return "not_met", found
+    status = held_out_status(comparison, target)
+    warn(*held_out_caution(status, comparison, target))
+    return status, found if status != "not_met" else replace(found, best=None)

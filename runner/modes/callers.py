@@ -7,7 +7,7 @@ import logging
 import onnx_ir as ir
 
 from runner.dataset.binding import bind
-from runner.engine import Engine, available_cores, fastest_callers
+from runner.engine import Engine, available_cores, fastest_callers, round_seconds
 from runner.modes.codecs import NUMBER
 from runner.modes.keys import StageKeys
 from runner.modes.part import Part
@@ -40,7 +40,7 @@ def settle_callers(engine: Engine, model: ir.Model, part: Part, keys: StageKeys,
         session = Session(model)
         items = part.indices[:_ITEMS]
         feeds = [bind(part.dataset.item(i), session.inputs, name=part.dataset.name(i)) for i in items]
-        return fastest_callers(session, feeds, cores)
+        return fastest_callers(lambda callers: round_seconds(session, feeds, callers, 2 * cores), cores)
 
     engine.fastest = int(remembered(store, keys.callers(cores), measure, NUMBER))
     logger.info("%d callers on %d cores", engine.fastest, cores)

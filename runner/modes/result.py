@@ -86,6 +86,7 @@ class Comparison:
         part: the items.
         judged: the deciding figure, where it is none of the metrics.
         interval: of the loss under the first metric; None where that does not decide.
+        held_out: whether the search never saw the items.
     """
 
     metrics: Sequence[Metric]
@@ -95,6 +96,7 @@ class Comparison:
     part: Part
     judged: Headline | None = None
     interval: Interval | None = None
+    held_out: bool = False
 
     @property
     def headline(self) -> Headline:

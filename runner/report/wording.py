@@ -25,8 +25,8 @@ _VERDICT = {"met": "met", "not_met": "not met", "undecided": "undecided"}
 
 def items_phrase(result: Result) -> str:
     """Return what the final figures were measured on."""
-    items = f"{result.source.evaluation_items} items"
-    return f"{items} that the search of {result.source.search_items} never saw" if result.source.held_out else items
+    items = f"{result.comparison.items} items"
+    return f"{items} that the search of {result.source.search_items} never saw" if result.comparison.held_out else items
 
 
 def loss_phrase(result: Result, summary: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,6 +26,7 @@ from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.distance import Kl, Mse, Sqnr
 from runner.events import DataUsed, StageAdvanced, StageFinished, StageStarted, TrialFinished, Warned
 from runner.job_folder import read_manifest
+from runner.modes import acc_auto as acc_auto_module
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.data import Split
@@ -32,9 +34,11 @@ from runner.modes.files.amct_files import read_history
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.recipe import CalibrationRecipe
 from runner.modes.result import AccAutoResult
+from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.modes.scoring.reported_metrics import with_companions
 from runner.record_text import read_record
 from runner.report.summary import summarize
+from runner.report.wording import items_phrase
 from runner.search.binary import Binary
 from runner.search.end_to_end import EndToEnd
 from runner.search.greedy import Greedy
@@ -497,8 +501,26 @@ def test_figures_of_held_out_items_are_those_of_the_written_model_on_them(small:
     written = onnx.load(small.folder / "out" / "results" / "net_fake_quant_model.onnx")
     expected = kl(logits(small.model, report), logits(written, report))
     assert result.comparison.headline.loss == pytest.approx(expected, rel=1e-4)
+    assert items_phrase(result) == "15 items that the search of 45 never saw"
     assert result.comparison.interval is not None
     assert result.comparison.interval.low < expected < result.comparison.interval.high
+
+
+def test_interrupted_on_held_out_items_the_figures_are_those_of_the_search(
+    small: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(RememberedScores):
+        def of_float(self, *args: Any, **options: Any) -> Any:
+            if len(self.evaluator.indices) == 15:
+                raise KeyboardInterrupt
+            return super().of_float(*args, **options)
+
+    monkeypatch.setattr(acc_auto_module, "RememberedScores", Interrupted)
+    result = small.run(target_loss=50.0, metric=Kl(), split=Split(report=0.25))
+    assert (result.status, result.comparison.items) == ("interrupted", 45)
+    assert result.comparison.headline.loss == pytest.approx(result.search.trials[0].loss)
+    assert items_phrase(result) == "45 items"
+    assert (small.folder / "out" / "results" / "net_deploy_model.onnx").is_file()
 
 
 def test_search_does_not_look_at_held_out_items(small: Bench) -> None:

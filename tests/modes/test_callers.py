@@ -21,15 +21,15 @@ PART = Part(Items(normal_items(3, 2, 6, 6)), [0, 1, 2])
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """How many feeds and cores were measured with; half the cores are found fastest."""
+    """How many feeds and runs each round had; half the cores are found fastest."""
     seen: list[tuple[int, int]] = []
 
-    def fastest(session: object, feeds: list[dict[str, np.ndarray]], cores: int) -> int:
+    def round_of(session: object, feeds: list[dict[str, np.ndarray]], count: int, runs: int) -> float:
         assert [feed["x"].shape for feed in feeds] == [(1, 2, 6, 6)] * 3
-        seen.append((len(feeds), cores))
-        return cores // 2
+        seen.append((len(feeds), runs))
+        return 0.1 * count
 
-    monkeypatch.setattr(callers, "fastest_callers", fastest)
+    monkeypatch.setattr(callers, "round_seconds", round_of)
     return seen
 
 
@@ -43,11 +43,15 @@ def test_measured_once_for_a_model_and_a_number_of_cores(
 ) -> None:
     monkeypatch.setattr(callers, "available_cores", lambda: 8)
     store = Store(tmp_path, 10_000)
-    assert [settled(Engine(), store), settled(Engine(), store), settled(Engine(), None)] == [4, 4, 4]
-    assert settled(Engine(), store, "another") == 4
+    assert settled(Engine(), store) == 4
+    rounds = len(measured)
+    assert settled(Engine(), store) == 4 and len(measured) == rounds
+    assert settled(Engine(), None) == 4 and len(measured) == 2 * rounds
+    assert settled(Engine(), store, "another") == 4 and len(measured) == 3 * rounds
     monkeypatch.setattr(callers, "available_cores", lambda: 16)
     assert settled(Engine(), store) == 8
-    assert measured == [(3, 8), (3, 8), (3, 8), (3, 16)]
+    # Twice as many runs as cores in each of a few rounds.
+    assert list(dict.fromkeys(measured)) == [(3, 16), (3, 32)]
 
 
 @pytest.mark.parametrize(("cores", "configured"), [(3, None), (8, 2)], ids=["few cores", "configured"])

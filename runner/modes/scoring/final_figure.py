@@ -56,7 +56,7 @@ def fresh_comparison(
     """
     before, after = models
     interval = _interval(evaluator, before, after, target, seed)
-    return Comparison(evaluator.metrics, before, after, evaluator.classes, part, interval=interval)
+    return Comparison(evaluator.metrics, before, after, evaluator.classes, part, interval=interval, held_out=True)
 
 
 def held_out_status(comparison: Comparison, target: float) -> Status:
