@@ -4,30 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runner.search.give_back import check_give_back, given_back, most_given_back
-from runner.search.plan import InFull, Plan, Proposals, Ranking, Trial
+from runner.search.give_back import GivesBack, given_back, most_given_back
+from runner.search.plan import Plan, Proposals, Ranking, Trial
 
 
 @dataclass(frozen=True, slots=True)
-class Binary:
+class Binary(GivesBack):
     """Halve the ranking: at most ceil(log2 n) trials for n layers.
 
     Finds the smallest accepted prefix where the loss falls as the prefix grows. A prefix of every layer is the float model
     itself and is not tried.
-
-    Attributes:
-        give_back: how many units of that prefix are tried in int8 again; 0 for none, as AMCT; None for all.
     """
-
-    give_back: int | None = 0
-
-    def __post_init__(self) -> None:
-        check_give_back(self.give_back)
-
-    @property
-    def in_full(self) -> InFull:
-        """Where units are given back every accepted trial: each step starts from one."""
-        return "accepted" if self.give_back != 0 else "chosen"
 
     def propose(self, ranking: Ranking, all_int8: Trial) -> Proposals:
         """Yield prefixes of the ranking, then plans that give back."""

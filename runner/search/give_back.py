@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from runner.errors import ConfigError
-from runner.search.plan import Plan, Proposals, Ranking, Trial, Unit, best_of
+from runner.search.plan import InFull, Plan, Proposals, Ranking, Trial, Unit, best_of
 
 
 def check_give_back(most: int | None) -> None:
     """Raise a ConfigError where a strategy's bound is negative."""
     if most is not None and most < 0:
         raise ConfigError(f"strategy.give_back: expected 0 or more units, or null for all, got {most}.")
+
+
+@dataclass(frozen=True, slots=True)
+class GivesBack:
+    """A strategy along the ranking that may give back what it left float.
+
+    Attributes:
+        give_back: how many units of the prefix that it finds are tried in int8 again; 0 for none, as AMCT; None for all.
+    """
+
+    give_back: int | None = 0
+
+    def __post_init__(self) -> None:
+        check_give_back(self.give_back)
+
+    @property
+    def in_full(self) -> InFull:
+        """Where units are given back every accepted trial: each step starts from one."""
+        return "accepted" if self.give_back != 0 else "chosen"
 
 
 def given_back(proposals: Proposals, ranking: Ranking, start: Plan, most: int | None) -> Proposals:

@@ -7,21 +7,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from runner.calibration.minmax import MinMax
-from runner.dataset.npz import NpzDataset
-from runner.evaluation.distance import Mse
-from runner.modes.acc_auto import acc_auto
-from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.result import AccAutoResult
 from runner.report.flips import Answer, Flip
 from runner.report.page import page
 from runner.report.summary import summarize
 from runner.search.end_to_end import Damage
 from runner.search.plan import Ranking, SearchResult, Trial, Unit
-from tests.small_data import answers, chain, normal_items, save
 
 
 class Parsed(HTMLParser):
@@ -72,21 +65,6 @@ class Parsed(HTMLParser):
         body = self.rows[start + 1 :]
         end = next((index for index, row in enumerate(body) if len(row) != len(headings)), len(body))
         return [dict(zip(headings, row, strict=True)) for row in body[:end]]
-
-
-@pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> dict[str, AccAutoResult]:
-    """A job whose target is met, and one that misses it."""
-    folder = tmp_path_factory.mktemp("page")
-    model, x = chain(4), normal_items(20, 3, 4, 4)
-    np.savez(folder / "data.npz", x=x, y=answers(model, x))
-    path, data = save(model, folder / "net.onnx"), NpzDataset(str(folder / "data.npz"))
-    options = AccAutoOptions(90, calibration_count=4, observer=MinMax())
-    missed = replace(options, target_loss=0, metric=Mse())
-    return {
-        "met": acc_auto(path, data, folder / "met", options),
-        "missed": acc_auto(path, data, folder / "missed", missed),
-    }
 
 
 def written(result: AccAutoResult, flips: Any = None, sheet: bytes | None = None) -> str:

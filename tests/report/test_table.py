@@ -6,22 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from rich.console import Console, RenderableType
 
-from runner.calibration.minmax import MinMax
-from runner.dataset.npz import NpzDataset
-from runner.evaluation.distance import Mse
 from runner.lint.finding import Finding
-from runner.modes.acc_auto import acc_auto
-from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.result import AccAutoResult
 from runner.report.summary import summarize
 from runner.report.table import deploy_lines, summary_table, sweep_table
 from runner.search.end_to_end import Damage
 from runner.search.plan import Unit
-from tests.small_data import answers, chain, normal_items, save
 
 
 def printed(table: RenderableType, width: int = 200) -> list[str]:
@@ -30,21 +23,6 @@ def printed(table: RenderableType, width: int = 200) -> list[str]:
     with console.capture() as capture:
         console.print(table)
     return [line.rstrip() for line in capture.get().splitlines()]
-
-
-@pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> dict[str, AccAutoResult]:
-    """A job whose target is met, and one that misses it."""
-    folder = tmp_path_factory.mktemp("table")
-    model, x = chain(4), normal_items(20, 3, 4, 4)
-    np.savez(folder / "data.npz", x=x, y=answers(model, x))
-    path, data = save(model, folder / "net.onnx"), NpzDataset(str(folder / "data.npz"))
-    options = AccAutoOptions(90, calibration_count=4, observer=MinMax())
-    missed = replace(options, target_loss=0, metric=Mse())
-    return {
-        "met": acc_auto(path, data, folder / "met", options),
-        "missed": acc_auto(path, data, folder / "missed", missed),
-    }
 
 
 def table(result: AccAutoResult, **changed: Any) -> list[str]:
