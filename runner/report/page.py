@@ -114,7 +114,7 @@ def _cards(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str, s
     metric = result.comparison.headline
     cards = [
         (metric.name, f"{metric.before:.4g} → {metric.after:.4g}", items_phrase(result)),
-        ("loss", f"{metric.loss:.3g}", loss_phrase(result, summary).partition("; ")[2] or metric.unit),
+        ("loss", f"{metric.loss:.4g}", loss_phrase(result, summary).partition("; ")[2] or metric.unit),
         (
             "int8 layers",
             f"{summary['layers_int8']} of {summary['layers_total']}",

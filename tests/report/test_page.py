@@ -104,6 +104,13 @@ def test_every_layer_has_its_record_and_its_place_in_the_ranking(job: dict[str, 
     assert sum(float(row["MACs"].rstrip("%")) for row in rows) == pytest.approx(100, abs=0.1)
 
 
+def test_loss_just_below_its_target_is_not_rounded_onto_it(job: dict[str, AccAutoResult]) -> None:
+    result = job["met"]
+    headline = replace(result.comparison.headline, loss=19.96)
+    shown = Parsed(written(replace(result, target_loss=20.0, comparison=replace(result.comparison, judged=headline))))
+    assert "19.96" in shown.texts and "allowed below 20" in shown.texts
+
+
 def test_missed_target_is_told_with_the_closest_plan(job: dict[str, AccAutoResult]) -> None:
     result = job["missed"]
     shown = Parsed(written(result))
