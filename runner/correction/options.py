@@ -24,6 +24,8 @@ class Correction:
             layer's output least.
         repair: whether every correction is made where these leave the all-int8 plan short of the target, before any layer
             falls back.
+        pixels: whether the first convolution reads an image's own levels as codes, where normalization has put them between
+            these.
         equalize: whether channels between two convolutions are scaled in the float model where that is predicted to help.
         balance: migration strength of AMCT's DMQ balancer, for every layer with a weight of which nothing nearer says
             another; 0 balances none.
@@ -34,6 +36,7 @@ class Correction:
     rounding: Literal["nearest", "compensated"] = "nearest"
     range: Literal["observer", "output"] = "observer"
     repair: bool = False
+    pixels: bool = False
     equalize: bool = False
     balance: float = 0
 
@@ -48,13 +51,13 @@ class Correction:
 
     @property
     def changes_nothing(self) -> bool:
-        """Return whether the layers stay as calibration made them, of the equalized model or the plain one, balanced or not."""
+        """Return whether the layers stay as calibration made them, of the rewritten model or the plain one, balanced or not."""
         return self.of_layers == Correction()
 
     @property
     def of_layers(self) -> Correction:
         """Return what is done to the layers once they are calibrated, and at once: no repair after."""
-        return replace(self, repair=False, equalize=False, balance=0)
+        return replace(self, repair=False, pixels=False, equalize=False, balance=0)
 
 
 def check_balance(key: str, strength: float) -> None:
@@ -66,5 +69,5 @@ def check_balance(key: str, strength: float) -> None:
         )
 
 
-# Without equalization and balancing: both are settled before a plan can miss the target.
+# Without rewriting and balancing: both are settled before a plan can miss the target.
 EVERY_CORRECTION = Correction("sequential", scale=True, rounding="compensated", range="output")

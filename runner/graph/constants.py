@@ -62,6 +62,17 @@ def make_constant(name: str, array: Array) -> ir.Value:
     return ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor)
 
 
+def replace_constant(graph: ir.Graph, node: ir.Node, index: int, array: Array) -> None:
+    """Give a node another constant; an initializer that others read too stays for them."""
+    value = node.inputs[index]
+    assert value is not None and value.name is not None  # it is a constant
+    if len(value.uses()) == 1 and value.is_initializer():
+        value.const_value = ir.tensor(np.ascontiguousarray(array), name=value.name)
+        value.shape = ir.Shape(array.shape)
+    else:
+        node.replace_input_with(index, add_initializer(graph, value.name, array))
+
+
 def replace_node(graph: ir.Graph, node: ir.Node, new_nodes: Sequence[ir.Node], new_output: ir.Value) -> None:
     """Put ``new_nodes`` in the place of ``node``; ``new_output`` takes over the name, type and uses of its first output."""
     old = node.outputs[0]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from runner.graph.batchnorm import sole_convolution
 from runner.graph.builder import Builder
-from runner.graph.constants import add_initializer, constant, integer_attribute, replace_node
+from runner.graph.constants import constant, integer_attribute, replace_constant, replace_node
 from runner.graph.weight_layout import as_stored, channels_first
 
 # The version of this stage's meaning: raise it when the same exponents would give another model.
@@ -170,10 +170,10 @@ def _scale_outputs(graph: ir.Graph, conv: ir.Node, factors: NDArray[np.float32])
     group = integer_attribute(conv, "group", 1)
     rows = channels_first(weight, conv.op_type, group)
     scaled = np.asarray(rows, np.float32) * factors.reshape(-1, *[1] * (rows.ndim - 1))
-    _replace(graph, conv, 1, as_stored(scaled, conv.op_type, weight.shape, group))
+    replace_constant(graph, conv, 1, as_stored(scaled, conv.op_type, weight.shape, group))
     bias = constant(conv.inputs[2]) if len(conv.inputs) > 2 else None
     if bias is not None:
-        _replace(graph, conv, 2, np.asarray(bias, np.float32) * factors)
+        replace_constant(graph, conv, 2, np.asarray(bias, np.float32) * factors)
 
 
 def _scale_inputs(graph: ir.Graph, conv: ir.Node, factors: NDArray[np.float32]) -> None:
@@ -182,7 +182,7 @@ def _scale_inputs(graph: ir.Graph, conv: ir.Node, factors: NDArray[np.float32]) 
     group = integer_attribute(conv, "group", 1)
     outputs, inputs = weight.shape[:2]
     per_row = np.repeat(factors.reshape(group, inputs), outputs // group, axis=0)
-    _replace(graph, conv, 1, weight / per_row.reshape(outputs, inputs, *[1] * (weight.ndim - 2)))
+    replace_constant(graph, conv, 1, weight / per_row.reshape(outputs, inputs, *[1] * (weight.ndim - 2)))
 
 
 def _scale_end(graph: ir.Graph, clip: ir.Node, factors: NDArray[np.float32]) -> None:
@@ -202,13 +202,3 @@ def _scale_end(graph: ir.Graph, clip: ir.Node, factors: NDArray[np.float32]) -> 
         )
     built.register(graph)
     replace_node(graph, clip, built.nodes, output)
-
-
-def _replace(graph: ir.Graph, node: ir.Node, index: int, array: NDArray[np.float32]) -> None:
-    """Give a node another constant; an initializer that others read too stays for them."""
-    value = node.inputs[index]
-    assert value is not None and value.name is not None  # it is a constant
-    if len(value.uses()) == 1 and value.is_initializer():
-        value.const_value = ir.tensor(np.ascontiguousarray(array), name=value.name)
-    else:
-        node.replace_input_with(index, add_initializer(graph, value.name, array))

@@ -15,7 +15,7 @@ from runner.errors import ModelError
 from runner.graph.batchnorm import Folds, fold_batchnorm, into_all
 from runner.graph.batchnorm_before import fold_batchnorm_before
 from runner.graph.channelwise import fold_channelwise
-from runner.graph.constants import add_initializer, constant, integer_attribute
+from runner.graph.constants import constant, integer_attribute, replace_constant
 from runner.graph.half import widen_half
 from runner.graph.naming import name_nodes
 from runner.graph.own_weights import separate_weights
@@ -80,15 +80,9 @@ def prepare(source: ir.Model, folds: Folds = into_all) -> PreparedModel:
 def untranspose_gemm_weight(graph: ir.Graph, gemm: ir.Node) -> None:
     """Store the constant weight of a Gemm as [K, N], so that transB is 0, as the deploy format has it."""
     weight = constant(gemm.inputs[1])
-    value = gemm.inputs[1]
-    if weight is None or value is None or value.name is None or not integer_attribute(gemm, "transB", 0):
+    if weight is None or not integer_attribute(gemm, "transB", 0):
         return
-    transposed = np.ascontiguousarray(weight.T)
-    if len(value.uses()) == 1 and value.is_initializer():
-        value.const_value = ir.tensor(transposed, name=value.name)
-        value.shape = ir.Shape(transposed.shape)
-    else:
-        gemm.replace_input_with(1, add_initializer(graph, value.name, transposed))
+    replace_constant(graph, gemm, 1, np.ascontiguousarray(weight.T))
     gemm.attributes["transB"] = ir.AttrInt64("transB", 0)
 
 

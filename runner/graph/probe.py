@@ -1,10 +1,11 @@
-"""A copy of a model that also gives chosen inner tensors as outputs."""
+"""Copies of a model that give chosen inner tensors as outputs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import onnx_ir as ir
+from onnx_ir.passes import common as passes
 
 
 def with_outputs(model: ir.Model, names: Sequence[str]) -> ir.Model:
@@ -22,3 +23,19 @@ def with_outputs(model: ir.Model, names: Sequence[str]) -> ir.Model:
             value.type = ir.TensorType(ir.DataType.FLOAT)
         graph.outputs.append(value)
     return probed
+
+
+def only_outputs(model: ir.Model, names: Sequence[str]) -> ir.Model:
+    """Return the part of a model that computes the named tensors, as its only outputs, in their order; all inputs stay."""
+    part = model.clone()
+    graph = part.graph
+    values = {value.name: value for node in graph for value in node.outputs}
+    values.update({value.name: value for value in graph.inputs})
+    graph.outputs.clear()
+    for place, name in enumerate(names):
+        # Behind an Identity, for an output that is an input, or the same as another, is none of its own.
+        output = ir.Value(name=f"{name}.probe{place}", type=values[name].type or ir.TensorType(ir.DataType.FLOAT))
+        graph.append(ir.node("Identity", [values[name]], outputs=[output], name=output.name))
+        graph.outputs.append(output)
+    passes.RemoveUnusedNodesPass()(part)
+    return part

@@ -32,7 +32,6 @@ from runner.modes.callers import settle_callers
 from runner.modes.cautions import held_out_caution, overlap_caution, resolution_caution, tensors_caution
 from runner.modes.codecs import FORMS, NUMBER, QUANTIZED
 from runner.modes.data import Parts, calibration_part, describe_source, evaluation_part, keep_pixels, split_parts
-from runner.modes.equalization import chosen_exponents, recorded_subject
 from runner.modes.files.check_files import Job, check_files
 from runner.modes.files.given_files import GivenFiles, read_given, starting_point
 from runner.modes.files.write_acc_auto import RECORD, BestPair, Outcome, write_outcome
@@ -43,6 +42,7 @@ from runner.modes.part import Part
 from runner.modes.proof import proof_items
 from runner.modes.recipe import CalibrationRecipe, Recipe, RecordRecipe
 from runner.modes.result import AccAutoResult, Comparison, Status
+from runner.modes.rewriting import recorded_subject, rewritten_subject
 from runner.modes.scoring.attempts import Attempts
 from runner.modes.scoring.final_figure import fresh_comparison, held_out_status, judged_comparison
 from runner.modes.scoring.judge import AmctJudge, Judge, MetricJudge
@@ -128,10 +128,9 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         _announce(parts, calibration, emit)
 
     emit(WorkAhead(items_ahead(options, parts, len(subject.found.layers), recipe.passes)))
-    observed = calibration if options.correction.equalize else None
-    exponents = chosen_exponents(subject, observed, recipe.skipped, engine, stages, keys, store)
-    if exponents:
-        subject = subject.equalized(exponents)
+    prepared = subject
+    subject = rewritten_subject(prepared, options.correction, calibration, recipe, engine, stages, keys, store)
+    if subject is not prepared:
         keys = replace(keys, graph=graph_digest(subject.runnable))
         recipe = _recipe(given, subject, options, evaluation, calibration)
         gap = _rewriting_gap(subject, evaluation, keys, store)
@@ -228,7 +227,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     outcome = Outcome(
         all_int8=quantized.form,
         corrected=quantized.corrected or bool(trials.repaired),
-        exponents=exponents or given.exponents,
+        rewriting=subject.rewriting,
         config=recipe.config,
         ranking=ranking,
         search=found,

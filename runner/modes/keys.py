@@ -4,7 +4,8 @@
 | --- | --- |
 | number of callers | graph, processor, cores |
 | gap of the rewriting | source graph, prepared graph, first item |
-| equalization | prepared graph, calibration items, layers that stay float |
+| levels of the image | prepared graph, calibration items, layers that stay float or have zero point 0 |
+| equalization | the same, or the graph with whole pixels, calibration items, layers that stay float |
 | float outputs | graph, items |
 | quantized form, layer costs | prepared graph, calibration items, the recipe (layers, observers, corrections, record) |
 | ranking | prepared graph, the form's scales and integers, calibration items, sensitivity |
@@ -30,10 +31,11 @@ from runner import engine
 from runner.calibration import collect, isolated, quantize
 from runner.convert import fake_quant
 from runner.correction import balance, correct, equalize
+from runner.correction import pixels as levels
 from runner.dataset.item import Dataset, dataset_fingerprint
 from runner.evaluation import evaluator as evaluation
 from runner.evaluation.evaluator import Evaluator
-from runner.graph import equalization
+from runner.graph import equalization, pixels
 from runner.graph.model_file import file_sha256
 from runner.modes import proof
 from runner.modes import subject as preparation
@@ -69,6 +71,11 @@ class StageKeys:
     def rewriting_gap(self, source_graph: str, item: str) -> str | None:
         """Key of what the rewriting did to the outputs of one item."""
         return stage_key("rewriting_gap", [preparation.VERSION], source_graph, self.graph, item, SIMULATION)
+
+    def pixels(self, left_alone: Sequence[str]) -> str | None:
+        """Key of the levels found in what a graph's first layers read."""
+        versions = [levels.VERSION, pixels.VERSION]
+        return stage_key("pixels", versions, self.graph, self.calibration, list(left_alone), SIMULATION)
 
     def equalization(self, float_layers: Sequence[str]) -> str | None:
         """Key of the exponents chosen for a graph that is not equalized."""

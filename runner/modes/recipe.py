@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -54,6 +54,7 @@ class Recipe(Protocol):
     Attributes:
         config: the configuration that the job starts from, if there is one.
         skipped: names of layers that stay float because the user wants it so.
+        symmetric: names of layers whose input has zero point 0 because the user wants it so.
         warnings: what the user should know of the files that the job was given.
         settings: everything that the form depends on beside the model and the items.
         passes: how often calibration usually looks at every item, for progress bars.
@@ -67,6 +68,8 @@ class Recipe(Protocol):
     def config(self) -> QuantConfig | None: ...  # noqa: D102
     @property
     def skipped(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def symmetric(self) -> Collection[str]: ...  # noqa: D102
     @property
     def warnings(self) -> tuple[str, ...]: ...  # noqa: D102
 
@@ -116,11 +119,14 @@ class CalibrationRecipe:
         self.config = start.config
         self.skipped = _others(subject, start.observers)
         self.warnings = (*warnings, *start.warnings)
+        self.symmetric = {name for name, observer in start.observers.items() if not observer.asymmetric}
         self._unfused = {
             layer.name
             for layer in start.layers.layers
             if layer.op_type in FUSABLE_TYPES and not self.config.folds(layer.name)
         }
+        # What these read is whole numbers, whatever an observer makes of them.
+        self._pixels = {name: levels for name, levels in subject.rewriting.pixels.items() if name in start.observers}
         self.settings = [
             start.layers.layers,
             dict(start.observers),
@@ -130,10 +136,10 @@ class CalibrationRecipe:
             self._unfused,
             self.skipped,
             correction,
+            self._pixels,
         ]
 
         self.passes = _passes(start.observers) + bool(start.balance)
-        self._symmetric = {name for name, observer in start.observers.items() if not observer.asymmetric}
         self._calibrated: tuple[Calibration, Quantized] | None = None
 
     def quantize(self, engine: Engine, stages: Stages) -> Quantized:
@@ -155,7 +161,7 @@ class CalibrationRecipe:
             return rounded
         with stages.stage(CALIBRATE, len(rounded.form.layers), "corrections") as progress:
             form = correct(
-                Calibrated(subject.runnable, self._start.layers, rounded.form, seen, self._symmetric),
+                Calibrated(subject.runnable, self._start.layers, rounded.form, seen, self.symmetric),
                 items.dataset,
                 items.indices,
                 options=correction,
@@ -180,16 +186,18 @@ class CalibrationRecipe:
                 engine=engine,
                 progress=progress,
             )
+            whole = {name: levels.range for name, levels in self._pixels.items() if name not in factors}
+            seen = replace(seen, ranges={**seen.ranges, **whole})
             quantization = quantize_layers(
                 subject.runnable,
                 start.layers,
                 seen,
-                symmetric=self._symmetric,
+                symmetric=self.symmetric,
                 one_scale=start.one_scale,
                 unfused=self._unfused,
                 balance=factors,
             )
-            quantization = quantize_tensors(quantization, start.layers, seen, symmetric=self._symmetric)
+            quantization = quantize_tensors(quantization, start.layers, seen, symmetric=self.symmetric)
         # Skipped layers cost MACs too, though calibration did not look at them.
         unseen = [layer for layer in subject.found.layers if layer.name in self.skipped]
         shapes = {**seen.input_shapes, **input_shapes(subject.runnable, unseen, items)}
@@ -227,6 +235,7 @@ class RecordRecipe:
 
     config = None
     passes = 0
+    symmetric: Collection[str] = ()
 
     def __init__(self, subject: Subject, given: GivenFiles, part: Part) -> None:
         assert given.record is not None  # the caller saw to it

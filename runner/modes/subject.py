@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from runner.dataset.binding import bind
 from runner.errors import ModelError
 from runner.graph.batchnorm import Folds, into_all
-from runner.graph.equalization import Exponents, equalized
 from runner.graph.layers import FoundLayers, Layer, find_layers, require_layers
 from runner.graph.model_file import SourceModel, load_model
 from runner.graph.opset import raise_opset
 from runner.graph.prepare import PreparedModel, prepare
 from runner.graph.probe import with_outputs
+from runner.graph.rewriting import Rewriting, rewritten
 from runner.modes.part import Part
 from runner.session import Session
 
@@ -44,26 +44,31 @@ class Subject:
         prepared: after exact rewriting, at the source's opset; the writers start from it.
         runnable: the same at the simulation's opset; whatever runs starts from it.
         found: its layers, under the same names in both.
+        rewriting: what was done to it for the sake of its quantized form.
     """
 
     source: SourceModel
     prepared: PreparedModel
     runnable: ir.Model
     found: FoundLayers
+    rewriting: Rewriting = field(default_factory=Rewriting)
 
     @property
     def node_types(self) -> dict[str, str]:
         """Operator type of every node, by name."""
         return {node.name or "": node.op_type for node in self.prepared.graph.graph}
 
-    def equalized(self, exponents: Exponents) -> Subject:
-        """Return the same model with channels between convolutions scaled.
+    def rewritten(self, rewriting: Rewriting) -> Subject:
+        """Return a model that computes the same, on top of how it was rewritten before.
 
         Raises:
-            ValueError: the exponents do not fit the model.
+            ValueError: the rewriting does not fit the model.
         """
-        prepared = replace(self.prepared, graph=equalized(self.prepared.graph, exponents))
-        return Subject(self.source, prepared, raise_opset(prepared.graph), find_layers(prepared.graph))
+        graph = rewritten(self.prepared.graph, rewriting)
+        both = Rewriting(
+            {**self.rewriting.pixels, **rewriting.pixels}, {**self.rewriting.exponents, **rewriting.exponents}
+        )
+        return Subject(self.source, replace(self.prepared, graph=graph), raise_opset(graph), find_layers(graph), both)
 
 
 def load_subject(model: str | Path, folds: Folds = into_all) -> Subject:

@@ -22,8 +22,9 @@ def items_ahead(options: AccAutoOptions, parts: Parts, layers: int, passes: int)
     evaluated = models * len(parts.search.indices)
     if parts.calibration is None:
         return evaluated + _items_reported(parts)
-    # Equalization is one more pass.
-    calibrated = (passes + options.correction.equalize) * len(parts.calibration.indices)
+    # Each rewriting is one more pass.
+    passes += options.correction.pixels + options.correction.equalize
+    calibrated = passes * len(parts.calibration.indices)
     return evaluated + calibrated + items_of_search(options, parts, layers, layers)
 
 

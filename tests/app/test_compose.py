@@ -99,7 +99,7 @@ def test_defaults_are_the_shipped_model_on_the_shipped_digits() -> None:
     assert isinstance(built, AccAutoJob)
     assert (built.target_loss, built.seed, built.calibration.count, built.evaluation.count) == (0.5, 0, None, None)
     assert (built.metric, built.observer, built.sensitivity, built.strategy) == (TopK(), Ifmr(), Cosine(), Binary())
-    assert built.correction == Correction("isolated", repair=True)
+    assert built.correction == Correction("isolated", repair=True, pixels=True)
     assert isinstance(built.dataset, ImageFolder)
     assert isinstance(built.calibration.dataset, ImageFolder)
     assert (len(built.dataset), len(built.calibration.dataset)) == (700, 100)
@@ -152,8 +152,12 @@ def test_single_option_beside_a_preset_wins(order: tuple[str, str]) -> None:
     ("preset", "observer", "correction"),
     [
         ("amct", Ifmr(), Correction()),
-        ("fast", Ifmr(), Correction("isolated", repair=True)),
-        ("best", Ifmr(), Correction("sequential", scale=True, rounding="compensated", range="output", equalize=True)),
+        ("fast", Ifmr(), Correction("isolated", repair=True, pixels=True)),
+        (
+            "best",
+            Ifmr(),
+            Correction("sequential", scale=True, rounding="compensated", range="output", pixels=True, equalize=True),
+        ),
     ],
 )
 def test_presets_choose_observer_and_corrections(preset: str, observer: Observer, correction: Correction) -> None:
@@ -165,7 +169,7 @@ def test_presets_choose_observer_and_corrections(preset: str, observer: Observer
 def test_single_correction_beside_a_preset_wins() -> None:
     built = job("quant=best", "correction.rounding=nearest")
     assert isinstance(built, AccAutoJob)
-    assert built.correction == Correction("sequential", scale=True, range="output", equalize=True)
+    assert built.correction == Correction("sequential", scale=True, range="output", pixels=True, equalize=True)
 
 
 def test_values_of_the_decisions_can_be_overridden(tiny: Tiny) -> None:

@@ -786,7 +786,7 @@ def test_equalized_job_says_the_same_in_float_and_its_record_gives_the_same_mode
     common = {"target_loss": 1.0, "observer": MinMax(), "metric": Kl()}
     plain = bench.run("plain", **common)
     first = bench.run("first", **common, correction=Correction(equalize=True))
-    side = "tmp/scale_offset_record.equalization.json"
+    side = "tmp/scale_offset_record.rewriting.json"
     assert set(bench.written("first")) == FILES | {side, "manifest.json"}
     assert list(bench.json(side, "first")["exponents"]) == ["a"]
     assert first.rewriting_gap == 0
@@ -822,7 +822,7 @@ def test_record_takes_integers_and_equalization_from_beside_it(tmp_path: Path) -
     bench = Bench(tmp_path / "bench", unbalanced(), (2, 6, 6))
     correction = replace(EVERY_CORRECTION, equalize=True)
     first = bench.run("first", target_loss=1.0, metric=Kl(), observer=MinMax(), correction=correction)
-    beside = {f"tmp/scale_offset_record.{kind}" for kind in ("integers.npz", "equalization.json")}
+    beside = {f"tmp/scale_offset_record.{kind}" for kind in ("integers.npz", "rewriting.json")}
     assert beside < bench.written("first").keys()
     record = str(first.folder.path("tmp/scale_offset_record.txt"))
     again = bench.run("again", target_loss=1.0, metric=Kl(), record=record)
@@ -834,7 +834,7 @@ def test_layer_that_stays_float_is_the_equalized_one(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "bench", unbalanced(), (2, 6, 6))
     settings = LayerSettings(skip_layers=("a",))
     result = bench.run(target_loss=5.0, metric=Kl(), correction=Correction(equalize=True), settings=settings)
-    powers = bench.json("tmp/scale_offset_record.equalization.json")["exponents"]["a"]
+    powers = bench.json("tmp/scale_offset_record.rewriting.json")["exponents"]["a"]
     written = onnx.load(result.folder.path("results/net_deploy_model.onnx"))
     weights = {array.name: onnx.numpy_helper.to_array(array) for array in (*written.graph.initializer,)}
     source = {array.name: onnx.numpy_helper.to_array(array) for array in bench.model.graph.initializer}
@@ -845,5 +845,58 @@ def test_equalization_of_another_model_is_refused(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "bench", unbalanced(), (2, 6, 6))
     first = bench.run("first", target_loss=1.0, metric=Kl(), correction=Correction(equalize=True))
     other = Bench(tmp_path / "other", *SMALL)
-    with pytest.raises(RecordError, match=r"equalization beside it does not fit .*net|source.*'a' has no 6 channels"):
+    with pytest.raises(RecordError, match=r"rewriting beside it does not fit .*net|source.*'a' has no 6 channels"):
         other.run(target_loss=1.0, record=str(first.folder.path("tmp/scale_offset_record.txt")))
+
+
+def photos(bench: Bench) -> Bench:
+    """Give a bench normalized photos of 256 levels for data."""
+    pixels = np.random.default_rng(0).integers(0, 256, bench.x.shape)
+    mean, std = np.array([0.485, 0.456]).reshape(2, 1, 1), np.array([0.229, 0.224]).reshape(2, 1, 1)
+    bench.x = ((pixels / 255 - mean) / std).astype(np.float32)
+    np.savez(bench.folder / "data.npz", x=bench.x, y=answers(bench.model, bench.x))
+    np.savez(bench.folder / "other.npz", x=bench.x[:20])
+    return bench
+
+
+def test_job_with_whole_pixels_says_the_same_in_float_and_its_record_gives_the_same_models_again(
+    tmp_path: Path,
+) -> None:
+    bench = photos(Bench(tmp_path / "bench", *SMALL))
+    common = {"target_loss": 5.0, "metric": Kl(), "observer": MinMax()}
+    first = bench.run("first", **common, correction=Correction(pixels=True))
+    side = "tmp/scale_offset_record.rewriting.json"
+    assert set(bench.written("first")) == FILES | {side, "manifest.json"}
+    assert list(bench.json(side, "first")["pixels"]) == ["first"]
+    assert first.rewriting_gap < 1e-5
+    assert first.form.layers["first"].record.activation.scale == 1
+    assert first.proof is not None
+    assert first.proof.sameness.identical == first.proof.sameness.items > 0
+    deploy = onnx.load(first.folder.path("results/net_deploy_model.onnx"))
+    assert [node.op_type for node in deploy.graph.node[:5]] == ["Pad", "Mul", "Add", "AscendQuant", "Conv"]
+    record = str(first.folder.path("tmp/scale_offset_record.txt"))
+    second = bench.run("second", target_loss=5.0, metric=Kl(), record=record)
+    for name in (*MODELS, side):
+        assert first.folder.path(name).read_bytes() == second.folder.path(name).read_bytes()
+
+
+def test_pixels_of_a_layer_with_zero_point_0_or_in_float_stay_as_they_are(tmp_path: Path) -> None:
+    bench = photos(Bench(tmp_path / "bench", *SMALL))
+    side = "tmp/scale_offset_record.rewriting.json"
+    common = {"target_loss": 5.0, "metric": Kl(), "correction": Correction(pixels=True)}
+    bench.run("even", **common, observer=MinMax(asymmetric=False))
+    bench.run("float", **common, settings=LayerSettings(skip_layers=("first",)))
+    assert side not in bench.written("even")
+    assert side not in bench.written("float")
+
+
+def test_pixels_and_equalization_are_both_of_the_model_that_is_written(tmp_path: Path) -> None:
+    bench = photos(Bench(tmp_path / "bench", unbalanced(), (2, 6, 6)))
+    both = replace(EVERY_CORRECTION, pixels=True, equalize=True)
+    first = bench.run("first", target_loss=5.0, metric=Kl(), observer=MinMax(), correction=both)
+    beside = bench.json("tmp/scale_offset_record.rewriting.json", "first")
+    assert (list(beside["pixels"]), list(beside["exponents"])) == (["a"], ["a", "c"])
+    record = str(first.folder.path("tmp/scale_offset_record.txt"))
+    again = bench.run("again", target_loss=5.0, metric=Kl(), record=record)
+    for name in MODELS:
+        assert first.folder.path(name).read_bytes() == again.folder.path(name).read_bytes()

@@ -14,11 +14,11 @@ from runner.amct_config.resolve import resolve
 from runner.calibration.observer import Observer
 from runner.errors import ConfigError, RecordError
 from runner.graph.balance import can_be_balanced
-from runner.graph.equalization import Exponents
 from runner.graph.layers import FoundLayers, Layer
+from runner.graph.rewriting import Rewriting
 from runner.graph.tensors import TensorInput, tensor_input, typed
-from runner.modes.files.equalization_file import read_equalization
 from runner.modes.files.integers_file import Integers, read_integers
+from runner.modes.files.rewriting_file import read_rewriting
 from runner.modes.layer_settings import LayerSelection
 from runner.modes.subject import Subject
 from runner.record import Record
@@ -37,14 +37,14 @@ class GivenFiles:
     Attributes:
         name: of the file, for messages.
         integers: of the record's layers, where corrections made them; None where the scales alone say them.
-        exponents: of the equalized model that the record is of.
+        rewriting: of the model that the record is of.
     """
 
     name: str = ""
     config: QuantConfig | SimplifiedConfig | None = None
     record: Record | None = None
     integers: Integers | None = None
-    exponents: Exponents = field(default_factory=dict)
+    rewriting: Rewriting = field(default_factory=Rewriting)
 
     def folds(self, layer: str) -> bool:
         """Return whether BatchNormalization may be folded into a layer."""
@@ -87,7 +87,7 @@ def read_given(quant_config: str | None, record: str | None) -> GivenFiles:
     if record is not None:
         path = Path(record)
         given = read_record(path)
-        return GivenFiles(record, record=given, integers=read_integers(path), exponents=read_equalization(path))
+        return GivenFiles(record, record=given, integers=read_integers(path), rewriting=read_rewriting(path))
     return GivenFiles()
 
 

@@ -9,12 +9,12 @@ import onnx_ir as ir
 
 from runner.amct_config.json_file import format_config
 from runner.amct_config.model import QuantConfig
-from runner.graph.equalization import Exponents
 from runner.graph.layers import FoundLayers
+from runner.graph.rewriting import Rewriting
 from runner.job_folder import JobFolder
 from runner.modes.files.amct_files import history_entries, ranking_entries
-from runner.modes.files.equalization_file import equalization_path, equalization_text
 from runner.modes.files.integers_file import integers_bytes, integers_path
+from runner.modes.files.rewriting_file import rewriting_path, rewriting_text
 from runner.modes.files.search_files import curve_entries, damage_entries
 from runner.modes.files.write_models import ModelPair, write_pair, write_record
 from runner.modes.scoring.trials import planned_form
@@ -40,7 +40,7 @@ class Outcome:
         repaired: stronger forms of the layers, by treatment.
         damage: of each unit, where it was measured.
         curve: of the plans tried, where one was asked for.
-        exponents: of the equalized model that the form is of.
+        rewriting: of the model that the form is of.
     """
 
     all_int8: QuantizedForm
@@ -51,7 +51,7 @@ class Outcome:
     repaired: Mapping[str, QuantizedForm] = field(default_factory=dict)
     damage: Damage | None = None
     curve: tuple[Point, ...] = ()
-    exponents: Exponents = field(default_factory=dict)
+    rewriting: Rewriting = field(default_factory=Rewriting)
 
     @property
     def final_form(self) -> QuantizedForm:
@@ -125,9 +125,9 @@ def write_outcome(folder: JobFolder, outcome: Outcome, pair: BestPair) -> ModelP
         folder.write_text("tmp/config.json", format_config(config.with_enabled(outcome.all_int8.record)))
     write_record(folder, RECORD, outcome.final_form, check=outcome.search.stopped != "interrupted")
     record = folder.path(RECORD)
-    if outcome.exponents:
-        text = equalization_text(outcome.exponents, record.read_bytes())
-        folder.write_text(f"tmp/{equalization_path(record).name}", text)
+    if outcome.rewriting:
+        text = rewriting_text(outcome.rewriting, record.read_bytes())
+        folder.write_text(f"tmp/{rewriting_path(record).name}", text)
     if outcome.corrected:
         folder.write_bytes(f"tmp/{integers_path(record).name}", integers_bytes(outcome.final_form, record.read_bytes()))
     if outcome.ranking is not None:

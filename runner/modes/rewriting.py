@@ -1,0 +1,109 @@
+"""Where the rewriting of a float model comes from: calibration, or the file beside a record."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from runner.correction.equalize import choose_exponents
+from runner.correction.options import Correction
+from runner.correction.pixels import choose_pixels
+from runner.engine import Engine
+from runner.errors import RecordError
+from runner.events import CALIBRATE
+from runner.graph.digest import graph_digest
+from runner.graph.equalization import Exponents
+from runner.graph.pixels import Pixels
+from runner.graph.rewriting import Rewriting
+from runner.modes.codecs import EXPONENTS, PIXELS
+from runner.modes.files.given_files import GivenFiles
+from runner.modes.keys import StageKeys
+from runner.modes.part import Part
+from runner.modes.recipe import Recipe
+from runner.modes.stages import Stages
+from runner.modes.subject import Subject
+from runner.store.remembered import remembered
+from runner.store.store import Store
+
+logger = logging.getLogger(__name__)
+
+
+def recorded_subject(subject: Subject, given: GivenFiles) -> Subject:
+    """Return the model that a record is of.
+
+    Raises:
+        RecordError: the rewriting beside the record does not fit the model.
+    """
+    if not given.rewriting:
+        return subject
+    try:
+        return subject.rewritten(given.rewriting)
+    except ValueError as error:
+        raise RecordError(
+            f"{given.name}: the rewriting beside it does not fit {subject.source.path}: {error}. "
+            "They belong to another model."
+        ) from error
+
+
+def rewritten_subject(
+    subject: Subject,
+    correction: Correction,
+    calibration: Part | None,
+    recipe: Recipe,
+    engine: Engine,
+    stages: Stages,
+    keys: StageKeys,
+    store: Store | None,
+) -> Subject:
+    """Return the model as calibration items speak for it; the same where nothing is to be rewritten.
+
+    Args:
+        subject: the model as it was prepared.
+        correction: says what may be done.
+        calibration: items to look at; None where a record says what the layers are.
+        recipe: of the model as it is; knows which layers stay float, and which have zero point 0.
+        engine: runs the model.
+        stages: times the work.
+        keys: of the stored results.
+        store: keeps the results; None keeps nothing.
+    """
+    if calibration is None:
+        return subject
+    left_alone = sorted({*recipe.skipped, *recipe.symmetric})
+
+    def pixels() -> Pixels:
+        with stages.stage(CALIBRATE, len(calibration.indices), "levels of the image") as progress:
+            return choose_pixels(
+                subject.runnable,
+                calibration.dataset,
+                calibration.indices,
+                engine=engine,
+                left_alone=left_alone,
+                progress=progress,
+            )
+
+    def exponents() -> Exponents:
+        with stages.stage(CALIBRATE, len(calibration.indices), "equalization") as progress:
+            return choose_exponents(
+                subject.runnable,
+                calibration.dataset,
+                calibration.indices,
+                engine=engine,
+                float_layers=recipe.skipped,
+                progress=progress,
+            )
+
+    if correction.pixels:
+        found = remembered(store, keys.pixels(left_alone), pixels, PIXELS)
+        for name in found:
+            logger.info("whole pixels: the levels of the image that %s reads become its codes", name)
+        if found:
+            subject = subject.rewritten(Rewriting(found))
+            keys = replace(keys, graph=graph_digest(subject.runnable))
+    if correction.equalize:
+        powers = remembered(store, keys.equalization(recipe.skipped), exponents, EXPONENTS)
+        for name in powers:
+            logger.info("equalized: the output channels of %s are scaled by powers of two", name)
+        if powers:
+            subject = subject.rewritten(Rewriting(exponents=powers))
+    return subject
