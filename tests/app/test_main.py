@@ -33,10 +33,12 @@ ACC_AUTO_FILES = {
     f"results/{PREFIX}_ranking_info.json",
     "tmp/config.json",
     "tmp/scale_offset_record.integers.npz",
+    "tmp/scale_offset_record.rewriting.json",
     "tmp/scale_offset_record.txt",
     "report.html",
     "summary.json",
     "flips.csv",
+    "flips.png",
 }
 CONVERT_FILES = {
     "record.txt",
@@ -171,13 +173,14 @@ def test_summary_table_and_the_line_for_atc_are_printed(acc_auto: Finished) -> N
 
 
 def test_stages_are_told_on_standard_error_only(acc_auto: Finished) -> None:
-    lines = [re.sub(r"\d+\.\d", "0.0", line) for line in acc_auto.ended.err.splitlines()]
+    lines = [re.sub(r"\d+\.\d ", "0.0 ", line) for line in acc_auto.ended.err.splitlines()]
     assert lines == [
         "load the model: 0.0 s",
+        "calibrate (levels of the image): 0.0 s",
         "evaluate the float model: 0.0 s",
         "calibrate: 0.0 s",
         "calibrate (corrections): 0.0 s",
-        "  plan 0: 0 layers float, loss 0, accepted",
+        "  plan 0: 0 layers float, loss 0.1429, accepted",
         "search (all layers int8): 0.0 s",
         "rank the layers: 0.0 s",
         "write the files: 0.0 s",
