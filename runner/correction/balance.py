@@ -5,47 +5,70 @@
 with actmax_c the largest magnitude of input channel c over the items, and wmax_c that of the weights that meet it. The
 balanced channel then reaches ``(actmax_c * wmax_c) ** (1 - strength)``, its weights ``(actmax_c * wmax_c) ** strength``: a
 channel that is wide only because its weights are small no longer takes the codes of all others.
+
+What the input gains the weights lose, and more so in all but depthwise layers. A layer whose strength is ``auto`` gets the one
+that is predicted to cost its output least, and none where none is worth the ``Mul``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.arithmetic import FLT_EPSILON
-from runner.calibration.collect import check_finite
+from runner.correction.channels import (
+    WORTHWHILE,
+    Channels,
+    ChannelsOf,
+    ChannelStatistics,
+    observe_channels,
+    predicted_error,
+)
+from runner.correction.options import AUTO, Strength
 from runner.dataset.item import Dataset
 from runner.engine import Engine
-from runner.graph.balance import Factors, weight_peaks
+from runner.graph.balance import Factors, balanced_rows, weight_peaks
 from runner.graph.layers import Layer
-from runner.graph.probe import with_outputs
-from runner.session import Session
 
 # The version of this stage's meaning: raise it when the same model and data would give other factors.
-VERSION = 1
+VERSION = 2
 
 # A record takes what lies between these, not the ends themselves.
 _LEAST = np.nextafter(np.float32(FLT_EPSILON), np.float32(1))
 _MOST = np.nextafter(np.float32(1 / FLT_EPSILON), np.float32(1))
 
-# A tensor's name, and which of its axes the channels are.
-_Input = tuple[str, int]
+# What is tried for ``auto``, within what AMCT takes.
+_STRENGTHS = (0.25, 0.5, 0.75)
 
 
-def choose_factors(
+@dataclass(frozen=True, slots=True, eq=False)
+class Balance:
+    """How layers are balanced, by their names; one that is not balanced is in neither.
+
+    Attributes:
+        strengths: migration strengths.
+        factors: of the input channels.
+    """
+
+    strengths: Mapping[str, float] = field(default_factory=dict)
+    factors: Factors = field(default_factory=dict)
+
+
+def choose_balance(
     model: ir.Model,
     layers: Sequence[Layer],
-    strengths: Mapping[str, float],
+    strengths: Mapping[str, Strength],
     dataset: Dataset,
     indices: Sequence[int],
     *,
+    symmetric: Collection[str] = (),
     engine: Engine,
     progress: Callable[[int], None] = lambda done: None,
-) -> Factors:
+) -> Balance:
     """Return the factors of the layers to balance, after one pass over the items; one whose factors are all alike has none.
 
     Args:
@@ -54,6 +77,7 @@ def choose_factors(
         strengths: layer name -> migration strength, of those to balance.
         dataset: calibration data.
         indices: which items of it.
+        symmetric: names of the layers whose input has zero point 0.
         engine: runs the model.
         progress: told the number of items done.
 
@@ -62,17 +86,49 @@ def choose_factors(
     """
     wanted = [layer for layer in layers if layer.name in strengths]
     if not wanted:
-        return {}
+        return Balance()
     nodes = {node.name: node for node in model.graph}
-    peaks = _input_peaks(model, [_input(layer) for layer in wanted], dataset, indices, engine, progress)
-    chosen = {}
-    for layer in wanted:
-        weights = weight_peaks(nodes[layer.name], layer)
-        factors = balance_factors(peaks[_input(layer)], weights, strengths[layer.name])
+    tensors = [_input(layer) for layer in wanted]
+    statistics = observe_channels(model, tensors, dataset, indices, engine=engine, progress=progress)
+    chosen: dict[str, float] = {}
+    factors: dict[str, tuple[float, ...]] = {}
+    for layer, tensor in zip(wanted, tensors, strict=True):
+        node, seen, strength = nodes[layer.name], statistics[tensor], strengths[layer.name]
+        if strength == AUTO:
+            even = layer.symmetric or layer.name in symmetric
+            strength = best_strength(node, layer, seen, symmetric=even)
+        if strength == 0:
+            continue
+        found = balance_factors(seen.peaks, weight_peaks(node, layer), strength)
         # One factor for all channels would only change the two scales by as much.
-        if np.any(factors != factors[0]):
-            chosen[layer.name] = tuple(float(factor) for factor in factors)
-    return chosen
+        if np.any(found != found[0]):
+            chosen[layer.name], factors[layer.name] = strength, tuple(float(factor) for factor in found)
+    return Balance(chosen, factors)
+
+
+def best_strength(node: ir.Node, layer: Layer, seen: ChannelStatistics, *, symmetric: bool) -> float:
+    """Return the migration strength that is predicted to cost the layer's output least; 0 where none is worthwhile.
+
+    Args:
+        node: the layer's.
+        layer: what it is.
+        seen: of its input.
+        symmetric: whether the input has zero point 0.
+    """
+    rows = balanced_rows(node, layer, ()).astype(np.float64)
+    weight = rows.reshape(layer.group, -1, rows.shape[1], int(np.prod(rows.shape[2:])))
+    peaks = seen.peaks
+    interval = (-peaks, peaks) if symmetric else (np.minimum(seen.low, 0), np.maximum(seen.high, 0))
+
+    def error(factors: Channels) -> float:
+        return predicted_error(weight, seen, interval, factors, one_scale=not layer.per_channel)
+
+    best, least = 0.0, WORTHWHILE * error(np.ones_like(peaks))
+    for strength in _STRENGTHS:
+        made = error(1 / balance_factors(peaks, weight_peaks(node, layer), strength).astype(np.float64))
+        if made < least:
+            best, least = strength, made
+    return best
 
 
 def balance_factors(inputs: NDArray[np.float64], weights: NDArray[np.float64], strength: float) -> NDArray[np.float32]:
@@ -99,36 +155,5 @@ def balance_factors(inputs: NDArray[np.float64], weights: NDArray[np.float64], s
     return np.clip(factors.astype(np.float32), _LEAST, _MOST)
 
 
-def _input(layer: Layer) -> _Input:
+def _input(layer: Layer) -> ChannelsOf:
     return layer.input, 1 if layer.spatial else -1
-
-
-def _input_peaks(
-    model: ir.Model,
-    inputs: Sequence[_Input],
-    dataset: Dataset,
-    indices: Sequence[int],
-    engine: Engine,
-    progress: Callable[[int], None],
-) -> dict[_Input, NDArray[np.float64]]:
-    """Return the largest magnitude of each channel of some tensors over the items."""
-    unique = list(dict.fromkeys(inputs))
-    tensors = list(dict.fromkeys(name for name, _ in unique))
-
-    def reduce(_: int, arrays: list[NDArray[Any]]) -> list[NDArray[np.float64]]:
-        values = dict(zip(tensors, arrays, strict=True))
-        return [_peaks(values[name], axis, name) for name, axis in unique]
-
-    peaks: list[NDArray[np.float64]] = []
-    session = Session(with_outputs(model, tensors))
-    for done, item in enumerate(engine.map(session, dataset, indices, reduce, outputs=tensors), 1):
-        peaks = list(map(np.maximum, peaks, item)) if peaks else item
-        progress(done)
-    return dict(zip(unique, peaks, strict=True))
-
-
-def _peaks(array: NDArray[Any], axis: int, name: str) -> NDArray[np.float64]:
-    check_finite(array, name)
-    others = tuple(place for place in range(array.ndim) if place != axis % array.ndim)
-    peaks: NDArray[np.float64] = np.maximum(array.max(axis=others), -array.min(axis=others)).astype(np.float64)
-    return peaks

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
 
 from runner.errors import ConfigError
 
 # Of AMCT's DMQ balancer, both included.
 LEAST_STRENGTH, MOST_STRENGTH = 0.2, 0.8
+# The strength that is predicted to help a layer most, or none.
+AUTO: Final = "auto"
+Strength = float | Literal["auto"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Correction:
             these.
         equalize: whether channels between two convolutions are scaled in the float model where that is predicted to help.
         balance: migration strength of AMCT's DMQ balancer, for every layer with a weight of which nothing nearer says
-            another; 0 balances none.
+            another; 0 balances none, ``auto`` those that are predicted to gain.
     """
 
     bias: Literal["none", "isolated", "sequential"] = "none"
@@ -38,7 +41,7 @@ class Correction:
     repair: bool = False
     pixels: bool = False
     equalize: bool = False
-    balance: float = 0
+    balance: Strength = 0
 
     def __post_init__(self) -> None:
         if self.scale and self.bias == "none":
@@ -60,12 +63,12 @@ class Correction:
         return replace(self, repair=False, pixels=False, equalize=False, balance=0)
 
 
-def check_balance(key: str, strength: float) -> None:
-    """Raise a ConfigError unless it is a migration strength that AMCT takes, or 0."""
-    if strength != 0 and not LEAST_STRENGTH <= strength <= MOST_STRENGTH:
+def check_balance(key: str, strength: Strength) -> None:
+    """Raise a ConfigError unless it is a migration strength that AMCT takes, 0 or ``auto``."""
+    if strength != AUTO and strength != 0 and not LEAST_STRENGTH <= strength <= MOST_STRENGTH:
         raise ConfigError(
-            f"{key}: expected a migration strength of {LEAST_STRENGTH} to {MOST_STRENGTH}, or 0 for no balancing, "
-            f"got {strength:g}."
+            f"{key}: expected a migration strength of {LEAST_STRENGTH} to {MOST_STRENGTH}, {AUTO}, or 0 for no balancing, "
+            f"got {strength}."
         )
 
 

@@ -228,7 +228,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         all_int8=quantized.form,
         corrected=quantized.corrected or bool(trials.repaired),
         rewriting=subject.rewriting,
-        config=recipe.config,
+        config=None if recipe.config is None else recipe.config.with_balance(quantized.strengths),
         ranking=ranking,
         search=found,
         repaired=trials.repaired,

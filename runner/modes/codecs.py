@@ -112,6 +112,7 @@ def _encode_quantized(quantized: Quantized) -> Entry:
         "impossible": [asdict(left) for left in quantized.impossible],
         "costs": {name: asdict(cost) for name, cost in quantized.costs.items()},
         "corrected": quantized.corrected,
+        "strengths": dict(quantized.strengths),
     }
     return Entry(values, arrays)
 
@@ -127,6 +128,7 @@ def _decode_quantized(entry: Entry) -> Quantized:
         tuple(LeftAlone(**left) for left in entry.values["impossible"]),
         {name: LayerCost(**cost) for name, cost in entry.values["costs"].items()},
         bool(entry.values["corrected"]),
+        {str(name): float(strength) for name, strength in entry.values["strengths"].items()},
     )
 
 

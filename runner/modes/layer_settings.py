@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from runner.calibration.observer import Observer
-from runner.correction.options import check_balance
+from runner.correction.options import Strength, check_balance
 from runner.errors import ConfigError
 from runner.graph.balance import can_be_balanced
 from runner.graph.layers import LAYER_TYPES, FoundLayers
@@ -28,13 +28,14 @@ class LayerRule:
         match: a layer's name, or a pattern with ``*``, ``?`` and ``[…]`` over whole names, case-sensitive.
         quantize: whether the layers may be quantized; None leaves that as it is.
         observer: chooses their activation ranges; None leaves that as it is.
-        balance: migration strength of AMCT's DMQ balancer for those with a weight, 0 for none; None leaves that as it is.
+        balance: migration strength of AMCT's DMQ balancer for those with a weight, 0 for none, ``auto`` for the one that is
+            predicted to help; None leaves that as it is.
     """
 
     match: str
     quantize: bool | None = None
     observer: Observer | None = None
-    balance: float | None = None
+    balance: Strength | None = None
 
     def matches(self, name: str) -> bool:
         """Return whether the entry holds for a layer."""
@@ -88,7 +89,7 @@ class LayerSelection:
     quantized: FoundLayers
     skipped: tuple[str, ...] = ()
     observers: Mapping[str, Observer] = field(default_factory=dict)
-    balance: Mapping[str, float] = field(default_factory=dict)
+    balance: Mapping[str, Strength] = field(default_factory=dict)
     tensors: tuple[TensorInput, ...] = ()
 
 
@@ -106,7 +107,7 @@ def select_layers(settings: LayerSettings, found: FoundLayers, node_types: Mappi
     names = [layer.name for layer in found.layers]
     skipped = {layer.name for layer in found.layers if layer.op_type in settings.skip_layer_types}
     observers: dict[str, Observer] = {}
-    balance: dict[str, float] = {}
+    balance: dict[str, Strength] = {}
     can_be = {layer.name for layer in found.layers if can_be_balanced(layer)}
     for index, rule in enumerate(settings.layers):
         matched = [name for name in names if rule.matches(name)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from runner.amct_config.layer_names import FUSABLE_TYPES
@@ -12,13 +12,13 @@ from runner.amct_config.model import QuantConfig
 from runner.calibration.collect import Calibration, collect
 from runner.calibration.observer import Observer
 from runner.calibration.quantize import Quantization, quantize_layers, quantize_tensors
-from runner.correction.balance import choose_factors
+from runner.correction.balance import Balance, choose_balance
 from runner.correction.correct import Calibrated, correct
-from runner.correction.options import EVERY_CORRECTION, Correction
+from runner.correction.options import AUTO, EVERY_CORRECTION, Correction
 from runner.engine import Engine
 from runner.errors import ConfigError, ModelError
 from runner.events import CALIBRATE
-from runner.graph.balance import Factors, why_not_balanced, with_balanced_inputs
+from runner.graph.balance import why_not_balanced, with_balanced_inputs
 from runner.graph.layers import LeftAlone
 from runner.graph.macs import LayerCost, layer_costs
 from runner.modes.files.given_files import GivenFiles, StartingPoint
@@ -40,12 +40,14 @@ class Quantized:
 
     Attributes:
         corrected: whether the integers are others than the record's scales give by rounding.
+        strengths: layer name -> migration strength, of the layers whose input is balanced.
     """
 
     form: QuantizedForm
     impossible: tuple[LeftAlone, ...]
     costs: Mapping[str, LayerCost]
     corrected: bool = False
+    strengths: Mapping[str, float] = field(default_factory=dict)
 
 
 class Recipe(Protocol):
@@ -112,7 +114,7 @@ class CalibrationRecipe:
         correction: Correction,
     ) -> None:
         reason = why_not_balanced(subject.prepared.graph)
-        if start.balance and reason is not None:
+        if reason is not None and any(strength != AUTO for strength in start.balance.values()):
             raise ConfigError(f"correction.balance: {reason}. Export it again, or balance no layer.")
         self._correction = correction
         self._subject, self._calibration, self._start = subject, calibration, start
@@ -127,10 +129,15 @@ class CalibrationRecipe:
         }
         # What these read is whole numbers, whatever an observer makes of them.
         self._pixels = {name: levels for name, levels in subject.rewriting.pixels.items() if name in start.observers}
+        self._strengths = {
+            name: strength
+            for name, strength in start.balance.items()
+            if strength != AUTO or (reason is None and name not in self._pixels)
+        }
         self.settings = [
             start.layers.layers,
             dict(start.observers),
-            dict(start.balance),
+            self._strengths,
             start.layers.tensors,
             start.one_scale,
             self._unfused,
@@ -139,7 +146,7 @@ class CalibrationRecipe:
             self._pixels,
         ]
 
-        self.passes = _passes(start.observers) + bool(start.balance)
+        self.passes = _passes(start.observers) + bool(self._strengths)
         self._calibrated: tuple[Calibration, Quantized] | None = None
 
     def quantize(self, engine: Engine, stages: Stages) -> Quantized:
@@ -173,8 +180,8 @@ class CalibrationRecipe:
     def _calibrate(self, engine: Engine, stages: Stages) -> tuple[Calibration, Quantized]:
         """Return what calibration saw, and the form rounded to nearest under it."""
         subject, items, start = self._subject, self._calibration, self._start
-        factors = self._factors(engine, stages)
-        model, layers = with_balanced_inputs(subject.runnable, start.layers, factors)
+        balance = self._balance(engine, stages)
+        model, layers = with_balanced_inputs(subject.runnable, start.layers, balance.factors)
         with stages.stage(CALIBRATE, len(items.indices) * _passes(start.observers)) as progress:
             seen = collect(
                 model,
@@ -186,7 +193,7 @@ class CalibrationRecipe:
                 engine=engine,
                 progress=progress,
             )
-            whole = {name: levels.range for name, levels in self._pixels.items() if name not in factors}
+            whole = {name: levels.range for name, levels in self._pixels.items() if name not in balance.factors}
             seen = replace(seen, ranges={**seen.ranges, **whole})
             quantization = quantize_layers(
                 subject.runnable,
@@ -195,33 +202,34 @@ class CalibrationRecipe:
                 symmetric=self.symmetric,
                 one_scale=start.one_scale,
                 unfused=self._unfused,
-                balance=factors,
+                balance=balance.factors,
             )
             quantization = quantize_tensors(quantization, start.layers, seen, symmetric=self.symmetric)
         # Skipped layers cost MACs too, though calibration did not look at them.
         unseen = [layer for layer in subject.found.layers if layer.name in self.skipped]
         shapes = {**seen.input_shapes, **input_shapes(subject.runnable, unseen, items)}
         costs = layer_costs(subject.runnable, subject.found, shapes)
-        return seen, Quantized(_some(quantization), quantization.impossible, costs)
+        return seen, Quantized(_some(quantization), quantization.impossible, costs, strengths=balance.strengths)
 
-    def _factors(self, engine: Engine, stages: Stages) -> Factors:
-        """Return the factors of the layers whose inputs are to be balanced."""
-        items, strengths = self._calibration, self._start.balance
+    def _balance(self, engine: Engine, stages: Stages) -> Balance:
+        """Return how the inputs of layers are to be balanced."""
+        items, strengths = self._calibration, self._strengths
         if not strengths:
-            return {}
+            return Balance()
         with stages.stage(CALIBRATE, len(items.indices), "balancing") as progress:
-            factors = choose_factors(
+            balance = choose_balance(
                 self._subject.runnable,
                 self._start.layers.layers,
                 strengths,
                 items.dataset,
                 items.indices,
+                symmetric=self.symmetric,
                 engine=engine,
                 progress=progress,
             )
-        for name, values in factors.items():
+        for name, values in balance.factors.items():
             logger.info("balanced: %s by factors from %.3g to %.3g", name, min(values), max(values))
-        return factors
+        return balance
 
 
 class RecordRecipe:

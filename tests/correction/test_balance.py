@@ -6,19 +6,24 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from runner.calibration.collect import collect
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
 from runner.convert.fake_quant import fake_quant_model
-from runner.correction.balance import balance_factors, choose_factors
+from runner.correction.balance import balance_factors, best_strength, choose_balance
+from runner.correction.channels import ChannelStatistics
 from runner.correction.correct import Calibrated, correct
-from runner.correction.options import Correction
+from runner.correction.options import AUTO, Correction
 from runner.engine import Engine
 from runner.errors import ModelError
 from runner.graph.balance import Factors, with_balanced_inputs
+from runner.graph.layers import Layer
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedForm
 from tests.small_data import Items, normal_items, onnx_text, prepared, run_plain
@@ -77,7 +82,7 @@ def half(model: onnx.ModelProto) -> Factors:
     """Return the factors of every layer for a strength of 0.5."""
     graph, found = prepared(model)
     strengths = dict.fromkeys(("conv", "y", "z"), 0.5)
-    return choose_factors(graph, found.layers, strengths, Items(ITEMS), range(len(ITEMS)), engine=Engine(2))
+    return choose_balance(graph, found.layers, strengths, Items(ITEMS), range(len(ITEMS)), engine=Engine(2)).factors
 
 
 def calibrated(model: onnx.ModelProto, factors: Factors) -> Calibrated:
@@ -134,7 +139,9 @@ def test_factors_stay_within_what_a_record_takes() -> None:
 def test_peaks_are_taken_over_all_items_and_each_layers_own_weight() -> None:
     graph, found = prepared(outliers())
     strengths = {"conv": 0.5, "y": 0.4, "z": 0.5}
-    factors = choose_factors(graph, found.layers, strengths, Items(ITEMS), range(0, 64, 3), engine=Engine(2))
+    made = choose_balance(graph, found.layers, strengths, Items(ITEMS), range(0, 64, 3), engine=Engine(2))
+    assert made.strengths == strengths
+    factors = made.factors
     wide, flat = (np.array(a) for a in zip(*run_plain(graph, ITEMS[::3], ["wide", "f"]), strict=True))
     arrays = {name: value.const_value.numpy() for name, value in graph.graph.initializers.items()}
     np.testing.assert_allclose(
@@ -156,7 +163,7 @@ def test_layer_of_one_channel_and_one_that_is_not_asked_for_have_no_factors() ->
     )
     data = Items(normal_items(3, 1, 4, 4))
     for strengths in ({}, {"a": 0.5}):
-        assert choose_factors(graph, found.layers, strengths, data, range(3), engine=Engine(1)) == {}
+        assert choose_balance(graph, found.layers, strengths, data, range(3), engine=Engine(1)).factors == {}
 
 
 def test_activation_that_is_not_finite_is_named() -> None:
@@ -164,7 +171,7 @@ def test_activation_that_is_not_finite_is_named() -> None:
     broken = ITEMS[:2].copy()
     broken[1, 0, 0, 0] = np.nan
     with pytest.raises(ModelError, match=r"the activation 'wide' holds NaN or infinity; expected finite values"):
-        choose_factors(graph, found.layers, {"conv": 0.5}, Items(broken), range(2), engine=Engine(1))
+        choose_balance(graph, found.layers, {"conv": 0.5}, Items(broken), range(2), engine=Engine(1))
 
 
 def test_outlier_channels_lose_less_when_balanced() -> None:
@@ -210,3 +217,67 @@ def test_balanced_layers_are_those_of_a_model_that_divides_and_multiplies_itself
         assert np.array_equal(layer.weight, other.layers[name].weight)
         assert np.array_equal(layer.bias, other.layers[name].bias)
     assert loss(balanced, one) == loss(itself, other)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("kind", ["pointwise", "depthwise", "matrix"])
+@given(seed=st.integers(0, 10_000), spread=st.floats(0, 2.5))
+def test_strength_of_auto_is_the_one_that_rounding_for_real_likes_best(
+    kind: str, symmetric: bool, seed: int, spread: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    sizes = np.exp(spread * rng.normal(size=8))
+    x = (rng.normal(size=(400, 8)) * sizes).astype(np.float32)
+    weight = rng.normal(size=(8, 1)) / sizes[:, np.newaxis] if kind == "depthwise" else rng.normal(size=(16, 8)) / sizes
+    weight = weight.astype(np.float32)
+    node, layer = single(kind, weight)
+    seen = ChannelStatistics(x.min(0), x.max(0), x.mean(0), np.square(x).mean(0), np.ones(8))
+
+    def real_error(strength: float) -> float:
+        peaks = np.abs(weight).max(axis=1) if kind == "depthwise" else np.abs(weight).max(axis=0)
+        factors = (
+            balance_factors(np.abs(x).max(0).astype(float), peaks.astype(float), strength) if strength else np.ones(8)
+        )
+        scaled, grown = x / factors, weight * (factors[:, np.newaxis] if kind == "depthwise" else factors)
+        widest = 2 * np.abs(scaled).max() if symmetric else max(scaled.max(), 0) - min(scaled.min(), 0)
+        step = widest / 255
+        steps = np.abs(grown).max(axis=None if kind == "matrix" else 1, keepdims=True) / 127
+        inputs, weights = np.rint(scaled / step) * step, np.rint(grown / steps) * steps
+        if kind == "depthwise":
+            return float(np.mean((inputs * weights[:, 0] - x * weight[:, 0]) ** 2))
+        return float(np.mean((inputs @ weights.T - x @ weight.T) ** 2))
+
+    errors = {strength: real_error(strength) for strength in (0, 0.25, 0.5, 0.75)}
+    chosen = best_strength(node, layer, seen, symmetric=symmetric)
+    # What is chosen is worth it, and hardly anything is worth more.
+    assert errors[chosen] <= (0.9 * errors[0] if chosen else errors[0])
+    assert errors[chosen] < 1.7 * min(errors.values())
+
+
+def single(kind: str, weight: NDArray) -> tuple[ir.Node, Layer]:
+    """Return a layer of the weight, rows by outputs, and its node."""
+    graph = {
+        "pointwise": "g (float[N,8,H,W] x) => (float[N,C,H,W] y) { y = Conv (x, w) }",
+        "depthwise": "g (float[N,8,H,W] x) => (float[N,C,H,W] y) { y = Conv <group = 8> (x, w) }",
+        "matrix": "g (float[N,8] x) => (float[N,C] y) { y = MatMul (x, w) }",
+    }[kind]
+    made, found = prepared(onnx_text(graph, w=weight.T if kind == "matrix" else weight[..., np.newaxis, np.newaxis]))
+    return next(iter(made.graph)), found.layers[0]
+
+
+def test_auto_balances_outliers_and_leaves_layers_of_even_channels_alone() -> None:
+    graph, found = prepared(outliers())
+    strengths = dict.fromkeys(("conv", "y", "z"), AUTO)
+    made = choose_balance(graph, found.layers, strengths, Items(ITEMS), range(64), engine=Engine(2))
+    assert made.strengths.keys() == made.factors.keys() == {"conv", "y", "z"}
+    for name, strength in made.strengths.items():
+        alone = choose_balance(graph, found.layers, {name: strength}, Items(ITEMS), range(64), engine=Engine(1))
+        assert alone.factors == {name: made.factors[name]}
+    even, layers = prepared(
+        onnx_text(
+            "g (float[N,6,4,4] x) => (float[N,2,H,W] y) { y = Conv (x, w) }",
+            w=RNG.normal(size=(2, 6, 3, 3)).astype(np.float32),
+        )
+    )
+    made = choose_balance(even, layers.layers, {"y": AUTO}, Items(ITEMS), range(64), engine=Engine(2))
+    assert (made.strengths, made.factors) == ({}, {})

@@ -11,8 +11,9 @@ from runner.calibration.collect import collect
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
 from runner.convert.fake_quant import fake_quant_model
+from runner.correction.channels import ChannelStatistics
 from runner.correction.correct import Calibrated, correct
-from runner.correction.equalize import ChannelStatistics, best_exponents, choose_exponents
+from runner.correction.equalize import best_exponents, choose_exponents
 from runner.correction.options import Correction
 from runner.engine import Engine
 from runner.graph.equalization import equalized

@@ -14,7 +14,7 @@ import pytest
 from onnx import numpy_helper
 
 from runner.calibration.minmax import MinMax
-from runner.correction.options import EVERY_CORRECTION, Correction
+from runner.correction.options import AUTO, EVERY_CORRECTION, Correction
 from runner.dataset.npz import NpzDataset
 from runner.engine import Engine
 from runner.errors import ConfigError, RecordError
@@ -125,6 +125,34 @@ def test_option_balances_every_layer_with_a_weight_and_the_record_says_it_all(be
     assert sum(node.op_type == "AscendQuant" for node in onnx.load(bench.place(DEPLOY, "plain")).graph.node) == 3
     bench.run("again", record=str(bench.place(RECORD, "first")))
     assert bench.same((*MODELS, RECORD), "first", "again")
+
+
+def test_auto_says_what_it_chose_and_its_configuration_gives_the_same_bytes_again(bench: Bench, tmp_path: Path) -> None:
+    store = Store(tmp_path / "cache", max_bytes=10**8)
+    correction = Correction(balance=AUTO)
+    first = bench.run("first", correction=correction, store=store)
+    chosen = bench.strengths(output="first")
+    assert chosen.keys() == balanced(first)
+    assert chosen and set(chosen.values()) <= {0.25, 0.5, 0.75}
+    plain = bench.run("plain")
+    assert loss(first) < loss(plain) / 5
+    for name in (CONFIG, FINAL):
+        bench.run("again", quant_config=str(bench.place(name, "first")), calibration_count=None)
+        assert bench.same((CONFIG, FINAL, RECORD, *MODELS), "first", "again")
+    # From the store too.
+    bench.run("stored", correction=correction, store=store)
+    assert not any(isinstance(event, StageStarted) and event.stage == CALIBRATE for event in bench.heard)
+    assert bench.same((CONFIG, FINAL, RECORD, *MODELS), "first", "stored")
+
+
+def test_what_is_said_of_single_layers_wins_over_auto(bench: Bench) -> None:
+    rules = (LayerRule("conv", balance=0.8), LayerRule("left", balance=0))
+    bench.run(correction=Correction(balance=AUTO), settings=LayerSettings(layers=rules))
+    said = bench.strengths()
+    assert said["conv"] == 0.8
+    assert "left" not in said
+    bench.run("one", settings=LayerSettings(layers=(LayerRule("right", balance=AUTO),)))
+    assert bench.strengths(output="one").keys() == {"right"}
 
 
 def test_configuration_written_by_a_balanced_job_gives_the_same_bytes_again(bench: Bench) -> None:

@@ -12,6 +12,7 @@ from runner.amct_config.model import QuantConfig, TensorEntry
 from runner.amct_config.read import read_config
 from runner.amct_config.resolve import resolve
 from runner.calibration.observer import Observer
+from runner.correction.options import AUTO, Strength
 from runner.errors import ConfigError, RecordError
 from runner.graph.balance import can_be_balanced
 from runner.graph.layers import FoundLayers, Layer
@@ -107,7 +108,7 @@ class StartingPoint:
     config: QuantConfig
     layers: FoundLayers
     observers: Mapping[str, Observer]
-    balance: Mapping[str, float] = field(default_factory=dict)
+    balance: Mapping[str, Strength] = field(default_factory=dict)
     one_scale: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
 
@@ -119,7 +120,7 @@ def starting_point(
     selection: LayerSelection,
     *,
     count: int,
-    balance: float = 0,
+    balance: Strength = 0,
 ) -> StartingPoint:
     """Return what calibration starts from; what the job's options say of single layers wins over a configuration.
 
@@ -146,7 +147,7 @@ def starting_point(
         strengths = {name: strength for name, strength in said_to_all.items() if name in chosen}
         chosen |= {tensor.key: observer for tensor in selection.tensors}
         layers_and_tensors = replace(selection.quantized, tensors=selection.tensors)
-        return StartingPoint(made.with_balance(said_to_all), layers_and_tensors, chosen, strengths)
+        return StartingPoint(made.with_balance(_numbers(said_to_all)), layers_and_tensors, chosen, strengths)
     if isinstance(config, SimplifiedConfig):
         config = expand(config, found, nodes, given.name)
     config = config.with_tensors(wanted)
@@ -162,7 +163,7 @@ def starting_point(
     said = {name: said_by(own) for name, own in selection.observers.items()}
     strengths = _strengths(layers, balance, start.balance, selection)
     return StartingPoint(
-        config.with_activations(said).with_balance({layer.name: strengths.get(layer.name) for layer in layers}),
+        config.with_activations(said).with_balance({layer.name: None for layer in layers} | _numbers(strengths)),
         FoundLayers(layers, found.left_alone, tensors),
         observers,
         strengths,
@@ -172,12 +173,17 @@ def starting_point(
 
 
 def _strengths(
-    layers: Iterable[Layer], balance: float, configured: Mapping[str, float], selection: LayerSelection
-) -> dict[str, float]:
+    layers: Iterable[Layer], balance: Strength, configured: Mapping[str, float], selection: LayerSelection
+) -> dict[str, Strength]:
     """Return the migration strengths of the layers to balance: what is said nearest to a layer counts."""
     can_be = [layer.name for layer in layers if can_be_balanced(layer)]
-    nearest = {**dict.fromkeys(can_be, balance), **configured, **selection.balance}
-    return {name: nearest[name] for name in can_be if nearest[name] > 0}
+    nearest: dict[str, Strength] = {**dict.fromkeys(can_be, balance), **configured, **selection.balance}
+    return {name: nearest[name] for name in can_be if nearest[name] != 0}
+
+
+def _numbers(strengths: Mapping[str, Strength]) -> dict[str, float | None]:
+    """Return the strengths that are known before calibration."""
+    return {name: strength for name, strength in strengths.items() if strength != AUTO}
 
 
 def _tensors(config: QuantConfig, subject: Subject, name: str) -> tuple[TensorInput, ...]:
