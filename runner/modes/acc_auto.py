@@ -262,6 +262,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         found=subject.found,
         impossible=quantized.impossible,
         folded=subject.prepared.folded,
+        rewriting=subject.rewriting,
         rewriting_gap=gap,
         form=outcome.final_form,
         ranking=ranking or Ranking(()),

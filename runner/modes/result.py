@@ -12,6 +12,7 @@ from runner.evaluation.outputs import ClassScores
 from runner.evaluation.uncertainty import Interval
 from runner.graph.layers import FoundLayers, LeftAlone
 from runner.graph.macs import LayerCost
+from runner.graph.rewriting import Rewriting
 from runner.job_folder import JobFolder
 from runner.modes.files.write_models import Written
 from runner.modes.part import Part
@@ -139,7 +140,8 @@ class AccAutoResult:
         written: the model pair; None where no plan was accepted, or an interruption left it unchecked.
         form: the quantized form of the chosen plan, or of the all-int8 plan where none was accepted.
         folded: names of the BatchNormalization nodes folded into their convolutions.
-        rewriting_gap: how far folding and the raised opset moved the float outputs, relative to the largest.
+        rewriting: what was done to the float model for the sake of its quantized form.
+        rewriting_gap: how far it, folding and the raised opset moved the float outputs, relative to the largest.
         impossible: layers that cannot be said in int8.
         skipped: names of the layers that were not to be quantized.
         proof: what holding the written files against each other showed; None where none were written.
@@ -155,6 +157,7 @@ class AccAutoResult:
     found: FoundLayers
     impossible: tuple[LeftAlone, ...]
     folded: tuple[str, ...]
+    rewriting: Rewriting
     rewriting_gap: float
     form: QuantizedForm
     ranking: Ranking

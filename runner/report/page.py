@@ -19,7 +19,14 @@ from runner.report.curve_chart import curve_chart
 from runner.report.environment import versions
 from runner.report.flips import Flip
 from runner.report.proof import sentences
-from runner.report.wording import STATUS, items_phrase, loss_phrase, uncertainty_phrases, written_phrases
+from runner.report.wording import (
+    STATUS,
+    items_phrase,
+    loss_phrase,
+    rewriting_phrases,
+    uncertainty_phrases,
+    written_phrases,
+)
 from runner.search.pareto import curve_of
 from runner.search.plan import INT8, Trial
 
@@ -132,6 +139,7 @@ def _cards(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str, s
 
 def _facts(result: Result, summary: Mapping[str, Any]) -> list[str]:
     facts = [f"Loss {loss_phrase(result, summary)}.", *(f"{text}." for text in uncertainty_phrases(summary))]
+    facts += [f"For the int8 form {text}." for text in rewriting_phrases(summary)]
     if summary["tensors_quantized"]:
         facts.append(f"{summary['tensors_quantized']} tensors that other nodes read are int8 too.")
     if isinstance(result, ConvertResult):

@@ -61,7 +61,10 @@ def summarize(
             "held_out": result.source.held_out,
             "left_out": result.source.left_out,
         }
+        rewriting = result.rewriting
         summary["rewriting_gap"] = result.rewriting_gap
+        summary["rewritten"] = {"pixels": list(rewriting.pixels), "equalized": list(rewriting.exponents)}
+        summary["balanced"] = [name for name, layer in result.form.layers.items() if layer.record.balance_factors]
     return {**summary, "versions": versions(), "cpu": cpu_name(), "seed": seed, "config_sha256": config_sha256}
 
 

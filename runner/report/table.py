@@ -13,7 +13,14 @@ from rich.text import Text
 from runner.modes.result import AccAutoResult, ConvertResult
 from runner.report.atc import atc_command
 from runner.report.proof import sentences
-from runner.report.wording import STATUS, items_phrase, loss_phrase, uncertainty_phrases, written_phrases
+from runner.report.wording import (
+    STATUS,
+    items_phrase,
+    loss_phrase,
+    rewriting_phrases,
+    uncertainty_phrases,
+    written_phrases,
+)
 from runner.search.end_to_end import Damage
 
 Result = AccAutoResult | ConvertResult
@@ -104,6 +111,7 @@ def _rows(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ),
         ("left float", _fallback(summary["fallback"])),
     ]
+    rows += [("rewritten" if place == 0 else "", phrase) for place, phrase in enumerate(rewriting_phrases(summary))]
     if summary["tensors_quantized"]:
         rows.append(("int8 tensors", f"{summary['tensors_quantized']} that other nodes read"))
     if result.found.left_alone:

@@ -41,6 +41,17 @@ def loss_phrase(result: Result, summary: Mapping[str, Any]) -> str:
     )
 
 
+def rewriting_phrases(summary: Mapping[str, Any]) -> list[str]:
+    """Return what was done to the float model, and what stands before layers, for the sake of their int8 form."""
+    rewritten = summary.get("rewritten", {"pixels": (), "equalized": ()})
+    phrases = [f"{name} reads the image's own levels as codes" for name in rewritten["pixels"]]
+    if rewritten["equalized"]:
+        phrases.append(f"output channels of {', '.join(rewritten['equalized'])} are scaled")
+    if summary.get("balanced"):
+        phrases.append(f"the inputs of {len(summary['balanced'])} layers are balanced by a Mul")
+    return phrases
+
+
 def uncertainty_phrases(summary: Mapping[str, Any]) -> list[str]:
     """Return what the loss says of other items than these."""
     interval = summary.get("loss_interval")

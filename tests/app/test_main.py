@@ -139,11 +139,14 @@ def test_summary_of_acc_auto_has_the_promised_keys(acc_auto: Finished) -> None:
         "overlap",
         "split",
         "rewriting_gap",
+        "rewritten",
+        "balanced",
     }
     assert summary["seconds"].keys() == STAGES | {"model_work", "total"}
     assert (summary["mode"], summary["model"], summary["status"]) == ("acc_auto", "mobilenet_v2_digits", "met")
     assert (summary["target_loss"], summary["target_met"], summary["complete"]) == (0.5, True, True)
     assert (summary["layers_total"], summary["samples"], summary["overlap"]) == (26, 700, 0)
+    assert (summary["rewritten"], summary["balanced"]) == ({"pixels": ["stem/Conv"], "equalized": []}, [])
     assert summary["loss"] < 0.5
     assert summary["float_metric"] >= 98
     assert summary["float_metric"] - summary["quantized_metric"] == pytest.approx(summary["loss"])

@@ -191,3 +191,12 @@ def test_page_names_no_folder_and_no_time(job: dict[str, AccAutoResult], tmp_pat
     text = written(job["met"])
     assert str(job["met"].folder.root) not in text
     assert written(replace(job["met"], seconds={**job["met"].seconds, "load": 1e6})) == text
+
+
+def test_what_was_rewritten_is_told(job: dict[str, AccAutoResult]) -> None:
+    summary = summarize(job["met"], mode="acc_auto", seed=0, config_sha256="")
+    assert (summary["rewritten"], summary["balanced"]) == ({"pixels": [], "equalized": []}, [])
+    told = "For the int8 form a reads the image's own levels as codes."
+    assert told not in Parsed(page(job["met"], summary, None, None)).text
+    changed = summary | {"rewritten": {"pixels": ["a"], "equalized": []}}
+    assert told in Parsed(page(job["met"], changed, None, None)).text

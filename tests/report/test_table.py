@@ -173,3 +173,14 @@ def test_paths_are_not_cut_on_a_narrow_terminal(job: dict[str, AccAutoResult]) -
     result = job["met"]
     lines = printed(summary_table(result, summarize(result, mode="acc_auto", seed=0, config_sha256="")), width=40)
     assert Path(str(result.folder.root)).as_posix() in "".join(line.strip() for line in lines)
+
+
+def test_what_was_rewritten_is_told(job: dict[str, AccAutoResult]) -> None:
+    assert not any(line.startswith("rewritten") for line in table(job["met"]))
+    lines = table(job["met"], rewritten={"pixels": ["a"], "equalized": ["b", "c"]}, balanced=["d", "e"])
+    first = next(place for place, line in enumerate(lines) if line.startswith("rewritten"))
+    assert [line.removeprefix("rewritten").strip() for line in lines[first : first + 3]] == [
+        "a reads the image's own levels as codes",
+        "output channels of b, c are scaled",
+        "the inputs of 2 layers are balanced by a Mul",
+    ]
