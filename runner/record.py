@@ -90,11 +90,14 @@ class QuantizedLayer:
         record: scales.
         weight: int8, the shape and layout of the float weight; of AveragePool, which has none, ones [1, 1, kh, kw].
         bias: int32, shape (channels,), without the offset correction that the device's compiler adds; None without a bias.
+        shift: what the constant behind a MatMul, its bias, has more than the float model's: float32 in the real unit of the
+            layer's output, shape (channels,); None where it is the float model's.
     """
 
     record: LayerRecord
     weight: NDArray[np.int8]
     bias: NDArray[np.int32] | None
+    shift: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -117,6 +117,25 @@ def chain(depth: int, seed: int = 0) -> onnx.ModelProto:
     )
 
 
+def dense(op_type: str = "MatMul", shape: str = "N,5", seed: int = 0) -> onnx.ModelProto:
+    """Return two products with a bias each and a relu between, giving 4 logits.
+
+    The biases of MatMul ``h`` and ``k`` are added by nodes behind them; those of Gemm ``s`` and ``logits`` are inputs.
+    """
+    rng = np.random.default_rng(seed)
+    products = {
+        "MatMul": "h = MatMul (x, w1)\n s = Add (h, b1)\n r = Relu (s)\n k = MatMul (r, w2)\n logits = Add (b2, k)",
+        "Gemm": "s = Gemm (x, w1, b1)\n r = Relu (s)\n logits = Gemm (r, w2, b2)",
+    }
+    return onnx_text(
+        f"g (float[{shape}] x) => (float[{shape[:-1]}4] logits) {{ {products[op_type]} }}",
+        w1=rng.normal(size=(5, 6)).astype(np.float32),
+        b1=rng.normal(size=6).astype(np.float32),
+        w2=rng.normal(size=(6, 4)).astype(np.float32),
+        b2=rng.normal(size=4).astype(np.float32),
+    )
+
+
 def normal_items(count: int, *shape: int, seed: int = 1) -> NDArray[np.float32]:
     """Return ``count`` items of normally distributed values."""
     return np.random.default_rng(seed).normal(0, 1, (count, *shape)).astype(np.float32)

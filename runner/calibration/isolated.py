@@ -103,7 +103,12 @@ def isolated_model(
         source = node.inputs[0]
         assert source is not None  # a layer reads an activation
         build = Builder()
-        twin = simulator.layer(build, node, layer, form.layers[layer.name], f"{layer.name}.twin", source)
+        quantized = form.layers[layer.name]
+        twin = simulator.layer(build, node, layer, quantized, f"{layer.name}.twin", source)
+        if quantized.shift is not None:
+            # What the Add behind the layer adds more stands here: the two outputs are compared before their Add.
+            shift = build.constant(f"{layer.name}.twin.shift", quantized.shift)
+            twin = build.op("Add", [twin, shift], f"{layer.name}.twin.shifted", ir.DataType.FLOAT)
         outputs += _reduce(build, layer, node.outputs[0], twin, reductions)
         build.register(graph)
         graph.insert_after(node, build.nodes)

@@ -11,6 +11,7 @@ from onnx_ir.passes import common as passes
 from runner.arithmetic import dequant_scale
 from runner.convert import ascend_ops
 from runner.convert.fake_quant import tensor_place
+from runner.graph.added_bias import shift_biases
 from runner.graph.balance import divided
 from runner.graph.builder import Builder
 from runner.graph.constants import add_initializer, constant, float_attribute, free_name, string_attribute
@@ -30,12 +31,15 @@ def deploy_model(model: ir.Model, found: FoundLayers, form: QuantizedForm) -> ir
     Args:
         model: prepared, at the source's opset, which is kept.
         found: its layers.
-        form: what is quantized. The bias goes in without the offset correction, which ATC adds.
+        form: what is quantized. The bias goes in without the offset correction, which ATC adds; that of a MatMul stays in
+            the float Add behind it.
     """
     deployed = model.clone()
     graph = deployed.graph
     nodes = {node.name: node for node in graph}
     quants: dict[tuple[str, ActivationParams], ir.Value] = {}
+    # Before anything stands between a layer and the Add behind it.
+    shift_biases(graph, form.layers)
     # In graph order and before the tensors: a quantized layer's output is another value, under another name, and whatever
     # reads it alike shares one AscendQuant.
     for name, node in nodes.items():

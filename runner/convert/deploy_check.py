@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from runner.arithmetic import dequant_scale, reciprocal
+from runner.graph.added_bias import bias_add, float_bias
 from runner.lint.finding import Finding
 from runner.ranges import ActivationParams
 from runner.record import QuantizedForm
@@ -30,8 +32,8 @@ _FIXED: Mapping[str, Mapping[str, object]] = {
 }
 
 
-def check_against_form(path: Path, form: QuantizedForm) -> list[Finding]:
-    """Return where a deploy file does not hold ``form``; empty when it does."""
+def check_against_form(path: Path, form: QuantizedForm, source: ir.Model) -> list[Finding]:
+    """Return where a deploy file does not hold ``form`` of the float model ``source``; empty when it does."""
     model = onnx.load(path)
     initializers = {tensor.name: tensor for tensor in model.graph.initializer}
     producers = {name: node for node in model.graph.node for name in node.output}
@@ -49,6 +51,8 @@ def check_against_form(path: Path, form: QuantizedForm) -> list[Finding]:
         findings += _check_layer(layer, form, initializers, producers, consumers)
     for key, tensor in form.tensors.items():
         findings += _check_tensor(key, tensor.activation, nodes, producers)
+    for made in source.graph:
+        findings += _check_added_bias(made, form, nodes, initializers)
     quantized = sum(node.op_type == _DEQUANT for node in model.graph.node)
     if quantized != len(form.layers):
         findings.append(Finding("graph", f"{len(form.layers)} {_DEQUANT}", str(quantized)))
@@ -91,6 +95,29 @@ def _check_layer(
     deq = dequant_scale(activation.scale, np.asarray(layer.record.weight_scales, np.float32))
     if parameter is not None and not np.array_equal(numpy_helper.to_array(parameter), _float_bits(deq)):
         yield Finding(readers[0].name, "the bits of scale_d * scale_w", "other bits")
+
+
+def _check_added_bias(
+    node: ir.Node,
+    form: QuantizedForm,
+    nodes: Mapping[str, onnx.NodeProto],
+    initializers: Mapping[str, TensorProto],
+) -> Iterator[Finding]:
+    """A MatMul's bias stays in the float Add behind it: with the layer's shift, or that of a float layer as it was."""
+    add, expected = bias_add(node), float_bias(node)
+    if add is None or expected is None:
+        return
+    layer = form.layers.get(node.name or "")
+    shift = None if layer is None else layer.shift
+    meaning = "its constant as in the float model" if shift is None else "its constant with the shift of the layer"
+    written = nodes.get(add.name or "")
+    held = [] if written is None else [initializers[name] for name in written.input if name in initializers]
+    if len(held) != 1:
+        yield Finding(add.name or "", meaning, f"{len(held)} constants")
+    elif not np.array_equal(
+        numpy_helper.to_array(held[0]).reshape(-1), expected if shift is None else expected + shift
+    ):
+        yield Finding(add.name or "", meaning, "other numbers")
 
 
 def _check_tensor(

@@ -8,6 +8,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from runner.convert.simulate import Simulator
+from runner.graph.added_bias import shift_biases
 from runner.graph.builder import Builder
 from runner.graph.constants import replace_node, value_names
 from runner.graph.layers import FoundLayers, Layer
@@ -50,7 +51,9 @@ def with_layers(model: ir.Model, found: FoundLayers, form: QuantizedForm, builde
     graph = replaced.graph
     nodes = {node.name: node for node in graph}
     taken = value_names(graph)
-    # Tensors first: a node's inputs are looked up by name, and layers give their outputs new values under the old names.
+    # Before anything stands between a layer and the Add behind it.
+    shift_biases(graph, form.layers, taken)
+    # Then tensors: a node's inputs are looked up by name, and layers give their outputs new values under the old names.
     for key, tensor in form.tensors.items():
         node, index = tensor_place(nodes, key)
         build = Builder()

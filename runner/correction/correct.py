@@ -17,7 +17,7 @@ from runner.calibration.ties import params_off_ties
 from runner.convert.fake_quant import tensor_place
 from runner.correction.activation_range import best_range, output_roots
 from runner.correction.affine import Clipping, Fit, fit_outputs
-from runner.correction.mean_error import has_bias, without_mean_errors
+from runner.correction.mean_error import without_mean_errors
 from runner.correction.moments import gather, products
 from runner.correction.options import Correction
 from runner.correction.parallel import each_of
@@ -26,6 +26,7 @@ from runner.correction.rounding import least_error
 from runner.correction.walk import Walk
 from runner.dataset.item import Dataset
 from runner.engine import Engine
+from runner.graph.added_bias import biased, float_bias, takes_bias
 from runner.graph.balance import balanced, balanced_rows, rounded_tensor
 from runner.graph.constants import constant
 from runner.graph.layers import FoundLayers, Layer
@@ -34,7 +35,7 @@ from runner.ranges import ActivationParams
 from runner.record import QuantizedForm, QuantizedLayer
 
 # The version of this stage's meaning: raise it when the same form and data would give other integers.
-VERSION = 6
+VERSION = 7
 
 # Positions, over all items, that a fit, the moments and a range look at. Chance errs by one over their root.
 _FIT_POSITIONS = 10_000
@@ -172,7 +173,7 @@ class _Stop:
         self.symmetric = layer.symmetric or layer.name in start.symmetric
         session = walk.float_session(layer)
         self._real = walk.each(lambda item: session.run({layer.input: walk.float_input(layer, item)})[0])
-        self._has_bias = options.bias != "none" and has_bias(layer)
+        self._has_bias = options.bias != "none" and takes_bias(self._node)
 
     def better_range(self) -> ActivationParams:
         """Return the parameters that cost the output least, inside what was seen or the observer's."""
@@ -234,7 +235,7 @@ class _Stop:
         before = self.quantized
         if self._has_bias and outputs is not None and self._fit(outputs) and sequential:
             fitted = self.quantized
-            outputs = each_of(lambda y: dequantized_again(y, layer, before, fitted), outputs, self._callers)
+            outputs = each_of(lambda y: output_again(y, layer, before, fitted), outputs, self._callers)
         walk.settle(layer, self.quantized, self._real, outputs if sequential else None)
         return self.quantized
 
@@ -248,7 +249,7 @@ class _Stop:
         (found, firsts), (wanted, _) = (
             _some([by_channel(y, layer) for y in arrays], _FIT_POSITIONS) for arrays in (outputs, self._real)
         )
-        clipping, with_factor = _clipping(self._node, layer.channels), self._options.scale and layer.per_channel
+        clipping, with_factor = _clipping(self._node, layer), self._options.scale and layer.per_channel
         blocks = [slice(first, first + _FIT_CHANNELS) for first in range(0, layer.channels, _FIT_CHANNELS)]
         fits = each_of(
             lambda block: fit_outputs(
@@ -258,6 +259,9 @@ class _Stop:
             self._callers,
         )
         fit = Fit.of(fits).likely()
+        if layer.op_type == "MatMul":
+            self.quantized = replace(self.quantized, shift=fit.shift.astype(np.float32))
+            return True
         scales = np.asarray(record.weight_scales, np.float32)
         if layer.per_channel:
             scales = (np.broadcast_to(scales, (layer.channels,)) * fit.factor).astype(np.float32)
@@ -282,8 +286,8 @@ class _Stop:
         return True
 
     def _float_bias(self) -> NDArray[np.float32]:
-        bias = constant(self._node.inputs[2]) if len(self._node.inputs) > 2 else None
-        return np.zeros(1, np.float32) if bias is None else np.asarray(bias, np.float32).reshape(-1)
+        bias = float_bias(self._node)
+        return np.zeros(1, np.float32) if bias is None else bias
 
     def _input(self, item: int) -> NDArray[np.float32]:
         """Return what the layer's AscendQuant reads."""
@@ -311,10 +315,15 @@ def _deq(layer: Layer, quantized: QuantizedLayer) -> NDArray[np.float32]:
     return np.broadcast_to(dequant_scale(record.activation.scale, np.asarray(record.weight_scales)), (layer.channels,))
 
 
-def dequantized_again(
+def output_again(
     y: NDArray[np.float32], layer: Layer, before: QuantizedLayer, after: QuantizedLayer
 ) -> NDArray[np.float32]:
-    """Return what a layer gives with another bias and weight scale, from what it gave (``y``): its sums are integers."""
+    """Return what a layer gives with another bias and weight scale, from what it gave (``y``): its sums are integers.
+
+    The bias of a MatMul is added in float: there, what the layer gives but for one rounding, ``y`` being rounded already.
+    """
+    if after.shift is not None:
+        return y + after.shift
     axes = [1] * layer.spatial
     old, new = (
         np.zeros(layer.channels) if form.bias is None else form.bias.astype(np.float64) for form in (before, after)
@@ -325,15 +334,15 @@ def dequantized_again(
     return sums
 
 
-def _clipping(node: ir.Node, channels: int) -> Clipping:
-    """Return what clips the output of ``node`` before anything else reads it."""
-    output = node.outputs[0]
+def _clipping(node: ir.Node, layer: Layer) -> Clipping:
+    """Return what clips the output of a layer, with its bias, before anything else reads it."""
+    output = biased(node).outputs[0]
     readers = list(output.consumers())
     if len(readers) != 1 or output.is_graph_output():
         return Clipping()
     reader = readers[0]
     if reader.op_type == "Relu":
-        return Clipping(0.0, _end_after(reader, node, channels))
+        return Clipping(0.0, _end_after(reader, layer))
     if reader.op_type != "Clip":
         return Clipping()
     ends = [constant(value) for value in reader.inputs[1:]]
@@ -341,13 +350,13 @@ def _clipping(node: ir.Node, channels: int) -> Clipping:
     return Clipping(-np.inf if low is None else low, np.inf if high is None else high)
 
 
-def _end_after(relu: ir.Node, node: ir.Node, channels: int) -> float | NDArray[np.float32]:
-    """Return what a Min cuts each channel of ``node`` off at after its Relu: so equalization writes a Clip."""
+def _end_after(relu: ir.Node, layer: Layer) -> float | NDArray[np.float32]:
+    """Return what a Min cuts each channel of ``layer`` off at after its Relu: so equalization writes a Clip."""
     readers = list(relu.outputs[0].consumers())
     if len(readers) != 1 or relu.outputs[0].is_graph_output() or readers[0].op_type != "Min":
         return np.inf
-    weight, ends = constant(node.inputs[1]), [constant(value) for value in readers[0].inputs[1:]]
+    ends = [constant(value) for value in readers[0].inputs[1:]]
     end = ends[0] if len(ends) == 1 else None
-    if weight is None or end is None or end.shape != (channels, *[1] * (weight.ndim - 2)):
+    if end is None or end.shape != (layer.channels, *[1] * layer.spatial):
         return np.inf
     return np.asarray(end, np.float32).reshape(-1, 1)

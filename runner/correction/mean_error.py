@@ -1,4 +1,7 @@
-"""Take each layer's mean output error off in its bias: all layers in one pass, each quantized alone, on float inputs."""
+"""Take each layer's mean output error off in its bias: all layers in one pass, each quantized alone, on float inputs.
+
+The bias of a MatMul is the constant of the float Add behind it.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from runner.calibration.quantize import check_sums, int32_bias
 from runner.correction.chance import Channels, likely
 from runner.dataset.item import Dataset
 from runner.engine import Engine
+from runner.graph.added_bias import takes_bias
 from runner.graph.layers import FoundLayers, Layer
 from runner.record import QuantizedForm, QuantizedLayer
 
@@ -39,7 +43,8 @@ def without_mean_errors(
         engine: runs the model.
         progress: told the number of items done.
     """
-    biased = QuantizedForm({name: layer for name, layer in form.layers.items() if has_bias(found[name])})
+    nodes = {node.name: node for node in model.graph}
+    biased = QuantizedForm({name: layer for name, layer in form.layers.items() if takes_bias(nodes[name])})
     errors: dict[str, list[Channels]] = {name: [] for name in biased.layers}
     passes = isolated_pass(
         model, found, biased, dataset, indices, engine=engine, reductions=(MEAN_ERROR,), progress=progress
@@ -51,11 +56,6 @@ def without_mean_errors(
     return QuantizedForm(
         {name: shifted(found[name], layer, shifts.get(name)) for name, layer in form.layers.items()}, form.tensors
     )
-
-
-def has_bias(layer: Layer) -> bool:
-    """Return whether the layer has a place for a bias; what follows a MatMul is an Add of its own."""
-    return layer.op_type not in ("MatMul", "AveragePool")
 
 
 def likely_mean(items: Channels) -> Channels:
@@ -77,6 +77,8 @@ def shifted(layer: Layer, quantized: QuantizedLayer, shift: Channels | None) -> 
     """Return the layer with a real ``shift`` of its output in its bias, or as it is where that would be illegal."""
     if shift is None:
         return quantized
+    if layer.op_type == "MatMul":
+        return replace(quantized, shift=shift.astype(np.float32))
     record = quantized.record
     deq = np.broadcast_to(dequant_scale(record.activation.scale, np.asarray(record.weight_scales)), (layer.channels,))
     bias = 0.0 if quantized.bias is None else quantized.bias * deq.astype(np.float64)

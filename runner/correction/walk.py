@@ -7,6 +7,8 @@ where quantization has changed what it reads. Only tensors that a later node nee
 Large tensors stand at the front of a network, where one item alone shows thousands of positions; small ones at its end. As
 many items walk along as fit the memory; the others join when the tensors have become small enough, in one run over what is
 settled by then.
+
+A layer's output is that with its bias: of a MatMul whose bias is added by a node behind it, that node's.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from runner.correction.parallel import each_of
 from runner.dataset.binding import bind
 from runner.dataset.item import Dataset
 from runner.engine import Engine
+from runner.graph.added_bias import biased
 from runner.graph.constants import constant
 from runner.graph.layers import FoundLayers, Layer
 from runner.record import QuantizedForm, QuantizedLayer, TensorRecord
@@ -113,7 +116,8 @@ class Walk:
     def quantized_session(self, layer: Layer, quantized: QuantizedLayer) -> Session:
         """Return a session of the quantized layer alone."""
         part = self._part([layer.input], [self._output(layer)], [self._float[0]])
-        return Session(fake_quant_model(part, self._found, QuantizedForm({layer.name: quantized}), multiply=True))
+        form = QuantizedForm({layer.name: quantized}, self._rounded_in(part))
+        return Session(fake_quant_model(part, self._found, form, multiply=True))
 
     def each(self, work: Callable[[int], T]) -> list[T]:
         """Return ``work(item)`` of every item that walks along, in order; the first ones of them lie spread over the data."""
@@ -135,10 +139,10 @@ class Walk:
             self._float[item][name] = outputs[item]
             self._quantized[item][name] = outputs[item] if real is None else real[item]
         self._settled[layer.name] = quantized
-        self._done.add(layer.name)
+        self._done |= {layer.name, biased(self._nodes[layer.name]).name or ""}
 
     def _output(self, layer: Layer) -> str:
-        return self._nodes[layer.name].outputs[0].name or ""
+        return biased(self._nodes[layer.name]).outputs[0].name or ""
 
     def _fitting(self, place: int) -> int:
         """How many items may walk along from here to the end."""

@@ -106,6 +106,8 @@ def _encode_quantized(quantized: Quantized) -> Entry:
         arrays[f"{number}.weight"] = layer.weight
         if layer.bias is not None:
             arrays[f"{number}.bias"] = layer.bias
+        if layer.shift is not None:
+            arrays[f"{number}.shift"] = layer.shift
     values = {
         "layers": layers,
         "tensors": [[key, asdict(tensor.activation)] for key, tensor in quantized.form.tensors.items()],
@@ -118,8 +120,11 @@ def _encode_quantized(quantized: Quantized) -> Entry:
 
 
 def _decode_quantized(entry: Entry) -> Quantized:
+    arrays = entry.arrays
     layers = {
-        name: QuantizedLayer(_record(record), entry.arrays[f"{number}.weight"], entry.arrays.get(f"{number}.bias"))
+        name: QuantizedLayer(
+            _record(record), arrays[f"{number}.weight"], arrays.get(f"{number}.bias"), arrays.get(f"{number}.shift")
+        )
         for number, (name, record) in enumerate(entry.values["layers"])
     }
     tensors = {key: TensorRecord(ActivationParams(**params)) for key, params in entry.values["tensors"]}

@@ -142,10 +142,11 @@ class StageKeys:
 
 
 def _digest(form: QuantizedForm) -> str:
-    """Return a digest of a form's scales and integers."""
+    """Return a digest of a form's scales, integers and shifts."""
     digest = hashlib.sha256(repr(sorted(form.tensors.items())).encode())
     for name, layer in form.layers.items():
         digest.update(f"{name}\0{layer.record!r}\0{layer.weight.shape}\0".encode())
         digest.update(layer.weight.tobytes())
         digest.update(b"" if layer.bias is None else layer.bias.tobytes())
+        digest.update(b"" if layer.shift is None else b"shift" + layer.shift.tobytes())
     return digest.hexdigest()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -10,13 +12,13 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from runner.calibration.collect import collect
-from runner.calibration.isolated import FF, LayerSums, Reduction, isolated_pass, pair_sums
+from runner.calibration.isolated import FF, MEAN_ERROR, LayerSums, Reduction, isolated_pass, pair_sums
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
 from runner.engine import Engine
 from runner.graph.layers import FoundLayers, Layer
 from runner.record import QuantizedForm, QuantizedLayer
-from tests.small_data import Items, conv_gemm, normal_items, onnx_text, plain_session, prepared, run_plain
+from tests.small_data import Items, conv_gemm, dense, normal_items, onnx_text, plain_session, prepared, run_plain
 
 X = normal_items(4, 2, 6, 6)
 DENSE = onnx_text(
@@ -136,6 +138,20 @@ def test_caller_may_ask_for_the_mean_of_each_channel(model: onnx.ModelProto, x: 
         assert list(sums[layer.name]) == ["mean_f", "ff"]
         np.testing.assert_allclose(sums[layer.name]["mean_f"], f.mean(axis=axes), rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(sums[layer.name]["ff"], (f.astype(np.float64) ** 2).sum(), rtol=1e-5)
+
+
+def test_twin_of_a_layer_with_a_shifted_bias_has_the_shift() -> None:
+    x = normal_items(3, 7, 5)
+    graph, found, form = quantized(dense(shape="N,7,5"), x)
+    shifts = {"h": np.arange(6, dtype=np.float32), "k": -np.arange(4, dtype=np.float32)}
+    moved = QuantizedForm({name: replace(layer, shift=shifts[name]) for name, layer in form.layers.items()})
+    before, after = (
+        list(isolated_pass(graph, found, f, Items(x), range(3), engine=Engine(1), reductions=[MEAN_ERROR]))
+        for f in (form, moved)
+    )
+    for one, other in zip(before, after, strict=True):
+        for name, shift in shifts.items():
+            np.testing.assert_allclose(other[name]["mean_d"], one[name]["mean_d"] - shift, atol=1e-5)
 
 
 def test_progress_counts_items_and_the_model_is_left_as_it_was() -> None:

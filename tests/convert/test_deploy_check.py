@@ -22,9 +22,13 @@ GRAPH = """g (float[1,3,4,4] x) => (float[1,4,4,4] y) {
 }"""
 
 
+def float_model():
+    return model(GRAPH, w1=noise(0, 4, 3, 3, 3), b1=noise(1, 4), w2=noise(2, 4, 4, 1, 1))
+
+
 def sound():
     """Return the deploy model as protobuf and the form that it holds."""
-    built = model(GRAPH, w1=noise(0, 4, 3, 3, 3), b1=noise(1, 4), w2=noise(2, 4, 4, 1, 1))
+    built = float_model()
     found, form = random_form(built, scale=0.1, zero_point=-3)
     form = QuantizedForm(form.layers, {"residual:1": TensorRecord(ActivationParams(0.25, 7))})
     return onnx.load_from_string(model_bytes(deploy_model(built, found, form))), form
@@ -70,7 +74,7 @@ def in_front_of(deployed, name, source):
 def findings(deployed, form, tmp_path):
     path = tmp_path / "deploy.onnx"
     path.write_bytes(deployed.SerializeToString())
-    return check_against_form(path, form)
+    return check_against_form(path, form, float_model())
 
 
 def test_sound_file_has_no_findings(tmp_path):
@@ -96,7 +100,7 @@ def balanced(form, *names):
     ],
 )
 def test_layers_are_balanced_in_the_file_as_in_the_form(tmp_path, in_file, in_form, expected):
-    built = model(GRAPH, w1=noise(0, 4, 3, 3, 3), b1=noise(1, 4), w2=noise(2, 4, 4, 1, 1))
+    built = float_model()
     found, form = random_form(built)
     deployed = onnx.load_from_string(model_bytes(deploy_model(built, found, balanced(form, *in_file))))
     assert [str(f) for f in findings(deployed, balanced(form, *in_form), tmp_path)] == ([expected] if expected else [])

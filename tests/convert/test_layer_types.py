@@ -352,7 +352,7 @@ def test_deploy_model_holds_the_layer_between_ascend_operators(name, tmp_path):
     found, form = random_integers(name, 0.5, 0 if find_layers(one_layer(name))["layer"].symmetric else 3)
     path = tmp_path / "deploy.onnx"
     ir.save(deploy_model(one_layer(name), found, form), path)
-    assert [*check_deploy(path), *check_against_form(path, form)] == []
+    assert [*check_deploy(path), *check_against_form(path, form, one_layer(name))] == []
     written = onnx.load(path)
     assert [node.op_type for node in written.graph.node] == ["AscendQuant", LAYERS[name][0], "AscendDequant"]
     arrays = {t.name: numpy_helper.to_array(t) for t in written.graph.initializer}
@@ -403,7 +403,7 @@ def test_deploy_model_multiplies_by_the_reciprocals_before_ascend_quant(name, op
     form, _ = balanced_by_hand(name, form, x)
     path = tmp_path / "deploy.onnx"
     ir.save(deploy_model(one_layer(name, opset), found, form), path)
-    assert [*check_deploy(path), *check_against_form(path, form)] == []
+    assert [*check_deploy(path), *check_against_form(path, form, one_layer(name, opset))] == []
     written = onnx.load(path)
     assert [node.op_type for node in written.graph.node] == ["Mul", "AscendQuant", LAYERS[name][0], "AscendDequant"]
     mul = written.graph.node[0]
@@ -451,7 +451,7 @@ def test_pad_that_belongs_to_an_average_pads_codes(opset, nodes, kinds, tmp_path
     form = QuantizedForm({"pool": QuantizedLayer(LayerRecord(ActivationParams(0.5, 3), (1.0,)), ones, None)})
     path = tmp_path / "deploy.onnx"
     ir.save(deploy_model(built, found, form), path)
-    assert [*check_deploy(path), *check_against_form(path, form)] == []
+    assert [*check_deploy(path), *check_against_form(path, form, built)] == []
     written = onnx.load(path)
     assert [node.op_type for node in written.graph.node] == kinds
     if kinds[1] == "Pad" and opset > 10:

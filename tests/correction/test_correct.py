@@ -16,7 +16,7 @@ from runner.convert.deploy import deploy_model
 from runner.convert.deploy_check import check_against_form
 from runner.convert.fake_quant import fake_quant_model
 from runner.correction import walk as walk_module
-from runner.correction.correct import Calibrated, correct, dequantized_again
+from runner.correction.correct import Calibrated, correct, output_again
 from runner.correction.options import Correction
 from runner.correction.walk import spread
 from runner.engine import Engine
@@ -24,7 +24,7 @@ from runner.errors import ConfigError
 from runner.graph.model_file import model_bytes
 from runner.ranges import ActivationParams, Range
 from runner.record import QuantizedForm, TensorRecord
-from tests.small_data import Items, chain, conv_gemm, normal_items, onnx_text, prepared, run_plain
+from tests.small_data import Items, chain, conv_gemm, dense, normal_items, onnx_text, prepared, run_plain
 
 BEST = Correction("sequential", scale=True, rounding="compensated", range="output")
 ITEMS = normal_items(64, 2, 6, 6)
@@ -130,10 +130,89 @@ def test_form_stays_legal_and_its_deploy_model_holds_it(model: onnx.ModelProto, 
         assert after.weight.dtype == np.int8
         assert after.weight.shape == before.weight.shape
         assert len(after.record.weight_scales) == len(before.record.weight_scales)
-        assert layer.op_type not in ("MatMul", "AveragePool") or after.bias is None
+        # What follows RESIDUAL's MatMul is no Add.
+        assert layer.op_type not in ("MatMul", "AveragePool") or (after.bias, after.shift) == (None, None)
     path = tmp_path / "deploy.onnx"
     path.write_bytes(model_bytes(deploy_model(start.model, start.found, form)))
-    assert check_against_form(path, form) == []
+    assert check_against_form(path, form, start.model) == []
+
+
+# Inputs off zero, so that rounding the weights makes mean errors.
+TOKENS, ROWS = 1 + normal_items(48, 7, 5), 1 + normal_items(200, 5)
+IN_THE_WALK = [Correction("isolated", rounding="compensated"), Correction("sequential"), BEST]
+
+
+@pytest.mark.parametrize("options", IN_THE_WALK, ids=str)
+def test_matmul_is_corrected_like_the_gemm_that_has_its_bias_as_an_input(options: Correction) -> None:
+    one, other = (calibrated(dense(op_type), ROWS) for op_type in ("MatMul", "Gemm"))
+    matmul, gemm = (corrected(start, ROWS, options) for start in (one, other))
+    for name, twin, bias in (("h", "s", "b1"), ("k", "logits", "b2")):
+        a, b = matmul.layers[name], gemm.layers[twin]
+        assert (a.record, a.weight.tolist(), a.bias) == (b.record, b.weight.tolist(), None)
+        deq = b.record.activation.scale * b.record.weight_scales[0]
+        constant = one.model.graph.initializers[bias].const_value.numpy()
+        # A Gemm's bias is a multiple of deq, before the fit and behind it; the second reads what the first gives.
+        np.testing.assert_allclose(constant + a.shift, b.bias * deq, atol=3 * deq)
+        assert np.abs(a.shift).max() > 6 * deq
+
+
+def test_sequential_shift_leaves_no_mean_error_where_nothing_is_left_to_chance() -> None:
+    # Items that are all the same.
+    x = np.repeat(TOKENS[:1], 3, axis=0)
+    start = calibrated(dense(shape="N,7,5"), x)
+    form = corrected(start, x, Correction("sequential"))
+    real = outputs(start, QuantizedForm({}), x, "logits")
+    error, was = (np.abs((outputs(start, f, x, "logits") - real).mean(axis=0)).max() for f in (form, start.form))
+    assert error < 2e-6 < 1e-3 < was
+    # Behind the Relu too, where channels that are cut off everywhere may be as wrong as they like.
+    real, now, was = (outputs(start, f, x, "r") for f in (QuantizedForm({}), form, start.form))
+    errors = [np.abs((y - real).mean(axis=0)).max() for y in (now, was)]
+    assert errors[0] < 0.2 * errors[1]
+
+
+@pytest.mark.parametrize("options", [Correction("isolated"), *IN_THE_WALK], ids=str)
+def test_shift_is_there_once_in_the_model(options: Correction) -> None:
+    start = calibrated(dense(shape="N,7,5"), TOKENS)
+    form = corrected(start, TOKENS, options)
+    real = outputs(start, QuantizedForm({}), TOKENS, "logits")
+    bare = {name: dataclasses.replace(layer, shift=None) for name, layer in form.layers.items()}
+    twice = {name: dataclasses.replace(layer, shift=2 * layer.shift) for name, layer in form.layers.items()}
+    once, *others = (
+        float(np.mean((outputs(start, f, TOKENS, "logits") - real) ** 2))
+        for f in (form, QuantizedForm(bare), QuantizedForm(twice))
+    )
+    assert once < min(others)
+
+
+def test_output_under_a_shift_is_that_of_the_corrected_layer() -> None:
+    start = calibrated(dense(shape="N,7,5"), TOKENS)
+    before, after = start.form.layers["h"], corrected(start, TOKENS, Correction("sequential")).layers["h"]
+    y, expected = (
+        run_plain(fake_quant_model(start.model, start.found, QuantizedForm({"h": form})), TOKENS, ["s"])
+        for form in (before, after)
+    )
+    for (one,), (other,) in zip(y, expected, strict=True):
+        np.testing.assert_allclose(output_again(one, start.found["h"], before, after), other, atol=1e-6)
+
+
+def test_items_that_join_behind_a_shifted_bias_see_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = onnx_text(
+        "g (float[N,7,20] x) => (float[N,7,4] y) { h = MatMul (x, w1)\n s = Add (h, b)\n k = MatMul (s, w2)\n y = Add (k, c) }",
+        w1=RNG.normal(size=(20, 5)).astype(np.float32),
+        w2=RNG.normal(size=(5, 4)).astype(np.float32),
+        b=np.zeros(5, np.float32),
+        c=np.zeros(4, np.float32),
+    )
+    # Items that are all the same: nothing is left to chance. Room for two at first, for all at the second layer.
+    x = np.repeat(1 + normal_items(1, 7, 20), 8, axis=0)
+    start = calibrated(model, x)
+    whole = corrected(start, x, Correction("sequential"))
+    monkeypatch.setattr(walk_module, "_BUDGET", 2 * 16 * 140)
+    late = corrected(start, x, Correction("sequential"))
+    for name in ("h", "k"):
+        np.testing.assert_allclose(late.layers[name].shift, whole.layers[name].shift, atol=1e-6)
+    real = outputs(start, QuantizedForm({}), x, "y")
+    assert np.abs((outputs(start, late, x, "y") - real).mean(axis=0)).max() < 2e-6
 
 
 def test_layer_without_a_bias_gets_one() -> None:
@@ -156,7 +235,7 @@ def test_output_under_another_bias_and_scale_is_that_of_the_corrected_layer() ->
         for form in (before, after)
     )
     for (one,), (other,) in zip(y, expected, strict=True):
-        np.testing.assert_array_equal(dequantized_again(one, layer, before, after), other)
+        np.testing.assert_array_equal(output_again(one, layer, before, after), other)
 
 
 def test_layers_that_read_one_tensor_keep_sharing_its_parameters() -> None:

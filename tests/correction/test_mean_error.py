@@ -14,7 +14,7 @@ from runner.convert.fake_quant import fake_quant_model
 from runner.correction.mean_error import likely_mean, shifted, without_mean_errors
 from runner.engine import Engine
 from runner.record import QuantizedForm
-from tests.small_data import Items, conv_gemm, normal_items, onnx_text, prepared, run_plain
+from tests.small_data import Items, conv_gemm, dense, normal_items, onnx_text, prepared, run_plain
 
 RNG = np.random.default_rng(3)
 X = normal_items(40, 2, 6, 6)
@@ -59,6 +59,31 @@ def test_mean_of_pure_chance_is_next_to_nothing_and_a_real_one_stays() -> None:
 
 def test_mean_of_one_item_is_taken_as_it_is() -> None:
     np.testing.assert_array_equal(likely_mean(np.array([[1.0, -2.0]])), [1.0, -2.0])
+
+
+def test_shift_of_a_matmul_is_its_mean_error_and_its_integers_stay() -> None:
+    x = 1 + normal_items(40, 7, 5)
+    graph, found, before, after = corrected(dense(shape="N,7,5"), x)
+    for name, added in (("h", "s"), ("k", "logits")):
+        alone = fake_quant_model(graph, found, QuantizedForm({name: before.layers[name]}))
+        q, f = (np.array([a[0].mean(axis=0) for (a,) in run_plain(m, x, [added])]) for m in (alone, graph))
+        old, new = before.layers[name], after.layers[name]
+        np.testing.assert_allclose(new.shift, likely_mean((f - q).astype(np.float64)), atol=2e-6)
+        assert new.shift.dtype == np.float32 and np.abs(new.shift).max() > 1e-4
+        assert (new.weight is old.weight, new.bias, new.record) == (True, None, old.record)
+
+
+def test_matmul_has_no_mean_error_where_nothing_is_left_to_chance() -> None:
+    # Items that are all the same.
+    x = np.repeat(normal_items(1, 7, 5), 3, axis=0)
+    graph, found, before, after = corrected(dense(shape="N,7,5"), x)
+    for name, added in (("h", "s"), ("k", "logits")):
+        ((f,), *_), ((q,), *_), ((plain,), *_) = (
+            run_plain(fake_quant_model(graph, found, QuantizedForm(layers)), x, [added])
+            for layers in ({}, {name: after.layers[name]}, {name: before.layers[name]})
+        )
+        error, was = (np.abs((y - f)[0].mean(axis=0, dtype=np.float64)).max() for y in (q, plain))
+        assert error < 1e-6 < 1e-4 < was
 
 
 def test_layers_without_a_place_for_a_bias_stay_as_they_are() -> None:

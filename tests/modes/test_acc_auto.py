@@ -45,7 +45,7 @@ from runner.search.greedy import Greedy
 from runner.search.pareto import Pareto
 from runner.search.plan import Plan
 from runner.search.sensitivity import MeanSquaredError, SignalToNoise
-from tests.small_data import answers, chain, conv_gemm, normal_items, onnx_text, prepared, run_plain, save
+from tests.small_data import answers, chain, conv_gemm, dense, normal_items, onnx_text, prepared, run_plain, save
 
 PREFIX = "accuracy_based_auto_calibration"
 FILES = {
@@ -594,6 +594,39 @@ def test_record_with_its_integers_gives_the_same_models_again(tmp_path: Path) ->
     assert not third.folder.path(side).exists()
     name = "results/net_deploy_model.onnx"
     assert first.folder.path(name).read_bytes() != third.folder.path(name).read_bytes()
+
+
+@pytest.mark.parametrize("correction", [Correction("isolated"), EVERY_CORRECTION], ids=["pass", "walk"])
+def test_record_with_shifted_biases_gives_the_same_models_again(tmp_path: Path, correction: Correction) -> None:
+    bench = Bench(tmp_path / "bench", dense(), (5,))
+    first = bench.run("first", target_loss=50.0, observer=MinMax(), correction=correction)
+    shifts = {name: layer.shift for name, layer in first.form.layers.items()}
+    assert list(shifts) == ["h", "k"] and all(shift is not None for shift in shifts.values())
+    second = bench.run("second", target_loss=50.0, record=str(first.folder.path("tmp/scale_offset_record.txt")))
+    for name in (*MODELS, "tmp/scale_offset_record.integers.npz"):
+        assert first.folder.path(name).read_bytes() == second.folder.path(name).read_bytes()
+    # The files hold the constants, each with its shift: proved against each other, item by item.
+    assert first.proof is not None and first.proof.sameness.identical == first.proof.sameness.items > 0
+    bias = {a.name: onnx.numpy_helper.to_array(a) for a in bench.model.graph.initializer}
+    for file in MODELS:
+        held = {a.name: onnx.numpy_helper.to_array(a) for a in onnx.load(first.folder.path(file)).graph.initializer}
+        for layer, name in (("h", "b1"), ("k", "b2")):
+            np.testing.assert_array_equal(held[f"{name}.shifted"], bias[name] + shifts[layer])
+            assert name not in held
+
+
+def test_layer_that_falls_back_has_its_bias_back(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "bench", dense(), (5,))
+    options = {"metric": Kl(), "observer": MinMax(), "correction": Correction("isolated")}
+    loss = bench.run("whole", target_loss=50.0, **options).search.trials[0].loss
+    result = bench.run(target_loss=0.9 * loss, **options)
+    ((fallen,), (int8,)) = result.fallback, result.form.layers
+    bias = {a.name: onnx.numpy_helper.to_array(a) for a in bench.model.graph.initializer}
+    own = {"h": "b1", "k": "b2"}
+    for file in MODELS:
+        held = {a.name: onnx.numpy_helper.to_array(a) for a in onnx.load(result.folder.path(file)).graph.initializer}
+        np.testing.assert_array_equal(held[own[fallen]], bias[own[fallen]])
+        np.testing.assert_array_equal(held[f"{own[int8]}.shifted"], bias[own[int8]] + result.form.layers[int8].shift)
 
 
 END_TO_END = EndToEnd(items=12)

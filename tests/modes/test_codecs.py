@@ -99,7 +99,12 @@ def test_outputs_of_each_item(even: bool, tmp_path: Path) -> None:
 def test_quantized_form_with_its_costs(tmp_path: Path) -> None:
     params = ActivationParams(float(np.float32(0.1)), -128)
     layers = {
-        "b": QuantizedLayer(LayerRecord(params, (0.5, 0.25)), np.arange(6, dtype=np.int8).reshape(2, 3), None),
+        "b": QuantizedLayer(
+            LayerRecord(params, (0.5, 0.25)),
+            np.arange(6, dtype=np.int8).reshape(2, 3),
+            None,
+            np.array([0.1, -1e-9, 0], np.float32),
+        ),
         "a": QuantizedLayer(
             LayerRecord(params, (0.1,), skip_fusion=True, balance_factors=(2.0, 3.0)),
             np.ones((1, 1, 2, 2), np.int8),
@@ -119,5 +124,7 @@ def test_quantized_form_with_its_costs(tmp_path: Path) -> None:
         assert (mine.weight.dtype, mine.weight.tolist()) == (np.int8, layer.weight.tolist())
         assert (mine.bias is None) == (layer.bias is None)
         assert layer.bias is None or (mine.bias.dtype == np.int32 and np.array_equal(mine.bias, layer.bias))
+        assert (mine.shift is None) == (layer.shift is None)
+        assert layer.shift is None or (mine.shift.dtype == np.float32 and np.array_equal(mine.shift, layer.shift))
     assert got.form.tensors == quantized.form.tensors
     assert (got.impossible, got.costs) == (quantized.impossible, quantized.costs)

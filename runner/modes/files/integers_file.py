@@ -7,6 +7,7 @@ file of their own, numpy arrays in a zip file:
     layers          names, in graph order
     weight_0 ...    int8, in the weight's own layout
     bias_0 ...      int32, absent for a layer without one
+    shift_0 ...     float32, what the constant behind a MatMul has more than the float model's; absent where it has not
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from numpy.typing import NDArray
 from runner.errors import RecordError
 from runner.record import QuantizedForm
 
-Integers = Mapping[str, tuple[NDArray[np.int8], NDArray[np.int32] | None]]
+# Layer -> weight, bias and shift, as a QuantizedLayer has them.
+Integers = Mapping[str, tuple[NDArray[np.int8], NDArray[np.int32] | None, NDArray[np.float32] | None]]
 NO_INTEGERS: Integers = MappingProxyType({})
 
 
@@ -46,6 +48,8 @@ def integers_bytes(form: QuantizedForm, record: bytes) -> bytes:
         arrays[f"weight_{index}"] = layer.weight
         if layer.bias is not None:
             arrays[f"bias_{index}"] = layer.bias
+        if layer.shift is not None:
+            arrays[f"shift_{index}"] = layer.shift
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)
     return file.getvalue()
@@ -66,7 +70,11 @@ def read_integers(record: Path) -> Integers | None:
             arrays = {name: file[name] for name in file.files}
         digest, names = str(arrays["record_sha256"]), [str(name) for name in arrays["layers"]]
         integers = {
-            name: (_of_type(arrays[f"weight_{k}"], np.int8), _of_type(arrays.get(f"bias_{k}"), np.int32))
+            name: (
+                _of_type(arrays[f"weight_{k}"], np.int8),
+                _of_type(arrays.get(f"bias_{k}"), np.int32),
+                _of_type(arrays.get(f"shift_{k}"), np.float32),
+            )
             for k, name in enumerate(names)
         }
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
@@ -78,7 +86,7 @@ def read_integers(record: Path) -> Integers | None:
     return integers
 
 
-def _of_type(array: NDArray[Any] | None, dtype: type[np.generic]) -> Any:  # noqa: ANN401 - int8 or int32, or None
+def _of_type(array: NDArray[Any] | None, dtype: type[np.generic]) -> Any:  # noqa: ANN401 - of that type, or None
     if array is not None and array.dtype != dtype:
         raise ValueError(f"{array.dtype} in place of {np.dtype(dtype)}")
     return array

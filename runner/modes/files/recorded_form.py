@@ -7,6 +7,7 @@ import onnx_ir as ir
 from runner.calibration.quantize import Quantization, check_sums, quantize_each, quantize_recorded
 from runner.convert.averages import window_ones
 from runner.errors import RecordError
+from runner.graph.added_bias import bias_add
 from runner.graph.balance import can_be_balanced, input_channels, why_not_balanced
 from runner.graph.constants import constant
 from runner.graph.layers import Layer
@@ -54,7 +55,7 @@ def recorded_form(record: Record, subject: Subject, name: str, integers: Integer
 
 
 def _with_integers(node: ir.Node, layer: Layer, entry: LayerRecord, integers: Integers, name: str) -> QuantizedLayer:
-    weight, bias = integers[layer.name]
+    weight, bias, shift = integers[layer.name]
     stored = window_ones(node) if layer.weight is None else constant(node.inputs[1])
     shape = () if stored is None else stored.shape
     if weight.shape != shape or (bias is not None and bias.shape != (layer.channels,)):
@@ -62,7 +63,13 @@ def _with_integers(node: ir.Node, layer: Layer, entry: LayerRecord, integers: In
             f"{name}: the integers beside it hold a weight of shape {list(weight.shape)} for layer '{layer.name}'; "
             f"expected {list(shape)}. They belong to another model; take the file away to round the weights anew."
         )
-    quantized = QuantizedLayer(entry, weight, bias)
+    if shift is not None and (bias_add(node) is None or shift.shape != (layer.channels,)):
+        raise RecordError(
+            f"{name}: the integers beside it hold a shift of shape {list(shift.shape)} for layer '{layer.name}'; expected a "
+            f"MatMul and an Add of a constant of {layer.channels} values behind it. They belong to another model; take the "
+            "file away to round the weights anew."
+        )
+    quantized = QuantizedLayer(entry, weight, bias, shift)
     check_sums(layer, quantized)
     return quantized
 

@@ -125,7 +125,7 @@ def verify_pair(
     deploy = folder.path(pair.deploy)
     lint = check_deploy(deploy)
     # A file whose format is at fault is not compared number by number.
-    faults = [finding for finding in lint if finding.severity == "fault"] or check_against_form(deploy, form)
+    faults = [finding for finding in lint if finding.severity == "fault"] or check_against_form(deploy, form, model)
     if faults:
         listed = "; ".join(str(fault) for fault in faults[:5])
         raise VerificationError(f"{deploy}: {len(faults)} fault(s): {listed}. Please report this.")

@@ -45,7 +45,7 @@ def same_at_every_level(qat: QatModel) -> np.ndarray:
 
 def deployed_rightly(qat: QatModel, folder: Path) -> bool:
     ir.save(deploy_model(qat.graph, qat.found, qat.form), folder / "deploy.onnx")
-    return check_against_form(folder / "deploy.onnx", qat.form) == []
+    return check_against_form(folder / "deploy.onnx", qat.form, qat.graph) == []
 
 
 @pytest.mark.parametrize("group", [1, 2, 4])

@@ -17,6 +17,7 @@ FORM = QuantizedForm(
     {
         "/block/a": QuantizedLayer(RECORD, np.arange(-6, 6, dtype=np.int8).reshape(3, 4), np.array([1, -2], np.int32)),
         "b": QuantizedLayer(RECORD, np.ones((2, 2), np.int8), None),
+        "c": QuantizedLayer(RECORD, np.ones((2, 2), np.int8), None, np.array([0.1, -1e-9], np.float32)),
     }
 )
 
@@ -33,11 +34,33 @@ def test_integers_come_back_as_they_were(tmp_path: Path) -> None:
     assert integers_path(record).name == "scale_offset_record.integers.npz"
     found = read_integers(record)
     assert found is not None
-    assert list(found) == ["/block/a", "b"]
+    assert list(found) == ["/block/a", "b", "c"]
     for name, layer in FORM.layers.items():
-        weight, bias = found[name]
+        weight, bias, shift = found[name]
         assert (weight.dtype, weight.tolist()) == (np.int8, layer.weight.tolist())
         assert (None if bias is None else bias.tolist()) == (None if layer.bias is None else layer.bias.tolist())
+        assert (None if shift is None else (shift.dtype, shift.tolist())) == (
+            None if layer.shift is None else (np.float32, layer.shift.tolist())
+        )
+
+
+def test_file_from_before_there_were_shifts_is_read(tmp_path: Path) -> None:
+    record = written(tmp_path)
+    with np.load(integers_path(record)) as file:
+        old = {name: file[name] for name in file.files if not name.startswith("shift")}
+    np.savez_compressed(integers_path(record), **old)
+    found = read_integers(record)
+    assert found is not None and found["c"][2] is None
+    assert found["c"][0].tolist() == FORM.layers["c"].weight.tolist()
+
+
+def test_shift_of_another_type_is_refused(tmp_path: Path) -> None:
+    record = written(tmp_path)
+    with np.load(integers_path(record)) as file:
+        arrays = {name: file[name] for name in file.files}
+    np.savez_compressed(integers_path(record), **(arrays | {"shift_2": np.zeros(2)}))
+    with pytest.raises(RecordError, match=r"cannot be read \(float64 in place of .*float32"):
+        read_integers(record)
 
 
 def test_same_form_gives_the_same_bytes() -> None:

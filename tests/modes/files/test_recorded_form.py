@@ -164,7 +164,7 @@ def test_offset_before_a_convolution_over_three_axes_is_refused(tmp_path: Path) 
 
 def test_integers_beside_the_record_are_taken_as_they_are(subject: Subject) -> None:
     weight, bias = np.full((3, 2, 1, 1), 7, np.int8), np.array([1, 2, 3], np.int32)
-    layer = recorded_form(parse_record(CONV, "r.txt"), subject, "r.txt", {"c": (weight, bias)}).form.layers["c"]
+    layer = recorded_form(parse_record(CONV, "r.txt"), subject, "r.txt", {"c": (weight, bias, None)}).form.layers["c"]
     assert layer.weight is weight
     assert layer.bias is bias
 
@@ -175,4 +175,35 @@ def test_integers_of_another_model_are_refused(subject: Subject, shape: tuple[in
         r"r\.txt: the integers beside it hold a weight of shape \[.*\] for layer 'c'; expected \[3, 2, 1, 1\]\. .* take"
     )
     with pytest.raises(RecordError, match=expected):
-        recorded_form(parse_record(CONV, "r.txt"), subject, "r.txt", {"c": (np.zeros(shape, np.int8), None)})
+        recorded_form(parse_record(CONV, "r.txt"), subject, "r.txt", {"c": (np.zeros(shape, np.int8), None, None)})
+
+
+DENSE = onnx_text(
+    "g (float[N,3] x) => (float[N,2] y) { m = MatMul (x, w)\n s = Add (m, b)\n k = MatMul (s, v)\n y = Relu (k) }",
+    w=np.ones((3, 2), F),
+    b=np.zeros(2, F),
+    v=np.ones((2, 2), F),
+)
+
+
+def with_shift(folder: Path, layer: str, shift: list[float]) -> Quantization:
+    subject = load_subject(save(DENSE, folder / "net.onnx"))
+    weight = np.ones((3, 2) if layer == "m" else (2, 2), np.int8)
+    integers = {layer: (weight, None, np.array(shift, F))}
+    record = parse_record(entry(layer, f"{ACT} scale_w: 0.01"), "r.txt")
+    return recorded_form(record, subject, "r.txt", integers)
+
+
+def test_shift_beside_the_record_is_taken_as_it_is(tmp_path: Path) -> None:
+    shift = with_shift(tmp_path, "m", [0.1, -1e-9]).form.layers["m"].shift
+    assert shift is not None and shift.tolist() == [float(F(0.1)), float(F(-1e-9))]
+
+
+@pytest.mark.parametrize(("layer", "shift"), [("m", [0.1]), ("k", [0.1, 0.2])], ids=["channels", "no Add behind"])
+def test_shift_of_another_model_is_refused(tmp_path: Path, layer: str, shift: list[float]) -> None:
+    expected = (
+        rf"r\.txt: the integers beside it hold a shift of shape \[{len(shift)}\] for layer '{layer}'; expected a MatMul and "
+        r"an Add of a constant of 2 values behind it\. They belong to another model; take the file away"
+    )
+    with pytest.raises(RecordError, match=expected):
+        with_shift(tmp_path, layer, shift)
