@@ -1,9 +1,9 @@
-"""The range of a layer's input that costs its output least: clip a little more, and round the rest more finely."""
+"""The range of a tensor that costs the outputs of the layers that read it least: clip a little more, round the rest finer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,22 +16,35 @@ from runner.ranges import ActivationParams, Range
 _STEP = 0.05
 
 
-def output_roots(weight: NDArray[np.float64], groups: int, inputs: int) -> NDArray[np.float32]:
-    """Return, a group, R such that errors e of the input cost ``|e R|^2`` at the output, over its channels and places.
+@dataclass(frozen=True, slots=True, eq=False)
+class Cost:
+    """What errors of a tensor cost the layers that read it.
+
+    Attributes:
+        roots: of ``output_roots``.
+        centred: whether mean errors cost nothing, because a bias makes up for them.
+    """
+
+    roots: NDArray[np.float32]
+    centred: bool
+
+
+def output_roots(weights: Sequence[NDArray[np.float64]], groups: int, inputs: int) -> NDArray[np.float32]:
+    """Return, a group, R such that errors e of the input cost ``|e R|^2`` at all outputs, over their channels and places.
 
     So ``R R'`` holds the sums of w_c w_d over outputs and places. It has as many columns as there are of these, or as there
     are input channels where that is less.
 
     Args:
-        weight: shape (channels, input channels of a group * places).
-        groups: of the layer.
+        weights: of the layers that read the input, shape (channels, input channels of a group * places) each.
+        groups: of each layer.
         inputs: input channels of one group.
 
     Returns:
         Shape (groups, inputs, columns).
     """
-    rows = weight.reshape(groups, weight.shape[0] // groups, inputs, -1)
-    roots = rows.transpose(0, 2, 1, 3).reshape(groups, inputs, -1)
+    rows = [weight.reshape(groups, weight.shape[0] // groups, inputs, -1) for weight in weights]
+    roots = np.concatenate([each.transpose(0, 2, 1, 3).reshape(groups, inputs, -1) for each in rows], axis=2)
     if roots.shape[2] > inputs:
         values, vectors = np.linalg.eigh(roots @ roots.transpose(0, 2, 1))
         roots = vectors * np.sqrt(np.maximum(values, 0))[:, np.newaxis, :]
@@ -42,13 +55,12 @@ def best_range(
     seen: Range,
     chosen: Range,
     values: NDArray[np.float32],
-    roots: NDArray[np.float32],
+    costs: Sequence[Cost],
     params: Callable[[Range], ActivationParams],
     *,
-    centred: bool,
     callers: int = 1,
 ) -> ActivationParams:
-    """Return the parameters whose rounding errors cost the layer's output least.
+    """Return the parameters whose rounding errors cost the outputs least.
 
     Tried are the observer's range, all that was seen, and what is left of that when its ends move inwards, one after the
     other.
@@ -56,10 +68,9 @@ def best_range(
     Args:
         seen: the extremes.
         chosen: the observer's range.
-        values: of the layer's input, shape (positions, channels).
-        roots: of ``output_roots``.
+        values: of the tensor, shape (positions, channels).
+        costs: of the layers that read it; their sum counts.
         params: from a range to parameters.
-        centred: whether mean errors cost nothing, because a bias makes up for them.
         callers: threads to work in.
     """
 
@@ -69,10 +80,7 @@ def best_range(
             quantize(values, candidate.scale, candidate.zero_point), candidate.scale, candidate.zero_point
         )
         error -= values
-        if centred:
-            error -= error.mean(axis=0)
-        at_output = error.reshape(len(error), len(roots), -1).transpose(1, 0, 2) @ roots
-        return float(np.sum(np.square(at_output, out=at_output), dtype=np.float64))
+        return sum(_at_outputs(error - error.mean(axis=0) if each.centred else error, each.roots) for each in costs)
 
     def inwards(start: Range, least: float, end: str) -> tuple[Range, float]:
         best, whole = start, getattr(seen, end)
@@ -95,3 +103,8 @@ def best_range(
         if seen.high > 0:  # once more, now that the lower end is known
             best, least = inwards(best, least, "high")
     return params(chosen if losses[-1] < least else best)
+
+
+def _at_outputs(error: NDArray[np.float32], roots: NDArray[np.float32]) -> float:
+    products = error.reshape(len(error), len(roots), -1).transpose(1, 0, 2) @ roots
+    return float(np.sum(np.square(products, out=products), dtype=np.float64))

@@ -15,7 +15,7 @@ from runner.calibration.collect import Calibration
 from runner.calibration.quantize import check_sums, int32_bias, quantize_recorded
 from runner.calibration.ties import params_off_ties
 from runner.convert.fake_quant import tensor_place
-from runner.correction.activation_range import best_range, output_roots
+from runner.correction.activation_range import Cost, best_range, output_roots
 from runner.correction.affine import Clipping, Fit, fit_outputs
 from runner.correction.mean_error import without_mean_errors
 from runner.correction.moments import gather, products
@@ -128,26 +128,40 @@ def _corrected(
         engine=engine,
         quantized_upstream=options.bias == "sequential",
     )
-    rounded = _rounded_tensors(start)
+    readers = _readers(start) if options.range == "output" else []
     corrected: dict[str, QuantizedLayer] = {}
-    # Layers that read one tensor share its rounding, and so its parameters.
-    chosen: dict[tuple[str, bool], ActivationParams] = {}
+    chosen: dict[str, ActivationParams] = {}
     for layer in walk.layers():
         stop = _Stop(start, walk, layer, options, engine.callers)
-        # Another node that reads the same codes would take another range with the layer, at a cost that is not seen from here.
-        record = stop.quantized.record
-        source = rounded_tensor(layer, record.balance_factors)
-        alone = (source, record.activation) not in rounded
-        if options.range == "output" and layer.op_type != "AveragePool" and alone:
-            key = (source, stop.symmetric)
-            if key not in chosen:
-                chosen[key] = stop.better_range()
-            stop.take(chosen[key])
+        for sharing in readers:
+            if sharing[0] is layer:
+                chosen |= dict.fromkeys([other.name for other in sharing], stop.better_range(sharing))
+        if layer.name in chosen:
+            stop.take(chosen[layer.name])
         if options.rounding == "compensated" and has_patches(layer):
             stop.round_weights()
         corrected[layer.name] = stop.leave(sequential=options.bias == "sequential")
         progress(len(corrected))
     return QuantizedForm(corrected, form.tensors)
+
+
+def _readers(start: Calibrated) -> list[list[Layer]]:
+    """Return the layers whose range may be chosen; those that read one tensor stand together, as they share its rounding."""
+    rounded = _rounded_tensors(start)
+    readers: dict[tuple[str, bool], list[Layer]] = {}
+    for layer in start.found.layers:
+        if layer.name not in start.form.layers or layer.op_type == "AveragePool":
+            continue
+        record = start.form.layers[layer.name].record
+        source = rounded_tensor(layer, record.balance_factors)
+        # Another node that reads the same codes would take another range with the layer, at a cost that is not seen from here.
+        if (source, record.activation) not in rounded:
+            readers.setdefault((source, _is_symmetric(start, layer)), []).append(layer)
+    return list(readers.values())
+
+
+def _is_symmetric(start: Calibrated, layer: Layer) -> bool:
+    return layer.symmetric or layer.name in start.symmetric
 
 
 def _rounded_tensors(start: Calibrated) -> set[tuple[str, ActivationParams]]:
@@ -170,23 +184,27 @@ class _Stop:
         self._callers = callers
         self._node = walk.node(layer)
         self.quantized = start.form.layers[layer.name]
-        self.symmetric = layer.symmetric or layer.name in start.symmetric
         session = walk.float_session(layer)
         self._real = walk.each(lambda item: session.run({layer.input: walk.float_input(layer, item)})[0])
-        self._has_bias = options.bias != "none" and takes_bias(self._node)
+        self._has_bias = self._fits_bias(layer)
 
-    def better_range(self) -> ActivationParams:
-        """Return the parameters that cost the output least, inside what was seen or the observer's."""
+    def better_range(self, readers: Sequence[Layer]) -> ActivationParams:
+        """Return the parameters that cost the outputs of all readers least, inside what was seen or the observer's."""
         layer, walk, seen = self._layer, self._walk, self._start.seen
         values, _ = _some([by_channel(self._input(item), layer) for item in range(walk.items)], _RANGE_POSITIONS)
-        inputs = values.shape[1] // layer.group
+        symmetric = _is_symmetric(self._start, layer)
+        alike: dict[tuple[int, bool], list[NDArray[np.float64]]] = {}
+        for reader in readers:
+            alike.setdefault((reader.group, self._fits_bias(reader)), []).append(self._weight(reader))
         return best_range(
             seen.extremes[layer.name],
             seen.ranges[layer.name],
             values,
-            output_roots(self._weight(), layer.group, inputs),
-            lambda range_: params_off_ties(range_, seen.samples[layer.name], symmetric=self.symmetric),
-            centred=self._has_bias,
+            [
+                Cost(output_roots(weights, groups, values.shape[1] // groups), centred)
+                for (groups, centred), weights in alike.items()
+            ],
+            lambda range_: params_off_ties(range_, seen.samples[layer.name], symmetric=symmetric),
             callers=self._callers,
         )
 
@@ -201,7 +219,7 @@ class _Stop:
     def round_weights(self) -> None:
         """Choose the integers that hurt the output least."""
         layer, walk, params = self._layer, self._walk, self.quantized.record.activation
-        weight = self._weight()
+        weight = self._weight(layer)
         cut = Patches(self._start.model, self._node, layer)
         positions = len(by_channel(self._real[0], layer))
         items = min(walk.items, max(_LEAST_ITEMS, -(-_MOMENT_POSITIONS // positions)))
@@ -293,9 +311,12 @@ class _Stop:
         """Return what the layer's AscendQuant reads."""
         return balanced(self._walk.input(self._layer, item), self.quantized.record.balance_factors, self._layer)
 
-    def _weight(self) -> NDArray[np.float64]:
-        rows = balanced_rows(self._node, self._layer, self.quantized.record.balance_factors)
-        return rows.astype(np.float64).reshape(self._layer.channels, -1)
+    def _weight(self, layer: Layer) -> NDArray[np.float64]:
+        factors = self._start.form.layers[layer.name].record.balance_factors
+        return balanced_rows(self._walk.node(layer), layer, factors).astype(np.float64).reshape(layer.channels, -1)
+
+    def _fits_bias(self, layer: Layer) -> bool:
+        return self._options.bias != "none" and takes_bias(self._walk.node(layer))
 
 
 def _rounded(x: NDArray[np.float32], params: ActivationParams) -> NDArray[np.float32]:
