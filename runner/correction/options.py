@@ -24,7 +24,7 @@ class Correction:
         scale: whether the fit of the bias also fits one factor a channel, which goes into the weight scale.
         rounding: ``nearest``, or ``compensated``: the integers that hurt the layer's output least.
         range: ``observer``, or ``output``: the range, among the observer's and those inside what was seen, that hurts the
-            layer's output least.
+            layer's output least; those that read one tensor share it, and their errors add up.
         repair: whether every correction is made where these leave the all-int8 plan short of the target, before any layer
             falls back.
         pixels: whether the first convolution reads an image's own levels as codes, where normalization has put them between

@@ -22,10 +22,13 @@ from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import convert_qat
 from runner.modes.files import write_acc_auto
 from runner.modes.files.write_models import write_record
+from runner.modes.keys import StageKeys
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.proof import VerifyOptions
 from runner.modes.recipe import CalibrationRecipe
 from runner.modes.result import AccAutoResult
+from runner.ranges import ActivationParams
+from runner.record import LayerRecord, QuantizedForm, QuantizedLayer
 from runner.search.budget import Budget
 from runner.search.end_to_end import EndToEnd
 from runner.search.greedy import Greedy
@@ -192,6 +195,20 @@ def test_changed_weight_label_or_item_is_never_taken_for_the_old_one(bench: Benc
 
 
 FEW = VerifyOptions(count=4, device="none")
+
+
+def test_forms_that_differ_in_any_number_have_keys_of_their_own() -> None:
+    record = LayerRecord(ActivationParams(0.5, 3), (0.25,))
+    ones, shift = np.ones((2, 2), np.int8), np.array([0.5, 0], np.float32)
+    layers = [
+        QuantizedLayer(record, ones, None),
+        QuantizedLayer(record, 2 * ones, None),
+        QuantizedLayer(record, ones, shift.view(np.int32)),
+        QuantizedLayer(record, ones, None, shift),
+        QuantizedLayer(record, ones, None, shift[::-1]),
+    ]
+    keys = [StageKeys("graph", "items").costs(QuantizedForm({"a": layer}), "item") for layer in layers]
+    assert len({*keys, None}) == 1 + len(layers)
 
 
 @pytest.mark.parametrize(("metric", "targets"), [(Kl(), (0.006, 0.01)), (TopK(), (1.0, 4.0))], ids=["kl", "top1"])
