@@ -11,6 +11,29 @@ T = TypeVar("T")
 
 
 def each_of(work: Callable[[A], T], arguments: Iterable[A], callers: int) -> list[T]:
-    """Return ``work`` of every argument, in order."""
-    with ThreadPoolExecutor(callers, thread_name_prefix="corrector") as pool:
-        return list(pool.map(work, arguments))
+    """Return ``work`` of every argument, in order; an error of one ends the work at the next."""
+    tasks = list(arguments)
+    threads = min(callers, len(tasks))
+    if threads < 2:
+        return [work(argument) for argument in tasks]
+    results: dict[int, T] = {}
+    left = iter(enumerate(tasks))
+
+    def run() -> None:
+        # A thread takes what comes next: handing each task to a pool costs more than many of them take.
+        try:
+            for place, argument in left:
+                results[place] = work(argument)
+        finally:
+            for _ in left:
+                pass
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="corrector") as pool:
+        running = [pool.submit(run) for _ in range(threads)]
+        try:
+            for future in running:
+                future.result()
+        finally:
+            for _ in left:
+                pass
+    return [results[place] for place in range(len(tasks))]

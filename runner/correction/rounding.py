@@ -14,15 +14,20 @@ result is never worse than rounding to nearest.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
 from runner.arithmetic import QMAX, QMIN
+from runner.correction.parallel import each_of
 
 Rows = NDArray[np.float64]
 
 # Columns that are rounded before the rest is moved, in one product.
 _BLOCK = 64
+# Channels that are looked at together: they have nothing to do with each other, but numpy is called once a weight of them all.
+_CHANNELS = 256
 # Descent ends long before; this is a bound on time, not on quality.
 _SWEEPS = 8
 
@@ -44,22 +49,28 @@ def output_error(codes: Rows, target: Rows, moments: Rows) -> Rows:
     return np.asarray(np.sum((difference @ moments) * difference, axis=-1))
 
 
-def least_error(target: Rows, moments: Rows, inverse: Rows) -> Rows:
+def least_error(target: Rows, moments: Rows, inverse: Rows, callers: int = 1) -> Rows:
     """Return codes of low output error, integers in -128..127 of the shape of ``target``.
 
     Args:
         target: t, shape (..., channels, weights), the leading axes those of problems that have nothing to do with each other.
         moments: H, shape (..., weights, weights), positive definite.
         inverse: of H.
+        callers: threads to work in.
     """
     order = np.argsort(-_diagonal(moments), axis=-1, kind="stable")
     target = _taken(target, order)
-    moments, inverse = (_taken(_taken(square, order).swapaxes(-1, -2), order) for square in (moments, inverse))
-    plain, other = nearest(target), compensated(target, inverse)
-    better = output_error(other, target, moments) < output_error(plain, target, moments)
-    return _taken(
-        descended(np.where(better[..., np.newaxis], other, plain), target, moments), np.argsort(order, axis=-1)
-    )
+    moments, inverse = _reordered(moments, order), _reordered(inverse, order)
+    factor = _factor(inverse)
+
+    def solved(channels: slice) -> Rows:
+        wanted = target[..., channels, :]
+        plain, other = nearest(wanted), _compensated(wanted, factor)
+        better = output_error(other, wanted, moments) < output_error(plain, wanted, moments)
+        return descended(np.where(better[..., np.newaxis], other, plain), wanted, moments)
+
+    blocks = [slice(first, first + _CHANNELS) for first in range(0, target.shape[-2], _CHANNELS)]
+    return _taken(np.concatenate(each_of(solved, blocks, callers), axis=-2), np.argsort(order, axis=-1))
 
 
 def compensated(target: Rows, inverse: Rows) -> Rows:
@@ -69,37 +80,64 @@ def compensated(target: Rows, inverse: Rows) -> Rows:
         target: t, shape (..., channels, weights).
         inverse: of H, shape (..., weights, weights).
     """
-    factor = np.linalg.cholesky(inverse).swapaxes(-1, -2)
-    moving, codes = target.copy(), np.empty_like(target)
-    size = target.shape[-1]
+    return _compensated(target, _factor(inverse))
+
+
+def _factor(inverse: Rows) -> Rows:
+    """Return the upper triangle U of ``inverse = U' U``."""
+    return np.asarray(np.linalg.cholesky(inverse).swapaxes(-1, -2))
+
+
+def _compensated(target: Rows, factor: Rows) -> Rows:
+    # One weight of all channels lies in a row of memory.
+    moving = target.swapaxes(-1, -2).copy()
+    codes = np.empty_like(moving)
+    size = moving.shape[-2]
     for first in range(0, size, _BLOCK):
         last = min(first + _BLOCK, size)
-        errors = np.empty((*target.shape[:-1], last - first))
+        errors = np.empty((*moving.shape[:-2], last - first, moving.shape[-1]))
         for j in range(first, last):
-            codes[..., j] = nearest(moving[..., j])
-            errors[..., j - first] = error = (moving[..., j] - codes[..., j]) / factor[..., j, j, np.newaxis]
-            moving[..., j + 1 : last] -= error[..., np.newaxis] * factor[..., np.newaxis, j, j + 1 : last]
-        moving[..., last:] -= errors @ factor[..., first:last, last:]
-    return codes
+            weight, code, error = moving[..., j, :], codes[..., j, :], errors[..., j - first, :]
+            np.rint(weight, out=code)
+            np.clip(code, QMIN, QMAX, out=code)
+            np.subtract(weight, code, out=error)
+            error /= factor[..., j, j, np.newaxis]
+            moving[..., j + 1 : last, :] -= factor[..., j, j + 1 : last, np.newaxis] * error[..., np.newaxis, :]
+        moving[..., last:, :] -= factor[..., first:last, last:].swapaxes(-1, -2) @ errors
+    return codes.swapaxes(-1, -2)
 
 
 def descended(codes: Rows, target: Rows, moments: Rows) -> Rows:
-    """Return codes that no change of a single one makes better, found from ``codes`` by coordinate descent."""
-    codes = codes.copy()
-    diagonal = _diagonal(moments)[..., np.newaxis, :]
-    slope = (target - codes) @ moments
+    """Return codes that no change of a single one makes better, found from ``codes`` by coordinate descent.
+
+    Channels have nothing to do with each other, and few codes move: so each channel goes straight to the next of its codes
+    that does.
+    """
+    size = codes.shape[-1]
+    slope = ((target - codes) @ moments).reshape(-1, size)
+    shape, codes = codes.shape, codes.reshape(-1, size).copy()
+    moments = moments.reshape(-1, size, size)
+    diagonal = _diagonal(moments)
+    problem = np.arange(len(codes)) // (len(codes) // len(moments))
+    channels = np.arange(len(codes))
     for _ in range(_SWEEPS):
-        moved = False
-        for j in range(codes.shape[-1]):
-            change = nearest(codes[..., j] + slope[..., j] / diagonal[..., j]) - codes[..., j]
-            where = np.nonzero(change)
-            if where[0].size:
-                moved = True
-                codes[..., j] += change
-                slope[where] -= change[where][:, np.newaxis] * moments[(*where[:-1], j)]
-        if not moved:
+        sweeping, behind = channels, np.full(len(channels), -1)
+        for step in itertools.count():
+            here = codes[sweeping]
+            change = nearest(here + slope[sweeping] / diagonal[problem[sweeping]]) - here
+            place = np.argmax((change != 0) & (np.arange(size) > behind[:, np.newaxis]), axis=1)
+            by = np.take_along_axis(change, place[:, np.newaxis], axis=1)[:, 0]
+            moves = (by != 0) & (place > behind)
+            if not moves.any():
+                break
+            sweeping, behind, by = sweeping[moves], place[moves], by[moves]
+            codes[sweeping, behind] += by
+            slope[sweeping] -= by[:, np.newaxis] * moments[problem[sweeping], behind]
+            if step == 0:
+                channels = sweeping
+        if step == 0:
             break
-    return codes
+    return codes.reshape(shape)
 
 
 def _diagonal(moments: Rows) -> Rows:
@@ -109,3 +147,11 @@ def _diagonal(moments: Rows) -> Rows:
 def _taken(rows: Rows, order: NDArray[np.intp]) -> Rows:
     """Return the columns of ``rows`` in another order, each problem's own."""
     return np.take_along_axis(rows, order[..., np.newaxis, :], axis=-1)
+
+
+def _reordered(square: Rows, order: NDArray[np.intp]) -> Rows:
+    """Return the rows and columns of each problem's ``square`` in another order."""
+    size = order.shape[-1]
+    rows, columns = order.reshape(-1, size, 1), order.reshape(-1, 1, size)
+    problems = np.arange(len(rows)).reshape(-1, 1, 1)
+    return square.reshape(-1, size, size)[problems, rows, columns].reshape(square.shape)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from runner.correction import rounding
 from runner.correction.rounding import compensated, descended, least_error, nearest, output_error
 
 
@@ -73,12 +74,38 @@ def test_no_single_change_makes_descended_codes_better() -> None:
             assert np.all(output_error(other, target, moments) >= least - 1e-9)
 
 
+def test_each_channel_goes_to_the_next_code_that_moves() -> None:
+    # The definition: each code in turn goes where the error is least while the others stay, until none moves.
+    for seed in range(4):
+        target, moments = problem(seed, 30)
+        codes = nearest(target + np.random.default_rng(seed).normal(0, 1, target.shape))
+        expected = codes.copy()
+        for _ in range(8):
+            before = expected.copy()
+            for j in range(30):
+                best = expected[:, j] + (target - expected) @ moments[:, j] / moments[j, j]
+                expected[:, j] = nearest(best)
+            if np.array_equal(before, expected):
+                break
+        assert not np.array_equal(codes, expected)
+        np.testing.assert_array_equal(descended(codes, target, moments), expected)
+
+
 def test_problems_side_by_side_are_solved_as_if_alone() -> None:
     problems = [problem(seed, 7) for seed in range(3)]
     target, moments = (np.stack(arrays) for arrays in zip(*problems, strict=True))
     np.testing.assert_array_equal(
         least_error(target, moments, np.linalg.inv(moments)), [least_error(t, h, np.linalg.inv(h)) for t, h in problems]
     )
+
+
+def test_channels_are_solved_as_if_alone_whoever_solves_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    target, moments = problem(4, 40, channels=11)
+    inverse = np.linalg.inv(moments)
+    whole = least_error(target, moments, inverse)
+    monkeypatch.setattr(rounding, "_CHANNELS", 3)
+    for callers in (1, 2, 4):
+        np.testing.assert_array_equal(least_error(target, moments, inverse, callers), whole)
 
 
 def test_codes_are_integers_of_eight_bits() -> None:
