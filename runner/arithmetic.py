@@ -40,6 +40,27 @@ def dequantize(q: NDArray[np.int8], scale_d: float, offset_d: int) -> NDArray[np
     return (q.astype(np.float32) - np.float32(offset_d)) * np.float32(scale_d)
 
 
+def rounded(
+    x: NDArray[np.float32], scale_d: float, offset_d: int, out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """Return the values of ``dequantize(quantize(x))``, with no codes in between.
+
+    Args:
+        x: any shape.
+        scale_d: of the tensor.
+        offset_d: of the tensor.
+        out: where to; a new array if None.
+    """
+    offset = np.float32(offset_d)
+    y: NDArray[np.float32] = np.multiply(x, reciprocal(scale_d), out=out)
+    y += offset
+    np.rint(y, out=y)
+    np.clip(y, QMIN, QMAX, out=y)
+    y -= offset
+    y *= np.float32(scale_d)
+    return y
+
+
 def dequant_scale(scale_d: float, scale_w: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return ``fl32(scale_d * scale_w)``, shape as ``scale_w``: () or (channels,)."""
     return (np.float32(scale_d) * np.asarray(scale_w, np.float32)).astype(np.float32)

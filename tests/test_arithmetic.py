@@ -158,3 +158,12 @@ def test_accumulator_bound_of_a_known_layer():
 @pytest.mark.parametrize(("axis", "shape"), [(0, (3, 1, 1)), (1, (1, 3, 1)), (-1, (1, 1, 3))])
 def test_values_are_laid_along_one_axis(axis, shape):
     assert arithmetic.along_axis(float32(1, 2, 3), 3, axis).shape == shape
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(0.03, 0), (0.1, -128), (0.02, 127), (1e-3, 5)])
+def test_rounded_is_what_the_codes_stand_for(scale: float, offset: int) -> None:
+    x = np.random.default_rng(0).normal(0, 3, (4, 1000)).astype(np.float32)
+    expected = arithmetic.dequantize(arithmetic.quantize(x, scale, offset), scale, offset)
+    np.testing.assert_array_equal(arithmetic.rounded(x, scale, offset), expected)
+    assert arithmetic.rounded(x, scale, offset, out=x) is x
+    np.testing.assert_array_equal(x, expected)

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.arithmetic import dequantize, quantize
+from runner.arithmetic import rounded
 from runner.correction.parallel import each_of
 from runner.ranges import ActivationParams, Range
 
 # An end moves inwards by this share of where it was seen, two steps at a time, as long as one of them is better.
 _STEP = 0.05
+# Values that are rounded at once: few enough for a processor's cache, many enough for threads not to wait for Python.
+_VALUES = 400_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,14 +75,22 @@ def best_range(
         params: from a range to parameters.
         callers: threads to work in.
     """
+    # Each channel's values lie in a row of memory; so many channels stay in the processor's cache while they are rounded.
+    columns = np.ascontiguousarray(values.T)
+    at_once = max(1, _VALUES // len(values))
+    blocks = [slice(first, first + at_once) for first in range(0, len(columns), at_once)]
+    all_centred = all(each.centred for each in costs)
 
     def cost(range_: Range) -> float:
         candidate = params(range_)
-        error = dequantize(
-            quantize(values, candidate.scale, candidate.zero_point), candidate.scale, candidate.zero_point
-        )
-        error -= values
-        return sum(_at_outputs(error - error.mean(axis=0) if each.centred else error, each.roots) for each in costs)
+        errors = np.empty_like(columns)
+        for block in blocks:
+            error = rounded(columns[block], candidate.scale, candidate.zero_point, out=errors[block])
+            error -= columns[block]
+            if all_centred:
+                error -= error.mean(axis=1, keepdims=True)
+        left = errors if all_centred else errors - errors.mean(axis=1, keepdims=True)
+        return sum(_at_outputs(left if each.centred else errors, each.roots) for each in costs)
 
     def inwards(start: Range, least: float, end: str) -> tuple[Range, float]:
         best, whole = start, getattr(seen, end)
@@ -105,6 +115,8 @@ def best_range(
     return params(chosen if losses[-1] < least else best)
 
 
-def _at_outputs(error: NDArray[np.float32], roots: NDArray[np.float32]) -> float:
-    products = error.reshape(len(error), len(roots), -1).transpose(1, 0, 2) @ roots
+def _at_outputs(errors: NDArray[np.float32], roots: NDArray[np.float32]) -> float:
+    """Return what errors of a tensor cost; shape (channels, positions)."""
+    channel_a_group = roots.shape[1] == 1
+    products = errors * roots[:, 0] if channel_a_group else errors.reshape(*roots.shape[:2], -1).swapaxes(1, 2) @ roots
     return float(np.sum(np.square(products, out=products), dtype=np.float64))

@@ -41,9 +41,9 @@ class Clipping:
     low: float = -np.inf
     high: float | NDArray[np.float32] = np.inf
 
-    def __call__(self, y: Rows) -> Rows:
-        """Return ``y`` clipped."""
-        return np.clip(y, np.float32(self.low), np.float32(self.high))
+    def __call__(self, y: Rows, out: Rows | None = None) -> Rows:
+        """Return ``y`` clipped; ``out`` says where to."""
+        return np.clip(y, np.float32(self.low), np.float32(self.high), out=out)
 
     def of(self, channels: slice) -> Clipping:
         """Return the clipping of some of the channels."""
@@ -51,7 +51,10 @@ class Clipping:
 
     def passes(self, y: Rows) -> Rows:
         """Return 1 where a change of ``y`` changes the result, 0 elsewhere."""
-        return ((y > self.low) & (y < self.high)).astype(np.float32)
+        passes = y > self.low
+        if isinstance(self.high, np.ndarray) or self.high < np.inf:
+            passes &= y < self.high
+        return passes.astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,10 +117,10 @@ def fit_outputs(
         y = x * _column(factor)
         y += _column(level)
         passes = clipping.passes(y)
-        left = wanted - clipping(y)
+        left = np.subtract(wanted, clipping(y, out=y), out=y)
         left *= passes
         # Normal equations of the step, with the prior's pull.
-        n = passes.sum(axis=1, dtype=np.float64) + prior
+        n = passes.sum(axis=1).astype(np.float64) + prior  # of ones: exact
         s1, s2 = np.zeros_like(n), np.ones_like(n)
         r0, r1 = left.sum(axis=1).astype(np.float64) + prior * (target - level), np.zeros_like(n)
         if with_factor:
