@@ -11,7 +11,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +39,24 @@ _ERROR = 3
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How onnxruntime may rewrite a model. ``level`` is a key of LEVELS."""
+    """How onnxruntime may rewrite a model, and where its outputs lie.
+
+    Attributes:
+        level: a key of LEVELS.
+        quant_rewriting: whether QuantizeLinear and DequantizeLinear may be moved.
+        disabled_optimizers: passes that are left out.
+        own_memory: whether the session has memory of its own, which it keeps for its next run. One whose outputs outlive it
+            had better not: what is left of that memory would lie idle beside them.
+    """
 
     level: str = "all"
     quant_rewriting: bool = False
     disabled_optimizers: tuple[str, ...] = ()
+    own_memory: bool = True
 
 
 SIMULATION = Profile("all", quant_rewriting=False, disabled_optimizers=tuple(_SIMULATION_DISABLED))
+SHORT_LIVED = replace(SIMULATION, own_memory=False)
 REFERENCE = Profile("none", quant_rewriting=False)
 
 
@@ -73,6 +83,7 @@ class Session:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = _ERROR
+        options.enable_cpu_mem_arena = profile.own_memory
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if not profile.quant_rewriting:
             options.add_session_config_entry("session.disable_quant_qdq", "1")

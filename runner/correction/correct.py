@@ -10,7 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from runner.arithmetic import dequant_scale, dequantize, quantize, quantize_bias
+from runner.arithmetic import dequant_scale, quantize_bias, rounded
 from runner.calibration.collect import Calibration
 from runner.calibration.quantize import check_sums, int32_bias, quantize_recorded
 from runner.calibration.ties import params_off_ties
@@ -18,10 +18,10 @@ from runner.convert.fake_quant import tensor_place
 from runner.correction.activation_range import Cost, best_range, output_roots
 from runner.correction.affine import Clipping, Fit, fit_outputs
 from runner.correction.mean_error import without_mean_errors
-from runner.correction.moments import gather, products
+from runner.correction.moments import Products, gather, products
 from runner.correction.options import Correction
 from runner.correction.parallel import each_of
-from runner.correction.patches import Patches, by_channel, has_patches
+from runner.correction.patches import Patches, Rows, by_channel, has_patches
 from runner.correction.rounding import least_error
 from runner.correction.walk import Walk
 from runner.dataset.item import Dataset
@@ -49,7 +49,7 @@ _LEAST_ITEMS = 16
 # Parts that moments are summed in, side by side: each holds sums as large as H.
 _MOMENT_PARTS = 4
 # Channels that are fitted at once: few enough for their positions to stay in the processor's cache.
-_FIT_CHANNELS = 16
+_FIT_CHANNELS = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -184,14 +184,14 @@ class _Stop:
         self._callers = callers
         self._node = walk.node(layer)
         self.quantized = start.form.layers[layer.name]
-        session = walk.float_session(layer)
+        session = walk.float_session()
         self._real = walk.each(lambda item: session.run({layer.input: walk.float_input(layer, item)})[0])
         self._has_bias = self._fits_bias(layer)
 
     def better_range(self, readers: Sequence[Layer]) -> ActivationParams:
         """Return the parameters that cost the outputs of all readers least, inside what was seen or the observer's."""
         layer, walk, seen = self._layer, self._walk, self._start.seen
-        values, _ = _some([by_channel(self._input(item), layer) for item in range(walk.items)], _RANGE_POSITIONS)
+        values, _ = _some(self._input, layer, walk.items, _RANGE_POSITIONS, self._callers)
         symmetric = _is_symmetric(self._start, layer)
         alike: dict[tuple[int, bool], list[NDArray[np.float64]]] = {}
         for reader in readers:
@@ -226,18 +226,23 @@ class _Stop:
         step = max(1, items * positions // _MOMENT_POSITIONS)
         bias = self._float_bias()
 
-        def sample(item: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        def sample(item: int) -> tuple[Rows, NDArray[np.float32]]:
             # The first position moves from item to item, so that no column of the image is left out.
             where = slice(item % step, None, step)
-            rows = cut(_rounded(self._input(item), params))
-            return rows[where], by_channel(self._real[item], layer)[where] - bias
+            rows = cut(self._input(item), where, lambda x: rounded(x, params.scale, params.zero_point))
+            return rows, by_channel(self._real[item], layer).T[:, where] - bias[:, np.newaxis]
+
+        def summed(part: range) -> Products:
+            rows, real = zip(*(sample(item) for item in part), strict=True)
+            return products(Rows.joined(rows), np.concatenate(real, axis=1))
 
         parts = [range(first, items, _MOMENT_PARTS) for first in range(min(items, _MOMENT_PARTS))]
-        sums = each_of(lambda part: products([sample(item) for item in part]), parts, self._callers)
+        sums = each_of(summed, parts, self._callers)
+        moments = gather(sums, weight, centred=self._has_bias, callers=self._callers)
         scales = np.broadcast_to(np.asarray(self.quantized.record.weight_scales, np.float64), (layer.channels,))
-        moments = gather(sums, weight, centred=self._has_bias)
         target = moments.target(weight)
-        codes = least_error(target / scales.reshape(*target.shape[:2], 1), moments.inputs, moments.inverse)
+        target /= scales.reshape(*target.shape[:2], 1)
+        codes = least_error(target, moments.inputs, moments.inverse, callers=self._callers)
         stored = constant(self._node.inputs[1])
         assert stored is not None  # a layer's weight
         shape = channels_first(stored, layer.op_type, layer.group).shape
@@ -252,8 +257,7 @@ class _Stop:
             outputs = self._outputs()
         before = self.quantized
         if self._has_bias and outputs is not None and self._fit(outputs) and sequential:
-            fitted = self.quantized
-            outputs = each_of(lambda y: output_again(y, layer, before, fitted), outputs, self._callers)
+            outputs = outputs_again(outputs, layer, before, self.quantized, self._callers)
         walk.settle(layer, self.quantized, self._real, outputs if sequential else None)
         return self.quantized
 
@@ -265,7 +269,8 @@ class _Stop:
     def _fit(self, outputs: list[NDArray[np.float32]]) -> bool:
         layer, record = self._layer, self.quantized.record
         (found, firsts), (wanted, _) = (
-            _some([by_channel(y, layer) for y in arrays], _FIT_POSITIONS) for arrays in (outputs, self._real)
+            _some(arrays.__getitem__, layer, len(arrays), _FIT_POSITIONS, self._callers)
+            for arrays in (outputs, self._real)
         )
         clipping, with_factor = _clipping(self._node, layer), self._options.scale and layer.per_channel
         blocks = [slice(first, first + _FIT_CHANNELS) for first in range(0, layer.channels, _FIT_CHANNELS)]
@@ -319,16 +324,32 @@ class _Stop:
         return self._options.bias != "none" and takes_bias(self._walk.node(layer))
 
 
-def _rounded(x: NDArray[np.float32], params: ActivationParams) -> NDArray[np.float32]:
-    return dequantize(quantize(x, params.scale, params.zero_point), params.scale, params.zero_point)
+def _some(
+    array: Callable[[int], NDArray[np.float32]], layer: Layer, items: int, positions: int, callers: int
+) -> tuple[NDArray[np.float32], list[int]]:
+    """Return about so many positions of all items, evenly spaced in each, and the place of each item's first.
 
+    Args:
+        array: an item's input or output of the layer.
+        layer: whose it is.
+        items: how many there are.
+        positions: of all of them.
+        callers: threads to work in.
 
-def _some(items: Sequence[NDArray[np.float32]], positions: int) -> tuple[NDArray[np.float32], list[int]]:
-    """Return about so many rows of all items, evenly spaced in each, shape (positions, channels), and each item's first."""
-    step = max(1, len(items) * len(items[0]) // positions)
-    some = [rows[item % step :: step].T for item, rows in enumerate(items)]
-    sizes = [columns.shape[1] for columns in some if columns.shape[1]]
-    return np.concatenate(some, axis=1).T, [0, *np.cumsum(sizes[:-1]).tolist()]
+    Returns:
+        Shape (positions, channels), the channels one after the other in memory.
+    """
+    first = by_channel(array(0), layer)
+    step = max(1, items * len(first) // positions)
+    sizes = each_of(lambda item: len(by_channel(array(item), layer)[item % step :: step]), range(items), callers)
+    ends = np.cumsum(sizes).tolist()
+    some = np.empty((first.shape[1], ends[-1]), np.float32)
+
+    def take(item: int) -> None:
+        some[:, ends[item] - sizes[item] : ends[item]] = by_channel(array(item), layer).T[:, item % step :: step]
+
+    each_of(take, range(items), callers)
+    return some.T, [end - size for end, size in zip(ends, sizes, strict=True) if size]
 
 
 def _deq(layer: Layer, quantized: QuantizedLayer) -> NDArray[np.float32]:
@@ -336,23 +357,42 @@ def _deq(layer: Layer, quantized: QuantizedLayer) -> NDArray[np.float32]:
     return np.broadcast_to(dequant_scale(record.activation.scale, np.asarray(record.weight_scales)), (layer.channels,))
 
 
-def output_again(
-    y: NDArray[np.float32], layer: Layer, before: QuantizedLayer, after: QuantizedLayer
-) -> NDArray[np.float32]:
-    """Return what a layer gives with another bias and weight scale, from what it gave (``y``): its sums are integers.
+def outputs_again(
+    outputs: Sequence[NDArray[np.float32]],
+    layer: Layer,
+    before: QuantizedLayer,
+    after: QuantizedLayer,
+    callers: int = 1,
+) -> list[NDArray[np.float32]]:
+    """Return what a layer gives with another bias and weight scale, from what it gave: its sums are integers.
 
-    The bias of a MatMul is added in float: there, what the layer gives but for one rounding, ``y`` being rounded already.
+    The bias of a MatMul is added in float: there, what the layer gives but for one rounding, outputs being rounded already.
+
+    Args:
+        outputs: what it gave, an entry an item; they are lost.
+        layer: what it is.
+        before: its form that gave them.
+        after: its form with another bias and weight scale.
+        callers: threads to work in.
     """
     if after.shift is not None:
-        return y + after.shift
+        shift = after.shift
+        return each_of(lambda y: np.add(y, shift, out=y), outputs, callers)
     axes = [1] * layer.spatial
     old, new = (
         np.zeros(layer.channels) if form.bias is None else form.bias.astype(np.float64) for form in (before, after)
     )
-    sums: NDArray[np.float32] = np.rint(y / _deq(layer, before).reshape(-1, *axes))
-    sums += (new - old).astype(np.float32).reshape(-1, *axes)
-    sums *= _deq(layer, after).reshape(-1, *axes)
-    return sums
+    gained = (new - old).astype(np.float32).reshape(-1, *axes)
+    old_deq, new_deq = (_deq(layer, form).reshape(-1, *axes) for form in (before, after))
+
+    def again(y: NDArray[np.float32]) -> NDArray[np.float32]:
+        y /= old_deq
+        np.rint(y, out=y)
+        y += gained
+        y *= new_deq
+        return y
+
+    return each_of(again, outputs, callers)
 
 
 def _clipping(node: ir.Node, layer: Layer) -> Clipping:

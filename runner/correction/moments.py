@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.correction.parallel import each_of
+from runner.correction.patches import Rows
+
 # One number for all models: a share of the mean moment added to each, so that H can be inverted where inputs never vary.
 _DAMPING = 0.01
 # Positions of one image tell much the same, so that ten of them count as one.
 _POSITIONS_A_SAMPLE = 10
+# Values that are laid out at once, of as many groups as that is: few enough for a processor's cache, many enough for threads
+# not to wait for Python.
+_VALUES = 400_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,14 +26,14 @@ class Moments:
 
     Attributes:
         inputs: H, mean of x x', shape (groups, weights, weights).
-        inverse: of H; taken once, for three uses.
-        lacking: mean of x (f - W x)', shape (groups, weights, channels of a group): what the float layer gives and its own
-            weights, on the quantized input, do not.
+        inverse: of H.
+        moves: what the weights have to gain so that they lose least on the quantized input: H^-1 times the mean of
+            x (f - W x)', what the float layer gives and its own weights do not; shape (groups, weights, channels of a group).
     """
 
     inputs: NDArray[np.float64]
     inverse: NDArray[np.float64]
-    lacking: NDArray[np.float64]
+    moves: NDArray[np.float64]
 
     def target(self, weight: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the real weights that lose least on the quantized input, shape (groups, channels of a group, weights).
@@ -35,8 +41,7 @@ class Moments:
         Args:
             weight: the float weights, shape (channels, weights).
         """
-        own = weight.reshape(len(self.inputs), -1, weight.shape[1])
-        return np.asarray(own + (self.inverse @ self.lacking).swapaxes(-1, -2))
+        return np.asarray(weight.reshape(len(self.inputs), -1, weight.shape[1]) + self.moves.swapaxes(-1, -2))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,30 +51,33 @@ class Products:
     positions: int
     inputs: NDArray[np.float32]
     outputs: NDArray[np.float32]
-    x: NDArray[np.float32]
-    y: NDArray[np.float32]
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
 
 
-def products(samples: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> Products:
+def products(rows: Rows, real: NDArray[np.float32]) -> Products:
     """Return the sums over some items.
 
     Args:
-        samples: (rows, real) an item: what the weights multiply, shape (positions, groups, weights), and the float
-            layer's output without its bias, shape (positions, channels).
+        rows: what the weights multiply.
+        real: the float layer's output without its bias, shape (channels, positions).
     """
-    x = np.concatenate([rows.transpose(1, 2, 0) for rows, _ in samples], axis=2)
-    y = np.concatenate([real.T for _, real in samples], axis=1).reshape(len(x), -1, x.shape[2])
-    across = x.transpose(0, 2, 1)
-    return Products(
-        x.shape[2],
-        x @ across,
-        x @ y.transpose(0, 2, 1),
-        x.sum(axis=2, dtype=np.float64),
-        y.sum(axis=2, dtype=np.float64),
-    )
+    groups, positions = len(rows.values), rows.positions
+    y = real.reshape(groups, -1, positions)
+    at_once = max(1, _VALUES // (rows.weights * positions))
+    blocks = [slice(first, first + at_once) for first in range(0, groups, at_once)]
+    sums = zip(*(_sums(rows.of(block), y[block]) for block in blocks), strict=True)
+    return Products(positions, *(np.concatenate(parts) for parts in sums))
 
 
-def gather(parts: Iterable[Products], weight: NDArray[np.float64], *, centred: bool) -> Moments:
+def _sums(
+    x: NDArray[np.float32], y: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
+    sum_x, sum_y = (array.sum(axis=2, dtype=np.float64) for array in (x, y))
+    return x @ x.swapaxes(1, 2), x @ y.swapaxes(1, 2), sum_x, sum_y
+
+
+def gather(parts: Sequence[Products], weight: NDArray[np.float64], *, centred: bool, callers: int = 1) -> Moments:
     """Return the moments of all groups.
 
     The moments of few samples are those of chance. They are drawn towards their own diagonal by ``D / (D + n)`` for D
@@ -80,9 +88,9 @@ def gather(parts: Iterable[Products], weight: NDArray[np.float64], *, centred: b
         parts: sums over all positions, in parts that hold different items.
         weight: the float weight, shape (channels, weights).
         centred: whether to take the means off: a bias makes up for them.
+        callers: threads to work in.
     """
-    parts = list(parts)
-    groups, _, size = parts[0].inputs.shape
+    groups, size = parts[0].inputs.shape[:2]
     count = sum(part.positions for part in parts)
     own = weight.reshape(groups, -1, size).swapaxes(1, 2)
     second, mean_x, mean_y = (
@@ -97,32 +105,40 @@ def gather(parts: Iterable[Products], weight: NDArray[np.float64], *, centred: b
     diagonal = np.diagonal(second, axis1=1, axis2=2)
     damping = (1 - trust) * diagonal + _DAMPING * diagonal.mean(axis=1, keepdims=True) + np.finfo(np.float64).tiny
     inputs = trust * second + damping[:, :, np.newaxis] * np.eye(size)
-    lacks = np.stack([_lacking(part, own, mean_x, mean_r) for part in parts])
-    inverse = np.linalg.inv(inputs)
-    return Moments(inputs, inverse, _real_share(inverse, lacks) * lacks.sum(axis=0) / count)
+    # Side by side: none needs another.
+    inverse, *lacks = each_of(
+        lambda part: np.linalg.inv(inputs) if part is None else _lacking(part, own, mean_x, mean_r),
+        [None, *parts],
+        callers,
+    )
+    moves = each_of(lambda lack: inverse @ lack, lacks, callers)
+    squares = sum(float(np.vdot(lack, move)) for lack, move in zip(lacks, moves, strict=True))
+    move = np.asarray(sum(moves))
+    share = _real_share(float(np.vdot(sum(lacks), move)), squares, len(parts))
+    return Moments(inputs, inverse, share * move / count)
 
 
 def _lacking(
     part: Products, own: NDArray[np.float64], mean_x: NDArray[np.float64], mean_r: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return the sum of (x - mean x) (r - mean r)' over a part, r = y - W x; shape (groups, weights, channels)."""
-    x, y = part.x, part.y
-    r = y - (x[:, np.newaxis, :] @ own)[:, 0, :]
-    sums = part.outputs - part.inputs.astype(np.float64) @ own
-    sums -= x[:, :, np.newaxis] * mean_r[:, np.newaxis, :] + mean_x[:, :, np.newaxis] * r[:, np.newaxis, :]
-    return np.asarray(sums + part.positions * mean_x[:, :, np.newaxis] * mean_r[:, np.newaxis, :])
+    r = part.y - (part.x[:, np.newaxis, :] @ own)[:, 0, :]
+    lacks = part.outputs - part.inputs.astype(np.float64) @ own
+    lacks -= part.x[:, :, np.newaxis] * mean_r[:, np.newaxis, :]
+    lacks -= mean_x[:, :, np.newaxis] * (r - part.positions * mean_r)[:, np.newaxis, :]
+    return np.asarray(lacks)
 
 
-def _real_share(inverse: NDArray[np.float64], lacks: NDArray[np.float64]) -> float:
-    """Return how much of what is lacking, by the output that it explains, is more than chance; lacks (parts, ...)."""
-    parts = len(lacks)
+def _real_share(whole: float, squares: float, parts: int) -> float:
+    """Return how much of what is lacking is more than chance, by the output that it explains.
+
+    Args:
+        whole: what the sum of all parts explains, ``|sum l|^2`` under H^-1.
+        squares: what the parts explain, each alone, in all.
+        parts: how many.
+    """
     if parts < 2:
         return 0.0
-    whole = lacks.mean(axis=0)
-    # The variance of a mean of so many parts.
-    chance = sum(_explained(inverse, part - whole) for part in lacks) / (parts * (parts - 1))
-    return max(0.0, 1 - chance / max(_explained(inverse, whole), np.finfo(np.float64).tiny))
-
-
-def _explained(inverse: NDArray[np.float64], lacking: NDArray[np.float64]) -> float:
-    return float(np.sum(lacking * (inverse @ lacking)))
+    # The variance of a sum of so many parts, from how they differ.
+    chance = (squares - whole / parts) * parts / (parts - 1)
+    return max(0.0, 1 - chance / max(whole, np.finfo(np.float64).tiny))

@@ -28,7 +28,7 @@ from runner.graph.added_bias import biased
 from runner.graph.constants import constant
 from runner.graph.layers import FoundLayers, Layer
 from runner.record import QuantizedForm, QuantizedLayer, TensorRecord
-from runner.session import Session
+from runner.session import SHORT_LIVED, Session
 
 Array = NDArray[Any]
 Tensors = dict[str, Array]
@@ -74,6 +74,7 @@ class Walk:
         self._reads = {name: _reads(node) for name, node in self._nodes.items()}
         self._inputs = [value.name or "" for value in model.graph.inputs]
         self._shapes = input_shapes
+        self._alone = model  # the part of it that is the layer where the walk stands
         self._done: set[str] = set()
         self._settled: dict[str, QuantizedLayer] = {}
         self._float: list[Tensors] = []
@@ -97,9 +98,9 @@ class Walk:
         for place, layer in enumerate(self._order):
             self._admit(self._fitting(place))
             self._advance(layer.input)
+            self._alone = self._part([layer.input], [self._output(layer)], [self._float[0]])
             yield layer
             assert layer.name in self._done  # settle was called
-            self._release()
 
     def float_input(self, layer: Layer, item: int) -> Array:
         """Return what the float model's layer reads."""
@@ -109,15 +110,14 @@ class Walk:
         """Return what the quantized layer reads."""
         return (self._quantized if self._upstream else self._float)[item][layer.input]
 
-    def float_session(self, layer: Layer) -> Session:
-        """Return a session of the float layer alone; its input has the name ``layer.input``."""
-        return Session(self._part([layer.input], [self._output(layer)], [self._float[0]]))
+    def float_session(self) -> Session:
+        """Return a session of the float layer where the walk stands; its input has the name ``layer.input``."""
+        return Session(self._alone, SHORT_LIVED)
 
     def quantized_session(self, layer: Layer, quantized: QuantizedLayer) -> Session:
-        """Return a session of the quantized layer alone."""
-        part = self._part([layer.input], [self._output(layer)], [self._float[0]])
-        form = QuantizedForm({layer.name: quantized}, self._rounded_in(part))
-        return Session(fake_quant_model(part, self._found, form, multiply=True))
+        """Return a session of the layer where the walk stands, quantized."""
+        form = QuantizedForm({layer.name: quantized}, self._rounded_in(self._alone))
+        return Session(fake_quant_model(self._alone, self._found, form, multiply=True), SHORT_LIVED)
 
     def each(self, work: Callable[[int], T]) -> list[T]:
         """Return ``work(item)`` of every item that walks along, in order; the first ones of them lie spread over the data."""
@@ -161,19 +161,21 @@ class Walk:
         if not joining:
             return
         feeds = each_of(lambda k: self._feeds(self._indices[k]), joining, self._callers)
-        frontier = [name for name in self._float[0] if name not in self._inputs] if self._float else []
+        live = self._live(self._done)
+        here = [name for name in self._float[0] if name in live] if self._float else []
+        frontier = [name for name in here if name not in self._inputs]
         if not frontier:
             self._float += [dict(feed) for feed in feeds]
             self._quantized += [dict(feed) for feed in feeds]
             return
         prefix = self._part(self._inputs, frontier, [feeds[0], self._float[0]])
-        sessions = [Session(prefix)]
+        sessions = [Session(prefix, SHORT_LIVED)]
         if self._upstream:
             inside = {node.name for node in prefix.graph}
             settled = {name: layer for name, layer in self._settled.items() if name in inside}
             form = QuantizedForm(settled, self._rounded_in(prefix))
-            sessions.append(Session(fake_quant_model(prefix, self._found, form, multiply=True)))
-        kept = [name for name in self._float[0] if name in self._inputs]
+            sessions.append(Session(fake_quant_model(prefix, self._found, form, multiply=True), SHORT_LIVED))
+        kept = [name for name in here if name in self._inputs]
 
         def arrive(feed: Tensors) -> list[Tensors]:
             rest = {name: feed[name] for name in kept}
@@ -186,17 +188,19 @@ class Walk:
     def _advance(self, target: str) -> None:
         """Compute what is missing to ``target`` in both domains."""
         nodes = self._missing(target)
-        if not nodes:
-            return
         done = self._done | set(nodes)
         live = self._live(done) | {target}
+        if not nodes:
+            self.each(lambda item: self._drop(item, live))
+            return
         outputs = [v.name or "" for n in nodes for v in self._nodes[n].outputs if v.name in live]
         inputs = list(dict.fromkeys(name for n in nodes for name in self._reads[n] if name in self._float[0]))
         part = self._part(inputs, outputs, [self._float[0]])
-        session = rounding = Session(part)
+        session = rounding = Session(part, SHORT_LIVED)
         tensors = self._rounded_in(part)
         if tensors:
-            rounding = Session(fake_quant_model(part, self._found, QuantizedForm({}, tensors), multiply=True))
+            form = QuantizedForm({}, tensors)
+            rounding = Session(fake_quant_model(part, self._found, form, multiply=True), SHORT_LIVED)
 
         def step(item: int) -> None:
             real, quantized = self._float[item], self._quantized[item]
@@ -206,6 +210,8 @@ class Walk:
             if not same:
                 results = rounding.run({name: quantized[name] for name in inputs}, outputs)
             quantized.update(zip(outputs, results, strict=True))
+            # At once, so that the next item's results lie where these were.
+            self._drop(item, live)
 
         self.each(step)
         self._done = done
@@ -232,9 +238,9 @@ class Walk:
         """Return the tensors that a node which has not run yet reads."""
         return {value for name, reads in self._reads.items() if name not in done for value in reads}
 
-    def _release(self) -> None:
-        live = self._live(self._done)
-        for tensors in [*self._float, *self._quantized]:
+    def _drop(self, item: int, live: set[str]) -> None:
+        """Forget an item's tensors that no node will read."""
+        for tensors in (self._float[item], self._quantized[item]):
             for name in [name for name in tensors if name not in live]:
                 del tensors[name]
 

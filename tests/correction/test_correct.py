@@ -16,7 +16,7 @@ from runner.convert.deploy import deploy_model
 from runner.convert.deploy_check import check_against_form
 from runner.convert.fake_quant import fake_quant_model
 from runner.correction import walk as walk_module
-from runner.correction.correct import Calibrated, correct, output_again
+from runner.correction.correct import Calibrated, correct, outputs_again
 from runner.correction.options import Correction
 from runner.correction.walk import spread
 from runner.engine import Engine
@@ -191,8 +191,9 @@ def test_output_under_a_shift_is_that_of_the_corrected_layer() -> None:
         run_plain(fake_quant_model(start.model, start.found, QuantizedForm({"h": form})), TOKENS, ["s"])
         for form in (before, after)
     )
-    for (one,), (other,) in zip(y, expected, strict=True):
-        np.testing.assert_allclose(output_again(one, start.found["h"], before, after), other, atol=1e-6)
+    again = outputs_again([one for (one,) in y], start.found["h"], before, after)
+    for one, (other,) in zip(again, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 def test_items_that_join_behind_a_shifted_bias_see_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,8 +235,9 @@ def test_output_under_another_bias_and_scale_is_that_of_the_corrected_layer() ->
         )
         for form in (before, after)
     )
-    for (one,), (other,) in zip(y, expected, strict=True):
-        np.testing.assert_array_equal(output_again(one, layer, before, after), other)
+    again = outputs_again([one for (one,) in y], layer, before, after, callers=2)
+    for one, (other,) in zip(again, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_layers_that_read_one_tensor_keep_sharing_its_parameters() -> None:
@@ -255,8 +257,14 @@ def test_layer_that_is_left_float_stays_so() -> None:
     assert list(corrected(less, ITEMS, BEST).layers) == ["first", "logits"]
 
 
-def test_number_of_callers_does_not_change_the_form() -> None:
-    start = calibrated(conv_gemm(), ITEMS)
+@pytest.mark.parametrize("model", [conv_gemm(), RESIDUAL], ids=["chain", "residual"])
+def test_number_of_callers_does_not_change_the_form(model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Work in many pieces.
+    monkeypatch.setattr("runner.correction.correct._FIT_CHANNELS", 2)
+    monkeypatch.setattr("runner.correction.rounding._CHANNELS", 2)
+    monkeypatch.setattr("runner.correction.moments._VALUES", 1)
+    monkeypatch.setattr("runner.correction.activation_range._VALUES", 1)
+    start = calibrated(model, ITEMS)
     one, two = (corrected(start, ITEMS, BEST, callers) for callers in (1, 3))
     assert same(one, two)
 

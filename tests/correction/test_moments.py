@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from runner.correction.moments import gather, products
-from runner.correction.patches import Patches, by_channel
+from runner.correction.patches import Patches, Rows, by_channel
 from runner.graph.constants import constant
 from runner.graph.weight_layout import channels_first
 from tests.small_data import normal_items, onnx_text, prepared, run_plain
@@ -23,6 +23,7 @@ RNG = np.random.default_rng(0)
         ("strides = [2,2]", (5, 4, 1, 1), (4, 6, 6)),
         ("group = 2", (6, 2, 1, 1), (4, 3, 5)),
         ("pads = [1,0,0,1]", (5, 4, 1, 1), (4, 3, 5)),
+        ("group = 2, pads = [1,1,1,1]", (2, 1, 3, 3), (2, 70, 70)),  # more places than a digit holds
     ],
 )
 def test_weights_times_rows_are_the_convolution(attributes: str, weight: tuple, shape: tuple) -> None:
@@ -47,10 +48,15 @@ def check_rows(model, x) -> None:
     weight = channels_first(constant(node.inputs[1]), layer.op_type, layer.group).reshape(layer.group, -1, 1)
     cut = Patches(graph, node, layer)
     weight = weight.reshape(layer.group, layer.channels // layer.group, cut.weights)
-    for item, (output,) in zip(x, run_plain(model, x, ["y"]), strict=True):
-        rows = cut(item[np.newaxis])
-        product = np.einsum("pgd,god->pgo", rows, weight).reshape(len(rows), -1)
-        np.testing.assert_allclose(product, by_channel(output, layer), rtol=1e-4, atol=1e-4)
+    outputs = [by_channel(output, layer) for (output,) in run_plain(model, x, ["y"])]
+    for step in (1, 3):
+        wheres = [slice(first, None, step) for first in range(len(x))]
+        items = [cut(item[np.newaxis], where, lambda x: 2 * x) for item, where in zip(x, wheres, strict=True)]
+        rows = Rows.joined(items)
+        columns = np.concatenate([rows.of(slice(group, group + 1)) for group in range(layer.group)])
+        product = np.einsum("gdp,god->gop", columns, weight).reshape(layer.channels, -1)
+        real = np.concatenate([2 * output[where] for output, where in zip(outputs, wheres, strict=True)])
+        np.testing.assert_allclose(product.T, real, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("centred", [True, False])
@@ -62,9 +68,8 @@ def test_target_finds_the_weights_behind_noisy_outputs(centred: bool) -> None:
     if centred:
         real += np.array([5, -3, 2, 1], np.float32)  # a bias, which is no matter of the weights
     start = true + RNG.normal(0, 0.1, true.shape)
-    moments = gather(
-        [products([(rows[:9000], real[:9000])]), products([(rows[9000:], real[9000:])])], start, centred=centred
-    )
+    parts = [(rows[:9000], real[:9000]), (rows[9000:], real[9000:])]
+    moments = gather([products(Rows(x.transpose(1, 2, 0), None), y.T) for x, y in parts], start, centred=centred)
     found = moments.target(start).reshape(4, 3)
     assert np.abs(found - true).max() < 0.05 * np.abs(start - true).max()
     expected = np.cov(rows[:, 1].T, bias=True) if centred else rows[:, 1].T @ rows[:, 1] / len(rows)
@@ -77,7 +82,9 @@ def test_what_only_chance_lacks_leaves_the_weights_where_they_are() -> None:
     def moved(samples: int, parts: int, lack: float) -> float:
         rows = RNG.normal(size=(parts, samples, 1, 64)).astype(np.float32)
         real = rows[:, :, 0] @ ((1 + lack) * start.T) + RNG.normal(size=(parts, samples, 2))
-        sums = [products([(x, y.astype(np.float32))]) for x, y in zip(rows, real, strict=True)]
+        sums = [
+            products(Rows(x.transpose(1, 2, 0), None), y.T.astype(np.float32)) for x, y in zip(rows, real, strict=True)
+        ]
         moments = gather(sums, start, centred=True)
         assert np.linalg.eigvalsh(moments.inputs).min() > 0
         return float(np.linalg.norm(moments.target(start)[0] - start) / np.linalg.norm(start))
