@@ -23,7 +23,9 @@ CORRECTIONS = {
     "sequential bias and scale": ("correction.bias=sequential", "correction.scale=true"),
     "compensated rounding": ("correction.rounding=compensated",),
     "range by output": ("correction.range=output",),
+    "whole pixels": ("correction.pixels=true",),
     "equalization": ("correction.equalize=true",),
+    "balancing by prediction": ("correction.balance=auto",),
 }
 # Models with Adds of two computed values.
 RESIDUAL = ("tf2_ptq_float", "tf2_dither_bn", "st_mobilenet_v2", "resnet20", "vit_mnist")
