@@ -14,6 +14,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.arithmetic import dequantize, quantize
+from runner.calibration.collect import check_finite
 from runner.dataset.item import Dataset
 from runner.engine import Engine
 from runner.graph.pixels import ImageReader, Levels, Pixels, find_image_readers
@@ -50,6 +51,9 @@ def choose_pixels(
         engine: runs what stands before the image's reader.
         left_alone: names of layers that stay float, so that what they read is not rounded, or whose zero point has to be 0.
         progress: told the number of items done.
+
+    Raises:
+        ModelError: an image holds a value that is not finite.
     """
     readers = [reader for reader in find_image_readers(model) if reader.layer not in left_alone]
     if not readers:
@@ -124,6 +128,8 @@ def _observe(
     seen: list[list[_Values] | None] = [[np.zeros(0, np.float32)] * reader.channels for reader in readers]
 
     def distinct(_: int, arrays: list[NDArray[Any]]) -> list[list[_Values]]:
+        for name, array in zip(names, arrays, strict=True):
+            check_finite(array, name)
         return [[np.unique(channel) for channel in np.moveaxis(array, 1, 0)] for array in arrays]
 
     for done, item in enumerate(engine.map(session, dataset, indices, distinct), 1):
