@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from runner.correction.equalize import choose_exponents
 from runner.correction.options import Correction
@@ -12,8 +15,6 @@ from runner.engine import Engine
 from runner.errors import RecordError
 from runner.events import CALIBRATE
 from runner.graph.digest import graph_digest
-from runner.graph.equalization import Exponents
-from runner.graph.pixels import Pixels
 from runner.graph.rewriting import Rewriting
 from runner.modes.codecs import EXPONENTS, PIXELS
 from runner.modes.files.given_files import GivenFiles
@@ -26,6 +27,8 @@ from runner.store.remembered import remembered
 from runner.store.store import Store
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 def recorded_subject(subject: Subject, given: GivenFiles) -> Subject:
@@ -71,28 +74,12 @@ def rewritten_subject(
         return subject
     left_alone = sorted({*recipe.skipped, *recipe.symmetric})
 
-    def pixels() -> Pixels:
-        with stages.stage(CALIBRATE, len(calibration.indices), "levels of the image") as progress:
-            return choose_pixels(
-                subject.runnable,
-                calibration.dataset,
-                calibration.indices,
-                engine=engine,
-                left_alone=left_alone,
-                progress=progress,
-            )
+    def chosen(what: str, choose: Callable[..., T]) -> T:
+        with stages.stage(CALIBRATE, len(calibration.indices), what) as progress:
+            return choose(subject.runnable, calibration.dataset, calibration.indices, engine=engine, progress=progress)
 
-    def exponents() -> Exponents:
-        with stages.stage(CALIBRATE, len(calibration.indices), "equalization") as progress:
-            return choose_exponents(
-                subject.runnable,
-                calibration.dataset,
-                calibration.indices,
-                engine=engine,
-                float_layers=recipe.skipped,
-                progress=progress,
-            )
-
+    pixels = partial(chosen, "levels of the image", partial(choose_pixels, left_alone=left_alone))
+    exponents = partial(chosen, "equalization", partial(choose_exponents, float_layers=recipe.skipped))
     if correction.pixels:
         found = remembered(store, keys.pixels(left_alone), pixels, PIXELS)
         for name in found:
