@@ -8,6 +8,7 @@
     ├── ConfigError             an option: unknown, of the wrong type, out of range, contradicting another
     ├── OutputError             a file or folder that cannot be written
     └── VerificationError       a written model that does not say what was measured (our fault, not the user's)
+    InternalError               a graph of ours that onnxruntime refuses, or another broken promise of this program
 
 A ``ValueError`` is for a caller's misuse of a value type; a ``RunnerError`` is for the user's world.
 """
@@ -45,3 +46,7 @@ class OutputError(RunnerError):
 
 class VerificationError(RunnerError):
     """A written model does not hold what was measured."""
+
+
+class InternalError(Exception):
+    """What this program built is wrong; no change to the input is asked for."""

@@ -20,7 +20,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from runner.errors import ModelError
+from runner.errors import InternalError, ModelError
 from runner.graph.model_file import fits_one_file, model_bytes
 
 Feeds = Mapping[str, NDArray[Any]]
@@ -75,9 +75,21 @@ class InputSpec:
 
 
 class Session:
-    """An onnxruntime session of one thread; ``run`` may be called from several threads at once."""
+    """An onnxruntime session of one thread; ``run`` may be called from several threads at once.
 
-    def __init__(self, model: ir.Model | str | os.PathLike[str], profile: Profile = SIMULATION) -> None:
+    Args:
+        model: to run.
+        profile: how onnxruntime may rewrite it.
+        given: whether it is the user's as it was read; one of ours that is refused is our fault.
+
+    Raises:
+        ModelError: onnxruntime refuses a given model, or an input of it is of a type that numpy does not have.
+        InternalError: it refuses one of ours.
+    """
+
+    def __init__(
+        self, model: ir.Model | str | os.PathLike[str], profile: Profile = SIMULATION, *, given: bool = False
+    ) -> None:
         options = ort.SessionOptions()
         options.graph_optimization_level = LEVELS[profile.level]
         options.intra_op_num_threads = 1
@@ -96,7 +108,12 @@ class Session:
                     disabled_optimizers=list(profile.disabled_optimizers),
                 )
             except Exception as error:  # onnxruntime's exceptions share no public base class
-                raise ModelError(f"onnxruntime cannot load the model: {_short(error)}") from error
+                if given:
+                    raise ModelError(f"model.path: onnxruntime cannot load the model: {_short(error)}") from error
+                raise InternalError(
+                    f"onnxruntime refuses a graph that was built from the model: {_short(error)}. "
+                    "Please report this, with the model."
+                ) from error
         self.inputs = tuple(
             InputSpec(i.name, tuple(d if isinstance(d, int) else None for d in i.shape), _numpy_type(i.name, i.type))
             for i in self._session.get_inputs()

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from runner.errors import ModelError
+from runner.errors import InternalError, ModelError
 from runner.session import LEVELS, REFERENCE, SIMULATION, Session, plain
 from tests.tiny_models import model, noise, proto
 
@@ -78,14 +78,22 @@ def test_one_session_answers_several_threads_alike():
     assert all(np.array_equal(answer, expected) for answer in answers)
 
 
-def test_model_that_onnxruntime_does_not_know_is_refused():
-    with pytest.raises(ModelError, match=r"onnxruntime cannot load the model: .*NoSuchOperator"):
-        Session(model("g (float[1] x) => (float[1] y) { y = NoSuchOperator(x) }"))
+UNKNOWN = "g (float[1] x) => (float[1] y) { y = NoSuchOperator(x) }"
+
+
+def test_given_model_that_onnxruntime_does_not_know_is_refused():
+    with pytest.raises(ModelError, match=r"model.path: onnxruntime cannot load the model: .*NoSuchOperator"):
+        Session(model(UNKNOWN), given=True)
+
+
+def test_graph_of_ours_that_onnxruntime_refuses_is_our_fault():
+    with pytest.raises(InternalError, match=r"graph that was built from the model: .*NoSuchOperator.*Please report"):
+        Session(model(UNKNOWN))
 
 
 def test_missing_file_is_refused(tmp_path):
     with pytest.raises(ModelError, match=r"onnxruntime cannot load the model: .*none\.onnx"):
-        Session(tmp_path / "none.onnx")
+        Session(tmp_path / "none.onnx", given=True)
 
 
 def test_input_type_that_numpy_lacks_is_refused():

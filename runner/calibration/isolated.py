@@ -109,7 +109,8 @@ def isolated_model(
             # What the Add behind the layer adds more stands here: the two outputs are compared before their Add.
             shift = build.constant(f"{layer.name}.twin.shift", quantized.shift)
             twin = build.op("Add", [twin, shift], f"{layer.name}.twin.shifted", ir.DataType.FLOAT)
-        outputs += _reduce(build, layer, node.outputs[0], twin, reductions)
+        opset = twinned.opset_imports[""]
+        outputs += _reduce(build, layer, node.outputs[0], twin, reductions, opset)
         build.register(graph)
         graph.insert_after(node, build.nodes)
     graph.outputs.clear()
@@ -123,7 +124,9 @@ def pair_sums(sums: Mapping[str, NDArray[np.float64]], count: int) -> PairSums:
     return PairSums(ff, qq, dd, count)
 
 
-def _reduce(build: Builder, layer: Layer, f: ir.Value, q: ir.Value, reductions: Sequence[Reduction]) -> list[ir.Value]:
+def _reduce(
+    build: Builder, layer: Layer, f: ir.Value, q: ir.Value, reductions: Sequence[Reduction], opset: int
+) -> list[ir.Value]:
     prefix = f"{layer.name}.sums"
     tensors = {"f": f, "q": q}
     if any(reduction.tensor == "d" for reduction in reductions):
@@ -131,7 +134,7 @@ def _reduce(build: Builder, layer: Layer, f: ir.Value, q: ir.Value, reductions: 
     return [
         _sum_of_squares(build, tensors[reduction.tensor], f"{prefix}.{reduction.name}")
         if reduction.squared
-        else _means(build, layer, tensors[reduction.tensor], f"{prefix}.{reduction.name}")
+        else _means(build, layer, tensors[reduction.tensor], f"{prefix}.{reduction.name}", opset)
         for reduction in reductions
     ]
 
@@ -141,9 +144,9 @@ def _sum_of_squares(build: Builder, value: ir.Value, name: str) -> ir.Value:
     return build.op("ReduceSumSquare", [value], name, ir.DataType.FLOAT, {"keepdims": 0})
 
 
-def _means(build: Builder, layer: Layer, value: ir.Value, name: str) -> ir.Value:
+def _means(build: Builder, layer: Layer, value: ir.Value, name: str, opset: int) -> ir.Value:
     axes = [0, *range(2, 2 + layer.spatial)] if layer.spatial else [0]
     if not layer.spatial:
         rows = build.constant(f"{name}.rows", np.array([-1, layer.channels], np.int64))
         value = build.op("Reshape", [value, rows], f"{name}.reshaped", ir.DataType.FLOAT)
-    return build.op("ReduceMean", [value], name, ir.DataType.FLOAT, {"axes": axes, "keepdims": 0})
+    return build.reduced("ReduceMean", value, axes, name, opset)

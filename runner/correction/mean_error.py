@@ -45,6 +45,8 @@ def without_mean_errors(
     """
     nodes = {node.name: node for node in model.graph}
     biased = QuantizedForm({name: layer for name, layer in form.layers.items() if takes_bias(nodes[name])})
+    if not biased.layers:
+        return form
     errors: dict[str, list[Channels]] = {name: [] for name in biased.layers}
     passes = isolated_pass(
         model, found, biased, dataset, indices, engine=engine, reductions=(MEAN_ERROR,), progress=progress

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import onnx_ir as ir
 
 from runner.graph.constants import Array, free_of, make_constant, value_names
+
+# From here on a reduction's axes are an input; ReduceSum's are from 13 on.
+_REDUCTIONS_TAKE_AXES = 18
 
 
 class Builder:
@@ -51,6 +55,13 @@ class Builder:
             ir.Node(node.domain, op_type or node.op_type, inputs, attributes=attributes, outputs=[output], name=name)
         )
         return output
+
+    def reduced(self, op_type: str, value: ir.Value, axes: list[int], name: str, opset: int) -> ir.Value:
+        """Return ``value`` reduced over ``axes``, which are dropped; at ``opset`` 18 and later they are an input."""
+        if opset < _REDUCTIONS_TAKE_AXES:
+            return self.op(op_type, [value], name, ir.DataType.FLOAT, {"axes": axes, "keepdims": 0})
+        places = self.constant(f"{name}.axes", np.array(axes, np.int64))
+        return self.op(op_type, [value, places], name, ir.DataType.FLOAT, {"keepdims": 0})
 
     def cast(self, value: ir.Value, to: ir.DataType, name: str) -> ir.Value:
         """Return ``value`` cast to another type."""

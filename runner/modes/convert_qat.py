@@ -103,6 +103,7 @@ def convert_qat(
     keep_pixels(store, dataset)
     with stages.stage(LOAD):
         source_model = load_model(model)
+        Session(source_model.graph, given=True)  # what onnxruntime does not take is refused before the work
         qat = read_qdq(source_model.graph, on_asymmetric_weight=options.on_asymmetric_weight)
         log_left_alone(qat.found)
         keys = StageKeys(graph_digest(source_model.graph), part.fingerprint)

@@ -101,7 +101,7 @@ def rewriting_gap(subject: Subject, part: Part) -> float:
     item, name = part.dataset.item(index), part.dataset.name(index)
     before, after = (
         session.run(bind(item, session.inputs, name=name))
-        for session in (Session(subject.source.graph), Session(subject.runnable))
+        for session in (Session(subject.source.graph, given=True), Session(subject.runnable))
     )
     gap = max(_relative_gap(a, b) for a, b in zip(before, after, strict=True))
     logger.info("folding and the raised opset move the float outputs by %.3g of their largest value", gap)

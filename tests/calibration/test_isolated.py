@@ -109,6 +109,24 @@ def as_numbers(sums: LayerSums) -> dict[tuple[str, str], list[float]]:
     return {(layer, name): values.tolist() for layer, by_name in sums.items() for name, values in by_name.items()}
 
 
+@pytest.mark.parametrize("opset", [13, 17, 18, 21])
+def test_sums_and_means_are_the_same_at_every_opset(opset: int) -> None:
+    def taken(model: onnx.ModelProto) -> list[LayerSums]:
+        graph, found, form = quantized(model, X)
+        assert graph.opset_imports[""] == model.opset_import[0].version
+        reductions = (FF, MEAN_ERROR)
+        return list(isolated_pass(graph, found, form, Items(X), range(2), engine=Engine(1), reductions=reductions))
+
+    at_opset = conv_gemm()
+    at_opset.opset_import[0].version = opset
+    at_opset.ir_version = max(at_opset.ir_version, onnx.helper.find_min_ir_version_for(at_opset.opset_import))
+    for expected, sums in zip(taken(conv_gemm()), taken(at_opset), strict=True):
+        for layer, reduced in expected.items():
+            assert {name: array.tolist() for name, array in reduced.items()} == {
+                name: array.tolist() for name, array in sums[layer].items()
+            }
+
+
 def test_results_have_the_same_bits_with_any_number_of_callers() -> None:
     graph, found, form = quantized(conv_gemm(), X)
     one, *others = (

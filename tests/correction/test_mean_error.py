@@ -99,6 +99,14 @@ def test_layers_without_a_place_for_a_bias_stay_as_they_are() -> None:
     assert (before.layers[conv].bias, after.layers[conv].bias is None) == (None, False)
 
 
+def test_model_whose_layers_all_take_no_bias_stays_as_it_is() -> None:
+    model = onnx_text(
+        "g (float[N,3,5] x) => (float[N,3,4] y) { y = MatMul (x, w) }", w=RNG.normal(size=(5, 4)).astype(np.float32)
+    )
+    _, _, before, after = corrected(model, normal_items(10, 3, 5))
+    assert after is before
+
+
 @pytest.mark.parametrize("shift", [1e9, -1e9])
 def test_shift_beyond_int32_is_not_made(shift: float) -> None:
     _, found, before, _ = corrected(conv_gemm(), X)

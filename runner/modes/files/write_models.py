@@ -17,7 +17,7 @@ from runner.convert.qdq_twin import qdq_twin
 from runner.dataset.binding import bind
 from runner.dataset.item import Dataset, evenly_spaced
 from runner.engine import Engine
-from runner.errors import ModelError, VerificationError
+from runner.errors import InternalError, ModelError, VerificationError
 from runner.evaluation.accuracy import Agreement
 from runner.evaluation.evaluator import named_outputs
 from runner.evaluation.outputs import ClassScores, Outputs
@@ -181,6 +181,6 @@ def _gaps(
     level_gap = gap(answers(fake_quant, "all"))
     try:
         return level_gap, gap(answers(twin, "all"))
-    except ModelError as error:
+    except (InternalError, ModelError) as error:
         logger.info("cpu_int8_gap is not known: %s", error)
         return level_gap, None
