@@ -73,7 +73,8 @@ def exports(names: list[str], folder: Path, *, small: bool) -> Iterator[tuple[Ex
 def row(exported: Exported, built: Architecture, folder: Path) -> list[str]:
     """Quantize an exported network and return its line of the table."""
     data = folder / "data.npz"
-    np.savez(data, **items(built, _ITEMS, seed=1))
+    arrays: dict[str, Any] = dict(items(built, _ITEMS, seed=1))
+    np.savez(data, **arrays)
     fields = ",".join(f"{name}:{name}" for name in built.inputs)
     out = folder / "out"
     ended = python(
@@ -158,7 +159,19 @@ def main() -> None:
             rows.append(row(exported, built, Path(place)))
             exported.path.unlink()
             print(" | ".join(rows[-1]), flush=True)
-    heads = ["network", "exporter", "opset", "written", "int8", "left alone", "SQNR dB", "identical", "for ATC", "s", ""]
+    heads = [
+        "network",
+        "exporter",
+        "opset",
+        "written",
+        "int8",
+        "left alone",
+        "SQNR dB",
+        "identical",
+        "for ATC",
+        "s",
+        "",
+    ]
     text = "\n".join([machine(), "", markdown(heads, rows), "", *refused])
     print(text)
     if arguments.output is not None:

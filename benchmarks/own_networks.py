@@ -12,7 +12,11 @@ class UNet(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.down1, self.down2, self.middle = _norm_block(3, width), _norm_block(width, width), _norm_block(width, width)
+        self.down1, self.down2, self.middle = (
+            _norm_block(3, width),
+            _norm_block(width, width),
+            _norm_block(width, width),
+        )
         self.up2 = nn.ConvTranspose2d(width, width, 2, stride=2)
         self.up1 = nn.ConvTranspose2d(width, width, 4, stride=2, padding=1)
         self.join2, self.join1 = _norm_block(2 * width, width), _norm_block(2 * width, width)

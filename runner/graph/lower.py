@@ -16,7 +16,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from runner.graph.node_body import Bodies
-from runner.graph.older_form import NoOlderFormError, older_form, schema_version
+from runner.graph.older_form import NoOlderFormError, is_form, older_form, schema_version
 
 # Whether a reader has an operator of the default domain at an opset.
 Takes = Callable[[str, int], bool]
@@ -178,7 +178,7 @@ def _older_forms(model: ir.Model, target: int) -> tuple[list[tuple[ir.Node, onnx
     for node in model.graph.all_nodes():
         if node.domain != "" or schema_version(node.op_type, opset) == schema_version(node.op_type, target):
             continue
-        if node.op_type in _CONTROL_FLOW:
+        if node.op_type in _CONTROL_FLOW or is_form(node, opset, target):
             continue
         try:
             forms.append((node, older_form(node, opset, target)))

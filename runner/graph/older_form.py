@@ -20,6 +20,8 @@ _NEW_VALUES = {
     ("Resize", "coordinate_transformation_mode"): {"half_pixel_symmetric": 19},
     ("Pad", "mode"): {"wrap": 19},
 }
+# What these mean hangs on more than their types: newer versions allow values or combinations that older ones do not.
+_MORE_THAN_TYPES = ("GridSample", "Mod", "Pad", "Resize")
 # GridSample 20 gave the values of `mode` other names.
 _OLDER_MODES = {"linear": "bilinear", "cubic": "bicubic"}
 _SMALL = 1024
@@ -36,6 +38,31 @@ def schema_version(op_type: str, opset: int) -> int | None:
     except onnx.defs.SchemaError:
         return None
     return None if schema.deprecated else int(schema.since_version)
+
+
+def is_form(node: ir.Node, opset: int, target: int) -> bool:
+    """Return whether a node is a form of itself at ``target``: the two versions of its operator differ in types it has not.
+
+    The quick answer for most nodes; where it is no, the version converter may still know a form.
+    """
+    if node.op_type in _MORE_THAN_TYPES or schema_version(node.op_type, target) is None:
+        return False
+    newer, older = (onnx.defs.get_schema(node.op_type, version) for version in (opset, target))
+    same = set(newer.attributes) >= set(older.attributes) and len(newer.inputs) == len(older.inputs)
+    if not same or any(name not in older.attributes for name in node.attributes):
+        return False
+    allowed = {constraint.type_param_str: constraint.allowed_type_strs for constraint in older.type_constraints}
+
+    def takes(value: ir.Value, formals: Sequence[onnx.defs.OpSchema.FormalParameter], place: int) -> bool:
+        formal = formals[min(place, len(formals) - 1)].type_str
+        return isinstance(value.type, ir.TensorType) and _type_text(value.type) in allowed.get(formal, [formal])
+
+    return all(
+        takes(value, formals, place)
+        for values, formals in ((node.inputs, older.inputs), (node.outputs, older.outputs))
+        for place, value in enumerate(values)
+        if value is not None and value.name
+    )
 
 
 def older_form(node: ir.Node, opset: int, target: int) -> onnx.GraphProto:
@@ -65,6 +92,10 @@ def older_form(node: ir.Node, opset: int, target: int) -> onnx.GraphProto:
         converted = graph
     _check(converted.node, target)
     return converted
+
+
+def _type_text(kind: ir.TensorType) -> str:
+    return f"tensor({onnx.TensorProto.DataType.Name(int(kind.dtype)).lower()})"
 
 
 def _alone(node: ir.Node) -> onnx.NodeProto:
