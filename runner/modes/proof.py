@@ -1,4 +1,4 @@
-"""The proof that what is deployed is what was measured: the written files alone, held against each other."""
+"""The proof that the deploy file, as written, is what was measured: the written files alone, held against each other."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from runner.verify.sums import accumulator_bound
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 # The integer operators are slow, and a layer's kernels are the same for every item.
 _CROSS_CHECKED = 4
 # What a chip's precision does is information, not proof: a sample keeps it cheap beside the evaluations.
@@ -41,7 +41,8 @@ class VerifyOptions:
 
     Attributes:
         count: the first so many evaluation items; None for all.
-        device: precision of the scales, and of what they give, whose effect on the metric is measured; ``none`` for none.
+        device: precision whose effect on the metric is measured: of scales (``s19``), of scales and every float value
+            (``fp16``), or no other (``fp32``); ``none`` measures nothing.
     """
 
     count: int | None = None

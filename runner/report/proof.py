@@ -64,5 +64,5 @@ def sentences(proof: Proof) -> list[str]:
 _PRECISION = {
     "fp32": "float32 scales, float operators not rewritten,",
     "s19": "scales of 19 bits, as many chips keep,",
-    "fp16": "scales of 19 bits and float16 outputs of int8 layers",
+    "fp16": "scales of 19 bits and float16 values and weights around the int8 layers",
 }
