@@ -56,7 +56,7 @@ def sentences(proof: Proof) -> list[str]:
     if device is not None:
         lines.append(
             f"With {_PRECISION[device.precision]} {device.metric} is {device.device:.4g} instead of {device.quantized:.4g} "
-            f"over {device.items} items (for information)."
+            f"over {device.items} items (simulated, for information)."
         )
     return lines
 
