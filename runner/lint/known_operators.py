@@ -104,7 +104,8 @@ def _at_no_opset(places: list[_Place]) -> Finding:
         first.setdefault(place.node.op_type, place.name)
         count[place.node.op_type] = count.get(place.node.op_type, 0) + 1
     kinds = [f"{kind} ({count[kind]}, the first '{first[kind]}')" for kind in list(first)[:_MOST_NAMED]]
-    more = f" and {len(first) - len(kinds)} more operators" if len(first) > len(kinds) else ""
+    unnamed = len(first) - len(kinds)
+    more = f" and {unnamed} more operator{'s' * (unnamed > 1)}" if unnamed else ""
     return Finding(
         "model",
         f"opset {said(range(table.oldest, table.newest + 1))}, at which ATC registers standard operators",
