@@ -17,7 +17,9 @@ from runner.graph.batchnorm_before import fold_batchnorm_before
 from runner.graph.channelwise import fold_channelwise
 from runner.graph.constants import constant, integer_attribute, replace_constant
 from runner.graph.half import widen_half
+from runner.graph.lower import Lowered, Takes, everything, lower
 from runner.graph.naming import name_nodes
+from runner.graph.opset import DEPLOY_OPSET
 from runner.graph.own_weights import separate_weights
 
 # The version of this stage's meaning: raise it when the same source would give another float model.
@@ -31,16 +33,18 @@ class PreparedModel:
     """The float model that calibration, search and both writers start from.
 
     Attributes:
-        graph: at the source's opset.
+        graph: at the source's opset, or the deploy model's where the source is newer.
         named: names given to nodes that had none, or shared one.
         folded: names of the BatchNormalization nodes that were folded, and of operators that stand for one.
         widened: whether the source computes in float16, and this in float32.
+        lowered: what was done for the sake of the deploy model's opset.
     """
 
     graph: ir.Model
     named: tuple[str, ...]
     folded: tuple[str, ...]
-    widened: bool = False
+    widened: bool
+    lowered: Lowered
 
 
 def tidy(model: ir.Model) -> list[str]:
@@ -51,10 +55,13 @@ def tidy(model: ir.Model) -> list[str]:
     return named
 
 
-def prepare(source: ir.Model, folds: Folds = into_all) -> PreparedModel:
+def prepare(source: ir.Model, folds: Folds = into_all, takes: Takes = everything) -> PreparedModel:
     """Return the float model to quantize; the source is left as it is.
 
-    Nothing is folded into a layer whose name ``folds`` says no to.
+    Args:
+        source: as it was read.
+        folds: nothing is folded into a layer whose name it says no to.
+        takes: which operators the reader of the deploy model has; others are written in those, where ONNX says how.
 
     Raises:
         ModelError: the model already holds AMCT's operators, or QuantizeLinear / DequantizeLinear.
@@ -63,6 +70,7 @@ def prepare(source: ir.Model, folds: Folds = into_all) -> PreparedModel:
     _refuse_quantized(model)
     named = tidy(model)
     widened = widen_half(model)
+    lowered = lower(model, DEPLOY_OPSET, takes)
     _fold_constants(model)
     separate_weights(model.graph)
     # Chains fold link by link: what one step leaves behind the convolution, the next may take.
@@ -74,7 +82,7 @@ def prepare(source: ir.Model, folds: Folds = into_all) -> PreparedModel:
         if node.op_type == "Gemm":
             untranspose_gemm_weight(model.graph, node)
     passes.RemoveUnusedNodesPass()(model)
-    return PreparedModel(model, tuple(named), tuple(folded), widened)
+    return PreparedModel(model, tuple(named), tuple(folded), widened, lowered)
 
 
 def untranspose_gemm_weight(graph: ir.Graph, gemm: ir.Node) -> None:
