@@ -58,6 +58,12 @@ def atc_operators() -> AtcOperators:
     )
 
 
+def takes(op_type: str, opset: int) -> bool:
+    """Return whether ATC reads an operator of the default domain at an opset."""
+    table = atc_operators()
+    return op_type in table.built_in or opset in table.versions.get(op_type, ())
+
+
 def said(opsets: Iterable[int]) -> str:
     """Return opsets in words: ``8 to 11, 16 to 18``."""
     runs: list[list[int]] = []

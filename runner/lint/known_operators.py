@@ -9,7 +9,7 @@ import onnx
 from onnx import AttributeProto, GraphProto, NodeProto
 
 from runner.lint.advice import advice
-from runner.lint.atc_operators import atc_operators, said
+from runner.lint.atc_operators import atc_operators, said, takes
 from runner.lint.deploy_file import (
     ANTI_QUANT,
     DEFAULT_DOMAINS,
@@ -90,7 +90,7 @@ def _is_beyond(place: _Place) -> bool:
     if place.opset is None or table.oldest <= place.opset <= table.newest:
         return False
     versions = table.versions.get(place.node.op_type, frozenset())
-    if place.opset in versions:
+    if takes(place.node.op_type, place.opset):
         return False
     return (table.newest if place.opset > table.newest else table.oldest) in versions
 
