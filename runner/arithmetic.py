@@ -1,4 +1,4 @@
-"""The device's arithmetic of one quantized layer, on numpy arrays.
+"""The arithmetic of one quantized layer as the deploy graph writes it, on numpy arrays.
 
 Per layer, all scales float32:
 
@@ -8,7 +8,8 @@ Per layer, all scales float32:
     deq = fl32(scale_d * scale_w)                                AscendDequant parameter
     y   = fl32(acc * deq)
 
-Every model that the runner searches with or writes means these integers; the models' tests compare against this file.
+Every model that the runner searches with or writes means these integers; the models' tests compare against this file. What a
+chip makes of the graph, with fusions and precisions of its own, is not said here.
 """
 
 from __future__ import annotations

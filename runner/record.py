@@ -89,7 +89,7 @@ class QuantizedLayer:
     Attributes:
         record: scales.
         weight: int8, the shape and layout of the float weight; of AveragePool, which has none, ones [1, 1, kh, kw].
-        bias: int32, shape (channels,), without the offset correction that the device's compiler adds; None without a bias.
+        bias: int32, shape (channels,), without the offset correction, which ATC adds; None without a bias.
         shift: what the constant behind a MatMul, its bias, has more than the float model's: float32 in the real unit of the
             layer's output, shape (channels,); None where it is the float model's.
     """

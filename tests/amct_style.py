@@ -57,7 +57,7 @@ def amct_model() -> ModelProto:
         layer("Conv", "depthwise", ["depthwise.weight"], group=4),
         dequant("depthwise", "depthwise.sums", "d"),
         quant("up", "d", offset=0.0),
-        layer("ConvTranspose", "up", ["up.weight"], group=2),
+        layer("ConvTranspose", "up", ["up.weight"], group=2, kernel_shape=[1, 1]),
         dequant("up", "up.sums", "u"),
         quant("add:0", "u", scale=4.0, offset=7.0),
         helper.make_node(

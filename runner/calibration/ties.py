@@ -1,8 +1,8 @@
 """Keep input values off the rounding ties.
 
 Pixels normalized to -1 .. 1 and a range of -1 .. 1 put every single pixel exactly between two codes (255 steps for 256
-values around a zero that is no pixel): each is then off by half a step, and the device may round it either way. Widening the
-range by a fraction of a step spreads the errors.
+values around a zero that is no pixel): each is then off by half a step, and the smallest difference in a chip's arithmetic
+rounds it the other way. Widening the range by a fraction of a step spreads the errors.
 """
 
 from __future__ import annotations

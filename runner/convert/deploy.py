@@ -35,6 +35,7 @@ def deploy_model(model: ir.Model, found: FoundLayers, form: QuantizedForm) -> ir
             the float Add behind it.
     """
     deployed = model.clone()
+    _write_kernel_shapes(deployed)
     graph = deployed.graph
     nodes = {node.name: node for node in graph}
     quants: dict[tuple[str, ActivationParams], ir.Value] = {}
@@ -60,6 +61,39 @@ def deploy_model(model: ir.Model, found: FoundLayers, form: QuantizedForm) -> ir
     passes.RemoveUnusedOpsetsPass()(deployed)
     passes.TopologicalSortPass()(deployed)
     return deployed
+
+
+def _write_kernel_shapes(model: ir.Model) -> None:
+    """Write out the attribute kernel_shape, which ATC demands of a ConvTranspose and ONNX lets one leave out.
+
+    One whose weight has no known sizes stays as it is.
+    """
+    convolutions = [node for node in model.graph.all_nodes() if _lacks_kernel_shape(node)]
+    kernels = [_kernel_shape(node) for node in convolutions]
+    if None in kernels:
+        inferred = model.clone()
+        passes.ShapeInferencePass(check_type=False, strict_mode=False)(inferred)
+        kernels = [_kernel_shape(node) for node in inferred.graph.all_nodes() if _lacks_kernel_shape(node)]
+    for node, kernel in zip(convolutions, kernels, strict=True):
+        if kernel is not None:
+            node.attributes["kernel_shape"] = ir.AttrInt64s("kernel_shape", kernel)
+
+
+def _lacks_kernel_shape(node: ir.Node) -> bool:
+    if node.op_type not in ("Conv", "ConvTranspose") or node.domain not in ("", "ai.onnx"):
+        return False
+    return "kernel_shape" not in node.attributes
+
+
+def _kernel_shape(node: ir.Node) -> list[int] | None:
+    """Return the sizes of the weight's last axes; None where one is not known."""
+    weight = node.inputs[1] if len(node.inputs) > 1 else None
+    if weight is None:
+        return None
+    held = constant(weight)
+    sizes = weight.shape if held is None else held.shape
+    kernel = [] if sizes is None else [size for size in list(sizes)[2:] if isinstance(size, int)]
+    return kernel if sizes is not None and 0 < len(kernel) == len(sizes) - 2 else None
 
 
 def _quantized(

@@ -1,4 +1,4 @@
-"""Float model + quantized form -> the fake-quant model: the device's integers in standard operators, for any onnxruntime."""
+"""Float model + quantized form -> the fake-quant model: the deploy graph's integers in operators of any onnxruntime."""
 
 from __future__ import annotations
 

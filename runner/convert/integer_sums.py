@@ -30,7 +30,7 @@ def has_integer_kernel(layer: Layer) -> bool:
 def integer_sums(
     build: Builder, node: ir.Node, layer: Layer, quantized: QuantizedLayer, codes: ir.Value, prefix: str
 ) -> ir.Value:
-    """Return the int32 sums of a layer, bias included, as float: rounded once where they pass 2**24, as on the device.
+    """Return the int32 sums of a layer, bias included, as float: rounded once where they pass 2**24.
 
     Args:
         build: takes the nodes.

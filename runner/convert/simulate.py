@@ -1,4 +1,4 @@
-"""The nodes that simulate one quantized layer in standard ONNX operators, bit for bit as the device computes it.
+"""The nodes that simulate one quantized layer in standard ONNX operators, bit for bit as the deploy graph says it.
 
     x -> Mul(r) -> Add(offset_d) -> QuantizeLinear(scale 1, zero 0) -> DequantizeLinear(scale 1, zero offset_d)
       -> the layer, on float tensors that hold the integers q_w and q_b

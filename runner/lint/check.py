@@ -8,6 +8,7 @@ from pathlib import Path
 from runner.lint.ascend_operators import check_ascend_operator
 from runner.lint.deploy_file import ANTI_QUANT, DEFAULT_DOMAINS, DEQUANT, QUANT, read_deploy
 from runner.lint.finding import Finding
+from runner.lint.known_operators import check_known_operators
 from runner.lint.quantized_layers import check_layers
 from runner.lint.whole_model import check_whole_model
 
@@ -25,7 +26,7 @@ def check_deploy(path: str | os.PathLike[str]) -> list[Finding]:
         ModelError: the file does not exist or is no ONNX file.
     """
     file = read_deploy(Path(path))
-    findings = list(check_whole_model(file))
+    findings = [*check_whole_model(file), *check_known_operators(file)]
     for node in file.nodes:
         if node.op_type in (QUANT, DEQUANT, ANTI_QUANT) and node.domain in DEFAULT_DOMAINS:
             findings += check_ascend_operator(file, node)

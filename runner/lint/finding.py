@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 Severity = Literal["fault", "unsupported", "warning"]
+_MOST_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +18,33 @@ class Finding:
         node: where: a node, an initializer, an input, or ``model``.
         severity: ``fault``: the quantization in the file is wrong. ``unsupported``: ATC does not take a part of the model
             that was there before quantization. ``warning``: an option of the ``atc`` command mends it, or ATC may take it.
+        advice: what to do about it; empty where the expectation says so.
     """
 
     node: str
     expected: str
     got: str
     severity: Severity = "fault"
+    advice: str = ""
 
     def __str__(self) -> str:
-        return f"{self.node}: expected {self.expected}, got {self.got}"
+        return f"{self.node}: {self.said}"
+
+    @property
+    def said(self) -> str:
+        """What is wrong, wherever it is."""
+        text = f"expected {self.expected}, got {self.got}"
+        return f"{text}; {self.advice}" if self.advice else text
+
+
+def gathered(findings: Iterable[Finding]) -> list[str]:
+    """Return findings in words, those that say the same of several nodes in one line."""
+    places: dict[str, list[str]] = {}
+    for finding in findings:
+        places.setdefault(finding.said, []).append(finding.node)
+    lines = []
+    for text, nodes in places.items():
+        named = ", ".join(nodes[:_MOST_NAMED])
+        more = len(nodes) - _MOST_NAMED
+        lines.append(f"{named} and {more} more: {text}" if more > 0 else f"{named}: {text}")
+    return lines

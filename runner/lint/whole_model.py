@@ -1,4 +1,4 @@
-"""What ATC asks of a model as a whole: opset, domains, operators, fixed sizes, data that is there."""
+"""What ATC asks of a model as a whole: one opset, fixed sizes, nodes in order, data that is there."""
 
 from __future__ import annotations
 
@@ -6,29 +6,10 @@ import math
 from collections.abc import Iterator, Sequence, Sized
 from pathlib import PurePosixPath
 
-import onnx
-from onnx import NodeProto, TensorProto, ValueInfoProto
+from onnx import TensorProto, ValueInfoProto
 
-from runner.lint.deploy_file import (
-    ANTI_QUANT,
-    DEFAULT_DOMAINS,
-    DEQUANT,
-    QUANT,
-    WEIGHT_QUANT,
-    DeployFile,
-    all_nodes,
-    external_place,
-    label,
-)
+from runner.lint.deploy_file import DEFAULT_DOMAINS, QUANT, DeployFile, all_nodes, external_place, label
 from runner.lint.finding import Finding
-
-# ATC registers its Ascend operators for these versions of the default domain.
-_OPSETS = (8, 22)
-_ASCEND = (QUANT, DEQUANT, ANTI_QUANT, WEIGHT_QUANT)
-_QUANTIZED_ONNX = (
-    *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"),
-    *("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"),
-)
 
 
 def check_whole_model(file: DeployFile) -> Iterator[Finding]:
@@ -40,24 +21,31 @@ def check_whole_model(file: DeployFile) -> Iterator[Finding]:
     for value in file.model.graph.input:
         if value.name not in file.tensors:
             yield from _check_sizes(value)
-    main = {id(node) for node in file.nodes}
-    for node in all_nodes(file.model.graph):
-        yield from _check_operator(node, file.opset, inside=id(node) not in main)
     yield from _check_order(file)
     for tensor in file.tensors.values():
         yield from _check_data(file, tensor)
 
 
 def _check_opset(file: DeployFile) -> Iterator[Finding]:
-    opset = file.opset
-    if opset is None:
+    if file.opset is None:
         yield Finding("model", "an opset import of the default domain", "none")
-    elif not _OPSETS[0] <= opset <= _OPSETS[1]:
-        low, high = _OPSETS
-        yield Finding("model", f"an opset from {low} to {high}, for which ATC knows {QUANT}", str(opset), "unsupported")
-    for entry in file.model.opset_import:
-        if entry.domain not in DEFAULT_DOMAINS:
-            yield Finding("model", "no opset import but the default domain's", entry.domain, "warning")
+    # With a second import ATC does not know of which one a node is that names no domain.
+    imports = {entry.domain: entry.version for entry in file.model.opset_import}
+    nameless = [label(node) for node in all_nodes(file.model.graph) if not node.domain]
+    if len(imports) < 2 or not nameless:
+        return
+    named = ", ".join(f"'{domain}' {version}" for domain, version in imports.items())
+    others = {node.domain for node in all_nodes(file.model.graph)} - {*DEFAULT_DOMAINS}
+    unused = sorted(domain for domain in imports if domain not in DEFAULT_DOMAINS and domain not in others)
+    yield Finding(
+        "model",
+        f"one opset import, as {len(nameless)} nodes name no domain, the first '{nameless[0]}' (ATC's error E16005)",
+        f"{len(imports)}: {named}",
+        "unsupported",
+        f"take out the import of {', '.join(unused)}, of which no node is"
+        if unused
+        else "write every node in the default domain, imported once",
+    )
 
 
 def _check_sizes(value: ValueInfoProto) -> Iterator[Finding]:
@@ -66,34 +54,6 @@ def _check_sizes(value: ValueInfoProto) -> Iterator[Finding]:
     if not tensor.HasField("shape") or any(isinstance(size, str) for size in sizes):
         got = f"[{', '.join(map(str, sizes))}]" if tensor.HasField("shape") else "no shape"
         yield Finding(value.name, "fixed sizes, or atc --input_shape to fix them", got, "warning")
-
-
-def _check_operator(node: NodeProto, opset: int | None, *, inside: bool) -> Iterator[Finding]:
-    ascend = node.op_type in _ASCEND
-    if node.domain not in DEFAULT_DOMAINS:
-        yield Finding(label(node), "the default domain", node.domain, "fault" if ascend else "unsupported")
-        return
-    if ascend:
-        if inside:
-            yield Finding(label(node), f"{node.op_type} in the main graph", "inside the body of another node")
-        return
-    if node.op_type in _QUANTIZED_ONNX:
-        yield Finding(label(node), "Ascend operators alone to quantize", node.op_type, "unsupported")
-        return
-    if opset is None:
-        return
-    try:
-        schema = onnx.defs.get_schema(node.op_type, opset, "")
-    except onnx.defs.SchemaError:
-        yield Finding(label(node), f"an operator of ONNX opset {opset}", node.op_type, "unsupported")
-        return
-    if schema.deprecated:
-        yield Finding(
-            label(node), f"an operator of ONNX opset {opset}", f"{node.op_type}, which is gone", "unsupported"
-        )
-    elif not schema.min_input <= len(node.input) <= schema.max_input:
-        expected = f"{schema.min_input} to {schema.max_input} inputs, as {node.op_type} has"
-        yield Finding(label(node), expected, str(len(node.input)), "unsupported")
 
 
 def _check_order(file: DeployFile) -> Iterator[Finding]:

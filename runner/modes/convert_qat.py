@@ -30,6 +30,7 @@ from runner.graph.opset import DEPLOY_OPSET, raise_opset
 from runner.graph.output_kind import ends_in_softmax
 from runner.graph.probe import with_outputs
 from runner.job_folder import JobFolder
+from runner.lint.atc_operators import takes
 from runner.modes.callers import settle_callers
 from runner.modes.codecs import COSTS, PREDICTION
 from runner.modes.data import Parts, describe_source, evaluation_part, keep_pixels
@@ -107,7 +108,7 @@ def convert_qat(
         Session(source_model.graph, given=True)  # what onnxruntime does not take is refused before the work
         qat = read_qdq(source_model.graph, on_asymmetric_weight=options.on_asymmetric_weight)
         log_left_alone(qat.found)
-        log_lowered(lower(qat.graph, DEPLOY_OPSET), qat.graph)
+        log_lowered(lower(qat.graph, DEPLOY_OPSET, takes), qat.graph)
         keys = StageKeys(graph_digest(source_model.graph), part.fingerprint)
         folder = JobFolder(output)
         source = describe_source(name, source_model, Parts(None, part, part))

@@ -1,4 +1,4 @@
-"""The proof that what is deployed is what was measured: the written files alone, held against each other."""
+"""The proof that the deploy file, as written, is what was measured: the written files alone, held against each other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from runner.arithmetic import dequant_scale, reciprocal
 from runner.dataset.item import Dataset, evenly_spaced
 from runner.engine import Engine
-from runner.errors import ConfigError, ModelError, VerificationError
+from runner.errors import ConfigError, InternalError, ModelError, VerificationError
 from runner.evaluation.accuracy import Agreement
 from runner.evaluation.evaluator import Evaluation, Evaluator
 from runner.ranges import ActivationParams
@@ -27,7 +27,7 @@ from runner.verify.sums import accumulator_bound
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 # The integer operators are slow, and a layer's kernels are the same for every item.
 _CROSS_CHECKED = 4
 # What a chip's precision does is information, not proof: a sample keeps it cheap beside the evaluations.
@@ -37,11 +37,12 @@ _EXACT_FLOAT32 = 2**24
 
 @dataclass(frozen=True, slots=True)
 class VerifyOptions:
-    """``verify``: on how many items the files are held against each other, and which chip is tried besides.
+    """``verify``: on how many items the files are held against each other, and which precision is tried besides.
 
     Attributes:
         count: the first so many evaluation items; None for all.
-        device: precision of the scales, and of what they give, whose effect on the metric is measured; ``none`` for none.
+        device: precision whose effect on the metric is measured: of scales (``s19``), of scales and every float value
+            (``fp16``), or no other (``fp32``); ``none`` measures nothing.
     """
 
     count: int | None = None
@@ -71,7 +72,7 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class DeviceMetric:
-    """A metric with a chip's precision instead of float32, over the same items."""
+    """A metric with a chip's precision, simulated, instead of float32, over the same items."""
 
     precision: Precision
     metric: str
@@ -148,8 +149,7 @@ def prove(
     biases = [int(np.abs(layer.bias.astype(np.int64)).max()) for layer in deploy.layers if layer.bias is not None]
     device = None
     if options.device != "none":
-        slower = executable(deploy, precision=options.device)
-        device = _device_metric(slower, options.device, evaluator, quantized, lambda n: progress(len(indices) + n))
+        device = _device_metric(deploy, options.device, evaluator, quantized, lambda n: progress(len(indices) + n))
     return Proof(
         sameness=sameness,
         cross_checked=len(sample),
@@ -174,7 +174,7 @@ def _agreement(evaluator: Evaluator, graph: Executable) -> Callable[[Arrays, Arr
 
 
 def _device_metric(
-    graph: Executable,
+    deploy: DeployFile,
     precision: Precision,
     evaluator: Evaluator,
     quantized: Evaluation,
@@ -184,10 +184,11 @@ def _device_metric(
     positions = evenly_spaced(min(_DEVICE_ITEMS, len(evaluator.indices)), len(evaluator.indices))
     scores = []
     try:
-        for score in evaluator.scores(reference_session(graph.model), positions):
+        session = reference_session(executable(deploy, precision=precision).model)
+        for score in evaluator.scores(session, positions):
             scores.append(score[metric.name])
             progress(len(scores))
-    except ModelError as error:
+    except (InternalError, ModelError, VerificationError) as error:
         # Information about a chip is not worth a job's result.
         logger.warning("verify.device=%s: nothing to report: %s", precision, error)
         return None

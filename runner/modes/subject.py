@@ -22,6 +22,7 @@ from runner.graph.opset import DEPLOY_OPSET, raise_opset
 from runner.graph.prepare import PreparedModel, prepare
 from runner.graph.probe import with_outputs
 from runner.graph.rewriting import Rewriting, rewritten
+from runner.lint.atc_operators import takes
 from runner.modes.part import Part
 from runner.session import Session
 
@@ -79,7 +80,7 @@ def load_subject(model: str | Path, folds: Folds = into_all) -> Subject:
         ModelError: it cannot be read, is quantized already, or has no layer to quantize.
     """
     source = load_model(model)
-    prepared = prepare(source.graph, folds)
+    prepared = prepare(source.graph, folds, takes)
     found = find_layers(prepared.graph)
     require_layers(found)
     log_left_alone(found)

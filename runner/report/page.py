@@ -14,7 +14,7 @@ from markupsafe import Markup
 from runner.arithmetic import QMAX, QMIN
 from runner.modes.result import AccAutoResult, ConvertResult
 from runner.ranges import ActivationParams
-from runner.report.atc import atc_command
+from runner.report.atc import atc_command, check_command
 from runner.report.curve_chart import curve_chart
 from runner.report.environment import versions
 from runner.report.flips import Flip
@@ -87,6 +87,8 @@ def page(result: Result, summary: Mapping[str, Any], flips: Sequence[Flip] | Non
     )
     said, colour = STATUS[result.status]
     root = result.folder.root
+    deploy = None if result.written is None else Path(result.written.pair.deploy)
+    shapes = {} if result.written is None else result.written.input_shapes
     files = sorted({path.relative_to(root).as_posix() for path in result.folder.files} | {"summary.json"})
     return environment.get_template(_TEMPLATE).render(
         summary=summary,
@@ -108,9 +110,8 @@ def page(result: Result, summary: Mapping[str, Any], flips: Sequence[Flip] | Non
         sheet=None if sheet is None else base64.b64encode(sheet).decode("ascii"),
         proof=[] if result.proof is None else sentences(result.proof),
         written=[] if result.written is None else written_phrases(result.written),
-        atc=None
-        if result.written is None
-        else atc_command(Path(result.written.pair.deploy), result.written.input_shapes),
+        atc=None if deploy is None else atc_command(deploy, shapes),
+        atc_check=None if deploy is None else check_command(deploy),
         files=files,
         versions=versions(),
     )

@@ -56,7 +56,7 @@ def sentences(proof: Proof) -> list[str]:
     if device is not None:
         lines.append(
             f"With {_PRECISION[device.precision]} {device.metric} is {device.device:.4g} instead of {device.quantized:.4g} "
-            f"over {device.items} items (for information)."
+            f"over {device.items} items (simulated, for information)."
         )
     return lines
 
@@ -64,5 +64,5 @@ def sentences(proof: Proof) -> list[str]:
 _PRECISION = {
     "fp32": "float32 scales, float operators not rewritten,",
     "s19": "scales of 19 bits, as many chips keep,",
-    "fp16": "scales of 19 bits and float16 outputs of int8 layers",
+    "fp16": "scales of 19 bits and float16 values and weights around the int8 layers",
 }

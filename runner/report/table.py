@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.modes.result import AccAutoResult, ConvertResult
-from runner.report.atc import atc_command
+from runner.report.atc import atc_command, check_command
 from runner.report.proof import sentences
 from runner.report.wording import (
     STATUS,
@@ -50,6 +50,8 @@ def deploy_lines(result: Result) -> list[str]:
     deploy = result.folder.path(result.written.pair.deploy)
     return [
         "",
+        "To let ATC check its operators, on a host with or without an NPU:",
+        f"  {check_command(deploy)}",
         "For the NPU (set --soc_version to your chip):",
         f"  {atc_command(deploy, result.written.input_shapes)}",
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from runner.lint.finding import gathered
 from runner.modes.files.write_models import Written
 from runner.modes.result import AccAutoResult, ConvertResult
 
@@ -70,8 +71,8 @@ def written_phrases(written: Written) -> list[tuple[str, str]]:
     gaps = f"{written.ort_level_gap:.1%} of a batch's answers change with onnxruntime's optimisations"
     if written.cpu_int8_gap is not None:
         gaps += f", {written.cpu_int8_gap:.1%} with the CPU's own int8 kernels"
-    # A model can hold one unsupported operator many times; the log and quant-check-deploy tell each.
-    notes = [str(note) for note in written.notes[:_MOST_NOTES]]
-    more = len(written.notes) - len(notes)
-    told = "\n".join([*notes, *([f"and {more} more"] if more else [])])
+    # A model can hold one unsupported operator many times; quant-check-deploy tells each.
+    notes = gathered(sorted(written.notes, key=lambda note: note.severity == "warning"))
+    more = len(notes) - _MOST_NOTES
+    told = "\n".join([*notes[:_MOST_NOTES], *([f"and {more} more"] if more > 0 else [])])
     return [("elsewhere", gaps), ("deploy check", told or "nothing that ATC would refuse or misread")]

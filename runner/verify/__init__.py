@@ -1,1 +1,1 @@
-"""A deploy file, executed with the device's arithmetic, against the fake-quant file. Reads files only: no record, no plan."""
+"""A deploy file, its integers executed as written, against the fake-quant file. Reads files only: no record, no plan."""

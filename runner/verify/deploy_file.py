@@ -1,4 +1,4 @@
-"""A deploy file as the device's compiler reads it: which nodes are integers, with which scales; nothing else is known of it.
+"""A deploy file read as it is written: which nodes are integers, with which scales; nothing else is known of it.
 
 The format is said here on its own, so that a slip of the writer is not repeated by its reader:
 

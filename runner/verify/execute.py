@@ -1,4 +1,4 @@
-"""A deploy file as a graph that onnxruntime can run: the device's integers, written out in standard operators.
+"""A deploy file as a graph that onnxruntime can run: its integers as written, in standard operators.
 
     AscendQuant       Mul(scale) -> Add(offset) -> QuantizeLinear(scale 1, zero point 0), int8
     layer             see ``sums``
@@ -8,7 +8,8 @@
 With ``integer_kernels`` the rounding is Round -> Clip -> Cast and the layers take onnxruntime's uint8 operators, so that one
 way of computing the same numbers can be held against the other.
 
-Everything else stays as it is in the file, at opset 13 or later like the fake-quant model, by the same converter.
+Everything else stays as it is in the file, at opset 13 or later like the fake-quant model, by the same converter; with the
+precision ``fp16`` it computes on float16 values, see ``half``.
 """
 
 from __future__ import annotations
@@ -26,17 +27,18 @@ from runner.graph.builder import Builder
 from runner.graph.constants import constant, replace_node
 from runner.graph.opset import raise_opset
 from runner.verify.deploy_file import DeployFile, IntegerLayer, Rounding
+from runner.verify.half import compute_in_half, rounded_to_half
 from runner.verify.padding import counted
 from runner.verify.sums import layer_sums, over_channels
 
-# How a dequantized value is made: with float32 scales; with their 19 leading bits, as many chips keep; the values float16 too.
+# How a dequantized value is made: with float32 scales; with their 19 leading bits, as many chips keep; the same and every
+# value float16, those of float operators and their weights too.
 Precision = Literal["fp32", "s19", "fp16"]
 
 _FLOAT, _INT8, _INT32 = ir.DataType.FLOAT, ir.DataType.INT8, ir.DataType.INT32
 _QMIN, _QMAX = -128.0, 127.0
 # Sign, 8 bits of exponent and 10 of mantissa.
 _S19 = np.uint32(0xFFFFE000)
-_LARGEST_HALF = 65504.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +62,7 @@ def executable(deploy: DeployFile, *, integer_kernels: bool = False, precision: 
     Args:
         deploy: the file.
         integer_kernels: use onnxruntime's uint8 operators throughout; slow, for a sample.
-        precision: of the dequantizing scales and of what they give.
+        precision: of the dequantizing scales and of the values.
 
     Raises:
         ModelError: the converter cannot raise an operator's opset.
@@ -69,6 +71,9 @@ def executable(deploy: DeployFile, *, integer_kernels: bool = False, precision: 
     graph = model.graph
     nodes = {node.name or "": node for node in graph}
     layers = {layer.dequant: layer for layer in deploy.layers}
+    if precision == "fp16":
+        integers = {layer.name for layer in deploy.layers}
+        compute_in_half(model, {*integers, *layers, *deploy.quants, *deploy.anti_quants, *deploy.code_pads})
     outputs, unrounded = {}, {}
     for name, node in nodes.items():
         build = Builder()
@@ -150,11 +155,4 @@ def _scaled(build: Builder, value: ir.Value, scales: NDArray[np.generic], name: 
         bits = np.ascontiguousarray(scales, np.float32).view(np.uint32)
         scales = (bits & _S19).view(np.float32).reshape(scales.shape)
     scaled = build.op("Mul", [value, build.constant(f"{name}.scale", scales)], name, _FLOAT)
-    if precision != "fp16":
-        return scaled
-    bounds = [
-        build.constant(f"{name}.{k}", np.asarray(n, np.float32))
-        for k, n in (("min", -_LARGEST_HALF), ("max", _LARGEST_HALF))
-    ]
-    bounded = build.op("Clip", [scaled, *bounds], f"{name}.bounded", _FLOAT)
-    return build.cast(build.cast(bounded, ir.DataType.FLOAT16, f"{name}.half"), _FLOAT, f"{name}.float32")
+    return rounded_to_half(build, scaled, name) if precision == "fp16" else scaled

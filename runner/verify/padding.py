@@ -1,4 +1,4 @@
-"""Padding made explicit: on the device the places around an image hold the code of zero, which is the offset.
+"""Padding made explicit: of codes, the places around an image hold the code of zero, which is the offset.
 
 The number of places follows ONNX: ``pads``, or for ``auto_pad`` from the image's own size, which the graph looks up.
 """

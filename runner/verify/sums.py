@@ -97,7 +97,7 @@ class _Product:
         operator = "MatMul" if layer.is_matrix else "Conv"
         if self._way != "floats":
             total = self._integers(build, codes, f"{operator}Integer", attributes)
-            # int32 numbers wrap, on the device as here; the sum is right where it fits.
+            # int32 numbers wrap; the sum is right where it fits.
             addend = build.constant(f"{prefix}.addend", over_channels(layer, _addend(layer).astype(np.int32)))
             return build.cast(build.op("Add", [total, addend], f"{prefix}.int32", _INT32), _FLOAT, f"{prefix}.float")
         weight = build.constant(f"{prefix}.weight", layer.weight.astype(np.float32))

@@ -1,4 +1,4 @@
-"""A transposed convolution as the device sees it: a plain one over an image with places between and around its values.
+"""A transposed convolution as a plain one over an image with places between and around its values.
 
 These places hold the code of zero, which is the offset, as the padding of a convolution does. The kernel is turned around and
 its axes of input and output channels are exchanged.

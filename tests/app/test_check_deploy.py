@@ -42,7 +42,7 @@ def test_what_atc_refuses_is_a_failed_check(severity: str, path: Path, capsys: p
     if severity == "fault":
         deployed.graph.node[0].attribute[1].f = 999
     else:
-        deployed.opset_import[0].version = 23
+        deployed.opset_import[0].version = 19
     path.write_bytes(deployed.SerializeToString())
     assert main([str(path)]) == 4
     first, last = capsys.readouterr().out.splitlines()

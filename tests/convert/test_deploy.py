@@ -265,3 +265,75 @@ def test_names_that_the_source_already_has_are_no_obstacle(form):
     deployed = written(built, form)
     outputs = [name for node in deployed.graph.node for name in node.output]
     assert len(set(outputs)) == len(outputs)
+
+
+def kernels(deployed):
+    """Return the kernel_shape of every convolution, also of those in bodies."""
+
+    def inside(graph):
+        for found in graph.node:
+            yield found
+            for attribute in found.attribute:
+                if attribute.HasField("g"):
+                    yield from inside(attribute.g)
+
+    return {
+        found.name: next((list(a.ints) for a in found.attribute if a.name == "kernel_shape"), None)
+        for found in inside(deployed.graph)
+        if found.op_type in ("Conv", "ConvTranspose")
+    }
+
+
+KERNELS = """g (float[1,2,6,5] x, bool c, float[2,3,2,3] z) =>
+    (float[] y, float[] u, float[] l, float[] a, float[] d, float[] e) {
+    [conv] a = Conv(x, w1)
+    [up] y = ConvTranspose(x, w2)
+    [float_up] b = ConvTranspose(x, w3)
+    [negated] w4 = Neg(z)
+    [computed] d = ConvTranspose(x, w4)
+    [said] e = Conv<kernel_shape=[1,1]>(x, w5)
+    [branch] u = If(c) <
+        then_branch = t () => (float[] t1) { [inner] t1 = ConvTranspose(x, w3) },
+        else_branch = f () => (float[] f1) { [kept] f1 = Identity(b) }
+    >
+    [line] l = Conv(k, w6)
+}"""
+SIZES = {
+    "w1": (4, 2, 3, 2),
+    "w2": (2, 3, 2, 3),
+    "w3": (2, 3, 4, 1),
+    "w5": (3, 2, 1, 1),
+    "w6": (3, 2, 5),
+    "k": (1, 2, 9),
+}
+
+
+@pytest.mark.parametrize("quantized", [(), ("conv", "up", "said")], ids=["float", "int8"])
+def test_kernel_shapes_are_written_out_for_every_convolution(quantized):
+    built = model(KERNELS, **{name: noise(seed, *shape) for seed, (name, shape) in enumerate(SIZES.items())})
+    _, form = random_form(built)
+    chosen = QuantizedForm({name: layer for name, layer in form.layers.items() if name in quantized})
+    assert set(chosen.layers) == set(quantized)
+    deployed = written(built, chosen)
+    assert kernels(deployed) == {
+        "conv": [3, 2],
+        "up": [2, 3],
+        "float_up": [4, 1],
+        "computed": [2, 3],
+        "inner": [4, 1],
+        "said": [1, 1],
+        "line": [5],
+    }
+    assert "kernel_shape" not in next(node for node in built.graph if node.name == "up").attributes
+
+
+def test_kernel_of_a_weight_of_unknown_size_stays_unsaid():
+    built = model("g (float[1,2,6,5] x, float[A,B,C,D] w) => (float[] y) { [up] y = ConvTranspose(x, w) }")
+    assert kernels(written(built, QuantizedForm({}))) == {"up": None}
+
+
+def test_model_that_says_its_kernels_gives_the_bytes_it_gave():
+    graph = "g (float[1,2,4,4] x) => (float[] y) { [c] y = Conv<kernel_shape=[3,3], strides=[2,2]>(x, w) }"
+    built = model(graph, w=noise(0, 3, 2, 3, 3))
+    conv = node(written(built, random_form(built)[1]), "c")
+    assert [a.name for a in conv.attribute] == ["kernel_shape", "strides"]

@@ -565,19 +565,6 @@ def test_a_target_in_other_units_needs_no_number_of_items(small: Bench) -> None:
     assert not [event for event in heard if isinstance(event, Warned)]
 
 
-def test_what_atc_does_not_take_of_the_source_is_a_warning_of_the_job(tmp_path: Path) -> None:
-    model, x = conv_gemm(), normal_items(6, 2, 6, 6)
-    model.opset_import[0].version = 23
-    np.savez(tmp_path / "data.npz", x=x, y=answers(model, x))
-    options, events = AccAutoOptions(100, observer=MinMax(), calibration_count=4), []
-    path, data = save(model, tmp_path / "net.onnx"), NpzDataset(str(tmp_path / "data.npz"))
-    result = acc_auto(path, data, tmp_path / "out", options, emit=events.append)
-    said = "for ATC, model: expected an opset from 8 to 22, for which ATC knows AscendQuant, got 23"
-    assert result.status == "met"
-    assert result.warnings[-1] == said
-    assert Warned(said) in events
-
-
 def test_record_with_its_integers_gives_the_same_models_again(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "bench", *SMALL)
     best = Correction("sequential", scale=True, rounding="compensated", range="output")

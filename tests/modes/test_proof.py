@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from runner.calibration.minmax import MinMax
 from runner.correction.options import Correction
 from runner.engine import Engine
-from runner.errors import ConfigError, VerificationError
+from runner.errors import ConfigError, InternalError, VerificationError
 from runner.evaluation.distance import Sqnr
 from runner.events import VERIFY, Event, StageAdvanced, StageStarted
 from runner.modes import proof
@@ -152,6 +152,38 @@ def test_device_whose_values_are_no_numbers_costs_a_warning_only(
     result = job(tmp_path, device="fp16")
     assert result.status == "met" and result.proof is not None and result.proof.device is None
     assert "verify.device=fp16: nothing to report: model: the output 'logits' holds NaN" in caplog.text
+
+
+def test_float16_device_has_float16_around_the_int8_layers(tmp_path: Path) -> None:
+    result = job(tmp_path, device="fp16")
+    assert result.proof is not None and result.proof.device is not None and result.written is not None
+    path = result.folder.path(result.written.pair.deploy)
+    made = proof.executable(proof.read_deploy(path), precision="fp16").model
+    session = proof.reference_session(made)
+    halves = {value.name for node in made.graph if node.op_type == "Cast" for value in node.outputs}
+    assert any("first" in (name or "") for name in halves)
+    labels = answers(MODEL, X)
+    outputs = [session.run({"x": x[np.newaxis]})[0] for x in X]
+    assert all(np.array_equal(y, y.astype(np.float16).astype(F)) for y in outputs)
+    hits = [int(np.argmax(y)) == label for y, label in zip(outputs, labels, strict=True)]
+    assert result.proof.device.precision == "fp16"
+    assert result.proof.device.device == pytest.approx(100 * np.mean(hits))
+
+
+def test_device_whose_graph_is_refused_costs_a_warning_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    executable = proof.executable
+
+    def refused(deploy, precision="fp32", **options):
+        if precision == "fp16":
+            raise InternalError("onnxruntime refuses a graph that was built from the model")
+        return executable(deploy, precision=precision, **options)
+
+    monkeypatch.setattr(proof, "executable", refused)
+    result = job(tmp_path, device="fp16")
+    assert result.status == "met" and result.proof is not None and result.proof.device is None
+    assert "verify.device=fp16: nothing to report: onnxruntime refuses a graph" in caplog.text
 
 
 RECORDS = {

@@ -47,7 +47,8 @@ def test_every_figure_is_said_in_a_sentence() -> None:
         "2 layers have sums that may pass 2^24 and are added in parts.",
         "11 values of these 4 items lay exactly between two codes.",
         "The record, read back, has the deploy file's scales, bit for bit.",
-        "With scales of 19 bits, as many chips keep, top1 is 99.25 instead of 99.5 over 200 items (for information).",
+        "With scales of 19 bits, as many chips keep, top1 is 99.25 instead of 99.5 over 200 items (simulated, for "
+        "information).",
     ]
 
 

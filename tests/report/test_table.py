@@ -55,7 +55,8 @@ def test_missed_target_names_the_closest_plan_and_offers_no_atc_line(job: dict[s
 def test_gaps_and_what_atc_says_are_shown(job: dict[str, AccAutoResult]) -> None:
     result = job["met"]
     assert result.written is not None
-    notes = tuple(Finding(f"n{index}", "a", "b", "unsupported") for index in range(5))
+    warned = Finding("x", "fixed sizes", "N", "warning")
+    twice = [Finding(f"{name}{index}", f"a{index}", "b", "unsupported") for name in "nm" for index in range(5)]
 
     def shown(**changed: Any) -> list[str]:
         return table(replace(result, written=replace(result.written, **changed)))
@@ -64,13 +65,13 @@ def test_gaps_and_what_atc_says_are_shown(job: dict[str, AccAutoResult]) -> None
     said = "3.1% of a batch's answers change with onnxruntime's optimisations, 6.2% with the CPU's own int8 kernels"
     assert f"elsewhere      {said}" in lines
     assert "deploy check   nothing that ATC would refuse or misread" in lines
-    lines = shown(ort_level_gap=0.0, cpu_int8_gap=None, notes=notes)
+    lines = shown(ort_level_gap=0.0, cpu_int8_gap=None, notes=(warned, *twice))
     assert "elsewhere      0.0% of a batch's answers change with onnxruntime's optimisations" in lines
-    first = lines.index("deploy check   n0: expected a, got b")
+    first = lines.index("deploy check   n0, m0: expected a0, got b")
     assert [line.strip() for line in lines[first + 1 : first + 4]] == [
-        "n1: expected a, got b",
-        "n2: expected a, got b",
-        "and 2 more",
+        "n1, m1: expected a1, got b",
+        "n2, m2: expected a2, got b",
+        "and 3 more",
     ]
 
 

@@ -6,8 +6,8 @@ code that a layer behind them computes:
 
     Clip   where somebody reads the value without saturating as tightly itself, unless what was before the pair lies within
            its range already (Relu6 in front of 0 .. 6); or where the codes are narrower than their type
-    Relu   where the range starts at 0 and all readers quantize, and saturate, themselves; the device fuses it, and without
-           it the float model would be another function
+    Relu   where the range starts at 0 and all readers quantize, and saturate, themselves; without it the
+           float model would be another function
 """
 
 from __future__ import annotations

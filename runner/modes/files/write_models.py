@@ -26,7 +26,7 @@ from runner.graph.layers import FoundLayers
 from runner.graph.opset import raise_opset
 from runner.job_folder import JobFolder
 from runner.lint.check import check_deploy
-from runner.lint.finding import Finding
+from runner.lint.finding import Finding, gathered
 from runner.record import QuantizedForm
 from runner.record_text import format_record, read_record
 from runner.session import Session, plain
@@ -34,7 +34,7 @@ from runner.session import Session, plain
 logger = logging.getLogger(__name__)
 
 # The version of this stage's meaning: raise it when checking the same files would show something else.
-VERSION = 1
+VERSION = 2
 
 # One batch: enough to see onnxruntime's levels and kernels part, cheap beside an evaluation.
 _GAP_ITEMS = 32
@@ -153,7 +153,8 @@ def warn_of_notes(written: Written, emit: Emit) -> list[str]:
 
     What an option of the ``atc`` command mends is no warning: the command at the end of the report has it.
     """
-    warnings = [f"for ATC, {note}" for note in written.notes if note.severity == "unsupported"]
+    unsupported = (note for note in written.notes if note.severity == "unsupported")
+    warnings = [f"for ATC, {line}" for line in gathered(unsupported)]
     for warning in warnings:
         emit(Warned(warning))
         logger.warning(warning)

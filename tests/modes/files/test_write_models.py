@@ -188,7 +188,11 @@ def later_opset(model: onnx.ModelProto) -> None:
 def test_what_atc_does_not_take_is_a_warning_and_no_fault(folder: JobFolder, subject) -> None:
     tampered(folder.path(PAIR.deploy), later_opset)
     written, events = verified(folder, subject[2]), []
-    message = "for ATC, model: expected an opset from 8 to 22, for which ATC knows AscendQuant, got 24"
+    message = (
+        "for ATC, model: expected opset 8 to 18, at which ATC registers standard operators, got opset 24 for 12 nodes: "
+        "AscendQuant (3, the first 'first.quant'), Conv (2, the first 'first'), AscendDequant (3, the first 'first.dequant'), "
+        "Relu (2, the first 'a'), Flatten (1, the first 'flat') and 1 more operator; export the model at opset 11 to 18"
+    )
     assert write_models.warn_of_notes(written, events.append) == [message]
     assert events == [Warned(message)]
 
