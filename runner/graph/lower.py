@@ -113,6 +113,7 @@ def _expand(model: ir.Model, opset: int, takes: Takes) -> list[str]:
             function = _function(node, newest)
             if function is None or not _is_taken(function, newest, target, takes):
                 continue
+            _set_defaults(node, newest)
             bodies.replace_by_function(node, function)
             expanded.append(node.name or "")
             some = True
@@ -143,6 +144,13 @@ def _function(node: ir.Node, opset: int) -> onnx.FunctionProto | None:
         version, ir.serde.serialize_node(node).SerializeToString(), types
     )
     return _parsed(body) if body else None
+
+
+def _set_defaults(node: ir.Node, opset: int) -> None:
+    """Write out the attributes that a node leaves to their defaults, which a function's body may refer to."""
+    for name, attribute in _schema(node.op_type, opset).attributes.items():  # type: ignore[union-attr]
+        if name not in node.attributes and attribute.default_value.name:
+            node.attributes[name] = ir.serde.deserialize_attribute(attribute.default_value)
 
 
 def _schema(op_type: str, opset: int) -> Any | None:  # noqa: ANN401 - onnx types but half of what a schema has

@@ -71,6 +71,8 @@ CHANGED = {
 WITHOUT_OLDER_VERSION = {
     "Gelu": (20, f"{ROWS} {{ y = Gelu (x) }}", {}, (3, 8)),
     "Gelu, tanh": (20, f'{ROWS} {{ y = Gelu <approximate = "tanh"> (x) }}', {}, (3, 8)),
+    "Swish, by default": (24, f"{ROWS} {{ y = Swish (x) }}", {}, (3, 8)),
+    "RMSNormalization, by default": (23, f"{ROWS} {{ y = RMSNormalization (x, w) }}", {"w": noise(1, 8)}, (3, 8)),
     "Swish": (24, f"{ROWS} {{ y = Swish <alpha = 1.5> (x) }}", {}, (3, 8)),
     "RMSNormalization": (23, f"{ROWS} {{ y = RMSNormalization <axis = -1> (x, w) }}", {"w": noise(1, 8)}, (3, 8)),
     "GroupNormalization": (
