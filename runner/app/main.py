@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import re
 import sys
@@ -17,13 +18,17 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from runner.app.places import make_importable, register_resolvers, shipped
+from runner.app.places import make_importable, names_own_class, register_resolvers, shipped
 
 WRONG_INPUT, INTERRUPTED = 2, 130
 
 
 def console() -> None:
     """Entry point of ``quant-runner`` and ``python -m runner``; leaves with the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name in a script that the terminal lacks costs its characters, not the result.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     status = main()
     if status == INTERRUPTED:
         # All files are closed, and whoever interrupts does not want to wait until threads and sessions are taken apart.
@@ -154,9 +159,10 @@ def _job(config: DictConfig) -> int:
     hydra_config = HydraConfig.get()
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
     assert isinstance(plain, dict)  # the root of a configuration is a mapping
-    # A user's own classes lie where the command is given or beside the configuration. Only `python -m` sees to the former.
+    # A user's own classes lie where the command is given or beside the configuration.
     given = [source.path for source in hydra_config.runtime.config_sources if source.provider == "command-line"]
-    make_importable([str(Path.cwd()), *given])
+    if names_own_class(plain):
+        make_importable([str(Path.cwd()), *given])
     choices = {str(key): str(value) for key, value in hydra_config.runtime.choices.items()}
     tags = {"sweep": Path(hydra_config.sweep.dir).name} if hydra_config.mode == RunMode.MULTIRUN else {}
     return run_job({str(k): v for k, v in plain.items()}, Path(hydra_config.runtime.output_dir), choices, tags)
