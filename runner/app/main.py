@@ -6,6 +6,7 @@ import difflib
 import io
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,16 @@ def main() -> int:
 def refusal(error: Exception) -> str:
     """Return Hydra's refusal of a configuration as one message: what, where, what there is instead."""
     text = str(error)
+    if "override_grammar" in text:
+        unreadable = next(filter(_is_unreadable, sys.argv[1:]), None)
+        if unreadable is not None:
+            name, _, value = unreadable.partition("=")
+            quoted = value.replace('"', '\\"')
+            command = shlex.quote(f'{name}="{quoted}"')
+            return (
+                f"{name}: the value {value} holds characters that mean something to the command line, or are not ASCII. "
+                f"Quote it for the shell and for the runner: {command}."
+            )
     key = re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct|Key '([^']+)' not in", text)
     option = re.search(r"Could not find '([^']+)/([^'/]+)'", text)
     if option is not None:
@@ -101,6 +112,18 @@ def refusal(error: Exception) -> str:
         full = re.search(r"full_key: (\S+)", text)
         return _unknown(full[1] if full and name in full[1] else name)
     return " ".join(line.strip() for line in text.splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line)
+
+
+def _is_unreadable(argument: str) -> bool:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    if argument.startswith("-") or argument.partition("=")[2].strip()[:1] in ("", "[", "{"):
+        return False  # no value, or a list, which quotes would make a text
+    try:
+        OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return True
+    return False
 
 
 def _unknown(name: str) -> str:
