@@ -125,6 +125,23 @@ def test_image_that_cannot_be_read_is_named_by_what_can_be_shown(tmp_path: Path)
     assert says in ended.stderr and b"Traceback" not in ended.stderr
 
 
+def test_results_are_not_called_by_bytes_that_onnxruntime_cannot_open(tmp_path: Path, run: Command) -> None:
+    network(tmp_path).rename(tmp_path / f"{GBK}.onnx")
+    (tmp_path / "images").mkdir()
+    for index in range(4):
+        write_image(tmp_path / "images" / f"{index}.png", random_pixels(8, 8, index))
+    data = ["dataset=image_folder", f"dataset.images={tmp_path / 'images'}", "metric=agreement", "target_loss=100"]
+    line = ["model=file", f"model.path='{tmp_path / GBK}.onnx'", *data, "calibration.count=4", "tracking=none"]
+    refused = run(*line)
+    assert refused.status == 2
+    says = r"error: model.name: '\xca\xfd\xbe\xdd', after which the results are called, holds bytes that are no UTF-8"
+    assert says in refused.err
+    assert run(*line, "model.name=data").status == 0
+    elsewhere = run(*line, "model.name=data", f"paths.output='{tmp_path / GBK}'")
+    assert elsewhere.status == 2
+    assert rf"error: paths.output: {tmp_path}/\xca\xfd\xbe\xdd holds bytes that are no UTF-8" in elsewhere.err
+
+
 def test_folders_left_out_are_named_in_the_jobs_log(tmp_path: Path, run: Command) -> None:
     for name in ("cat/a", "cat/b", "dog/a", "dog/b", "__MACOSX/c"):
         (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)

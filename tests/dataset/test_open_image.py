@@ -246,6 +246,13 @@ def test_orientation_comes_before_resize_and_crop_and_holds_for_jpeg_and_gray() 
         assert np.array_equal(pixels(source, exif="apply", **options), pixels(turned, **options))
 
 
+@pytest.mark.parametrize("word", ["ignore", "apply"])
+def test_orientation_of_a_tiff_is_followed_once_in_any_case(word: str) -> None:
+    stored = random_pixels(7, 9)
+    source = encoded(Image.fromarray(stored), "TIFF", tiffinfo={0x0112: 6})
+    assert np.array_equal(pixels(source, exif=word), UPRIGHT[6](stored))
+
+
 def test_exif_is_part_of_the_fingerprint_and_no_other_word_is_taken(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(encoded(Image.fromarray(random_pixels(4, 4)), "PNG"))
     plain, turned = (ImageFolder(str(tmp_path), None, ImagePreprocess(exif=word)) for word in ("ignore", "apply"))
