@@ -51,8 +51,8 @@ class JobFolder:
         return self.root / name
 
     def write_text(self, name: str, text: str) -> Path:
-        """Write a UTF-8 text file."""
-        return self.write_bytes(name, text.encode("utf-8"))
+        """Write a UTF-8 text file; a byte of a file name that is no UTF-8 becomes an escape."""
+        return self.write_bytes(name, text.encode("utf-8", "backslashreplace"))
 
     def write_bytes(self, name: str, data: bytes) -> Path:
         """Write a file as it is."""
@@ -210,7 +210,7 @@ def withdraw_unfinished(root: Path, last: str) -> None:
 
 def replace_listed(root: Path, name: str, text: str) -> None:
     """Write a result file of a finished job again, and its digest into the manifest."""
-    write_atomically(root / name, lambda path: path.write_bytes(text.encode("utf-8")))
+    write_atomically(root / name, lambda path: path.write_bytes(text.encode("utf-8", "backslashreplace")))
     manifest = _manifest_text(read_manifest(root) | {name: file_sha256(root / name)})
     write_atomically(root / MANIFEST, lambda path: path.write_text(manifest, encoding="utf-8"))
 

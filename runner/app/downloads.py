@@ -83,7 +83,10 @@ def _takes_url(node: Mapping[str, Any]) -> bool:
     """Return whether a part's own class has an option ``url``, which then is its own matter."""
     if "url" not in node or "_target_" not in node:
         return False
-    return "url" in inspect.signature(class_at(node["_target_"], "dataset._target_")).parameters
+    try:
+        return "url" in inspect.signature(class_at(node["_target_"], "dataset._target_")).parameters
+    except ValueError:  # a class of C code, which is no dataset either
+        return False
 
 
 class _Report:

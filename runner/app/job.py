@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
-from runner.app.checking import build, unknown_key
+from runner.app.checking import build, refuse_misplaced, unknown_key
 from runner.app.downloads import fetch_missing, without_urls
 from runner.app.journal import Journal
 from runner.app.live_jobs import counted_as_live, default_folder
@@ -70,10 +70,10 @@ def run_job(config: Mapping[str, Any], folder: Path, choices: Mapping[str, str],
                 if listener is not None:
                     listener(event)
 
-        _refuse_unknown(config)
-        fetch_missing(config, emit)
-        job = parse_job(config)
         with job_log(folder), terminated_as_interrupted():
+            _refuse_unknown(config)
+            fetch_missing(config, emit)
+            job = parse_job(config)
             status = _run(job, config, folder, choices, tags, emit, display)
         finished = True
     except KeyboardInterrupt as error:
@@ -114,12 +114,13 @@ def parse_job(config: Mapping[str, Any]) -> Job:
 
 def _refuse_unknown(config: Mapping[str, Any]) -> None:
     mode = config.get("mode")
-    if mode not in JOBS:
+    if not isinstance(mode, str) or mode not in JOBS:
         raise ConfigError(f"mode: expected {' or '.join(JOBS)}, got {mode!r}.")
     fields = JOBS[mode].__dataclass_fields__
     for key in config:
         if key not in fields:
             raise ConfigError(unknown_key(key, fields, key) + f" (mode={mode})")
+    refuse_misplaced(config, JOBS[mode])
 
 
 def _run(

@@ -21,7 +21,8 @@ class Journal:
         self.path = folder / NAME
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._stream: TextIO = self.path.open("w", encoding="utf-8")
+            # A byte of a file name that is no UTF-8 becomes an escape, which JSON reads back as what it was.
+            self._stream: TextIO = self.path.open("w", encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise OutputError(
                 f"paths.output: {folder} cannot be written: {error.strerror}. Set paths.output to a folder that can."

@@ -31,7 +31,7 @@ def job_log(folder: Path) -> Iterator[None]:
     path = folder / LOG
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+        handler = logging.FileHandler(path, mode="w", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise OutputError(
             f"paths.output: {path} cannot be written: {error.strerror}. Set paths.output to a folder that can."

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,13 +19,17 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from runner.app.places import make_importable, register_resolvers, shipped
+from runner.app.places import make_importable, names_own_class, register_resolvers, shipped
 
 WRONG_INPUT, INTERRUPTED = 2, 130
 
 
 def console() -> None:
     """Entry point of ``quant-runner`` and ``python -m runner``; leaves with the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name in a script that the terminal lacks costs its characters, not the result.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     status = main()
     if status == INTERRUPTED:
         # All files are closed, and whoever interrupts does not want to wait until threads and sessions are taken apart.
@@ -81,6 +87,16 @@ def main() -> int:
 def refusal(error: Exception) -> str:
     """Return Hydra's refusal of a configuration as one message: what, where, what there is instead."""
     text = str(error)
+    if "override_grammar" in text:
+        unreadable = next(filter(_is_unreadable, sys.argv[1:]), None)
+        if unreadable is not None:
+            name, _, value = unreadable.partition("=")
+            quoted = value.replace('"', '\\"')
+            command = shlex.quote(f'{name}="{quoted}"')
+            return (
+                f"{name}: the value {value} holds characters that mean something to the command line, or are not ASCII. "
+                f"Quote it for the shell and for the runner: {command}."
+            )
     key = re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct|Key '([^']+)' not in", text)
     option = re.search(r"Could not find '([^']+)/([^'/]+)'", text)
     if option is not None:
@@ -96,6 +112,18 @@ def refusal(error: Exception) -> str:
         full = re.search(r"full_key: (\S+)", text)
         return _unknown(full[1] if full and name in full[1] else name)
     return " ".join(line.strip() for line in text.splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line)
+
+
+def _is_unreadable(argument: str) -> bool:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    if argument.startswith("-") or argument.partition("=")[2].strip()[:1] in ("", "[", "{"):
+        return False  # no value, or a list, which quotes would make a text
+    try:
+        OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return True
+    return False
 
 
 def _unknown(name: str) -> str:
@@ -154,9 +182,10 @@ def _job(config: DictConfig) -> int:
     hydra_config = HydraConfig.get()
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
     assert isinstance(plain, dict)  # the root of a configuration is a mapping
-    # A user's own classes lie where the command is given or beside the configuration. Only `python -m` sees to the former.
+    # A user's own classes lie where the command is given or beside the configuration.
     given = [source.path for source in hydra_config.runtime.config_sources if source.provider == "command-line"]
-    make_importable([str(Path.cwd()), *given])
+    if names_own_class(plain):
+        make_importable([str(Path.cwd()), *given])
     choices = {str(key): str(value) for key, value in hydra_config.runtime.choices.items()}
     tags = {"sweep": Path(hydra_config.sweep.dir).name} if hydra_config.mode == RunMode.MULTIRUN else {}
     return run_job({str(k): v for k, v in plain.items()}, Path(hydra_config.runtime.output_dir), choices, tags)

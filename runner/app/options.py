@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from runner.calibration.observer import Observer
 from runner.correction.options import Correction
 from runner.dataset.item import Dataset
+from runner.dataset.names import shown
 from runner.download.source import DownloadOptions
 from runner.errors import ConfigError
 from runner.evaluation.amct_evaluator import AmctEvaluator
@@ -34,6 +36,12 @@ class ModelOptions:
     def __post_init__(self) -> None:
         if self.name is not None and (not self.name or "/" in self.name or len(self.name) > 200):
             raise ConfigError(f"model.name: expected a file name without slashes, got '{self.name}'.")
+        name = self.name or Path(self.path).stem
+        if not _is_utf8(name):
+            raise ConfigError(
+                f"model.name: '{shown(name)}', after which the results are called, holds bytes that are no UTF-8, and "
+                "onnxruntime does not open such files. Set model.name=NAME."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,14 @@ class PathOptions:
     """``paths``: the root of everything written."""
 
     output: str
+
+    def __post_init__(self) -> None:
+        root = str(Path(self.output).absolute())
+        if not _is_utf8(root):
+            raise ConfigError(
+                f"paths.output: {shown(root)} holds bytes that are no UTF-8, and onnxruntime does not open files there. Set "
+                "paths.output to another folder."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +164,14 @@ class ConvertQatJob(JobOptions):
     mode: Literal["convert_qat"]
     on_asymmetric_weight: Literal["requantize", "refuse"] = "requantize"
     image: int | str = 0
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 JOBS: dict[str, type[Any]] = {"acc_auto": AccAutoJob, "convert_qat": ConvertQatJob}

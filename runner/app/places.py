@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -48,6 +49,14 @@ def job_label(overrides: str) -> str:
 def make_importable(folders: Iterable[str]) -> None:
     """Let classes be imported from these folders too; what Python finds elsewhere comes first."""
     sys.path.extend(folder for folder in dict.fromkeys(folders) if folder not in sys.path)
+
+
+def names_own_class(config: Any) -> bool:  # noqa: ANN401 - configuration is any value
+    """Return whether a configuration names a class that is not the runner's: by ``_target_``, or as an AMCT evaluator."""
+    if isinstance(config, Mapping):
+        named = [value for key, value in config.items() if key in ("_target_", "evaluator") and isinstance(value, str)]
+        return any(not name.startswith("runner.") for name in named) or any(map(names_own_class, config.values()))
+    return isinstance(config, list) and any(map(names_own_class, config))
 
 
 def register_resolvers() -> None:

@@ -42,7 +42,7 @@ def track(folder: Path, root: Path, options: TrackingOptions) -> str:
     run = client.create_run(
         experiment,
         start_time=_milliseconds(events[0]["time"]) if events else None,
-        run_name=started.get("label", folder.name),
+        run_name=_short(started.get("label", folder.name)),
     )
     run_id = str(run.info.run_id)
     _log(client, run_id, events, started)
@@ -87,7 +87,7 @@ def _log(client: Any, run_id: str, events: list[Mapping[str, Any]], started: Map
     from mlflow.entities import Param, RunTag
 
     params = [Param(key, _short(value)) for key, value in started.get("params", {}).items()]
-    tags = [RunTag(key, str(value)) for key, value in started.get("tags", {}).items()]
+    tags = [RunTag(key, _short(value)) for key, value in started.get("tags", {}).items()]
     tags += [RunTag("model.sha256", event["sha256"]) for event in events if event["event"] == "ModelUsed"]
     for event in events:
         if event["event"] == "DataUsed":
@@ -153,5 +153,5 @@ def _milliseconds(seconds: float) -> int:
 
 
 def _short(value: Any) -> str:  # noqa: ANN401
-    text = str(value)
+    text = str(value).encode("utf-8", "backslashreplace").decode("utf-8")  # a path may hold bytes that are no UTF-8
     return text if len(text) <= _LONGEST_PARAM else text[: _LONGEST_PARAM - 1] + "…"

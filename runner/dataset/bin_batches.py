@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.dataset.item import Item, digest
+from runner.dataset.names import is_system_name, listed, shown
 from runner.errors import ConfigError, DatasetError
 
 # amct.md 1.2
@@ -104,7 +105,7 @@ class BinBatches:
     def name(self, index: int) -> str:
         """Return ``<file>[<position in the batch>]``."""
         batch, row = divmod(index, self._inputs[0].shape[0])
-        return f"{self._inputs[0].files[batch].name}[{row}]"
+        return f"{shown(self._inputs[0].files[batch].name)}[{row}]"
 
     def fingerprint(self, index: int) -> str:
         """Return a digest of the item's bytes, their types and shapes."""
@@ -148,7 +149,8 @@ def _parse_shapes(text: str) -> dict[str, tuple[int, ...]]:
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DatasetError(f"dataset.data_dir: {folder} is no folder; expected one with a .bin file a batch.")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".bin" and path.is_file())
+    found = [p for p in listed(folder, "dataset.data_dir") if p.suffix.lower() == ".bin" and p.is_file()]
+    found = [path for path in found if not is_system_name(path.name)]
     if not found:
         raise DatasetError(f"dataset.data_dir: {folder} holds no .bin file; expected one a batch.")
     return found

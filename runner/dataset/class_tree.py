@@ -2,53 +2,66 @@
 
 from __future__ import annotations
 
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from runner.dataset.decoded import SUFFIXES, Pixels
-from runner.dataset.item import ONLY_INPUT, Item, digest
+from runner.dataset.decoded import Pixels, image_fingerprint
+from runner.dataset.item import ONLY_INPUT, Item
+from runner.dataset.names import by_spelling, is_system_name, listed, shown, spelling
+from runner.dataset.open_image import SUFFIXES
 from runner.dataset.preprocess import ImagePreprocess
 from runner.errors import DatasetError
 from runner.store.store import Store
+
+logger = logging.getLogger(__name__)
+_KEY = "dataset.images"
 
 
 class ClassTree:
     """Images of a tree ``images/<class>/…``, by class and then by path.
 
+    Folders that are hidden or a system's (``__MACOSX``) are no classes, unless they are listed; the log names them. A folder
+    without an image is refused unless the classes are listed: it could be a class or none, and every number after it depends
+    on that.
+
     Args:
-        images: folder that holds a folder per class; names that begin with a dot are skipped.
-        classes: text file with one folder's name a line, class 0 first; None to number the folders as sorted by name.
+        images: folder that holds a folder per class.
+        classes: the folders' names, class 0 first: a list, or a text file with one a line; None to number the folders as
+            sorted by name. A listed class may have no image, and no folder.
         preprocess: from an image to an array.
 
     Raises:
-        DatasetError: the folder or the file is missing, there is no class folder or no image, or a folder is not listed.
+        DatasetError: the folder or the file is missing, there is no class folder or no image, a folder is not listed, or
+            one is empty.
     """
 
-    def __init__(self, images: str, classes: str | None = None, preprocess: ImagePreprocess | None = None) -> None:
+    def __init__(
+        self, images: str, classes: str | list[str] | None = None, preprocess: ImagePreprocess | None = None
+    ) -> None:
         self.folder = Path(images)
         self.preprocess = preprocess or ImagePreprocess()
-        if not self.folder.is_dir():
+        if not os.path.isdir(self.folder):
             raise DatasetError(
-                f"dataset.images: {self.folder} is no folder; expected one that holds a folder per class."
+                f"{_KEY}: {shown(self.folder)} is no folder; expected one that holds a folder per class."
             )
-        folders = sorted(p.name for p in self.folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-        if not folders:
+        names = None if classes is None else _listed_names(classes)
+        folders = _class_folders(self.folder, () if names is None else names)
+        if names is None:
+            names = list(folders)
+        else:
+            _refuse_unlisted(self.folder, folders, names, classes)
+        found = {name: _images(self.folder / folders[name]) if name in folders else [] for name in names}
+        if not any(found.values()):
             raise DatasetError(
-                f"dataset.images: {self.folder} holds no folder; expected one per class, with its images."
-            )
-        names = folders if classes is None else read_classes(Path(classes))
-        unlisted = [name for name in folders if name not in names]
-        if unlisted:
-            raise DatasetError(
-                f"dataset.classes: {classes} does not list {len(unlisted)} of the {len(folders)} folders in {self.folder}: "
-                f"{', '.join(unlisted[:3])}{' …' if len(unlisted) > 3 else ''}."
-            )
-        self._entries = [(path, number) for number, name in enumerate(names) for path in _images(self.folder / name)]
-        if not self._entries:
-            raise DatasetError(
-                f"dataset.images: the {len(folders)} folders in {self.folder} hold no image; expected files such as "
+                f"{_KEY}: the {len(folders)} folders in {shown(self.folder)} hold no image; expected files such as "
                 ".png or .jpg."
             )
+        if classes is None:
+            _refuse_empty(self.folder, [name for name, paths in found.items() if not paths], len(folders))
+        self._entries = [(path, number) for number, paths in enumerate(found.values()) for path in paths]
         self._pixels = Pixels(self.preprocess)
 
     def __len__(self) -> int:
@@ -61,7 +74,7 @@ class ClassTree:
             DatasetError: the image cannot be decoded or is smaller than the crop; names the file.
         """
         path, label = self._entries[index]
-        pixels = self._pixels.get(index, path.read_bytes, f"dataset.images: {path}")
+        pixels = self._pixels.get(index, path.read_bytes, f"{_KEY}: {shown(path)}")
         return Item({ONLY_INPUT: self.preprocess.normalize(pixels)}, label)
 
     def label(self, index: int) -> int:
@@ -69,13 +82,12 @@ class ClassTree:
         return self._entries[index][1]
 
     def name(self, index: int) -> str:
-        """Return an image's path below the folder."""
-        return self._entries[index][0].relative_to(self.folder).as_posix()
+        """Return an image's path below the folder; see ``shown``."""
+        return shown(self._entries[index][0].relative_to(self.folder).as_posix())
 
     def fingerprint(self, index: int) -> str:
         """Return a digest of the file's bytes and the preprocessing."""
-        settings: list[Any] = self.preprocess.settings()
-        return digest(self._entries[index][0].read_bytes(), settings)
+        return image_fingerprint(self._entries[index][0].read_bytes(), self.preprocess)
 
     def keep_in(self, store: Store) -> None:
         """Keep decoded pixels in a store."""
@@ -83,7 +95,7 @@ class ClassTree:
 
     def describe(self) -> str:
         """Return the folder's name."""
-        return self.folder.name
+        return shown(self.folder.name)
 
 
 def read_classes(path: Path) -> list[str]:
@@ -114,9 +126,60 @@ def read_classes(path: Path) -> list[str]:
     return lines
 
 
+def _listed_names(classes: str | list[str]) -> list[str]:
+    """Return the listed classes as ``spelling`` has them."""
+    names = [spelling(name) for name in (read_classes(Path(classes)) if isinstance(classes, str) else classes)]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if not names or not all(names) or twice:
+        got = f"'{twice[0]}' more than once" if twice else "an empty name" if names else "an empty list"
+        raise DatasetError(f"dataset.classes: expected the folders' names, each once, got {got}.")
+    return names
+
+
+def _class_folders(folder: Path, wanted: Iterable[str]) -> dict[str, str]:
+    """Return name as ``spelling`` has it -> the folder's own name, sorted by the latter."""
+    names = [path.name for path in listed(folder, _KEY) if os.path.isdir(path)]
+    skipped = [name for name in names if is_system_name(name) and spelling(name) not in wanted]
+    if skipped:
+        logger.info(
+            "%s: %d folders of a system are no classes: %s", shown(folder), len(skipped), ", ".join(map(shown, skipped))
+        )
+    names = [name for name in names if name not in skipped]
+    if not names:
+        raise DatasetError(f"{_KEY}: {shown(folder)} holds no folder; expected one per class, with its images.")
+    spelled = by_spelling(names)
+    alike = next((found for found in spelled.values() if len(found) > 1), None)
+    if alike is not None:
+        raise DatasetError(
+            f"{_KEY}: {len(alike)} folders in {shown(folder)} read the same, {shown(alike[0])}, but store their accents "
+            "differently; expected one folder per class. Merge them."
+        )
+    return {name: found[0] for name, found in spelled.items()}
+
+
+def _refuse_unlisted(folder: Path, folders: dict[str, str], names: list[str], classes: object) -> None:
+    unlisted = [shown(own) for name, own in folders.items() if name not in names]
+    if unlisted:
+        where = shown(classes) if isinstance(classes, str) else "the list"
+        raise DatasetError(
+            f"dataset.classes: {where} does not list {len(unlisted)} of the {len(folders)} folders in {shown(folder)}: "
+            f"{', '.join(unlisted[:3])}{' …' if len(unlisted) > 3 else ''}."
+        )
+
+
+def _refuse_empty(folder: Path, empty: list[str], folders: int) -> None:
+    if empty:
+        raise DatasetError(
+            f"{_KEY}: {len(empty)} of the {folders} folders in {shown(folder)} hold no image: "
+            f"{', '.join(map(shown, empty[:3]))}{' …' if len(empty) > 3 else ''}. Whether they are classes decides the number "
+            "of every class after them: remove what is none, or list all classes in their order with "
+            "dataset.classes=[a,b,c] or a file; a listed class may be empty."
+        )
+
+
 def _images(folder: Path) -> list[Path]:
     found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     return sorted(
-        (path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)),
+        (path for path in found if not any(map(is_system_name, path.relative_to(folder).parts))),
         key=lambda path: path.as_posix(),
     )

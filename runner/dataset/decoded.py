@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import threading
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import PIL
 from numpy.typing import NDArray
-from PIL import Image
 
+from runner.dataset.item import digest
+from runner.dataset.open_image import open_image
 from runner.dataset.preprocess import ImagePreprocess
 from runner.errors import DatasetError
 from runner.store.key import stage_key
 from runner.store.store import Store
 
 # The version of this stage's meaning: raise it when the same bytes would give other pixels.
-VERSION = 1
+VERSION = 2
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm"})
 _KEPT_BYTES = 1 << 30
 # Smaller images are decoded about as fast as a file is opened.
 _WORTH_A_FILE = 1 << 14
@@ -45,15 +44,30 @@ def decode(source: bytes, preprocess: ImagePreprocess, title: str) -> NDArray[np
         title: what the image is called in messages: the option and the file.
 
     Raises:
-        DatasetError: it cannot be decoded, or is smaller than the crop.
+        DatasetError: it cannot be decoded or resized, or is smaller than the crop.
     """
+    image = open_image(source, title, upright=preprocess.exif == "apply")
     try:
-        with Image.open(io.BytesIO(source)) as image:
-            return preprocess.pixels(image)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"{title} cannot be read as an image: {error}.") from error
+        return preprocess.pixels(image)
     except DatasetError as error:
         raise DatasetError(f"{title}: {error}.") from error
+    except (OSError, ValueError, MemoryError) as error:
+        width, height = image.size
+        raise DatasetError(
+            f"{title} has {width}x{height} pixels and cannot be resized: {error or 'not enough memory'}. Set "
+            "dataset.preprocess.resize to fit."
+        ) from error
+
+
+def image_fingerprint(source: bytes, preprocess: ImagePreprocess) -> str:
+    """Return a digest of all that an image's array depends on.
+
+    Args:
+        source: the bytes of its file.
+        preprocess: from the image to the array.
+    """
+    settings: list[Any] = [VERSION, *preprocess.settings()]
+    return digest(source, settings)
 
 
 class Pixels:
@@ -118,11 +132,11 @@ def _read(read: Callable[[], bytes], title: str) -> bytes:
     try:
         return read()
     except OSError as error:
-        raise DatasetError(f"{title} cannot be read as an image: {error}.") from error
+        raise DatasetError(f"{title} cannot be read as an image: {error.strerror or error}.") from error
 
 
 def _key(source: bytes, preprocess: ImagePreprocess) -> str:
-    digest = hashlib.sha256(source).hexdigest()
-    key = stage_key("pixels", [VERSION], PIL.__version__, digest, preprocess.pixel_settings())
+    content = hashlib.sha256(source).hexdigest()
+    key = stage_key("pixels", [VERSION], PIL.__version__, content, preprocess.pixel_settings())
     assert key is not None  # plain values only
     return key

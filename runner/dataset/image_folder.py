@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from pathlib import Path
-from typing import Any
 
-from runner.dataset.decoded import SUFFIXES, Pixels
-from runner.dataset.item import ONLY_INPUT, Item, digest
+from runner.dataset.decoded import Pixels, image_fingerprint
+from runner.dataset.item import ONLY_INPUT, Item
 from runner.dataset.label_file import read_labels
+from runner.dataset.names import Files, is_system_name, listed, shown
+from runner.dataset.open_image import SUFFIXES
 from runner.dataset.preprocess import ImagePreprocess
 from runner.errors import DatasetError
 from runner.store.store import Store
 
+logger = logging.getLogger(__name__)
+
 
 class ImageFolder:
     """Images named by a label file, or all images of a folder where there is none.
+
+    A listed name is found on the disk in another spelling too: composed or decomposed accents, or the bytes of GBK. Without a
+    label file, hidden files and those of a system (``._*``) are no images; the log names them.
 
     Args:
         images: folder, or one image file, which then is the only item.
@@ -28,30 +36,24 @@ class ImageFolder:
     def __init__(self, images: str, labels: str | None = None, preprocess: ImagePreprocess | None = None) -> None:
         self.folder = Path(images)
         self.preprocess = preprocess or ImagePreprocess()
-        only = self.folder.name if self.folder.is_file() and labels is None else None
+        only = self.folder.name if os.path.isfile(self.folder) and labels is None else None
         if only is not None:
             self.folder = self.folder.parent
-        if not self.folder.is_dir():
+        if not os.path.isdir(self.folder):
             raise DatasetError(
-                f"dataset.images: {self.folder} is no folder; expected the folder that holds the images."
+                f"dataset.images: {shown(self.folder)} is no folder; expected the folder that holds the images."
             )
-        self._name = Path(only).stem if only is not None else self.folder.name
-        self._entries: list[tuple[str, int | None]]
+        self._name = shown(Path(only).stem if only is not None else self.folder.name)
+        self._entries: list[tuple[Path, str, int | None]]
         if only is not None:
-            self._entries = [(only, None)]
+            self._entries = [(self.folder / only, only, None)]
         elif labels is None:
-            names = sorted(p.name for p in self.folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
-            self._entries = [(name, None) for name in names]
+            self._entries = [(path, path.name, None) for path in self._images()]
         else:
-            self._entries = list(read_labels(Path(labels)))
+            self._entries = self._labelled(Path(labels))
         if not self._entries:
-            raise DatasetError(f"dataset.images: {self.folder} holds no image; expected files such as .png or .jpg.")
-        missing = [name for name, _ in self._entries if not (self.folder / name).is_file()]
-        if missing:
-            listed = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
             raise DatasetError(
-                f"dataset.images: {len(missing)} of {len(self._entries)} images listed in {labels} do not exist in "
-                f"{self.folder}: {listed}."
+                f"dataset.images: {shown(self.folder)} holds no image; expected files such as .png or .jpg."
             )
         self._pixels = Pixels(self.preprocess)
 
@@ -64,22 +66,21 @@ class ImageFolder:
         Raises:
             DatasetError: the image cannot be decoded or is smaller than the crop; names the file.
         """
-        path = self.folder / self.name(index)
-        pixels = self._pixels.get(index, path.read_bytes, f"dataset.images: {path}")
+        path = self._entries[index][0]
+        pixels = self._pixels.get(index, path.read_bytes, f"dataset.images: {shown(path)}")
         return Item({ONLY_INPUT: self.preprocess.normalize(pixels)}, self.label(index))
 
     def label(self, index: int) -> int | None:
         """Return an image's class."""
-        return self._entries[index][1]
+        return self._entries[index][2]
 
     def name(self, index: int) -> str:
-        """Return an image's file name."""
-        return self._entries[index][0]
+        """Return an image's file name, as the label file has it; see ``shown``."""
+        return shown(self._entries[index][1])
 
     def fingerprint(self, index: int) -> str:
         """Return a digest of the file's bytes and the preprocessing."""
-        settings: list[Any] = self.preprocess.settings()
-        return digest((self.folder / self.name(index)).read_bytes(), settings)
+        return image_fingerprint(self._entries[index][0].read_bytes(), self.preprocess)
 
     def keep_in(self, store: Store) -> None:
         """Keep decoded pixels in a store."""
@@ -88,3 +89,26 @@ class ImageFolder:
     def describe(self) -> str:
         """Return the folder's name."""
         return self._name
+
+    def _images(self) -> list[Path]:
+        found = [p for p in listed(self.folder, "dataset.images") if p.suffix.lower() in SUFFIXES and p.is_file()]
+        skipped = [path.name for path in found if is_system_name(path.name)]
+        if skipped:
+            logger.info(
+                "%s: %d hidden files or files of a system are no images: %s",
+                shown(self.folder),
+                len(skipped),
+                ", ".join(map(shown, skipped)),
+            )
+        return [path for path in found if not is_system_name(path.name)]
+
+    def _labelled(self, labels: Path) -> list[tuple[Path, str, int | None]]:
+        files = Files(self.folder)
+        entries = [(files.find(name), name, label) for name, label in read_labels(labels)]
+        missing = [name for path, name, _ in entries if path is None]
+        if missing:
+            raise DatasetError(
+                f"dataset.images: {len(missing)} of {len(entries)} images listed in {shown(labels)} do not exist in "
+                f"{shown(self.folder)}: {', '.join(map(shown, missing[:3]))}{' …' if len(missing) > 3 else ''}."
+            )
+        return [(path, name, label) for path, name, label in entries if path is not None]

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.dataset.decoded import Pixels
+from runner.dataset.decoded import VERSION, Pixels
 from runner.dataset.item import ONLY_INPUT, Item, digest
+from runner.dataset.names import is_system_name, listed, shown
 from runner.dataset.preprocess import ImagePreprocess
 from runner.errors import DatasetError
 from runner.store.store import Store
@@ -25,7 +26,7 @@ _GROUPS_KEPT = 4
 
 
 class ParquetDataset:
-    """Rows of one Parquet file, or of all ``*.parquet`` files of a folder, sorted by name.
+    """Rows of one Parquet file, or of all ``*.parquet`` files of a folder but hidden ones, sorted by name.
 
     A column of images holds encoded bytes (binary), or a struct with such a field ``bytes``. A column of numbers holds a
     number or a list of numbers (of lists …), and keeps its type.
@@ -98,7 +99,7 @@ class ParquetDataset:
                 array = _numbers(value, f"dataset.path: {self.name(index)}, column '{column}'")
                 value = digest(array.tobytes(), [str(array.dtype), *array.shape])
             parts += [name, value]
-        return digest(*parts, self.preprocess.settings())
+        return digest(*parts, [VERSION, *self.preprocess.settings()])
 
     def keep_in(self, store: Store) -> None:
         """Keep decoded pixels in a store."""
@@ -106,7 +107,7 @@ class ParquetDataset:
 
     def describe(self) -> str:
         """Return the file's name without its suffix."""
-        return self.path.stem
+        return shown(self.path.stem)
 
     def _bytes(self, index: int, column: str) -> bytes:
         value: bytes = self._rows.row(index)[column]
@@ -121,7 +122,10 @@ class _Rows:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        paths = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+        paths = [path]
+        if path.is_dir():
+            inside = listed(path, "dataset.path")
+            paths = [file for file in inside if file.suffix == ".parquet" and not is_system_name(file.name)]
         if not paths or not paths[0].is_file():
             raise DatasetError(
                 f"dataset.path: {path} is no Parquet file; expected one, or a folder of *.parquet files."
@@ -141,7 +145,7 @@ class _Rows:
                 self._groups.append((number, group))
                 counts.append(opened.metadata.row_group(group).num_rows)
         self.images = {column for column in keys if _is_image(self._files[0].schema_arrow.field(column).type)}
-        self._names = [file.name for file in paths]
+        self._names = [shown(file.name) for file in paths]
         self._ends = list(accumulate(counts))
         if not self._ends or self._ends[-1] == 0:
             raise DatasetError(f"dataset.path: {path} holds no row; expected at least one item.")

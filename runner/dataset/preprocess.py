@@ -67,6 +67,7 @@ class ImagePreprocess:
         crop: None, or the side of the square cut from the middle.
         channel_order: ``rgb`` or ``bgr``.
         interpolation: bicubic, bilinear or nearest.
+        exif: ``apply`` turns a photo as its EXIF orientation says, before all else; ``ignore`` takes the pixels as stored.
         scale, mean, std: see Normalize.
     """
 
@@ -77,6 +78,7 @@ class ImagePreprocess:
     scale: float = 1.0
     mean: ChannelValues = 0.0
     std: ChannelValues = 1.0
+    exif: Literal["ignore", "apply"] = "ignore"
     _table: NDArray[np.float32] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -91,6 +93,8 @@ class ImagePreprocess:
             raise ConfigError(
                 f"dataset.preprocess.interpolation: expected bicubic, bilinear or nearest, got {self.interpolation}"
             )
+        if self.exif not in ("ignore", "apply"):
+            raise ConfigError(f"dataset.preprocess.exif: expected ignore or apply, got {self.exif}")
         for key in ("mean", "std"):
             values = getattr(self, key)
             if isinstance(values, list) and len(values) != 3:
@@ -127,8 +131,9 @@ class ImagePreprocess:
         return [*self.pixel_settings(), self.scale, self.mean, self.std]
 
     def pixel_settings(self) -> list[Any]:
-        """Return everything that ``pixels`` depends on."""
-        return [self.resize, self.crop, self.channel_order, self.interpolation]
+        """Return everything that an image's pixels depend on."""
+        turned = ["exif"] if self.exif == "apply" else []
+        return [self.resize, self.crop, self.channel_order, self.interpolation, *turned]
 
     def _resized(self, image: Image.Image) -> Image.Image:
         if self.resize is None:

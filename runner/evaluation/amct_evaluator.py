@@ -43,18 +43,15 @@ class AmctEvaluator:
         Raises:
             ConfigError: it cannot be imported or made, or lacks a method.
         """
-        made = self.evaluator
-        shown = type(made).__name__
-        if isinstance(made, str):
-            shown = made
-            made = _call(class_at(made, "metric.evaluator"), self.kwargs, f"{made}()")
-        missing = [method for method in _METHODS if not callable(getattr(made, method, None))]
-        if missing:
-            raise ConfigError(
-                f"metric.evaluator: {shown} has no method {' and no method '.join(missing)}; expected "
-                "evaluate(model_file) -> metric and metric_eval(original_metric, new_metric) -> (bool, loss)."
-            )
-        return LoadedEvaluator(made, shown)
+        if not isinstance(self.evaluator, str):
+            shown = type(self.evaluator).__name__
+            _check_methods(self.evaluator, shown)
+            return LoadedEvaluator(self.evaluator, shown)
+        shown = self.evaluator
+        # Looked at before anything of it is called: whatever is no evaluator does nothing.
+        kind = class_at(shown, "metric.evaluator")
+        _check_methods(kind, shown)
+        return LoadedEvaluator(_call(kind, self.kwargs, f"{shown}()"), shown)
 
 
 class LoadedEvaluator:
@@ -106,6 +103,15 @@ def as_number(metric: Any) -> float | None:  # noqa: ANN401
     if isinstance(metric, np.ndarray) and metric.size == 1 and metric.dtype.kind in "iuf":
         return float(metric.reshape(()))
     return None
+
+
+def _check_methods(evaluator: object, shown: str) -> None:
+    missing = [method for method in _METHODS if not callable(getattr(evaluator, method, None))]
+    if missing:
+        raise ConfigError(
+            f"metric.evaluator: {shown} has no method {' and no method '.join(missing)}; expected "
+            "evaluate(model_file) -> metric and metric_eval(original_metric, new_metric) -> (bool, loss)."
+        )
 
 
 def _call(method: Callable[..., Any], arguments: dict[str, Any], where: str, *, positional: bool = False) -> Any:  # noqa: ANN401

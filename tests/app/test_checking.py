@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 import pytest
 
-from runner.app.checking import build, unknown_key
+from runner.app.checking import build, refuse_misplaced, unknown_key
 from runner.errors import ConfigError
 from runner.search.binary import Binary
 from runner.search.plan import Strategy
@@ -168,14 +168,21 @@ class Part:
         self.values = (size, factors, loose, more, rest)
         self.inner = inner
 
+    def corners(self) -> int:
+        return 4
+
 
 class Simple:
-    pass
+    def corners(self) -> int:
+        return 3
 
 
 class Inheriting(Named):
     def name(self) -> str:
         return "inheriting"
+
+    def corners(self) -> int:
+        return 0
 
 
 def function(size: int) -> int:
@@ -204,15 +211,15 @@ def test_own_class_is_built_and_checked_by_its_signature(own: str) -> None:
 
 def test_own_classes_nest(own: str) -> None:
     inner = {"_target_": f"{own}.Inheriting"}
-    part = build({"_target_": f"{own}.Part", "size": 3, "inner": inner}, Any, "part")
+    part = build({"_target_": f"{own}.Part", "size": 3, "inner": inner}, Shape, "part")
     assert part.inner.name() == "inheriting"
 
 
 @pytest.mark.parametrize("name", ["Simple", "Inheriting"])
 def test_own_class_without_a_constructor_has_no_options(name: str, own: str) -> None:
-    assert type(build({"_target_": f"{own}.{name}"}, Any, "part")).__name__ == name
+    assert type(build({"_target_": f"{own}.{name}"}, Shape, "part")).__name__ == name
     with pytest.raises(ConfigError, match=r"part\.size: no such option\. part has no options\."):
-        build({"_target_": f"{own}.{name}", "size": 1}, Any, "part")
+        build({"_target_": f"{own}.{name}", "size": 1}, Shape, "part")
 
 
 @pytest.mark.parametrize(
@@ -225,8 +232,8 @@ def test_own_class_without_a_constructor_has_no_options(name: str, own: str) -> 
             "part.sizes: no such option. Did you mean part.size? part has factors, inner, loose, size.",
         ),
         (
-            {"size": 1, "inner": {"_target_": "own_parts.Part", "size": None}},
-            "part.inner.size: expected a whole number",
+            {"size": 1, "inner": {"_target_": "own_parts.Inheriting", "size": None}},
+            "part.inner.size: no such option. part.inner has no options.",
         ),
         (
             {"size": 1, "inner": {"_target_": "own_parts.Absent"}},
@@ -236,7 +243,7 @@ def test_own_class_without_a_constructor_has_no_options(name: str, own: str) -> 
 )
 def test_own_class_with_wrong_values_is_refused(values: dict[str, Any], message: str, own: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        build({"_target_": f"{own}.Part", **values}, Any, "part")
+        build({"_target_": f"{own}.Part", **values}, Shape, "part")
     assert str(caught.value).startswith(message)
 
 
@@ -258,7 +265,7 @@ def test_own_class_with_wrong_values_is_refused(values: dict[str, Any], message:
 )
 def test_target_that_is_no_class_is_refused(path: object, message: str, own: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        build({"_target_": path}, Any, "part")
+        build({"_target_": path}, Shape, "part")
     assert str(caught.value).startswith(message)
 
 
@@ -268,3 +275,164 @@ def test_unknown_key_names_the_nearest_and_all_there_are() -> None:
     )
     assert unknown_key("x", ["size"], "x") == "x: no such option. There are size."
     assert unknown_key("a.x", [], "x", "a") == "a.x: no such option. a has no options."
+
+
+CALLED = """
+from pathlib import Path
+from typing import Any
+
+Path({imported!r}).touch()
+
+
+class Section:
+    pass
+
+
+class Caller:
+    def __init__(self, inner: Section | None = None, loose: Any = None, bare=None, names: dict[str, Any] | None = None):
+        Path({called!r}).touch()
+
+    def corners(self) -> int:
+        return 1
+
+
+class Cornerless(Caller):
+    corners = 4
+
+
+def function(*arguments, **options):
+    Path({called!r}).touch()
+"""
+
+
+@pytest.fixture
+def traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Path]]:
+    """Return the files that tell whether the module ``traced`` was imported, and whether anything of it was called."""
+    imported, called = tmp_path / "imported", tmp_path / "called"
+    text = CALLED.format(imported=str(imported), called=str(called))
+    (tmp_path / "traced.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield imported, called
+    sys.modules.pop("traced", None)
+
+
+CALLER = {"_target_": "traced.Caller"}
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Sections, values and one part."""
+
+    inner: Inner | None = None
+    shape: Shape | None = None
+    size: int = 0
+    names: dict[str, str] = field(default_factory=dict)
+    free: dict[str, Any] = field(default_factory=dict)
+    list_: list[Inner] = field(default_factory=list)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "message"),
+    [
+        (CALLER, int, "key._target_: no class can be chosen here; expected a whole number."),
+        (CALLER, int | None, "key._target_: no class can be chosen here; expected a whole number or null."),
+        (CALLER, Any, "key._target_: no class can be chosen here; expected plain values."),
+        ([CALLER], list[int], "key[0]._target_: no class can be chosen here; expected a whole number."),
+        ({"a": CALLER}, dict[str, str], "key.a._target_: no class can be chosen here; expected text."),
+        ({"a": {"b": [CALLER]}}, Any, "key.a.b[0]._target_: no class can be chosen here; expected plain values."),
+        ({"a": {"b": [CALLER]}}, dict[str, Any], "key.a.b[0]._target_: no class can be chosen here;"),
+        ({"_args_": [1]}, dict[str, Any], "key._args_: Hydra's _args_ is not taken."),
+        (CALLER | {"_partial_": True}, Shape, "key._partial_: Hydra's _partial_ is not taken."),
+        (CALLER | {"_args_": ["a"]}, Shape, "key._args_: Hydra's _args_ is not taken."),
+        (CALLER | {"loose": {"_call_": 1}}, Shape, "key.loose._call_: Hydra's _call_ is not taken."),
+        (CALLER | {"loose": CALLER}, Shape, "key.loose._target_: no class can be chosen here; expected plain values."),
+        (CALLER | {"bare": CALLER}, Shape, "key.bare._target_: no class can be chosen here; expected plain values."),
+        (CALLER | {"names": {"a": CALLER}}, Shape, "key.names.a._target_: no class can be chosen here;"),
+        (
+            CALLER | {"inner": CALLER},
+            Shape,
+            "key.inner._target_: 'traced.Caller' cannot be used here; expected Section or a subclass.",
+        ),
+        (
+            {"_target_": "traced.Cornerless"},
+            Shape,
+            "key._target_: 'traced.Cornerless' cannot be used here; expected a class with corners (Shape).",
+        ),
+        (
+            {"_target_": "subprocess.Popen", "args": ["true"]},
+            Shape | None,
+            "key._target_: 'subprocess.Popen' cannot be used here; expected a class with corners (Shape).",
+        ),
+        ({"_target_": "os.system", "command": "true"}, Shape, "key._target_: expected the import path of a class,"),
+        ({"_target_": "traced.function"}, Shape, "key._target_: expected the import path of a class,"),
+    ],
+)
+def test_class_in_a_place_of_no_part_is_refused_and_never_called(
+    value: object, hint: object, message: str, traces: tuple[Path, Path]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build(value, hint, "key")
+    assert str(caught.value).startswith(message)
+    assert not traces[1].exists()
+    if str(value).startswith("{'_target_': 'traced") and hint is not Shape:
+        assert not traces[0].exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"size": CALLER}, "size._target_: no class can be chosen here; expected a whole number."),
+        ({"inner": CALLER}, "inner._target_: no class can be chosen here; expected Inner or null."),
+        ({"inner": {"size": CALLER}}, "inner.size._target_: no class can be chosen here; expected a whole number."),
+        ({"list_": [{"ratio": CALLER}]}, "list_[0].ratio._target_: no class can be chosen here; expected a number."),
+        ({"names": {"a": CALLER}}, "names.a._target_: no class can be chosen here; expected text."),
+        ({"free": {"a": [CALLER]}}, "free.a[0]._target_: no class can be chosen here; expected plain values."),
+        ({"unknown": CALLER}, "unknown._target_: no class can be chosen here; expected plain values."),
+        (CALLER, "_target_: no class can be chosen here; expected Whole."),
+        ({"size": {"_call_": 1}}, "size._call_: Hydra's _call_ is not taken."),
+    ],
+)
+def test_class_in_a_section_is_refused_before_anything_is_imported(
+    values: dict[str, Any], message: str, traces: tuple[Path, Path]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        refuse_misplaced(values, Whole)
+    assert str(caught.value).startswith(message)
+    assert not traces[0].exists()
+    refuse_misplaced({"shape": CALLER, "size": 1, "inner": {"size": 2}, "free": {"a": [1]}}, Whole)
+    assert not traces[0].exists()
+
+
+@dataclass(frozen=True)
+class Bent:
+    """A shape without the member that its protocol asks for beside methods."""
+
+    def corners(self) -> int:
+        return 2
+
+
+class Named(Shape, Protocol):
+    """A shape with a name."""
+
+    @property
+    def name(self) -> str: ...
+
+
+def test_part_without_a_value_that_its_protocol_asks_for_is_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        build({"_target_": f"{__name__}.Bent"}, Named | None, "key")
+    assert str(caught.value) == (
+        f"key._target_: '{__name__}.Bent' has no name, which Named asks for. Set it in the class or its constructor."
+    )
+    assert build({"_target_": f"{__name__}.Bent"}, Shape, "key") == Bent()
+
+
+def test_annotation_that_cannot_be_read_is_told(own: str, tmp_path: Path) -> None:
+    (tmp_path / "own_parts.py").write_text(
+        "from __future__ import annotations\n"
+        "class Part:\n    def __init__(self, a: Absent = 1): ...\n    def corners(self): ...\n"
+    )
+    with pytest.raises(
+        ConfigError, match=r"part\._target_: the annotations of Part's constructor cannot be read \(name 'Absent'"
+    ):
+        build({"_target_": f"{own}.Part"}, Shape, "part")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from runner.app.journal import read_events
-from runner.app.places import make_importable
+from runner.app.places import make_importable, names_own_class
 from runner.dataset.item import evenly_spaced
 from runner.record_text import read_record
 from tests.app.conftest import Command, Tiny
@@ -149,3 +149,103 @@ def test_folder_is_added_once_and_at_the_end(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(sys, "path", ["/installed", "/here"])
     make_importable(["/here", "/conf", "/conf"])
     assert sys.path == ["/installed", "/here", "/conf"]
+
+
+def test_library_of_the_same_name_in_the_directory_of_the_command_is_not_run(tiny: Tiny, tmp_path: Path) -> None:
+    for name in ("numpy", "onnx", "rich", "csv", "hydra", "tqdm", "pandas"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong module')\n", encoding="utf-8")
+    ended = command(*tiny.options(), cwd=tmp_path)
+    assert ended.status == 0, ended.err
+    write_examples(tmp_path)
+    arguments = [*without(tiny, *CLASSES), *named_on_the_command_line(*CLASSES)]
+    assert command(*arguments, cwd=tmp_path).status == 0
+
+
+@pytest.mark.parametrize(
+    ("config", "own"),
+    [
+        ({"observer": {"_target_": "my_observer.Sigmas"}}, True),
+        ({"layers": [{"observer": {"_target_": "my_observer.Sigmas"}}]}, True),
+        (
+            {"metric": {"_target_": "runner.evaluation.amct_evaluator.AmctEvaluator", "evaluator": "mine.Evaluator"}},
+            True,
+        ),
+        ({"observer": {"_target_": "runner.Hfmg"}, "dataset": {"path": "x"}, "layers": [], "seed": 0}, False),
+    ],
+)
+def test_directory_of_the_command_is_imported_from_only_for_a_class_of_ones_own(config: dict, own: bool) -> None:
+    assert names_own_class(config) is own
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["seed={_target_: subprocess.Popen, args: [touch, ran]}"],
+            "seed._target_: no class can be chosen here; expected a whole",
+        ),
+        (["+model._target_=mine.Anything"], "model._target_: no class can be chosen here; expected ModelOptions."),
+        (["+budget._target_=mine.Anything"], "budget._target_: no class can be chosen here; expected Budget."),
+        (
+            ["engine.callers={_target_: mine.Anything}"],
+            "engine.callers._target_: no class can be chosen here; expected a whole",
+        ),
+        (
+            ["layers=[{match: {_target_: mine.Anything}}]"],
+            "layers[0].match._target_: no class can be chosen here; expected text.",
+        ),
+        (
+            ["skip_layers=[{_target_: mine.Anything}]"],
+            "skip_layers[0]._target_: no class can be chosen here; expected text.",
+        ),
+        (["+dataset.inputs={a: {_target_: mine.Anything}}"], "dataset.inputs.a._target_: no class can be chosen here;"),
+        (
+            ["dataset.preprocess._target_=mine.Anything"],
+            "dataset.preprocess._target_: 'mine.Anything' cannot be used here; expected",
+        ),
+        (
+            ["~observer", "+observer={_target_: os.system, command: touch ran}"],
+            "observer._target_: expected the import path of a",
+        ),
+        (
+            ["~observer", "+observer={_target_: subprocess.Popen, args: [touch, ran]}"],
+            "observer._target_: 'subprocess.Popen' cannot",
+        ),
+        (
+            ["~observer", "+observer={_target_: mine.Anything}"],
+            "observer._target_: 'mine.Anything' cannot be used here; expected a",
+        ),
+        (["+observer._partial_=true"], "observer._partial_: Hydra's _partial_ is not taken."),
+        (["+_target_=mine.Anything"], "_target_: no such option."),
+        (
+            ["metric=amct_evaluator", "metric.evaluator=mine.Anything"],
+            "metric.evaluator: mine.Anything has no method evaluate",
+        ),
+        (
+            ["metric=amct_evaluator", "metric.evaluator=mine.E", "+metric.kwargs.a={_target_: mine.Anything}"],
+            "metric.kwargs.a._",
+        ),
+    ],
+)
+def test_no_configuration_has_other_code_called(
+    options: list[str], message: str, tiny: Tiny, run: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from pathlib import Path\n"
+        "Path('imported').touch()\n"
+        "class Anything:\n"
+        "    def __init__(self, **options):\n"
+        "        Path('ran').touch()\n",
+        encoding="utf-8",
+    )
+    groups = {option.partition("=")[0].lstrip("~") for option in options}
+    base = [o for o in tiny.options() if o.partition("=")[0] not in groups & {"observer", "metric"}]
+    try:
+        ended = run(*base, *options)
+    finally:
+        sys.modules.pop("mine", None)
+    assert ended.status == 2
+    assert f"error: {message}" in ended.err, ended.err
+    assert not (tmp_path / "ran").exists()
+    if "no class can be chosen" in message and "dataset" not in message:
+        assert not (tmp_path / "imported").exists()

@@ -163,7 +163,8 @@ CASES = {
         ("dataset.images: 1 of 2 images listed in {tmp}/labels.txt do not exist in {tmp}/photos: absent.png",),
     ),
     "image unreadable": Case(
-        images(unreadable_image), ("dataset.images: {tmp}/photos/1.png cannot be read as an image: cannot identify",)
+        images(unreadable_image),
+        ("dataset.images: {tmp}/photos/1.png cannot be read as an image: it is of another format",),
     ),
     "no label in the file": Case(
         images(lambda folder: "\n"), ("dataset.labels: {tmp}/labels.txt lists no image", "expected '<file> <class>'")

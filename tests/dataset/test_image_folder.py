@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -48,6 +49,67 @@ def test_unlabelled_images_come_sorted_by_name_without_other_files(images: Path)
         ("c.png", None),
         ("my b.png", None),
     ]
+
+
+def test_hidden_files_and_those_of_systems_are_no_images_and_are_named_in_the_log(
+    images: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "runner")
+    for name in ("._a.png", ".hidden.png", "Thumbs.db", "desktop.ini", ".DS_Store"):
+        (images / name).write_bytes(b"\0\x05\x16\x07")
+    data = ImageFolder(str(images))
+    assert [data.name(index) for index in range(len(data))] == ["a.png", "c.png", "my b.png"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{images}: 2 hidden files or files of a system are no images: ._a.png, .hidden.png"
+    ]
+
+
+def test_hidden_file_is_an_image_where_it_is_asked_for(images: Path) -> None:
+    write_image(images / "hidden.png", random_pixels(4, 4)).rename(images / ".hidden.png")
+    (images.parent / "labels.txt").write_text(".hidden.png 1\n")
+    for data in (ImageFolder(str(images / ".hidden.png")), labelled(images)):
+        assert len(data) == 1 and data.item(0).arrays[ONLY_INPUT].shape == (3, 4, 4)
+
+
+def test_listed_name_is_found_in_another_spelling_and_shown_as_listed(images: Path) -> None:
+    listed = ["caf\u00e9.png", "数据.png", "-rf *.png"]
+    stored = ["cafe\u0301.png", os.fsdecode("数据.png".encode("gbk")), "-rf *.png"]
+    for seed, name in enumerate(stored):
+        write_image(images / name, random_pixels(5, 4, seed))
+    (images.parent / "labels.txt").write_text("".join(f"{name} 1\n" for name in listed), encoding="utf-8")
+    data = labelled(images)
+    assert [data.name(index) for index in range(3)] == listed
+    for index in range(3):
+        assert np.array_equal(data.item(index).arrays[ONLY_INPUT].transpose(1, 2, 0), random_pixels(5, 4, index))
+
+
+def test_listed_name_that_no_file_can_have_is_missing(images: Path) -> None:
+    (images.parent / "labels.txt").write_text(f"a.png 0\n{'x' * 300}.png 1\n")
+    with pytest.raises(DatasetError, match=r"1 of 2 images listed in .* do not exist in"):
+        labelled(images)
+    with pytest.raises(DatasetError, match="is no folder; expected the folder that holds the images"):
+        ImageFolder(f"/{'x' * 5000}")
+
+
+def test_names_of_any_bytes_are_shown_as_text(images: Path) -> None:
+    names = [
+        os.fsdecode(b"\xca\xfd.png"),
+        "a\nb.png",
+        "x" * 251 + ".png",
+        "-a.png",
+        "caf\u00e9.png",
+        "caf\u0065\u0301.png",
+    ]
+    for path in images.iterdir():
+        path.unlink()
+    for seed, name in enumerate(names):
+        write_image(images / name, random_pixels(4, 4, seed))
+    data = ImageFolder(str(images))
+    shown = [data.name(index) for index in range(len(data))]
+    assert {r"\xca\xfd.png", r"a\nb.png", "-a.png"} < set(shown) and len(set(shown)) == len(names)
+    for index, name in enumerate(shown):
+        assert name.encode("utf-8") and len(name.splitlines()) == 1
+        assert data.item(index).arrays[ONLY_INPUT].shape == (3, 4, 4)
 
 
 def test_one_file_is_the_only_item(images: Path) -> None:

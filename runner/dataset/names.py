@@ -1,0 +1,132 @@
+"""File names as other systems leave them: which are no data, how one is shown, how one is found in another spelling."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from runner.errors import DatasetError
+
+# What file managers, archivers and network drives put beside the data; with a leading dot there are more (._*, .DS_Store).
+_SYSTEM = frozenset(
+    {
+        "__macosx",
+        "__pycache__",
+        "@eadir",
+        "@recycle",
+        "@recently-snapshot",
+        "#recycle",
+        "#snapshot",
+        "$recycle.bin",
+        "system volume information",
+        "lost+found",
+        "network trash folder",
+        "temporary items",
+        "thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+    }
+)
+# Characters that would break a line, steer a terminal or have no UTF-8 form: controls, surrogates, line separators.
+_UNSHOWN = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+def is_system_name(name: str) -> bool:
+    """Return whether a file or folder belongs to a system and not to the data: hidden, or one of the well-known names."""
+    return name.startswith(".") or name.casefold() in _SYSTEM
+
+
+def listed(folder: Path, key: str) -> list[Path]:
+    """Return what a folder holds, sorted by name.
+
+    Args:
+        folder: an existing folder.
+        key: the option that names it, for messages.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
+    try:
+        return sorted(folder.iterdir(), key=lambda path: path.name)
+    except OSError as error:
+        raise DatasetError(f"{key}: {shown(folder)} cannot be listed: {error.strerror}.") from error
+
+
+def shown(name: str | os.PathLike[str]) -> str:
+    r"""Return a name, or a path, as text that any terminal and any UTF-8 file takes.
+
+    A byte that is no UTF-8 (a name from a GBK system) becomes ``\xNN``, a line break ``\n``; all else stays as it is.
+    """
+    text = os.fspath(name)
+    if text.isprintable():
+        return text
+    return "".join(_escaped(char) if unicodedata.category(char) in _UNSHOWN else char for char in text)
+
+
+def spelling(name: str) -> str:
+    """Return what two names have in common that a person reads as the same.
+
+    Accents count alike whether they are letters of their own (NFC) or marks behind a letter (NFD, as macOS writes them);
+    bytes that are no UTF-8 are read as GB 18030, of which GBK is a part.
+    """
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        try:
+            name = os.fsencode(name).decode("gb18030")
+        except UnicodeError:
+            return name
+    return unicodedata.normalize("NFC", name)
+
+
+def by_spelling(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return names under the spelling that they share."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(spelling(name), []).append(name)
+    return found
+
+
+class Files:
+    """Files below a folder, found by the names that a list gives them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._listed: dict[Path, dict[str, list[str]]] = {}
+
+    def find(self, name: str) -> Path | None:
+        """Return the path of the file of this name, or of the only one of the same spelling; None where there is none."""
+        # os.path.isfile: a name that is too long, or holds a null byte, is a missing file too.
+        exact = self._folder / name
+        if os.path.isfile(exact):
+            return exact
+        path: Path | None = self._folder
+        for part in Path(name).parts:
+            path = None if path is None else self._child(path, part)
+        return path if path is not None and path.is_file() else None
+
+    def _child(self, folder: Path, part: str) -> Path | None:
+        if part in ("..", "/"):
+            return folder / part
+        if folder not in self._listed:
+            self._listed[folder] = by_spelling(_names(folder))
+        alike = self._listed[folder].get(spelling(part), [])
+        if part in alike:
+            return folder / part
+        return folder / alike[0] if len(alike) == 1 else None
+
+
+def _names(folder: Path) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as entries:
+            yield from (entry.name for entry in entries)
+    except OSError:
+        return
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    # Python keeps a byte of a file name that is no UTF-8 as a surrogate of this range.
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else char.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,128 @@
+"""The bytes of an image file to 8 bits a channel: which formats and depths are taken, and what any other file is.
+
+Only the formats listed here are opened, whatever a file is called: a decoder of another format may start a program (PostScript
+would be run through Ghostscript). All of these are decoded in this process.
+
+* The first frame of an animation and the first page of a TIFF count.
+* Gray of 1 to 8 bits becomes 0..255. Gray of 16 bits is divided by 257, rounded to nearest, so that 65535 is 255; a TIFF of
+  12 bits in the same way, so that 4095 is. Colour of 16 bits comes from Pillow as its high byte.
+* Alpha is left out: the colours below transparent pixels count. A palette becomes its colours. CMYK becomes RGB without a
+  colour profile.
+* Whole numbers of 32 bits, signed ones and floats have no range that is known, and are refused.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from runner.errors import DatasetError
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"}
+)
+_EXPECTED = "expected JPEG, PNG, BMP, WebP, TIFF, GIF or PPM"
+_TAKEN = (
+    (b"\x89PNG", "PNG"),
+    (b"\xff\xd8", "JPEG"),
+    (b"GIF8", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"RIFF", "WebP"),
+    (b"BM", "BMP"),
+)
+_OTHERS = (
+    (b"%!PS", "PostScript"),
+    (b"\xc5\xd0\xd3\xc6", "PostScript"),
+    (b"%PDF", "PDF"),
+    (b"8BPS", "a Photoshop file"),
+    (b"\0\0\0\x0cjP", "JPEG 2000"),
+    (b"PK\x03\x04", "a .zip archive"),
+    (b"\x1f\x8b", "a .gz archive"),
+    (b"\x93NUMPY", "a numpy array"),
+    (b"\0\x05\x16\x07", "AppleDouble metadata of macOS, no image"),
+    (b"version https://git-lfs", "a pointer of Git LFS in place of the file, which `git lfs pull` fetches"),
+    (b"<", "text, such as HTML or SVG"),
+)
+_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIF", b"heix": "HEIF", b"mif1": "HEIF", b"msf1": "HEIF"}
+# TIFF tags: bits a sample, and whether 0 is white.
+_BITS, _PHOTOMETRIC = 258, 262
+
+
+def open_image(source: bytes, title: str, *, upright: bool = False) -> Image.Image:
+    """Return an image of mode ``L`` or ``RGB``, decoded.
+
+    Args:
+        source: the bytes of its file.
+        title: what the image is called in messages: the option and the file.
+        upright: turn it as its EXIF orientation says. Pillow does so for a TIFF in any case.
+
+    Raises:
+        DatasetError: it is of no format or depth that is taken, damaged, or too large.
+    """
+    try:
+        with Image.open(io.BytesIO(source), formats=FORMATS) as image:
+            image.load()
+            return _eight_bits(ImageOps.exif_transpose(image) if upright else image, image, title)
+    except DatasetError:
+        raise
+    except Exception as error:  # a decoder meets damaged bytes with any error that its code comes to
+        raise DatasetError(f"{title} cannot be read as an image: {_reason(error, source)}.") from error
+
+
+def _eight_bits(image: Image.Image, file: Image.Image, title: str) -> Image.Image:
+    """Return an image with 8 bits a channel; ``file`` knows what its file says of the pixels."""
+    mode = image.mode
+    if mode.startswith("I;16"):
+        return Image.fromarray(_from_16_bits(np.asarray(image), file))
+    if mode == "I" and file.format == "PPM":  # Pillow has scaled them to 65535
+        return Image.fromarray(_scaled(np.asarray(image), 65535))
+    if mode in ("I", "F"):
+        kind = "floats" if mode == "F" else "whole numbers of 32 bits, or signed ones"
+        raise DatasetError(
+            f"{title} holds {kind}, of which the range is not known; expected 8 or 16 bits a channel. Convert it, or give the "
+            "values as arrays with dataset=npy or dataset=npz."
+        )
+    if mode in ("L", "RGB"):
+        return image
+    return image.convert("L" if mode in ("1", "LA") else "RGB")
+
+
+def _from_16_bits(values: NDArray[np.integer], file: Image.Image) -> NDArray[np.uint8]:
+    tags = getattr(file, "tag_v2", {})
+    bits = tags.get(_BITS, 16)
+    most = (1 << int(bits[0] if isinstance(bits, tuple) else bits)) - 1
+    return _scaled(most - values.astype(np.int64) if tags.get(_PHOTOMETRIC) == 0 else values, most)
+
+
+def _scaled(values: NDArray[np.integer], most: int) -> NDArray[np.uint8]:
+    """Return ``values * 255 / most``, rounded to nearest; there are no ties, ``most`` being odd."""
+    return ((values.astype(np.int64) * 510 + most) // (2 * most)).astype(np.uint8)
+
+
+def _reason(error: Exception, source: bytes) -> str:
+    if not source:
+        return "it has 0 bytes"
+    if isinstance(error, UnidentifiedImageError):
+        return _what_it_is(source)
+    if isinstance(error, Image.DecompressionBombError):
+        pixels = re.search(r"\d+", str(error))
+        return f"it claims {pixels[0] if pixels else 'too many'} pixels, more than are read of any image; scale it down"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for its pixels"
+    # Pillow names the stream that it was given, which says nothing.
+    return re.sub(r"<_io\.[^>]*>", "the file", str(error)).strip().rstrip(".") or type(error).__name__
+
+
+def _what_it_is(source: bytes) -> str:
+    for start, name in _TAKEN:
+        if source.startswith(start):
+            return f"it begins like {name}, but is cut off or damaged"
+    brand = _BRANDS.get(source[8:12]) if source[4:8] == b"ftyp" else None
+    other = brand or next((name for start, name in _OTHERS if source.startswith(start)), None)
+    return f"{'it is of another format' if other is None else f'it is {other}'}; {_EXPECTED}"

@@ -1,0 +1,99 @@
+"""What the program imports and what it asks an installer for are the same."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import runner
+
+SOURCES = Path(runner.__file__).parent
+# Distributions that are not called like their module.
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "google.protobuf": "protobuf",
+    "hydra": "hydra-core",
+    "onnx_ir": "onnx-ir",
+    "yaml": "pyyaml",
+}
+
+
+def imported(source: str) -> Iterator[str]:
+    """Yield the modules of other packages that a source imports, anywhere in it."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from (name for name in names if name.split(".")[0] not in sys.stdlib_module_names | {"runner"})
+
+
+def distribution(module: str) -> str:
+    """Return what is installed to have a module."""
+    for length in (2, 1):
+        start = ".".join(module.split(".")[:length])
+        if start in DISTRIBUTIONS:
+            return DISTRIBUTIONS[start]
+    return module.split(".")[0]
+
+
+def declared(root: Path) -> dict[str, str]:
+    """Return distribution -> its bounds."""
+    lines = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    parsed = [re.fullmatch(r"([\w-]+)(.*)", line) for line in lines]
+    return {match[1]: match[2] for match in parsed if match is not None}
+
+
+def used() -> dict[str, set[str]]:
+    """Return distribution -> the files that import it."""
+    found: dict[str, set[str]] = {}
+    for path in SOURCES.rglob("*.py"):
+        for module in imported(path.read_text(encoding="utf-8")):
+            found.setdefault(distribution(module), set()).add(path.relative_to(SOURCES).as_posix())
+    return found
+
+
+def test_every_import_is_a_declared_dependency_and_the_other_way_round(root: Path) -> None:
+    undeclared = {name: files for name, files in used().items() if name not in declared(root)}
+    assert undeclared == {}
+    assert sorted(used()) == sorted(declared(root))
+
+
+def test_distributions_are_those_that_the_modules_come_from() -> None:
+    homes = metadata.packages_distributions()
+    for module, name in DISTRIBUTIONS.items():
+        assert name in [home.lower() for home in homes[module.split(".")[0]]]
+
+
+def test_every_dependency_has_a_lower_bound_that_is_installed_or_passed(root: Path) -> None:
+    for name, bounds in declared(root).items():
+        lowest = re.match(r">=([\d.]+)", bounds)
+        assert lowest is not None, name
+        wanted, there = (
+            [int(part) for part in re.findall(r"\d+", version)] for version in (lowest[1], metadata.version(name))
+        )
+        assert there >= wanted, name
+
+
+@pytest.mark.parametrize(
+    ("source", "modules"),
+    [
+        ("import os, numpy.linalg as n\n", ["numpy.linalg"]),
+        (
+            "from google.protobuf import message\ndef f():\n    from PIL import Image\n",
+            ["google.protobuf.message", "PIL.Image"],
+        ),
+        ("from runner.graph import layers\nimport runner\nfrom __future__ import annotations\n", []),
+    ],
+)
+def test_imports_are_found_wherever_they_stand(source: str, modules: list[str]) -> None:
+    assert list(imported(source)) == modules
