@@ -94,7 +94,7 @@ def test_sums_are_those_of_the_layers_run_alone(model: onnx.ModelProto, x: NDArr
         for place, layer in enumerate(found.layers):
             source, f = item[2 * place], item[2 * place + 1].astype(np.float64)
             q = twin_output(graph, layer, form.layers[layer.name], source).astype(np.float64)
-            ours = pair_sums(sums[layer.name], f.size)
+            ours = pair_sums(sums[layer.name])
             assert ours.ff == pytest.approx((f * f).sum(), rel=1e-5)
             assert ours.qq == pytest.approx((q * q).sum(), rel=1e-5)
             assert ours.dd == pytest.approx(((f - q) ** 2).sum(), rel=1e-3)
@@ -153,7 +153,7 @@ def test_caller_may_ask_for_the_mean_of_each_channel(model: onnx.ModelProto, x: 
     sums = next(isolated_pass(graph, found, form, Items(x), [0], engine=Engine(1), reductions=asked))
     for layer, f in zip(found.layers, item, strict=True):
         axes = (0, 2, 3) if layer.op_type == "Conv" else tuple(range(f.ndim - 1))
-        assert list(sums[layer.name]) == ["mean_f", "ff"]
+        assert list(sums[layer.name]) == ["mean_f", "ff", "count"]
         np.testing.assert_allclose(sums[layer.name]["mean_f"], f.mean(axis=axes), rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(sums[layer.name]["ff"], (f.astype(np.float64) ** 2).sum(), rtol=1e-5)
 
