@@ -226,10 +226,25 @@ class Evaluator:
         self.partial_evaluations += 1
         return self.gathered(found)
 
-    def scores(self, session: Session, positions: Sequence[int]) -> Generator[ItemScores, None, None]:
-        """Yield the scores of the items at the given positions, in order; stop iterating to stop early."""
+    def scores(
+        self, session: Session, positions: Sequence[int], *, only_numbers: bool = False
+    ) -> Generator[ItemScores, None, None]:
+        """Yield the scores of the items at the given positions, in order; stop iterating to stop early.
+
+        Args:
+            session: of the model.
+            positions: of the items.
+            only_numbers: whether NaN that the float model does not have is an error; otherwise the item is wrong.
+
+        Raises:
+            ModelError: an output holds such NaN; names the item.
+        """
         indices = [self.indices[position] for position in positions]
         for position, outputs in zip(positions, self._outputs(session, indices), strict=True):
+            for name in (name for name, array in outputs.items() if only_numbers and _has_nan(array)):
+                if not _has_nan(self._reference[position][name]):
+                    item = self._dataset.name(self.indices[position])
+                    raise ModelError(f"model: the output '{name}' holds NaN for the item {item}; expected numbers.")
             yield self._score(position, outputs)
 
     def reference(self, position: int) -> Outputs:

@@ -13,7 +13,7 @@ import numpy as np
 from runner.arithmetic import dequant_scale, reciprocal
 from runner.dataset.item import Dataset, evenly_spaced
 from runner.engine import Engine
-from runner.errors import ConfigError, ModelError, VerificationError
+from runner.errors import ConfigError, DatasetError, ModelError, VerificationError
 from runner.evaluation.accuracy import Agreement
 from runner.evaluation.evaluator import Evaluation, Evaluator
 from runner.ranges import ActivationParams
@@ -188,10 +188,10 @@ def _device_metric(
     positions = evenly_spaced(min(_DEVICE_ITEMS, len(evaluator.indices)), len(evaluator.indices))
     scores = []
     try:
-        for score in evaluator.scores(reference_session(graph.model), positions):
+        for score in evaluator.scores(reference_session(graph.model), positions, only_numbers=True):
             scores.append(score[metric.name])
             progress(len(scores))
-    except ModelError as error:
+    except (ModelError, DatasetError) as error:
         # Information about a chip is not worth a job's result.
         logger.warning("verify.device=%s: nothing to report: %s", precision, error)
         return None
