@@ -190,6 +190,10 @@ class _Stop:
         session = walk.float_session()
         self._real = walk.each(lambda item: session.run({layer.input: walk.float_input(layer, item)})[0])
         self._has_bias = self._fits_bias(layer)
+        # A detector that quantization lets keep other rows than the float model gives a layer other positions to compare.
+        self._comparable = [
+            item for item in range(walk.items) if walk.input(layer, item).shape == walk.float_input(layer, item).shape
+        ]
 
     def better_range(self, readers: Sequence[Layer]) -> ActivationParams:
         """Return the parameters that cost the outputs of all readers least, inside what was seen or the observer's."""
@@ -227,11 +231,11 @@ class _Stop:
         layer, walk, params = self._layer, self._walk, self.quantized.record.activation
         weight = self._weight(layer)
         cut = Patches(self._start.model, self._node, layer)
-        sizes = [len(by_channel(real, layer)) for real in self._real]
-        if not any(sizes):
+        sizes = {item: len(by_channel(self._real[item], layer)) for item in self._comparable}
+        if not any(sizes.values()):
             return
-        positions = max(1, sum(sizes) // len(sizes))
-        items = min(walk.items, max(_LEAST_ITEMS, -(-_MOMENT_POSITIONS // positions)))
+        positions = max(1, sum(sizes.values()) // len(sizes))
+        items = min(len(sizes), max(_LEAST_ITEMS, -(-_MOMENT_POSITIONS // positions)))
         step = max(1, items * positions // _MOMENT_POSITIONS)
         bias = self._float_bias()
         unit = _unit(weight)  # of weights and outputs: both may be too large for squares in float32
@@ -248,7 +252,7 @@ class _Stop:
             return products(Rows.joined(rows), np.concatenate(real, axis=1))
 
         # Of those that have a position at all.
-        some = [item for item in range(walk.items) if sizes[item] > item % step][:items]
+        some = [item for item, size in sizes.items() if size > item % step][:items]
         parts = [some[first::_MOMENT_PARTS] for first in range(min(len(some), _MOMENT_PARTS))]
         sums = each_of(summed, parts, self._callers)
         if not all(np.isfinite(each.outputs).all() for each in sums):
@@ -284,8 +288,11 @@ class _Stop:
 
     def _fit(self, outputs: list[NDArray[np.float32]]) -> bool:
         layer, record = self._layer, self.quantized.record
+        items = self._comparable
+        if not items:
+            return False
         (found, firsts), (wanted, _) = (
-            _some(arrays.__getitem__, layer, len(arrays), _FIT_POSITIONS, self._callers)
+            _some([arrays[item] for item in items].__getitem__, layer, len(items), _FIT_POSITIONS, self._callers)
             for arrays in (outputs, self._real)
         )
         if not len(wanted) or not (np.isfinite(wanted).all() and np.isfinite(found).all()):
