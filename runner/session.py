@@ -134,7 +134,9 @@ class Session:
                     "Please report this, with the model."
                 ) from error
         self.inputs = tuple(
-            InputSpec(i.name, tuple(d if isinstance(d, int) else None for d in i.shape), _numpy_type(i.name, i.type))
+            InputSpec(
+                i.name, tuple(d if isinstance(d, int) else None for d in i.shape), _numpy_type(i.name, i.type, given)
+            )
             for i in self._session.get_inputs()
         )
         types = {output.name: str(output.type) for output in self._session.get_outputs()}
@@ -176,7 +178,9 @@ def _loadable(model: ir.Model | str | os.PathLike[str]) -> Iterator[bytes | str]
             yield str(path)
 
 
-def _numpy_type(name: str, text: str) -> np.dtype[Any]:
+def _numpy_type(name: str, text: str, given: bool) -> np.dtype[Any]:
+    if text.startswith("seq(") and not given:
+        return np.dtype(object)  # a part of a model may take a list of tensors
     names = {"float": "float32", "double": "float64"}
     inner = text.removeprefix("tensor(").removesuffix(")")
     try:

@@ -228,7 +228,7 @@ class _Stop:
 
     def round_weights(self) -> None:
         """Choose the integers that hurt the output least."""
-        layer, walk, params = self._layer, self._walk, self.quantized.record.activation
+        layer, params = self._layer, self.quantized.record.activation
         weight = self._weight(layer)
         cut = Patches(self._start.model, self._node, layer)
         sizes = {item: len(by_channel(self._real[item], layer)) for item in self._comparable}

@@ -291,10 +291,12 @@ class Evaluator:
         for name in next(iter(self._reference), {}):
             items = [i for i, outputs in zip(self.indices, self._reference, strict=True) if _has_nan(outputs[name])]
             if items:
+                bad = not_finite_in(self._dataset, items[0])
+                why = "A Log, Sqrt or Div of values that it is not made for gives it."
                 found.append(
                     f"the float model's output '{name}' holds NaN for {len(items)} of {len(self.indices)} items, first "
-                    f"{self._dataset.name(items[0])}; NaN in the same places counts as equal. A Log, Sqrt or Div of values "
-                    "that it is not made for gives it."
+                    f"{self._dataset.name(items[0])}; NaN in the same places counts as equal. "
+                    + (why if bad is None else f"That item itself holds {bad} that are NaN or infinite.")
                 )
         return found
 

@@ -84,10 +84,11 @@ def require_measurable(
     numbers = [output.name or "" for output in model.graph.outputs if output.name not in others]
     listed = ", ".join(f"'{name}' is a {type_}" for name, type_ in others.items())
     if not numbers:
+        alone = " An evaluator alone needs none, with another sensitivity." if isinstance(metric, AmctEvaluator) else ""
         raise ModelError(
             f"model.path: the output {listed}; expected at least one output that is a tensor of numbers, for figures are "
             "measured on those. Make the tensor before it an output too, or cut the model off there "
-            "(onnx.utils.extract_model)."
+            f"(onnx.utils.extract_model).{alone}"
         )
     wanted = None if metric is None or isinstance(metric, AmctEvaluator) else metric.output
     if wanted in others:
