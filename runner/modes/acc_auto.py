@@ -231,6 +231,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
             # The figures are those of the search then.
             found = replace(found, stopped="interrupted")
         else:
+            warn(*(caution for caution in measured.cautions if caution not in warnings))
             comparison = fresh_comparison(measured, parts.report, models, target=judge.target, seed=options.seed)
             status, found = _borne_out(found, comparison, options.target_loss, warn)
 
