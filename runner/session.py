@@ -65,6 +65,20 @@ def plain(level: str) -> Profile:
     return Profile(level, quant_rewriting=True)
 
 
+# What numpy has of onnxruntime's tensors: numbers; and what its Python binding gives as raw bytes or not at all.
+_NUMBERS = frozenset(
+    f"tensor({name})"
+    for name in (
+        "float",
+        "double",
+        "float16",
+        "bool",
+        *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+    )
+)
+_UNREADABLE = frozenset(f"tensor({name})" for name in ("bfloat16", "int4", "uint4", "int2", "uint2", "float4e2m1"))
+
+
 @dataclass(frozen=True, slots=True)
 class InputSpec:
     """One model input: a dimension is None where the model leaves it open."""
@@ -85,6 +99,11 @@ class Session:
     Raises:
         ModelError: onnxruntime refuses a given model, or an input of it is of a type that numpy does not have.
         InternalError: it refuses one of ours.
+
+    Attributes:
+        inputs: what ``run`` takes.
+        output_names: of the outputs that Python can have: tensors, also of strings, and lists of them.
+        number_names: of those that are tensors of numbers or truth values.
     """
 
     def __init__(
@@ -115,20 +134,27 @@ class Session:
                     "Please report this, with the model."
                 ) from error
         self.inputs = tuple(
-            InputSpec(i.name, tuple(d if isinstance(d, int) else None for d in i.shape), _numpy_type(i.name, i.type))
+            InputSpec(
+                i.name, tuple(d if isinstance(d, int) else None for d in i.shape), _numpy_type(i.name, i.type, given)
+            )
             for i in self._session.get_inputs()
         )
-        self.output_names = tuple(o.name for o in self._session.get_outputs())
+        types = {output.name: str(output.type) for output in self._session.get_outputs()}
+        self.output_names = tuple(name for name, type_ in types.items() if type_ not in _UNREADABLE)
+        self.number_names = tuple(name for name, type_ in types.items() if type_ in _NUMBERS)
         self._run_options = ort.RunOptions()
 
     def run(self, feeds: Feeds, outputs: Sequence[str] | None = None) -> list[NDArray[Any]]:
-        """Return the outputs (all, or the named ones) in order.
+        """Return the outputs (all in ``output_names``, or the named ones) in order.
 
         Raises:
             ModelError: onnxruntime refuses the inputs or fails in a node.
         """
+        names = list(self.output_names if outputs is None else outputs)
+        if not names:  # onnxruntime would give all
+            return []
         try:
-            return list(self._session.run(None if outputs is None else list(outputs), dict(feeds), self._run_options))
+            return list(self._session.run(names, dict(feeds), self._run_options))
         except Exception as error:  # onnxruntime's exceptions share no public base class
             shapes = ", ".join(f"{name} {list(array.shape)} {array.dtype}" for name, array in feeds.items())
             raise ModelError(f"onnxruntime cannot run the model on {shapes}: {_short(error)}") from error
@@ -152,7 +178,9 @@ def _loadable(model: ir.Model | str | os.PathLike[str]) -> Iterator[bytes | str]
             yield str(path)
 
 
-def _numpy_type(name: str, text: str) -> np.dtype[Any]:
+def _numpy_type(name: str, text: str, given: bool) -> np.dtype[Any]:
+    if text.startswith("seq(") and not given:
+        return np.dtype(object)  # a part of a model may take a list of tensors
     names = {"float": "float32", "double": "float64"}
     inner = text.removeprefix("tensor(").removesuffix(")")
     try:

@@ -35,7 +35,7 @@ def cosine(sums: PairSums) -> float:
 
 def mse(sums: PairSums) -> float:
     """Return the mean squared error in the output's own unit squared: 0 is insensitive."""
-    return sums.dd / sums.count
+    return sums.dd / max(sums.count, 1)
 
 
 def sqnr_db(sums: PairSums) -> float:

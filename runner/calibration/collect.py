@@ -11,16 +11,17 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.calibration.observer import Observer, TensorStatistic
+from runner.dataset.binding import bind
+from runner.dataset.finite import not_finite
 from runner.dataset.item import Dataset
 from runner.engine import Engine
-from runner.errors import ModelError
 from runner.graph.layers import FoundLayers
 from runner.graph.probe import with_outputs
 from runner.ranges import Range
 from runner.session import Session
 
 # The version of this stage's meaning: raise it when the same inputs would give other ranges.
-VERSION = 3
+VERSION = 4
 _SAMPLE = 4096
 
 # A tensor's name and the identity of the observer that looks at it: an observer of a user's own need not be hashable.
@@ -31,10 +32,12 @@ _Key = tuple[str, int]
 class Calibration:
     """What was seen of each layer's input, by layer name, and of each input of another node, by its key.
 
+    What holds no value for any item (rows that a detector picks, and picks none) is in ``input_shapes`` alone.
+
     Attributes:
         ranges: the observer's choice.
-        samples: evenly spaced values of the first item, shape (n,), n at most 4096.
-        input_shapes: of the first item, with batch axis.
+        samples: evenly spaced values of the first item that has any, shape (n,), n at most 4096.
+        input_shapes: of the same item, with batch axis.
         extremes: the smallest and the largest value.
     """
 
@@ -69,6 +72,7 @@ def collect(
 
     Raises:
         ModelError: an activation holds a value that is not finite.
+        DatasetError: it does because an item holds one.
     """
     sources = {layer.name: layer.input for layer in found.layers} | {
         tensor.key: tensor.source for tensor in found.tensors
@@ -85,6 +89,10 @@ def collect(
     extremes: dict[str, Range] = {}
     samples: dict[str, NDArray[np.float32]] = {}
     shapes: dict[str, tuple[int, ...]] = {}
+    firsts: dict[str, int] = {}  # of the items that have a value
+    readers: dict[str, list[str]] = {}
+    for layer in found.layers:
+        readers.setdefault(layer.input, []).append(layer.name)
     unfinished = list(statistics)
     done = 0
     while unfinished:
@@ -92,47 +100,86 @@ def collect(
 
         def reduce(
             index: int, arrays: list[NDArray[Any]], wanted: list[_Key] = wanted, tensors: list[str] = tensors
-        ) -> tuple[list[Range], list[Any]]:
+        ) -> tuple[list[Range | None], list[Any]]:
             values = dict(zip(tensors, arrays, strict=True))
             if index == indices[0] and not samples:
                 for name, array in values.items():
                     samples[name], shapes[name] = _sample(array), array.shape
-            ends = [_ends(array, name) for name, array in values.items()]
-            return ends, [statistics[key].reduce(np.asarray(values[key[0]], np.float32)) for key in wanted]
+            ends = [_ends(array, name, dataset, index, readers.get(name, ())) for name, array in values.items()]
+            return ends, [
+                statistics[key].reduce(np.asarray(values[key[0]], np.float32)) if values[key[0]].size else None
+                for key in wanted
+            ]
 
-        for ends, partials in engine.map(session, dataset, indices, reduce, outputs=tensors):
-            for name, range_ in zip(tensors, ends, strict=True):
-                before = extremes.get(name, range_)
-                extremes[name] = Range(min(before.low, range_.low), max(before.high, range_.high))
+        for index, (ends, partials) in zip(
+            indices, engine.map(session, dataset, indices, reduce, outputs=tensors), strict=True
+        ):
+            _widen(extremes, firsts, index, dict(zip(tensors, ends, strict=True)))
             for key, partial in zip(wanted, partials, strict=True):
-                statistics[key].merge(partial)
+                if partial is not None:
+                    statistics[key].merge(partial)
             done += 1
             progress(done)
-        unfinished = [key for key in wanted if statistics[key].end_pass()]
-    ranges = {key: statistic.result() for key, statistic in statistics.items()}
+        unfinished = [key for key in wanted if key[0] in firsts and statistics[key].end_pass()]
+    later = {name: index for name, index in firsts.items() if not samples[name].size}
+    for name, array in _values_of(session, dataset, later).items():
+        samples[name], shapes[name] = _sample(array), array.shape
+    ranges = {key: statistic.result() for key, statistic in statistics.items() if key[0] in firsts}
+    seen = {name: source for name, source in sources.items() if source in firsts}
     return Calibration(
-        {name: ranges[key] for name, key in keys.items()},
-        {name: samples[source] for name, source in sources.items()},
+        {name: ranges[keys[name]] for name in seen},
+        {name: samples[source] for name, source in seen.items()},
         {name: shapes[source] for name, source in sources.items()},
-        {name: extremes[source] for name, source in sources.items()},
+        {name: extremes[source] for name, source in seen.items()},
     )
 
 
-def check_finite(array: NDArray[Any], name: str) -> None:
-    """Raise a ModelError when the activation called ``name`` holds a value that is not finite."""
-    # Both pass NaN on.
-    if not (np.isfinite(array.min()) and np.isfinite(array.max())):
-        raise ModelError(f"calibration: the activation '{name}' holds NaN or infinity; expected finite values.")
+def check_finite(array: NDArray[Any], name: str, dataset: Dataset, index: int) -> None:
+    """Raise an error when the activation called ``name`` holds a value that is not finite for an item of a dataset.
+
+    Raises:
+        ModelError: the item is finite itself.
+        DatasetError: it is not.
+    """
+    _ends(array, name, dataset, index)
 
 
 def _tensors(keys: Iterable[_Key]) -> list[str]:
     return list(dict.fromkeys(name for name, _ in keys))
 
 
-def _ends(array: NDArray[Any], name: str) -> Range:
+def _ends(array: NDArray[Any], name: str, dataset: Dataset, index: int, readers: Sequence[str] = ()) -> Range | None:
+    if not array.size:
+        return None
     low, high = array.min(), array.max()
-    check_finite(np.array([low, high]), name)  # both pass NaN on
+    if not (np.isfinite(low) and np.isfinite(high)):  # both pass NaN on
+        raise not_finite(
+            dataset,
+            index,
+            name,
+            what="the activation",
+            remedy=f"Mend the model, or leave float what reads it: skip_layers=[{','.join(readers) or '...'}].",
+        )
     return Range(float(low), float(high))
+
+
+def _widen(extremes: dict[str, Range], firsts: dict[str, int], index: int, ends: Mapping[str, Range | None]) -> None:
+    """Add the ends of an item's tensors to what was seen, and the item as the first one of those that had no value yet."""
+    for name, range_ in ends.items():
+        if range_ is not None:
+            firsts.setdefault(name, index)
+            before = extremes.get(name, range_)
+            extremes[name] = Range(min(before.low, range_.low), max(before.high, range_.high))
+
+
+def _values_of(session: Session, dataset: Dataset, items: Mapping[str, int]) -> dict[str, NDArray[Any]]:
+    """Return some tensors, each for an item of its own."""
+    values: dict[str, NDArray[Any]] = {}
+    for index in dict.fromkeys(items.values()):
+        names = [name for name, item in items.items() if item == index]
+        feeds = bind(dataset.item(index), session.inputs, name=dataset.name(index))
+        values |= zip(names, session.run(feeds, names), strict=True)
+    return values
 
 
 def _sample(array: NDArray[Any]) -> NDArray[np.float32]:

@@ -157,6 +157,11 @@ def _best(candidates: list[_Candidate], losses: NDArray[np.float64], bounds: _Bo
 def _candidates(bounds: _Bounds, options: Ifmr) -> list[_Candidate]:
     """Return (low, high, scale) of each ratio, in order."""
     low, high = bounds
+    with np.errstate(over="ignore"):
+        return _candidates_of(low, high, options)
+
+
+def _candidates_of(low: np.float32, high: np.float32, options: Ifmr) -> list[_Candidate]:
     if options.asymmetric:
         ranges = [(low, ratio * high) for ratio in options.ratios()]
         scales = [(c - low) / np.float32(NUM_STEPS) for _, c in ranges]
@@ -192,11 +197,13 @@ def _losses(values: NDArray[np.float32], candidates: list[_Candidate]) -> NDArra
         block = values[start : start + _BLOCK]
         rounded = buffer[: block.size]
         for index, (low, high, scale) in enumerate(candidates):
-            np.clip(block, low, high, out=rounded)
-            np.divide(rounded, scale, out=rounded)
-            np.rint(rounded, out=rounded)
-            np.multiply(rounded, scale, out=rounded)
-            np.subtract(rounded, block, out=rounded)
-            np.multiply(rounded, rounded, out=rounded)
-            losses[index] += float(rounded.sum())
+            # Ranges whose squares leave float32 give no legal scale either.
+            with np.errstate(over="ignore"):
+                np.clip(block, low, high, out=rounded)
+                np.divide(rounded, scale, out=rounded)
+                np.rint(rounded, out=rounded)
+                np.multiply(rounded, scale, out=rounded)
+                np.subtract(rounded, block, out=rounded)
+                np.multiply(rounded, rounded, out=rounded)
+                losses[index] += float(rounded.sum())
     return losses

@@ -6,6 +6,8 @@ a few numbers, so no feature map is kept. Which sums is up to the caller.
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +17,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.convert.simulate import Simulator
+from runner.dataset.binding import bind
 from runner.dataset.item import Dataset
 from runner.engine import Engine
 from runner.graph.builder import Builder
@@ -24,7 +27,7 @@ from runner.session import Session
 from runner.similarity import PairSums
 
 # The version of this stage's meaning: raise it when the same form would give other sums.
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,15 @@ FF, QQ, DD = Reduction("ff", "f"), Reduction("qq", "q"), Reduction("dd", "d")
 PAIR_SUMS = (FF, QQ, DD)
 MEAN_ERROR = Reduction("mean_d", "d", squared=False)
 
-# Of one item: layer -> reduction -> float64 of shape () for a sum and (channels,) for means, of AveragePool one for each
-# channel of its input.
+# How many values a layer's output has.
+COUNT = "count"
+# A sum outside this may have left float32, or have lost digits at its lower end.
+_LEAST, _MOST = 1e-30, 1e36
+# Of an output that is not finite.
+_LOST = 1e250
+
+# Of one item: layer -> reduction or ``COUNT`` -> float64 of shape () for a sum and (channels,) for means, of AveragePool one
+# for each channel of its input.
 LayerSums = Mapping[str, Mapping[str, NDArray[np.float64]]]
 
 
@@ -76,12 +86,28 @@ def isolated_pass(
     """
     layers = [found[name] for name in form.layers]
     session = Session(isolated_model(model, layers, form, reductions))
-    keys = [(layer.name, reduction.name) for layer in layers for reduction in reductions]
+    names = [reduction.name for reduction in reductions] + [COUNT]
+    keys = [(layer.name, name) for layer in layers for name in names]
+    squared = [reduction.name for reduction in reductions if reduction.squared]
 
-    def reduce(index: int, arrays: list[NDArray[Any]]) -> LayerSums:
+    def by_layer(arrays: list[NDArray[Any]]) -> dict[str, dict[str, NDArray[np.float64]]]:
         sums: dict[str, dict[str, NDArray[np.float64]]] = {}
         for (layer, reduction), array in zip(keys, arrays, strict=True):
             sums.setdefault(layer, {})[reduction] = array.astype(np.float64)
+        return sums
+
+    @functools.cache
+    def in_double() -> Session:
+        return Session(isolated_model(model, layers, form, reductions, double=True))
+
+    def reduce(index: int, arrays: list[NDArray[Any]]) -> LayerSums:
+        sums = by_layer(arrays)
+        if any(_left_float32(layer[name]) for layer in sums.values() for name in squared if layer[COUNT]):
+            wide = in_double()
+            feeds = bind(dataset.item(index), wide.inputs, name=dataset.name(index))
+            for name, layer in by_layer(wide.run(feeds)).items():
+                if any(_left_float32(sums[name][reduction]) for reduction in squared):
+                    sums[name] = layer
         return sums
 
     for done, sums in enumerate(engine.map(session, dataset, indices, reduce), start=1):
@@ -89,10 +115,23 @@ def isolated_pass(
         progress(done)
 
 
+def _left_float32(total: NDArray[np.float64]) -> bool:
+    return not _LEAST < total < _MOST
+
+
 def isolated_model(
-    model: ir.Model, layers: Sequence[Layer], form: QuantizedForm, reductions: Sequence[Reduction]
+    model: ir.Model,
+    layers: Sequence[Layer],
+    form: QuantizedForm,
+    reductions: Sequence[Reduction],
+    *,
+    double: bool = False,
 ) -> ir.Model:
-    """Return the float model with a quantized twin beside each layer and the reductions as its only outputs."""
+    """Return the float model with a quantized twin beside each layer and the reductions as its only outputs.
+
+    Behind the reductions of each layer stands the number of values that its output has. In ``double``, squares of float32 are
+    summed in float64, which takes longer.
+    """
     twinned = model.clone()
     graph = twinned.graph
     nodes = {node.name: node for node in graph}
@@ -110,7 +149,7 @@ def isolated_model(
             shift = build.constant(f"{layer.name}.twin.shift", quantized.shift)
             twin = build.op("Add", [twin, shift], f"{layer.name}.twin.shifted", ir.DataType.FLOAT)
         opset = twinned.opset_imports[""]
-        outputs += _reduce(build, layer, node.outputs[0], twin, reductions, opset)
+        outputs += _reduce(build, layer, node.outputs[0], twin, reductions, opset, double=double)
         build.register(graph)
         graph.insert_after(node, build.nodes)
     graph.outputs.clear()
@@ -118,30 +157,53 @@ def isolated_model(
     return twinned
 
 
-def pair_sums(sums: Mapping[str, NDArray[np.float64]], count: int) -> PairSums:
-    """Return the sums of one layer and item."""
+def pair_sums(sums: Mapping[str, NDArray[np.float64]]) -> PairSums:
+    """Return the sums of one layer and item; those of a float output that is not finite say that all of it is lost."""
     ff, qq, dd = (float(sums[reduction.name]) for reduction in PAIR_SUMS)
-    return PairSums(ff, qq, dd, count)
+    if not all(map(math.isfinite, (ff, qq, dd))):
+        ff, qq, dd = _LOST, 0.0, _LOST
+    return PairSums(ff, qq, dd, int(sums[COUNT]))
 
 
 def _reduce(
-    build: Builder, layer: Layer, f: ir.Value, q: ir.Value, reductions: Sequence[Reduction], opset: int
+    build: Builder,
+    layer: Layer,
+    f: ir.Value,
+    q: ir.Value,
+    reductions: Sequence[Reduction],
+    opset: int,
+    *,
+    double: bool,
 ) -> list[ir.Value]:
-    prefix = f"{layer.name}.sums"
-    tensors = {"f": f, "q": q}
-    if any(reduction.tensor == "d" for reduction in reductions):
-        tensors["d"] = build.op("Sub", [f, q], f"{prefix}.difference", ir.DataType.FLOAT)
-    return [
-        _sum_of_squares(build, tensors[reduction.tensor], f"{prefix}.{reduction.name}")
-        if reduction.squared
-        else _means(build, layer, tensors[reduction.tensor], f"{prefix}.{reduction.name}", opset)
-        for reduction in reductions
-    ]
+    prefix, type_ = f"{layer.name}.sums", ir.DataType.FLOAT
+    outputs = []
+    tensors = _with_difference(build, {"f": f, "q": q}, reductions, prefix, type_)
+    wide = tensors
+    if double:
+        type_ = ir.DataType.DOUBLE
+        cast = {name: build.cast(tensor, type_, f"{prefix}.{name}") for name, tensor in (("f", f), ("q", q))}
+        wide = _with_difference(build, cast, reductions, f"{prefix}.double", type_)
+    for reduction in reductions:
+        name = f"{prefix}.{reduction.name}"
+        if reduction.squared:
+            outputs.append(_sum_of_squares(build, wide[reduction.tensor], name, type_))
+        else:
+            outputs.append(_means(build, layer, tensors[reduction.tensor], name, opset))
+    return [*outputs, build.op("Size", [f], f"{prefix}.{COUNT}", ir.DataType.INT64)]
 
 
-def _sum_of_squares(build: Builder, value: ir.Value, name: str) -> ir.Value:
+def _with_difference(
+    build: Builder, tensors: dict[str, ir.Value], reductions: Sequence[Reduction], prefix: str, type_: ir.DataType
+) -> dict[str, ir.Value]:
+    """Return float and quantized output, and their difference where a reduction is of that."""
+    if not any(reduction.tensor == "d" for reduction in reductions):
+        return tensors
+    return {**tensors, "d": build.op("Sub", [tensors["f"], tensors["q"]], f"{prefix}.difference", type_)}
+
+
+def _sum_of_squares(build: Builder, value: ir.Value, name: str, type_: ir.DataType) -> ir.Value:
     # Over all axes onnxruntime reads the tensor once; over the channels alone it takes seven times as long.
-    return build.op("ReduceSumSquare", [value], name, ir.DataType.FLOAT, {"keepdims": 0})
+    return build.op("ReduceSumSquare", [value], name, type_, {"keepdims": 0})
 
 
 def _means(build: Builder, layer: Layer, value: ir.Value, name: str, opset: int) -> ir.Value:

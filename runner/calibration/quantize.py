@@ -17,13 +17,14 @@ from runner.convert.averages import window_ones
 from runner.convert.exact_sums import exact_sums
 from runner.graph.balance import Factors, balanced_rows
 from runner.graph.constants import constant
+from runner.graph.finite_weights import has_infinities
 from runner.graph.layers import FoundLayers, Layer, LeftAlone
 from runner.graph.weight_layout import as_stored, channels_first
-from runner.ranges import ActivationParams
+from runner.ranges import ActivationParams, Range
 from runner.record import LayerRecord, QuantizedForm, QuantizedLayer, TensorRecord
 
 # The version of this stage's meaning: raise it when the same ranges would give other integers.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,9 +59,10 @@ def quantize_layers(
     factors = balance or {}
 
     def quantized(layer: Layer, node: ir.Node) -> QuantizedLayer:
+        range_, sample = _seen(calibration, layer.name)
         params = params_off_ties(
-            calibration.ranges[layer.name],
-            calibration.samples[layer.name],
+            range_,
+            sample,
             symmetric=layer.symmetric or (symmetric if isinstance(symmetric, bool) else layer.name in symmetric),
         )
         record = arq_record(node, layer, params, one_scale=layer.name in one_scale, factors=factors.get(layer.name, ()))
@@ -83,12 +85,23 @@ def quantize_tensors(
     records: dict[str, TensorRecord] = {}
     impossible = list(quantization.impossible)
     for tensor in found.tensors:
-        range_, sample = calibration.ranges[tensor.key], calibration.samples[tensor.key]
         try:
+            range_, sample = _seen(calibration, tensor.key)
             records[tensor.key] = TensorRecord(params_off_ties(range_, sample, symmetric=tensor.key in symmetric))
         except ValueError as error:
             impossible.append(LeftAlone(tensor.key, tensor.op_type, str(error)))
     return Quantization(QuantizedForm(quantization.form.layers, records), tuple(impossible))
+
+
+def _seen(calibration: Calibration, key: str) -> tuple[Range, NDArray[np.float32]]:
+    """Return the range and the sample of what is rounded.
+
+    Raises:
+        ValueError: no item gave it a value.
+    """
+    if key not in calibration.ranges:
+        raise ValueError("no calibration item gives its input any value, so nothing is known of its range")
+    return calibration.ranges[key], calibration.samples[key]
 
 
 def quantize_each(
@@ -157,11 +170,14 @@ def integer_bias(node: ir.Node, layer: Layer, deq: NDArray[np.float32]) -> NDArr
     """Return a layer's bias in units of ``deq``, int32 of shape (channels,); None without a bias.
 
     Raises:
-        ValueError: a value exceeds int32.
+        ValueError: a value exceeds int32, or is infinite.
     """
     bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
     if bias is None:
         return None
+    if has_infinities(bias):
+        count = int(np.isinf(np.asarray(bias, np.float64)).sum())
+        raise ValueError(f"its bias has {count} infinite value(s), which no int32 bias can say")
     real = np.broadcast_to(np.asarray(bias, np.float32).reshape(-1), (layer.channels,))
     return int32_bias(quantize_bias(real, np.broadcast_to(deq, (layer.channels,))))
 

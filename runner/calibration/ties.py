@@ -25,8 +25,10 @@ def tie_share(sample: NDArray[np.float32], params: ActivationParams) -> float:
     values = sample[sample != 0]
     if values.size == 0:
         return 0.0
-    scaled = values * reciprocal(params.scale) + np.float32(params.zero_point)
-    return float(np.mean(np.abs(np.abs(scaled - np.rint(scaled)) - 0.5) < _TIE_WIDTH))
+    # What clipping cut off may leave float32, and lies on no tie.
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = values * reciprocal(params.scale) + np.float32(params.zero_point)
+        return float(np.mean(np.abs(np.abs(scaled - np.rint(scaled)) - 0.5) < _TIE_WIDTH))
 
 
 def params_off_ties(range_: Range, sample: NDArray[np.float32], *, symmetric: bool) -> ActivationParams:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -72,7 +73,7 @@ def best_range(
         chosen: the observer's range.
         values: of the tensor, shape (positions, channels).
         costs: of the layers that read it; their sum counts.
-        params: from a range to parameters.
+        params: from a range to parameters; raises a ValueError where it gives none, which the observer's range does not.
         callers: threads to work in.
     """
     # Each channel's values lie in a row of memory; so many channels stay in the processor's cache while they are rounded.
@@ -82,7 +83,15 @@ def best_range(
     all_centred = all(each.centred for each in costs)
 
     def cost(range_: Range) -> float:
-        candidate = params(range_)
+        try:
+            candidate = params(range_)
+        except ValueError:
+            return math.inf  # an outlier that the observer left out gives no legal scale
+        # Its errors may leave float32 too, and cost infinitely much then.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return cost_of(candidate)
+
+    def cost_of(candidate: ActivationParams) -> float:
         errors = np.empty_like(columns)
         for block in blocks:
             error = rounded(columns[block], candidate.scale, candidate.zero_point, out=errors[block])
@@ -112,7 +121,7 @@ def best_range(
         best, least = inwards(best, least, "low")
         if seen.high > 0:  # once more, now that the lower end is known
             best, least = inwards(best, least, "high")
-    return params(chosen if losses[-1] < least else best)
+    return params(chosen if losses[-1] < least or not math.isfinite(least) else best)
 
 
 def _at_outputs(errors: NDArray[np.float32], roots: NDArray[np.float32]) -> float:

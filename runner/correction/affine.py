@@ -49,6 +49,10 @@ class Clipping:
         """Return the clipping of some of the channels."""
         return Clipping(self.low, self.high[channels]) if isinstance(self.high, np.ndarray) else self
 
+    def in_units(self, unit: float) -> Clipping:
+        """Return the clipping of outputs counted in a unit."""
+        return Clipping(self.low / unit, self.high / unit)
+
     def passes(self, y: Rows) -> Rows:
         """Return 1 where a change of ``y`` changes the result, 0 elsewhere."""
         passes = y > self.low

@@ -93,6 +93,8 @@ def choose_balance(
     chosen: dict[str, float] = {}
     factors: dict[str, tuple[float, ...]] = {}
     for layer, tensor in zip(wanted, tensors, strict=True):
+        if tensor not in statistics:
+            continue
         node, seen, strength = nodes[layer.name], statistics[tensor], strengths[layer.name]
         if strength == AUTO:
             even = layer.symmetric or layer.name in symmetric

@@ -95,7 +95,7 @@ def observe_channels(
     engine: Engine,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[ChannelsOf, ChannelStatistics]:
-    """Return what the channels of some tensors hold over the items.
+    """Return what the channels of some tensors hold over the items; a tensor without values for all of them is left out.
 
     Args:
         model: the prepared float model at a runnable opset.
@@ -107,20 +107,24 @@ def observe_channels(
 
     Raises:
         ModelError: an activation holds a value that is not finite.
+        DatasetError: it does because an item holds one.
     """
     wanted = list(dict.fromkeys(tensors))
     names = list(dict.fromkeys(name for name, _ in wanted))
     session = Session(with_outputs(model, names))
 
-    def reduce(_: int, arrays: list[NDArray[Any]]) -> list[_Sums]:
+    def reduce(index: int, arrays: list[NDArray[Any]]) -> dict[ChannelsOf, _Sums]:
         values = dict(zip(names, arrays, strict=True))
-        return [_sums(values[name], name, axis) for name, axis in wanted]
+        for name, array in values.items():
+            check_finite(array, name, dataset, index)
+        return {(name, axis): _sums(values[name], axis) for name, axis in wanted if values[name].size}
 
-    seen: list[_Sums] = []
+    seen: dict[ChannelsOf, _Sums] = {}
     for done, item in enumerate(engine.map(session, dataset, indices, reduce, outputs=names), 1):
-        seen = [before.with_item(new) for before, new in zip(seen, item, strict=True)] if seen else item
+        for key, new in item.items():
+            seen[key] = seen[key].with_item(new) if key in seen else new
         progress(done)
-    return {key: sums.statistics() for key, sums in zip(wanted, seen, strict=True)}
+    return {key: sums.statistics() for key, sums in seen.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,10 +144,9 @@ class _Sums:
         return ChannelStatistics(self.low, self.high, *(self.sums / self.count))
 
 
-def _sums(array: NDArray[Any], name: str, axis: int) -> _Sums:
+def _sums(array: NDArray[Any], axis: int) -> _Sums:
     rows = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
     low, high = rows.min(axis=1).astype(np.float64), rows.max(axis=1).astype(np.float64)
-    check_finite(np.array([low, high]), name)
     some = rows[:, :: max(1, rows.shape[1] // _PLACES)].astype(np.float64)
     sums = np.stack([some.sum(axis=1), (some**2).sum(axis=1), np.count_nonzero(some, axis=1)])
     return _Sums(low, high, sums, some.shape[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -35,7 +36,7 @@ from runner.ranges import ActivationParams
 from runner.record import QuantizedForm, QuantizedLayer
 
 # The version of this stage's meaning: raise it when the same form and data would give other integers.
-VERSION = 8
+VERSION = 9
 
 # Positions, over all items, that a fit, the moments and a range look at. Chance errs by one over their root.
 _FIT_POSITIONS = 10_000
@@ -48,6 +49,8 @@ _PASS_ITEMS = 50
 _LEAST_ITEMS = 16
 # Parts that moments are summed in, side by side: each holds sums as large as H.
 _MOMENT_PARTS = 4
+# Values between these have squares, and sums of many of them, that float32 holds with all their digits.
+_SMALL, _LARGE = 1e-12, 1e12
 # Channels that are fitted at once: few enough for their positions to stay in the processor's cache.
 _FIT_CHANNELS = 32
 
@@ -187,21 +190,28 @@ class _Stop:
         session = walk.float_session()
         self._real = walk.each(lambda item: session.run({layer.input: walk.float_input(layer, item)})[0])
         self._has_bias = self._fits_bias(layer)
+        # A detector that quantization lets keep other rows than the float model gives a layer other positions to compare.
+        self._comparable = [
+            item for item in range(walk.items) if walk.input(layer, item).shape == walk.float_input(layer, item).shape
+        ]
 
     def better_range(self, readers: Sequence[Layer]) -> ActivationParams:
         """Return the parameters that cost the outputs of all readers least, inside what was seen or the observer's."""
         layer, walk, seen = self._layer, self._walk, self._start.seen
         values, _ = _some(self._input, layer, walk.items, _RANGE_POSITIONS, self._callers)
+        if not len(values):
+            return self.quantized.record.activation
         symmetric = _is_symmetric(self._start, layer)
         alike: dict[tuple[int, bool], list[NDArray[np.float64]]] = {}
         for reader in readers:
             alike.setdefault((reader.group, self._fits_bias(reader)), []).append(self._weight(reader))
+        unit = _unit(np.concatenate([np.abs(weight).max(keepdims=True) for each in alike.values() for weight in each]))
         return best_range(
             seen.extremes[layer.name],
             seen.ranges[layer.name],
             values,
             [
-                Cost(output_roots(weights, groups, values.shape[1] // groups), centred)
+                Cost(output_roots([w / unit for w in weights], groups, values.shape[1] // groups), centred)
                 for (groups, centred), weights in alike.items()
             ],
             lambda range_: params_off_ties(range_, seen.samples[layer.name], symmetric=symmetric),
@@ -218,30 +228,40 @@ class _Stop:
 
     def round_weights(self) -> None:
         """Choose the integers that hurt the output least."""
-        layer, walk, params = self._layer, self._walk, self.quantized.record.activation
+        layer, params = self._layer, self.quantized.record.activation
         weight = self._weight(layer)
         cut = Patches(self._start.model, self._node, layer)
-        positions = len(by_channel(self._real[0], layer))
-        items = min(walk.items, max(_LEAST_ITEMS, -(-_MOMENT_POSITIONS // positions)))
+        sizes = {item: len(by_channel(self._real[item], layer)) for item in self._comparable}
+        if not any(sizes.values()):
+            return
+        positions = max(1, sum(sizes.values()) // len(sizes))
+        items = min(len(sizes), max(_LEAST_ITEMS, -(-_MOMENT_POSITIONS // positions)))
         step = max(1, items * positions // _MOMENT_POSITIONS)
         bias = self._float_bias()
+        unit = _unit(weight)  # of weights and outputs: both may be too large for squares in float32
 
         def sample(item: int) -> tuple[Rows, NDArray[np.float32]]:
             # The first position moves from item to item, so that no column of the image is left out.
             where = slice(item % step, None, step)
             rows = cut(self._input(item), where, lambda x: rounded(x, params.scale, params.zero_point))
-            return rows, by_channel(self._real[item], layer).T[:, where] - bias[:, np.newaxis]
+            real = by_channel(self._real[item], layer).T[:, where] - bias[:, np.newaxis]
+            return rows, real if unit == 1 else real / unit
 
-        def summed(part: range) -> Products:
+        def summed(part: list[int]) -> Products:
             rows, real = zip(*(sample(item) for item in part), strict=True)
             return products(Rows.joined(rows), np.concatenate(real, axis=1))
 
-        parts = [range(first, items, _MOMENT_PARTS) for first in range(min(items, _MOMENT_PARTS))]
+        # Of those that have a position at all.
+        some = [item for item, size in sizes.items() if size > item % step][:items]
+        parts = [some[first::_MOMENT_PARTS] for first in range(min(len(some), _MOMENT_PARTS))]
         sums = each_of(summed, parts, self._callers)
+        if not all(np.isfinite(each.outputs).all() for each in sums):
+            return  # the float outputs leave float32
+        weight = weight / unit
         moments = gather(sums, weight, centred=self._has_bias, callers=self._callers)
         scales = np.broadcast_to(np.asarray(self.quantized.record.weight_scales, np.float64), (layer.channels,))
         target = moments.target(weight)
-        target /= scales.reshape(*target.shape[:2], 1)
+        target /= scales.reshape(*target.shape[:2], 1) / unit
         codes = least_error(target, moments.inputs, moments.inverse, callers=self._callers)
         stored = constant(self._node.inputs[1])
         assert stored is not None  # a layer's weight
@@ -268,11 +288,20 @@ class _Stop:
 
     def _fit(self, outputs: list[NDArray[np.float32]]) -> bool:
         layer, record = self._layer, self.quantized.record
+        items = self._comparable
+        if not items:
+            return False
         (found, firsts), (wanted, _) = (
-            _some(arrays.__getitem__, layer, len(arrays), _FIT_POSITIONS, self._callers)
+            _some([arrays[item] for item in items].__getitem__, layer, len(items), _FIT_POSITIONS, self._callers)
             for arrays in (outputs, self._real)
         )
+        if not len(wanted) or not (np.isfinite(wanted).all() and np.isfinite(found).all()):
+            return False
         clipping, with_factor = _clipping(self._node, layer), self._options.scale and layer.per_channel
+        # Outputs whose squares float32 does not hold are fitted in units in which it does.
+        unit = _unit(wanted)
+        if unit != 1:
+            found, wanted, clipping = found / unit, wanted / unit, clipping.in_units(unit)
         blocks = [slice(first, first + _FIT_CHANNELS) for first in range(0, layer.channels, _FIT_CHANNELS)]
         fits = each_of(
             lambda block: fit_outputs(
@@ -282,8 +311,11 @@ class _Stop:
             self._callers,
         )
         fit = Fit.of(fits).likely()
+        shift = fit.shift * unit
+        if not (np.isfinite(shift).all() and np.isfinite(fit.factor).all()):
+            return False
         if layer.op_type == "MatMul":
-            self.quantized = replace(self.quantized, shift=fit.shift.astype(np.float32))
+            self.quantized = replace(self.quantized, shift=shift.astype(np.float32))
             return True
         scales = np.asarray(record.weight_scales, np.float32)
         if layer.per_channel:
@@ -291,7 +323,7 @@ class _Stop:
         old = _deq(layer, self.quantized)
         new = np.broadcast_to(dequant_scale(record.activation.scale, scales), (layer.channels,))
         bias = 0.0 if self.quantized.bias is None else self.quantized.bias * old.astype(np.float64)
-        real = fit.factor * bias + fit.shift
+        real = fit.factor * bias + shift
         try:
             integers = int32_bias(quantize_bias(real, new))
             made = replace(record, weight_scales=tuple(float(scale) for scale in scales))
@@ -350,6 +382,15 @@ def _some(
 
     each_of(take, range(items), callers)
     return some.T, [end - size for end, size in zip(ends, sizes, strict=True) if size]
+
+
+def _unit(values: NDArray[Any]) -> float:
+    """Return a power of two to count values in, 1 unless their squares, or sums of these, may leave float32."""
+    finite = values[np.isfinite(values)]
+    largest = float(np.abs(finite).max(initial=0.0))
+    if largest == 0 or _SMALL < largest < _LARGE:
+        return 1.0
+    return 2.0 ** int(np.frexp(largest)[1])
 
 
 def _deq(layer: Layer, quantized: QuantizedLayer) -> NDArray[np.float32]:

@@ -58,6 +58,8 @@ def choose_exponents(
     tensors = [(pair.tensor, 1) for pair in pairs]
     statistics = observe_channels(model, tensors, dataset, indices, engine=engine, progress=progress)
     for pair, tensor in zip(pairs, tensors, strict=True):
+        if tensor not in statistics:
+            continue
         exponents = best_exponents(statistics[tensor], channel_weight(model, pair), output_interval(model, pair))
         if exponents.any():
             chosen[pair.first] = tuple(int(k) for k in exponents)

@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from runner.arithmetic import dequant_scale, quantize_bias
-from runner.calibration.isolated import MEAN_ERROR, isolated_pass
+from runner.calibration.isolated import COUNT, MEAN_ERROR, isolated_pass
 from runner.calibration.quantize import check_sums, int32_bias
 from runner.correction.chance import Channels, likely
 from runner.dataset.item import Dataset
@@ -53,8 +53,9 @@ def without_mean_errors(
     )
     for sums in passes:
         for name, reduced in sums.items():
-            errors[name].append(reduced[MEAN_ERROR.name])
-    shifts = {name: likely_mean(np.array(items)) for name, items in errors.items()}
+            if reduced[COUNT]:
+                errors[name].append(reduced[MEAN_ERROR.name])
+    shifts = {name: likely_mean(np.array(items)) for name, items in errors.items() if items}
     return QuantizedForm(
         {name: shifted(found[name], layer, shifts.get(name)) for name, layer in form.layers.items()}, form.tensors
     )
@@ -77,7 +78,7 @@ def likely_mean(items: Channels) -> Channels:
 
 def shifted(layer: Layer, quantized: QuantizedLayer, shift: Channels | None) -> QuantizedLayer:
     """Return the layer with a real ``shift`` of its output in its bias, or as it is where that would be illegal."""
-    if shift is None:
+    if shift is None or not np.isfinite(shift).all():  # sums that left float32
         return quantized
     if layer.op_type == "MatMul":
         return replace(quantized, shift=shift.astype(np.float32))

@@ -54,6 +54,7 @@ def choose_pixels(
 
     Raises:
         ModelError: an image holds a value that is not finite.
+        DatasetError: it does because an item holds one.
     """
     readers = [reader for reader in find_image_readers(model) if reader.layer not in left_alone]
     if not readers:
@@ -108,6 +109,8 @@ def _evenly_spaced(values: NDArray[np.float64]) -> tuple[float, float] | None:
 def _have_codes(channels: Sequence[_Values]) -> bool:
     """Return whether one scale and zero point for all channels have a code for every value already."""
     values = np.concatenate(channels)
+    if not values.size:
+        return True  # nothing was seen
     params = activation_params(Range(float(values.min()), float(values.max())))
     codes = quantize(values, params.scale, params.zero_point)
     off = np.abs(dequantize(codes, params.scale, params.zero_point) - values).max()
@@ -127,9 +130,9 @@ def _observe(
     session = Session(only_outputs(model, names))
     seen: list[list[_Values] | None] = [[np.zeros(0, np.float32)] * reader.channels for reader in readers]
 
-    def distinct(_: int, arrays: list[NDArray[Any]]) -> list[list[_Values]]:
+    def distinct(index: int, arrays: list[NDArray[Any]]) -> list[list[_Values]]:
         for name, array in zip(names, arrays, strict=True):
-            check_finite(array, name)
+            check_finite(array, name, dataset, index)
         return [[np.unique(channel) for channel in np.moveaxis(array, 1, 0)] for array in arrays]
 
     for done, item in enumerate(engine.map(session, dataset, indices, distinct), 1):

@@ -249,13 +249,18 @@ class Walk:
         graph = ir.convenience.extract(self._model.graph, list(inputs), list(outputs))
         examples = {name: array for tensors in reversed(seen) for name, array in tensors.items()}
         for value in graph.inputs:
-            value.type = ir.TensorType(ir.DataType.from_numpy(examples[value.name or ""].dtype))
-            value.shape = ir.Shape([None] * examples[value.name or ""].ndim)
+            example = examples[value.name or ""]
+            if isinstance(example, list):  # tensors of a sequence
+                value.type, value.shape = ir.SequenceType(_type_of(example[0])), None
+            else:
+                value.type, value.shape = _type_of(example), ir.Shape([None] * example.ndim)
         for value in graph.outputs:
-            value.shape = None
-            if value.type is None:
-                value.type = ir.TensorType(ir.DataType.FLOAT)
+            value.shape = None  # and where no type is known onnxruntime finds it
         return ir.Model(graph, ir_version=self._model.ir_version)
+
+
+def _type_of(array: Array) -> ir.TensorType:
+    return ir.TensorType(ir.DataType.from_numpy(array.dtype))
 
 
 def spread(total: int, count: int) -> list[int]:

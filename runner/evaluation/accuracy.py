@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.errors import ConfigError
-from runner.evaluation.distance import sqnr_of
+from runner.evaluation.likeness import agreement_db
 from runner.evaluation.metric import Scores, hits_below_target
-from runner.evaluation.outputs import ClassScores, Outputs
+from runner.evaluation.outputs import NO_ANSWER, ClassScores, Outputs
 
 PERCENTAGE_POINTS = "percentage points"
 
@@ -66,15 +66,18 @@ class TopK(Counted):
     ) -> tuple[float, ...]:
         """Return 1 where the label is among the k highest scores."""
         assert classes is not None and label is not None  # needs_classes, needs_labels
+        if not classes.has_answer(outputs):
+            return (0.0,)
         row: NDArray[np.float64] = classes.row(outputs).astype(np.float64)
         own = row[label]
-        # Not "row > own", which a NaN would pass as if nothing were ahead of it.
-        ahead = int(np.sum(~(row <= own))) + int(np.sum(row[:label] == own))
+        ahead = int(np.sum(row > own)) + int(np.sum(row[:label] == own))
         return (float(ahead < self.k),)
 
     def lead(self, outputs: Outputs, reference: Outputs, label: int | None, classes: ClassScores | None) -> float:
         """Return the log odds of the label against the k-th of the others; infinite with k classes or fewer."""
         assert classes is not None and label is not None  # needs_classes, needs_labels
+        if not classes.has_answer(outputs):
+            return -math.inf
         return _lead(classes.log_scores(outputs), label, self.k)
 
 
@@ -82,7 +85,8 @@ class TopK(Counted):
 class Agreement(Counted):
     """Same answer as the float model; needs no labels.
 
-    For a classifier the same class. Elsewhere every output (or the named one) within ``sqnr_min`` dB of the float model's.
+    For a classifier the same class. Elsewhere every output (or the named one) within ``sqnr_min`` dB of the float model's;
+    of labels and other whole numbers, as large a share of equal ones (see ``likeness.agreement_db``).
 
     Attributes:
         sqnr_min: in dB.
@@ -100,9 +104,9 @@ class Agreement(Counted):
     ) -> tuple[float, ...]:
         """Return 1 where the answer is the float model's."""
         if classes is not None:
-            return (float(classes.answer(outputs) == classes.answer(reference)),)
+            return (float(classes.answer(outputs) == classes.answer(reference) != NO_ANSWER),)
         names = [self.output] if self.output is not None else list(reference)
-        return (float(all(sqnr_of(outputs[n], reference[n]) >= self.sqnr_min for n in names)),)
+        return (float(all(agreement_db(outputs[n], reference[n]) >= self.sqnr_min for n in names)),)
 
     def lead(self, outputs: Outputs, reference: Outputs, label: int | None, classes: ClassScores | None) -> float:
         """Return the log odds of the float model's class against the next, or the dB above ``sqnr_min``.
@@ -110,9 +114,11 @@ class Agreement(Counted):
         The latter is infinite for the float model itself, so nothing can be told there from how it changes.
         """
         if classes is not None:
+            if not (classes.has_answer(outputs) and classes.has_answer(reference)):
+                return -math.inf
             return _lead(classes.log_scores(outputs), classes.answer(reference), 1)
         names = [self.output] if self.output is not None else list(reference)
-        return min(sqnr_of(outputs[n], reference[n]) for n in names) - self.sqnr_min
+        return min((agreement_db(outputs[n], reference[n]) for n in names), default=math.inf) - self.sqnr_min
 
 
 def _lead(row: NDArray[np.float64], own: int, k: int) -> float:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from runner.evaluation.likeness import squares
 from runner.evaluation.metric import Scores, below_target
-from runner.evaluation.outputs import ClassScores, Outputs
+from runner.evaluation.outputs import SMALLEST_PROBABILITY, ClassScores, Outputs
 from runner.similarity import PairSums, sqnr_db
 
 
@@ -53,6 +52,9 @@ class Kl(Distance):
         """Return ``sum p log(p / q)`` with p the float model's distribution."""
         assert classes is not None  # needs_classes
         p, q = classes.probabilities(reference), classes.probabilities(outputs)
+        if not classes.has_answer(outputs):
+            # No distribution: as wrong as one that rules every class out.
+            q = np.full_like(p, SMALLEST_PROBABILITY)
         # Never below 0, but for the rounding of equal distributions.
         return (max(0.0, float(np.sum(p * np.log(p / q)))),)
 
@@ -109,21 +111,14 @@ class Mse(Distance):
         return _squares(outputs, reference, self.output)[1:]
 
     def aggregate(self, scores: Scores) -> float:
-        """Return the mean over all values of all items."""
-        return math.fsum(scores[:, 0]) / math.fsum(scores[:, 1])
-
-
-def sqnr_of(output: NDArray[Any], reference: NDArray[Any]) -> float:
-    """Return the SQNR of one array in dB; infinite where it equals the reference."""
-    ff, dd, count = _squares({"": output}, {"": reference}, None)
-    return sqnr_db(PairSums(ff, 0.0, dd, int(count)))
+        """Return the mean over all values of all items; of the float model's outputs, where shapes differ."""
+        return math.fsum(scores[:, 0]) / max(math.fsum(scores[:, 1]), 1.0)
 
 
 def _squares(outputs: Outputs, reference: Outputs, only: str | None) -> tuple[float, float, float]:
     """Return (sum f^2, sum (f - q)^2, count) over the named output or all of them."""
     ff = dd = count = 0.0
     for name in [only] if only is not None else list(reference):
-        f = np.asarray(reference[name], np.float64).reshape(-1)
-        d = f - np.asarray(outputs[name], np.float64).reshape(-1)
-        ff, dd, count = ff + float(f @ f), dd + float(d @ d), count + f.size
+        of_f, of_d, values = squares(outputs[name], reference[name])
+        ff, dd, count = ff + of_f, dd + of_d, count + values
     return ff, dd, count

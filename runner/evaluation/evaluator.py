@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -13,10 +13,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.dataset.binding import fixed_batch
+from runner.dataset.finite import not_finite_in
 from runner.dataset.item import Dataset
 from runner.engine import Engine
 from runner.errors import ConfigError, DatasetError, ModelError
 from runner.evaluation.accuracy import Counted
+from runner.evaluation.likeness import is_unlike
 from runner.evaluation.metric import Metric, Scores
 from runner.evaluation.outputs import ClassScores, OutputKind, Outputs, class_scores
 from runner.session import Session
@@ -24,7 +26,7 @@ from runner.store.remembered import Codec
 from runner.store.store import Entry
 
 # The version of this stage's meaning: raise it when the same outputs would give other scores, under any metric.
-VERSION = 1
+VERSION = 2
 
 Progress = Callable[[int], None]
 
@@ -36,15 +38,28 @@ _LEAD = "(lead)"
 ItemScores = Mapping[str, tuple[float, ...]]
 
 
+def _is_finite(array: NDArray[Any]) -> bool:
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+
+
+def _has_nan(array: NDArray[Any]) -> bool:
+    return array.dtype.kind == "f" and bool(np.isnan(array).any())
+
+
 def _silent(done: int) -> None:
     """Report nothing."""
 
 
 def named_outputs(session: Session, arrays: Sequence[NDArray[Any]]) -> Outputs:
-    """Return one item's outputs by name; of a batch that the model fixes, which repeats the item, the first row."""
+    """Return one item's outputs by name; of a batch that the model fixes, which repeats the item, the first row.
+
+    Args:
+        session: that gave them.
+        arrays: one for each of ``session.number_names``: what is no tensor of numbers is not measured.
+    """
     batch = fixed_batch(session.inputs)
     rows = [array[:1] if batch > 1 and array.shape[:1] == (batch,) else array for array in arrays]
-    return dict(zip(session.output_names, rows, strict=True))
+    return dict(zip(session.number_names, rows, strict=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,10 +114,12 @@ class Evaluator:
         engine: runs models.
         dataset: evaluation data.
         indices: which items of it.
-        metrics: the headline metric first.
+        metrics: the headline metric first; none where nothing of the model can be measured.
         output_kind: what class scores are (``model.output``).
+        decides: whether the headline metric decides; otherwise a figure that cannot be had is left out, and is no error.
 
     Attributes:
+        cautions: what the user should know of the float model's outputs; known after it was run.
         items_scored: how often a model was run.
         evaluations: how many models were run over all items.
         partial_evaluations: how many over some items only.
@@ -116,14 +133,16 @@ class Evaluator:
         metrics: Sequence[Metric],
         *,
         output_kind: OutputKind = "auto",
+        decides: bool = True,
     ) -> None:
         self._engine = engine
         self._dataset = dataset
         self.indices = list(indices)
         self._metrics = list(metrics)
-        self._kind = output_kind
+        self._kind, self._decides = output_kind, decides
         self._reference: list[Outputs] = []
         self.classes: ClassScores | None = None
+        self.cautions: list[str] = []
         self.items_scored = 0
         self.evaluations = 0
         self.partial_evaluations = 0
@@ -137,13 +156,16 @@ class Evaluator:
         """Return a model's outputs for all items.
 
         Raises:
-            ModelError: an output holds NaN; names the item.
+            DatasetError: an output holds NaN because an item is not finite itself; names the item.
         """
         session = model if isinstance(model, Session) else Session(model)
         found = []
-        for outputs in self._outputs(session, self.indices):
-            found.append(outputs)
-            progress(len(found))
+        with contextlib.closing(self._outputs(session, self.indices)) as each:
+            for index, outputs in zip(self.indices, each, strict=True):
+                for name in (name for name, array in outputs.items() if _has_nan(array)):
+                    self._blame_data(index, name)
+                found.append(outputs)
+                progress(len(found))
         self.evaluations += 1
         return found
 
@@ -153,11 +175,15 @@ class Evaluator:
         Raises:
             DatasetError: a label is outside the model's classes.
             ConfigError: the headline metric does not apply (no labels, or no classes), or its output does not exist.
+            ModelError: it needs class scores, and those of an item hold NaN.
         """
         self._reference = reference
+        self.cautions = self._nan_cautions()
+        if not self._metrics:
+            return self.gathered([{} for _ in self.indices])
         labels = [self._dataset.label(index) for index in self.indices]
         headline = self._metrics[0]
-        self.classes = class_scores(self._reference, labels, kind=self._kind, output=headline.output)
+        self.classes = self._class_scores(headline, labels)
         self._check_labels(labels)
         self._check_headline(headline, labels)
         self._metrics = [headline, *(m for m in self._metrics[1:] if self._applies(m, labels))]
@@ -200,32 +226,48 @@ class Evaluator:
         self.partial_evaluations += 1
         return self.gathered(found)
 
-    def scores(self, session: Session, positions: Sequence[int]) -> Generator[ItemScores, None, None]:
-        """Yield the scores of the items at the given positions, in order; stop iterating to stop early."""
+    def scores(
+        self, session: Session, positions: Sequence[int], *, only_numbers: bool = False
+    ) -> Generator[ItemScores, None, None]:
+        """Yield the scores of the items at the given positions, in order; stop iterating to stop early.
+
+        Args:
+            session: of the model.
+            positions: of the items.
+            only_numbers: whether NaN that the float model does not have is an error; otherwise the item is wrong.
+
+        Raises:
+            ModelError: an output holds such NaN; names the item.
+        """
         indices = [self.indices[position] for position in positions]
         for position, outputs in zip(positions, self._outputs(session, indices), strict=True):
+            for name in (name for name, array in outputs.items() if only_numbers and _has_nan(array)):
+                if not _has_nan(self._reference[position][name]):
+                    item = self._dataset.name(self.indices[position])
+                    raise ModelError(f"model: the output '{name}' holds NaN for the item {item}; expected numbers.")
             yield self._score(position, outputs)
 
     def reference(self, position: int) -> Outputs:
         """Return the float model's outputs of the item at a position."""
         return self._reference[position]
 
-    def _outputs(self, session: Session, indices: Sequence[int]) -> Iterator[Outputs]:
-        def named(index: int, arrays: list[NDArray[Any]]) -> Outputs:
-            outputs = named_outputs(session, arrays)
-            for name, array in outputs.items():
-                if array.dtype.kind == "f" and np.isnan(array).any():
-                    raise ModelError(
-                        f"model: the output '{name}' holds NaN for the item {self._dataset.name(index)}; expected numbers."
-                    )
-            return outputs
+    def _outputs(self, session: Session, indices: Sequence[int]) -> Generator[Outputs, None, None]:
+        def named(_: int, arrays: list[NDArray[Any]]) -> Outputs:
+            return named_outputs(session, arrays)
 
-        for outputs in self._engine.map(session, self._dataset, indices, named):
+        for outputs in self._engine.map(session, self._dataset, indices, named, outputs=session.number_names):
             self.items_scored += 1
             yield outputs
 
     def _score(self, position: int, outputs: Outputs) -> ItemScores:
-        label, reference = self._dataset.label(self.indices[position]), self._reference[position]
+        if not self._metrics:
+            return {}
+        index, reference = self.indices[position], self._reference[position]
+        for name, output in outputs.items():
+            both = output, reference[name]
+            if output.shape == reference[name].shape and not all(map(_is_finite, both)) and is_unlike(*both):
+                self._blame_data(index, name)
+        label = self._dataset.label(index)
         scores = {metric.name: metric.score(outputs, reference, label, self.classes) for metric in self._metrics}
         if self.classes is not None:
             scores[_ANSWER] = self.classes.answer_and_margin(outputs)
@@ -234,6 +276,30 @@ class Evaluator:
             scores[_LEAD] = (headline.lead(outputs, reference, label, self.classes),)
         return scores
 
+    def _blame_data(self, index: int, name: str) -> None:
+        """Raise a DatasetError where an item is not finite, and the figures of its output ``name`` are to decide."""
+        bad = not_finite_in(self._dataset, index) if self._decides else None
+        if bad is not None:
+            raise DatasetError(
+                f"dataset: item {self._dataset.name(index)} holds {bad} that are NaN or infinite, and the model's output "
+                f"'{name}' for it says nothing; expected finite numbers. Mend the item or leave it out."
+            )
+
+    def _nan_cautions(self) -> list[str]:
+        """Return a warning of each output that holds NaN for an item which is finite itself."""
+        found = []
+        for name in next(iter(self._reference), {}):
+            items = [i for i, outputs in zip(self.indices, self._reference, strict=True) if _has_nan(outputs[name])]
+            if items:
+                bad = not_finite_in(self._dataset, items[0])
+                why = "A Log, Sqrt or Div of values that it is not made for gives it."
+                found.append(
+                    f"the float model's output '{name}' holds NaN for {len(items)} of {len(self.indices)} items, first "
+                    f"{self._dataset.name(items[0])}; NaN in the same places counts as equal. "
+                    + (why if bad is None else f"That item itself holds {bad} that are NaN or infinite.")
+                )
+        return found
+
     def gathered(self, scores: Sequence[ItemScores]) -> Evaluation:
         """Return the scores of items as one evaluation, in the order given."""
 
@@ -241,7 +307,7 @@ class Evaluator:
             return np.array([score[name] for score in scores], np.float64)
 
         answers = None if self.classes is None else column(_ANSWER)
-        leads = column(_LEAD)[:, 0] if isinstance(self._metrics[0], Counted) else None
+        leads = column(_LEAD)[:, 0] if self._metrics and isinstance(self._metrics[0], Counted) else None
         return Evaluation({metric.name: column(metric.name) for metric in self._metrics}, answers, leads)
 
     def of_items(self, evaluation: Evaluation) -> dict[int, ItemScores]:
@@ -255,6 +321,23 @@ class Evaluator:
             position: {name: tuple(rows[position]) for name, rows in columns.items()}
             for position in range(len(self.indices))
         }
+
+    def _class_scores(self, headline: Metric, labels: Sequence[int | None]) -> ClassScores | None:
+        """Return how to read class scores; None where the model is no classifier, or its scores hold NaN and decide nothing."""
+        classes = class_scores(self._reference, labels, kind=self._kind, output=headline.output)
+        if classes is None:
+            return None
+        for index, outputs in zip(self.indices, self._reference, strict=True):
+            if classes.has_answer(outputs):
+                continue
+            if headline.needs_classes:
+                raise ModelError(
+                    f"model.path: the class scores '{classes.output}' hold NaN for the item {self._dataset.name(index)}; "
+                    f"expected numbers, which metric={headline.name} compares. Mend the model, or choose metric=sqnr or mse."
+                )
+            return None
+        beyond = any(label is not None and label >= classes.classes for label in labels)
+        return None if beyond and not self._decides else classes
 
     def _applies(self, metric: Metric, labels: Sequence[int | None]) -> bool:
         unlabelled = any(label is None for label in labels)

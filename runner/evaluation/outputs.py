@@ -15,7 +15,9 @@ Outputs = Mapping[str, NDArray[Any]]
 OutputKind = Literal["auto", "logits", "probabilities"]
 
 _SUM_TOLERANCE = 1e-3
-_SMALLEST = 1e-12
+SMALLEST_PROBABILITY = 1e-12
+# The class that scores which hold NaN, or of another number of classes, stand for.
+NO_ANSWER = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,19 @@ class ClassScores:
         """Return one item's scores, shape (classes,)."""
         return outputs[self.output].reshape(-1)
 
+    def has_answer(self, outputs: Outputs) -> bool:
+        """Return whether there is a score for every class, and each is a number, infinite ones included."""
+        row = self.row(outputs)
+        return row.size == self.classes and not (row.dtype.kind == "f" and bool(np.isnan(row).any()))
+
     def answer(self, outputs: Outputs) -> int:
-        """Return the class of the highest score, the first among equals."""
-        return int(np.argmax(self.row(outputs)))
+        """Return the class of the highest score, the first among equals; ``NO_ANSWER`` where there is none."""
+        return int(np.argmax(self.row(outputs))) if self.has_answer(outputs) else NO_ANSWER
 
     def answer_and_margin(self, outputs: Outputs) -> tuple[int, float]:
-        """Return the class of the highest score and how much likelier it is than the next, 0..1."""
+        """Return the class of the highest score and how much likelier it is than the next, 0..1; 0 without an answer."""
+        if not self.has_answer(outputs):
+            return NO_ANSWER, 0.0
         second, first = np.partition(self.probabilities(outputs), -2)[-2:]
         return self.answer(outputs), float(first - second)
 
@@ -54,11 +63,20 @@ class ClassScores:
         )
 
     def probabilities(self, outputs: Outputs) -> NDArray[np.float64]:
-        """Return one item's distribution, shape (classes,): at least 1e-12 each, summing to 1."""
+        """Return one item's distribution, shape (classes,): at least 1e-12 each, summing to 1.
+
+        A score that is infinite leaves nothing to finite ones; where all are minus infinity no class is likelier than another.
+        Only of scores that have an answer.
+        """
         row = self.row(outputs).astype(np.float64)
-        if self.kind == "logits":
-            row = np.exp(row - row.max())
-        row = np.maximum(row / row.sum(), _SMALLEST)
+        top = row.max(initial=-np.inf)
+        if np.isinf(top):
+            row = (row == top).astype(np.float64)
+        elif self.kind == "logits":
+            row = np.exp(row - top)
+        total = row.sum()
+        # 8 bits may round every probability to 0.
+        row = np.maximum(row / total if np.isfinite(total) and total != 0 else np.zeros_like(row), SMALLEST_PROBABILITY)
         return np.asarray(row / row.sum(), np.float64)
 
 
@@ -83,6 +101,9 @@ def class_scores(
         raise ConfigError(f"metric.output: the model has no output '{output}'; it has {', '.join(reference[0])}.")
     name = output if output is not None else next(iter(reference[0])) if len(reference[0]) == 1 else None
     if name is None or not all(_is_row(item[name]) for item in reference):
+        return None
+    if len({item[name].size for item in reference}) > 1:
+        # Rows of several lengths are no scores of the same classes.
         return None
     distributions = all(_is_distribution(item[name]) for item in reference)
     if kind == "auto" and not distributions and any(label is None for label in labels):

@@ -18,7 +18,7 @@ def bias_add(node: ir.Node) -> ir.Node | None:
     """Return the Add that alone reads a MatMul's output and adds a constant float32 vector over its channels.
 
     None for other nodes, where more nodes read the output, where it is an output of the graph, and where the constant is
-    anything but a vector of shape [C], or [1, ..., C].
+    anything but a vector of shape [C], or [1, ..., C], or holds infinities: a mask, to which nothing can be added.
     """
     output = node.outputs[0]
     if node.op_type != "MatMul" or node.domain != "" or output.is_graph_output() or len(output.uses()) != 1:
@@ -29,7 +29,7 @@ def bias_add(node: ir.Node) -> ir.Node | None:
         return None
     weight, value = constant(node.inputs[1]), _addend(node, add)
     bias = constant(value) if value.is_initializer() else None
-    if weight is None or bias is None or bias.dtype != np.float32 or bias.ndim == 0:
+    if weight is None or bias is None or bias.dtype != np.float32 or bias.ndim == 0 or not np.isfinite(bias).all():
         return None
     channels = output_channels(weight.shape, node.op_type, 1)
     return add if bias.shape[-1] == bias.size == channels else None

@@ -83,11 +83,7 @@ class FoundLayers:
 
 
 def find_layers(model: ir.Model) -> FoundLayers:
-    """Return the layers of a prepared model and the nodes left alone, in graph order.
-
-    Raises:
-        ModelError: a weight or bias of a quantizable layer holds a value that is not finite.
-    """
+    """Return the layers of a prepared model and the nodes left alone, in graph order."""
     layers: list[Layer] = []
     left: list[LeftAlone] = []
     for node in model.graph:
@@ -101,7 +97,6 @@ def find_layers(model: ir.Model) -> FoundLayers:
         if reason is not None:
             left.append(LeftAlone(node.name or "", node.op_type, reason))
             continue
-        _check_finite(node)
         layers.append(_layer(node))
     return FoundLayers(tuple(layers), tuple(left))
 
@@ -212,17 +207,6 @@ def _gemm_refusal(node: ir.Node, weight: Array) -> str | None:
 def _matmul_refusal(node: ir.Node, weight: Array) -> str | None:
     # A batch of matrices has one scale in all, like a single one.
     return None if weight.ndim in (2, 3) else f"the weight has {weight.ndim} axes, not 2 or 3"
-
-
-def _check_finite(node: ir.Node) -> None:
-    for value in node.inputs[1:]:
-        array = constant(value)
-        if array is not None and value is not None and not np.all(np.isfinite(np.asarray(array, np.float64))):
-            bad = int(np.sum(~np.isfinite(np.asarray(array, np.float64))))
-            raise ModelError(
-                f"model.path: layer '{node.name}' has {bad} value(s) that are NaN or infinite in '{value.name}'; "
-                "expected finite weights. Export the model again."
-            )
 
 
 def _layer(node: ir.Node) -> Layer:

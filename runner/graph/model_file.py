@@ -7,10 +7,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from runner.errors import ModelError
+from runner.graph.map_outputs import without_maps
 from runner.graph.naming import name_nodes
 
 # protobuf refuses messages of 2 GiB; larger tensors go to a file beside the model.
@@ -20,11 +22,16 @@ _HASH_CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceModel:
-    """A model as it was read, every node with a name of its own; where it came from, and the sha256 of its file."""
+    """A model as it was read, every node with a name of its own; where it came from, and the sha256 of its file.
+
+    Attributes:
+        changes: a sentence for each output that could not stay as it was.
+    """
 
     graph: ir.Model
     path: Path
     sha256: str
+    changes: tuple[str, ...] = ()
 
 
 def load_model(path: str | os.PathLike[str]) -> SourceModel:
@@ -38,7 +45,7 @@ def load_model(path: str | os.PathLike[str]) -> SourceModel:
         kind = "is a folder" if file.is_dir() else "does not exist"
         raise ModelError(f"model.path: {file} {kind}; expected an ONNX file. Set model.path=FILE.onnx.")
     try:
-        model = ir.load(file)
+        model, changes = _read(file)
         if model.graph.num_nodes() == 0 or "" not in model.opset_imports:
             raise ModelError(
                 f"model.path: {file} holds no ONNX graph (no nodes or no opset). Is it another kind of file?"
@@ -53,7 +60,21 @@ def load_model(path: str | os.PathLike[str]) -> SourceModel:
             f"model.path: {file} ({file.stat().st_size} bytes) cannot be read as ONNX: {_first_line(error)}. "
             "The file is truncated or of another kind; export or copy it again."
         ) from error
-    return SourceModel(model, file, file_sha256(file))
+    return SourceModel(model, file, file_sha256(file), changes)
+
+
+def _read(file: Path) -> tuple[ir.Model, tuple[str, ...]]:
+    """Return the model, and what was done to outputs that onnx-ir has no type for."""
+    try:
+        return ir.load(file), ()
+    except ir.serde.SerdeError:
+        proto = onnx.load(file, load_external_data=False)
+        changes = without_maps(proto)
+        if not changes:
+            raise
+        model = ir.from_proto(proto)
+        ir.external_data.set_base_dir(model.graph, file.parent)
+        return model, tuple(changes)
 
 
 def file_sha256(path: Path) -> str:

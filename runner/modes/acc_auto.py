@@ -29,7 +29,14 @@ from runner.graph.digest import graph_digest
 from runner.job_folder import JobFolder
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.callers import settle_callers
-from runner.modes.cautions import held_out_caution, overlap_caution, resolution_caution, tensors_caution
+from runner.modes.cautions import (
+    held_out_caution,
+    outputs_caution,
+    overlap_caution,
+    require_measurable,
+    resolution_caution,
+    tensors_caution,
+)
 from runner.modes.codecs import FORMS, NUMBER, QUANTIZED
 from runner.modes.data import Parts, calibration_part, describe_source, evaluation_part, keep_pixels, split_parts
 from runner.modes.files.check_files import Job, check_files
@@ -114,6 +121,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         evaluation = parts.search
         checks = proof_items(options.verify, parts.report.indices)
         subject = recorded_subject(load_subject(model, given.folds), given)
+        require_measurable(subject.source.graph, options.metric, options.sensitivity)
         keys = StageKeys(
             graph_digest(subject.runnable),
             evaluation.fingerprint,
@@ -143,13 +151,14 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
             logger.warning(message)
 
     # Before the work: more data or another target may be wanted.
-    warn(*overlap_caution(source), *resolution_caution(options, source))
+    warn(*outputs_caution(subject.source), *overlap_caution(source), *resolution_caution(options, source))
     evaluator = Evaluator(
         engine,
         evaluation.dataset,
         evaluation.indices,
-        reported_metrics(options.metric),
+        reported_metrics(options.metric, subject.source.graph),
         output_kind=options.output_kind,
+        decides=not isinstance(options.metric, AmctEvaluator),
     )
     scores = RememberedScores(evaluator, keys, store)
     judge = _judge(options, evaluator, model, store)
@@ -157,6 +166,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         float_evaluation = scores.of_float(subject.runnable, progress)
         before = judge.look_at_float(float_evaluation)
     logger.info("original evaluation accuracy: %s", before)
+    warn(*evaluator.cautions)
 
     quantized = remembered(store, keys.quantized(recipe.settings), lambda: recipe.quantize(engine, stages), QUANTIZED)
     warn(*recipe.warnings, *(f"layer '{left.name}' stays float: {left.reason}" for left in quantized.impossible))
@@ -186,7 +196,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
             units = units_of(subject.found, trials.form(start.plan), quantized.costs)
             emit(WorkAhead(items_of_search(options, parts, len(quantized.form.layers), len(units), start)))
             # As in AMCT the ranking is made also where nothing has to fall back.
-            ranker = Ranker(subject, quantized.costs, calibration, engine, attempts, scores, float_evaluation, meter)
+            ranker = Ranker(subject, calibration, engine, attempts, scores, float_evaluation, meter)
             ranking, damage = ranker.rank(start.plan, units, options.sensitivity)
             stopped = try_plans(start, ranking, options.strategy, attempts, meter, items)
     except BudgetSpentError:
@@ -221,6 +231,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
             # The figures are those of the search then.
             found = replace(found, stopped="interrupted")
         else:
+            warn(*(caution for caution in measured.cautions if caution not in warnings))
             comparison = fresh_comparison(measured, parts.report, models, target=judge.target, seed=options.seed)
             status, found = _borne_out(found, comparison, options.target_loss, warn)
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import onnx_ir as ir
+
+from runner.errors import ConfigError, ModelError
 from runner.evaluation.accuracy import PERCENTAGE_POINTS
 from runner.evaluation.amct_evaluator import AmctEvaluator
+from runner.evaluation.metric import Metric
 from runner.evaluation.uncertainty import items_for_target
+from runner.graph.model_file import SourceModel
+from runner.graph.output_kind import other_outputs
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.result import Comparison, Source, Status
+from runner.search.end_to_end import EndToEnd
 from runner.search.plan import SearchResult, Trial
+from runner.search.sensitivity import Sensitivity
 
 
 def overlap_caution(source: Source) -> list[str]:
@@ -42,6 +50,51 @@ def tensors_caution(found: SearchResult, all_int8: Trial, tensors: int) -> list[
         f"tensor_quantize: the {tensors} tensors stay float; with them and every layer in int8 the loss is "
         f"{all_int8.loss:.4g}, which misses the target."
     ]
+
+
+def outputs_caution(source: SourceModel) -> list[str]:
+    """Return a warning for each output of a model that is no tensor of numbers, and so is in no figure."""
+    left = other_outputs(source.graph)
+    return [
+        *source.changes,
+        *(
+            f"the output '{name}' is a {type_}: figures are those of the outputs that are tensors of numbers."
+            for name, type_ in left.items()
+        ),
+    ]
+
+
+def require_measurable(
+    model: ir.Model, metric: Metric | AmctEvaluator | None, sensitivity: Sensitivity | EndToEnd | None = None
+) -> None:
+    """Raise an error where figures have no output to look at; an evaluator of the user's may look at anything.
+
+    Args:
+        model: has the outputs.
+        metric: decides; None for one that looks at every output.
+        sensitivity: ranks the layers, where that is done.
+
+    Raises:
+        ModelError: no output is a tensor of numbers.
+        ConfigError: the one that the metric is told to look at is none.
+    """
+    others = other_outputs(model)
+    if not others or (isinstance(metric, AmctEvaluator) and not isinstance(sensitivity, EndToEnd)):
+        return
+    numbers = [output.name or "" for output in model.graph.outputs if output.name not in others]
+    listed = ", ".join(f"'{name}' is a {type_}" for name, type_ in others.items())
+    if not numbers:
+        alone = " An evaluator alone needs none, with another sensitivity." if isinstance(metric, AmctEvaluator) else ""
+        raise ModelError(
+            f"model.path: the output {listed}; expected at least one output that is a tensor of numbers, for figures are "
+            "measured on those. Make the tensor before it an output too, or cut the model off there "
+            f"(onnx.utils.extract_model).{alone}"
+        )
+    wanted = None if metric is None or isinstance(metric, AmctEvaluator) else metric.output
+    if wanted in others:
+        raise ConfigError(
+            f"metric.output: '{wanted}' is a {others[wanted]}; expected a tensor of numbers: {', '.join(numbers)}."
+        )
 
 
 def held_out_caution(status: Status, comparison: Comparison, target: float) -> list[str]:

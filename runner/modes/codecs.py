@@ -92,6 +92,8 @@ def _decode_outputs(entry: Entry) -> list[Outputs]:
         return list(stacked) if stacked is not None else [entry.arrays[f"{number}/{i}"] for i in range(items)]
 
     columns = [column(number) for number in range(len(names))]
+    if not columns:
+        return [{} for _ in range(items)]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 

@@ -17,7 +17,7 @@ from runner.engine import Engine
 from runner.errors import ConfigError
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.distance import Kl, Sqnr
-from runner.evaluation.evaluator import Evaluator
+from runner.evaluation.evaluator import Evaluator, named_outputs
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import ClassScores, OutputKind
 from runner.evaluation.uncertainty import loss_interval
@@ -32,10 +32,11 @@ from runner.graph.probe import with_outputs
 from runner.job_folder import JobFolder
 from runner.lint.atc_operators import takes
 from runner.modes.callers import settle_callers
+from runner.modes.cautions import outputs_caution, require_measurable
 from runner.modes.codecs import COSTS, PREDICTION
 from runner.modes.data import Parts, describe_source, evaluation_part, keep_pixels
 from runner.modes.files.check_files import Job, check_files
-from runner.modes.files.write_models import warn_of_notes, write_pair, write_record
+from runner.modes.files.write_models import told, warn_of_notes, write_pair, write_record
 from runner.modes.keys import StageKeys
 from runner.modes.proof import VerifyOptions, proof_items
 from runner.modes.result import Comparison, ConvertResult, Prediction
@@ -105,6 +106,7 @@ def convert_qat(
     keep_pixels(store, dataset)
     with stages.stage(LOAD):
         source_model = load_model(model)
+        require_measurable(source_model.graph, None)
         Session(source_model.graph, given=True)  # what onnxruntime does not take is refused before the work
         qat = read_qdq(source_model.graph, on_asymmetric_weight=options.on_asymmetric_weight)
         log_left_alone(qat.found)
@@ -123,6 +125,7 @@ def convert_qat(
     scores = RememberedScores(evaluator, keys, store)
     with stages.stage(FLOAT_EVAL, len(part.indices), "the source as stored") as progress:
         before = scores.of_float(source_model.graph, progress)
+    warnings = told([*outputs_caution(source_model), *evaluator.cautions], emit)
     with stages.stage(FINAL_EVAL, len(part.indices)) as progress:
         after = scores.of_form(qat.form, lambda: _simulated(qat), progress)
     metric = evaluator.metrics[0]
@@ -144,7 +147,7 @@ def convert_qat(
         written, proof = check_files(
             job, pair, _RECORD, qat.form, evaluator=evaluator, quantized=after, progress=progress
         )
-        warnings = warn_of_notes(written, emit)
+        warnings += warn_of_notes(written, emit)
     return ConvertResult(
         status="converted",
         source=source,
@@ -193,7 +196,9 @@ def _prediction(
     answers = []
     for session in map(Session, models):
         feeds = bind(dataset.item(index), session.inputs, name=dataset.name(index))
-        outputs = dict(zip(session.output_names, session.run(feeds), strict=True))
+        outputs = named_outputs(session, session.run(feeds, session.number_names))
+        if not classes.has_answer(outputs):
+            return None
         answer = classes.answer(outputs)
         answers.append((answer, float(classes.probabilities(outputs)[answer])))
     return Prediction(dataset.name(index), answers[0], answers[1])

@@ -137,7 +137,7 @@ class StageKeys:
         """Key of what holding the files against each other shows; they count by content."""
         digests = [file_sha256(path) for path in files]
         evaluated = dataset_fingerprint(dataset, evaluator.indices)
-        how = [self.graph, evaluated, evaluator.metrics[0], evaluator.classes, options]
+        how = [self.graph, evaluated, list(evaluator.metrics[:1]), evaluator.classes, options]
         return stage_key("proof", [proof.VERSION, evaluation.VERSION], digests, how)
 
 

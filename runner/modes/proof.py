@@ -13,13 +13,13 @@ import numpy as np
 from runner.arithmetic import dequant_scale, reciprocal
 from runner.dataset.item import Dataset, evenly_spaced
 from runner.engine import Engine
-from runner.errors import ConfigError, InternalError, ModelError, VerificationError
+from runner.errors import ConfigError, DatasetError, InternalError, ModelError, VerificationError
 from runner.evaluation.accuracy import Agreement
 from runner.evaluation.evaluator import Evaluation, Evaluator
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, Record
 from runner.record_text import read_record
-from runner.verify.compare import Arrays, Comparison, Sameness, reference_session
+from runner.verify.compare import Arrays, Comparison, Sameness, is_numbers, reference_session
 from runner.verify.cross_check import cross_check
 from runner.verify.deploy_file import DeployFile, Rounding, read_deploy
 from runner.verify.execute import Executable, Precision, executable
@@ -144,7 +144,7 @@ def prove(
     graph = executable(deploy)
     comparison = Comparison(graph, files.fake_quant)
     comparison.check_layers(dataset, sample)
-    sameness = comparison.check(dataset, indices, engine, _agreement(evaluator, graph), progress)
+    sameness = comparison.check(dataset, indices, engine, _agreement(evaluator, comparison.output_names), progress)
     bounds = [accumulator_bound(layer) for layer in deploy.layers]
     biases = [int(np.abs(layer.bias.astype(np.int64)).max()) for layer in deploy.layers if layer.bias is not None]
     device = None
@@ -162,12 +162,14 @@ def prove(
     )
 
 
-def _agreement(evaluator: Evaluator, graph: Executable) -> Callable[[Arrays, Arrays], bool]:
-    names = [output.name or "" for output in graph.model.graph.outputs]
+def _agreement(evaluator: Evaluator, names: Sequence[str]) -> Callable[[Arrays, Arrays], bool]:
     metric = Agreement()
 
     def agree(one: Arrays, other: Arrays) -> bool:
-        deploy, fake_quant = (dict(zip(names, arrays, strict=True)) for arrays in (one, other))
+        deploy, fake_quant = (
+            {name: array for name, array in zip(names, arrays, strict=True) if is_numbers(array)}
+            for arrays in (one, other)
+        )
         return bool(metric.score(fake_quant, deploy, None, evaluator.classes)[0])
 
     return agree
@@ -180,15 +182,17 @@ def _device_metric(
     quantized: Evaluation,
     progress: Callable[[int], None],
 ) -> DeviceMetric | None:
+    if not evaluator.metrics:
+        return None
     metric = evaluator.metrics[0]
     positions = evenly_spaced(min(_DEVICE_ITEMS, len(evaluator.indices)), len(evaluator.indices))
     scores = []
     try:
         session = reference_session(executable(deploy, precision=precision).model)
-        for score in evaluator.scores(session, positions):
+        for score in evaluator.scores(session, positions, only_numbers=True):
             scores.append(score[metric.name])
             progress(len(scores))
-    except (InternalError, ModelError, VerificationError) as error:
+    except (DatasetError, InternalError, ModelError, VerificationError) as error:
         # Information about a chip is not worth a job's result.
         logger.warning("verify.device=%s: nothing to report: %s", precision, error)
         return None

@@ -19,6 +19,7 @@ from runner.engine import Engine
 from runner.errors import ConfigError, ModelError
 from runner.events import CALIBRATE
 from runner.graph.balance import why_not_balanced, with_balanced_inputs
+from runner.graph.finite_weights import require_finite_weights
 from runner.graph.layers import LeftAlone
 from runner.graph.macs import LayerCost, layer_costs
 from runner.modes.files.given_files import GivenFiles, StartingPoint
@@ -103,6 +104,7 @@ class CalibrationRecipe:
 
     Raises:
         ConfigError: layers are to be balanced, and the model's opset is too old for it.
+        ModelError: a layer that is to be int8 has weights that are not finite.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class CalibrationRecipe:
         warnings: tuple[str, ...],
         correction: Correction,
     ) -> None:
+        require_finite_weights(subject.prepared.graph, {layer.name for layer in start.layers.layers})
         reason = why_not_balanced(subject.prepared.graph)
         if reason is not None and any(strength != AUTO for strength in start.balance.values()):
             raise ConfigError(f"correction.balance: {reason}. Export it again, or balance no layer.")
@@ -249,6 +252,7 @@ class RecordRecipe:
         assert given.record is not None  # the caller saw to it
         self._subject, self._part = subject, part
         self._corrected = given.integers is not None
+        require_finite_weights(subject.prepared.graph, given.record.layers)
         self._quantization = recorded_form(given.record, subject, given.name, given.integers or {})
         self.settings = [dict(given.record), given.integers]
         self.skipped = _others(subject, given.record)

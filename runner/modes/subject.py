@@ -13,6 +13,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.dataset.binding import bind
+from runner.dataset.finite import not_finite
 from runner.errors import ModelError
 from runner.graph.batchnorm import Folds, into_all
 from runner.graph.layers import FoundLayers, Layer, find_layers, require_layers
@@ -27,7 +28,7 @@ from runner.modes.part import Part
 from runner.session import Session
 
 # The version of this stage's meaning: raise it when the same graphs would give another gap.
-VERSION = 1
+VERSION = 2
 
 # What one rounding of folded weights may do to an output; more is a fault of the rewriting.
 _LARGEST_GAP = 1e-3
@@ -108,18 +109,28 @@ def log_lowered(lowered: Lowered, model: ir.Model) -> None:
 def rewriting_gap(subject: Subject, part: Part) -> float:
     """Return how far rewriting moved the float outputs of the first item: the largest difference over the largest output.
 
+    Only of outputs that are amounts: one rounding may change a label, or how many boxes a detector keeps.
+
     Raises:
         ModelError: it moved them by more than rounding can.
+        DatasetError: an output is not finite in one of the two only, nor is the item.
     """
     index = part.indices[0]
     item, name = part.dataset.item(index), part.dataset.name(index)
-    before, after = (
-        session.run(bind(item, session.inputs, name=name))
-        for session in (Session(subject.source.graph, given=True), Session(subject.runnable))
-    )
-    gap = max(_relative_gap(a, b) for a, b in zip(before, after, strict=True))
+    sessions = Session(subject.source.graph, given=True), Session(subject.runnable)
+    names = sessions[0].number_names
+    before, after = (session.run(bind(item, session.inputs, name=name), names) for session in sessions)
+    gap = max((_relative_gap(a, b) for a, b in zip(before, after, strict=True)), default=0.0)
     logger.info("folding and the raised opset move the float outputs by %.3g of their largest value", gap)
     limit = _LARGEST_HALF_GAP if subject.prepared.widened else _LARGEST_GAP
+    if not np.isfinite(gap):
+        raise not_finite(
+            part.dataset,
+            index,
+            ", ".join(names),
+            what="an output among",
+            remedy="It leaves float32 in the model as exported or in that with its constants folded, not in both.",
+        )
     if not gap <= limit:
         raise ModelError(
             f"model.path: folding constants and BatchNormalization moved the float outputs by {gap:.3g} of their largest "
@@ -141,7 +152,12 @@ def input_shapes(model: ir.Model, layers: Sequence[Layer], part: Part) -> dict[s
 
 
 def _relative_gap(before: NDArray[Any], after: NDArray[Any]) -> float:
-    if before.size == 0:
+    if before.dtype.kind != "f" or before.shape != after.shape:
         return 0.0
-    largest = float(np.max(np.abs(before.astype(np.float64))))
-    return float(np.max(np.abs(before.astype(np.float64) - after))) / (largest or 1.0)
+    old, new = before.astype(np.float64), after.astype(np.float64)
+    # Infinities of one sign, and NaN in both, have not moved.
+    moved = ~((old == new) | (np.isnan(old) & np.isnan(new)))
+    if not moved.any():
+        return 0.0
+    largest = float(np.max(np.abs(old), initial=0.0, where=np.isfinite(old)))
+    return float(np.max(np.abs(old[moved] - new[moved]))) / (largest or 1.0)

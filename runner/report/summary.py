@@ -45,7 +45,8 @@ def summarize(
         "peak_rss_mb": peak_rss_mb(),
     }
     if result.written is not None:
-        summary["ort_level_gap"] = result.written.ort_level_gap
+        if result.written.ort_level_gap is not None:
+            summary["ort_level_gap"] = result.written.ort_level_gap
         if result.written.cpu_int8_gap is not None:
             summary["cpu_int8_gap"] = result.written.cpu_int8_gap
     if result.proof is not None:

@@ -68,7 +68,9 @@ def uncertainty_phrases(summary: Mapping[str, Any]) -> list[str]:
 
 def written_phrases(written: Written) -> list[tuple[str, str]]:
     """Return what another execution of the quantized model would change, and what ATC says to the deploy model."""
-    gaps = f"{written.ort_level_gap:.1%} of a batch's answers change with onnxruntime's optimisations"
+    gaps = "not known: no output is a tensor of numbers"
+    if written.ort_level_gap is not None:
+        gaps = f"{written.ort_level_gap:.1%} of a batch's answers change with onnxruntime's optimisations"
     if written.cpu_int8_gap is not None:
         gaps += f", {written.cpu_int8_gap:.1%} with the CPU's own int8 kernels"
     # A model can hold one unsupported operator many times; quant-check-deploy tells each.

@@ -19,7 +19,7 @@ from runner.evaluation.evaluator import Evaluation
 from runner.search.plan import Plan, Ranking, Unit
 
 # The version of this stage's meaning: raise it when the same scores would give other damages.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ class Damage:
     """What every unit does to the outputs.
 
     Attributes:
-        measure: ``kl`` in nats of a classifier, else ``noise``: sum (f - q)^2 / sum f^2; mean over the items.
+        measure: ``kl`` in nats of a classifier, else ``noise``: sum (f - q)^2 / sum f^2, 1 where only the second is 0; mean
+            over the items.
         items: positions of the items among the evaluated ones.
         total: of the plan in which every unit is int8.
         units: each with how much less it is where that unit alone is float; below 0 where that makes it worse.
@@ -120,4 +121,4 @@ def damages_of(scores: Mapping[str, NDArray[np.float64]]) -> tuple[str, NDArray[
     if "kl" in scores:
         return "kl", scores["kl"][:, 0]
     signal, noise = scores["sqnr"][:, 0], scores["sqnr"][:, 1]
-    return "noise", np.divide(noise, signal, out=np.zeros_like(noise), where=signal > 0)
+    return "noise", np.divide(noise, signal, out=(noise > 0).astype(np.float64), where=signal > 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from runner.search.plan import Ranking
 from runner.similarity import PairSums, cosine, mse, sqnr_db
 
 # The version of this stage's meaning: raise it when the same sums would give another ranking.
-VERSION = 1
+VERSION = 2
 
 # A layer that int8 does not change at all has no finite SQNR; files hold plain numbers.
 _IDENTICAL_DB = 300.0
@@ -64,19 +64,23 @@ class SignalToNoise:
         return min(sqnr_db(sums), _IDENTICAL_DB)
 
 
-def rank(items: Iterable[LayerSums], sensitivity: Sensitivity, sizes: Mapping[str, int]) -> Ranking:
+def rank(items: Iterable[LayerSums], sensitivity: Sensitivity) -> Ranking:
     """Return the layers, most sensitive first, by the mean over items; ties in graph order.
+
+    An item for which a layer's output has no values says nothing of it; a layer of which none says anything suffers nothing.
 
     Args:
         items: sums of each item, all over the same layers in graph order; looked at one after the other.
         sensitivity: the measure.
-        sizes: values in a layer's output for one item.
     """
     measured: dict[str, list[float]] = {}
     for sums in items:
         for name, layer in sums.items():
-            measured.setdefault(name, []).append(sensitivity.value(pair_sums(layer, sizes[name])))
-    values = {name: math.fsum(each) / len(each) for name, each in measured.items()}
+            pair, own = pair_sums(layer), measured.setdefault(name, [])
+            if pair.count:
+                own.append(sensitivity.value(pair))
+    unchanged = sensitivity.value(PairSums(0.0, 0.0, 0.0, 1))
+    values = {name: math.fsum(own) / len(own) if own else unchanged for name, own in measured.items()}
     sign = 1.0 if sensitivity.ascending else -1.0
     # sorted() is stable, and dictionaries keep graph order.
     return Ranking(tuple(sorted(values.items(), key=lambda entry: sign * entry[1])))

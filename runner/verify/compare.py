@@ -79,6 +79,11 @@ class Comparison:
         self._graph = _loaded(path)
         self._pair = SideBySide(reference_session(deploy.model), reference_session(self._graph))
 
+    @property
+    def output_names(self) -> Sequence[str]:
+        """Return the names of the outputs that are compared, in order."""
+        return self._pair.output_names
+
     def check(
         self,
         dataset: Dataset,
@@ -174,13 +179,27 @@ class Comparison:
         )
 
 
-def same_bits(a: NDArray[Any], b: NDArray[Any]) -> bool:
-    """Return whether two arrays have the same type, shape and bits; a NaN equals itself, 0 is not -0."""
-    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+def same_bits(a: Any, b: Any) -> bool:  # noqa: ANN401 - whatever an output may be
+    """Return whether two arrays have the same type, shape and bits; a NaN equals itself, 0 is not -0.
+
+    Of lists of arrays each has to be the same, of strings each text.
+    """
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(same_bits, a, b))
+    if not is_numbers(a) or not is_numbers(b):
+        return type(a) is type(b) and np.array_equal(a, b)
+    return bool(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes())
 
 
-def difference(a: NDArray[Any], b: NDArray[Any]) -> str:
-    """Return how two arrays differ, in words."""
+def is_numbers(output: Any) -> bool:  # noqa: ANN401
+    """Return whether an output is an array of numbers, and no list of arrays, no strings, and there at all."""
+    return isinstance(output, np.ndarray) and output.dtype.kind in "fiub"
+
+
+def difference(a: Any, b: Any) -> str:  # noqa: ANN401
+    """Return how two outputs differ, in words."""
+    if not is_numbers(a) or not is_numbers(b):
+        return "strings or tensors of a list differ"
     if a.dtype != b.dtype or a.shape != b.shape:
         return f"{a.dtype} {list(a.shape)} against {b.dtype} {list(b.shape)}"
     bits = np.dtype(f"u{a.dtype.itemsize}")
@@ -244,8 +263,10 @@ def _loaded(path: Path) -> ir.Model:
         raise VerificationError(str(error)) from error
 
 
-def _distance(a: NDArray[Any], b: NDArray[Any]) -> float:
+def _distance(a: Any, b: Any) -> float:  # noqa: ANN401
     """Return the largest difference between two arrays; infinite where they cannot be held against each other."""
+    if not is_numbers(a) or not is_numbers(b):
+        return 0.0 if same_bits(a, b) else float("inf")
     if a.shape != b.shape or a.dtype != b.dtype:
         return float("inf")
     with np.errstate(invalid="ignore"):

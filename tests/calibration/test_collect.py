@@ -10,8 +10,9 @@ from runner.calibration.hfmg import Hfmg
 from runner.calibration.ifmr import Ifmr
 from runner.calibration.minmax import MinMax
 from runner.calibration.percentile import Percentile
+from runner.calibration.quantize import quantize_layers
 from runner.engine import Engine
-from runner.errors import ModelError
+from runner.errors import DatasetError, ModelError
 from tests.small_data import Items, conv_gemm, normal_items, onnx_text, prepared, run_plain
 
 X = normal_items(9, 2, 6, 6)
@@ -132,21 +133,88 @@ def test_progress_counts_items_over_all_passes() -> None:
 
 @pytest.mark.parametrize("observer", [MinMax(), Ifmr()], ids=["minmax", "ifmr"])
 @pytest.mark.parametrize("values", [[np.nan, 1.0], [np.inf, 1.0], [-np.inf, 1.0], [np.inf, -np.inf]], ids=str)
-def test_activation_that_is_not_finite_is_named(observer: object, values: list[float]) -> None:
+def test_item_whose_value_is_not_finite_is_named(observer: object, values: list[float]) -> None:
     x = np.ones((3, 2, 4, 4), np.float32)
     x[1].flat[:2] = values
-    with pytest.raises(ModelError) as error:
+    with pytest.raises(DatasetError) as error:
         calibrated(TWO_READERS, Items(x), [0, 1, 2], observer)
-    assert str(error.value) == "calibration: the activation 'x' holds NaN or infinity; expected finite values."
+    bad = int(np.sum(~np.isfinite(values)))
+    assert str(error.value) == (
+        f"dataset: item item 1 holds {bad} value(s) that are NaN or infinite, and so does the activation 'x' made of it; "
+        "expected finite numbers. Mend the item or leave it out."
+    )
 
 
-def test_inner_activation_that_is_not_finite_is_named() -> None:
+def test_activation_that_the_model_makes_infinite_or_nan_of_finite_items_is_named() -> None:
     model = onnx_text(
         "g (float[N,2,4,4] x) => (float[N,1,4,4] y) { r = Sqrt (x)\n y = Conv (r, w) }",
         w=np.ones((1, 2, 1, 1), np.float32),
     )
-    with pytest.raises(ModelError, match="the activation 'r' holds NaN or infinity"):
+    with pytest.raises(ModelError) as error:
         calibrated(model, Items(-np.ones((1, 2, 4, 4), np.float32)), [0])
+    assert str(error.value) == (
+        "model.path: the activation 'r' holds NaN or infinity for the item item 0, whose own values are finite; expected "
+        "finite numbers. Mend the model, or leave float what reads it: skip_layers=[y]."
+    )
+
+
+PICKED = onnx_text(
+    # Of each item the rows whose first value is above 0: for some items there are none.
+    """g (float[1,4,3] x) => (float[rows,2] y) {
+        firsts = Gather <axis = 2> (x, zero)
+        positive = Greater (firsts, nought)
+        places = NonZero (positive)
+        rows = Gather <axis = 0> (places, one)
+        at = Squeeze (rows, first)
+        picked = Gather <axis = 1> (x, at)
+        flat = Reshape (picked, shape)
+        y = MatMul (flat, w)
+    }""",
+    zero=np.int64(0),
+    nought=np.float32(0),
+    one=np.array([1]),
+    first=np.array([0]),
+    shape=np.array([-1, 3]),
+    w=np.ones((3, 2), np.float32),
+)
+
+
+def rows_picked(*counts: int) -> np.ndarray:
+    """Return items of four rows, of which so many are picked."""
+    x = normal_items(len(counts), 4, 3)
+    for item, count in zip(x, counts, strict=True):
+        item[:, 0] = np.where(np.arange(4) < count, 1, -1) * np.abs(item[:, 0])
+    return x
+
+
+EVERY_OBSERVER = [
+    MinMax(),
+    *(Ifmr(0.9, 0.9, exact=exact) for exact in (False, True)),
+    *(Percentile(0.9, 0.9, exact=exact) for exact in (False, True)),
+    *(Hfmg(exact=exact) for exact in (False, True)),
+]
+
+
+@pytest.mark.parametrize("observer", EVERY_OBSERVER, ids=str)
+def test_items_without_values_change_nothing_that_is_seen_of_the_others(observer: object) -> None:
+    x = rows_picked(0, 2, 0, 4, 1, 0)
+    seen = calibrated(PICKED, Items(x), list(range(6)), observer)
+    others = calibrated(PICKED, Items(x), [1, 3, 4], observer)
+    assert seen.ranges == others.ranges and seen.extremes == others.extremes
+    assert np.array_equal(seen.samples["y"], x[1, :2].reshape(-1)) and seen.input_shapes["y"] == (2, 3)
+
+
+@pytest.mark.parametrize("observer", EVERY_OBSERVER, ids=str)
+def test_layer_that_no_item_gives_a_value_stays_float_and_says_why(observer: object) -> None:
+    x = rows_picked(0, 0)
+    graph, found = prepared(PICKED)
+    seen = collect(graph, found, Items(x), [0, 1], observer=observer, engine=Engine(2))
+    assert seen.ranges == {} and seen.input_shapes == {"y": (0, 3)}
+    (left,) = quantize_layers(graph, found, seen, symmetric=False).impossible
+    assert (left.name, left.reason) == (
+        "y",
+        "no calibration item gives its input any value, so nothing is known of its range",
+    )
 
 
 def test_layers_that_share_an_input_get_the_range_of_their_own_observer() -> None:

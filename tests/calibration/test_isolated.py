@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from runner.calibration.collect import collect
-from runner.calibration.isolated import FF, MEAN_ERROR, LayerSums, Reduction, isolated_pass, pair_sums
+from runner.calibration.isolated import FF, MEAN_ERROR, PAIR_SUMS, LayerSums, Reduction, isolated_pass, pair_sums
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
 from runner.engine import Engine
@@ -94,7 +94,7 @@ def test_sums_are_those_of_the_layers_run_alone(model: onnx.ModelProto, x: NDArr
         for place, layer in enumerate(found.layers):
             source, f = item[2 * place], item[2 * place + 1].astype(np.float64)
             q = twin_output(graph, layer, form.layers[layer.name], source).astype(np.float64)
-            ours = pair_sums(sums[layer.name], f.size)
+            ours = pair_sums(sums[layer.name])
             assert ours.ff == pytest.approx((f * f).sum(), rel=1e-5)
             assert ours.qq == pytest.approx((q * q).sum(), rel=1e-5)
             assert ours.dd == pytest.approx(((f - q) ** 2).sum(), rel=1e-3)
@@ -153,7 +153,7 @@ def test_caller_may_ask_for_the_mean_of_each_channel(model: onnx.ModelProto, x: 
     sums = next(isolated_pass(graph, found, form, Items(x), [0], engine=Engine(1), reductions=asked))
     for layer, f in zip(found.layers, item, strict=True):
         axes = (0, 2, 3) if layer.op_type == "Conv" else tuple(range(f.ndim - 1))
-        assert list(sums[layer.name]) == ["mean_f", "ff"]
+        assert list(sums[layer.name]) == ["mean_f", "ff", "count"]
         np.testing.assert_allclose(sums[layer.name]["mean_f"], f.mean(axis=axes), rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(sums[layer.name]["ff"], (f.astype(np.float64) ** 2).sum(), rtol=1e-5)
 
@@ -187,3 +187,46 @@ def test_items_are_read_as_their_sums_are_taken() -> None:
     sums = isolated_pass(graph, found, form, items, range(40), engine=Engine(1))
     next(sums)
     assert len(items.reads) < 10
+
+
+@pytest.mark.parametrize("size", [1e20, 1e30, 1e-25, 1e-30])
+def test_squares_that_leave_float32_are_summed_in_double(size: float) -> None:
+    model = dense("Gemm")
+    for name in ("w2", "b2"):
+        (tensor,) = (t for t in model.graph.initializer if t.name == name)
+        tensor.CopyFrom(numpy_helper.from_array((numpy_helper.to_array(tensor) * size).astype(np.float32), name))
+    x = normal_items(3, 5)
+    graph, found, form = quantized(model, x)
+    names = [name for layer in found.layers for name in (layer.input, _output(graph, layer))]
+    results = list(isolated_pass(graph, found, form, Items(x), range(3), engine=Engine(2)))
+    for item, sums in zip(run_plain(graph, x, names), results, strict=True):
+        f = item[3].astype(np.float64)
+        q = twin_output(graph, found["logits"], form.layers["logits"], item[2]).astype(np.float64)
+        ours = pair_sums(sums["logits"])
+        assert ours.ff == pytest.approx((f * f).sum(), rel=1e-5)
+        assert ours.qq == pytest.approx((q * q).sum(), rel=1e-5)
+        assert ours.dd == pytest.approx(((f - q) ** 2).sum(), rel=1e-3)
+        assert ours.ff != 0 and np.isfinite(ours.dd)
+
+
+def test_layer_without_values_for_an_item_has_sums_of_none() -> None:
+    model = onnx_text(
+        """g (float[N,5] x) => (float[rows,4] y) {
+            firsts = Gather <axis = 1> (x, zero)
+            positive = Greater (firsts, nought)
+            picked = Compress <axis = 0> (x, positive)
+            y = Gemm (picked, w)
+        }""",
+        zero=np.int64(0),
+        nought=np.float32(0),
+        w=normal_items(5, 4),
+    )
+    x = np.abs(normal_items(3, 5))
+    x[1] *= -1
+    graph, found, form = quantized(model, x)
+    passes = isolated_pass(
+        graph, found, form, Items(x), range(3), engine=Engine(1), reductions=(*PAIR_SUMS, MEAN_ERROR)
+    )
+    sums = [item["y"] for item in passes]
+    assert [int(each["count"]) for each in sums] == [4, 0, 4]
+    assert (pair_sums(sums[1]).ff, pair_sums(sums[1]).dd) == (0, 0) and pair_sums(sums[0]).ff > 0

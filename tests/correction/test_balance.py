@@ -21,7 +21,7 @@ from runner.correction.channels import ChannelStatistics
 from runner.correction.correct import Calibrated, correct
 from runner.correction.options import AUTO, Correction
 from runner.engine import Engine
-from runner.errors import ModelError
+from runner.errors import DatasetError
 from runner.graph.balance import Factors, with_balanced_inputs
 from runner.graph.layers import Layer
 from runner.ranges import ActivationParams
@@ -170,7 +170,7 @@ def test_activation_that_is_not_finite_is_named() -> None:
     graph, found = prepared(outliers())
     broken = ITEMS[:2].copy()
     broken[1, 0, 0, 0] = np.nan
-    with pytest.raises(ModelError, match=r"the activation 'wide' holds NaN or infinity; expected finite values"):
+    with pytest.raises(DatasetError, match=r"item item 1 holds 1 value\(s\) .* the activation 'wide' made of it"):
         choose_balance(graph, found.layers, {"conv": 0.5}, Items(broken), range(2), engine=Engine(1))
 
 

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from runner.evaluation.distance import Kl, Mse, Sqnr, sqnr_of
+from runner.evaluation.distance import Kl, Mse, Sqnr
+from runner.evaluation.likeness import sqnr_of
 from runner.evaluation.metric import Metric, below_target
 from runner.evaluation.outputs import ClassScores
 

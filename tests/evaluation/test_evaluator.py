@@ -164,14 +164,77 @@ def test_model_with_a_fixed_batch_is_judged_by_one_row_an_item() -> None:
     assert scores["mse"][:, 1].tolist() == [5.0] * 30
 
 
-def test_output_that_is_not_a_number_names_the_item() -> None:
-    model = ir.from_onnx_text(
-        '<ir_version: 8, opset_import: ["":13]> g (float[N,2] x) => (float[N,2] y) { y = Log(x) }'
+LOG = '<ir_version: 8, opset_import: ["":13]> g (float[N,2] x) => (float[N,2] y) { y = Log(x) }'
+
+
+def of_items(values: Any, *metrics: Metric, **options: Any) -> Evaluator:
+    """Return an evaluator over unlabelled items of two values each."""
+    return Evaluator(Engine(1), Items(np.array(values, np.float32)), range(len(values)), metrics, **options)
+
+
+def test_nan_that_the_float_model_makes_is_told_and_equals_nan_in_the_same_place() -> None:
+    evaluator = of_items([[1.0, 2.0], [1.0, -2.0], [-1.0, 3.0]], Sqnr(), Agreement())
+    before = evaluator.evaluate_float(ir.from_onnx_text(LOG))
+    assert evaluator.cautions == [
+        "the float model's output 'y' holds NaN for 2 of 3 items, first item 1; NaN in the same places counts as equal. "
+        "A Log, Sqrt or Div of values that it is not made for gives it."
+    ]
+    # Of the others ln 2 and ln 3 carry a signal, and nothing is lost.
+    assert before.scores["sqnr"] == pytest.approx(
+        np.array([[np.log(2) ** 2, 0], [0, 0], [np.log(3) ** 2, 0]]), rel=1e-6
     )
-    data = Items(np.array([[1.0, 2.0], [1.0, -2.0]], np.float32), None)
-    evaluator = Evaluator(Engine(1), data, [0, 1], [Sqnr()])
-    with pytest.raises(ModelError, match=r"the output .y. holds NaN for the item"):
-        evaluator.evaluate_float(model)
+    assert before.scores["agreement"].tolist() == [[1], [1], [1]]
+    other = evaluator.evaluate(ir.from_onnx_text(LOG.replace("y = Log(x)", "z = Neg(x) y = Log(z)")))
+    assert other.scores["agreement"].tolist() == [[0], [0], [0]]
+    assert np.isfinite(other.scores["sqnr"]).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_item_that_is_not_finite_is_named_where_the_float_output_is_nan(bad: float) -> None:
+    graph_ = ir.from_onnx_text(LOG.replace("y = Log(x)", "y = Sub(x, x)"))
+    with pytest.raises(DatasetError) as error:
+        of_items([[1.0, 2.0], [1.0, bad]], Sqnr()).evaluate_float(graph_)
+    assert str(error.value) == (
+        "dataset: item item 1 holds 1 value(s) that are NaN or infinite, and the model's output 'y' for it says nothing; "
+        "expected finite numbers. Mend the item or leave it out."
+    )
+    # Where somebody else decides, a figure is no reason to stop.
+    assert np.isfinite(
+        of_items([[1.0, 2.0], [1.0, bad]], Sqnr(), decides=False).evaluate_float(graph_).scores["sqnr"]
+    ).all()
+
+
+def test_item_that_is_not_finite_is_named_where_only_the_quantized_output_is_finite() -> None:
+    evaluator = of_items([[1.0, 2.0], [1.0, np.inf]], Sqnr())
+    evaluator.evaluate_float(ir.from_onnx_text(LOG.replace("y = Log(x)", "y = Relu(x)")))
+    clipped = ir.from_onnx_text(LOG.replace("y = Log(x)", "a = Relu(x) y = Erf(a)"))
+    with pytest.raises(DatasetError, match=r"item item 1 holds 1 value\(s\) that are NaN or infinite"):
+        evaluator.evaluate(clipped)
+
+
+def test_mask_of_infinities_in_an_item_is_no_fault_where_both_models_pass_it_on() -> None:
+    evaluator = of_items([[1.0, -np.inf], [2.0, -np.inf]], Sqnr(), Agreement())
+    evaluator.evaluate_float(ir.from_onnx_text(LOG.replace("y = Log(x)", "y = Identity(x)")))
+    scores = evaluator.evaluate(ir.from_onnx_text(LOG.replace("y = Log(x)", "y = Add(x, x)"))).scores
+    assert scores["sqnr"].tolist() == [[1, 1], [4, 4]] and evaluator.cautions == []
+
+
+def test_class_scores_that_hold_nan_are_refused_by_a_metric_that_needs_them_and_ignored_by_others() -> None:
+    values, softmax = [[1.0, 2.0], [1.0, -2.0]], LOG.replace("y = Log(x)", "a = Log(x) y = Softmax(a)")
+    with pytest.raises(ModelError) as error:
+        of_items(values, Kl(), output_kind="probabilities").evaluate_float(ir.from_onnx_text(softmax))
+    assert str(error.value) == (
+        "model.path: the class scores 'y' hold NaN for the item item 1; expected numbers, which metric=kl compares. Mend the "
+        "model, or choose metric=sqnr or mse."
+    )
+    others = of_items(values, Sqnr(), Kl(), output_kind="probabilities")
+    assert list(others.evaluate_float(ir.from_onnx_text(softmax)).scores) == ["sqnr"]
+
+
+def test_evaluator_without_metrics_gives_no_figures() -> None:
+    evaluator = of_items([[1.0, 2.0], [1.0, 3.0]])
+    for evaluation in (evaluator.evaluate_float(ir.from_onnx_text(LOG)), evaluator.evaluate(ir.from_onnx_text(LOG))):
+        assert (evaluation.scores, evaluation.answers, evaluation.leads) == ({}, None, None)
 
 
 def test_leads_are_kept_of_a_headline_metric_that_counts_hits_and_of_no_other() -> None:

@@ -13,9 +13,9 @@ from runner.similarity import PairSums
 
 
 def sums_of(f: NDArray, q: NDArray) -> dict[str, NDArray[np.float64]]:
-    """Return the four sums a channel, of tensors of shape (channels, n)."""
+    """Return the three sums over tensors, and how many values they are of."""
     f, q = f.astype(np.float64), q.astype(np.float64)
-    return {"ff": (f * f).sum(), "qq": (q * q).sum(), "dd": ((f - q) ** 2).sum()}
+    return {"ff": (f * f).sum(), "qq": (q * q).sum(), "dd": ((f - q) ** 2).sum(), "count": np.array(f.size, np.float64)}
 
 
 def value_of(measure: Sensitivity, f: NDArray, q: NDArray) -> float:
@@ -80,8 +80,7 @@ def layer_noise(*levels: float) -> dict[str, dict[str, NDArray[np.float64]]]:
 
 @pytest.mark.parametrize("measure", [Cosine(), SignalToNoise(), MeanSquaredError()], ids=["cosine", "sqnr", "mse"])
 def test_noisiest_layer_is_first_whichever_way_the_measure_runs(measure: Sensitivity) -> None:
-    sizes = dict.fromkeys("abcd", F.size)
-    ranking = rank([layer_noise(0.1, 0.4, 0.05, 0.2)], measure, sizes)
+    ranking = rank([layer_noise(0.1, 0.4, 0.05, 0.2)], measure)
     assert ranking.layers == ("b", "d", "a", "c")
     values = [value for _, value in ranking.entries]
     assert values == sorted(values, reverse=not measure.ascending)
@@ -89,20 +88,41 @@ def test_noisiest_layer_is_first_whichever_way_the_measure_runs(measure: Sensiti
 
 @pytest.mark.parametrize("measure", [Cosine(), SignalToNoise(), MeanSquaredError()], ids=["cosine", "sqnr", "mse"])
 def test_ties_stay_in_graph_order(measure: Sensitivity) -> None:
-    ranking = rank([layer_noise(0.1, 0.4, 0.1, 0.4, 0.1)], measure, dict.fromkeys("abcde", F.size))
+    ranking = rank([layer_noise(0.1, 0.4, 0.1, 0.4, 0.1)], measure)
     assert ranking.layers == ("b", "d", "a", "c", "e")
 
 
 def test_value_is_the_mean_of_the_items_own_values() -> None:
     items = [layer_noise(0.1, 0.3), layer_noise(0.5, 0.2), layer_noise(0.0, 0.1)]
-    sizes = dict.fromkeys("ab", F.size)
-    each = [dict(rank([item], Cosine(), sizes).entries) for item in items]
-    together = dict(rank(items, Cosine(), sizes).entries)
+    each = [dict(rank([item], Cosine()).entries) for item in items]
+    together = dict(rank(items, Cosine()).entries)
     for name in "ab":
         assert together[name] == math.fsum(values[name] for values in each) / 3
 
 
 def test_size_of_the_layer_divides_its_squared_error() -> None:
     sums = layer_noise(0.1, 0.1)
-    values = dict(rank([sums], MeanSquaredError(), {"a": 150, "b": 300}).entries)
+    sums["b"]["count"] = 2 * sums["a"]["count"]
+    values = dict(rank([sums], MeanSquaredError()).entries)
     assert values["a"] == pytest.approx(2 * values["b"])
+
+
+@pytest.mark.parametrize("measure", [Cosine(), SignalToNoise(), MeanSquaredError()], ids=["cosine", "sqnr", "mse"])
+def test_item_for_which_a_layer_has_no_values_says_nothing_of_it(measure: Sensitivity) -> None:
+    none = sums_of(np.zeros((0, 3)), np.zeros((0, 3)))
+    usual = layer_noise(0.1, 0.4)
+    ranking = dict(rank([usual, {**usual, "b": none}, usual], measure).entries)
+    assert ranking == pytest.approx(dict(rank([usual], measure).entries), rel=1e-12)
+    never = dict(rank([{**usual, "b": none}], measure).entries)
+    assert never["b"] == dict(rank([layer_noise(0.0)], measure).entries)["a"]
+
+
+@pytest.mark.parametrize("measure", [Cosine(), SignalToNoise(), MeanSquaredError()], ids=["cosine", "sqnr", "mse"])
+@pytest.mark.parametrize("sums", [(np.inf, 1.0, np.inf), (np.nan, 1.0, np.nan), (np.inf, np.inf, np.nan)], ids=str)
+def test_layer_whose_float_output_is_not_finite_is_the_most_sensitive(
+    measure: Sensitivity, sums: tuple[float, ...]
+) -> None:
+    lost = dict(zip(("ff", "qq", "dd"), map(np.float64, sums), strict=True)) | {"count": np.array(4.0)}
+    ranking = rank([{**layer_noise(0.1, 0.4), "c": lost}] * 3, measure)
+    assert ranking.layers == ("c", "b", "a")
+    assert all(math.isfinite(value) for _, value in ranking.entries)

@@ -33,6 +33,7 @@ from runner.convert.qdq.settle import (
     settle_constants,
 )
 from runner.errors import ModelError
+from runner.graph.finite_weights import require_finite_weights
 from runner.graph.layers import LAYER_TYPES, FoundLayers, find_layers
 from runner.record import QuantizedForm, QuantizedLayer, TensorRecord
 
@@ -84,6 +85,8 @@ def read_qdq(source: ir.Model, *, on_asymmetric_weight: Literal["requantize", "r
     settle_constants(graph)
     sources = fold(model, sources)
     found = find_layers(model)
+    converted = [name for name, layer in sources.items() if layer.weight is not None]
+    require_finite_weights(model, converted, can_skip=False)
     layers, conversions = _convert_layers(found, sources, refuse_asymmetric=on_asymmetric_weight == "refuse")
     conversions = _with_idle(conversions, sources, constants, idle)
     outputs = _rounded_outputs(graph, pairs)

@@ -6,9 +6,11 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from runner.convert.deploy import deploy_model
 from runner.convert.deploy_check import check_against_form
@@ -54,7 +56,8 @@ class Written:
 
     Attributes:
         pair: file names.
-        ort_level_gap: share of answers, on one batch, that differ between onnxruntime's default level and none.
+        ort_level_gap: share of answers, on one batch, that differ between onnxruntime's default level and none; None where no
+            output is a tensor of numbers.
         cpu_int8_gap: share of answers, on one batch, that differ between the simulation and the CPU's int8 kernels; None
             where onnxruntime cannot run the form on them.
         notes: what ATC may want that is no fault of ours: options of its command, parts of the model it does not take.
@@ -62,7 +65,7 @@ class Written:
     """
 
     pair: ModelPair
-    ort_level_gap: float
+    ort_level_gap: float | None
     cpu_int8_gap: float | None
     notes: tuple[Finding, ...]
     input_shapes: Mapping[str, tuple[int, ...]]
@@ -154,7 +157,11 @@ def warn_of_notes(written: Written, emit: Emit) -> list[str]:
     What an option of the ``atc`` command mends is no warning: the command at the end of the report has it.
     """
     unsupported = (note for note in written.notes if note.severity == "unsupported")
-    warnings = [f"for ATC, {line}" for line in gathered(unsupported)]
+    return told([f"for ATC, {line}" for line in gathered(unsupported)], emit)
+
+
+def told(warnings: list[str], emit: Emit) -> list[str]:
+    """Tell warnings, and return them."""
     for warning in warnings:
         emit(Warned(warning))
         logger.warning(warning)
@@ -163,22 +170,29 @@ def warn_of_notes(written: Written, emit: Emit) -> list[str]:
 
 def _gaps(
     fake_quant: Path, twin: ir.Model, dataset: Dataset, engine: Engine, classes: ClassScores | None
-) -> tuple[float, float | None]:
+) -> tuple[float | None, float | None]:
     """Return the shares of answers, on one batch, that differ from the fake-quant file run without any rewriting.
 
-    The first at onnxruntime's default level; the second of the Q/DQ twin in a default session, None where it cannot run.
+    The first at onnxruntime's default level; the second of the Q/DQ twin in a default session, None where it cannot run. Both
+    are None where no output is a tensor of numbers.
     """
     indices = checked_items(dataset)
 
     def answers(model: ir.Model | Path, level: str) -> list[Outputs]:
         session = Session(model, plain(level))
-        return list(engine.map(session, dataset, indices, lambda _, arrays: named_outputs(session, arrays)))
+
+        def named(_: int, arrays: list[NDArray[Any]]) -> Outputs:
+            return named_outputs(session, arrays)
+
+        return list(engine.map(session, dataset, indices, named, outputs=session.number_names))
 
     def gap(others: list[Outputs]) -> float:
         same = [Agreement().score(a, b, None, classes)[0] for a, b in zip(others, exact, strict=True)]
         return 1.0 - float(np.mean(same))
 
     exact = answers(fake_quant, "none")
+    if not any(exact):
+        return None, None
     level_gap = gap(answers(fake_quant, "all"))
     try:
         return level_gap, gap(answers(twin, "all"))

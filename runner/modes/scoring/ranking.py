@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,7 +11,6 @@ from runner.calibration.isolated import isolated_pass
 from runner.engine import Engine
 from runner.evaluation.evaluator import Evaluation
 from runner.events import RANK
-from runner.graph.macs import LayerCost
 from runner.modes.codecs import DAMAGE, RANKING
 from runner.modes.part import Part
 from runner.modes.scoring.attempts import Attempts
@@ -33,7 +32,6 @@ class Ranker:
 
     Attributes:
         subject: the model.
-        costs: of its layers.
         calibration: what each layer alone is looked at with.
         engine: runs models.
         attempts: made so far.
@@ -43,7 +41,6 @@ class Ranker:
     """
 
     subject: Subject
-    costs: Mapping[str, LayerCost]
     calibration: Part
     engine: Engine
     attempts: Attempts
@@ -85,7 +82,7 @@ class Ranker:
                     engine=self.engine,
                     progress=progress,
                 )
-                return rank(sums, sensitivity, {name: cost.outputs for name, cost in self.costs.items()})
+                return rank(sums, sensitivity)
 
         return remembered(self.scores.store, self.scores.keys.ranking(form, sensitivity), work_out, RANKING)
 

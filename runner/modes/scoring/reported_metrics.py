@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import onnx_ir as ir
+
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.distance import Kl, Sqnr
 from runner.evaluation.metric import Metric
+from runner.graph.output_kind import other_outputs
 
 
 def with_companions(metric: Metric) -> list[Metric]:
@@ -14,6 +17,11 @@ def with_companions(metric: Metric) -> list[Metric]:
     return [metric, *(companion for companion in companions if companion.name != metric.name)]
 
 
-def reported_metrics(metric: Metric | AmctEvaluator) -> list[Metric]:
-    """Return the metrics to report; beside an AMCT evaluator one leads that fits every model and data."""
+def reported_metrics(metric: Metric | AmctEvaluator, model: ir.Model) -> list[Metric]:
+    """Return the metrics to report; beside an AMCT evaluator one leads that fits every model and data.
+
+    None, where no output of the model is a tensor of numbers: an evaluator of the user's may look at anything.
+    """
+    if len(other_outputs(model)) == len(model.graph.outputs):
+        return []
     return with_companions(Sqnr() if isinstance(metric, AmctEvaluator) else metric)

@@ -131,7 +131,7 @@ def test_level_gap_is_the_share_of_answers_that_a_level_changes(
         def __init__(self, model: Path | ir.Model, level: str) -> None:
             twin = isinstance(model, ir.Model)
             self.wrong, self.session = level == "all" and not twin, plain_session(model if twin else onnx.load(model))
-            self.inputs, self.output_names = inputs, ("logits",)
+            self.inputs, self.number_names = inputs, ("logits",)
 
         def run(self, feeds: dict, outputs: object = None) -> list:
             (logits,) = self.session.run(None, feeds)
