@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from runner.convert.qdq.constant import quantized_constant
 from runner.convert.qdq.nodes import Parameters, code_clip, is_dequantize, is_quantize, parameters
-from runner.graph.constants import constant, float_attribute
+from runner.graph.constants import constant
 from runner.ranges import ActivationParams
 
 # Rounding to a grid that holds zero commutes exactly with moving values, and with monotone operators that keep zero:
@@ -92,7 +92,7 @@ def _pads_with_zero(node: ir.Node) -> bool:
     mode = node.attributes.get("mode")
     filler = node.inputs[2] if len(node.inputs) > 2 else None
     value = constant(filler)
-    if (mode is not None and mode.as_string() != "constant") or float_attribute(node, "value", 0.0) != 0:
+    if (mode is not None and mode.as_string() != "constant") or "value" in node.attributes:
         return False
     return filler is None or (value is not None and not np.any(value))
 

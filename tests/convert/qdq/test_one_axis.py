@@ -69,7 +69,7 @@ def test_transposed_convolution_over_one_axis_is_exact(batchnorm, opset, tmp_pat
     weight = np.random.default_rng(1).integers(-128, 128, (4, 3, 5)).astype(I8)
     nodes = "w = DequantizeLinear<axis=1>(wq, sw) [up] "
     factor = np.array([0.5, 2, 4], F)
-    normal = dict(g=factor, o=np.zeros(3, F), m=np.zeros(3, F), v=np.ones(3, F)) if batchnorm else {}
+    normal = {"g": factor, "o": np.zeros(3, F), "m": np.zeros(3, F), "v": np.ones(3, F)} if batchnorm else {}
     nodes += "u = ConvTranspose<strides=[2]>(xq, w) "
     nodes += "y = BatchNormalization<epsilon=0.0>(u, g, o, m, v)" if batchnorm else "y = Identity(u)"
     qat = read_qdq(source(nodes, opset=opset, wq=weight, sw=SW, **normal))
