@@ -50,9 +50,9 @@ def untranspose_gemm_weight(graph: ir.Graph, gemm: ir.Node) -> None:
 def _make_plain(model: ir.Model, gemm: ir.Node) -> bool:
     graph = model.graph
     weight = constant(gemm.inputs[1])
+    untranspose_gemm_weight(graph, gemm)
     if weight is None or weight.dtype != np.float32 or constant(gemm.inputs[0]) is not None:
         return False
-    untranspose_gemm_weight(graph, gemm)
     if not _has_factors(gemm) and not integer_attribute(gemm, "transA", 0) and not _is_added_behind(gemm):
         return False
     alpha, beta = (float_attribute(gemm, key, 1.0) for key in ("alpha", "beta"))
