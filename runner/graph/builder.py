@@ -11,6 +11,8 @@ from runner.graph.constants import Array, free_of, make_constant, value_names
 
 # From here on a reduction's axes are an input; ReduceSum's are from 13 on.
 _REDUCTIONS_TAKE_AXES = 18
+# The axes of Squeeze and Unsqueeze are one from here on.
+_SQUEEZES_TAKE_AXES = 13
 
 
 class Builder:
@@ -62,6 +64,20 @@ class Builder:
             return self.op(op_type, [value], name, ir.DataType.FLOAT, {"axes": axes, "keepdims": 0})
         places = self.constant(f"{name}.axes", np.array(axes, np.int64))
         return self.op(op_type, [value, places], name, ir.DataType.FLOAT, {"keepdims": 0})
+
+    def with_axis(self, value: ir.Value, axis: int, name: str, opset: int) -> ir.Value:
+        """Return ``value`` with one more axis, of length 1; before ``opset`` 13 which one is an attribute."""
+        return self._axis("Unsqueeze", value, axis, name, opset)
+
+    def without_axis(self, value: ir.Value, axis: int, name: str, opset: int) -> ir.Value:
+        """Return ``value`` without an axis of length 1; before ``opset`` 13 which one is an attribute."""
+        return self._axis("Squeeze", value, axis, name, opset)
+
+    def _axis(self, op_type: str, value: ir.Value, axis: int, name: str, opset: int) -> ir.Value:
+        dtype = value.dtype or ir.DataType.FLOAT
+        if opset < _SQUEEZES_TAKE_AXES:
+            return self.op(op_type, [value], name, dtype, {"axes": [axis]})
+        return self.op(op_type, [value, self.constant(f"{name}.axes", np.array([axis], np.int64))], name, dtype)
 
     def cast(self, value: ir.Value, to: ir.DataType, name: str) -> ir.Value:
         """Return ``value`` cast to another type."""

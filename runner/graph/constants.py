@@ -67,7 +67,8 @@ def replace_constant(graph: ir.Graph, node: ir.Node, index: int, array: Array) -
     value = node.inputs[index]
     assert value is not None and value.name is not None  # it is a constant
     if len(value.uses()) == 1 and value.is_initializer():
-        value.const_value = ir.tensor(np.ascontiguousarray(array), name=value.name)
+        # Made contiguous, a single number would become a vector of one.
+        value.const_value = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=value.name)
         value.shape = ir.Shape(array.shape)
     else:
         node.replace_input_with(index, add_initializer(graph, value.name, array))

@@ -10,14 +10,32 @@ import onnx_ir as ir
 
 from runner.errors import ModelError
 from runner.graph.batchnorm_before import why_not_folded
-from runner.graph.constants import Array, constant, float_attribute, integer_attribute, integer_attributes
+from runner.graph.constants import (
+    Array,
+    constant,
+    float_attribute,
+    integer_attribute,
+    integer_attributes,
+    string_attribute,
+)
 from runner.graph.tensors import TensorInput
 from runner.graph.weight_layout import output_channels
 
 # Operators that the Ascend deploy format can hold in int8 as layers.
 LAYER_TYPES = ("Conv", "ConvTranspose", "Gemm", "MatMul", "AveragePool")
+_OVER_TWO_AXES_ONLY = ("ConvTranspose", "AveragePool")
+_LARGEST_BATCH_NDIM = 3
 _POINTLESS = ("GlobalAveragePool", "LSTM", "GRU", "RNN")
-_CONSTANT_FIRST = "the first input is a constant; only a constant second one is a weight"
+_CONSTANT_FIRST = (
+    "the first input is a constant; only a constant second one is a weight. W @ x would take a Transpose of the data before "
+    "the layer and one behind; export it as x @ W where that is wanted"
+)
+_CUTS = (
+    "its strides are longer than its window, so that its auto_pad would cut the image instead of padding it, and ONNX does "
+    "not say where. Export it with pads"
+)
+# Places that SAME may cut off, and yet a window starts where the image does, in onnxruntime as everywhere.
+_HARMLESS_CUT = {"Conv": 2, "AveragePool": 1}
 _VARIABLES = "both inputs are computed: a product of two variables is not quantized"
 
 
@@ -93,12 +111,23 @@ def find_layers(model: ir.Model) -> FoundLayers:
             left.append(LeftAlone(node.name or "", node.op_type, f"it is not folded: {reason}"))
         if node.domain != "" or node.op_type not in LAYER_TYPES + _POINTLESS:
             continue
-        reason = _refusal(node) if node.op_type in LAYER_TYPES else f"{node.op_type} is not quantized"
+        reason = _left_reason(node)
         if reason is not None:
             left.append(LeftAlone(node.name or "", node.op_type, reason))
             continue
         layers.append(_layer(node))
     return FoundLayers(tuple(layers), tuple(left))
+
+
+def why_not_spread(node: ir.Node) -> str | None:
+    """Return why a node is no layer over one axis that can be made one over two; None where it is.
+
+    The deploy format has a convolution over one axis, but neither a transposed one nor an average.
+    """
+    if node.op_type not in _OVER_TWO_AXES_ONLY:
+        return f"{node.op_type} is not spread"
+    reason = _refusal(node)
+    return reason if reason is not None or _axes(node) == 1 else "it is over two axes already"
 
 
 def require_layers(found: FoundLayers) -> None:
@@ -129,6 +158,15 @@ def _bodies(attribute: ir.Attr) -> Sequence[ir.Graph]:
     return attribute.as_graphs() if attribute.type == ir.AttributeType.GRAPHS else ()
 
 
+def _left_reason(node: ir.Node) -> str | None:
+    if node.op_type not in LAYER_TYPES:
+        return f"{node.op_type} is not quantized"
+    reason = _refusal(node)
+    if reason is None and node.op_type in _OVER_TWO_AXES_ONLY and _axes(node) == 1:
+        return "it goes over one axis, where the deploy format goes over two"
+    return reason
+
+
 def _refusal(node: ir.Node) -> str | None:
     if constant(node.inputs[0]) is not None:
         return _CONSTANT_FIRST if node.op_type == "MatMul" else "the data input is a constant"
@@ -150,21 +188,59 @@ def _refusal(node: ir.Node) -> str | None:
     return checks[node.op_type](node, weight)
 
 
+def same_cuts(node: ir.Node, kernel: Sequence[int]) -> bool:
+    """Return whether ``auto_pad`` SAME may cut places off the beginning of the image of a Conv or AveragePool.
+
+    Strides that are longer than the window leave places over, as many as the difference at most. The first of them come off
+    the end, where no window looks.
+    """
+    if not string_attribute(node, "auto_pad", "NOTSET").startswith("SAME"):
+        return False
+    axes = len(kernel)
+    strides, dilations = (integer_attributes(node, key, [1] * axes) for key in ("strides", "dilations"))
+    sizes = _sizes(node.inputs[0])[2:]
+    for axis, (stride, dilation, places) in enumerate(zip(strides, dilations, kernel, strict=True)):
+        left_over = stride - dilation * (places - 1) - 1
+        size = sizes[axis] if axis < len(sizes) else None
+        if isinstance(size, int):
+            left_over += size - -(-size // stride) * stride
+        if left_over > _HARMLESS_CUT[node.op_type]:
+            return True
+    return False
+
+
+def _axes(node: ir.Node) -> int:
+    """Return how many axes a convolution or average goes over."""
+    weight = None if node.op_type == "AveragePool" else constant(node.inputs[1])
+    return len(integer_attributes(node, "kernel_shape", [])) if weight is None else weight.ndim - 2
+
+
+def _sizes(value: ir.Value | None) -> Sequence[int | ir.SymbolicDim]:
+    """Return the sizes of a value, () where not even their number is known."""
+    return () if value is None or value.shape is None else value.shape.dims
+
+
 def _conv_refusal(node: ir.Node, weight: Array) -> str | None:
     axes = weight.ndim - 2
     if axes not in (1, 2, 3):
         return f"a convolution over {axes} axes is not quantized; only over 1, 2 or 3"
     if axes == 3 and integer_attributes(node, "dilations", [1, 1, 1])[0] != 1:
         return "a convolution over 3 axes is quantized only with a dilation of 1 along the first"
+    if same_cuts(node, weight.shape[2:]):
+        return _CUTS
     return _bias_refusal(node)
 
 
 def _transposed_refusal(node: ir.Node, weight: Array) -> str | None:
     axes = weight.ndim - 2
-    if axes != 2:
-        return f"a transposed convolution over {axes} axes is not quantized; only over 2"
-    if any(dilation != 1 for dilation in integer_attributes(node, "dilations", [1, 1])):
+    if axes not in (1, 2):
+        return f"a transposed convolution over {axes} axes is not quantized; only over 1 or 2"
+    if any(dilation != 1 for dilation in integer_attributes(node, "dilations", [1] * axes)):
         return "a transposed convolution is quantized only with dilations of 1"
+    sizes, wanted = _sizes(node.inputs[0])[2:], integer_attributes(node, "output_shape", [])[-axes:]
+    if any(isinstance(size, int) and size > made for size, made in zip(sizes, wanted, strict=False)):
+        # onnx's shape inference gives such an output two axes only, and whatever follows it is refused.
+        return f"its output_shape {wanted} is smaller than its input, and onnxruntime takes no operator behind such an output"
     return _bias_refusal(node)
 
 
@@ -176,12 +252,16 @@ def _bias_refusal(node: ir.Node) -> str | None:
 
 def _pool_refusal(node: ir.Node) -> str | None:
     kernel = integer_attributes(node, "kernel_shape", [])
-    if len(kernel) != 2:
-        return f"an average over {len(kernel)} axes is not quantized; only over 2"
-    strides, dilations = (integer_attributes(node, key, [1, 1]) for key in ("strides", "dilations"))
-    ends = integer_attributes(node, "pads", [0, 0, 0, 0])[2:]
-    spans = [dilation * (places - 1) + 1 for dilation, places in zip(dilations, kernel, strict=True)]
-    beyond = any(s + end > span for s, end, span in zip(strides, ends, spans, strict=True))
+    axes = len(kernel)
+    if axes not in (1, 2):
+        return f"an average over {axes} axes is not quantized; only over 1 or 2"
+    strides, dilations = (integer_attributes(node, key, [1] * axes) for key in ("strides", "dilations"))
+    if any(dilation != 1 for dilation in dilations):
+        return "an average with dilations is not quantized: the opsets that the deploy format knows have none"
+    if same_cuts(node, kernel):
+        return _CUTS
+    ends = integer_attributes(node, "pads", [0] * 2 * axes)[axes:]
+    beyond = any(s + end > places for s, end, places in zip(strides, ends, kernel, strict=True))
     if integer_attribute(node, "ceil_mode", 0) and beyond:
         # ONNX drops such a window, and onnxruntime's shape inference does not.
         return "with its ceil_mode a window could lie in the padding alone"
@@ -205,8 +285,14 @@ def _gemm_refusal(node: ir.Node, weight: Array) -> str | None:
 
 
 def _matmul_refusal(node: ir.Node, weight: Array) -> str | None:
+    if weight.ndim == 1:
+        return "the weight is a vector: a product with one output has nothing to gain"
     # A batch of matrices has one scale in all, like a single one.
-    return None if weight.ndim in (2, 3) else f"the weight has {weight.ndim} axes, not 2 or 3"
+    if weight.ndim > _LARGEST_BATCH_NDIM:
+        return f"the weight has {weight.ndim} axes, not 2 or 3"
+    if weight.ndim == _LARGEST_BATCH_NDIM and len(_sizes(node.inputs[0])) == 1:
+        return "a vector times a batch of matrices is not quantized"
+    return None
 
 
 def _layer(node: ir.Node) -> Layer:

@@ -59,9 +59,10 @@ def _windows(node: ir.Node, size: tuple[int, ...], kernel: tuple[int, ...]) -> l
     rank = len(size)
     strides = integer_attributes(node, "strides", [1] * rank)
     dilations = integer_attributes(node, "dilations", [1] * rank)
-    pads = integer_attributes(node, "pads", [0] * 2 * rank)
-    if string_attribute(node, "auto_pad", "NOTSET").startswith("SAME"):
+    auto = string_attribute(node, "auto_pad", "NOTSET")
+    if auto.startswith("SAME"):
         return [-(-n // s) for n, s in zip(size, strides, strict=True)]
+    pads = integer_attributes(node, "pads", [0] * 2 * rank) if auto == "NOTSET" else [0] * 2 * rank
     ceil = bool(integer_attribute(node, "ceil_mode", 0))
     windows = []
     for i, n in enumerate(size):
@@ -79,8 +80,11 @@ def _spread(node: ir.Node, size: tuple[int, ...], kernel: tuple[int, ...]) -> li
     fixed = integer_attributes(node, "output_shape", [])
     if fixed:
         return fixed[-rank:]
-    if string_attribute(node, "auto_pad", "NOTSET").startswith("SAME"):
-        return [n * s for n, s in zip(size, strides, strict=True)]
-    pads = integer_attributes(node, "pads", [0] * 2 * rank)
     more = integer_attributes(node, "output_padding", [0] * rank)
-    return [strides[i] * (n - 1) + more[i] + kernel[i] - pads[i] - pads[i + rank] for i, n in enumerate(size)]
+    full = [strides[i] * (n - 1) + more[i] + kernel[i] for i, n in enumerate(size)]
+    auto = string_attribute(node, "auto_pad", "NOTSET")
+    if auto.startswith("SAME"):
+        # onnxruntime adds nothing to a full output that is shorter.
+        return [min(n * s, whole) for n, s, whole in zip(size, strides, full, strict=True)]
+    pads = integer_attributes(node, "pads", [0] * 2 * rank) if auto == "NOTSET" else [0] * 2 * rank
+    return [whole - pads[i] - pads[i + rank] for i, whole in enumerate(full)]

@@ -18,7 +18,7 @@ DEPLOY_OPSET = 18
 def raise_opset(model: ir.Model, minimum: int = SIMULATION_OPSET) -> ir.Model:
     """Return a copy of the model at ``minimum`` or the source's opset, whichever is higher; never lowered.
 
-    Node names are kept, so that layers are found again by name.
+    Names of nodes and of what they read are kept, so that layers and their inputs are found again by name.
 
     Raises:
         ModelError: the converter cannot raise an operator.
@@ -34,4 +34,20 @@ def raise_opset(model: ir.Model, minimum: int = SIMULATION_OPSET) -> ir.Model:
         raise ModelError(
             f"model.path: opset {model.opset_imports['']} cannot be raised to {minimum}: {error}"
         ) from error
-    return ir.from_proto(raised)
+    converted = ir.from_proto(raised)
+    _name_as_before(model.graph, converted.graph)
+    return converted
+
+
+def _name_as_before(source: ir.Graph, converted: ir.Graph) -> None:
+    """Give back the names of values that the converter replaced, such as the output of an Upsample made a Resize."""
+    made = {output.name for node in converted for output in node.outputs}
+    readers = {node.name: node for node in converted if node.name}
+    for node in source:
+        reader = readers.get(node.name or "")
+        for value, new in zip(node.inputs, () if reader is None else reader.inputs, strict=False):
+            if value is None or new is None or new.producer() is None or new.is_graph_output():
+                continue
+            if value.producer() is not None and value.name not in made:
+                made.add(value.name)
+                new.name = value.name

@@ -27,7 +27,7 @@ from runner.graph.constants import (
     replace_constant,
     string_attribute,
 )
-from runner.graph.layers import LAYER_TYPES
+from runner.graph.layers import LAYER_TYPES, same_cuts
 from runner.ranges import NUM_STEPS, Range
 
 # The version of this stage's meaning: raise it when the same levels would give another model.
@@ -165,7 +165,7 @@ def _is_plain_convolution(node: ir.Node) -> bool:
     if node.op_type != "Conv" or node.domain != "":
         return False
     weight = constant(node.inputs[1])
-    if weight is None or weight.dtype != np.float32 or weight.ndim > _LARGEST_NDIM:
+    if weight is None or weight.dtype != np.float32 or weight.ndim > _LARGEST_NDIM or same_cuts(node, weight.shape[2:]):
         return False
     return len(node.inputs) < 3 or node.inputs[2] is None or constant(node.inputs[2]) is not None
 

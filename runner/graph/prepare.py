@@ -7,23 +7,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from runner.errors import ModelError
+from runner.graph.batch_weight import drop_leading_ones
 from runner.graph.batchnorm import Folds, fold_batchnorm, into_all
 from runner.graph.batchnorm_before import fold_batchnorm_before
 from runner.graph.channelwise import fold_channelwise
-from runner.graph.constants import constant, integer_attribute, replace_constant
 from runner.graph.half import widen_half
 from runner.graph.lower import Lowered, Takes, everything, lower
 from runner.graph.naming import name_nodes
+from runner.graph.one_axis import spread_over_two_axes
 from runner.graph.opset import DEPLOY_OPSET
 from runner.graph.own_weights import separate_weights
+from runner.graph.plain_gemm import make_gemms_plain
 
 # The version of this stage's meaning: raise it when the same source would give another float model.
-VERSION = 2
+VERSION = 4
 # What may stand between a stored weight and its layer, without making it larger; the products are weight normalization.
 _LAYOUT_OPS = ("Transpose", "Reshape", "Cast", "Identity", "Squeeze", "Unsqueeze", "Flatten", "Mul", "Div")
 
@@ -78,20 +79,11 @@ def prepare(source: ir.Model, folds: Folds = into_all, takes: Takes = everything
     while more := [*fold_batchnorm(model, folds=folds), *fold_channelwise(model, folds)]:
         folded += more
     folded += fold_batchnorm_before(model, folds)
-    for node in model.graph:
-        if node.op_type == "Gemm":
-            untranspose_gemm_weight(model.graph, node)
+    make_gemms_plain(model)
+    drop_leading_ones(model)
+    spread_over_two_axes(model)
     passes.RemoveUnusedNodesPass()(model)
     return PreparedModel(model, tuple(named), tuple(folded), widened, lowered)
-
-
-def untranspose_gemm_weight(graph: ir.Graph, gemm: ir.Node) -> None:
-    """Store the constant weight of a Gemm as [K, N], so that transB is 0, as the deploy format has it."""
-    weight = constant(gemm.inputs[1])
-    if weight is None or not integer_attribute(gemm, "transB", 0):
-        return
-    replace_constant(graph, gemm, 1, np.ascontiguousarray(weight.T))
-    gemm.attributes["transB"] = ir.AttrInt64("transB", 0)
 
 
 def _refuse_quantized(model: ir.Model) -> None:

@@ -120,9 +120,8 @@ def _check_limits(file: DeployFile, node: NodeProto, quant: NodeProto | None) ->
     if node.op_type == "Conv" and weight is not None and len(weight.dims) == 5:
         yield from _check_symmetric(node, (quant,), "a convolution over 3 axes")
         dilations = dilations[:1]
-    if (node.op_type == "ConvTranspose" or (weight is not None and len(weight.dims) == 5)) and any(
-        dilation != 1 for dilation in dilations
-    ):
+    undilated = node.op_type in ("ConvTranspose", "AveragePool") or (weight is not None and len(weight.dims) == 5)
+    if undilated and any(dilation != 1 for dilation in dilations):
         yield Finding(label(node), "dilations of 1", str(_integers(node, "dilations")))
     if node.op_type == "AveragePool" and len(_integers(node, "kernel_shape")) != 2:
         yield Finding(label(node), "a window over 2 axes", str(_integers(node, "kernel_shape")))

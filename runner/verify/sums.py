@@ -31,6 +31,7 @@ from runner.verify.transposed import spread
 _FLOAT, _INT32, _INT64 = ir.DataType.FLOAT, ir.DataType.INT32, ir.DataType.INT64
 _EXACT = 2**24
 _LARGEST_CODE = 128
+_MATRIX_NDIM = 2
 _Way = Literal["narrow", "floats", "wide"]
 Attributes = Mapping[str, int | float | str | list[int]]
 _TO_UINT8 = 128
@@ -132,9 +133,10 @@ def _exact_in_float(layer: IntegerLayer) -> bool:
 
 
 def _per_channel(layer: IntegerLayer, weight: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the sum of the weights of each output channel: shape (channels,), or [..., 1, N] of a matrix product."""
+    """Return the sum of the weights of each output channel: shape (channels,), or [..., 1, N] of a batch of matrices."""
     if layer.is_matrix:
-        return np.asarray(weight.sum(axis=-2, keepdims=True), np.int64)
+        # A row of a matrix alone has no axis to keep: its product with a vector has none.
+        return np.asarray(weight.sum(axis=-2, keepdims=weight.ndim > _MATRIX_NDIM), np.int64)
     return np.asarray(weight.reshape(weight.shape[0], -1).sum(axis=1), np.int64)
 
 

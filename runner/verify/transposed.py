@@ -48,7 +48,7 @@ def spread(build: Builder, x: ir.Value, node: ir.Node, view: Window, fill: Fill,
     if not output_shape:
         begin, end = (np.array(view.begin, np.int64), np.array(view.end, np.int64))
         if view.same:
-            begin, end = _halves(reach + 1 + more - strides, view.auto)
+            begin, end = _halves(np.maximum(reach + 1 + more - strides, 0), view.auto)
         amounts = np.concatenate([[0, 0], before - begin, [0, 0], behind - end]).astype(np.int64)
         return fill_around(build, wide, build.constant(f"{prefix}.amounts", amounts), fill, prefix)
     # What output_shape cuts off depends on the image's own size.
@@ -84,8 +84,11 @@ def _with_gaps(build: Builder, x: ir.Value, view: Window, fill: Fill, prefix: st
 
 
 def _halves(total: NDArray[np.int64], auto: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return what is cut off before and behind; a total below 0 adds places behind."""
-    less = np.maximum(total, 0) // 2
+    """Return what is cut off before and behind.
+
+    Nothing is added where the full output is shorter than ``SAME`` would have it: so does onnxruntime.
+    """
+    less = total // 2
     rest = total - less
     return (less, rest) if auto == "SAME_UPPER" else (rest, less)
 
@@ -93,14 +96,19 @@ def _halves(total: NDArray[np.int64], auto: str) -> tuple[NDArray[np.int64], NDA
 def _crop_to(
     build: Builder, x: ir.Value, view: Window, more: NDArray[np.int64], wanted: Sequence[int], prefix: str
 ) -> ir.Value:
-    """Return how much ``output_shape`` cuts off the full output, int64: the begins, then the ends."""
+    """Return how much ``output_shape`` cuts off the full output, int64: the begins, then the ends.
+
+    What it asks for beyond the full output is added behind it: an end below 0.
+    """
     size = image_size(build, x, len(wanted), f"{prefix}.size")
     factor = build.constant(f"{prefix}.factor", np.array(view.strides, np.int64))
     fixed = np.array(view.spans, np.int64) - view.strides + more - np.array(wanted, np.int64)
     grown = build.op("Mul", [size, factor], f"{prefix}.grown", _INT64)
     total = build.op("Add", [grown, build.constant(f"{prefix}.fixed", fixed)], f"{prefix}.total", _INT64)
-    two = build.constant(f"{prefix}.two", np.array([2], np.int64))
-    less = build.op("Div", [total, two], f"{prefix}.less", _INT64)
-    rest = build.op("Sub", [total, less], f"{prefix}.rest", _INT64)
-    halves = [less, rest] if view.auto == "SAME_UPPER" else [rest, less]
-    return build.op("Concat", halves, prefix, _INT64, {"axis": 0})
+    none, two = (build.constant(f"{prefix}.{k}", np.array([n], np.int64)) for k, n in (("none", 0), ("two", 2)))
+    excess = build.op("Max", [total, none], f"{prefix}.excess", _INT64)
+    begin = build.op("Div", [excess, two], f"{prefix}.less", _INT64)
+    if view.auto != "SAME_UPPER":
+        begin = build.op("Sub", [excess, begin], f"{prefix}.more", _INT64)
+    end = build.op("Sub", [total, begin], f"{prefix}.end", _INT64)
+    return build.op("Concat", [begin, end], prefix, _INT64, {"axis": 0})

@@ -58,6 +58,23 @@ LAYERS = {
     "transpose_depthwise": ("ConvTranspose", "<group=4, pads=[1,1,1,1]>", (1, 4, 4, 4), (4, 1, 3, 3), 4),
     "transpose_of_one_channel": ("ConvTranspose", "", (1, 3, 4, 4), (3, 1, 2, 2), 1),
     "transpose_same": ("ConvTranspose", '<auto_pad="SAME_UPPER", strides=[2,2]>', (1, 2, 4, 4), (2, 3, 3, 3), 1),
+    "transpose_same_lower": ("ConvTranspose", '<auto_pad="SAME_LOWER", strides=[2,2]>', (1, 2, 4, 4), (2, 3, 3, 3), 1),
+    "transpose_same_of_a_short_kernel": (
+        "ConvTranspose",
+        '<auto_pad="SAME_LOWER", strides=[3,4]>',
+        (1, 2, 4, 4),
+        (2, 3, 1, 2),
+        1,
+    ),
+    "transpose_to_a_shape": ("ConvTranspose", "<output_shape=[7,6], strides=[2,2]>", (1, 2, 4, 4), (2, 3, 3, 4), 1),
+    "transpose_to_a_larger_shape": (
+        "ConvTranspose",
+        "<output_shape=[10,8], strides=[3,2], group=2>",
+        (1, 2, 3, 3),
+        (2, 3, 3, 3),
+        2,
+    ),
+    "matmul_vector": ("MatMul", "", (6,), (6, 4), 1),
     "matmul_batch_of_one": ("MatMul", "", (2, 5, 6), (1, 6, 4), 1),
     "matmul_batch": ("MatMul", "", (3, 5, 6), (3, 6, 4), 1),
     "matmul_batch_of_one_input": ("MatMul", "", (1, 5, 6), (3, 6, 4), 1),
@@ -196,12 +213,20 @@ def transposed_sums(node, q, weight, group):
     kernel, strides = weight.shape[2:], ints(node, "strides", [1, 1])
     more = ints(node, "output_padding", [0, 0])
     full = [s * (n - 1) + k + m for s, n, k, m in zip(strides, q.shape[2:], kernel, more, strict=True)]
-    same = "auto_pad" in node.attributes
-    if same:
-        cuts = [k - s for k, s in zip(kernel, strides, strict=True)]
-        pads = [(c // 2, c - c // 2) for c in cuts]
-    else:
+    mode = node.attributes["auto_pad"].as_string() if "auto_pad" in node.attributes else "NOTSET"
+    doubled = [min(f, s * n) for f, s, n in zip(full, strides, q.shape[2:], strict=True)]
+    wanted = ints(node, "output_shape", doubled if mode != "NOTSET" else None)
+    if wanted is None:
         pads = padding(node, q.shape[2:], kernel, strides)
+    else:
+        # What is asked for beyond the full output stands behind it; nothing is added before.
+        halves = [max(0, f - w) // 2 for f, w in zip(full, wanted, strict=True)]
+        begins = (
+            halves
+            if mode == "SAME_UPPER"
+            else [max(0, f - w) - h for f, w, h in zip(full, wanted, halves, strict=True)]
+        )
+        pads = [(b, f - w - b) for f, w, b in zip(full, wanted, begins, strict=True)]
     outputs, inputs = weight.shape[1], weight.shape[0] // group
     sums = np.zeros((q.shape[0], outputs * group, *full), np.int64)
     for i, y, x in itertools.product(*map(range, q.shape[1:])):
@@ -210,6 +235,7 @@ def transposed_sums(node, q, weight, group):
         sums[(slice(None), slice(first, first + outputs), *places)] += q[:, i, y, x].reshape(-1, 1, 1, 1) * weight[
             i
         ].astype(np.int64)
+    sums = np.pad(sums, [(0, 0), (0, 0), *((0, max(0, -end)) for _, end in pads)])
     (top, bottom), (left, right) = pads
     return sums[:, :, top : full[0] - bottom, left : full[1] - right]
 

@@ -99,6 +99,10 @@ def test_other_nodes_are_not_mentioned():
 
 
 W4 = {"w": noise(0, 4, 4, 3, 3)}
+CUTS = (
+    "its strides are longer than its window, so that its auto_pad would cut the image instead of padding it, and ONNX does "
+    "not say where. Export it with pads"
+)
 
 
 @pytest.mark.parametrize(
@@ -113,8 +117,20 @@ W4 = {"w": noise(0, 4, 4, 3, 3)}
         pytest.param(
             "y = ConvTranspose(x, w)",
             {"w": noise(0, 4, 4, 3)},
-            "a transposed convolution over 1 axes is not quantized; only over 2",
+            "it goes over one axis, where the deploy format goes over two",
             id="transposed_1d",
+        ),
+        pytest.param(
+            "y = ConvTranspose(x, w)",
+            {"w": noise(0, 4, 4, 3, 3, 3)},
+            "a transposed convolution over 3 axes is not quantized; only over 1 or 2",
+            id="transposed_3d",
+        ),
+        pytest.param(
+            "y = ConvTranspose<output_shape=[9,7]>(x, w)",
+            W4,
+            "its output_shape [9, 7] is smaller than its input, and onnxruntime takes no operator behind such an output",
+            id="transposed_smaller",
         ),
         pytest.param(
             "y = ConvTranspose(x, fed)", {}, "the weight is computed by the graph, not a constant", id="fed_back"
@@ -123,9 +139,28 @@ W4 = {"w": noise(0, 4, 4, 3, 3)}
         pytest.param(
             "y = AveragePool<kernel_shape=[2]>(x)",
             {},
-            "an average over 1 axes is not quantized; only over 2",
+            "it goes over one axis, where the deploy format goes over two",
             id="average",
         ),
+        pytest.param(
+            "y = AveragePool<kernel_shape=[2,2,2]>(x)",
+            {},
+            "an average over 3 axes is not quantized; only over 1 or 2",
+            id="average_3d",
+        ),
+        pytest.param(
+            "y = AveragePool<kernel_shape=[2,2], dilations=[1,2]>(x)",
+            {},
+            "an average with dilations is not quantized: the opsets that the deploy format knows have none",
+            id="average_with_holes",
+        ),
+        pytest.param(
+            'y = AveragePool<kernel_shape=[1,2], strides=[4,1], auto_pad="SAME_UPPER">(x)',
+            {},
+            CUTS,
+            id="average_that_cuts",
+        ),
+        pytest.param('y = Conv<strides=[1,8], auto_pad="SAME_LOWER">(x, w)', W4, CUTS, id="convolution_that_cuts"),
         pytest.param(
             "y = AveragePool<kernel_shape=[3,2], strides=[2,3], pads=[1,1,1,1], ceil_mode=1>(x)",
             {},
@@ -194,11 +229,17 @@ def test_convolution_left_alone_says_why(nodes, constants, expected):
             "the weight has 4 axes, not 2 or 3",
             id="weight_of_four_axes",
         ),
-        pytest.param("y = MatMul(x, c)", {"c": noise(1, 4)}, "the weight has 1 axes, not 2 or 3", id="vector_weight"),
+        pytest.param(
+            "y = MatMul(x, c)",
+            {"c": noise(1, 4)},
+            "the weight is a vector: a product with one output has nothing to gain",
+            id="vector_weight",
+        ),
         pytest.param(
             "y = MatMul(w, x)",
             {},
-            "the first input is a constant; only a constant second one is a weight",
+            "the first input is a constant; only a constant second one is a weight. W @ x would take a Transpose of the data "
+            "before the layer and one behind; export it as x @ W where that is wanted",
             id="constant_on_the_left",
         ),
         pytest.param(
@@ -217,6 +258,27 @@ def test_matrix_product_left_alone_says_why(nodes, constants, expected):
 def test_gemm_bias_that_broadcasts_over_the_rows_is_taken(shape):
     result = found(ROWS, "y = Gemm(x, w, c)", w=noise(0, 4, 4), c=np.ones(shape, np.float32))
     assert [layer.bias for layer in result.layers] == ["c"]
+
+
+def test_vector_times_a_batch_of_matrices_is_left_alone_where_it_is_known_to_be_one():
+    vector = "g (float[4] x) => (float[2,4] y)"
+    assert (
+        reason(vector, "y = MatMul(x, w)", w=noise(0, 2, 4, 4)) == "a vector times a batch of matrices is not quantized"
+    )
+    assert len(found(vector, "y = MatMul(x, w)", w=noise(0, 4, 4)).layers) == 1
+
+
+@pytest.mark.parametrize(
+    ("attributes", "size"),
+    [
+        pytest.param('strides=[2,2], auto_pad="SAME_UPPER"', 8, id="one_place_over"),
+        pytest.param('strides=[4,4], auto_pad="SAME_UPPER"', 9, id="none_over_at_this_size"),
+        pytest.param('strides=[4,4], auto_pad="VALID"', 8, id="no_padding"),
+    ],
+)
+def test_strides_longer_than_the_window_do_no_harm_where_same_cuts_nothing_off_the_beginning(attributes, size):
+    image = f"g (float[1,4,{size},{size}] x) => (float y)"
+    assert len(found(image, f"y = Conv<{attributes}>(x, w)", w=noise(0, 4, 4, 1, 1)).layers) == 1
 
 
 def test_beta_without_a_bias_says_nothing():

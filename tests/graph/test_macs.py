@@ -10,8 +10,9 @@ from tests.tiny_models import model
 
 
 def cost(attributes, weight, shape, op="Conv"):
+    dims = ",".join(map(str, shape))
     built = model(
-        f"g (float[N] x) => (float[N] y) {{ [layer] y = {op}{attributes}(x, w) }}", w=np.ones(weight, np.float32)
+        f"g (float[{dims}] x) => (float y) {{ [layer] y = {op}{attributes}(x, w) }}", w=np.ones(weight, np.float32)
     )
     return layer_costs(built, find_layers(built), {"layer": shape})["layer"]
 

@@ -42,6 +42,28 @@ def test_raising_keeps_the_names_of_nodes_inputs_and_outputs(opset, ir_version):
     assert [value.name for value in raised.outputs] == ["y"]
 
 
+@pytest.mark.parametrize(
+    ("opset", "upsample"),
+    [
+        pytest.param(8, "Upsample<scales=[1.0,1.0,2.0,2.0]>(c)", id="attribute"),
+        pytest.param(9, "Upsample(c, scales)", id="input"),
+    ],
+)
+def test_what_a_layer_reads_keeps_its_name_behind_an_operator_that_became_another(opset, upsample):
+    constants = {"scales": np.float32([1, 1, 2, 2])} if "scales)" in upsample else {}
+    source = model(
+        f"g (float[1,2,6,6] x) => (float y) {{ [a] c = Conv(x, w) [up] u = {upsample} [b] y = Conv(u, v) }}",
+        opset=opset,
+        w=noise(0, 3, 2, 3, 3),
+        v=noise(1, 4, 3, 1, 1),
+        **constants,
+    )
+    raised = raise_opset(source)
+    (reader,) = [node for node in raised.graph if node.name == "b"]
+    assert (reader.inputs[0].name, reader.inputs[0].producer().op_type) == ("u", "Resize")
+    assert np.array_equal(answer(raised), answer(source))
+
+
 def test_softmax_over_several_axes_keeps_its_old_meaning():
     source = model("g (float[2,3,4] x) => (float[2,3,4] y) { [soft] y = Softmax<axis=1>(x) }", opset=11, ir_version=6)
     x = noise(0, 2, 3, 4)

@@ -19,7 +19,8 @@ from runner.convert.qdq.report import Role
 from runner.graph.batchnorm import batchnorm_affine, fold_batchnorm
 from runner.graph.constants import add_initializer, constant, integer_attribute
 from runner.graph.layers import LAYER_TYPES
-from runner.graph.prepare import untranspose_gemm_weight
+from runner.graph.one_axis import spread_over_two_axes, spread_weight
+from runner.graph.plain_gemm import untranspose_gemm_weight
 from runner.graph.weight_layout import output_channels
 
 
@@ -88,7 +89,7 @@ def settle_constants(graph: ir.Graph) -> None:
 
 
 def fold(model: ir.Model, sources: Mapping[str, LayerSource]) -> dict[str, LayerSource]:
-    """Fold BatchNormalization and untranspose Gemm; return the sources with what was folded into each."""
+    """Fold BatchNormalization, untranspose Gemm and spread layers over one axis; return the sources changed alike."""
     affines = {}
     for node in model.graph:
         if node.op_type != "BatchNormalization" or node.inputs[0] is None:
@@ -103,4 +104,12 @@ def fold(model: ir.Model, sources: Mapping[str, LayerSource]) -> dict[str, Layer
     for node in model.graph:
         if node.op_type == "Gemm":
             untranspose_gemm_weight(model.graph, node)
+    for name in spread_over_two_axes(model):
+        folded[name] = _spread(folded[name])
     return folded
+
+
+def _spread(source: LayerSource) -> LayerSource:
+    """Return a layer over one axis as the layer over two that it was made."""
+    weight = None if source.weight is None else source.weight.moved(spread_weight)
+    return replace(source, weight=weight, window=None if source.window is None else spread_weight(source.window))
