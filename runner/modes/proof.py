@@ -22,7 +22,7 @@ from runner.record_text import read_record
 from runner.verify.compare import Arrays, Comparison, Sameness, is_numbers, reference_session
 from runner.verify.cross_check import cross_check
 from runner.verify.deploy_file import DeployFile, Rounding, read_deploy
-from runner.verify.execute import Executable, Precision, executable
+from runner.verify.execute import Precision, executable
 from runner.verify.sums import accumulator_bound
 
 logger = logging.getLogger(__name__)
