@@ -72,8 +72,10 @@ class Draw:
         if self.often(dilated):
             self.attributes["dilations"] = dilations = self.numbers(axes, 1, 2)
         if self.often(0.4):
-            modes = ["SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET"]
-            self.attributes["auto_pad"] = modes[self.number(0, 3)]
+            # What SAME means to an average whose strides are longer than its window differs between opsets in onnxruntime.
+            longer = any(s > k for s, k in zip(self.attributes.get("strides", kernel), kernel, strict=True))
+            modes = ["VALID", "NOTSET", "SAME_UPPER", "SAME_LOWER"]
+            self.attributes["auto_pad"] = modes[self.number(0, 1 if longer and self.op_type == "AveragePool" else 3)]
         if self.attributes.get("auto_pad", "NOTSET") == "NOTSET" and self.often(0.6):
             ends = [d * (k - 1) for d, k in zip(dilations, kernel, strict=True)]
             # AveragePool takes less padding than its kernel is long.
