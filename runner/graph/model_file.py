@@ -7,11 +7,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from runner.errors import ModelError
 from runner.graph.naming import name_nodes
+from runner.graph.spelling import spell_plainly
 
 # protobuf refuses messages of 2 GiB; larger tensors go to a file beside the model.
 _PROTOBUF_LIMIT = 2_000_000_000
@@ -38,7 +40,10 @@ def load_model(path: str | os.PathLike[str]) -> SourceModel:
         kind = "is a folder" if file.is_dir() else "does not exist"
         raise ModelError(f"model.path: {file} {kind}; expected an ONNX file. Set model.path=FILE.onnx.")
     try:
-        model = ir.load(file)
+        proto = onnx.load(file, load_external_data=False)
+        spell_plainly(proto, file)
+        model = ir.from_proto(proto)
+        ir.external_data.set_base_dir(model.graph, os.path.dirname(file))
         if model.graph.num_nodes() == 0 or "" not in model.opset_imports:
             raise ModelError(
                 f"model.path: {file} holds no ONNX graph (no nodes or no opset). Is it another kind of file?"
@@ -82,7 +87,7 @@ def fits_one_file(model: ir.Model) -> bool:
 
 
 def _check_external_data(model: ir.Model, file: Path) -> None:
-    for value in model.graph.initializers.values():
+    for value in (value for graph in model.graphs() for value in graph.initializers.values()):
         tensor = value.const_value
         if isinstance(tensor, ir.ExternalTensor) and not Path(tensor.path).is_file():
             raise ModelError(
