@@ -18,6 +18,7 @@ from runner.convert.simulate import Simulator
 from runner.dataset.item import Dataset
 from runner.engine import Engine
 from runner.graph.builder import Builder
+from runner.graph.constants import Names
 from runner.graph.layers import FoundLayers, Layer
 from runner.record import QuantizedForm
 from runner.session import Session
@@ -96,6 +97,7 @@ def isolated_model(
     twinned = model.clone()
     graph = twinned.graph
     nodes = {node.name: node for node in graph}
+    names = Names.of(graph)
     simulator = Simulator(multiply=True)
     outputs = []
     for layer in layers:
@@ -111,7 +113,7 @@ def isolated_model(
             twin = build.op("Add", [twin, shift], f"{layer.name}.twin.shifted", ir.DataType.FLOAT)
         opset = twinned.opset_imports[""]
         outputs += _reduce(build, layer, node.outputs[0], twin, reductions, opset)
-        build.register(graph)
+        build.register(graph, names)
         graph.insert_after(node, build.nodes)
     graph.outputs.clear()
     graph.outputs.extend(outputs)

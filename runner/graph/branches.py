@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from runner.graph.constants import Names, constant, free_of, value_names
+from runner.graph.constants import Names, bodies, constant, free_of, value_names
 
 
 def take_constant_branches(model: ir.Model) -> bool:
@@ -36,9 +36,8 @@ def _drop(branch: ir.Graph) -> None:
     for inner in list(branch.all_nodes()):
         for index in range(len(inner.inputs)):
             inner.replace_input_with(index, None)
-        for attribute in inner.attributes.values():
-            if attribute.type == ir.AttributeType.GRAPH:
-                attribute.as_graph().outputs.clear()
+        for body in (body for attribute in inner.attributes.values() for body in bodies(attribute)):
+            body.outputs.clear()
     branch.outputs.clear()
 
 

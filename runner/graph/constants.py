@@ -43,11 +43,21 @@ def value_names(graph: ir.Graph) -> set[str | None]:
 
     An inner graph may read an outer value by name, so no name may be given twice.
     """
-    names: set[str | None] = {output.name for node in graph.all_nodes() for output in node.outputs}
-    for inner in (graph, *graph.subgraphs()):
-        names.update(value.name for value in inner.inputs)
-        names.update(inner.initializers)
+    names: set[str | None] = {value.name for value in graph.inputs}.union(graph.initializers)
+    for node in graph.all_nodes():
+        names.update(output.name for output in node.outputs)
+        for attribute in node.attributes.values():
+            for body in bodies(attribute):
+                names.update(value.name for value in body.inputs)
+                names.update(body.initializers)
     return names
+
+
+def bodies(attribute: ir.Attr) -> Sequence[ir.Graph]:
+    """Return the graphs that an attribute holds: those of an If, Loop or Scan."""
+    if attribute.type == ir.AttributeType.GRAPH:
+        return (attribute.as_graph(),)
+    return attribute.as_graphs() if attribute.type == ir.AttributeType.GRAPHS else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from runner.errors import ModelError
 from runner.graph.batchnorm_before import why_not_folded
-from runner.graph.constants import Array, constant, float_attribute, integer_attribute, integer_attributes
+from runner.graph.constants import Array, bodies, constant, float_attribute, integer_attribute, integer_attributes
 from runner.graph.tensors import TensorInput
 from runner.graph.weight_layout import output_channels
 
@@ -122,16 +122,10 @@ def _inside(node: ir.Node) -> list[LeftAlone]:
     return [
         LeftAlone(inner.name or "", inner.op_type, f"it stands inside the body of {node.op_type} '{node.name}'")
         for attribute in node.attributes.values()
-        for body in _bodies(attribute)
+        for body in bodies(attribute)
         for inner in body.all_nodes()
         if inner.domain == "" and inner.op_type in LAYER_TYPES
     ]
-
-
-def _bodies(attribute: ir.Attr) -> Sequence[ir.Graph]:
-    if attribute.type == ir.AttributeType.GRAPH:
-        return (attribute.as_graph(),)
-    return attribute.as_graphs() if attribute.type == ir.AttributeType.GRAPHS else ()
 
 
 def _refusal(node: ir.Node) -> str | None:

@@ -155,6 +155,14 @@ def test_form_of_a_graph_is_written_and_proved(form: str, preset: str, tmp_path:
     check(tmp_path, job(tmp_path, net(nodes), preset), layers)
 
 
+@pytest.mark.parametrize("opset", [9, 11, 18, 21])
+def test_bodies_and_taken_branches_are_kept_at_every_opset(opset: int, tmp_path: Path) -> None:
+    taken = branches("p = Neg (c)", f"[inner] k = Conv <{SAME}> (c, v) q = Relu (k)", "no", "h")
+    handed = branches("p = Identity (h)", "q = Identity (h)")
+    nodes = f"c = Conv <{SAME}> (x, w, b) {COMPARE} {taken} {handed} y = Conv <{SAME}> (i, v)"
+    check(tmp_path, job(tmp_path, net(nodes, opset=opset)), ["c", "h_inner", "y"])
+
+
 OUTPUTS = {
     "a weight": (f"y = Conv <{SAME}> (x, w, b)", "float[1,4,8,8] y, float[4,3,3,3] w"),
     "a bias": (f"y = Conv <{SAME}> (x, w, b)", "float[1,4,8,8] y, float[4] b"),
