@@ -11,6 +11,8 @@ from runner.errors import ModelError
 # DequantizeLinear takes a channel axis from opset 13 on.
 SIMULATION_OPSET = 13
 SIMULATION_IR = 7
+# ATC registers no standard operator above it.
+DEPLOY_OPSET = 18
 
 
 def raise_opset(model: ir.Model, minimum: int = SIMULATION_OPSET) -> ir.Model:

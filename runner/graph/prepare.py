@@ -21,7 +21,9 @@ from runner.graph.functions import inline_functions
 from runner.graph.half import widen_half
 from runner.graph.held import held_back
 from runner.graph.identities import remove_identities
+from runner.graph.lower import Lowered, Takes, everything, lower
 from runner.graph.naming import name_inner_nodes, name_nodes
+from runner.graph.opset import DEPLOY_OPSET
 from runner.graph.other_quantizers import refuse_quantized
 from runner.graph.own_weights import separate_weights
 
@@ -36,17 +38,19 @@ class PreparedModel:
     """The float model that calibration, search and both writers start from.
 
     Attributes:
-        graph: at the source's opset.
+        graph: at the source's opset, or the deploy model's where the source is newer.
         named: names given to nodes that had none, or shared one.
         folded: names of the BatchNormalization nodes that were folded, and of operators that stand for one.
         widened: whether the source computes in float16, and this in float32.
+        lowered: what was done for the sake of the deploy model's opset.
         by_place: names of the BatchNormalization nodes that were written as Mul and Add.
     """
 
     graph: ir.Model
     named: tuple[str, ...]
     folded: tuple[str, ...]
-    widened: bool = False
+    widened: bool
+    lowered: Lowered
     by_place: tuple[str, ...] = ()
 
 
@@ -62,10 +66,13 @@ def tidy(model: ir.Model) -> list[str]:
     return named
 
 
-def prepare(source: ir.Model, folds: Folds = into_all) -> PreparedModel:
+def prepare(source: ir.Model, folds: Folds = into_all, takes: Takes = everything) -> PreparedModel:
     """Return the float model to quantize; the source is left as it is.
 
-    Nothing is folded into a layer whose name ``folds`` says no to.
+    Args:
+        source: as it was read.
+        folds: nothing is folded into a layer whose name it says no to.
+        takes: which operators the reader of the deploy model has; others are written in those, where ONNX says how.
 
     Raises:
         ModelError: the model is quantized already, by whatever tool.
@@ -74,6 +81,7 @@ def prepare(source: ir.Model, folds: Folds = into_all) -> PreparedModel:
     named = tidy(model)
     refuse_quantized(list(model.graph.all_nodes()))
     widened = widen_half(model)
+    lowered = lower(model, DEPLOY_OPSET, takes)
     _fold_constants(model)
     by_place = write_out_batchnorm_by_place(model)
     separate_weights(model.graph)
@@ -86,7 +94,7 @@ def prepare(source: ir.Model, folds: Folds = into_all) -> PreparedModel:
         if node.op_type == "Gemm":
             untranspose_gemm_weight(model.graph, node)
     passes.RemoveUnusedNodesPass()(model)
-    return PreparedModel(model, tuple(named), tuple(folded), widened, tuple(by_place))
+    return PreparedModel(model, tuple(named), tuple(folded), widened, lowered, tuple(by_place))
 
 
 def untranspose_gemm_weight(graph: ir.Graph, gemm: ir.Node) -> None:

@@ -24,9 +24,10 @@ from runner.evaluation.outputs import ClassScores, OutputKind
 from runner.evaluation.uncertainty import loss_interval
 from runner.events import FINAL_EVAL, FLOAT_EVAL, LOAD, VERIFY, WRITE, Emit, ModelUsed, ignore
 from runner.graph.digest import graph_digest
+from runner.graph.lower import lower
 from runner.graph.macs import LayerCost, layer_costs
 from runner.graph.model_file import load_model
-from runner.graph.opset import raise_opset
+from runner.graph.opset import DEPLOY_OPSET, raise_opset
 from runner.graph.output_kind import ends_in_softmax
 from runner.graph.probe import with_outputs
 from runner.job_folder import JobFolder
@@ -40,7 +41,7 @@ from runner.modes.proof import VerifyOptions, proof_items
 from runner.modes.result import Comparison, ConvertResult, Prediction
 from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.modes.stages import Stages
-from runner.modes.subject import log_left_alone
+from runner.modes.subject import log_left_alone, log_lowered
 from runner.session import Session
 from runner.store.remembered import remembered
 from runner.store.store import Store
@@ -109,6 +110,7 @@ def convert_qat(
         Session(source_model.graph, given=True)  # what onnxruntime does not take is refused before the work
         qat = read_qdq(source_model.graph, on_asymmetric_weight=options.on_asymmetric_weight)
         log_left_alone(qat.found)
+        log_lowered(lower(qat.graph, DEPLOY_OPSET), qat.graph)
         keys = StageKeys(graph_digest(source_model.graph), part.fingerprint)
         folder = JobFolder(output)
         source = describe_source(name, source_model, Parts(None, part, part))

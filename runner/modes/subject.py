@@ -18,8 +18,9 @@ from runner.errors import ModelError
 from runner.graph.batchnorm import Folds, into_all
 from runner.graph.batchnorm_by_place import WHY_LEFT
 from runner.graph.layers import FoundLayers, Layer, find_layers, require_layers
+from runner.graph.lower import Lowered
 from runner.graph.model_file import SourceModel, load_model
-from runner.graph.opset import raise_opset
+from runner.graph.opset import DEPLOY_OPSET, raise_opset
 from runner.graph.prepare import PreparedModel, prepare
 from runner.graph.probe import with_outputs
 from runner.graph.rewriting import Rewriting, rewritten
@@ -88,6 +89,7 @@ def load_subject(model: str | Path, folds: Folds = into_all) -> Subject:
     log_left_alone(found)
     for name in prepared.by_place:
         logger.info("left alone: %s (BatchNormalization): %s", name, WHY_LEFT)
+    log_lowered(prepared.lowered, prepared.graph)
     return Subject(source, prepared, raise_opset(prepared.graph), found)
 
 
@@ -95,6 +97,17 @@ def log_left_alone(found: FoundLayers) -> None:
     """Log each node that looks like a layer but stays float, with the reason."""
     for left in found.left_alone:
         logger.info("left alone: %s (%s): %s", left.name, left.op_type, left.reason)
+
+
+def log_lowered(lowered: Lowered, model: ir.Model) -> None:
+    """Log what was done for the sake of the deploy model's opset, and what could not be."""
+    opset = model.opset_imports[""]
+    if lowered.opset > opset:
+        logger.info("opset %d is written as opset %d, the newest that ATC takes", lowered.opset, opset)
+    if lowered.expanded:
+        logger.info("written in operators that ATC has: %s", ", ".join(lowered.expanded))
+    for node in lowered.without_form:
+        logger.warning("%s (%s) has no form at opset %d: %s", node.name, node.op_type, DEPLOY_OPSET, node.reason)
 
 
 def rewriting_gap(subject: Subject, part: Part) -> float:

@@ -146,7 +146,8 @@ def test_network_is_quantized_alike_at_every_opset(opset: int, tmp_path: Path) -
         onnx.load(tmp_path / FAKE_QUANT).opset_import[0].version,
         onnx.load(tmp_path / DEPLOY).opset_import[0].version,
     )
-    assert written == (max(opset, 13), opset)
+    # The simulation needs 13, and ATC takes no newer one than 18.
+    assert written == (min(max(opset, 13), 18), min(opset, 18))
 
 
 BEHIND = {
