@@ -26,7 +26,7 @@ from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import convert_qat
 from runner.modes.files import check_files
 from runner.modes.layer_settings import LayerSettings
-from runner.modes.result import AccAutoResult
+from runner.modes.result import AccAutoResult, ConvertResult
 from tests.small_data import Items, normal_items
 from tests.tiny_models import noise, proto
 
@@ -315,17 +315,24 @@ def test_pair_that_is_not_proved_is_removed(
     assert read_manifest(tmp_path / "out") == {}
 
 
-def qdq(folder: Path, nodes: str, outputs: str = "float[1,4,8,8] y") -> None:
+def qdq(folder: Path, nodes: str, outputs: str = "float[1,4,8,8] y") -> ConvertResult:
     text = (
-        f"g (float[1,3,8,8] x) => ({outputs}) {{ q = QuantizeLinear (x, s, z) a = DequantizeLinear (q, s, z) "
+        f"g (float[1,3,8,8] x) => ({outputs}) {{ k0 = QuantizeLinear (x, s, z) a = DequantizeLinear (k0, s, z) "
         f"w1 = DequantizeLinear (codes, s, z) {nodes} }}"
     )
     codes = np.random.default_rng(1).integers(-127, 128, (4, 3, 1, 1)).astype(np.int8)
-    model = named(proto(text, s=np.float32(0.03), z=np.int8(0), codes=codes))
+    model = named(proto(text, s=np.float32(0.03), z=np.int8(0), codes=codes, no=np.array(False)))
     path = folder / "source.onnx"
     path.write_bytes(model.SerializeToString())
     result = convert_qat(path, Items(X), folder / "out", name="net", engine=Engine(1))
     assert result.proof.sameness.identical == len(X)
+    return result
+
+
+def test_qat_layer_in_a_branch_that_is_always_taken_is_taken_over(tmp_path: Path) -> None:
+    inside = "k = QuantizeLinear (x, s, z) l = DequantizeLinear (k, s, z) [inner] q = Conv (l, w1)"
+    result = qdq(tmp_path, branches("p = Conv (a, w1)", inside, "no", "y"))
+    assert list(result.form.layers) == ["y_inner"]
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,10 @@ from onnx_ir.passes import common as passes
 from runner.convert.qdq.idle import idle_nodes, taken_out
 from runner.convert.qdq.nodes import is_dequantize, is_quantize
 from runner.errors import ModelError
+from runner.graph.branches import take_constant_branches
 from runner.graph.constants import add_initializer, constant
 from runner.graph.identities import remove_identities
+from runner.graph.naming import name_inner_nodes
 from runner.graph.other_quantizers import all_nodes, only_weights, refuse_other_quantizers
 from runner.graph.prepare import tidy
 
@@ -40,6 +42,9 @@ def normalise(source: ir.Model) -> tuple[ir.Model, dict[str, tuple[str, ...]]]:
     """
     model = source.clone()
     tidy(model)
+    name_inner_nodes(model)
+    # What stands in a branch that is always taken is read like any other part.
+    take_constant_branches(model)
     idle = idle_nodes(model.graph)
     remove_identities(model)
     for node in list(model.graph):
