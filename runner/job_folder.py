@@ -21,6 +21,7 @@ from runner.errors import OutputError
 from runner.graph.model_file import file_sha256, fits_one_file
 
 MANIFEST = "manifest.json"
+_MODEL_ENDINGS = (".onnx", ".onnx.data")
 
 
 class JobFolder:
@@ -202,10 +203,17 @@ def _alive(process: int) -> bool:
 
 
 def withdraw_unfinished(root: Path, last: str) -> None:
-    """Take back the manifest of a job that failed before it wrote its ``last`` file: its files do not count any longer."""
+    """Take back the manifest of a job that failed before it wrote its ``last`` file, and the models that it lists.
+
+    The other files do not count any longer, but a model would still look like a result to whoever sees it.
+    """
     listed = read_manifest(root)
-    if listed and last not in listed:
-        (root / MANIFEST).unlink(missing_ok=True)
+    if not listed or last in listed:
+        return
+    (root / MANIFEST).unlink(missing_ok=True)
+    for path in (root / name for name in listed if name.endswith(_MODEL_ENDINGS)):
+        if path.resolve().is_relative_to(root.resolve()):
+            path.unlink(missing_ok=True)
 
 
 def replace_listed(root: Path, name: str, text: str) -> None:

@@ -279,3 +279,11 @@ def test_manifest_of_an_unfinished_job_is_withdrawn_and_no_other(
     old_manifest(tmp_path, *listed)
     withdraw_unfinished(tmp_path, "last.txt")
     assert (tmp_path / "manifest.json").exists() == stays
+
+
+def test_models_of_an_unfinished_job_go_with_its_manifest(tmp_path: Path) -> None:
+    old_manifest(tmp_path, "a.txt", "net.onnx", "net.onnx.data")
+    for name in ("a.txt", "net.onnx", "net.onnx.data", "mine.onnx"):
+        (tmp_path / name).write_text("mine.onnx is not listed")
+    withdraw_unfinished(tmp_path, "last.txt")
+    assert files(tmp_path) == {"a.txt", "mine.onnx"}

@@ -21,6 +21,7 @@ from runner.dataset.binding import bind
 from runner.dataset.item import Dataset
 from runner.engine import Engine
 from runner.graph.builder import Builder
+from runner.graph.constants import Names
 from runner.graph.layers import FoundLayers, Layer
 from runner.record import QuantizedForm
 from runner.session import Session
@@ -135,6 +136,7 @@ def isolated_model(
     twinned = model.clone()
     graph = twinned.graph
     nodes = {node.name: node for node in graph}
+    names = Names.of(graph)
     simulator = Simulator(multiply=True)
     outputs = []
     for layer in layers:
@@ -150,7 +152,7 @@ def isolated_model(
             twin = build.op("Add", [twin, shift], f"{layer.name}.twin.shifted", ir.DataType.FLOAT)
         opset = twinned.opset_imports[""]
         outputs += _reduce(build, layer, node.outputs[0], twin, reductions, opset, double=double)
-        build.register(graph)
+        build.register(graph, names)
         graph.insert_after(node, build.nodes)
     graph.outputs.clear()
     graph.outputs.extend(outputs)

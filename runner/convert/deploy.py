@@ -14,7 +14,7 @@ from runner.convert.fake_quant import tensor_place
 from runner.graph.added_bias import shift_biases
 from runner.graph.balance import divided
 from runner.graph.builder import Builder
-from runner.graph.constants import add_initializer, constant, float_attribute, free_name, string_attribute
+from runner.graph.constants import Names, constant, float_attribute, is_own, make_constant, string_attribute
 from runner.graph.layers import FoundLayers, Layer
 from runner.ranges import ActivationParams
 from runner.record import QuantizedForm, QuantizedLayer
@@ -39,21 +39,22 @@ def deploy_model(model: ir.Model, found: FoundLayers, form: QuantizedForm) -> ir
     graph = deployed.graph
     nodes = {node.name: node for node in graph}
     quants: dict[tuple[str, ActivationParams], ir.Value] = {}
+    names = Names.of(graph)
     # Before anything stands between a layer and the Add behind it.
-    shift_biases(graph, form.layers)
+    shift_biases(graph, form.layers, names)
     # In graph order and before the tensors: a quantized layer's output is another value, under another name, and whatever
     # reads it alike shares one AscendQuant.
     for name, node in nodes.items():
         if name is not None and name in form.layers:
-            _deploy_layer(graph, node, found[name], form.layers[name], quants)
+            _deploy_layer(graph, node, found[name], form.layers[name], quants, names)
     for key, tensor in form.tensors.items():
         node, index = tensor_place(nodes, key)
         prefix = key.replace(":", ".")
-        codes = _quantized(graph, node, index, tensor.activation, f"{prefix}.quant", quants)
+        codes = _quantized(graph, node, index, tensor.activation, f"{prefix}.quant", quants, names)
         build = Builder()
         attributes = ascend_ops.anti_quant_attributes(tensor.activation)
         real = build.op(ascend_ops.ANTI_QUANT, [codes], f"{prefix}.anti_quant", ir.DataType.FLOAT, attributes)
-        build.register(graph)
+        build.register(graph, names)
         graph.insert_before(node, build.nodes)
         node.replace_input_with(index, real)
     passes.RemoveUnusedNodesPass()(deployed)
@@ -103,6 +104,7 @@ def _quantized(
     params: ActivationParams,
     name: str,
     quants: dict[tuple[str, ActivationParams], ir.Value],
+    names: Names,
 ) -> ir.Value:
     """Return the int8 codes of an input; nodes that read one tensor with equal parameters share one AscendQuant."""
     source = node.inputs[index]
@@ -113,7 +115,7 @@ def _quantized(
         attributes = ascend_ops.quant_attributes(params)
         quants[key] = build.op(ascend_ops.QUANT, [source], name, ir.DataType.INT8, attributes)
         quants[key].shape = source.shape
-        build.register(graph)
+        build.register(graph, names)
         graph.insert_before(node, build.nodes)
     return quants[key]
 
@@ -124,46 +126,49 @@ def _deploy_layer(
     layer: Layer,
     quantized: QuantizedLayer,
     quants: dict[tuple[str, ActivationParams], ir.Value],
+    names: Names,
 ) -> None:
     record = quantized.record
     if record.balance_factors:
-        _balance(graph, node, layer, record.balance_factors)
-    reader = _own_pad(graph, node, record.activation) or node
-    codes = _quantized(graph, reader, 0, record.activation, f"{layer.name}.quant", quants)
+        _balance(graph, node, layer, record.balance_factors, names)
+    reader = _own_pad(graph, node, record.activation, names) or node
+    codes = _quantized(graph, reader, 0, record.activation, f"{layer.name}.quant", quants, names)
     reader.replace_input_with(0, codes)
     if layer.weight is not None:
-        _store(graph, node, 1, quantized.weight)
+        _store(graph, node, 1, quantized.weight, names)
     if quantized.bias is not None:
-        _store(graph, node, 2, quantized.bias)
+        _store(graph, node, 2, quantized.bias, names)
     output = node.outputs[0]
     build = Builder()
     deq = dequant_scale(record.activation.scale, np.asarray(record.weight_scales, np.float32))
     parameter = build.constant(f"{layer.name}.dequant.param", ascend_ops.dequant_parameter(deq))
-    name = free_name(graph, f"{layer.name}.dequant.output0")
-    real = ir.Value(name=name, type=output.type, shape=output.shape)
+    real = ir.Value(name=f"{layer.name}.dequant.output0", type=output.type, shape=output.shape)
     is_graph_output = output.is_graph_output()
     output.replace_all_uses_with(real, replace_graph_outputs=True)
     if is_graph_output:
-        real.name, output.name = output.name, free_name(graph, f"{layer.name}_output0")
+        real.name, output.name = output.name, names.new_value(f"{layer.name}_output0")
+    else:
+        real.name = names.new_value(real.name or "")
     output.type = ir.TensorType(ir.DataType.INT32)
     attributes = {"dtype": ascend_ops.FLOAT32_OUTPUT}
-    dequant = ir.node(ascend_ops.DEQUANT, [output, parameter], attributes, name=f"{layer.name}.dequant", outputs=[real])
-    build.register(graph)
+    name = names.new_node(f"{layer.name}.dequant")
+    dequant = ir.node(ascend_ops.DEQUANT, [output, parameter], attributes, name=name, outputs=[real])
+    build.register(graph, names)
     graph.insert_after(node, dequant)
 
 
-def _balance(graph: ir.Graph, node: ir.Node, layer: Layer, factors: tuple[float, ...]) -> None:
+def _balance(graph: ir.Graph, node: ir.Node, layer: Layer, factors: tuple[float, ...], names: Names) -> None:
     """Put the Mul of a balanced layer before it; what it gives is a tensor that no other AscendQuant reads."""
     source = node.inputs[0]
     assert source is not None  # the place was read off the graph
     build = Builder()
     value = divided(build, source, factors, layer, layer.name)
-    build.register(graph)
+    build.register(graph, names)
     graph.insert_before(node, build.nodes)
     node.replace_input_with(0, value)
 
 
-def _own_pad(graph: ir.Graph, node: ir.Node, params: ActivationParams) -> ir.Node | None:
+def _own_pad(graph: ir.Graph, node: ir.Node, params: ActivationParams, names: Names) -> ir.Node | None:
     """Return the Pad with zeros that belongs to an AveragePool, made to pad codes; None where there is none.
 
     AMCT quantizes before a Pad called ``<pool>_pad`` that the pool alone reads. Zero has the zero point as its code.
@@ -185,22 +190,24 @@ def _own_pad(graph: ir.Graph, node: ir.Node, params: ActivationParams) -> ir.Nod
     pad.resize_inputs(max(3, len(pad.inputs)))
     build = Builder()
     pad.replace_input_with(2, build.constant(f"{pad.name}.value.int", np.asarray(params.zero_point, np.int8)))
-    build.register(graph)
+    build.register(graph, names)
     return pad
 
 
-def _store(graph: ir.Graph, node: ir.Node, index: int, array: NDArray[np.int8] | NDArray[np.int32]) -> None:
-    """Put integers in the place of a layer's weight or bias, under the same name where no other node reads it."""
+def _store(
+    graph: ir.Graph, node: ir.Node, index: int, array: NDArray[np.int8] | NDArray[np.int32], names: Names
+) -> None:
+    """Put integers in the place of a layer's weight or bias, under the same name where it is the layer's own."""
     value = node.inputs[index] if index < len(node.inputs) else None
     name = f"{node.name}.{'weight' if index == 1 else 'bias'}" if value is None or value.name is None else value.name
-    shared = value is not None and len(value.uses()) > 1
     tensor = _stored(name, array)
-    if value is not None and value.is_initializer() and not shared:
+    if value is not None and is_own(value):
         value.const_value, value.type = tensor, ir.TensorType(tensor.dtype)
         value.shape = ir.Shape(array.shape)
         return
-    integers = add_initializer(graph, f"{node.name}.{'weight' if index == 1 else 'bias'}.int", array)
+    integers = make_constant(names.new_value(f"{node.name}.{'weight' if index == 1 else 'bias'}.int"), array)
     integers.const_value = _stored(integers.name or "", array)
+    graph.register_initializer(integers)
     node.resize_inputs(max(len(node.inputs), index + 1))
     node.replace_input_with(index, integers)
 

@@ -10,7 +10,7 @@ from onnx_ir.passes import common as passes
 from runner.convert.simulate import Simulator
 from runner.graph.added_bias import shift_biases
 from runner.graph.builder import Builder
-from runner.graph.constants import replace_node, value_names
+from runner.graph.constants import Names, replace_node
 from runner.graph.layers import FoundLayers, Layer
 from runner.ranges import ActivationParams
 from runner.record import QuantizedForm, QuantizedLayer
@@ -50,9 +50,9 @@ def with_layers(model: ir.Model, found: FoundLayers, form: QuantizedForm, builde
     replaced = model.clone()
     graph = replaced.graph
     nodes = {node.name: node for node in graph}
-    taken = value_names(graph)
+    names = Names.of(graph)
     # Before anything stands between a layer and the Add behind it.
-    shift_biases(graph, form.layers, taken)
+    shift_biases(graph, form.layers, names)
     # Then tensors: a node's inputs are looked up by name, and layers give their outputs new values under the old names.
     for key, tensor in form.tensors.items():
         node, index = tensor_place(nodes, key)
@@ -60,7 +60,7 @@ def with_layers(model: ir.Model, found: FoundLayers, form: QuantizedForm, builde
         source = node.inputs[index]
         assert source is not None  # the place was read off the graph
         rounded = builder.tensor(build, source, tensor.activation, key.replace(":", "."))
-        build.register(graph, taken)
+        build.register(graph, names)
         graph.insert_before(node, build.nodes)
         node.replace_input_with(index, rounded)
     for name, quantized in form.layers.items():
@@ -69,7 +69,7 @@ def with_layers(model: ir.Model, found: FoundLayers, form: QuantizedForm, builde
         source = node.inputs[0]
         assert source is not None  # a layer reads an activation
         output = builder.layer(build, node, found[name], quantized, name, source)
-        build.register(graph, taken)
+        build.register(graph, names, instead=node)
         replace_node(graph, node, build.nodes, output)
     passes.RemoveUnusedNodesPass()(replaced)
     passes.TopologicalSortPass()(replaced)

@@ -9,7 +9,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.graph.builder import Builder
-from runner.graph.constants import constant
+from runner.graph.constants import Names, constant
 from runner.graph.weight_layout import output_channels
 from runner.record import QuantizedLayer
 
@@ -53,7 +53,7 @@ def float_bias(node: ir.Node) -> NDArray[np.float32] | None:
     return None if bias is None else np.asarray(bias, np.float32).reshape(-1)
 
 
-def shift_biases(graph: ir.Graph, layers: Mapping[str, QuantizedLayer], taken: set[str | None] | None = None) -> None:
+def shift_biases(graph: ir.Graph, layers: Mapping[str, QuantizedLayer], names: Names | None = None) -> None:
     """Let the Add behind each MatMul that has a shift add ``fl32(constant + shift)``.
 
     Whatever else reads the constant keeps it.
@@ -61,7 +61,7 @@ def shift_biases(graph: ir.Graph, layers: Mapping[str, QuantizedLayer], taken: s
     Args:
         graph: changed.
         layers: by name; one with a shift has such an Add.
-        taken: the graph's names, added to (see ``Builder.register``).
+        names: the graph's, added to; gathered by default.
     """
     for node in graph:
         layer = layers.get(node.name or "")
@@ -73,7 +73,7 @@ def shift_biases(graph: ir.Graph, layers: Mapping[str, QuantizedLayer], taken: s
         build = Builder()
         bias = np.asarray(constant(value), np.float32)
         shifted = build.constant(f"{value.name}.shifted", bias + layer.shift)
-        build.register(graph, taken)
+        build.register(graph, names)
         add.replace_input_with(add.inputs.index(value), shifted)
 
 

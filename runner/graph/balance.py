@@ -18,7 +18,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.graph.builder import Builder
-from runner.graph.constants import constant, value_names
+from runner.graph.constants import Names, constant
 from runner.graph.layers import FoundLayers, Layer
 from runner.graph.weight_layout import channels_first
 
@@ -107,7 +107,7 @@ def with_balanced_inputs(model: ir.Model, found: FoundLayers, factors: Factors) 
         return model, found
     copy = model.clone()
     nodes = {node.name: node for node in copy.graph}
-    taken = value_names(copy.graph)
+    names = Names.of(copy.graph)
     layers = []
     for layer in found.layers:
         read = layer.input
@@ -117,7 +117,7 @@ def with_balanced_inputs(model: ir.Model, found: FoundLayers, factors: Factors) 
             assert source is not None  # a layer reads an activation
             build = Builder()
             value = divided(build, source, factors[layer.name], layer, layer.name)
-            build.register(copy.graph, taken)
+            build.register(copy.graph, names)
             copy.graph.insert_before(node, build.nodes)
             read = value.name or ""
         layers.append(replace(layer, input=read))

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from runner.graph.constants import add_initializer, constant, float_attribute, integer_attribute
+from runner.graph.constants import add_initializer, constant, float_attribute, integer_attribute, is_own
 from runner.graph.weight_layout import as_stored, channels_first
 
 CONVOLUTIONS = ("Conv", "ConvTranspose")
@@ -54,8 +54,26 @@ def fold_batchnorm(model: ir.Model, folds: Folds = into_all) -> list[str]:
 
 
 def batchnorm_affine(node: ir.Node) -> Affine | None:
-    """Return what an inference-form BatchNormalization computes; None in training form or with computed parameters."""
-    if integer_attribute(node, "training_mode", 0) or len(node.inputs) < 5:
+    """Return what an inference-form BatchNormalization computes a channel; None where ``why_no_affine`` says why."""
+    return None if why_no_affine(node) is not None else affine_of(node)
+
+
+def why_no_affine(node: ir.Node) -> str | None:
+    """Return why a BatchNormalization is no constant factor and shift of each channel; None where it is."""
+    # Before opset 14 there is no attribute: whoever takes the statistics too has them made anew from every batch.
+    if integer_attribute(node, "training_mode", 0) or any(output.name for output in node.outputs[1:]):
+        return "it is in training form: its mean and variance are made anew from every batch"
+    affine = affine_of(node)
+    if affine is None:
+        return "its parameters are computed by the graph"
+    if not integer_attribute(node, "spatial", 1) or affine.factor.ndim != 1:
+        return "its parameters differ from place to place (spatial is 0)"
+    return None
+
+
+def affine_of(node: ir.Node) -> Affine | None:
+    """Return factor and shift of a BatchNormalization's constant parameters, in their shape; None where one is computed."""
+    if len(node.inputs) < 5:
         return None
     arrays = [constant(value) for value in node.inputs[1:5]]
     if any(array is None for array in arrays):
@@ -108,10 +126,10 @@ def remove_folded(graph: ir.Graph, folded: ir.Node, source: ir.Value) -> None:
 
 
 def replace_parameters(graph: ir.Graph, conv: ir.Node, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
-    """Give a convolution another weight and bias; an initializer that others read too stays for them."""
+    """Give a convolution another weight and bias; an initializer that others read too, or that is an output, stays for them."""
     old_weight = conv.inputs[1]
     assert old_weight is not None and old_weight.name is not None  # it is an initializer
-    if len(old_weight.uses()) == 1 and old_weight.is_initializer():
+    if is_own(old_weight):
         old_weight.const_value = ir.tensor(weight, name=old_weight.name)
     else:
         conv.replace_input_with(1, add_initializer(graph, old_weight.name, weight))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from runner.graph.batchnorm import Folds, batchnorm_affine, into_all, replace_parameters
+from runner.graph.batchnorm import Folds, batchnorm_affine, into_all, replace_parameters, why_no_affine
 from runner.graph.constants import constant, integer_attribute, integer_attributes, string_attribute
 
 
@@ -33,7 +33,7 @@ def why_not_folded(batchnorm: ir.Node) -> str | None:
     """Return why a BatchNormalization cannot go into the convolution behind it; None where it can."""
     output, affine = batchnorm.outputs[0], batchnorm_affine(batchnorm)
     if affine is None:
-        return "its parameters are computed, or it is in training form"
+        return why_no_affine(batchnorm)
     readers = output.consumers()
     if output.is_graph_output() or len(output.uses()) != 1:
         return "neither a convolution before it nor one behind it is its only neighbour"

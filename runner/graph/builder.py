@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from runner.graph.constants import Array, free_of, make_constant, value_names
+from runner.graph.constants import Array, Names, make_constant
 
 # From here on a reduction's axes are an input; ReduceSum's are from 13 on.
 _REDUCTIONS_TAKE_AXES = 18
@@ -83,19 +83,22 @@ class Builder:
         """Return ``value`` cast to another type."""
         return self.op("Cast", [value], name, to, {"to": int(to)})
 
-    def register(self, graph: ir.Graph, taken: set[str | None] | None = None) -> None:
+    def register(self, graph: ir.Graph, names: Names | None = None, *, instead: ir.Node | None = None) -> None:
         """Make the collected constants initializers of ``graph``; the nodes are placed by the caller.
 
-        A constant or an output whose name is taken gets a numeric suffix.
+        A constant, an output or a node whose name is taken gets a numeric suffix.
 
         Args:
             graph: to register with.
-            taken: the graph's names, added to; who registers many times need not have them gathered each time.
+            names: the graph's, added to; gathered by default.
+            instead: a node that the new ones will replace: one of them may have its name.
         """
-        if taken is None:
-            taken = value_names(graph)
+        names = names or Names.of(graph)
+        if instead is not None:
+            names.nodes.discard(instead.name)
         for value in [*self.constants, *(output for node in self.nodes for output in node.outputs)]:
-            value.name = free_of(taken, value.name or "constant")
-            taken.add(value.name)
+            value.name = names.new_value(value.name or "constant")
+        for node in self.nodes:
+            node.name = names.new_node(node.name or node.op_type)
         for value in self.constants:
             graph.register_initializer(value)

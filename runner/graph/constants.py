@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
@@ -42,8 +43,45 @@ def value_names(graph: ir.Graph) -> set[str | None]:
 
     An inner graph may read an outer value by name, so no name may be given twice.
     """
-    outputs = (output.name for node in graph.all_nodes() for output in node.outputs)
-    return {value.name for value in graph.inputs}.union(graph.initializers, outputs)
+    names: set[str | None] = {value.name for value in graph.inputs}.union(graph.initializers)
+    for node in graph.all_nodes():
+        names.update(output.name for output in node.outputs)
+        for attribute in node.attributes.values():
+            for body in bodies(attribute):
+                names.update(value.name for value in body.inputs)
+                names.update(body.initializers)
+    return names
+
+
+def bodies(attribute: ir.Attr) -> Sequence[ir.Graph]:
+    """Return the graphs that an attribute holds: those of an If, Loop or Scan."""
+    if attribute.type == ir.AttributeType.GRAPH:
+        return (attribute.as_graph(),)
+    return attribute.as_graphs() if attribute.type == ir.AttributeType.GRAPHS else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names that a graph has given: of values, those of inner graphs included, and of its own nodes.
+
+    Who asks for many need not have them gathered each time.
+    """
+
+    values: set[str | None]
+    nodes: set[str | None]
+
+    @classmethod
+    def of(cls, graph: ir.Graph) -> Names:
+        """Return the names of a graph."""
+        return cls(value_names(graph), {node.name for node in graph})
+
+    def new_value(self, name: str) -> str:
+        """Return ``name`` or a free name like it for a value, and take note of it."""
+        return _given(self.values, name)
+
+    def new_node(self, name: str) -> str:
+        """Return ``name`` or a free name like it for a node, and take note of it."""
+        return _given(self.nodes, name)
 
 
 def free_of(taken: Container[str | None], name: str) -> str:
@@ -55,6 +93,12 @@ def free_of(taken: Container[str | None], name: str) -> str:
     return free
 
 
+def _given(taken: set[str | None], name: str) -> str:
+    free = free_of(taken, name)
+    taken.add(free)
+    return free
+
+
 def make_constant(name: str, array: Array) -> ir.Value:
     """Return an initializer value that belongs to no graph yet."""
     # Not ir.tensor(), which asks of every array first whether it is a tensor of some other library; a model has thousands.
@@ -62,11 +106,19 @@ def make_constant(name: str, array: Array) -> ir.Value:
     return ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor)
 
 
+def is_own(value: ir.Value) -> bool:
+    """Return whether an initializer serves one input of one node alone, so that it can be changed for it.
+
+    What a body of an If, Loop or Scan reads counts too, and so does a model's output.
+    """
+    return value.is_initializer() and len(value.uses()) == 1 and not value.is_graph_output()
+
+
 def replace_constant(graph: ir.Graph, node: ir.Node, index: int, array: Array) -> None:
-    """Give a node another constant; an initializer that others read too stays for them."""
+    """Give a node another constant; an initializer that others read too, or that is an output, stays for them."""
     value = node.inputs[index]
     assert value is not None and value.name is not None  # it is a constant
-    if len(value.uses()) == 1 and value.is_initializer():
+    if is_own(value):
         # Made contiguous, a single number would become a vector of one.
         value.const_value = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=value.name)
         value.shape = ir.Shape(array.shape)

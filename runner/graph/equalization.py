@@ -200,5 +200,5 @@ def _scale_end(graph: ir.Graph, clip: ir.Node, factors: NDArray[np.float32]) -> 
         output = built.op(
             "Min", [output, built.constant(f"{clip.name}.high", high)], clip.name or "", ir.DataType.FLOAT
         )
-    built.register(graph)
+    built.register(graph, instead=clip)
     replace_node(graph, clip, built.nodes, output)

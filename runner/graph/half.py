@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from runner.graph.constants import constant, free_name
+from runner.graph.constants import Names, constant
 
 _HALF, _FLOAT = ir.DataType.FLOAT16, ir.DataType.FLOAT
 
@@ -59,23 +59,28 @@ def _widen_node(node: ir.Node) -> None:
 
 def _widen_inputs(graph: ir.Graph) -> None:
     casts = []
+    names = Names.of(graph)
     for value in graph.inputs:
         if value.dtype == _HALF:
-            wide = ir.Value(name=free_name(graph, f"{value.name}.float"), type=ir.TensorType(_FLOAT), shape=value.shape)
+            wide = ir.Value(name=names.new_value(f"{value.name}.float"), type=ir.TensorType(_FLOAT), shape=value.shape)
             value.replace_all_uses_with(wide, replace_graph_outputs=True)
-            casts.append(ir.node("Cast", [value], {"to": int(_FLOAT)}, name=f"{value.name}.cast", outputs=[wide]))
+            name = names.new_node(f"{value.name}.cast")
+            casts.append(ir.node("Cast", [value], {"to": int(_FLOAT)}, name=name, outputs=[wide]))
     if casts:
         graph.insert_before(graph[0], casts)
 
 
 def _narrow_outputs(graph: ir.Graph, outputs: list[ir.Value]) -> None:
+    names = Names.of(graph)
     for index, value in enumerate(graph.outputs):
         if all(value is not output for output in outputs):
             continue
         name = value.name
         narrow = ir.Value(name=name, type=ir.TensorType(_HALF), shape=value.shape)
-        value.name = free_name(graph, f"{name}.float")
-        graph.append(ir.node("Cast", [value], {"to": int(_HALF)}, name=f"{name}.cast", outputs=[narrow]))
+        value.name = names.new_value(f"{name}.float")
+        graph.append(
+            ir.node("Cast", [value], {"to": int(_HALF)}, name=names.new_node(f"{name}.cast"), outputs=[narrow])
+        )
         graph.outputs[index] = narrow
 
 

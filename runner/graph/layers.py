@@ -12,6 +12,7 @@ from runner.errors import ModelError
 from runner.graph.batchnorm_before import why_not_folded
 from runner.graph.constants import (
     Array,
+    bodies,
     constant,
     float_attribute,
     integer_attribute,
@@ -146,16 +147,10 @@ def _inside(node: ir.Node) -> list[LeftAlone]:
     return [
         LeftAlone(inner.name or "", inner.op_type, f"it stands inside the body of {node.op_type} '{node.name}'")
         for attribute in node.attributes.values()
-        for body in _bodies(attribute)
+        for body in bodies(attribute)
         for inner in body.all_nodes()
         if inner.domain == "" and inner.op_type in LAYER_TYPES
     ]
-
-
-def _bodies(attribute: ir.Attr) -> Sequence[ir.Graph]:
-    if attribute.type == ir.AttributeType.GRAPH:
-        return (attribute.as_graph(),)
-    return attribute.as_graphs() if attribute.type == ir.AttributeType.GRAPHS else ()
 
 
 def _left_reason(node: ir.Node) -> str | None:

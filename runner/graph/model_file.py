@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from runner.errors import ModelError
 from runner.graph.map_outputs import without_maps
 from runner.graph.naming import name_nodes
+from runner.graph.spelling import spell_plainly
 
 # protobuf refuses messages of 2 GiB; larger tensors go to a file beside the model.
 _PROTOBUF_LIMIT = 2_000_000_000
@@ -65,16 +66,18 @@ def load_model(path: str | os.PathLike[str]) -> SourceModel:
 
 def _read(file: Path) -> tuple[ir.Model, tuple[str, ...]]:
     """Return the model, and what was done to outputs that onnx-ir has no type for."""
+    proto = onnx.load(file, load_external_data=False)
+    spell_plainly(proto, file)
+    changes: list[str] = []
     try:
-        return ir.load(file), ()
+        model = ir.from_proto(proto)
     except ir.serde.SerdeError:
-        proto = onnx.load(file, load_external_data=False)
         changes = without_maps(proto)
         if not changes:
             raise
         model = ir.from_proto(proto)
-        ir.external_data.set_base_dir(model.graph, file.parent)
-        return model, tuple(changes)
+    ir.external_data.set_base_dir(model.graph, file.parent)
+    return model, tuple(changes)
 
 
 def file_sha256(path: Path) -> str:
@@ -103,7 +106,7 @@ def fits_one_file(model: ir.Model) -> bool:
 
 
 def _check_external_data(model: ir.Model, file: Path) -> None:
-    for value in model.graph.initializers.values():
+    for value in (value for graph in model.graphs() for value in graph.initializers.values()):
         tensor = value.const_value
         if isinstance(tensor, ir.ExternalTensor) and not Path(tensor.path).is_file():
             raise ModelError(

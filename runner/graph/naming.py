@@ -5,6 +5,13 @@ from __future__ import annotations
 import onnx_ir as ir
 
 
+def name_inner_nodes(model: ir.Model) -> None:
+    """Name unnamed nodes of bodies ``{op_type}_{index}`` too: a body may come to stand in the place of its If."""
+    for body in model.graph.subgraphs():
+        for index, node in enumerate(body):
+            node.name = node.name or f"{node.op_type}_{index}"
+
+
 def name_nodes(model: ir.Model) -> list[str]:
     """Name unnamed nodes ``{op_type}_{index}`` and give duplicates a numeric suffix; return the names that were made.
 

@@ -12,7 +12,8 @@ _WITH_WEIGHT = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 def separate_weights(graph: ir.Graph) -> list[str]:
     """Copy each shared weight for every layer but one; return the names of the nodes that got a copy.
 
-    Where layers are its only readers the last of them keeps the shared initializer; any other reader keeps it for itself.
+    Where layers are its only readers the last of them keeps the shared initializer; any other reader, and an output of the
+    model, keeps it for itself.
     The copies have the same integers and scales; what differs between the layers is their input's scale and their bias.
     """
     copied = []
@@ -21,7 +22,7 @@ def separate_weights(graph: ir.Graph) -> list[str]:
             continue
         value = node.inputs[1]
         weight = constant(value)
-        if value is None or weight is None or len(value.uses()) == 1:
+        if value is None or weight is None or (len(value.uses()) == 1 and not value.is_graph_output()):
             continue
         node.replace_input_with(1, add_initializer(graph, f"{value.name}.{node.name}", weight))
         copied.append(node.name or "")

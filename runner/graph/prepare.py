@@ -10,16 +10,21 @@ from dataclasses import dataclass
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
-from runner.errors import ModelError
 from runner.graph.batch_weight import drop_leading_ones
 from runner.graph.batchnorm import Folds, fold_batchnorm, into_all
 from runner.graph.batchnorm_before import fold_batchnorm_before
+from runner.graph.batchnorm_by_place import write_out_batchnorm_by_place
+from runner.graph.branches import take_constant_branches
 from runner.graph.channelwise import fold_channelwise
+from runner.graph.functions import inline_functions
 from runner.graph.half import widen_half
+from runner.graph.held import held_back
+from runner.graph.identities import remove_identities
 from runner.graph.lower import Lowered, Takes, everything, lower
-from runner.graph.naming import name_nodes
+from runner.graph.naming import name_inner_nodes, name_nodes
 from runner.graph.one_axis import spread_over_two_axes
 from runner.graph.opset import DEPLOY_OPSET
+from runner.graph.other_quantizers import refuse_quantized
 from runner.graph.own_weights import separate_weights
 from runner.graph.plain_gemm import make_gemms_plain
 
@@ -39,6 +44,7 @@ class PreparedModel:
         folded: names of the BatchNormalization nodes that were folded, and of operators that stand for one.
         widened: whether the source computes in float16, and this in float32.
         lowered: what was done for the sake of the deploy model's opset.
+        by_place: names of the BatchNormalization nodes that were written as Mul and Add.
     """
 
     graph: ir.Model
@@ -46,11 +52,16 @@ class PreparedModel:
     folded: tuple[str, ...]
     widened: bool
     lowered: Lowered
+    by_place: tuple[str, ...] = ()
 
 
 def tidy(model: ir.Model) -> list[str]:
-    """Name nodes, make constants initializers and take initializers off the list of inputs; return the names made."""
-    named = name_nodes(model)
+    """Inline functions, name nodes, make constants initializers and take these off the list of inputs.
+
+    Returns:
+        The names made.
+    """
+    named = [*inline_functions(model), *name_nodes(model)]
     passes.RemoveInitializersFromInputsPass()(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     return named
@@ -65,14 +76,16 @@ def prepare(source: ir.Model, folds: Folds = into_all, takes: Takes = everything
         takes: which operators the reader of the deploy model has; others are written in those, where ONNX says how.
 
     Raises:
-        ModelError: the model already holds AMCT's operators, or QuantizeLinear / DequantizeLinear.
+        ModelError: the model is quantized already, by whatever tool.
     """
     model = source.clone()
-    _refuse_quantized(model)
     named = tidy(model)
+    refuse_quantized(list(model.graph.all_nodes()))
+    name_inner_nodes(model)
     widened = widen_half(model)
     lowered = lower(model, DEPLOY_OPSET, takes)
     _fold_constants(model)
+    by_place = write_out_batchnorm_by_place(model)
     separate_weights(model.graph)
     # Chains fold link by link: what one step leaves behind the convolution, the next may take.
     folded: list[str] = []
@@ -83,20 +96,7 @@ def prepare(source: ir.Model, folds: Folds = into_all, takes: Takes = everything
     drop_leading_ones(model)
     spread_over_two_axes(model)
     passes.RemoveUnusedNodesPass()(model)
-    return PreparedModel(model, tuple(named), tuple(folded), widened, lowered)
-
-
-def _refuse_quantized(model: ir.Model) -> None:
-    for node in model.graph:
-        if node.op_type.startswith("Ascend") or node.domain == "amct.customop":
-            raise ModelError(
-                f"model.path: node '{node.name}' is an {node.op_type}: the model was already converted by AMCT."
-            )
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
-            raise ModelError(
-                f"model.path: node '{node.name}' is a {node.op_type}: this is a quantization-aware-trained model. "
-                "Run it with mode=convert_qat."
-            )
+    return PreparedModel(model, tuple(named), tuple(folded), widened, lowered, tuple(by_place))
 
 
 def _fold_constants(model: ir.Model) -> None:
@@ -104,8 +104,14 @@ def _fold_constants(model: ir.Model) -> None:
     from onnxscript.optimizer import fold_constants
 
     # The size limits are for what grows; a weight behind a Cast or Transpose is folded whatever its size.
-    fold_constants(model, should_fold=lambda node: True if node.op_type in _LAYOUT_OPS else None)
-    # Folding leaves Identity nodes and Constant nodes behind.
-    passes.IdentityEliminationPass()(model)
-    passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    name_inner_nodes(model)
+    while True:
+        with held_back(model):
+            fold_constants(model, should_fold=lambda node: True if node.op_type in _LAYOUT_OPS else None)
+        # Folding leaves Identity nodes and Constant nodes behind.
+        remove_identities(model)
+        passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+        # What a branch gives may decide the next.
+        if not take_constant_branches(model):
+            break
     name_nodes(model)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
+from runner.graph.constants import Names
+
 
 def with_outputs(model: ir.Model, names: Sequence[str]) -> ir.Model:
     """Return a copy whose outputs are the model's own followed by the named tensors that are not among them already."""
@@ -32,10 +34,12 @@ def only_outputs(model: ir.Model, names: Sequence[str]) -> ir.Model:
     values = {value.name: value for node in graph for value in node.outputs}
     values.update({value.name: value for value in graph.inputs})
     graph.outputs.clear()
+    free = Names.of(graph)
     for place, name in enumerate(names):
         # Behind an Identity, for an output that is an input, or the same as another, is none of its own.
-        output = ir.Value(name=f"{name}.probe{place}", type=values[name].type or ir.TensorType(ir.DataType.FLOAT))
-        graph.append(ir.node("Identity", [values[name]], outputs=[output], name=output.name))
+        probe = free.new_value(f"{name}.probe{place}")
+        output = ir.Value(name=probe, type=values[name].type or ir.TensorType(ir.DataType.FLOAT))
+        graph.append(ir.node("Identity", [values[name]], outputs=[output], name=free.new_node(probe)))
         graph.outputs.append(output)
     passes.RemoveUnusedNodesPass()(part)
     return part

@@ -10,6 +10,7 @@ from typing import Literal
 import onnx_ir as ir
 
 from runner.convert.fake_quant import fake_quant_model
+from runner.convert.qdq.normalise import refuse_foreign
 from runner.convert.qdq.read import QatModel, read_qdq
 from runner.dataset.binding import bind
 from runner.dataset.item import Dataset
@@ -106,6 +107,8 @@ def convert_qat(
     keep_pixels(store, dataset)
     with stages.stage(LOAD):
         source_model = load_model(model)
+        # Before onnxruntime, which would only say that it does not know another quantizer's operators.
+        refuse_foreign(source_model.graph)
         require_measurable(source_model.graph, None)
         Session(source_model.graph, given=True)  # what onnxruntime does not take is refused before the work
         qat = read_qdq(source_model.graph, on_asymmetric_weight=options.on_asymmetric_weight)

@@ -237,12 +237,18 @@ def _layer_faults(record: Record, deploy: DeployFile) -> list[str]:
 
 
 def _tensor_faults(record: Record, deploy: DeployFile) -> list[str]:
-    faults, named = [], {f"{key.replace(':', '.')}.anti_quant": key for key in record.tensors}
-    faults += [f"'{name}' is in one of record and deploy file" for name in named.keys() ^ deploy.anti_quants.keys()]
-    for name, key in named.items():
-        if name not in deploy.anti_quants:
+    faults = []
+    read = {
+        f"{node}:{index}": anti_quant
+        for anti_quant in deploy.anti_quants.values()
+        for node, index in anti_quant.readers
+    }
+    faults += [f"tensor '{key}' is in one of record and deploy file" for key in record.tensors.keys() ^ read.keys()]
+    faults += [f"'{name}' is read by nothing" for name, one in deploy.anti_quants.items() if not one.readers]
+    for key, anti_quant in read.items():
+        if key not in record.tensors:
             continue
-        params, anti_quant = record.tensors[key].activation, deploy.anti_quants[name]
+        params = record.tensors[key].activation
         faults += _rounding_faults(key, params, deploy.quants[anti_quant.quant])
         if anti_quant.rounding != Rounding(float(np.float32(params.scale)), params.zero_point):
             faults.append(f"tensor '{key}': scale_d and offset_d are not those of its AscendAntiQuant")

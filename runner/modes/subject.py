@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from runner.dataset.binding import bind
 from runner.dataset.finite import not_finite
+from runner.dataset.item import Item
 from runner.errors import ModelError
 from runner.graph.batchnorm import Folds, into_all
+from runner.graph.batchnorm_by_place import WHY_LEFT
 from runner.graph.layers import FoundLayers, Layer, find_layers, require_layers
 from runner.graph.lower import Lowered
 from runner.graph.model_file import SourceModel, load_model
@@ -25,7 +27,7 @@ from runner.graph.probe import with_outputs
 from runner.graph.rewriting import Rewriting, rewritten
 from runner.lint.atc_operators import takes
 from runner.modes.part import Part
-from runner.session import Session
+from runner.session import REFERENCE, Session
 
 # The version of this stage's meaning: raise it when the same graphs would give another gap.
 VERSION = 2
@@ -34,6 +36,8 @@ VERSION = 2
 _LARGEST_GAP = 1e-3
 # A float16 source rounds every sum to 11 bits, where the prepared model keeps 24.
 _LARGEST_HALF_GAP = 5e-2
+# Where onnxruntime's own rewriting of the source moves the outputs as far, it is their rounding and no fault.
+_OWN_ROUNDINGS = 4
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +89,8 @@ def load_subject(model: str | Path, folds: Folds = into_all) -> Subject:
     found = find_layers(prepared.graph)
     require_layers(found)
     log_left_alone(found)
+    for name in prepared.by_place:
+        logger.info("left alone: %s (BatchNormalization): %s", name, WHY_LEFT)
     log_lowered(prepared.lowered, prepared.graph)
     return Subject(source, prepared, raise_opset(prepared.graph), found)
 
@@ -120,7 +126,7 @@ def rewriting_gap(subject: Subject, part: Part) -> float:
     sessions = Session(subject.source.graph, given=True), Session(subject.runnable)
     names = sessions[0].number_names
     before, after = (session.run(bind(item, session.inputs, name=name), names) for session in sessions)
-    gap = max((_relative_gap(a, b) for a, b in zip(before, after, strict=True)), default=0.0)
+    gap = _largest_gap(before, after)
     logger.info("folding and the raised opset move the float outputs by %.3g of their largest value", gap)
     limit = _LARGEST_HALF_GAP if subject.prepared.widened else _LARGEST_GAP
     if not np.isfinite(gap):
@@ -131,11 +137,19 @@ def rewriting_gap(subject: Subject, part: Part) -> float:
             what="an output among",
             remedy="It leaves float32 in the model as exported or in that with its constants folded, not in both.",
         )
-    if not gap <= limit:
+    if not gap <= limit and not gap <= _OWN_ROUNDINGS * _own_gap(subject, item, name, before):
         raise ModelError(
             f"model.path: folding constants and BatchNormalization moved the float outputs by {gap:.3g} of their largest "
             f"value; expected at most {limit}. Please report this, with the model."
         )
+    return gap
+
+
+def _own_gap(subject: Subject, item: Item, name: str, before: list[NDArray[Any]]) -> float:
+    """Return how far onnxruntime's own rewriting moves the source: behind a Sigmoid near 0 a rounding is large already."""
+    session = Session(subject.source.graph, REFERENCE, given=True)
+    gap = _largest_gap(before, session.run(bind(item, session.inputs, name=name), session.number_names))
+    logger.info("onnxruntime's own rewriting moves the outputs of the source by %.3g of their largest value", gap)
     return gap
 
 
@@ -149,6 +163,10 @@ def input_shapes(model: ir.Model, layers: Sequence[Layer], part: Part) -> dict[s
     arrays = session.run(bind(part.dataset.item(index), session.inputs, name=part.dataset.name(index)), names)
     shapes = {name: array.shape for name, array in zip(names, arrays, strict=True)}
     return {layer.name: shapes[layer.input] for layer in layers}
+
+
+def _largest_gap(before: list[NDArray[Any]], after: list[NDArray[Any]]) -> float:
+    return max((_relative_gap(a, b) for a, b in zip(before, after, strict=True)), default=0.0)
 
 
 def _relative_gap(before: NDArray[Any], after: NDArray[Any]) -> float:

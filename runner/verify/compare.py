@@ -21,6 +21,7 @@ So a difference is a fault of one of the files or of their readers, never of rou
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -166,8 +167,21 @@ class Comparison:
     @cached_property
     def _twins(self) -> dict[str, str | None]:
         """Layer or AscendAntiQuant -> name of its float output in the fake-quant file, None where it has none."""
-        nodes = {node.name: node.outputs[0].name for node in self._graph.graph}
-        return {layer: nodes.get(f"{layer}.dequant", nodes.get(layer)) for layer in self._deploy.outputs}
+        nodes = {node.name: node for node in self._graph.graph}
+        makers = {value.name: node.name or "" for node in self._graph.graph for value in node.outputs}
+        twins: dict[str, str | None] = {}
+        for name in self._deploy.outputs:
+            if name in self._deploy.layers:
+                value = self._deploy.layers[name]
+                # A node of the source may have the name that would be the last one's.
+                ours = re.fullmatch(rf"{re.escape(name)}(\.dequant(_\d+)?)?", makers.get(value, "")) is not None
+                twins[name] = value if ours else None
+                continue
+            reader, index = self._deploy.readers.get(name, ("", 0))
+            node = nodes.get(reader)
+            source = node.inputs[index] if node is not None and index < len(node.inputs) else None
+            twins[name] = None if source is None else source.name
+        return twins
 
     @cached_property
     def _inner(self) -> tuple[Session, Session]:

@@ -46,10 +46,11 @@ class Rounding:
 
 @dataclass(frozen=True, slots=True)
 class AntiQuant:
-    """An AscendAntiQuant: its attributes, and the AscendQuant that makes its codes."""
+    """An AscendAntiQuant: its attributes, the AscendQuant that makes its codes, and which inputs of which nodes read it."""
 
     rounding: Rounding
     quant: str
+    readers: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +67,8 @@ class IntegerLayer:
         bias: int32, shape (channels,), or None.
         dequant: name of the AscendDequant behind it.
         scales: of the AscendDequant, float32, shape (1,) or (channels,).
+        value: what the float output is called outside of this file: the sums have the name here, or the dequantized value
+            where it is an output of the model.
         balance: what each channel of its input is multiplied by before AscendQuant, float32, shape (input channels,); None
             where it is not balanced.
     """
@@ -78,6 +81,7 @@ class IntegerLayer:
     bias: NDArray[np.int32] | None
     dequant: str
     scales: NDArray[np.float32]
+    value: str
     balance: NDArray[np.float32] | None = None
 
     @property
@@ -182,7 +186,8 @@ def _anti_quant(node: ir.Node) -> AntiQuant:
     quant = _quant_before(node)
     if quant is None:
         raise _FormatError(node, f"codes from {QUANT} as input", "another value")
-    return AntiQuant(_rounding(node), quant.name or "")
+    readers = tuple((usage.node.name or "", usage.idx) for usage in node.outputs[0].uses())
+    return AntiQuant(_rounding(node), quant.name or "", readers)
 
 
 def _is_integer(node: ir.Node) -> bool:
@@ -216,6 +221,7 @@ def _layer(node: ir.Node, quants: Mapping[str, Rounding]) -> IntegerLayer:
         )
     name = quant.name or ""
     dequant = readers[0]
+    real = dequant.outputs[0]
     return IntegerLayer(
         name=node.name or "",
         op_type=node.op_type,
@@ -225,6 +231,7 @@ def _layer(node: ir.Node, quants: Mapping[str, Rounding]) -> IntegerLayer:
         bias=bias,
         dequant=dequant.name or "",
         scales=_scales(dequant),
+        value=(real if real.is_graph_output() else node.outputs[0]).name or "",
         balance=_balance(node, quant),
     )
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from onnx_ir.passes import common as passes
 
 from runner.graph.builder import Builder
-from runner.graph.constants import constant, replace_node
+from runner.graph.constants import Names, constant, replace_node
 from runner.graph.opset import raise_opset
 from runner.verify.deploy_file import DeployFile, IntegerLayer, Rounding
 from runner.verify.half import compute_in_half, rounded_to_half
@@ -49,11 +49,15 @@ class Executable:
         model: runs in onnxruntime; inputs and outputs are the file's.
         outputs: layer or AscendAntiQuant -> name of its float output, in graph order.
         unrounded: AscendQuant -> name of what is rounded, before clipping.
+        layers: those of ``outputs`` that are layers -> what the output is called outside of the deploy file.
+        readers: those of ``outputs`` that are AscendAntiQuant -> node and index of an input that reads it.
     """
 
     model: ir.Model
     outputs: Mapping[str, str]
     unrounded: Mapping[str, str]
+    layers: Mapping[str, str]
+    readers: Mapping[str, tuple[str, int]]
 
 
 def executable(deploy: DeployFile, *, integer_kernels: bool = False, precision: Precision = "fp32") -> Executable:
@@ -75,6 +79,7 @@ def executable(deploy: DeployFile, *, integer_kernels: bool = False, precision: 
         integers = {layer.name for layer in deploy.layers}
         compute_in_half(model, {*integers, *layers, *deploy.quants, *deploy.anti_quants, *deploy.code_pads})
     outputs, unrounded = {}, {}
+    names = Names.of(graph)
     for name, node in nodes.items():
         build = Builder()
         source = node.inputs[0] if node.inputs else None
@@ -92,14 +97,16 @@ def executable(deploy: DeployFile, *, integer_kernels: bool = False, precision: 
             result = _restored(build, name, deploy.anti_quants[name].rounding, source, precision)
         else:
             continue
-        build.register(graph)
+        build.register(graph, names, instead=node)
         replace_node(graph, node, build.nodes, result)
         if name in deploy.quants:
             unrounded[name] = shifted.name or ""
         else:
             outputs[layers[name].name if name in layers else name] = result.name or ""
     passes.RemoveUnusedNodesPass()(model)
-    return Executable(model, outputs, unrounded)
+    values = {layer.name: layer.value for layer in deploy.layers}
+    readers = {name: anti_quant.readers[0] for name, anti_quant in deploy.anti_quants.items() if anti_quant.readers}
+    return Executable(model, outputs, unrounded, values, readers)
 
 
 def _rounded(build: Builder, name: str, rounding: Rounding, x: ir.Value, *, slow: bool) -> tuple[ir.Value, ir.Value]:

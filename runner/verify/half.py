@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from onnx_ir.passes import common as passes
 
 from runner.graph.builder import Builder
-from runner.graph.constants import constant, free_of, make_constant, value_names
+from runner.graph.constants import Names, constant, make_constant
 
 _FLOAT, _HALF = ir.DataType.FLOAT, ir.DataType.FLOAT16
 # The largest float16.
@@ -106,7 +106,7 @@ class _Halving:
         self._known: set[ir.Value] = set()
         self._halves: dict[ir.Value, ir.Value] = {}
         self._floats = _float_values(model)
-        self._taken = value_names(model.graph)
+        self._names = Names.of(model.graph)
 
     def halve(self, graph: ir.Graph) -> None:
         self._known.update(value for value in graph.initializers.values() if value not in self._fed)
@@ -142,13 +142,12 @@ class _Halving:
     def _make_half(self, value: ir.Value) -> ir.Value:
         held, producer = constant(value), value.producer()
         if held is not None:
-            half = make_constant(free_of(self._taken, f"{value.name}.half"), to_half(held))
-            self._taken.add(half.name)
+            half = make_constant(self._names.new_value(f"{value.name}.half"), to_half(held))
             (value.graph or self._main).register_initializer(half)
             return half
         build = Builder()
         half = rounded_to_half(build, value, value.name or "input")
-        build.register(self._main, self._taken)
+        build.register(self._main, self._names)
         if producer is None:
             self._main.insert_before(self._main[0], build.nodes)
         else:
@@ -161,7 +160,7 @@ class _Halving:
         graph, usages = _graph_of(node), list(output.uses())
         build = Builder()
         half = rounded_to_half(build, output, output.name or f"{node.name}.output")
-        build.register(self._main, self._taken)
+        build.register(self._main, self._names)
         graph.insert_after(node, build.nodes)
         for usage in usages:
             usage.node.replace_input_with(usage.idx, half)

@@ -164,3 +164,4 @@ def test_job_that_fails_after_its_first_plan_leaves_no_pair_that_counts(
     monkeypatch.setattr(check_files, "verify_pair", faulty)
     assert run(*tiny.options()).status == 4
     assert read_manifest(tmp_path / JOB) == {}
+    assert list((tmp_path / JOB).rglob("*.onnx")) == []

@@ -175,7 +175,7 @@ def test_batchnorm_that_only_scales_goes_into_a_padded_convolution_too():
         ),
         pytest.param(
             "[bn] h = BatchNormalization(z, gamma, z, mu, var) y = Conv(h, k)",
-            "its parameters are computed, or it is in training form",
+            "its parameters are computed by the graph",
             id="computed",
         ),
         pytest.param(

@@ -107,10 +107,10 @@ def test_damaged_file_is_read_or_refused_but_never_a_crash(tmp_path, data):
 
 
 def test_file_that_may_not_be_read_is_refused(stored, monkeypatch):
-    def refuse(path):
+    def refuse(path, **options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(ir, "load", refuse)
+    monkeypatch.setattr(onnx, "load", refuse)
     with pytest.raises(ModelError, match=r"cannot be read as ONNX: .*Permission denied"):
         load_model(stored)
 

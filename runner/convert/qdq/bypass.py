@@ -91,6 +91,7 @@ def take_over(graph: ir.Graph, old: ir.Value, new: ir.Value, before: ir.Node) ->
         if new.is_graph_input() or new.is_graph_output() or new.is_initializer():
             build = Builder()
             new = build.op("Identity", [new], f"{before.name}.identity", ir.DataType.FLOAT)
+            build.register(graph)
             graph.insert_before(before, build.nodes)
         name = old.name
         # A lone QuantizeLinear's output was of integers; its input is what the output becomes.

@@ -9,30 +9,25 @@ from onnx_ir.passes import common as passes
 from runner.convert.qdq.idle import idle_nodes, taken_out
 from runner.convert.qdq.nodes import is_dequantize, is_quantize
 from runner.errors import ModelError
+from runner.graph.branches import take_constant_branches
 from runner.graph.constants import add_initializer, constant
+from runner.graph.identities import remove_identities
+from runner.graph.naming import name_inner_nodes
+from runner.graph.other_quantizers import all_nodes, only_weights, refuse_other_quantizers
 from runner.graph.prepare import tidy
-
-_FOREIGN_DOMAINS = ("qonnx", "onnx.brevitas", "finn")
-_FOREIGN_OPS = ("Quant", "BipolarQuant", "FakeQuantWithMinMaxVars")
 
 
 def refuse_foreign(model: ir.Model) -> None:
     """Raise a ModelError unless the model is quantized by QuantizeLinear / DequantizeLinear alone."""
-    nodes = [
-        *model.graph.all_nodes(),
-        *(node for function in model.functions.values() for node in function.all_nodes()),
-    ]
-    for node in nodes:
-        if node.domain.startswith(_FOREIGN_DOMAINS) or node.op_type in _FOREIGN_OPS:
-            raise ModelError(
-                f"model.path: node '{node.name}' is {node.op_type} of domain '{node.domain}'; expected QuantizeLinear "
-                "and DequantizeLinear. Export the model again as QDQ (in Brevitas: export_onnx_qcdq)."
-            )
-        if node.op_type.startswith("Ascend") or node.domain == "amct.customop":
-            raise ModelError(
-                f"model.path: node '{node.name}' is an {node.op_type}: the model was already converted by AMCT."
-            )
+    nodes = all_nodes(model)
+    refuse_other_quantizers(nodes)
     if not any(is_quantize(node) or is_dequantize(node) for node in nodes):
+        weight = only_weights(nodes)
+        if weight is not None:
+            raise ModelError(
+                f"model.path: {weight.op_type} '{weight.name}' holds a quantized weight, and no activation is quantized. "
+                "Give the float model that it was made from, with mode=acc_auto."
+            )
         raise ModelError(
             "model.path: the model has no QuantizeLinear/DequantizeLinear: it is no quantization-aware-trained model; "
             "use mode=acc_auto."
@@ -46,11 +41,12 @@ def normalise(source: ir.Model) -> tuple[ir.Model, dict[str, tuple[str, ...]]]:
     result says which of them stood beside a QuantizeLinear or DequantizeLinear, by its name.
     """
     model = source.clone()
-    if model.functions:
-        passes.InlinePass()(model)
     tidy(model)
+    name_inner_nodes(model)
+    # What stands in a branch that is always taken is read like any other part.
+    take_constant_branches(model)
     idle = idle_nodes(model.graph)
-    passes.IdentityEliminationPass()(model)
+    remove_identities(model)
     for node in list(model.graph):
         if node.op_type == "Cast" and node.domain == "":
             _remove_cast(model.graph, node)

@@ -33,8 +33,10 @@ from runner.convert.qdq.settle import (
     settle_constants,
 )
 from runner.errors import ModelError
+from runner.graph.constants import Names
 from runner.graph.finite_weights import require_finite_weights
 from runner.graph.layers import LAYER_TYPES, FoundLayers, find_layers
+from runner.graph.other_quantizers import only_weights
 from runner.record import QuantizedForm, QuantizedLayer, TensorRecord
 
 # The version of this stage's meaning: raise it when the same source would give another form.
@@ -78,6 +80,7 @@ def read_qdq(source: ir.Model, *, on_asymmetric_weight: Literal["requantize", "r
     model, idle = normalise(source)
     graph = model.graph
     nodes = source_nodes(graph)
+    instead = _what_instead(nodes)
     pairs = find_pairs(graph)
     _refuse_integer_operators(nodes)
     sources = {node.name or "": layer_source(node, pairs) for node in graph if is_layer(node)}
@@ -92,7 +95,7 @@ def read_qdq(source: ir.Model, *, on_asymmetric_weight: Literal["requantize", "r
     outputs = _rounded_outputs(graph, pairs)
     tensors = {**_rounded_adds(graph, pairs), **outputs}
     if not layers:
-        raise ModelError(_nothing_converted(conversions, found))
+        raise ModelError(_nothing_converted(conversions, found) + instead)
     floats = {c.name: c.reason or "" for c in conversions if c.status == "float"}
     ledger = Ledger()
     _account_constants(ledger, constants, floats)
@@ -161,6 +164,7 @@ def _rounded_outputs(graph: ir.Graph, pairs: Mapping[ir.Node, Pair]) -> dict[str
     A tensor entry names a node and its input, so the output gets an Identity of its own, called ``<output>.output``.
     """
     tensors = {}
+    names = Names.of(graph)
     for index, value in enumerate(graph.outputs):
         producer = value.producer()
         pair = None if producer is None else pairs.get(producer)
@@ -169,9 +173,10 @@ def _rounded_outputs(graph: ir.Graph, pairs: Mapping[ir.Node, Pair]) -> dict[str
         name = value.name
         output = ir.Value(name=name, type=value.type, shape=value.shape)
         graph.outputs[index] = output
-        value.name = f"{name}.rounded"
-        graph.append(ir.node("Identity", [value], name=f"{name}.output", outputs=[output]))
-        tensors[f"{name}.output:0"] = TensorRecord(pair.params)
+        value.name = names.new_value(f"{name}.rounded")
+        reader = names.new_node(f"{name}.output")
+        graph.append(ir.node("Identity", [value], name=reader, outputs=[output]))
+        tensors[f"{reader}:0"] = TensorRecord(pair.params)
     return tensors
 
 
@@ -253,6 +258,13 @@ def _refuse_remaining(model: ir.Model) -> None:
                 f"model.path: {node.op_type} '{node.name}' stands inside the body of an If, Loop or Scan; expected it in the "
                 "main graph. Export the model without control flow."
             )
+
+
+def _what_instead(nodes: list[ir.Node]) -> str:
+    """Return what to give instead of a model whose weights alone are quantized; nothing to be said of others."""
+    if only_weights(nodes) is None:
+        return ""
+    return " Its weights alone are quantized; give the float model that it was made from, with mode=acc_auto."
 
 
 def _nothing_converted(conversions: tuple[LayerConversion, ...], found: FoundLayers) -> str:

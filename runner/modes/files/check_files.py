@@ -69,8 +69,26 @@ def check_files(
         progress: told how many of ``proof_items`` are done.
 
     Raises:
-        VerificationError: a file is at fault, or they do not say the same.
+        VerificationError: a file is at fault, or they do not say the same. As after any other fault the pair is removed:
+            what is not proved must not look like a result.
     """
+    try:
+        return _checked(job, pair, record, form, evaluator=evaluator, quantized=quantized, progress=progress)
+    except Exception:
+        job.folder.remove(pair.deploy, pair.fake_quant)
+        raise
+
+
+def _checked(
+    job: Job,
+    pair: ModelPair,
+    record: str,
+    form: QuantizedForm,
+    *,
+    evaluator: Evaluator,
+    quantized: Evaluation,
+    progress: Callable[[int], None],
+) -> tuple[Written, Proof]:
     files = Files(*(job.folder.path(name) for name in (pair.deploy, pair.fake_quant, record)))
     paths: list[Path] = [files.deploy, files.fake_quant]
     written = remembered(

@@ -16,6 +16,7 @@ from runner.convert.deploy import deploy_model
 from runner.convert.deploy_check import check_against_form
 from runner.convert.fake_quant import fake_quant_model
 from runner.convert.qdq_twin import qdq_twin
+from runner.convert.shared_weights import share_weights
 from runner.dataset.binding import bind
 from runner.dataset.item import Dataset, evenly_spaced
 from runner.engine import Engine
@@ -84,6 +85,7 @@ def write_pair(folder: JobFolder, prefix: str, model: ir.Model, found: FoundLaye
     pair = ModelPair(f"{prefix}_deploy_model.onnx", f"{prefix}_fake_quant_model.onnx")
     simulated = fake_quant_model(raise_opset(model), found, form)
     for name, graph in ((pair.deploy, deploy_model(model, found, form)), (pair.fake_quant, simulated)):
+        share_weights(graph)
         path = folder.write_model(name, graph)
         logger.info("The model file is saved in %s", path)
     return pair
