@@ -38,7 +38,7 @@ LAYERS = {
     "reader": 3,
     "einsum_mixer": 3,
     "detector": 23,
-    "vocoder": 4,
+    "vocoder": 6,
 }
 OPSETS = {"script": (13, 17, 18, 20, 21), "dynamo": (18, 20, 21, 23)}
 EXPORTS = [f"{name}-{exporter}-{opset}" for name in LAYERS for exporter, opsets in OPSETS.items() for opset in opsets]
