@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rich.console import Console
 
 from runner.app.checking import build, unknown_key
 from runner.app.downloads import fetch_missing, without_urls
+from runner.app.inputs import lifted
 from runner.app.journal import Journal
 from runner.app.live_jobs import counted_as_live, default_folder
 from runner.app.logs import job_log
@@ -108,7 +110,12 @@ def parse_job(config: Mapping[str, Any]) -> Job:
         ConfigError: a key is unknown, missing or of the wrong type.
     """
     _refuse_unknown(config)
-    job: Job = build(without_urls(config), JOBS[config["mode"]], "")
+    plain, inputs = lifted(without_urls(config))
+    job: Job = build(plain, JOBS[config["mode"]], "")
+    job = replace(job, dataset=inputs.of_evaluation(job.dataset))
+    if isinstance(job, AccAutoJob):
+        calibration = inputs.of_calibration(job.calibration.dataset)
+        job = replace(job, calibration=replace(job.calibration, dataset=calibration))
     return job
 
 

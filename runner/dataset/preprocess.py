@@ -168,10 +168,11 @@ class ArrayPreprocess:
         Raises:
             ConfigError: ``mean`` or ``std`` has another number of channels.
         """
-        if self.layout == "nhwc":
+        if self.layout == "nhwc" and array.ndim:
             array = np.moveaxis(array, -1, 0)
         normalize = Normalize(self.scale, self.mean, self.std)
-        return np.ascontiguousarray(array if normalize.changes_nothing else normalize(array))
+        # Not np.ascontiguousarray, which makes a vector of a number.
+        return np.asarray(array if normalize.changes_nothing else normalize(array), order="C")
 
     def settings(self) -> list[Any]:
         """Return everything that the result depends on, for a fingerprint."""

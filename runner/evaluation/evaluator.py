@@ -12,7 +12,6 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from runner.dataset.binding import fixed_batch
 from runner.dataset.item import Dataset
 from runner.engine import Engine
 from runner.errors import ConfigError, DatasetError, ModelError
@@ -24,7 +23,7 @@ from runner.store.remembered import Codec
 from runner.store.store import Entry
 
 # The version of this stage's meaning: raise it when the same outputs would give other scores, under any metric.
-VERSION = 1
+VERSION = 2
 
 Progress = Callable[[int], None]
 
@@ -41,10 +40,8 @@ def _silent(done: int) -> None:
 
 
 def named_outputs(session: Session, arrays: Sequence[NDArray[Any]]) -> Outputs:
-    """Return one item's outputs by name; of a batch that the model fixes, which repeats the item, the first row."""
-    batch = fixed_batch(session.inputs)
-    rows = [array[:1] if batch > 1 and array.shape[:1] == (batch,) else array for array in arrays]
-    return dict(zip(session.output_names, rows, strict=True))
+    """Return one item's outputs by name."""
+    return dict(zip(session.output_names, arrays, strict=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,6 +130,10 @@ class Evaluator:
         """The metrics that apply to this model and data, the headline one first; known after the float model was run."""
         return self._metrics
 
+    def label(self, index: int) -> int | None:
+        """Return the label of an item of the dataset."""
+        return self._dataset.label(index)
+
     def outputs(self, model: ir.Model | Session, progress: Progress = _silent) -> list[Outputs]:
         """Return a model's outputs for all items.
 
@@ -220,7 +221,7 @@ class Evaluator:
                     )
             return outputs
 
-        for outputs in self._engine.map(session, self._dataset, indices, named):
+        for outputs in self._engine.map(session, self._dataset, indices, named, first_row=True):
             self.items_scored += 1
             yield outputs
 

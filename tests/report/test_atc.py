@@ -26,3 +26,8 @@ def test_line_survives_a_shell_whatever_the_folder_is_called(folder: str) -> Non
 def test_every_input_is_named_with_a_fixed_batch() -> None:
     line = atc_command(Path("net.onnx"), {"left": (1, 3, 8, 8), "right": (1, 5), "flag": (1,)})
     assert '--input_shape="left:1,3,8,8;right:1,5;flag:1"' in line
+
+
+def test_scalar_is_left_out_and_a_state_has_its_whole_shape() -> None:
+    line = atc_command(Path("net.onnx"), {"x": (1, 8), "rate": (), "h": (2, 1, 4)})
+    assert '--input_shape="x:1,8;h:2,1,4"' in line

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -171,7 +172,8 @@ def _gaps(
 
     def answers(model: ir.Model | Path, level: str) -> list[Outputs]:
         session = Session(model, plain(level))
-        return list(engine.map(session, dataset, indices, lambda _, arrays: named_outputs(session, arrays)))
+        named = partial(named_outputs, session)
+        return list(engine.map(session, dataset, indices, lambda _, arrays: named(arrays), first_row=True))
 
     def gap(others: list[Outputs]) -> float:
         same = [Agreement().score(a, b, None, classes)[0] for a, b in zip(others, exact, strict=True)]
