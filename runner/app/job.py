@@ -111,6 +111,9 @@ def parse_job(config: Mapping[str, Any]) -> Job:
     """
     _refuse_unknown(config)
     plain, inputs = lifted(without_urls(config))
+    if not isinstance(plain.get("expect", {}), Mapping):
+        # In a file, too, a number alone is what is expected.
+        plain["expect"] = {"value": plain["expect"]}
     job: Job = build(plain, JOBS[config["mode"]], "")
     job = replace(job, dataset=inputs.of_evaluation(job.dataset))
     if isinstance(job, AccAutoJob):
@@ -191,6 +194,7 @@ def _finished(job: Job, folder: Path, engine: Engine, store: Store | None, emit:
             record=job.record,
             verify=job.verify,
             budget=job.budget,
+            expect=job.expect,
             confidence=job.search.confidence,
             seed=job.seed,
         )
@@ -211,6 +215,7 @@ def _finished(job: Job, folder: Path, engine: Engine, store: Store | None, emit:
         evaluation_count=job.evaluation.count,
         output_kind=job.model.output,
         verify=job.verify,
+        expect=job.expect,
     )
     return convert_qat(
         job.model.path, job.dataset, folder, convert, name=job.model.name, engine=engine, store=store, emit=emit

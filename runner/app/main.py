@@ -36,6 +36,7 @@ def console() -> None:
 def main() -> int:
     """Run what ``sys.argv`` asks for and return the exit status."""
     register_resolvers()
+    sys.argv[1:] = [spelled_out(argument) for argument in sys.argv[1:]]
     statuses: list[int] = []
     show_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     # Makes Hydra raise what it would otherwise print and exit with 1 for.
@@ -78,6 +79,15 @@ def main() -> int:
         return INTERRUPTED
 
 
+def spelled_out(argument: str) -> str:
+    """Return an argument as the configuration has it: ``expect=87.6`` is short for ``expect.value=87.6``.
+
+    As it stands Hydra would put the number in the place of the section, and ``expect.within`` beside it had none.
+    """
+    key, _, value = argument.partition("=")
+    return f"expect.value={value}" if key == "expect" and not value.startswith("{") else argument
+
+
 def refusal(error: Exception) -> str:
     """Return Hydra's refusal of a configuration as one message: what, where, what there is instead."""
     text = str(error)
@@ -99,6 +109,11 @@ def refusal(error: Exception) -> str:
 
 
 def _unknown(name: str) -> str:
+    if name == "dataset/preprocess":
+        return (
+            "dataset/preprocess: the chosen dataset takes no preset; presets are for images: dataset=image_folder, class_tree or "
+            "parquet. Set dataset.preprocess.scale, mean and std; docs/datasets.md lists each preset's."
+        )
     mode = next((value for argument in sys.argv for value in re.findall(r"^mode=(\w+)$", argument)), None)
     message = f"{name}: no such option{'' if mode is None else f' of mode={mode}'}."
     known = _known_keys(mode)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from runner.dataset.decoded import SUFFIXES, Pixels
+from runner.dataset.fitting import fitted
 from runner.dataset.item import ONLY_INPUT, Item, digest
 from runner.dataset.preprocess import ImagePreprocess
 from runner.errors import DatasetError
+from runner.session import InputSpec
 from runner.store.store import Store
 
 
@@ -26,7 +29,7 @@ class ClassTree:
 
     def __init__(self, images: str, classes: str | None = None, preprocess: ImagePreprocess | None = None) -> None:
         self.folder = Path(images)
-        self.preprocess = preprocess or ImagePreprocess()
+        self._asked = self.preprocess = preprocess or ImagePreprocess()
         if not self.folder.is_dir():
             raise DatasetError(
                 f"dataset.images: {self.folder} is no folder; expected one that holds a folder per class."
@@ -55,7 +58,7 @@ class ClassTree:
         return len(self._entries)
 
     def item(self, index: int) -> Item:
-        """Return one image as float32 of shape (3, height, width) and its class.
+        """Return one image as float32 of shape (channels, height, width), or as the layout says, and its class.
 
         Raises:
             DatasetError: the image cannot be decoded or is smaller than the crop; names the file.
@@ -76,6 +79,12 @@ class ClassTree:
         """Return a digest of the file's bytes and the preprocessing."""
         settings: list[Any] = self.preprocess.settings()
         return digest(self._entries[index][0].read_bytes(), settings)
+
+    def fit_to(self, inputs: Sequence[InputSpec]) -> list[str]:
+        """Settle channels and layout by the model's only input; return what was chosen."""
+        self.preprocess, chosen = fitted(self._asked, inputs if len(inputs) == 1 else ())
+        self._pixels = self._pixels.of(self.preprocess)
+        return chosen
 
     def keep_in(self, store: Store) -> None:
         """Keep decoded pixels in a store."""

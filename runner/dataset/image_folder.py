@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from runner.dataset.decoded import SUFFIXES, Pixels
+from runner.dataset.fitting import fitted
 from runner.dataset.item import ONLY_INPUT, Item, digest
 from runner.dataset.label_file import read_labels
 from runner.dataset.preprocess import ImagePreprocess
 from runner.errors import DatasetError
+from runner.session import InputSpec
 from runner.store.store import Store
 
 
@@ -27,7 +30,7 @@ class ImageFolder:
 
     def __init__(self, images: str, labels: str | None = None, preprocess: ImagePreprocess | None = None) -> None:
         self.folder = Path(images)
-        self.preprocess = preprocess or ImagePreprocess()
+        self._asked = self.preprocess = preprocess or ImagePreprocess()
         only = self.folder.name if self.folder.is_file() and labels is None else None
         if only is not None:
             self.folder = self.folder.parent
@@ -59,7 +62,7 @@ class ImageFolder:
         return len(self._entries)
 
     def item(self, index: int) -> Item:
-        """Return one image as float32 of shape (3, height, width) and its label.
+        """Return one image as float32 of shape (channels, height, width), or as the layout says, and its label.
 
         Raises:
             DatasetError: the image cannot be decoded or is smaller than the crop; names the file.
@@ -80,6 +83,12 @@ class ImageFolder:
         """Return a digest of the file's bytes and the preprocessing."""
         settings: list[Any] = self.preprocess.settings()
         return digest((self.folder / self.name(index)).read_bytes(), settings)
+
+    def fit_to(self, inputs: Sequence[InputSpec]) -> list[str]:
+        """Settle channels and layout by the model's only input; return what was chosen."""
+        self.preprocess, chosen = fitted(self._asked, inputs if len(inputs) == 1 else ())
+        self._pixels = self._pixels.of(self.preprocess)
+        return chosen
 
     def keep_in(self, store: Store) -> None:
         """Keep decoded pixels in a store."""

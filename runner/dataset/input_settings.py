@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 from runner.dataset.decoded import KeepsPixels
+from runner.dataset.fitting import FitsInputs
 from runner.dataset.item import Dataset, Item, digest
+from runner.session import InputSpec
 from runner.store.store import Store
 
 
@@ -66,6 +68,10 @@ class InputSettings:
     def describe(self) -> str:
         """Return the dataset's name."""
         return self.dataset.describe()
+
+    def fit_to(self, inputs: Sequence[InputSpec]) -> list[str]:
+        """Have the dataset settle what it leaves open, if it does."""
+        return self.dataset.fit_to(inputs) if isinstance(self.dataset, FitsInputs) else []
 
     def keep_in(self, store: Store) -> None:
         """Keep decoded pixels in a store, if there are any."""

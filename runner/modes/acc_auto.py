@@ -10,6 +10,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from runner.dataset.fitting import fit
 from runner.dataset.input_settings import constants_of
 from runner.dataset.item import Dataset
 from runner.engine import Engine
@@ -65,6 +66,7 @@ from runner.search.ladder import foothold
 from runner.search.pareto import Pareto, curve_of
 from runner.search.plan import Plan, Ranking, SearchResult
 from runner.search.units import units_of
+from runner.session import input_specs
 from runner.store.remembered import remembered
 from runner.store.store import Store
 
@@ -115,10 +117,12 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     keep_pixels(store, dataset, calibration_dataset)
     constants = constants_of(dataset)
     with stages.stage(LOAD):
-        parts = split_parts(evaluation_part(dataset, options.evaluation_count), calibration, options.split)
+        evaluated = evaluation_part(dataset, options.evaluation_count)
+        subject = recorded_subject(load_subject(model, given.folds, constants), given)
+        settled = fit(input_specs(subject.source.graph), dataset, calibration_dataset)
+        parts = split_parts(evaluated, calibration, options.split)
         evaluation = parts.search
         checks = proof_items(options.verify, parts.report.indices)
-        subject = recorded_subject(load_subject(model, given.folds, constants), given)
         keys = StageKeys(
             graph_digest(subject.runnable),
             evaluation.fingerprint,
@@ -295,6 +299,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         damage=damage,
         curve=outcome.curve,
         inputs=seen,
+        chosen=settled,
         constants=constants,
     )
 

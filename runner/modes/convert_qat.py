@@ -12,6 +12,7 @@ import onnx_ir as ir
 from runner.convert.fake_quant import fake_quant_model
 from runner.convert.qdq.read import QatModel, read_qdq
 from runner.dataset.binding import bind, first_rows, repeats
+from runner.dataset.fitting import fit
 from runner.dataset.input_settings import constants_of
 from runner.dataset.item import Dataset
 from runner.engine import Engine
@@ -50,7 +51,7 @@ from runner.modes.result import Comparison, ConvertResult, Prediction
 from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.modes.stages import Stages
 from runner.modes.subject import log_left_alone
-from runner.session import Session
+from runner.session import Session, input_specs
 from runner.store.remembered import remembered
 from runner.store.store import Store
 
@@ -116,6 +117,7 @@ def convert_qat(
     constants = constants_of(dataset)
     with stages.stage(LOAD):
         source_model = fix_inputs(load_model(model), constants)
+        settled = fit(input_specs(source_model.graph), dataset)
         Session(source_model.graph, given=True)  # what onnxruntime does not take is refused before the work
         qat = read_qdq(source_model.graph, on_asymmetric_weight=options.on_asymmetric_weight)
         log_left_alone(qat.found)
@@ -186,6 +188,7 @@ def convert_qat(
         seconds=stages.seconds(),
         warnings=tuple(warnings),
         inputs=seen,
+        chosen=settled,
         constants=constants,
     )
 

@@ -138,7 +138,8 @@ def _offset(evaluator: Evaluator, evaluation: Evaluation) -> str:
     best = max((1, -1), key=lambda shift: hits[shift])
     if hits[best] < 2 * hits[0] or at_least(hits[best], items, 1 / evaluator.classes.classes) > _LIKELY / 10:
         return ""
-    return f": with each one {'larger' if best > 0 else 'smaller'} by one, {100 * hits[best] / items:.4g} % of the answers are right"
+    share, way = 100 * hits[best] / items, "larger" if best > 0 else "smaller"
+    return f": with each one {way} by one, {share:.4g} % of the answers are right"
 
 
 def _hits(answers: np.ndarray, labels: Sequence[int | None], shift: int) -> int:

@@ -150,6 +150,7 @@ class AccAutoResult:
         damage: of each unit, where it was measured.
         curve: of the plans tried, where one was asked for.
         inputs: what reached the model; None where nothing looked.
+        chosen: options of the preprocessing that the model's inputs settled.
         constants: inputs of the source that are fixed, and their values.
     """
 
@@ -179,6 +180,7 @@ class AccAutoResult:
     damage: Damage | None = None
     curve: tuple[Point, ...] = ()
     inputs: InputsSeen | None = None
+    chosen: tuple[str, ...] = ()
     constants: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -228,6 +230,7 @@ class ConvertResult:
     proof: Proof | None = None
     warnings: tuple[str, ...] = field(default=())
     inputs: InputsSeen | None = None
+    chosen: tuple[str, ...] = ()
     constants: Mapping[str, Any] = field(default_factory=dict)
 
     @property

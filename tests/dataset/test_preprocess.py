@@ -118,7 +118,7 @@ def test_crop_larger_than_the_image_is_refused_with_both_sizes() -> None:
         ({"std": 0.0}, r"std: expected no zero, got 0\.0"),
         ({"std": [1.0, 0.0, 1.0]}, r"std: expected no zero, got \[1\.0, 0\.0, 1\.0\]"),
         ({"channel_order": "BGR"}, r"channel_order: expected rgb or bgr, got BGR"),
-        ({"interpolation": "cubic"}, r"interpolation: expected bicubic, bilinear or nearest, got cubic"),
+        ({"interpolation": "cubic"}, r"interpolation: expected bicubic, bilinear, nearest or opencv, got cubic"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

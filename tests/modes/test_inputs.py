@@ -278,7 +278,7 @@ def test_conversion_fixes_inputs_too(tmp_path: Path) -> None:
     held_against_the_source(tmp_path, result, data, {"gain": np.float32(gain)})
     for name in ("deploy", "fake_quant"):
         assert [v.name for v in onnx.load(tmp_path / f"out/net_{name}_model.onnx").graph.input] == ["x"]
-    with pytest.raises(ConfigError, match="the model has no input 'gian'. Did you mean 'gain'"):
+    with pytest.raises(ConfigError, match=r"the model has no input 'gian'\. Did you mean 'gain'"):
         convert(tmp_path, model, InputSettings(data, constants={"gian": gain}))
 
 
