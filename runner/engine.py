@@ -106,7 +106,9 @@ class Engine:
     ) -> Iterator[T]:
         """Yield ``reduce(index, outputs)`` for each index, in order; ``reduce`` runs in the callers.
 
-        With ``first_row`` outputs of an item that is repeated to fill a fixed batch are those of its first row. Stopping the iteration stops the work: at most two items a caller are under way.
+        With ``first_row`` outputs of an item that is repeated to fill a fixed batch are those of its first row.
+
+        Stopping the iteration stops the work: at most two items a caller are under way.
         """
         callers = self.callers
 

@@ -85,7 +85,9 @@ def input_specs(model: ir.Model) -> tuple[InputSpec, ...]:
         if value.name in model.graph.initializers:
             continue  # it has a value, as onnxruntime sees it too
         if not isinstance(value.type, ir.TensorType) or value.dtype is None:
-            raise ModelError(f"model input '{value.name}' is a {value.type}; expected numbers of a type that numpy has.")
+            raise ModelError(
+                f"model input '{value.name}' is a {value.type}; expected numbers of a type that numpy has."
+            )
         shape = tuple(d if isinstance(d, int) else None for d in value.shape or ())
         specs.append(InputSpec(value.name or "", shape, np.dtype(value.dtype.numpy())))
     return tuple(specs)

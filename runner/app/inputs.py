@@ -37,7 +37,9 @@ class Inputs:
 
     def of_calibration(self, dataset: Dataset | None) -> Dataset | None:
         """Return calibration data with it, if there is any."""
-        return InputSettings(dataset, self.calibration_axis) if dataset is not None and self.calibration_axis else dataset
+        return (
+            InputSettings(dataset, self.calibration_axis) if dataset is not None and self.calibration_axis else dataset
+        )
 
 
 def lifted(config: Mapping[str, Any]) -> tuple[dict[str, Any], Inputs]:

@@ -103,7 +103,8 @@ def refusal(error: Exception) -> str:
         return f"+{append[1]}: the option exists; leave out the +."
     if key is not None:
         name = next(group for group in key.groups() if group)
-        full = re.search(r"full_key: (\S+)", text)
+        # Inside a section that is given as a whole only the cause knows the key.
+        full = re.search(r"full_key: (\S+)", f"{text} {error.__cause__ or ''}")
         return _unknown(full[1] if full and name in full[1] else name)
     return " ".join(line.strip() for line in text.splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line)
 
@@ -111,8 +112,8 @@ def refusal(error: Exception) -> str:
 def _unknown(name: str) -> str:
     if name == "dataset/preprocess":
         return (
-            "dataset/preprocess: the chosen dataset takes no preset; presets are for images: dataset=image_folder, class_tree or "
-            "parquet. Set dataset.preprocess.scale, mean and std; docs/datasets.md lists each preset's."
+            "dataset/preprocess: the chosen dataset takes no preset; presets are for images: dataset=image_folder, class_tree "
+            "or parquet. Set dataset.preprocess.scale, mean and std; docs/datasets.md lists each preset's."
         )
     mode = next((value for argument in sys.argv for value in re.findall(r"^mode=(\w+)$", argument)), None)
     message = f"{name}: no such option{'' if mode is None else f' of mode={mode}'}."

@@ -140,9 +140,13 @@ def _split_axes(shapes: dict[str, tuple[int, ...]], said: dict[str, int | None])
     """Return the axis along which each input's files are split; None for those that are whole."""
     for name, axis in said.items():
         if name not in shapes:
-            raise ConfigError(f"dataset.batch_axis: dataset.input_shape has no input '{name}'.{near_names(name, shapes)}")
+            raise ConfigError(
+                f"dataset.batch_axis: dataset.input_shape has no input '{name}'.{near_names(name, shapes)}"
+            )
         if axis is not None and not 0 <= axis < len(shapes[name]):
-            raise ConfigError(f"dataset.batch_axis.{name}: expected null or an axis of {list(shapes[name])}, got {axis}.")
+            raise ConfigError(
+                f"dataset.batch_axis.{name}: expected null or an axis of {list(shapes[name])}, got {axis}."
+            )
     rest = [name for name, shape in shapes.items() if name not in said and shape]
     shared = len({shapes[name][0] for name in rest}) == 1
     axes = {name: said.get(name, 0 if shared and name in rest else None) for name in shapes}

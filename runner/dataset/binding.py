@@ -157,23 +157,25 @@ def _misfit(
         return f"{got} {rest} an item, and the batch as axis {axis} (dataset.batch_axis.{spec.name}={axis})."
     if not spec.shape:
         return f"{got} a scalar. Give a number an item, or fix the input: dataset.constants={{{spec.name}: VALUE}}."
-    if _same(array.shape, spec.shape[1:]):
-        # One row fits, but the first axis is no batch.
-        return (
-            f"{got} {whole}, and its first axis {_no_batch(spec, inputs)}. Give items of the whole shape {whole}, or say "
-            f"which axis is the batch: dataset.batch_axis={{{spec.name}: AXIS}}."
-        )
     axes = [axis for axis in range(1, len(spec.shape)) if spec.shape[axis] in (None, 1) and _fits(array, spec, axis)]
     if axes and len(spec.shape) > 2:
         return (
             f"{got} {whole}. If its batch is axis {axes[0]}, say so: dataset.batch_axis={{{spec.name}: {axes[0]}}}; "
             f"items of the whole shape {whole} are taken too."
         )
+    if _same(array.shape, spec.shape[1:]):
+        # One row fits, but the first axis is no batch.
+        return (
+            f"{got} {whole}, and its first axis {_no_batch(spec, inputs)}. Give items of the whole shape {whole}, or say "
+            f"which axis is the batch: dataset.batch_axis={{{spec.name}: AXIS}}."
+        )
     both = f"{got} {row} an item" if len(spec.shape) > 1 else f"{got} one number an item"
     if _same(np.roll(array.shape, 1).tolist(), spec.shape[1:]) and array.ndim == 3:
         return f"{both}. The channels are last: set dataset.preprocess.layout=nhwc."
     if _same(np.roll(array.shape, -1).tolist(), spec.shape[1:]) and array.ndim == 3:
-        return f"{both}. The model takes the channels last: store the arrays so, as numpy.moveaxis(x, 1, -1) gives them."
+        return (
+            f"{both}. The model takes the channels last: store the arrays so, as numpy.moveaxis(x, 1, -1) gives them."
+        )
     if len(spec.shape) < 4:
         return f"{both}, or {whole} as a whole. Give items of that shape."
     return f"{both}. Set dataset.preprocess (resize, crop, layout) to fit."

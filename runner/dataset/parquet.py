@@ -67,7 +67,7 @@ class ParquetDataset:
         return len(self._rows)
 
     def item(self, index: int) -> Item:
-        """Return one row: images as float32 of shape (channels, height, width), or as the layout says, numbers in their type; and its label.
+        """Return one row: images as float32 (channels, height, width) or as the layout says, numbers in their type; its label.
 
         Raises:
             DatasetError: an image cannot be decoded or is smaller than the crop; names the row.

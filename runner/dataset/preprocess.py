@@ -80,7 +80,7 @@ class ImagePreprocess:
         interpolation: bicubic, bilinear or nearest as Pillow has them, or opencv: bilinear as OpenCV's resize has it.
         scale, mean, std: see Normalize.
         channels: ``rgb``, ``bgr`` or ``gray``; None for what the model takes, see ``fitted``, and rgb where that does not tell.
-        layout: where the model has its channels, ``nchw`` or ``nhwc``; None for what it takes, and nchw where that does not tell.
+        layout: where the model has its channels, ``nchw`` or ``nhwc``; None likewise, and nchw where that does not tell.
         letterbox: in place of resize and crop.
         rounding: of the long side and of the place of the crop: ``nearest`` pixel and down, or as ``torchvision`` does it.
     """
@@ -114,7 +114,9 @@ class ImagePreprocess:
                 f"channel_order={self.channel_order}, an older name of it; got both"
             )
         if self.letterbox is not None and (self.resize is not None or self.crop is not None):
-            raise ConfigError("dataset.preprocess.letterbox: expected no resize and no crop beside it; it sizes the image itself")
+            raise ConfigError(
+                "dataset.preprocess.letterbox: expected no resize and no crop beside it; it sizes the image itself"
+            )
         for key in ("mean", "std"):
             values = getattr(self, key)
             if isinstance(values, list) and len(values) != self.count:
@@ -168,8 +170,8 @@ class ImagePreprocess:
         """Return the message for an input whose channels are not those of the images, with the option that mends it."""
         first, last = spec.shape[1], spec.shape[3]
         given = " or ".join(map(str, counts))
-        text = f"dataset.preprocess: images have {given} channels, {'last' if layout == 'nhwc' else 'first'}, but the model input "
-        text += f"'{spec.name}' takes {shown}"
+        text = f"dataset.preprocess: images have {given} channels, {'last' if layout == 'nhwc' else 'first'}, "
+        text += f"but the model input '{spec.name}' takes {shown}"
         other = first if layout == "nhwc" else last
         if other in counts:
             return f"{text}. Set dataset.preprocess.layout={'nchw' if layout == 'nhwc' else 'nhwc'}."

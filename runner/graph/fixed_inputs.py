@@ -59,7 +59,9 @@ def _array(given: Any, value: ir.Value) -> NDArray[Any]:  # noqa: ANN401 - confi
     wanted = [None] * array.ndim if value.shape is None else [d if isinstance(d, int) else None for d in value.shape]
     if array.ndim != len(wanted) or any(w not in (None, got) for w, got in zip(wanted, array.shape, strict=True)):
         shown = ", ".join("?" if size is None else str(size) for size in wanted)
-        raise ConfigError(f"{where}: expected the input's shape [{shown}], got {given!r}, of shape {list(array.shape)}.")
+        raise ConfigError(
+            f"{where}: expected the input's shape [{shown}], got {given!r}, of shape {list(array.shape)}."
+        )
     boolean = array.dtype.kind == "b"
     with np.errstate(all="ignore"):
         cast = array.astype(dtype)

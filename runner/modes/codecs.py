@@ -15,8 +15,8 @@ from runner.graph.layers import LeftAlone
 from runner.graph.macs import LayerCost
 from runner.graph.pixels import Levels, Pixels
 from runner.lint.finding import Finding
-from runner.modes.input_values import InputsSeen, InputValues
 from runner.modes.files.write_models import ModelPair, Written
+from runner.modes.input_values import InputsSeen, InputValues
 from runner.modes.proof import DeviceMetric, Proof
 from runner.modes.recipe import Quantized
 from runner.modes.result import Prediction

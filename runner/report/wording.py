@@ -45,7 +45,8 @@ def input_phrases(summary: Mapping[str, Any]) -> list[str]:
     """Return what reaches the model's inputs: the values of each, and those that are fixed."""
     seen = summary.get("inputs", {})
     phrases = [
-        f"{name} {v['min']:.4g} to {v['max']:.4g}, mean {v['mean']:.4g} ({v['items']} items)" for name, v in seen.items()
+        f"{name} {v['min']:.4g} to {v['max']:.4g}, mean {v['mean']:.4g} ({v['items']} items)"
+        for name, v in seen.items()
     ]
     phrases += [f"chosen: {text}" for text in summary.get("chosen", ())]
     return phrases + [f"{name} fixed at {value}" for name, value in summary.get("constants", {}).items()]

@@ -38,10 +38,8 @@ def torchvision(pixels: Pixels) -> NDArray:
     height, width = pixels.shape[:2]
     short, long = sorted((height, width))
     other = int(256 * long / short)
-    image = Image.fromarray(pixels).resize(
-        (256, other) if width <= height else (other, 256), Image.Resampling.BILINEAR
-    )
-    top, left = int(round((image.height - 224) / 2.0)), int(round((image.width - 224) / 2.0))
+    image = Image.fromarray(pixels).resize((256, other) if width <= height else (other, 256), Image.Resampling.BILINEAR)
+    top, left = round((image.height - 224) / 2.0), round((image.width - 224) / 2.0)
     x = np.asarray(image.crop((left, top, left + 224, top + 224))).transpose(2, 0, 1) / 255
     return (x - np.reshape([0.485, 0.456, 0.406], (3, 1, 1))) / np.reshape([0.229, 0.224, 0.225], (3, 1, 1))
 
@@ -197,7 +195,5 @@ def test_model_of_another_layout_is_met_by_every_preset(photos: tuple[Path, list
     spec = InputSpec("image", (None, 224, 224, 3), np.dtype(np.float32))
     for preset in FORMULAS:
         built = job(*DATASETS["parquet"](photos[0]), f"dataset/preprocess={preset}").dataset
-        assert built.fit_to([spec]) == [
-            "dataset.preprocess.layout=nhwc, as the model input 'image' takes 224x224x3"
-        ]
+        assert built.fit_to([spec]) == ["dataset.preprocess.layout=nhwc, as the model input 'image' takes 224x224x3"]
         assert built.item(0).arrays[""].shape[2] == 3

@@ -113,7 +113,11 @@ def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
 
 def state_batches(folder: Path) -> tuple[str, dict[str, np.ndarray]]:
     """Two batches of a row, a state of two layers and a scalar, as a chip is fed them."""
-    arrays = {"x": np.arange(16.0).reshape(2, 1, 8), "h": np.arange(16.0).reshape(2, 2, 1, 4), "rate": np.array([5.0, 7.0])}
+    arrays = {
+        "x": np.arange(16.0).reshape(2, 1, 8),
+        "h": np.arange(16.0).reshape(2, 2, 1, 4),
+        "rate": np.array([5.0, 7.0]),
+    }
     for name, array in arrays.items():
         (folder / name).mkdir()
         for batch in range(2):

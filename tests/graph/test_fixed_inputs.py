@@ -86,16 +86,25 @@ def test_input_with_a_value_of_its_own_gets_another(source: SourceModel) -> None
 @pytest.mark.parametrize(
     ("constants", "expected"),
     [
-        ({"rat": 1}, "dataset.constants: the model has no input 'rat'. Did you mean 'rate'? It has x, rate, gain, loud, half."),
+        (
+            {"rat": 1},
+            "dataset.constants: the model has no input 'rat'. Did you mean 'rate'? It has x, rate, gain, loud, half.",
+        ),
         ({"rate": [16]}, "dataset.constants.rate: expected the input's shape [], got [16], of shape [1]."),
         ({"gain": 2}, "dataset.constants.gain: expected the input's shape [2], got 2, of shape []."),
         ({"half": [1]}, "dataset.constants.half: expected the input's shape [1, ?], got [1], of shape [1]."),
         ({"rate": 1.5}, "dataset.constants.rate: expected values of the input's type, int64, got 1.5."),
         ({"rate": True}, "dataset.constants.rate: expected values of the input's type, int64, got True."),
         ({"loud": 1}, "dataset.constants.loud: expected values of the input's type, bool, got 1."),
-        ({"half": [[1e9]]}, "dataset.constants.half: expected values of the input's type, float16, got [[1000000000.0]]."),
+        (
+            {"half": [[1e9]]},
+            "dataset.constants.half: expected values of the input's type, float16, got [[1000000000.0]].",
+        ),
         ({"rate": "16k"}, "dataset.constants.rate: expected a number, or lists of numbers of one length, got '16k'."),
-        ({"gain": [1, [2]]}, "dataset.constants.gain: expected a number, or lists of numbers of one length, got [1, [2]]."),
+        (
+            {"gain": [1, [2]]},
+            "dataset.constants.gain: expected a number, or lists of numbers of one length, got [1, [2]].",
+        ),
         ({"gain": []}, "dataset.constants.gain: expected a number, or lists of numbers of one length, got []."),
         ({"rate": None}, "dataset.constants.rate: expected a number, or lists of numbers of one length, got None."),
     ],
@@ -110,5 +119,7 @@ def test_value_that_does_not_fit_the_input_is_refused(
 
 
 def test_one_input_has_to_be_left(source: SourceModel) -> None:
-    with pytest.raises(ConfigError, match="fixes every input of the model; expected at least one for the dataset's items"):
+    with pytest.raises(
+        ConfigError, match="fixes every input of the model; expected at least one for the dataset's items"
+    ):
         fix_inputs(source, {**CONSTANTS, "x": np.ones((1, 8)).tolist()})

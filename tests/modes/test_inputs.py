@@ -89,7 +89,9 @@ def held_against_the_source(
     assert result.proof is not None and result.proof.sameness.identical == len(data)
     assert result.fallback == ()
     for item in data.items:
-        for a, b in zip(run(folder / "source.onnx", {**item, **(fixed or {})}), run(written(folder), item), strict=True):
+        for a, b in zip(
+            run(folder / "source.onnx", {**item, **(fixed or {})}), run(written(folder), item), strict=True
+        ):
             assert a.shape == b.shape
             assert np.max(np.abs(a - b)) <= 0.06 * np.max(np.abs(a)) + 1e-6
 
@@ -133,12 +135,16 @@ def test_input_that_is_fixed_is_no_input_of_the_written_models(tmp_path: Path) -
 
 
 def test_missing_array_tells_of_constants(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"no array for the model input 'rate'; the dataset has x, h\. .*constants=\{rate"):
+    with pytest.raises(
+        DatasetError, match=r"no array for the model input 'rate'; the dataset has x, h\. .*constants=\{rate"
+    ):
         auto(tmp_path, TWO_LAYERS, states(rate=np.array(3)))
 
 
 def test_unknown_constant_is_refused_with_the_nearest_input(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"the model has no input 'rates'\. Did you mean 'rate'\? It has x, h, rate\."):
+    with pytest.raises(
+        ConfigError, match=r"the model has no input 'rates'\. Did you mean 'rate'\? It has x, h, rate\."
+    ):
         auto(tmp_path, TWO_LAYERS, InputSettings(states(), constants={"rates": 3}))
 
 
@@ -258,9 +264,7 @@ def qat(head: str, body: str) -> onnx.ModelProto:
 
 
 def test_conversion_takes_states_and_scalars_too(tmp_path: Path) -> None:
-    data = Fed(
-        [{"x": noise(i, 1, 8), "h": noise(50 + i, 2, 1, 4), "rate": np.array(2)} for i in range(COUNT)]
-    )
+    data = Fed([{"x": noise(i, 1, 8), "h": noise(50 + i, 2, 1, 4), "rate": np.array(2)} for i in range(COUNT)])
     model = qat(
         ", float[2,1,4] h, int64 rate",
         "m = ReduceMean<axes = [0], keepdims = 0>(h) b = Add(a, m) r = Cast<to = 1>(rate) y = Mul(b, r)",
