@@ -13,10 +13,14 @@ import onnx
 import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from runner.calibration.minmax import MinMax
+from runner.correction.options import Correction
+from runner.dataset.image_folder import ImageFolder
 from runner.dataset.input_settings import InputSettings
 from runner.dataset.item import Dataset, Item, digest
+from runner.dataset.preprocess import ImagePreprocess
 from runner.engine import Engine
 from runner.errors import ConfigError, DatasetError
 from runner.evaluation.accuracy import TopK
@@ -26,6 +30,7 @@ from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import convert_qat
 from runner.modes.result import AccAutoResult, ConvertResult
+from runner.session import InputSpec
 from tests.tiny_models import noise, proto
 
 COUNT = 12
@@ -190,8 +195,6 @@ GRAPH = proto(
 
 @pytest.mark.parametrize("quant", ["minmax", "corrected"])
 def test_graph_without_a_batch_axis_whose_items_differ_in_size(tmp_path: Path, quant: str) -> None:
-    from runner.correction.options import Correction
-
     rng = np.random.default_rng(0)
     sizes = [(6, 9), (5, 3), (11, 20)] * 4
     data = Fed([{"x": noise(i, n, 8), "e": rng.integers(0, n, (2, m))} for i, (n, m) in enumerate(sizes)])
@@ -329,3 +332,50 @@ def test_two_images_meet_one_network(tmp_path: Path) -> None:
     whole = Fed([{name: array[None] for name, array in pair.items()} for pair in pairs])
     held_against_the_source(tmp_path, result, whole)
     assert json.dumps([layer.name for layer in result.found.layers]) == '["l", "r"]'
+
+
+def test_conversion_meets_a_gray_model_of_channels_last(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    pixels = [np.random.default_rng(i).integers(0, 256, (8, 8, 3), dtype=np.uint8) for i in range(COUNT)]
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / "images" / f"{number:02d}.png")
+    model = proto(
+        """g (float[N,8,8,1] x) => (float[N,4,6,6] y) {
+            q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) t = Transpose<perm = [0, 3, 1, 2]>(d)
+            wd = DequantizeLinear(w, sw, zw) [c] y = Conv(t, wd)
+        }""",
+        s=np.float32(1 / 255),
+        z=np.int8(-128),
+        w=np.random.default_rng(0).integers(-127, 128, (4, 1, 3, 3)).astype(np.int8),
+        sw=np.float32(0.01),
+        zw=np.int8(0),
+    )
+    path = tmp_path / "source.onnx"
+    path.write_bytes(model.SerializeToString())
+    data = ImageFolder(str(tmp_path / "images"), None, ImagePreprocess(scale=1 / 255))
+    result = convert_qat(path, data, tmp_path / "out", name="net", engine=Engine(1))
+    assert result.chosen == (
+        "dataset.preprocess.channels=gray, as the model input 'x' takes 8x8x1",
+        "dataset.preprocess.layout=nhwc, as the model input 'x' takes 8x8x1",
+    )
+    gray = [np.asarray(Image.fromarray(image).convert("L"), np.float32) for image in pixels]
+    (first,) = data.item(0).arrays.values()
+    assert np.allclose(first, gray[0][:, :, None] / 255, atol=1e-7)
+    assert result.inputs is not None
+    assert result.inputs.values["x"].high == pytest.approx(max(image.max() for image in gray) / 255)
+
+
+def test_data_set_meets_one_model_after_another(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 8, 3), dtype=np.uint8)).save(
+        tmp_path / "images" / "a.png"
+    )
+    data = ImageFolder(str(tmp_path / "images"))
+    f32 = np.dtype(np.float32)
+    shapes, prints = [], []
+    for shape in ((None, 1, 9, 8), (None, 9, 8, 3), (None, 3, 9, 8), (None, 1, 9, 8)):
+        data.fit_to([InputSpec("x", shape, f32)])
+        shapes.append(data.item(0).arrays[""].shape)
+        prints.append(data.fingerprint(0))
+    assert shapes == [(1, 9, 8), (9, 8, 3), (3, 9, 8), (1, 9, 8)]
+    assert len(set(prints)) == 3 and prints[0] == prints[3]
