@@ -60,7 +60,7 @@ def test_outputs_are_those_of_the_value_fed(source: SourceModel) -> None:
     assert len(source.graph.graph.inputs) == 5
 
 
-def test_what_hangs_on_fixed_inputs_alone_is_folded(source: SourceModel) -> None:
+def test_what_depends_on_fixed_inputs_alone_is_folded(source: SourceModel) -> None:
     kinds = [node.op_type for node in prepare(fix_inputs(source, CONSTANTS).graph).graph.graph]
     assert "Cast" not in kinds and "ReduceSum" not in kinds
 

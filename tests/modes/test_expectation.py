@@ -67,10 +67,10 @@ def test_figure_that_guessing_gives_is_a_warning(hits: int, items: int, classes:
 
 def test_warning_says_what_to_look_at() -> None:
     assert cautions(5, 50, 10) == [
-        "the float model's top1 of 10 over 50 items is no better than chance (10 with 10 classes), so what is lost against it "
-        "says little. Look at how the data reaches the model: dataset.preprocess.mean, std and scale (the input 'x' holds -1 to 2, "
-        "mean 0.5), channels (rgb or bgr), layout (nchw or nhwc), resize, crop and interpolation; and at the labels, which may be "
-        "offset by one."
+        "the float model's top1 of 10 over 50 items is no better than chance (10 with 10 classes), so what is lost against "
+        "it says little. Look at how the data reaches the model: dataset.preprocess.mean, std and scale (the input 'x' holds "
+        "-1 to 2, mean 0.5), channels (rgb or bgr), layout (nchw or nhwc), resize, crop and interpolation; and at the labels, "
+        "which may be offset by one."
     ]
 
 
