@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from runner.correction.options import Correction
     from runner.dataset.bin_batches import BinBatches
     from runner.dataset.class_tree import ClassTree
+    from runner.dataset.geometry import Letterbox
     from runner.dataset.image_folder import ImageFolder
+    from runner.dataset.input_settings import InputSettings
     from runner.dataset.npy import NpyDataset
     from runner.dataset.npz import NpzDataset
     from runner.dataset.parquet import ParquetDataset
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from runner.modes.acc_auto_options import AccAutoOptions
     from runner.modes.convert_qat import ConvertQatOptions, convert_qat
     from runner.modes.data import Split
+    from runner.modes.expectation import Expectation
     from runner.modes.layer_settings import LayerRule, LayerSettings
     from runner.modes.tensor_settings import TensorRule
     from runner.record_text import read_record
@@ -62,14 +65,17 @@ _HOMES = {
     "Cosine": "runner.search.sensitivity",
     "EndToEnd": "runner.search.end_to_end",
     "Engine": "runner.engine",
+    "Expectation": "runner.modes.expectation",
     "Greedy": "runner.search.greedy",
     "Hfmg": "runner.calibration.hfmg",
     "Ifmr": "runner.calibration.ifmr",
     "ImageFolder": "runner.dataset.image_folder",
     "ImagePreprocess": "runner.dataset.preprocess",
+    "InputSettings": "runner.dataset.input_settings",
     "Kl": "runner.evaluation.distance",
     "LayerRule": "runner.modes.layer_settings",
     "LayerSettings": "runner.modes.layer_settings",
+    "Letterbox": "runner.dataset.geometry",
     "Linear": "runner.search.linear",
     "MeanSquaredError": "runner.search.sensitivity",
     "MinMax": "runner.calibration.minmax",
@@ -104,14 +110,17 @@ __all__ = [
     "Cosine",
     "EndToEnd",
     "Engine",
+    "Expectation",
     "Greedy",
     "Hfmg",
     "Ifmr",
     "ImageFolder",
     "ImagePreprocess",
+    "InputSettings",
     "Kl",
     "LayerRule",
     "LayerSettings",
+    "Letterbox",
     "Linear",
     "MeanSquaredError",
     "MinMax",

@@ -23,7 +23,7 @@ from typing import Any, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
-from runner.dataset.binding import bind
+from runner.dataset.binding import bind, first_rows, repeats
 from runner.dataset.item import Dataset
 from runner.session import Feeds, InputSpec
 
@@ -102,8 +102,11 @@ class Engine:
         reduce: Callable[[int, list[NDArray[Any]]], T],
         *,
         outputs: Sequence[str] | None = None,
+        first_row: bool = False,
     ) -> Iterator[T]:
         """Yield ``reduce(index, outputs)`` for each index, in order; ``reduce`` runs in the callers.
+
+        With ``first_row`` outputs of an item that is repeated to fill a fixed batch are those of its first row.
 
         Stopping the iteration stops the work: at most two items a caller are under way.
         """
@@ -116,7 +119,8 @@ class Engine:
             with self._lock:
                 self.decode_seconds += elapsed / callers
             feeds = bind(item, session.inputs, name=dataset.name(index))
-            return reduce(index, session.run(feeds, outputs))
+            arrays = session.run(feeds, outputs)
+            return reduce(index, first_rows(arrays, repeats(item, session.inputs)) if first_row else arrays)
 
         pool = ThreadPoolExecutor(callers, thread_name_prefix="caller")
         pending: deque[Future[T]] = deque()

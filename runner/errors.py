@@ -15,6 +15,9 @@ A ``ValueError`` is for a caller's misuse of a value type; a ``RunnerError`` is 
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class RunnerError(Exception):
     """Base of every error with a message meant for the user."""
@@ -50,3 +53,11 @@ class VerificationError(RunnerError):
 
 class InternalError(Exception):
     """What this program built is wrong; no change to the input is asked for."""
+
+
+def near_names(name: str, known: Iterable[str]) -> str:
+    """Return sentences for a message: the known name that was probably meant, if one is near, and all; begins with a space."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    return f"{hint} It has {', '.join(names) or 'none'}."

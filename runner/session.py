@@ -88,6 +88,25 @@ class InputSpec:
     dtype: np.dtype[Any]
 
 
+def input_specs(model: ir.Model) -> tuple[InputSpec, ...]:
+    """Return what a session of a model takes, without making one.
+
+    Raises:
+        ModelError: an input is of a type that numpy does not have.
+    """
+    specs = []
+    for value in model.graph.inputs:
+        if value.name in model.graph.initializers:
+            continue  # it has a value, as onnxruntime sees it too
+        if not isinstance(value.type, ir.TensorType) or value.dtype is None:
+            raise ModelError(
+                f"model input '{value.name}' is a {value.type}; expected numbers of a type that numpy has."
+            )
+        shape = tuple(d if isinstance(d, int) else None for d in value.shape or ())
+        specs.append(InputSpec(value.name or "", shape, np.dtype(value.dtype.numpy())))
+    return tuple(specs)
+
+
 class Session:
     """An onnxruntime session of one thread; ``run`` may be called from several threads at once.
 

@@ -134,6 +134,9 @@ def _union(value: Any, options: tuple[Any, ...], key: str) -> Any:  # noqa: ANN4
         if len(lists) == 1:
             # What is wrong with an entry says more than that none of the options fits.
             return build(value, lists[0], key)
+    sections = [option for option in options if dataclasses.is_dataclass(option)]
+    if isinstance(value, dict) and len(sections) == 1:
+        return build(value, sections[0], key)
     for option in options:
         try:
             return build(value, option, key)

@@ -79,14 +79,16 @@ def _strip(config: dict[str, Any], names: tuple[str, ...]) -> None:
             copy.pop(key, None)
 
 
+def own_options(node: Mapping[str, Any], section: str) -> frozenset[str]:
+    """Return the options that the class of a part takes itself; none where no class is named."""
+    if "_target_" not in node:
+        return frozenset()
+    return frozenset(inspect.signature(class_at(node["_target_"], f"{section}._target_")).parameters)
+
+
 def _takes_url(node: Mapping[str, Any]) -> bool:
     """Return whether a part's own class has an option ``url``, which then is its own matter."""
-    if "url" not in node or "_target_" not in node:
-        return False
-    try:
-        return "url" in inspect.signature(class_at(node["_target_"], "dataset._target_")).parameters
-    except ValueError:  # a class of C code, which is no dataset either
-        return False
+    return "url" in node and "url" in own_options(node, "dataset")
 
 
 class _Report:

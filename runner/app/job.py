@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rich.console import Console
 
 from runner.app.checking import build, refuse_misplaced, unknown_key
 from runner.app.downloads import fetch_missing, without_urls
+from runner.app.inputs import lifted
 from runner.app.journal import Journal
 from runner.app.live_jobs import counted_as_live, default_folder
 from runner.app.logs import job_log
@@ -108,7 +110,15 @@ def parse_job(config: Mapping[str, Any]) -> Job:
         ConfigError: a key is unknown, missing or of the wrong type.
     """
     _refuse_unknown(config)
-    job: Job = build(without_urls(config), JOBS[config["mode"]], "")
+    plain, inputs = lifted(without_urls(config))
+    if not isinstance(plain.get("expect", {}), Mapping):
+        # In a file, too, a number alone is what is expected.
+        plain["expect"] = {"value": plain["expect"]}
+    job: Job = build(plain, JOBS[config["mode"]], "")
+    job = replace(job, dataset=inputs.of_evaluation(job.dataset))
+    if isinstance(job, AccAutoJob):
+        calibration = inputs.of_calibration(job.calibration.dataset)
+        job = replace(job, calibration=replace(job.calibration, dataset=calibration))
     return job
 
 
@@ -185,6 +195,7 @@ def _finished(job: Job, folder: Path, engine: Engine, store: Store | None, emit:
             record=job.record,
             verify=job.verify,
             budget=job.budget,
+            expect=job.expect,
             confidence=job.search.confidence,
             seed=job.seed,
         )
@@ -205,6 +216,7 @@ def _finished(job: Job, folder: Path, engine: Engine, store: Store | None, emit:
         evaluation_count=job.evaluation.count,
         output_kind=job.model.output,
         verify=job.verify,
+        expect=job.expect,
     )
     return convert_qat(
         job.model.path, job.dataset, folder, convert, name=job.model.name, engine=engine, store=store, emit=emit

@@ -42,6 +42,7 @@ def console() -> None:
 def main() -> int:
     """Run what ``sys.argv`` asks for and return the exit status."""
     register_resolvers()
+    sys.argv[1:] = [spelled_out(argument) for argument in sys.argv[1:]]
     statuses: list[int] = []
     show_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     # Makes Hydra raise what it would otherwise print and exit with 1 for.
@@ -84,6 +85,15 @@ def main() -> int:
         return INTERRUPTED
 
 
+def spelled_out(argument: str) -> str:
+    """Return an argument as the configuration has it: ``expect=87.6`` is short for ``expect.value=87.6``.
+
+    As it stands Hydra would put the number in the place of the section, and ``expect.within`` beside it had none.
+    """
+    key, _, value = argument.partition("=")
+    return f"expect.value={value}" if key == "expect" and not value.startswith("{") else argument
+
+
 def refusal(error: Exception) -> str:
     """Return Hydra's refusal of a configuration as one message: what, where, what there is instead."""
     text = str(error)
@@ -109,7 +119,8 @@ def refusal(error: Exception) -> str:
         return f"+{append[1]}: the option exists; leave out the +."
     if key is not None:
         name = next(group for group in key.groups() if group)
-        full = re.search(r"full_key: (\S+)", text)
+        # Inside a section that is given as a whole only the cause knows the key.
+        full = re.search(r"full_key: (\S+)", f"{text} {error.__cause__ or ''}")
         return _unknown(full[1] if full and name in full[1] else name)
     return " ".join(line.strip() for line in text.splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line)
 
@@ -127,6 +138,11 @@ def _is_unreadable(argument: str) -> bool:
 
 
 def _unknown(name: str) -> str:
+    if name == "dataset/preprocess":
+        return (
+            "dataset/preprocess: the chosen dataset takes no preset; presets are for images: dataset=image_folder, class_tree "
+            "or parquet. Set dataset.preprocess.scale, mean and std; docs/datasets.md lists each preset's."
+        )
     mode = next((value for argument in sys.argv for value in re.findall(r"^mode=(\w+)$", argument)), None)
     message = f"{name}: no such option{'' if mode is None else f' of mode={mode}'}."
     known = _known_keys(mode)

@@ -16,6 +16,7 @@ from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import OutputKind
 from runner.modes.data import Split
+from runner.modes.expectation import Expectation
 from runner.modes.layer_settings import LayerRule
 from runner.modes.proof import VerifyOptions
 from runner.modes.tensor_settings import TensorRule
@@ -48,7 +49,7 @@ class ModelOptions:
 class CalibrationOptions:
     """``calibration``: how many items, and of which data if not the evaluation's.
 
-    Without a count it is batch_num of ``quant_config``, or 100.
+    Without a count it is batch_num of ``quant_config``, or 100, or all there are where those are fewer.
     """
 
     count: int | None = None
@@ -131,6 +132,7 @@ class JobOptions:
     engine: EngineOptions = field(default_factory=EngineOptions)
     download: DownloadOptions = field(default_factory=DownloadOptions)
     cache: CacheOptions = field(default_factory=CacheOptions)
+    expect: Expectation = field(default_factory=Expectation)
     seed: int = 0
 
 

@@ -67,7 +67,8 @@ class ArrayTable:
     def item(self, index: int) -> Item:
         """Return one item and its label; what is not scaled keeps its stored type."""
         arrays = {
-            name: self._preprocess(array[index]) if name in self._preprocessed else np.ascontiguousarray(array[index])
+            # Not np.ascontiguousarray, which makes a vector of a number.
+            name: self._preprocess(array[index]) if name in self._preprocessed else np.asarray(array[index], order="C")
             for name, array in self._arrays.items()
         }
         return Item(arrays, self.label(index))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from runner.dataset.item import Item, digest
 from runner.dataset.names import is_system_name, listed, shown
-from runner.errors import ConfigError, DatasetError
+from runner.errors import ConfigError, DatasetError, near_names
 
 # amct.md 1.2
 _TYPES = (
@@ -33,19 +33,22 @@ _TYPES = (
 
 @dataclass(frozen=True, slots=True)
 class _Input:
-    """One model input and the files of its batches."""
+    """One model input and the files of its batches; without an axis to split each file is whole, for all of its items."""
 
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     files: tuple[Path, ...]
+    axis: int | None
 
-    def row(self, index: int) -> NDArray[Any]:
-        """Return an item of shape ``shape[1:]``, read from its batch's file."""
-        batch, row = divmod(index, self.shape[0])
-        count = prod(self.shape[1:])
-        values = np.fromfile(self.files[batch], self.dtype, count, offset=row * count * self.dtype.itemsize)
-        return values.reshape(self.shape[1:])
+    def part(self, batch: int, row: int) -> NDArray[Any]:
+        """Return an item's array: one row along the axis, without it, or all of the file."""
+        if self.axis == 0:
+            count = prod(self.shape[1:])
+            values = np.fromfile(self.files[batch], self.dtype, count, offset=row * count * self.dtype.itemsize)
+            return values.reshape(self.shape[1:])
+        whole = np.fromfile(self.files[batch], self.dtype, prod(self.shape)).reshape(self.shape)
+        return whole if self.axis is None else np.asarray(whole.take(row, axis=self.axis), order="C")
 
 
 class BinBatches:
@@ -53,9 +56,12 @@ class BinBatches:
 
     Args:
         data_dir: a folder per input, ``d1;d2``.
-        input_shape: names and shapes with the batch first, ``name:n,c,h,w;name2:…``. A name may hold colons.
+        input_shape: names and shapes of a file, ``name:n,c,h,w;name2:…``, of a scalar ``name:``. A name may hold colons.
         data_types: a numpy type per input, ``float32;int32``; None for float32.
         batch_num: batches to use; None for all.
+        batch_axis: input -> the axis along which a file is split into items; None where it is whole, for all items of its
+            batch. Of inputs that are not named it is the first axis, unless their first axes (scalars aside) have different
+            sizes and so are no batch: a file is an item then.
 
     Raises:
         ConfigError: shapes, types or folders are malformed or not as many.
@@ -63,9 +69,16 @@ class BinBatches:
     """
 
     def __init__(
-        self, data_dir: str, input_shape: str, data_types: str | None = None, batch_num: int | None = None
+        self,
+        data_dir: str,
+        input_shape: str,
+        data_types: str | None = None,
+        batch_num: int | None = None,
+        batch_axis: dict[str, int | None] | None = None,
     ) -> None:
         shapes = _parse_shapes(input_shape)
+        axes = _split_axes(shapes, batch_axis or {})
+        self._said = {name: axis for name, axis in (batch_axis or {}).items() if name in shapes}
         folders = [Path(part) for part in _parts(data_dir, "data_dir", len(shapes))]
         types = ["float32"] * len(shapes) if data_types is None else _parts(data_types, "data_types", len(shapes))
         for name in types:
@@ -86,37 +99,63 @@ class BinBatches:
                 )
         self._folder = folders[0]
         self._inputs = [
-            _Input(name, shape, np.dtype(kind), tuple(found[:batches]))
+            _Input(name, shape, np.dtype(kind), tuple(found[:batches]), axes[name])
             for (name, shape), kind, found in zip(shapes.items(), types, files, strict=True)
         ]
         for one in self._inputs:
             _check_sizes(one)
+        self._rows = next((one.shape[one.axis] for one in self._inputs if one.axis is not None), 1)
 
     def __len__(self) -> int:
-        return len(self._inputs[0].files) * self._inputs[0].shape[0]
+        return len(self._inputs[0].files) * self._rows
 
     def item(self, index: int) -> Item:
         """Return one item of a batch, its arrays under their inputs' names and in their stored types."""
-        return Item({one.name: one.row(index) for one in self._inputs}, None)
+        return Item({one.name: self._part(one, index) for one in self._inputs}, None, self._said)
 
     def label(self, index: int) -> None:
         """Return None: batches have no labels."""
 
     def name(self, index: int) -> str:
         """Return ``<file>[<position in the batch>]``."""
-        batch, row = divmod(index, self._inputs[0].shape[0])
+        batch, row = divmod(index, self._rows)
         return f"{shown(self._inputs[0].files[batch].name)}[{row}]"
 
     def fingerprint(self, index: int) -> str:
         """Return a digest of the item's bytes, their types and shapes."""
         parts: list[Any] = []
         for one in self._inputs:
-            parts += [one.name, one.row(index).tobytes(), [str(one.dtype), *one.shape[1:]]]
-        return digest(*parts)
+            part = self._part(one, index)
+            parts += [one.name, part.tobytes(), [str(one.dtype), *part.shape]]
+        return digest(*parts, *([sorted(self._said.items())] if self._said else []))
 
     def describe(self) -> str:
         """Return the first folder's name."""
         return self._folder.name
+
+    def _part(self, one: _Input, index: int) -> NDArray[Any]:
+        return one.part(*divmod(index, self._rows))
+
+
+def _split_axes(shapes: dict[str, tuple[int, ...]], said: dict[str, int | None]) -> dict[str, int | None]:
+    """Return the axis along which each input's files are split; None for those that are whole."""
+    for name, axis in said.items():
+        if name not in shapes:
+            raise ConfigError(
+                f"dataset.batch_axis: dataset.input_shape has no input '{name}'.{near_names(name, shapes)}"
+            )
+        if axis is not None and not 0 <= axis < len(shapes[name]):
+            raise ConfigError(
+                f"dataset.batch_axis.{name}: expected null or an axis of {list(shapes[name])}, got {axis}."
+            )
+    rest = [name for name, shape in shapes.items() if name not in said and shape]
+    shared = len({shapes[name][0] for name in rest}) == 1
+    axes = {name: said.get(name, 0 if shared and name in rest else None) for name in shapes}
+    sizes = {name: shapes[name][axis] for name, axis in axes.items() if axis is not None}
+    if len(set(sizes.values())) > 1:
+        listed = ", ".join(f"'{name}' {size} along axis {axes[name]}" for name, size in sizes.items())
+        raise ConfigError(f"dataset.batch_axis: expected the same batch for every input that is split, got {listed}.")
+    return axes
 
 
 def _parts(text: str, key: str, wanted: int) -> list[str]:
@@ -132,7 +171,8 @@ def _parse_shapes(text: str) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
     for part in text.strip().rstrip(";").split(";"):
         name, _, dims = part.strip().rpartition(":")
-        sizes = [dim.strip() for dim in dims.split(",")]
+        # ATC writes a scalar as "name:".
+        sizes = [dim.strip() for dim in dims.split(",")] if dims.strip() else []
         if not name or not all(size.isascii() and size.isdigit() and int(size) > 0 for size in sizes):
             raise ConfigError(
                 f"dataset.input_shape: expected 'name:n,c,h,w', several separated by ';', got '{part.strip()}'."
@@ -140,9 +180,6 @@ def _parse_shapes(text: str) -> dict[str, tuple[int, ...]]:
         if name in shapes:
             raise ConfigError(f"dataset.input_shape: '{name}' is named twice.")
         shapes[name] = tuple(int(size) for size in sizes)
-    batches = {shape[0] for shape in shapes.values()}
-    if len(batches) > 1:
-        raise ConfigError(f"dataset.input_shape: expected the same batch (first number) for every input, got '{text}'.")
     return shapes
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from runner.dataset.decoded import Pixels, image_fingerprint
+from runner.dataset.fitting import fitted
 from runner.dataset.item import ONLY_INPUT, Item
 from runner.dataset.names import by_spelling, is_system_name, listed, shown, spelling
 from runner.dataset.open_image import SUFFIXES
 from runner.dataset.preprocess import ImagePreprocess
 from runner.errors import DatasetError
+from runner.session import InputSpec
 from runner.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ class ClassTree:
         self, images: str, classes: str | list[str] | None = None, preprocess: ImagePreprocess | None = None
     ) -> None:
         self.folder = Path(images)
-        self.preprocess = preprocess or ImagePreprocess()
+        self._asked = self.preprocess = preprocess or ImagePreprocess()
         if not os.path.isdir(self.folder):
             raise DatasetError(
                 f"{_KEY}: {shown(self.folder)} is no folder; expected one that holds a folder per class."
@@ -68,7 +70,7 @@ class ClassTree:
         return len(self._entries)
 
     def item(self, index: int) -> Item:
-        """Return one image as float32 of shape (3, height, width) and its class.
+        """Return one image as float32 of shape (channels, height, width), or as the layout says, and its class.
 
         Raises:
             DatasetError: the image cannot be decoded or is smaller than the crop; names the file.
@@ -88,6 +90,12 @@ class ClassTree:
     def fingerprint(self, index: int) -> str:
         """Return a digest of the file's bytes and the preprocessing."""
         return image_fingerprint(self._entries[index][0].read_bytes(), self.preprocess)
+
+    def fit_to(self, inputs: Sequence[InputSpec]) -> list[str]:
+        """Settle channels and layout by the model's only input; return what was chosen."""
+        self.preprocess, chosen = fitted(self._asked, inputs if len(inputs) == 1 else ())
+        self._pixels = self._pixels.of(self.preprocess)
+        return chosen
 
     def keep_in(self, store: Store) -> None:
         """Keep decoded pixels in a store."""

@@ -87,6 +87,14 @@ class Pixels:
         self._keys: dict[object, str] = {}
         self._lock = threading.Lock()
 
+    def of(self, preprocess: ImagePreprocess) -> Pixels:
+        """Return the same for other preprocessing, with nothing decoded yet."""
+        if preprocess.pixel_settings() == self._preprocess.pixel_settings():
+            return self
+        made = Pixels(preprocess, self._most_bytes)
+        made.store = self.store
+        return made
+
     def get(self, item: object, read: Callable[[], bytes], title: str) -> NDArray[np.uint8]:
         """Return an image's pixels.
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from runner.dataset.decoded import Pixels, image_fingerprint
+from runner.dataset.fitting import fitted
 from runner.dataset.item import ONLY_INPUT, Item
 from runner.dataset.label_file import read_labels
 from runner.dataset.names import Files, is_system_name, listed, shown
 from runner.dataset.open_image import SUFFIXES
 from runner.dataset.preprocess import ImagePreprocess
 from runner.errors import DatasetError
+from runner.session import InputSpec
 from runner.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -35,7 +38,7 @@ class ImageFolder:
 
     def __init__(self, images: str, labels: str | None = None, preprocess: ImagePreprocess | None = None) -> None:
         self.folder = Path(images)
-        self.preprocess = preprocess or ImagePreprocess()
+        self._asked = self.preprocess = preprocess or ImagePreprocess()
         only = self.folder.name if os.path.isfile(self.folder) and labels is None else None
         if only is not None:
             self.folder = self.folder.parent
@@ -61,7 +64,7 @@ class ImageFolder:
         return len(self._entries)
 
     def item(self, index: int) -> Item:
-        """Return one image as float32 of shape (3, height, width) and its label.
+        """Return one image as float32 of shape (channels, height, width), or as the layout says, and its label.
 
         Raises:
             DatasetError: the image cannot be decoded or is smaller than the crop; names the file.
@@ -81,6 +84,12 @@ class ImageFolder:
     def fingerprint(self, index: int) -> str:
         """Return a digest of the file's bytes and the preprocessing."""
         return image_fingerprint(self._entries[index][0].read_bytes(), self.preprocess)
+
+    def fit_to(self, inputs: Sequence[InputSpec]) -> list[str]:
+        """Settle channels and layout by the model's only input; return what was chosen."""
+        self.preprocess, chosen = fitted(self._asked, inputs if len(inputs) == 1 else ())
+        self._pixels = self._pixels.of(self.preprocess)
+        return chosen
 
     def keep_in(self, store: Store) -> None:
         """Keep decoded pixels in a store."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -21,12 +21,16 @@ class Item:
     """One labelled example.
 
     Attributes:
-        arrays: model input name -> array without batch axis; the single key ONLY_INPUT stands for the model's only input.
+        arrays: model input name -> array without batch axis, or of the input's whole shape (a recurrent state, a scalar);
+            the single key ONLY_INPUT stands for the model's only input.
         label: class index, or None.
+        batch_axis: model input name -> which of its axes is the batch, None where the array has its whole shape; what is not
+            named is read by the array's rank, see ``binding``.
     """
 
     arrays: Mapping[str, NDArray[Any]]
     label: int | None
+    batch_axis: Mapping[str, int | None] = field(default_factory=dict)
 
 
 class Dataset(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.dataset.decoded import VERSION, Pixels
+from runner.dataset.fitting import fitted
 from runner.dataset.item import ONLY_INPUT, Item, digest
 from runner.dataset.names import is_system_name, listed, shown
 from runner.dataset.preprocess import ImagePreprocess
 from runner.errors import DatasetError
+from runner.session import InputSpec
 from runner.store.store import Store
 
 # Callers of an engine work on neighbouring rows, so on two groups at most; calibration and evaluation alternate.
@@ -51,7 +53,7 @@ class ParquetDataset:
         preprocess: ImagePreprocess | None = None,
     ) -> None:
         self.path = Path(path)
-        self.preprocess = preprocess or ImagePreprocess()
+        self._asked = self.preprocess = preprocess or ImagePreprocess()
         self._columns = dict(inputs) if inputs else {ONLY_INPUT: image}
         keys = {
             column: f"dataset.inputs.{name}" if inputs else "dataset.image" for name, column in self._columns.items()
@@ -66,7 +68,7 @@ class ParquetDataset:
         return len(self._rows)
 
     def item(self, index: int) -> Item:
-        """Return one row: images as float32 of shape (3, height, width), numbers in their type; and its label.
+        """Return one row: images as float32 (channels, height, width) or as the layout says, numbers in their type; its label.
 
         Raises:
             DatasetError: an image cannot be decoded or is smaller than the crop; names the row.
@@ -100,6 +102,16 @@ class ParquetDataset:
                 value = digest(array.tobytes(), [str(array.dtype), *array.shape])
             parts += [name, value]
         return digest(*parts, [VERSION, *self.preprocess.settings()])
+
+    def fit_to(self, inputs: Sequence[InputSpec]) -> list[str]:
+        """Settle channels and layout by the inputs that columns of images go to; return what was chosen."""
+        columns = self._columns
+        if ONLY_INPUT in columns and len(inputs) == 1:
+            columns = {inputs[0].name: columns[ONLY_INPUT]}
+        specs = [spec for spec in inputs if columns.get(spec.name) in self._rows.images]
+        self.preprocess, chosen = fitted(self._asked, specs)
+        self._pixels = self._pixels.of(self.preprocess)
+        return chosen
 
     def keep_in(self, store: Store) -> None:
         """Keep decoded pixels in a store."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from runner.dataset.geometry import Letterbox, middle, opencv_bilinear, short_side
 from runner.errors import ConfigError, DatasetError
+from runner.session import InputSpec
 
 _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
@@ -17,6 +19,15 @@ _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
 }
 ChannelValues = float | list[float]
+Channels = Literal["rgb", "bgr", "gray"]
+Layout = Literal["nchw", "nhwc"]
+_CHOICES: dict[str, tuple[str | None, ...]] = {
+    "channel_order": (None, "rgb", "bgr"),
+    "channels": (None, "rgb", "bgr", "gray"),
+    "layout": (None, "nchw", "nhwc"),
+    "interpolation": (*_FILTERS, "opencv"),
+    "rounding": ("nearest", "torchvision"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +76,28 @@ class ImagePreprocess:
     Attributes:
         resize: None, the length that the short side gets, or [height, width].
         crop: None, or the side of the square cut from the middle.
-        channel_order: ``rgb`` or ``bgr``.
-        interpolation: bicubic, bilinear or nearest.
+        channel_order: ``rgb`` or ``bgr``, an older name of ``channels``.
+        interpolation: bicubic, bilinear or nearest as Pillow has them, or opencv: bilinear as OpenCV's resize has it.
         exif: ``apply`` turns a photo as its EXIF orientation says, before all else; ``ignore`` takes the pixels as stored.
         scale, mean, std: see Normalize.
+        channels: ``rgb``, ``bgr`` or ``gray``; None for what the model takes, see ``fitted``, and rgb where that does not tell.
+        layout: where the model has its channels, ``nchw`` or ``nhwc``; None likewise, and nchw where that does not tell.
+        letterbox: in place of resize and crop.
+        rounding: of the long side and of the place of the crop: ``nearest`` pixel and down, or as ``torchvision`` does it.
     """
 
     resize: int | list[int] | None = None
     crop: int | None = None
-    channel_order: Literal["rgb", "bgr"] = "rgb"
-    interpolation: Literal["bicubic", "bilinear", "nearest"] = "bicubic"
+    channel_order: Literal["rgb", "bgr"] | None = None
+    interpolation: Literal["bicubic", "bilinear", "nearest", "opencv"] = "bicubic"
     scale: float = 1.0
     mean: ChannelValues = 0.0
     std: ChannelValues = 1.0
     exif: Literal["ignore", "apply"] = "ignore"
+    channels: Channels | None = None
+    layout: Layout | None = None
+    letterbox: Letterbox | None = None
+    rounding: Literal["nearest", "torchvision"] = "nearest"
     _table: NDArray[np.float32] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -87,64 +106,149 @@ class ImagePreprocess:
             raise ConfigError(f"dataset.preprocess.resize: expected a number or [height, width], got {self.resize}")
         if self.crop is not None and self.crop < 1:
             raise ConfigError(f"dataset.preprocess.crop: expected 1 or more, got {self.crop}")
-        if self.channel_order not in ("rgb", "bgr"):
-            raise ConfigError(f"dataset.preprocess.channel_order: expected rgb or bgr, got {self.channel_order}")
-        if self.interpolation not in _FILTERS:
+        for key, expected in _CHOICES.items():
+            if getattr(self, key) not in expected:
+                listed = " or ".join([*", ".join(str(e) for e in expected if e is not None).rsplit(", ", 1)])
+                raise ConfigError(f"dataset.preprocess.{key}: expected {listed}, got {getattr(self, key)}")
+        if self.channels is not None and self.channel_order not in (None, self.channels):
             raise ConfigError(
-                f"dataset.preprocess.interpolation: expected bicubic, bilinear or nearest, got {self.interpolation}"
+                f"dataset.preprocess.channels: expected one of channels={self.channels} and "
+                f"channel_order={self.channel_order}, an older name of it; got both"
+            )
+        if self.letterbox is not None and (self.resize is not None or self.crop is not None):
+            raise ConfigError(
+                "dataset.preprocess.letterbox: expected no resize and no crop beside it; it sizes the image itself"
             )
         if self.exif not in ("ignore", "apply"):
             raise ConfigError(f"dataset.preprocess.exif: expected ignore or apply, got {self.exif}")
         for key in ("mean", "std"):
             values = getattr(self, key)
-            if isinstance(values, list) and len(values) != 3:
-                raise ConfigError(f"dataset.preprocess.{key}: expected one number or three (RGB), got {len(values)}")
-        object.__setattr__(self, "_table", Normalize(self.scale, self.mean, self.std).table(3))
+            if isinstance(values, list) and len(values) != self.count:
+                wanted = "one number (gray)" if self.order == "gray" else "one number or three (RGB)"
+                raise ConfigError(f"dataset.preprocess.{key}: expected {wanted}, got {len(values)}")
+        object.__setattr__(self, "_table", Normalize(self.scale, self.mean, self.std).table(self.count))
+
+    @property
+    def order(self) -> Channels:
+        """Return which channels there are; a mean or std of one channel says gray."""
+        if self.channels is not None or self.channel_order is not None:
+            return self.channels or self.channel_order or "rgb"
+        return "gray" if self._lengths == {1} else "rgb"
+
+    @property
+    def count(self) -> int:
+        """Return how many channels there are."""
+        return 1 if self.order == "gray" else 3
+
+    @property
+    def _lengths(self) -> set[int]:
+        return {len(values) for values in (self.mean, self.std) if isinstance(values, list)}
+
+    def fitted(self, spec: InputSpec) -> tuple[ImagePreprocess, list[str]]:
+        """Return it with what was left open settled by a model's input, and a sentence for each choice that is not usual.
+
+        Gray where the input takes one channel, ``nhwc`` where only its last axis can be the channels.
+
+        Raises:
+            ConfigError: the input takes other channels, or has them elsewhere, than is said.
+        """
+        if len(spec.shape) != 4:
+            return self, []
+        said = self.channels is not None or self.channel_order is not None or bool(self._lengths)
+        counts = (self.count,) if said else (3, 1)
+        first, last = spec.shape[1], spec.shape[3]
+        layout = self.layout or ("nhwc" if last in counts and first not in counts else "nchw")
+        taken = first if layout == "nchw" else last
+        shown = "x".join("?" if side is None else str(side) for side in spec.shape[1:])
+        if taken not in (None, *counts):
+            raise ConfigError(self._other_channels(spec, layout, counts, shown))
+        channels: Channels = "gray" if not said and taken == 1 else self.order
+        chosen = []
+        if channels != self.order:
+            chosen.append(f"dataset.preprocess.channels={channels}, as the model input '{spec.name}' takes {shown}")
+        if self.layout is None and layout == "nhwc":
+            chosen.append(f"dataset.preprocess.layout=nhwc, as the model input '{spec.name}' takes {shown}")
+        return replace(self, channels=channels, channel_order=None, layout=layout), chosen
+
+    def _other_channels(self, spec: InputSpec, layout: Layout, counts: tuple[int, ...], shown: str) -> str:
+        """Return the message for an input whose channels are not those of the images, with the option that mends it."""
+        first, last = spec.shape[1], spec.shape[3]
+        given = " or ".join(map(str, counts))
+        text = f"dataset.preprocess: images have {given} channels, {'last' if layout == 'nhwc' else 'first'}, "
+        text += f"but the model input '{spec.name}' takes {shown}"
+        other = first if layout == "nhwc" else last
+        if other in counts:
+            return f"{text}. Set dataset.preprocess.layout={'nchw' if layout == 'nhwc' else 'nhwc'}."
+        if 1 in (first, last) and counts == (3,):
+            return f"{text}. Set dataset.preprocess.channels=gray, with one number as mean and std."
+        if 3 in (first, last) and counts == (1,):
+            return f"{text}. Set dataset.preprocess.channels=rgb (or bgr)."
+        return f"{text}, which is no image of 1 or 3 channels. Give arrays instead: dataset=npz or dataset=npy."
 
     def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
-        """Return the resized and cropped bytes, shape (3, height, width), in the configured channel order.
+        """Return the resized and cropped bytes, shape (channels, height, width), in the configured channel order.
 
         Raises:
             DatasetError: the image is smaller than the crop.
         """
-        image = self._resized(image.convert("RGB"))
+        image = self._resized(image.convert("L" if self.order == "gray" else "RGB"))
         if self.crop is not None:
             width, height = image.size
             if min(width, height) < self.crop:
                 raise DatasetError(
                     f"the image has {width}x{height} pixels, less than dataset.preprocess.crop={self.crop}"
                 )
-            left, top = (width - self.crop) // 2, (height - self.crop) // 2
+            top, left = middle((height, width), self.crop, torchvision=self.rounding == "torchvision")
             image = image.crop((left, top, left + self.crop, top + self.crop))
-        array = np.asarray(image, np.uint8).transpose(2, 0, 1)
-        return np.ascontiguousarray(array[::-1] if self.channel_order == "bgr" else array)
+        array = _array(image)
+        if self.letterbox is not None:
+            array = self.letterbox.framed(array)
+        array = array.transpose(2, 0, 1)
+        return np.ascontiguousarray(array[::-1] if self.order == "bgr" else array)
 
     def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return float32 of the same shape (3, height, width)."""
+        """Return float32 of the same shape (channels, height, width); with layout nhwc (height, width, channels)."""
         normalized = np.empty(pixels.shape, np.float32)
         for row, plane, out in zip(self._table, pixels, normalized, strict=True):
             row.take(plane, out=out, mode="clip")  # a byte is never out of range, and any other mode copies
-        return normalized
+        return np.ascontiguousarray(normalized.transpose(1, 2, 0)) if self.layout == "nhwc" else normalized
 
     def settings(self) -> list[Any]:
         """Return everything that the result depends on, for a fingerprint."""
-        return [*self.pixel_settings(), self.scale, self.mean, self.std]
+        settings = [*self.pixel_settings(), self.scale, self.mean, self.std]
+        return [*settings, "nhwc"] if self.layout == "nhwc" else settings
 
     def pixel_settings(self) -> list[Any]:
         """Return everything that an image's pixels depend on."""
-        turned = ["exif"] if self.exif == "apply" else []
-        return [self.resize, self.crop, self.channel_order, self.interpolation, *turned]
+        # What is not used is left out: pixels that are kept already serve on.
+        more: list[Any] = [] if self.letterbox is None else [self.letterbox.settings()]
+        more += ["torchvision"] if self.rounding == "torchvision" else []
+        more += ["exif"] if self.exif == "apply" else []
+        return [self.resize, self.crop, self.order, self.interpolation, *more]
 
     def _resized(self, image: Image.Image) -> Image.Image:
-        if self.resize is None:
+        width, height = image.size
+        if self.letterbox is not None:
+            size = self.letterbox.fitted((height, width))
+        elif self.resize is None:
             return image
-        if isinstance(self.resize, int):
-            width, height = image.size
-            ratio = self.resize / min(width, height)
-            size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+        elif isinstance(self.resize, int):
+            size = short_side((height, width), self.resize, torchvision=self.rounding == "torchvision")
         else:
-            size = (self.resize[1], self.resize[0])
-        return image.resize(size, _FILTERS[self.interpolation])
+            size = (self.resize[0], self.resize[1])
+        if self.interpolation == "opencv":
+            return Image.fromarray(np.squeeze(opencv_bilinear(_array(image), size), axis=_gray_axis(image)))
+        return image.resize((size[1], size[0]), _FILTERS[self.interpolation])
+
+
+def _array(image: Image.Image) -> NDArray[np.uint8]:
+    """Return an image's bytes as [height, width, channels]."""
+    array = np.asarray(image, np.uint8)
+    return array[:, :, np.newaxis] if array.ndim == 2 else array
+
+
+def _gray_axis(image: Image.Image) -> tuple[int, ...]:
+    return (2,) if image.mode == "L" else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +260,7 @@ class ArrayPreprocess:
         scale, mean, std: see Normalize.
     """
 
-    layout: Literal["nchw", "nhwc"] | None = None
+    layout: Layout | None = None
     scale: float = 1.0
     mean: ChannelValues = 0.0
     std: ChannelValues = 1.0
@@ -173,10 +277,11 @@ class ArrayPreprocess:
         Raises:
             ConfigError: ``mean`` or ``std`` has another number of channels.
         """
-        if self.layout == "nhwc":
+        if self.layout == "nhwc" and array.ndim:
             array = np.moveaxis(array, -1, 0)
         normalize = Normalize(self.scale, self.mean, self.std)
-        return np.ascontiguousarray(array if normalize.changes_nothing else normalize(array))
+        # Not np.ascontiguousarray, which makes a vector of a number.
+        return np.asarray(array if normalize.changes_nothing else normalize(array), order="C")
 
     def settings(self) -> list[Any]:
         """Return everything that the result depends on, for a fingerprint."""

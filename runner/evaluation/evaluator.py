@@ -12,7 +12,6 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from runner.dataset.binding import fixed_batch
 from runner.dataset.finite import not_finite_in
 from runner.dataset.item import Dataset
 from runner.engine import Engine
@@ -51,15 +50,13 @@ def _silent(done: int) -> None:
 
 
 def named_outputs(session: Session, arrays: Sequence[NDArray[Any]]) -> Outputs:
-    """Return one item's outputs by name; of a batch that the model fixes, which repeats the item, the first row.
+    """Return one item's outputs by name.
 
     Args:
         session: that gave them.
         arrays: one for each of ``session.number_names``: what is no tensor of numbers is not measured.
     """
-    batch = fixed_batch(session.inputs)
-    rows = [array[:1] if batch > 1 and array.shape[:1] == (batch,) else array for array in arrays]
-    return dict(zip(session.number_names, rows, strict=True))
+    return dict(zip(session.number_names, arrays, strict=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,6 +148,10 @@ class Evaluator:
     def metrics(self) -> list[Metric]:
         """The metrics that apply to this model and data, the headline one first; known after the float model was run."""
         return self._metrics
+
+    def label(self, index: int) -> int | None:
+        """Return the label of an item of the dataset."""
+        return self._dataset.label(index)
 
     def outputs(self, model: ir.Model | Session, progress: Progress = _silent) -> list[Outputs]:
         """Return a model's outputs for all items.
@@ -255,7 +256,8 @@ class Evaluator:
         def named(_: int, arrays: list[NDArray[Any]]) -> Outputs:
             return named_outputs(session, arrays)
 
-        for outputs in self._engine.map(session, self._dataset, indices, named, outputs=session.number_names):
+        names = session.number_names
+        for outputs in self._engine.map(session, self._dataset, indices, named, outputs=names, first_row=True):
             self.items_scored += 1
             yield outputs
 

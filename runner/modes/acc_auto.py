@@ -8,6 +8,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import onnx_ir as ir
+
+from runner.dataset.fitting import fit
+from runner.dataset.input_settings import constants_of
 from runner.dataset.item import Dataset
 from runner.engine import Engine
 from runner.evaluation.amct_evaluator import AmctEvaluator
@@ -37,12 +41,14 @@ from runner.modes.cautions import (
     resolution_caution,
     tensors_caution,
 )
-from runner.modes.codecs import FORMS, NUMBER, QUANTIZED
+from runner.modes.codecs import FORMS, INPUTS_SEEN, NUMBER, QUANTIZED
 from runner.modes.data import Parts, calibration_part, describe_source, evaluation_part, keep_pixels, split_parts
+from runner.modes.expectation import batch_caution, chance_caution, require_expected
 from runner.modes.files.check_files import Job, check_files
 from runner.modes.files.given_files import GivenFiles, read_given, starting_point
 from runner.modes.files.write_acc_auto import RECORD, BestPair, Outcome, write_outcome
 from runner.modes.files.write_models import ModelPair, warn_of_notes
+from runner.modes.input_values import inputs_seen, seen_part
 from runner.modes.keys import StageKeys
 from runner.modes.layer_settings import select_layers
 from runner.modes.part import Part
@@ -67,6 +73,7 @@ from runner.search.ladder import foothold
 from runner.search.pareto import Pareto, curve_of
 from runner.search.plan import Plan, Ranking, SearchResult
 from runner.search.units import units_of
+from runner.session import input_specs
 from runner.store.remembered import remembered
 from runner.store.store import Store
 
@@ -113,14 +120,16 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     meter = Meter(options.budget)
     name = name or Path(model).stem
     given = read_given(options.quant_config, options.record)
-    count = given.calibration_count(options.calibration_count)
-    calibration = None if given.record is not None else calibration_part(calibration_dataset or dataset, count)
+    calibration = None if given.record is not None else _calibration(given, options, calibration_dataset or dataset)
     keep_pixels(store, dataset, calibration_dataset)
+    constants = constants_of(dataset)
     with stages.stage(LOAD):
-        parts = split_parts(evaluation_part(dataset, options.evaluation_count), calibration, options.split)
+        evaluated = evaluation_part(dataset, options.evaluation_count)
+        subject = recorded_subject(load_subject(model, given.folds, constants), given)
+        settled = fit(input_specs(subject.source.graph), dataset, calibration_dataset)
+        parts = split_parts(evaluated, calibration, options.split)
         evaluation = parts.search
         checks = proof_items(options.verify, parts.report.indices)
-        subject = recorded_subject(load_subject(model, given.folds), given)
         require_measurable(subject.source.graph, options.metric, options.sensitivity)
         keys = StageKeys(
             graph_digest(subject.runnable),
@@ -132,6 +141,13 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         source = describe_source(name, subject.source, parts)
         emit(ModelUsed(name, source.model_sha256))
         gap = _rewriting_gap(subject, evaluation, keys, store)
+        looked_at = seen_part(evaluation)
+        seen = remembered(
+            store,
+            keys.inputs_seen(looked_at.fingerprint),
+            lambda: inputs_seen(subject.source.graph, looked_at),
+            INPUTS_SEEN,
+        )
         settle_callers(engine, subject.runnable, evaluation, keys, store)
         _announce(parts, calibration, emit)
 
@@ -151,7 +167,8 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
             logger.warning(message)
 
     # Before the work: more data or another target may be wanted.
-    warn(*outputs_caution(subject.source), *overlap_caution(source), *resolution_caution(options, source))
+    warn(*outputs_caution(subject.source), *overlap_caution(source))
+    warn(*resolution_caution(options, source), *batch_caution(seen))
     evaluator = Evaluator(
         engine,
         evaluation.dataset,
@@ -161,12 +178,13 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         decides=not isinstance(options.metric, AmctEvaluator),
     )
     scores = RememberedScores(evaluator, keys, store)
-    judge = _judge(options, evaluator, model, store)
+    judge = _judge(options, evaluator, model, subject.source.graph if constants else None, store)
     with stages.stage(FLOAT_EVAL, len(evaluation.indices)) as progress:
         float_evaluation = scores.of_float(subject.runnable, progress)
         before = judge.look_at_float(float_evaluation)
     logger.info("original evaluation accuracy: %s", before)
-    warn(*evaluator.cautions)
+    require_expected(options.expect, judge.name, before, seen, evaluator, float_evaluation)
+    warn(*evaluator.cautions, *chance_caution(seen, evaluator, float_evaluation))
 
     quantized = remembered(store, keys.quantized(recipe.settings), lambda: recipe.quantize(engine, stages), QUANTIZED)
     warn(*recipe.warnings, *(f"layer '{left.name}' stays float: {left.reason}" for left in quantized.impossible))
@@ -291,6 +309,9 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         from_record=given.record is not None,
         damage=damage,
         curve=outcome.curve,
+        inputs=seen,
+        chosen=settled,
+        constants=constants,
     )
 
 
@@ -301,6 +322,11 @@ def _write(folder: JobFolder, outcome: Outcome, best: BestPair) -> tuple[ModelPa
     except KeyboardInterrupt:
         search = replace(outcome.search, stopped="interrupted")
         return write_outcome(folder, replace(outcome, search=search), best), search
+
+
+def _calibration(given: GivenFiles, options: AccAutoOptions, dataset: Dataset) -> Part:
+    count, key = given.calibration_count(options.calibration_count, len(dataset))
+    return calibration_part(dataset, count, key)
 
 
 def _announce(parts: Parts, calibration: Part | None, emit: Emit) -> None:
@@ -316,9 +342,11 @@ def _rewriting_gap(subject: Subject, evaluation: Part, keys: StageKeys, store: S
     return remembered(store, key, lambda: rewriting_gap(subject, evaluation), NUMBER)
 
 
-def _judge(options: AccAutoOptions, evaluator: Evaluator, model: str | Path, store: Store | None) -> Judge:
+def _judge(
+    options: AccAutoOptions, evaluator: Evaluator, model: str | Path, fixed: ir.Model | None, store: Store | None
+) -> Judge:
     if isinstance(options.metric, AmctEvaluator):
-        return AmctJudge(options.metric, model)
+        return AmctJudge(options.metric, model, fixed)
     return MetricJudge(evaluator, options.target_loss, store, confidence=options.confidence, seed=options.seed)
 
 

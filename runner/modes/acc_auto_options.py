@@ -13,6 +13,7 @@ from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import OutputKind
 from runner.modes.data import Split
+from runner.modes.expectation import Expectation, check_expectation
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.proof import VerifyOptions
 from runner.search.binary import Binary
@@ -47,6 +48,7 @@ class AccAutoOptions:
         budget: limits of the search.
         confidence: of a trial's verdict that is settled before all items are scored, below 1; None where that has to be
             certain. The plan that is returned is scored in full whatever it is.
+        expect: what the float model is known to reach; the job is refused where it does not.
         seed: of the order in which trials score items, where that is random.
     """
 
@@ -66,6 +68,7 @@ class AccAutoOptions:
     verify: VerifyOptions = field(default_factory=VerifyOptions)
     budget: Budget = field(default_factory=Budget)
     confidence: float | None = 0.999
+    expect: Expectation = field(default_factory=Expectation)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -73,6 +76,7 @@ class AccAutoOptions:
             raise ConfigError(
                 f"target_loss: expected 0 or more {self.metric.unit} (the loss must stay below it), got {self.target_loss}."
             )
+        check_expectation(self.expect, self.metric)
         if self.confidence is not None and not 0.5 <= self.confidence < 1:
             raise ConfigError(
                 "search.confidence: expected 0.5 or more and less than 1, or null for verdicts that are certain, "

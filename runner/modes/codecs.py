@@ -16,6 +16,7 @@ from runner.graph.macs import LayerCost
 from runner.graph.pixels import Levels, Pixels
 from runner.lint.finding import Finding
 from runner.modes.files.write_models import ModelPair, Written
+from runner.modes.input_values import InputsSeen, InputValues
 from runner.modes.proof import DeviceMetric, Proof
 from runner.modes.recipe import Quantized
 from runner.modes.result import Prediction
@@ -33,6 +34,17 @@ def _plain_entry(value: Any) -> Entry:  # noqa: ANN401 - whatever JSON holds
 
 
 NUMBER: Codec[float] = Codec(_plain_entry, lambda entry: float(entry.values))
+
+INPUTS_SEEN: Codec[InputsSeen] = Codec(
+    lambda seen: Entry(
+        [seen.items, seen.batch, [[name, v.low, v.high, v.mean] for name, v in seen.values.items()]],
+    ),
+    lambda entry: InputsSeen(
+        {str(name): InputValues(*map(float, figures)) for name, *figures in entry.values[2]},
+        int(entry.values[0]),
+        int(entry.values[1]),
+    ),
+)
 
 # Without the units, which follow from the form.
 RANKING: Codec[Ranking] = Codec(

@@ -12,7 +12,9 @@ import onnx_ir as ir
 from runner.convert.fake_quant import fake_quant_model
 from runner.convert.qdq.normalise import refuse_foreign
 from runner.convert.qdq.read import QatModel, read_qdq
-from runner.dataset.binding import bind
+from runner.dataset.binding import bind, first_rows, repeats
+from runner.dataset.fitting import fit
+from runner.dataset.input_settings import constants_of
 from runner.dataset.item import Dataset
 from runner.engine import Engine
 from runner.errors import ConfigError
@@ -24,6 +26,7 @@ from runner.evaluation.outputs import ClassScores, OutputKind
 from runner.evaluation.uncertainty import loss_interval
 from runner.events import FINAL_EVAL, FLOAT_EVAL, LOAD, VERIFY, WRITE, Emit, ModelUsed, ignore
 from runner.graph.digest import graph_digest
+from runner.graph.fixed_inputs import fix_inputs
 from runner.graph.lower import lower
 from runner.graph.macs import LayerCost, layer_costs
 from runner.graph.model_file import load_model
@@ -34,17 +37,25 @@ from runner.job_folder import JobFolder
 from runner.lint.atc_operators import takes
 from runner.modes.callers import settle_callers
 from runner.modes.cautions import outputs_caution, require_measurable
-from runner.modes.codecs import COSTS, PREDICTION
+from runner.modes.codecs import COSTS, INPUTS_SEEN, PREDICTION
 from runner.modes.data import Parts, describe_source, evaluation_part, keep_pixels
+from runner.modes.expectation import (
+    Expectation,
+    batch_caution,
+    chance_caution,
+    check_expectation,
+    require_expected,
+)
 from runner.modes.files.check_files import Job, check_files
 from runner.modes.files.write_models import told, warn_of_notes, write_pair, write_record
+from runner.modes.input_values import inputs_seen, seen_part
 from runner.modes.keys import StageKeys
 from runner.modes.proof import VerifyOptions, proof_items
 from runner.modes.result import Comparison, ConvertResult, Prediction
 from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.modes.stages import Stages
 from runner.modes.subject import log_left_alone, log_lowered
-from runner.session import Session
+from runner.session import Session, input_specs
 from runner.store.remembered import remembered
 from runner.store.store import Store
 
@@ -62,6 +73,7 @@ class ConvertQatOptions:
         evaluation_count: items to compare on, evenly spaced; None for all.
         output_kind: what class scores are, ``auto``, ``logits`` or ``probabilities``.
         verify: how the written files are held against each other.
+        expect: what the source is known to reach; the job is refused where it does not.
     """
 
     on_asymmetric_weight: Literal["requantize", "refuse"] = "requantize"
@@ -69,6 +81,7 @@ class ConvertQatOptions:
     evaluation_count: int | None = None
     output_kind: OutputKind = "auto"
     verify: VerifyOptions = field(default_factory=VerifyOptions)
+    expect: Expectation = field(default_factory=Expectation)
 
 
 def convert_qat(
@@ -105,11 +118,13 @@ def convert_qat(
     checks = proof_items(options.verify, part.indices)
     shown = _item_index(dataset, options.image)
     keep_pixels(store, dataset)
+    constants = constants_of(dataset)
     with stages.stage(LOAD):
-        source_model = load_model(model)
+        source_model = fix_inputs(load_model(model), constants)
         # Before onnxruntime, which would only say that it does not know another quantizer's operators.
         refuse_foreign(source_model.graph)
         require_measurable(source_model.graph, None)
+        settled = fit(input_specs(source_model.graph), dataset)
         Session(source_model.graph, given=True)  # what onnxruntime does not take is refused before the work
         qat = read_qdq(source_model.graph, on_asymmetric_weight=options.on_asymmetric_weight)
         log_left_alone(qat.found)
@@ -118,6 +133,13 @@ def convert_qat(
         folder = JobFolder(output)
         source = describe_source(name, source_model, Parts(None, part, part))
         emit(ModelUsed(name, source.model_sha256))
+        looked_at = seen_part(part)
+        seen = remembered(
+            store,
+            keys.inputs_seen(looked_at.fingerprint),
+            lambda: inputs_seen(source_model.graph, looked_at),
+            INPUTS_SEEN,
+        )
         settle_callers(engine, source_model.graph, part, keys, store)
         part.announce("evaluation", emit)
 
@@ -128,10 +150,14 @@ def convert_qat(
     scores = RememberedScores(evaluator, keys, store)
     with stages.stage(FLOAT_EVAL, len(part.indices), "the source as stored") as progress:
         before = scores.of_float(source_model.graph, progress)
-    warnings = told([*outputs_caution(source_model), *evaluator.cautions], emit)
+    metric = evaluator.metrics[0]
+    figure = metric.aggregate(before.scores[metric.name])
+    check_expectation(options.expect, metric)
+    require_expected(options.expect, metric.name, figure, seen, evaluator, before)
+    cautions = [*outputs_caution(source_model), *evaluator.cautions]
+    warnings = told([*cautions, *batch_caution(seen), *chance_caution(seen, evaluator, before)], emit)
     with stages.stage(FINAL_EVAL, len(part.indices)) as progress:
         after = scores.of_form(qat.form, lambda: _simulated(qat), progress)
-    metric = evaluator.metrics[0]
     interval = loss_interval(metric, before.scores[metric.name], after.scores[metric.name])
     prediction = remembered(
         store,
@@ -167,6 +193,9 @@ def convert_qat(
         proof=proof,
         seconds=stages.seconds(),
         warnings=tuple(warnings),
+        inputs=seen,
+        chosen=settled,
+        constants=constants,
     )
 
 
@@ -198,8 +227,9 @@ def _prediction(
         return None
     answers = []
     for session in map(Session, models):
-        feeds = bind(dataset.item(index), session.inputs, name=dataset.name(index))
-        outputs = named_outputs(session, session.run(feeds, session.number_names))
+        item = dataset.item(index)
+        arrays = session.run(bind(item, session.inputs, name=dataset.name(index)), session.number_names)
+        outputs = named_outputs(session, first_rows(arrays, repeats(item, session.inputs)))
         if not classes.has_answer(outputs):
             return None
         answer = classes.answer(outputs)

@@ -65,13 +65,18 @@ def evaluation_part(dataset: Dataset, count: int | None) -> Part:
     return Part(dataset, evenly_spaced(wanted, len(dataset), key="evaluation.count"))
 
 
-def calibration_part(dataset: Dataset, count: int) -> Part:
+def calibration_part(dataset: Dataset, count: int, key: str = "calibration.count") -> Part:
     """Return ``count`` evenly spaced items.
+
+    Args:
+        dataset: calibration data.
+        count: how many.
+        key: what says so, for a message.
 
     Raises:
         ConfigError: ``count`` is not in 1 to the number of items.
     """
-    return Part(dataset, evenly_spaced(count, len(dataset), key="calibration.count"))
+    return Part(dataset, evenly_spaced(count, len(dataset), key=key))
 
 
 def split_parts(evaluation: Part, calibration: Part | None, split: Split) -> Parts:

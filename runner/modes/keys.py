@@ -4,6 +4,7 @@
 | --- | --- |
 | number of callers | graph, processor, cores |
 | gap of the rewriting | source graph, prepared graph, first item |
+| values of the inputs | graph, some of the items |
 | levels of the image | prepared graph, calibration items, layers that stay float or have zero point 0 |
 | equalization | the same, or the graph with whole pixels, calibration items, layers that stay float |
 | float outputs | graph, items |
@@ -37,7 +38,7 @@ from runner.evaluation import evaluator as evaluation
 from runner.evaluation.evaluator import Evaluator
 from runner.graph import equalization, pixels
 from runner.graph.model_file import file_sha256
-from runner.modes import proof
+from runner.modes import input_values, proof
 from runner.modes import subject as preparation
 from runner.modes.files import write_models
 from runner.modes.proof import VerifyOptions
@@ -81,6 +82,10 @@ class StageKeys:
         """Key of the exponents chosen for a graph that is not equalized."""
         versions = [equalize.VERSION, equalization.VERSION]
         return stage_key("equalization", versions, self.graph, self.calibration, list(float_layers), SIMULATION)
+
+    def inputs_seen(self, items: str) -> str | None:
+        """Key of the values that reach the graph's inputs, of some items."""
+        return stage_key("inputs_seen", [input_values.VERSION], self.graph, items)
 
     def outputs(self) -> str | None:
         """Key of the graph's outputs for all evaluation items."""

@@ -15,6 +15,7 @@ from runner.graph.macs import LayerCost
 from runner.graph.rewriting import Rewriting
 from runner.job_folder import JobFolder
 from runner.modes.files.write_models import Written
+from runner.modes.input_values import InputsSeen
 from runner.modes.part import Part
 from runner.modes.proof import Proof
 from runner.record import QuantizedForm
@@ -148,6 +149,9 @@ class AccAutoResult:
         from_record: the scales were read from a record; nothing was calibrated, ranked or searched.
         damage: of each unit, where it was measured.
         curve: of the plans tried, where one was asked for.
+        inputs: what reached the model; None where nothing looked.
+        chosen: options of the preprocessing that the model's inputs settled.
+        constants: inputs of the source that are fixed, and their values.
     """
 
     status: Status
@@ -175,6 +179,9 @@ class AccAutoResult:
     from_record: bool = False
     damage: Damage | None = None
     curve: tuple[Point, ...] = ()
+    inputs: InputsSeen | None = None
+    chosen: tuple[str, ...] = ()
+    constants: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -222,6 +229,9 @@ class ConvertResult:
     seconds: Mapping[str, float]
     proof: Proof | None = None
     warnings: tuple[str, ...] = field(default=())
+    inputs: InputsSeen | None = None
+    chosen: tuple[str, ...] = ()
+    constants: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from runner.dataset.item import Item
 from runner.errors import ModelError
 from runner.graph.batchnorm import Folds, into_all
 from runner.graph.batchnorm_by_place import WHY_LEFT
+from runner.graph.fixed_inputs import fix_inputs
 from runner.graph.layers import FoundLayers, Layer, find_layers, require_layers
 from runner.graph.lower import Lowered
 from runner.graph.model_file import SourceModel, load_model
@@ -78,13 +80,21 @@ class Subject:
         return Subject(self.source, replace(self.prepared, graph=graph), raise_opset(graph), find_layers(graph), both)
 
 
-def load_subject(model: str | Path, folds: Folds = into_all) -> Subject:
+def load_subject(
+    model: str | Path, folds: Folds = into_all, constants: Mapping[str, Any] = MappingProxyType({})
+) -> Subject:
     """Read, prepare and survey a float model; nothing is folded into a layer whose name ``folds`` says no to.
+
+    Args:
+        model: its file.
+        folds: which layers take BatchNormalization.
+        constants: inputs that are fixed, and no inputs any more.
 
     Raises:
         ModelError: it cannot be read, is quantized already, or has no layer to quantize.
+        ConfigError: a constant fits no input.
     """
-    source = load_model(model)
+    source = fix_inputs(load_model(model), constants)
     prepared = prepare(source.graph, folds, takes)
     found = find_layers(prepared.graph)
     require_layers(found)

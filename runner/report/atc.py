@@ -15,10 +15,10 @@ def atc_command(deploy: Path, input_shapes: Mapping[str, tuple[int, ...]]) -> st
 
     Args:
         deploy: path of the deploy model.
-        input_shapes: with the batch axis; quantized deploy models need every size fixed. A scalar has no sizes, and nothing
-            behind its colon.
+        input_shapes: with the batch axis; quantized deploy models need every size fixed. A scalar's is left out: ATC's manuals
+            of every version allow that, those up to CANN 7 know no way to write it.
     """
-    shapes = ";".join(f"{name}:{','.join(map(str, shape))}" for name, shape in input_shapes.items())
+    shapes = ";".join(f"{name}:{','.join(map(str, shape))}" for name, shape in input_shapes.items() if shape)
     quoted = _ACTIVE_IN_DOUBLE_QUOTES.sub(r"\\\1", shapes)
     model, output = shlex.quote(str(deploy)), shlex.quote(str(deploy.with_suffix("")))
     return f'atc --framework=5 --model={model} --output={output} --input_shape="{quoted}" --soc_version=Ascend310P3'

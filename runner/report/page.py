@@ -21,6 +21,7 @@ from runner.report.flips import Flip
 from runner.report.proof import sentences
 from runner.report.wording import (
     STATUS,
+    input_phrases,
     items_phrase,
     loss_phrase,
     rewriting_phrases,
@@ -140,6 +141,7 @@ def _cards(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str, s
 
 def _facts(result: Result, summary: Mapping[str, Any]) -> list[str]:
     facts = [f"Loss {loss_phrase(result, summary)}.", *(f"{text}." for text in uncertainty_phrases(summary))]
+    facts += [f"Input values: {text}." for text in input_phrases(summary)]
     facts += [f"For the int8 form {text}." for text in rewriting_phrases(summary)]
     if summary["tensors_quantized"]:
         facts.append(f"{summary['tensors_quantized']} tensors that other nodes read are int8 too.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,6 +39,7 @@ def summarize(
         **_headline(result),
         "metrics": _metrics(comparison),
         "samples": comparison.items,
+        **_inputs(result),
         **_companions(comparison),
         **_layers(result),
         **_evaluations(result),
@@ -84,6 +86,10 @@ def headline_metrics(result: Result) -> dict[str, float]:
     if comparison.interval is not None:
         numbers["interval/low"], numbers["interval/high"] = comparison.interval.low, comparison.interval.high
     numbers.update({f"compare/{name}": value for name, value in _companions(comparison).items()})
+    for name, values in _inputs(result).get("inputs", {}).items():
+        # MLflow takes few signs in a name.
+        place = f"input/{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}"
+        numbers |= {f"{place}/{key}": values[key] for key in ("min", "max", "mean")}
     for kind in ("full", "partial"):
         numbers[f"search/{kind}_evaluations"] = _evaluations(result)["evaluations"][kind]
     numbers.update({f"seconds/{name}": value for name, value in result.seconds.items()})
@@ -135,6 +141,22 @@ def _companions(comparison: Comparison) -> dict[str, float]:
         metric = comparison.named(name)
         if metric is not None:
             values[key] = comparison.value(metric, comparison.quantized) * factor
+    return values
+
+
+def _inputs(result: Result) -> dict[str, Any]:
+    """Least, greatest and mean value of each input, and the inputs that are fixed."""
+    values: dict[str, Any] = {}
+    if result.inputs is not None and result.inputs.values:
+        items = result.inputs.items
+        values["inputs"] = {
+            name: {"min": seen.low, "max": seen.high, "mean": seen.mean, "items": items}
+            for name, seen in result.inputs.values.items()
+        }
+    if result.chosen:
+        values["chosen"] = list(result.chosen)
+    if result.constants:
+        values["constants"] = dict(result.constants)
     return values
 
 

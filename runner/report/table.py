@@ -15,6 +15,7 @@ from runner.report.atc import atc_command, check_command
 from runner.report.proof import sentences
 from runner.report.wording import (
     STATUS,
+    input_phrases,
     items_phrase,
     loss_phrase,
     rewriting_phrases,
@@ -107,6 +108,7 @@ def _rows(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ),
         ("loss", loss_phrase(result, summary)),
         *[("", phrase) for phrase in uncertainty_phrases(summary)],
+        *[("" if place else "input values", phrase) for place, phrase in enumerate(input_phrases(summary))],
         (
             "int8 layers",
             f"{summary['layers_int8']} of {summary['layers_total']}, {summary['macs_int8_share']:.1%} of MACs",

@@ -42,6 +42,17 @@ def loss_phrase(result: Result, summary: Mapping[str, Any]) -> str:
     )
 
 
+def input_phrases(summary: Mapping[str, Any]) -> list[str]:
+    """Return what reaches the model's inputs: the values of each, and those that are fixed."""
+    seen = summary.get("inputs", {})
+    phrases = [
+        f"{name} {v['min']:.4g} to {v['max']:.4g}, mean {v['mean']:.4g} ({v['items']} items)"
+        for name, v in seen.items()
+    ]
+    phrases += [f"chosen: {text}" for text in summary.get("chosen", ())]
+    return phrases + [f"{name} fixed at {value}" for name, value in summary.get("constants", {}).items()]
+
+
 def rewriting_phrases(summary: Mapping[str, Any]) -> list[str]:
     """Return what was done to the float model, and what stands before layers, for the sake of their int8 form."""
     rewritten = summary.get("rewritten", {"pixels": (), "equalized": ()})

@@ -70,7 +70,9 @@ def test_one_input_is_float32_unless_said_otherwise(tmp_path: Path) -> None:
         ({"input_shape": "x:1,-1;ids:1,5"}, "got 'x:1,-1'."),
         ({"input_shape": ":4,3;ids:4,5"}, "got ':4,3'."),
         ({"input_shape": "a:4,3;a:4,5"}, "dataset.input_shape: 'a' is named twice."),
-        ({"input_shape": "a:4,3;b:2,5"}, "dataset.input_shape: expected the same batch (first number) for every input"),
+        ({"batch_axis": {"b": 1}}, "dataset.batch_axis: dataset.input_shape has no input 'b'. It has input:0, ids."),
+        ({"batch_axis": {"ids": 2}}, "dataset.batch_axis.ids: expected null or an axis of [4, 5], got 2."),
+        ({"batch_axis": {"ids": 1}}, "dataset.batch_axis: expected the same batch for every input that is split, got"),
         ({"batch_num": 0}, "dataset.batch_num: expected 1 or more, or null for all, got 0."),
     ],
 )
@@ -107,3 +109,45 @@ def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
         BinBatches(str(tmp_path / "gone"), "x:1,2")
     with pytest.raises(DatasetError, match=r"holds no \.bin file; expected one a batch\."):
         BinBatches(str(tmp_path), "x:1,2")
+
+
+def state_batches(folder: Path) -> tuple[str, dict[str, np.ndarray]]:
+    """Two batches of a row, a state of two layers and a scalar, as a chip is fed them."""
+    arrays = {
+        "x": np.arange(16.0).reshape(2, 1, 8),
+        "h": np.arange(16.0).reshape(2, 2, 1, 4),
+        "rate": np.array([5.0, 7.0]),
+    }
+    for name, array in arrays.items():
+        (folder / name).mkdir()
+        for batch in range(2):
+            array[batch].astype(np.float32).tofile(folder / name / f"{batch}.bin")
+    return ";".join(str(folder / name) for name in arrays), arrays
+
+
+def test_files_whose_first_axes_differ_are_items_of_the_whole_shape(tmp_path: Path) -> None:
+    folders, arrays = state_batches(tmp_path)
+    data = BinBatches(folders, "x:1,8;h:2,1,4;rate:")
+    assert len(data) == 2
+    for index in range(2):
+        item = data.item(index)
+        assert {name: array.shape for name, array in item.arrays.items()} == {"x": (1, 8), "h": (2, 1, 4), "rate": ()}
+        assert all(np.array_equal(item.arrays[name], arrays[name][index]) for name in arrays)
+    assert data.fingerprint(0) != data.fingerprint(1)
+
+
+def test_file_is_split_along_the_axis_that_is_said(tmp_path: Path) -> None:
+    folders = []
+    x, h = np.arange(24.0, dtype=np.float32).reshape(3, 8), np.arange(24.0, dtype=np.float32).reshape(2, 3, 4)
+    for name, array in (("x", x), ("h", h), ("t", np.float32([1, 2]))):
+        (tmp_path / name).mkdir()
+        array.tofile(tmp_path / name / "0.bin")
+        folders.append(str(tmp_path / name))
+    data = BinBatches(";".join(folders), "x:3,8;h:2,3,4;t:2", batch_axis={"h": 1, "t": None})
+    assert len(data) == 3 and data.item(2).batch_axis == {"h": 1, "t": None}
+    for index in range(3):
+        arrays = data.item(index).arrays
+        assert np.array_equal(arrays["x"], x[index]) and np.array_equal(arrays["h"], h[:, index])
+        assert arrays["t"].tolist() == [1, 2]
+    other = BinBatches(";".join(folders), "x:1,24;h:1,24;t:2", batch_axis={"t": None})
+    assert len({data.fingerprint(index) for index in range(3)} | {other.fingerprint(0)}) == 4

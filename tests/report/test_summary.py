@@ -22,6 +22,7 @@ from runner.evaluation.distance import Mse
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import ConvertQatOptions, convert_qat
+from runner.modes.input_values import InputsSeen, InputValues
 from runner.modes.result import AccAutoResult
 from runner.report.summary import headline_metrics, summarize
 from tests.small_data import answers, chain, normal_items, onnx_text, run_plain, save
@@ -227,3 +228,15 @@ def test_converted_model_without_labels_is_judged_by_its_agreement_and_has_no_ta
     assert not {"target_loss", "target_met", "overlap"} & summary.keys()
     assert "top1" not in summary["metrics"]
     assert (summary["evaluations"]["full"], summary["macs_int8_share"]) == (2, 1.0)
+
+
+def test_inputs_have_names_that_mlflow_takes(met: AccAutoResult) -> None:
+    values = InputValues(-1.0, 2.0, 0.25)
+    named = replace(met, inputs=InputsSeen({"input:0": values, "a/b": values}, 9), constants={"sr": 16000})
+    numbers = headline_metrics(named)
+    for name in ("input_0", "a_b"):
+        assert [numbers[f"input/{name}/{key}"] for key in ("min", "max", "mean")] == [-1.0, 2.0, 0.25]
+    summary = summary_of(named)
+    assert summary["inputs"]["input:0"] == {"min": -1.0, "max": 2.0, "mean": 0.25, "items": 9}
+    assert summary["constants"] == {"sr": 16000} and "chosen" not in summary
+    assert not {"inputs", "constants", "chosen"} & set(summary_of(replace(met, inputs=None)))

@@ -25,7 +25,7 @@ from runner.modes.subject import Subject
 from runner.record import Record
 from runner.record_text import read_record
 
-# Items that calibration looks at where nothing says how many.
+# Items that calibration looks at where nothing says how many, and there are so many.
 DEFAULT_COUNT = 100
 # AMCT counts batches, of which one may be enough; this tool counts items.
 _FEW = 8
@@ -54,11 +54,16 @@ class GivenFiles:
             return entry is None or not entry.skip_fusion
         return self.config is None or self.config.folds(layer)
 
-    def calibration_count(self, wanted: int | None) -> int:
-        """Return how many items calibration looks at: as wanted, else the configuration's batch_num."""
+    def calibration_count(self, wanted: int | None, available: int) -> tuple[int, str]:
+        """Return how many items calibration looks at, and what says so.
+
+        As wanted, else the configuration's batch_num, else 100 or all there are.
+        """
         if wanted is not None:
-            return wanted
-        return DEFAULT_COUNT if self.config is None else self.config.batch_num
+            return wanted, "calibration.count"
+        if self.config is None:
+            return min(DEFAULT_COUNT, available), "calibration.count"
+        return self.config.batch_num, f"{self.name}: batch_num"
 
     def warnings(self, wanted: int | None) -> tuple[str, ...]:
         """Return what the user should know of the files, given the wanted number of calibration items."""

@@ -186,7 +186,7 @@ def _gaps(
         def named(_: int, arrays: list[NDArray[Any]]) -> Outputs:
             return named_outputs(session, arrays)
 
-        return list(engine.map(session, dataset, indices, named, outputs=session.number_names))
+        return list(engine.map(session, dataset, indices, named, outputs=session.number_names, first_row=True))
 
     def gap(others: list[Outputs]) -> float:
         same = [Agreement().score(a, b, None, classes)[0] for a, b in zip(others, exact, strict=True)]

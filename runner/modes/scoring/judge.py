@@ -221,15 +221,17 @@ class AmctJudge:
     Args:
         options: which evaluator.
         model_file: the float model's file.
+        fixed: what stands for it where some of its inputs are fixed.
     """
 
     multiply = False
     target = None
 
-    def __init__(self, options: AmctEvaluator, model_file: str | Path) -> None:
+    def __init__(self, options: AmctEvaluator, model_file: str | Path, fixed: ir.Model | None = None) -> None:
         self.name, self.unit = options.name, options.unit
         self._evaluator: LoadedEvaluator = options.load()
         self._model_file = Path(model_file).absolute()
+        self._fixed = fixed
         self._original: Any = None
         self.evaluations = 0
 
@@ -239,7 +241,8 @@ class AmctJudge:
         Raises:
             ConfigError: ``metric_eval`` is not satisfied with the float model itself.
         """
-        self._original = self._evaluator.evaluate(self._model_file)
+        file, fixed = self._model_file, self._fixed
+        self._original = self._evaluator.evaluate(file) if fixed is None else self._of_model(fixed, file.name)
         self.evaluations += 1
         satisfied, loss = self._evaluator.compare(self._original, self._original)
         if not satisfied:
@@ -255,14 +258,16 @@ class AmctJudge:
 
     def judge(self, candidate: Candidate, progress: Progress, *, known: Verdict | None = None) -> Verdict:
         """Write the model to a temporary file and return the evaluator's verdict, which is never remembered."""
-        model = candidate.build()
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "fake_quant_model.onnx"
-            ir.save(model, path, external_data=None if fits_one_file(model) else "fake_quant_model.data")
-            new = self._evaluator.evaluate(path)
+        new = self._of_model(candidate.build(), "fake_quant_model.onnx")
         self.evaluations += 1
         accepted, loss = self._evaluator.compare(self._original, new)
         return Verdict(_figure(new, loss), loss, accepted)
+
+    def _of_model(self, model: ir.Model, name: str) -> Any:  # noqa: ANN401 - the user's metric
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / name
+            ir.save(model, path, external_data=None if fits_one_file(model) else f"{path.stem}.data")
+            return self._evaluator.evaluate(path)
 
 
 def _figure(metric: Any, loss: float) -> float:  # noqa: ANN401 - the user's metric

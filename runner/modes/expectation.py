@@ -1,0 +1,146 @@
+"""Whether the float model does what is known of it; where it does not, its data reaches it in another form than in training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from runner.errors import ConfigError, DatasetError
+from runner.evaluation.accuracy import Agreement, TopK
+from runner.evaluation.distance import Kl, Mse, Sqnr
+from runner.evaluation.evaluator import Evaluation, Evaluator
+from runner.modes.input_values import InputsSeen
+
+# How likely a figure like this, or a better one, is by chance, before it is told from chance.
+_LIKELY = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """``expect``: what the float model is known to reach.
+
+    Attributes:
+        value: the deciding metric's figure, in the metric's own unit; None expects nothing.
+        within: how far the figure may be from it.
+    """
+
+    value: float | None = None
+    within: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.value is not None and not math.isfinite(self.value):
+            raise ConfigError(f"expect: expected a finite number, got {self.value}.")
+        if not 0 <= self.within < math.inf:
+            raise ConfigError(f"expect.within: expected 0 or more, got {self.within}.")
+
+
+def check_expectation(expect: Expectation, metric: object) -> None:
+    """Refuse an expectation that the float model meets by definition.
+
+    Raises:
+        ConfigError: the metric holds a model against the float model itself.
+    """
+    if expect.value is not None and isinstance(metric, Agreement | Kl | Mse | Sqnr):
+        raise ConfigError(
+            f"expect: {metric.name} holds a model against the float model, so it says nothing of the float model itself; "
+            "expected a metric that is measured on labels, such as top1, with a label for every item."
+        )
+
+
+def require_expected(
+    expect: Expectation, name: str, figure: float, seen: InputsSeen, evaluator: Evaluator, evaluation: Evaluation
+) -> None:
+    """Refuse a float model whose figure is not the expected one.
+
+    Args:
+        expect: what is known of it.
+        name: of the metric.
+        figure: the float model's.
+        seen: what reaches it.
+        evaluator: that measured it.
+        evaluation: what that found.
+
+    Raises:
+        DatasetError: the figure is further away than allowed; lists what to look at.
+    """
+    # Rounded, so that 88.6 is within 1 of 87.6.
+    if expect.value is None or round(abs(figure - expect.value), 9) <= expect.within:
+        return
+    raise DatasetError(
+        f"expect: the float model's {name} is {figure:.6g}, expected {expect.value:g} within {expect.within:g} "
+        f"(expect.within). {_what_to_look_at(seen, evaluator, evaluation)}"
+    )
+
+
+def chance_caution(seen: InputsSeen, evaluator: Evaluator, evaluation: Evaluation) -> list[str]:
+    """Return a warning where a classifier's float figure is what guessing gives."""
+    metric = next((metric for metric in evaluator.metrics if isinstance(metric, TopK)), None)
+    if metric is None or evaluator.classes is None or metric.k >= evaluator.classes.classes:
+        return []
+    items, classes = len(evaluator.indices), evaluator.classes.classes
+    hits, chance = int(evaluation.scores[metric.name].sum()), metric.k / classes
+    # A few items tell nothing of a good model: half-way to perfect is not called chance.
+    if hits >= items * (1 + chance) / 2 or at_least(hits, items, chance) <= _LIKELY:
+        return []
+    return [
+        f"the float model's {metric.name} of {100 * hits / items:.4g} over {items} items is no better than chance "
+        f"({100 * chance:.4g} with {classes} classes), so what is lost against it says little. "
+        f"{_what_to_look_at(seen, evaluator, evaluation)}"
+    ]
+
+
+def batch_caution(seen: InputsSeen) -> list[str]:
+    """Return a warning where items are repeated to fill a batch that the model fixes."""
+    if seen.batch == 1:
+        return []
+    return [
+        f"the model fixes a batch of {seen.batch}: each item is repeated to fill it, and the first row of the outputs "
+        "counts. Export the model with a batch of 1 or an open one to save the work."
+    ]
+
+
+def at_least(hits: int, items: int, chance: float) -> float:
+    """Return the probability of so many hits or more among items that are each hit by chance (a binomial tail)."""
+    log, log_not = math.log(chance), math.log1p(-chance)
+    whole = math.lgamma(items + 1)
+    return min(
+        1.0,
+        math.fsum(
+            math.exp(whole - math.lgamma(k + 1) - math.lgamma(items - k + 1) + k * log + (items - k) * log_not)
+            for k in range(hits, items + 1)
+        ),
+    )
+
+
+def _what_to_look_at(seen: InputsSeen, evaluator: Evaluator, evaluation: Evaluation) -> str:
+    ranges = "; ".join(
+        f"'{name}' holds {values.low:.4g} to {values.high:.4g}, mean {values.mean:.4g}"
+        for name, values in seen.values.items()
+    )
+    text = (
+        "Look at how the data reaches the model: dataset.preprocess.mean, std and scale"
+        f"{f' (the input {ranges})' if ranges else ''}, channels (rgb or bgr), layout (nchw or nhwc), resize, crop and "
+        "interpolation; and at the labels"
+    )
+    return f"{text}{_offset(evaluator, evaluation) or ', which may be offset by one'}."
+
+
+def _offset(evaluator: Evaluator, evaluation: Evaluation) -> str:
+    """Return what labels one larger or smaller would make of a classifier's answers, where that is far better."""
+    labels = [evaluator.label(index) for index in evaluator.indices]
+    if evaluation.answers is None or evaluator.classes is None or any(label is None for label in labels):
+        return ""
+    answers, items = evaluation.answers[:, 0].astype(int), len(labels)
+    hits = {shift: _hits(answers, labels, shift) for shift in (0, 1, -1)}
+    best = max((1, -1), key=lambda shift: hits[shift])
+    if hits[best] < 2 * hits[0] or at_least(hits[best], items, 1 / evaluator.classes.classes) > _LIKELY / 10:
+        return ""
+    share, way = 100 * hits[best] / items, "larger" if best > 0 else "smaller"
+    return f": with each one {way} by one, {share:.4g} % of the answers are right"
+
+
+def _hits(answers: np.ndarray, labels: Sequence[int | None], shift: int) -> int:
+    return int(np.sum(answers == np.array(labels, int) + shift))
