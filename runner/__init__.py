@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from runner.dataset.npz import NpzDataset
     from runner.dataset.parquet import ParquetDataset
     from runner.dataset.preprocess import ArrayPreprocess, ImagePreprocess
+    from runner.dumps.compare import Tolerance, compare_dump
     from runner.engine import Engine
     from runner.errors import RunnerError
     from runner.evaluation.accuracy import Agreement, TopK
@@ -84,9 +85,11 @@ _HOMES = {
     "Split": "runner.modes.data",
     "Sqnr": "runner.evaluation.distance",
     "TensorRule": "runner.modes.tensor_settings",
+    "Tolerance": "runner.dumps.compare",
     "TopK": "runner.evaluation.accuracy",
     "acc_auto": "runner.modes.acc_auto",
     "check_deploy": "runner.lint.check",
+    "compare_dump": "runner.dumps.compare",
     "convert_qat": "runner.modes.convert_qat",
     "read_record": "runner.record_text",
 }
@@ -126,9 +129,11 @@ __all__ = [
     "Split",
     "Sqnr",
     "TensorRule",
+    "Tolerance",
     "TopK",
     "acc_auto",
     "check_deploy",
+    "compare_dump",
     "convert_qat",
     "read_record",
 ]

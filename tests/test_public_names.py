@@ -48,9 +48,11 @@ NAMES = [
     "Split",
     "Sqnr",
     "TensorRule",
+    "Tolerance",
     "TopK",
     "acc_auto",
     "check_deploy",
+    "compare_dump",
     "convert_qat",
     "read_record",
 ]

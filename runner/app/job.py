@@ -185,6 +185,8 @@ def _finished(job: Job, folder: Path, engine: Engine, store: Store | None, emit:
             verify=job.verify,
             budget=job.budget,
             confidence=job.search.confidence,
+            keep_intermediates=job.keep_intermediates,
+            intermediates_count=job.intermediates.count,
             seed=job.seed,
         )
         return acc_auto(
@@ -204,6 +206,8 @@ def _finished(job: Job, folder: Path, engine: Engine, store: Store | None, emit:
         evaluation_count=job.evaluation.count,
         output_kind=job.model.output,
         verify=job.verify,
+        keep_intermediates=job.keep_intermediates,
+        intermediates_count=job.intermediates.count,
     )
     return convert_qat(
         job.model.path, job.dataset, folder, convert, name=job.model.name, engine=engine, store=store, emit=emit

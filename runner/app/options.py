@@ -55,6 +55,13 @@ class EvaluationOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class IntermediatesOptions:
+    """``intermediates``: of how many evaluation items ``keep_intermediates`` writes what flows through the model."""
+
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class SearchOptions:
     """``search``: how sure a trial's verdict is before it stops; None for certain. The result is measured in full."""
 
@@ -115,6 +122,8 @@ class JobOptions:
     engine: EngineOptions = field(default_factory=EngineOptions)
     download: DownloadOptions = field(default_factory=DownloadOptions)
     cache: CacheOptions = field(default_factory=CacheOptions)
+    keep_intermediates: bool = False
+    intermediates: IntermediatesOptions = field(default_factory=IntermediatesOptions)
     seed: int = 0
 
 

@@ -34,6 +34,7 @@ from runner.modes.codecs import FORMS, NUMBER, QUANTIZED
 from runner.modes.data import Parts, calibration_part, describe_source, evaluation_part, keep_pixels, split_parts
 from runner.modes.files.check_files import Job, check_files
 from runner.modes.files.given_files import GivenFiles, read_given, starting_point
+from runner.modes.files.intermediates import Intermediates, kept_items, write_kept
 from runner.modes.files.write_acc_auto import RECORD, BestPair, Outcome, write_outcome
 from runner.modes.files.write_models import ModelPair, warn_of_notes
 from runner.modes.keys import StageKeys
@@ -113,6 +114,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         parts = split_parts(evaluation_part(dataset, options.evaluation_count), calibration, options.split)
         evaluation = parts.search
         checks = proof_items(options.verify, parts.report.indices)
+        kept = kept_items(parts.report, options.keep_intermediates, options.intermediates_count)
         subject = recorded_subject(load_subject(model, given.folds), given)
         keys = StageKeys(
             graph_digest(subject.runnable),
@@ -254,6 +256,8 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
                 warnings += warn_of_notes(written, emit)
         except KeyboardInterrupt:
             found = replace(found, stopped="interrupted")
+    shown = Intermediates(name, subject.prepared.graph, subject.found, outcome.final_form, pair, quantized.form)
+    intermediates, found = _keep(found, partial(write_kept, folder, shown, dataset, kept, stages))
     return AccAutoResult(
         status=found.stopped or status,
         source=source,
@@ -280,6 +284,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         from_record=given.record is not None,
         damage=damage,
         curve=outcome.curve,
+        intermediates=intermediates,
     )
 
 
@@ -290,6 +295,17 @@ def _write(folder: JobFolder, outcome: Outcome, best: BestPair) -> tuple[ModelPa
     except KeyboardInterrupt:
         search = replace(outcome.search, stopped="interrupted")
         return write_outcome(folder, replace(outcome, search=search), best), search
+
+
+def _keep(found: SearchResult, write: Callable[[], Path | None]) -> tuple[Path | None, SearchResult]:
+    """Write the intermediate values and return their folder, if any; who interrupts wants none."""
+    if found.stopped == "interrupted":
+        return None, found
+    try:
+        return write(), found
+    except KeyboardInterrupt:
+        # What is written of them is gone again, the result before them is whole.
+        return None, replace(found, stopped="interrupted")
 
 
 def _announce(parts: Parts, calibration: Part | None, emit: Emit) -> None:

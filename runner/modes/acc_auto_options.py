@@ -45,6 +45,8 @@ class AccAutoOptions:
         record: an AMCT record file to build from; nothing is calibrated, ranked or searched then.
         verify: how the written files are held against each other.
         budget: limits of the search.
+        keep_intermediates: whether what flows through the model, in float and as deployed, is written for comparing.
+        intermediates_count: of how many evaluation items, evenly spaced.
         confidence: of a trial's verdict that is settled before all items are scored, below 1; None where that has to be
             certain. The plan that is returned is scored in full whatever it is.
         seed: of the order in which trials score items, where that is random.
@@ -65,6 +67,8 @@ class AccAutoOptions:
     record: str | None = None
     verify: VerifyOptions = field(default_factory=VerifyOptions)
     budget: Budget = field(default_factory=Budget)
+    keep_intermediates: bool = False
+    intermediates_count: int = 1
     confidence: float | None = 0.999
     seed: int = 0
 

@@ -33,6 +33,7 @@ from runner.modes.callers import settle_callers
 from runner.modes.codecs import COSTS, PREDICTION
 from runner.modes.data import Parts, describe_source, evaluation_part, keep_pixels
 from runner.modes.files.check_files import Job, check_files
+from runner.modes.files.intermediates import Intermediates, kept_items, write_kept
 from runner.modes.files.write_models import warn_of_notes, write_pair, write_record
 from runner.modes.keys import StageKeys
 from runner.modes.proof import VerifyOptions, proof_items
@@ -58,6 +59,8 @@ class ConvertQatOptions:
         evaluation_count: items to compare on, evenly spaced; None for all.
         output_kind: what class scores are, ``auto``, ``logits`` or ``probabilities``.
         verify: how the written files are held against each other.
+        keep_intermediates: whether what flows through the model, in float and as deployed, is written for comparing.
+        intermediates_count: of how many evaluation items, evenly spaced.
     """
 
     on_asymmetric_weight: Literal["requantize", "refuse"] = "requantize"
@@ -65,6 +68,8 @@ class ConvertQatOptions:
     evaluation_count: int | None = None
     output_kind: OutputKind = "auto"
     verify: VerifyOptions = field(default_factory=VerifyOptions)
+    keep_intermediates: bool = False
+    intermediates_count: int = 1
 
 
 def convert_qat(
@@ -99,6 +104,7 @@ def convert_qat(
     name = name or Path(model).stem
     part = evaluation_part(dataset, options.evaluation_count)
     checks = proof_items(options.verify, part.indices)
+    kept = kept_items(part, options.keep_intermediates, options.intermediates_count)
     shown = _item_index(dataset, options.image)
     keep_pixels(store, dataset)
     with stages.stage(LOAD):
@@ -142,6 +148,8 @@ def convert_qat(
             job, pair, _RECORD, qat.form, evaluator=evaluator, quantized=after, progress=progress
         )
         warnings = warn_of_notes(written, emit)
+    converted = Intermediates(name, qat.graph, qat.found, qat.form, pair)
+    intermediates = write_kept(folder, converted, dataset, kept, stages)
     return ConvertResult(
         status="converted",
         source=source,
@@ -158,6 +166,7 @@ def convert_qat(
         proof=proof,
         seconds=stages.seconds(),
         warnings=tuple(warnings),
+        intermediates=intermediates,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from runner.evaluation.evaluator import Evaluation
@@ -148,6 +149,7 @@ class AccAutoResult:
         from_record: the scales were read from a record; nothing was calibrated, ranked or searched.
         damage: of each unit, where it was measured.
         curve: of the plans tried, where one was asked for.
+        intermediates: the folder of what flows through the model, where it was asked for.
     """
 
     status: Status
@@ -175,6 +177,7 @@ class AccAutoResult:
     from_record: bool = False
     damage: Damage | None = None
     curve: tuple[Point, ...] = ()
+    intermediates: Path | None = None
 
     @property
     def complete(self) -> bool:
@@ -222,6 +225,7 @@ class ConvertResult:
     seconds: Mapping[str, float]
     proof: Proof | None = None
     warnings: tuple[str, ...] = field(default=())
+    intermediates: Path | None = None
 
     @property
     def complete(self) -> bool:

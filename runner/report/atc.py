@@ -1,4 +1,4 @@
-"""The command that turns a deploy model into an offline model for the NPU."""
+"""The commands that turn a deploy model into an offline model for the NPU, and hold a dump of that against the run."""
 
 from __future__ import annotations
 
@@ -17,3 +17,8 @@ def atc_command(deploy: Path, input_shapes: Mapping[str, tuple[int, ...]]) -> st
     shapes = ";".join(f"{name}:{','.join(map(str, shape))}" for name, shape in input_shapes.items())
     model, output = shlex.quote(str(deploy)), shlex.quote(str(deploy.with_suffix("")))
     return f'atc --framework=5 --model={model} --output={output} --input_shape="{shapes}" --soc_version=Ascend310P3'
+
+
+def compare_command(intermediates: Path) -> str:
+    """Return the ``quant-compare-dump`` line for a folder of intermediate values."""
+    return f"quant-compare-dump {shlex.quote(str(intermediates))} DUMPS"

@@ -47,11 +47,16 @@ class Executable:
         model: runs in onnxruntime; inputs and outputs are the file's.
         outputs: layer or AscendAntiQuant -> name of its float output, in graph order.
         unrounded: AscendQuant -> name of what is rounded, before clipping.
+        codes: AscendQuant -> name of its int8 codes.
+        sums: layer -> name of its sums, whole numbers as int32 or, where no rounding is possible, as float32; in the shape of
+            its output but for an AveragePool, whose planes stand one behind the other.
     """
 
     model: ir.Model
     outputs: Mapping[str, str]
     unrounded: Mapping[str, str]
+    codes: Mapping[str, str]
+    sums: Mapping[str, str]
 
 
 def executable(deploy: DeployFile, *, integer_kernels: bool = False, precision: Precision = "fp32") -> Executable:
@@ -69,7 +74,7 @@ def executable(deploy: DeployFile, *, integer_kernels: bool = False, precision: 
     graph = model.graph
     nodes = {node.name or "": node for node in graph}
     layers = {layer.dequant: layer for layer in deploy.layers}
-    outputs, unrounded = {}, {}
+    outputs, unrounded, codes, sums = {}, {}, {}, {}
     for name, node in nodes.items():
         build = Builder()
         source = node.inputs[0] if node.inputs else None
@@ -77,7 +82,7 @@ def executable(deploy: DeployFile, *, integer_kernels: bool = False, precision: 
             shifted, result = _rounded(build, name, deploy.quants[name], source, slow=integer_kernels)
         elif name in layers and source is not None:
             layer = layers[name]
-            result = _layer_output(
+            whole, result = _layer_output(
                 build, layer, nodes[layer.name], integer_kernels=integer_kernels, precision=precision
             )
         elif node.op_type == "Pad" and name in deploy.code_pads:
@@ -90,11 +95,13 @@ def executable(deploy: DeployFile, *, integer_kernels: bool = False, precision: 
         build.register(graph)
         replace_node(graph, node, build.nodes, result)
         if name in deploy.quants:
-            unrounded[name] = shifted.name or ""
-        else:
-            outputs[layers[name].name if name in layers else name] = result.name or ""
+            unrounded[name], codes[name] = shifted.name or "", result.name or ""
+            continue
+        outputs[layers[name].name if name in layers else name] = result.name or ""
+        if name in layers:
+            sums[layers[name].name] = whole.name or ""
     passes.RemoveUnusedNodesPass()(model)
-    return Executable(model, outputs, unrounded)
+    return Executable(model, outputs, unrounded, codes, sums)
 
 
 def _rounded(build: Builder, name: str, rounding: Rounding, x: ir.Value, *, slow: bool) -> tuple[ir.Value, ir.Value]:
@@ -115,14 +122,26 @@ def _rounded(build: Builder, name: str, rounding: Rounding, x: ir.Value, *, slow
 
 def _layer_output(
     build: Builder, layer: IntegerLayer, node: ir.Node, *, integer_kernels: bool, precision: Precision
-) -> ir.Value:
+) -> tuple[ir.Value, ir.Value]:
+    """Return the layer's whole sums and its output."""
     codes = node.inputs[0]
     assert codes is not None  # read off the file
     value = layer_sums(build, layer, node, codes, integer_kernels=integer_kernels)
+    whole = _unrounded_sums(value)
     if layer.op_type == "AveragePool":
         count = counted(build, codes, node, layer.weight.shape[2:], f"{layer.name}.count")
         value = build.op("Div", [value, count], f"{layer.name}.mean", _FLOAT)
-    return _scaled(build, value, over_channels(layer, layer.scales), layer.dequant, precision)
+    return whole, _scaled(build, value, over_channels(layer, layer.scales), layer.dequant, precision)
+
+
+def _unrounded_sums(value: ir.Value) -> ir.Value:
+    """Return the int32 sums that ``layer_sums`` made float32 of; the floats where they are the sums themselves."""
+    producer = value.producer()
+    if producer is not None and producer.op_type == "Reshape" and producer.inputs[0] is not None:
+        value = producer.inputs[0]
+        producer = value.producer()
+    source = producer.inputs[0] if producer is not None and producer.op_type == "Cast" else None
+    return value if source is None else source
 
 
 def _pad_codes(graph: ir.Graph, node: ir.Node) -> None:
