@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from runner.dataset.npz import NpzDataset
     from runner.dataset.parquet import ParquetDataset
     from runner.dataset.preprocess import ArrayPreprocess, ImagePreprocess
-    from runner.dumps.compare import Tolerance, compare_dump
+    from runner.dumps.compare import DumpTolerance, compare_dump
     from runner.engine import Engine
     from runner.errors import RunnerError
     from runner.evaluation.accuracy import Agreement, TopK
@@ -61,6 +61,7 @@ _HOMES = {
     "ConvertQatOptions": "runner.modes.convert_qat",
     "Correction": "runner.correction.options",
     "Cosine": "runner.search.sensitivity",
+    "DumpTolerance": "runner.dumps.compare",
     "EndToEnd": "runner.search.end_to_end",
     "Engine": "runner.engine",
     "Greedy": "runner.search.greedy",
@@ -85,7 +86,6 @@ _HOMES = {
     "Split": "runner.modes.data",
     "Sqnr": "runner.evaluation.distance",
     "TensorRule": "runner.modes.tensor_settings",
-    "Tolerance": "runner.dumps.compare",
     "TopK": "runner.evaluation.accuracy",
     "acc_auto": "runner.modes.acc_auto",
     "check_deploy": "runner.lint.check",
@@ -105,6 +105,7 @@ __all__ = [
     "ConvertQatOptions",
     "Correction",
     "Cosine",
+    "DumpTolerance",
     "EndToEnd",
     "Engine",
     "Greedy",
@@ -129,7 +130,6 @@ __all__ = [
     "Split",
     "Sqnr",
     "TensorRule",
-    "Tolerance",
     "TopK",
     "acc_auto",
     "check_deploy",

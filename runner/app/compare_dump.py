@@ -27,11 +27,11 @@ def main(arguments: Sequence[str]) -> int:
     """Compare what the arguments name, print a line a tensor, and return the exit status."""
     given = _parser().parse_args(arguments)
     # Imported here, so that --help comes at once.
-    from runner.dumps.compare import Tolerance, compare_dump
+    from runner.dumps.compare import DumpTolerance, compare_dump
     from runner.errors import RunnerError
 
     try:
-        tolerance = Tolerance(given.sqnr, given.own, given.exact)
+        tolerance = DumpTolerance(given.sqnr, given.own, given.exact)
         found = compare_dump(given.folder, given.dumps, item=given.item, tolerance=tolerance)
     except RunnerError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -93,7 +93,8 @@ def _verdict(found: DumpComparison) -> list[str]:
     if first.reason:
         lines.append(f"  it could not be compared: {first.reason}")
     elif first.own is not None:
-        lines.append(f"  for what the dump says that it read, {first.own:.2%} of its values are right")
+        source = "; what differs came from before it" if first.own == 1.0 else ""
+        lines.append(f"  for what the dump says that it read, {first.own:.2%} of its values are right{source}")
     if found.hint:
         lines.append(f"  {found.hint}")
     return lines

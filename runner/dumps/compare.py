@@ -4,9 +4,8 @@ What parts is told in two ways, since a small error early on is a large one 50 l
 
 * how far a tensor is from the job's: largest difference, cosine, SQNR, share of equal values. It parts where the SQNR is below
   a limit. Chips that keep 19 bits of a scale, or compute in float16, stay above 30 dB over the shipped model's 26 layers.
-* where the dump has what an AscendQuant or AscendDequant read, whether it gave what it has to give for that, whatever came
-  before: ``sat(round_half_even(fl32(fl32(x * r) + offset)))``, or ``acc * scale``. It parts where a share of its values does
-  not: codes are wrong, or more than a few off by one; real values are off by more than 19 bits of scale and float16 explain.
+* where the dump has what an operator of a layer in int8 read, whether it gave what it has to give for that, whatever came
+  before (see ``own``). It parts where sums or real values do not, or more than a few of the codes.
 
 With ``exact`` any unequal value parts.
 """
@@ -22,24 +21,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.arithmetic import reciprocal
 from runner.dumps.difference import Difference, difference
 from runner.dumps.files import DumpFile, DumpFiles
 from runner.dumps.index import DumpIndex, Place, TensorEntry, read_index
 from runner.dumps.layout import in_layouts
+from runner.dumps.own import deploy_sums, right_codes, right_values
 from runner.errors import ConfigError, DatasetError, RecordError
-
-# 2^-10 of a truncated scale and 2^-11 of a rounded half are below it.
-_RELATIVE = 2.0**-9
 
 
 @dataclass(frozen=True, slots=True)
-class Tolerance:
+class DumpTolerance:
     """What is no parting.
 
     Attributes:
         sqnr_db: of a tensor, at least.
-        own: share of an AscendQuant's or AscendDequant's values that are what they have to be for what it read, at least.
+        own: share of an AscendQuant's codes that are right for what it read, at least; one off by more than a step is none.
+            Sums, and what AscendDequant makes of them, have to be right altogether.
         exact: nothing may differ at all.
     """
 
@@ -124,7 +121,7 @@ def compare_dump(
     dumps: str | os.PathLike[str],
     *,
     item: int = 0,
-    tolerance: Tolerance | None = None,
+    tolerance: DumpTolerance | None = None,
 ) -> DumpComparison:
     """Hold a chip's dump of one run against what a job with ``keep_intermediates`` wrote.
 
@@ -144,7 +141,7 @@ def compare_dump(
     if not 0 <= item < len(index.items):
         raise ConfigError(f"item: expected 0 to {len(index.items) - 1} (the items in {job}), got {item}.")
     files = DumpFiles(place, index.nodes)
-    comparison = _Comparison(job, index, files, tolerance or Tolerance())
+    comparison = _Comparison(job, index, files, tolerance or DumpTolerance())
     found, missing = comparison.of(item)
     if not found:
         shown = ", ".join(files.unmatched[:3])
@@ -158,21 +155,20 @@ def compare_dump(
 
 
 class _Comparison:
-    def __init__(self, folder: Path, index: DumpIndex, files: DumpFiles, tolerance: Tolerance) -> None:
+    def __init__(self, folder: Path, index: DumpIndex, files: DumpFiles, tolerance: DumpTolerance) -> None:
         self._folder, self._index, self._files, self._tolerance = folder, index, files, tolerance
+        self._sums = deploy_sums(folder, index)
 
     def of(self, item: int) -> tuple[list[TensorDifference], list[str]]:
         """Return what the dump has of an item's tensors, and what it has not."""
         found, missing, seen = [], [], set()
-        entries = [entry for entry in self._index.tensors if entry.item == item]
-        outputs = {entry.layer: entry for entry in entries if entry.tensor == "sums"}
-        for entry in entries:
-            if entry.file in seen:
+        for entry in self._index.tensors:
+            if entry.item != item or entry.file in seen:
                 continue  # another layer's, told already
             seen.add(entry.file)
             dumped = self._files.of(entry.places)
             if dumped:
-                found.append(self._difference(entry, dumped, outputs.get(entry.layer)))
+                found.append(self._difference(entry, dumped))
             else:
                 missing.append(f"{entry.layer}: {entry.tensor}")
         return found, missing
@@ -185,15 +181,13 @@ class _Comparison:
             if other != item:
                 entry = next(e for e in self._index.tensors if e.item == other)
                 dumped = self._files.of(entry.places)
-                if dumped and not self._difference(entry, dumped, None).parts:
+                if dumped and not self._difference(entry, dumped).parts:
                     return f"the dump's input is that of item {other}, '{self._index.items[other].name}': try --item {other}"
         return (
             "the chip seems to have been given another input: feed it the model_input file of this item, without AIPP"
         )
 
-    def _difference(
-        self, entry: TensorEntry, dumped: Sequence[tuple[Place, DumpFile]], sums: TensorEntry | None
-    ) -> TensorDifference:
+    def _difference(self, entry: TensorEntry, dumped: Sequence[tuple[Place, DumpFile]]) -> TensorDifference:
         place, file = dumped[0]
         blank = TensorDifference(
             entry.layer, entry.op_type, entry.tensor, place.node, str(file.path.relative_to(self._files.folder))
@@ -210,7 +204,7 @@ class _Comparison:
             cosine=between.cosine,
             sqnr_db=between.sqnr_db,
             equal=between.equal,
-            own=self._own(entry, array, sums),
+            own=self._own(entry, array),
         )
         return replace(told, parts=self._parts(told))
 
@@ -220,28 +214,37 @@ class _Comparison:
             return False
         if limits.exact or told.sqnr_db is None:
             return True
-        return told.sqnr_db < limits.sqnr_db or (told.own is not None and told.own < limits.own)
+        least = limits.own if told.tensor == "codes" else 1.0
+        return told.sqnr_db < limits.sqnr_db or (told.own is not None and told.own < least)
 
-    def _own(self, entry: TensorEntry, array: NDArray[Any], sums: TensorEntry | None) -> float | None:
+    def _own(self, entry: TensorEntry, array: NDArray[Any]) -> float | None:
         """Return the share of a tensor's values that its operator has to give for what the dump says that it read."""
         maker = next((place.node for place in entry.places if place.side == "output"), None)
-        if maker is None:
+        if maker is None or not entry.int8 or entry.tensor not in ("codes", "sums", "output"):
             return None
+        place = Place(maker, "input", 0)
         if entry.tensor == "codes":
-            read = self._read(Place(maker, "input", 0), array.shape)
-            return None if read is None else _right_codes(read, array, entry)
-        if entry.tensor != "output" or sums is None or entry.op_type == "AveragePool":
+            read = self._read(place, entry.shape)
+            return None if read is None else right_codes(read, array, entry)
+        if entry.tensor == "sums":
+            codes = self._entry(place)
+            read = None if codes is None else self._read(place, codes.shape)
+            return None if read is None or self._sums is None else self._sums.right(read, array, maker)
+        sums = self._entry(place)
+        if sums is None or sums.tensor != "sums" or sums.op_type == "AveragePool":
             return None
-        read = self._read(Place(maker, "input", 0), array.shape)
-        return None if read is None else _right_values(read, array, sums)
+        read = self._read(place, entry.shape)
+        return None if read is None else right_values(read, array, sums)
+
+    def _entry(self, place: Place) -> TensorEntry | None:
+        return next((entry for entry in self._index.tensors if place in entry.places), None)
 
     def _read(self, place: Place, shape: tuple[int, ...]) -> NDArray[Any] | None:
         """Return what the dump says that an operator read, or what the operator before it gave."""
-        places = [entry.places for entry in self._index.tensors if place in entry.places]
-        for _, file in self._files.of([place, *(places[0] if places else ())]):
-            readings = list(in_layouts(_loaded(file.path), shape))
-            if readings:
-                return readings[0][1]
+        entry = self._entry(place)
+        for _, file in self._files.of([place, *(() if entry is None else entry.places)]):
+            for _, reading in in_layouts(_loaded(file.path), shape):
+                return reading
         return None
 
     def _expected(self, entry: TensorEntry) -> NDArray[Any]:
@@ -276,30 +279,6 @@ def _real(array: NDArray[Any], entry: TensorEntry) -> NDArray[Any]:
     if entry.tensor != "codes":
         return np.asarray(array)
     return np.asarray(array, np.float32) - np.float32(entry.zero_point or 0)
-
-
-def _right_codes(read: NDArray[Any], codes: NDArray[Any], entry: TensorEntry) -> float:
-    """Return the share of codes that AscendQuant gives for what it read; 0 where one is off by more than a step."""
-    if codes.size == 0:
-        return 1.0
-    r = np.float32(reciprocal(entry.scale[0]))
-    with np.errstate(over="ignore", invalid="ignore"):
-        shifted = np.asarray(read, np.float32) * r + np.float32(entry.zero_point or 0)
-    right = np.clip(np.rint(shifted), -128, 127)
-    steps = np.abs(np.asarray(codes, np.float32) - right)
-    return 0.0 if not np.all(steps <= 1) else float(np.mean(steps == 0))
-
-
-def _right_values(read: NDArray[Any], values: NDArray[Any], sums: TensorEntry) -> float:
-    """Return the share of values that are the sums read, times the layer's scales, to a chip's precision."""
-    if values.size == 0:
-        return 1.0
-    scale = np.asarray(sums.scale, np.float32)
-    if scale.size > 1:
-        axis = values.ndim - 1 if sums.op_type in ("Gemm", "MatMul") else 1
-        scale = scale.reshape(-1, *[1] * (values.ndim - 1 - axis))
-    right = np.asarray(read, np.float64) * scale
-    return float(np.mean(np.abs(values - right) <= _RELATIVE * np.abs(right)))
 
 
 def _whole(array: NDArray[Any]) -> bool:

@@ -90,8 +90,9 @@ class DumpIndex:
 
     Attributes:
         model: its configured name.
-        deploy_model: the file that the values are of, relative to the job's folder.
-        final: whether that is the job's result; else it is the trial with every layer in int8.
+        deploy_model: the file that the values are of: the job's result, relative to its folder, or a trial in this one.
+        deploy_sha256: of that file.
+        final: whether it is the job's result; else it is the trial with every layer in int8.
         items: by number.
         nodes: every node of the deploy file with its type, in graph order.
         tensors: in graph order, item by item.
@@ -99,6 +100,7 @@ class DumpIndex:
 
     model: str
     deploy_model: str
+    deploy_sha256: str
     final: bool
     items: tuple[ItemEntry, ...]
     nodes: tuple[tuple[str, str], ...]
@@ -108,7 +110,9 @@ class DumpIndex:
 def index_text(index: DumpIndex) -> str:
     """Return the text of ``index.json``: a line a node and a tensor."""
     held = {"format": FORMAT, **asdict(index)}
-    lines = [f" {_json(key)}: {_json(held[key])}" for key in ("format", "model", "deploy_model", "final")]
+    lines = [
+        f" {_json(key)}: {_json(held[key])}" for key in ("format", "model", "deploy_model", "deploy_sha256", "final")
+    ]
     for key in ("items", "nodes", "tensors"):
         entries = ",\n".join(f"  {_json(entry)}" for entry in held[key])
         lines.append(f" {_json(key)}: [\n{entries}\n ]")
@@ -161,6 +165,7 @@ def _index(held: Mapping[str, Any]) -> DumpIndex:
     return DumpIndex(
         model=held["model"],
         deploy_model=held["deploy_model"],
+        deploy_sha256=held["deploy_sha256"],
         final=held["final"],
         items=tuple(ItemEntry(**item) for item in held["items"]),
         nodes=tuple((name, op_type) for name, op_type in held["nodes"]),

@@ -127,14 +127,14 @@ def _layer_output(
     codes = node.inputs[0]
     assert codes is not None  # read off the file
     value = layer_sums(build, layer, node, codes, integer_kernels=integer_kernels)
-    whole = _unrounded_sums(value)
+    whole = unrounded_sums(value)
     if layer.op_type == "AveragePool":
         count = counted(build, codes, node, layer.weight.shape[2:], f"{layer.name}.count")
         value = build.op("Div", [value, count], f"{layer.name}.mean", _FLOAT)
     return whole, _scaled(build, value, over_channels(layer, layer.scales), layer.dequant, precision)
 
 
-def _unrounded_sums(value: ir.Value) -> ir.Value:
+def unrounded_sums(value: ir.Value) -> ir.Value:
     """Return the int32 sums that ``layer_sums`` made float32 of; the floats where they are the sums themselves."""
     producer = value.producer()
     if producer is not None and producer.op_type == "Reshape" and producer.inputs[0] is not None:

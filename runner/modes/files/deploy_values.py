@@ -20,6 +20,9 @@ from runner.record import QuantizedForm
 from runner.verify.deploy_file import ANTI_QUANT, DEQUANT, QUANT, DeployFile, IntegerLayer
 from runner.verify.execute import Executable
 
+# What the chip calls an input of the model.
+_DATA = "Data"
+
 
 @dataclass(frozen=True, slots=True)
 class Value:
@@ -149,6 +152,8 @@ class _Rows:
         places = [Place(usage.node.name or "", "input", usage.idx) for usage in value.uses()]
         if node is None:
             name = value.name or ""
+            # Last: with AIPP the chip's Data holds raw pixels.
+            places.append(Place(name, "output", 0))
             return Value(name, 0, name, name if name in self._inputs else None, tuple(places))
         index = value.index() or 0
         places.insert(0, Place(node.name or "", "output", index))
@@ -195,11 +200,12 @@ class _Rows:
 
 
 def nodes_of(deploy: DeployFile) -> tuple[tuple[str, str], ...]:
-    """Return every node of a deploy file with its type, in graph order."""
+    """Return every node of a deploy file with its type, in graph order, behind the model's inputs, the chip's Data."""
     ascend = {
         **dict.fromkeys(deploy.quants, QUANT),
         **dict.fromkeys(deploy.anti_quants, ANTI_QUANT),
         **dict.fromkeys((layer.dequant for layer in deploy.layers), DEQUANT),
     }
-    names = [(node.name or "", node.op_type) for node in deploy.twin.graph]
-    return tuple((name, ascend.get(name, op_type)) for name, op_type in names)
+    nodes = {value.name or "": _DATA for value in deploy.twin.graph.inputs}
+    nodes |= {node.name or "": ascend.get(node.name or "", node.op_type) for node in deploy.twin.graph}
+    return tuple(nodes.items())

@@ -36,6 +36,7 @@ from runner.dumps.names import file_name
 from runner.errors import OutputError
 from runner.events import WRITE
 from runner.graph.layers import FoundLayers
+from runner.graph.model_file import file_sha256, weights_size
 from runner.graph.opset import raise_opset
 from runner.graph.probe import only_outputs, only_shapes
 from runner.job_folder import JobFolder
@@ -166,9 +167,11 @@ class _Writer:
         twins = [row.value.twin for row in self._rows if row.value.twin is not None]
         float_taps = self._taps("float", self._float, {name: made.get(name, (name, 0)) for name in twins})
         taps = self._deploy_taps()
-        self._check_space([*float_taps, *taps])
+        trial = None
         if subject.all_int8 is not None:
             trial = fake_quant_model(self._float, subject.found, subject.all_int8)
+        self._check_space([*float_taps, *taps], 0 if trial is None else weights_size(trial))
+        if trial is not None:
             self._temp.write_model(f"{self._trial}_fake_quant_model.onnx", trial)
         self._run(self._float, float_taps, progress)
         self._run(self._graph.model, taps, lambda done: progress(items + done))
@@ -177,6 +180,7 @@ class _Writer:
         return DumpIndex(
             model=subject.name,
             deploy_model=f"{self._trial}_deploy_model.onnx" if pair is None else pair.deploy,
+            deploy_sha256=file_sha256(self._deploy.path),
             final=pair is not None,
             items=tuple(ItemEntry(index, self._dataset.name(index)) for index in self._indices),
             nodes=nodes_of(self._deploy),
@@ -234,15 +238,16 @@ class _Writer:
             taps.append(_Tap(tensor, f"{side}/{name}", int(np.prod(shape)) * width))
         return taps
 
-    def _check_space(self, taps: Sequence[_Tap]) -> None:
+    def _check_space(self, taps: Sequence[_Tap], trial: int) -> None:
         """Say how much is to be written, and refuse what does not fit.
 
         Raises:
             OutputError: the disk has no room for it.
         """
-        needed = sum(tap.size for tap in taps) * len(self._indices)
+        needed = sum(tap.size for tap in taps) * len(self._indices) + trial
         free = shutil.disk_usage(self._folder.root).free
-        said = f"{len(taps)} tensors of {len(self._indices)} item(s), about {_size(needed)}"
+        also = " and a trial model" if trial else ""
+        said = f"{len(taps)} tensors of {len(self._indices)} item(s){also}, about {_size(needed)}"
         logger.info("keep_intermediates: %s are written below amct_log", said)
         if needed > free:
             raise OutputError(
