@@ -49,16 +49,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("folder", help="amct_log/temp... of the job, with its index.json")
     parser.add_argument("dumps", help="folder of .npy files that msaccucmp.py convert made of one run's dump")
     parser.add_argument("--item", type=int, default=0, help="number of the item that the chip was given (default 0)")
-    parser.add_argument(
-        "--sqnr", type=float, default=25.0, metavar="DB", help="a tensor below so many dB parts (default 25)"
+    sqnr = (
+        "where it is not known whether a tensor's operator is right for what it read, it parts below so many dB and 10 dB "
+        "below all before it (default 25)"
     )
-    parser.add_argument(
-        "--own",
-        type=float,
-        default=0.95,
-        metavar="SHARE",
-        help="an AscendQuant or AscendDequant parts that gives fewer right values for what it read (default 0.95)",
+    parser.add_argument("--sqnr", type=float, default=25.0, metavar="DB", help=sqnr)
+    own = (
+        "an AscendQuant parts that gives a smaller share of right codes for what it read (default 0.95); sums, and what "
+        "AscendDequant makes of them, have to be right altogether"
     )
+    parser.add_argument("--own", type=float, default=0.95, metavar="SHARE", help=own)
     parser.add_argument("--exact", action="store_true", help="any unequal value parts")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     return parser

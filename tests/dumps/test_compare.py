@@ -119,8 +119,36 @@ def test_chips_own_precision_is_told_and_parts_only_where_nothing_may_differ(pre
     assert 55 < found.first_unequal.sqnr_db < 90
     exact = compare_dump(kept.folder, folder, tolerance=EXACT)
     assert (exact.first.layer, exact.first.tensor) == ("first", "output")
-    strict = compare_dump(kept.folder, folder, tolerance=DumpTolerance(sqnr_db=100))
-    assert strict.first == exact.first
+
+
+@pytest.mark.parametrize("precision", ["float16", "19 bits"])
+def test_chips_own_precision_at_every_layer_is_no_parting(precision, kept, tmp_path) -> None:
+    change = {
+        f"{layer} output": half if precision == "float16" else nineteen_bits(kept.result, layer)
+        for layer in ("first", "second")
+    }
+    found = compare_dump(kept.folder, dumped(kept, tmp_path, change))
+    assert found.first is None
+    assert {tensor.own for tensor in found.tensors if tensor.tensor in ("codes", "sums", "output")} == {1.0}
+
+
+def test_without_what_operators_read_a_low_ratio_parts(kept, tmp_path) -> None:
+    def noisy(value):
+        return (value + np.random.default_rng(0).normal(0, 0.2 * np.abs(value).mean(), value.shape)).astype(np.float32)
+
+    folder = dumped(kept, tmp_path, {"second output": noisy})
+    for pattern in ("*.input.*", "Ascend*quant.*", "Conv2D.*", "MatMul*"):
+        for path in folder.glob(pattern):
+            if "logits_dequant" not in path.name or ".input." in path.name:
+                path.unlink()
+    found = compare_dump(kept.folder, folder)
+    assert [(tensor.layer, tensor.tensor, tensor.own) for tensor in found.tensors] == [
+        ("second", "input", None),
+        ("logits", "output", None),
+    ]
+    assert found.tensors[1].sqnr_db < 25
+    assert found.first == found.tensors[1]
+    assert compare_dump(kept.folder, folder, tolerance=DumpTolerance(sqnr_db=5)).first is None
 
 
 LAYOUTS = {
