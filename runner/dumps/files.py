@@ -133,7 +133,7 @@ def _found(folder: Path) -> list[DumpFile]:
     if raw:
         raise DatasetError(
             f"{folder}: holds {raw} dumps as the chip wrote them and no .npy file; convert them first: "
-            f"msaccucmp.py convert -d {folder} -out FOLDER -f NCHW"
+            f"python3 msaccucmp.py convert -d {folder} -out FOLDER"
         )
     got = f"{others} .npy files of other names" if others else "no .npy file"
     raise DatasetError(

@@ -267,7 +267,8 @@ def test_dumps_that_were_not_converted_are_refused_with_the_command(kept, tmp_pa
     folder.mkdir()
     (folder / f"Conv2D.first.1.0.{STAMP}").write_bytes(b"x")
     with pytest.raises(
-        DatasetError, match=r"holds 1 dumps as the chip wrote them and no \.npy file; convert them first: msaccucmp"
+        DatasetError,
+        match=r"holds 1 dumps as the chip wrote them and no \.npy file; convert them first: python3 msaccucmp",
     ):
         compare_dump(kept.folder, folder)
 
