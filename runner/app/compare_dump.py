@@ -81,18 +81,18 @@ def _lines(found: DumpComparison) -> list[str]:
 def _verdict(found: DumpComparison) -> list[str]:
     first, unequal = found.first, found.first_unequal
     compared = sum(not tensor.reason for tensor in found.tensors)
-    lines = [f"item {found.item} ('{found.item_name}'): {compared} tensors compared"]
+    others = len(found.tensors) - compared
+    more = f", {others} could not be, as told above" if others else ""
+    lines = [f"item {found.item} ('{found.item_name}'): {compared} tensors compared{more}"]
     if unequal is None:
-        lines.append("every value is equal" if compared else "nothing could be compared")
+        lines.append("every value is equal")
     else:
         lines.append(f"first unequal value: {_named(unequal)}, {unequal.equal:.2%} of its values are equal")
     if first is None:
         lines.append("nothing parts")
         return lines
     lines.append(f"first tensor that parts: {_named(first)} ({first.dump})")
-    if first.reason:
-        lines.append(f"  it could not be compared: {first.reason}")
-    elif first.own is not None:
+    if first.own is not None:
         source = "; what differs came from before it" if first.own == 1.0 else ""
         lines.append(f"  for what the dump says that it read, {first.own:.2%} of its values are right{source}")
     if found.hint:

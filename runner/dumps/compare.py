@@ -135,7 +135,7 @@ def compare_dump(
 
     Raises:
         RecordError: ``folder`` holds no index, or not the files that it lists.
-        DatasetError: ``dumps`` holds none, those of several runs, or none of this model.
+        DatasetError: ``dumps`` holds none, those of several runs, or none of this model that can be compared.
         ConfigError: there is no such item, or the tolerance is out of range.
     """
     job, place = Path(folder), Path(dumps)
@@ -151,6 +151,10 @@ def compare_dump(
             f"{place}: none of its dumps is of a tensor in {job}, which is of {index.deploy_model}; its operators are "
             f"{shown or 'others'}. Dump the model that atc made of that file, with --quant_dumpable=1."
         )
+    if all(tensor.reason for tensor in found):
+        raise DatasetError(
+            f"{place}: none of its {len(found)} dumps of this model can be compared; {found[0].dump}: {found[0].reason}."
+        )
     return DumpComparison(
         item, index.items[item].name, tuple(found), tuple(missing), files.unmatched, comparison.hint(item, found)
     )
@@ -160,6 +164,10 @@ class _Comparison:
     def __init__(self, folder: Path, index: DumpIndex, files: DumpFiles, tolerance: DumpTolerance) -> None:
         self._folder, self._index, self._files, self._tolerance = folder, index, files, tolerance
         self._sums = deploy_sums(folder, index)
+        self._placed: dict[tuple[int, Place], TensorEntry] = {}
+        for entry in index.tensors:
+            for place in entry.places:
+                self._placed.setdefault((entry.item, place), entry)
 
     def of(self, item: int) -> tuple[list[TensorDifference], list[str]]:
         """Return what the dump has of an item's tensors, and what it has not."""
@@ -201,7 +209,7 @@ class _Comparison:
         expected = self._expected(entry)
         best = _closest(expected, file.path, entry)
         if isinstance(best, str):
-            return replace(blank, parts=self._tolerance.exact, reason=best)
+            return replace(blank, reason=best)
         layout, array, between = best
         told = replace(
             blank,
@@ -230,24 +238,21 @@ class _Comparison:
             return None
         place = Place(maker, "input", 0)
         if entry.tensor == "codes":
-            read = self._read(place, entry.shape)
+            read = self._read(entry.item, place, entry.shape)
             return None if read is None else right_codes(read, array, entry)
         if entry.tensor == "sums":
-            codes = self._entry(place)
-            read = None if codes is None else self._read(place, codes.shape)
+            codes = self._placed.get((entry.item, place))
+            read = None if codes is None else self._read(entry.item, place, codes.shape)
             return None if read is None or self._sums is None else self._sums.right(read, array, maker)
-        sums = self._entry(place)
+        sums = self._placed.get((entry.item, place))
         if sums is None or sums.tensor != "sums" or sums.op_type == "AveragePool":
             return None
-        read = self._read(place, entry.shape)
+        read = self._read(entry.item, place, entry.shape)
         return None if read is None else right_values(read, array, sums)
 
-    def _entry(self, place: Place) -> TensorEntry | None:
-        return next((entry for entry in self._index.tensors if place in entry.places), None)
-
-    def _read(self, place: Place, shape: tuple[int, ...]) -> NDArray[Any] | None:
+    def _read(self, item: int, place: Place, shape: tuple[int, ...]) -> NDArray[Any] | None:
         """Return what the dump says that an operator read, or what the operator before it gave."""
-        entry = self._entry(place)
+        entry = self._placed.get((item, place))
         for _, file in self._files.of([place, *(() if entry is None else entry.places)]):
             for _, reading in in_layouts(_loaded(file.path), shape):
                 return reading

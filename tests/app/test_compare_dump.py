@@ -60,6 +60,17 @@ def test_tolerances_decide_what_parts(kept: KeptJob, tmp_path: Path, capsys: pyt
     assert "first unequal value: first output" in capsys.readouterr().out
 
 
+def test_what_cannot_be_compared_is_counted(kept: KeptJob, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = folders(kept, tmp_path)
+    (path,) = (tmp_path / "dumps").glob("Conv2D.second.*.output.0.npy")
+    np.save(path, np.zeros(7, np.int32))
+    assert main(given) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (told,) = [line for line in lines if line.startswith("-")]
+    assert told.endswith("its shape is [7], expected [1, 6, 2, 2]; convert it with -f NCHW")
+    assert "item 0 ('item 0'): 11 tensors compared, 1 could not be, as told above" in lines
+
+
 def test_json_holds_everything(kept: KeptJob, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*folders(kept, tmp_path, second_output=rescaled), "--json"]) == 4
     told = json.loads(capsys.readouterr().out)

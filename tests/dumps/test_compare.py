@@ -297,6 +297,16 @@ def test_dumps_of_another_model_are_refused(kept, tmp_path) -> None:
         compare_dump(kept.folder, folder)
 
 
+def test_dumps_none_of_which_can_be_compared_are_refused_with_the_reason(kept, tmp_path) -> None:
+    folder = dumped(kept, tmp_path, convert=lambda array: np.zeros((3, 3, 3)))
+    with pytest.raises(
+        DatasetError,
+        match=r"none of its 12 dumps of this model can be compared; AscendQuant\.first_quant\..*: its shape is \[3, 3, 3\], "
+        r"expected \[1, 2, 6, 6\]; convert it with -f NCHW\.",
+    ):
+        compare_dump(kept.folder, folder)
+
+
 def test_folder_that_no_job_wrote_is_refused(kept, tmp_path) -> None:
     with pytest.raises(RecordError, match=r"no index\.json can be read there .* keep_intermediates=true wrote\."):
         compare_dump(tmp_path, tmp_path)

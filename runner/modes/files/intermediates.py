@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import logging
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ from runner.verify.execute import executable
 
 logger = logging.getLogger(__name__)
 
+# AMCT names its folder temp<YYYYmmddHHMMSSffffff> by this clock, wherever it runs.
+_AMCT_CLOCK = timezone(timedelta(hours=8))
 # Of the tensors that one session gives.
 _SIDE_BY_SIDE = 256 * 2**20
 
@@ -120,7 +122,7 @@ def write_intermediates(
     Raises:
         OutputError: they cannot be written, or do not fit on the disk.
     """
-    name = f"amct_log/temp{time.strftime('%Y%m%d%H%M%S')}{time.time_ns() // 1000 % 1_000_000:06d}"
+    name = f"amct_log/temp{datetime.now(_AMCT_CLOCK).strftime('%Y%m%d%H%M%S%f')}"
     with folder.whole_folder(name, told=(INDEX, TABLE)) as temp:
         index = _Writer(folder, temp, subject, dataset, indices).write(progress)
         temp.write_text(INDEX, index_text(index))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -94,7 +95,10 @@ def test_layers_have_input_codes_sums_and_output_and_the_float_models(tmp_path: 
     result = job(tmp_path, model, x)
     folder, index = read(result)
     assert folder.parent == tmp_path / "out" / "amct_log"
-    assert folder.name.startswith("temp") and folder.name[4:].isdecimal() and len(folder.name) == 24
+    # AMCT's clock is China's, wherever the job runs.
+    named = datetime.strptime(folder.name, "temp%Y%m%d%H%M%S%f").replace(tzinfo=timezone(timedelta(hours=8)))
+    assert abs(datetime.now(UTC) - named) < timedelta(minutes=10)
+    assert len(folder.name) == 24
     assert (index.model, index.deploy_model, index.final) == ("net", DEPLOY, True)
     assert [(item.index, item.name) for item in index.items] == [(0, "item 0"), (4, "item 4")]
     assert [(e.layer, e.tensor, e.dtype) for e in index.tensors if e.item == 0] == [
