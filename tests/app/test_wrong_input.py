@@ -121,7 +121,10 @@ def broken_yaml(tmp: Path, tiny: Tiny) -> list[str]:
     return ["--config-dir", str(tmp / "own"), *tiny.options(metric="broken")]
 
 
-KNOWN = "There are budget, cache, calibration, correction, dataset, download, engine, evaluation, layers, metric, mode, model,"
+KNOWN = (
+    "There are budget, cache, calibration, correction, dataset, download, engine, evaluation, intermediates, "
+    "keep_intermediates, layers, metric, mode, model,"
+)
 CASES = {
     "model missing": Case(
         model(lambda tmp: tmp / "absent.onnx"),
