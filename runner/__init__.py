@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from runner.dataset.npz import NpzDataset
     from runner.dataset.parquet import ParquetDataset
     from runner.dataset.preprocess import ArrayPreprocess, ImagePreprocess
+    from runner.dumps.compare import DumpTolerance, compare_dump
     from runner.engine import Engine
     from runner.errors import RunnerError
     from runner.evaluation.accuracy import Agreement, TopK
@@ -63,6 +64,7 @@ _HOMES = {
     "ConvertQatOptions": "runner.modes.convert_qat",
     "Correction": "runner.correction.options",
     "Cosine": "runner.search.sensitivity",
+    "DumpTolerance": "runner.dumps.compare",
     "EndToEnd": "runner.search.end_to_end",
     "Engine": "runner.engine",
     "Expectation": "runner.modes.expectation",
@@ -93,6 +95,7 @@ _HOMES = {
     "TopK": "runner.evaluation.accuracy",
     "acc_auto": "runner.modes.acc_auto",
     "check_deploy": "runner.lint.check",
+    "compare_dump": "runner.dumps.compare",
     "convert_qat": "runner.modes.convert_qat",
     "read_record": "runner.record_text",
 }
@@ -108,6 +111,7 @@ __all__ = [
     "ConvertQatOptions",
     "Correction",
     "Cosine",
+    "DumpTolerance",
     "EndToEnd",
     "Engine",
     "Expectation",
@@ -138,6 +142,7 @@ __all__ = [
     "TopK",
     "acc_auto",
     "check_deploy",
+    "compare_dump",
     "convert_qat",
     "read_record",
 ]

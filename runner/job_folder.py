@@ -10,18 +10,23 @@ import contextlib
 import glob
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from runner.errors import OutputError
 from runner.graph.model_file import file_sha256, fits_one_file
 
 MANIFEST = "manifest.json"
 _MODEL_ENDINGS = (".onnx", ".onnx.data")
+# What a folder is called until it is whole.
+_ASIDE = ".folder."
 
 
 class JobFolder:
@@ -34,18 +39,21 @@ class JobFolder:
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
         self._written: list[Path] = []
+        self._untold: set[Path] = set()
+        self._digests: dict[Path, str] = {}
         self._held: list[tuple[Path, Path]] | None = None
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root):
                 pass
+            _remove_abandoned(self.root, _ASIDE)
         except OSError as error:
             raise _unwritable(self.root, error) from error
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The result files written so far."""
-        return tuple(self._written)
+        """The result files written so far, those apart that ``whole_folder`` is not to tell of."""
+        return tuple(path for path in self._written if path not in self._untold)
 
     def path(self, name: str) -> Path:
         """Return the path of a file of this job."""
@@ -64,6 +72,15 @@ class JobFolder:
         separators = (",", ":") if compact_keys else None
         text = json.dumps(value, indent=indent, separators=separators, ensure_ascii=False, allow_nan=False)
         return self.write_text(name, text)
+
+    def write_array(self, name: str, array: NDArray[Any]) -> Path:
+        """Write a ``.npy`` file."""
+
+        def save(path: Path) -> None:
+            with path.open("wb") as stream:
+                np.save(stream, array, allow_pickle=False)
+
+        return self._write(name, save)
 
     def write_model(self, name: str, model: ir.Model) -> Path:
         """Write an ONNX model; weights beyond protobuf's limit go to ``<name>.data`` beside it."""
@@ -93,7 +110,7 @@ class JobFolder:
         held = self._held
         try:
             yield
-            digests = {path: file_sha256(path) for path in self._written if path.is_file()}
+            digests = {path: self._digest(path) for path in self._written if path.is_file()}
             digests |= {target: file_sha256(temporary) for temporary, target in held}
             manifest = _manifest_text({self._name(path): digest for path, digest in digests.items()})
             self._write(MANIFEST, lambda path: path.write_text(manifest, encoding="utf-8"), listed=False)
@@ -108,6 +125,44 @@ class JobFolder:
                 temporary.unlink(missing_ok=True)
         self._remove(previous)
 
+    @contextlib.contextmanager
+    def whole_folder(self, name: str, told: Collection[str] = ()) -> Iterator[JobFolder]:
+        """Give a folder to write files into, which appears under its name at the end: whole, or not at all.
+
+        The manifest that is there lists its files from then on, so that whatever ends this job, the next one removes them.
+
+        Args:
+            name: of the new folder, relative to the job's.
+            told: its files that ``files`` lists; the others are in the manifest alone.
+
+        Raises:
+            OutputError: it cannot be made or written.
+        """
+        target = self.path(name)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            aside = Path(tempfile.mkdtemp(dir=self.root, prefix=f"{_ASIDE}{os.getpid()}.", suffix=".part"))
+        except OSError as error:
+            raise _unwritable(target, error) from error
+        try:
+            inside = JobFolder(aside)
+            yield inside
+            names = [path.relative_to(aside) for path in inside._written]
+            digests = {target / path: file_sha256(aside / path) for path in names}
+            manifest = _manifest_text(read_manifest(self.root) | {self._name(path): d for path, d in digests.items()})
+            aside.chmod(0o755)
+            self._write(MANIFEST, lambda path: path.write_text(manifest, encoding="utf-8"), listed=False)
+            os.rename(aside, target)
+        except OSError as error:
+            raise _unwritable(target, error) from error
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        self._digests |= digests
+        for path in digests:
+            self._list(path)
+            if path.relative_to(target).as_posix() not in told:
+                self._untold.add(path)
+
     def remove(self, *names: str) -> None:
         """Remove files that this job wrote, after taking back the manifest that lists them."""
         self.path(MANIFEST).unlink(missing_ok=True)
@@ -121,19 +176,27 @@ class JobFolder:
     def finish(self) -> None:
         """Remove what the previous manifest lists and this job did not write, then write the manifest."""
         self._remove(read_manifest(self.root))
-        manifest = _manifest_text({self._name(path): file_sha256(path) for path in self._written})
+        manifest = _manifest_text({self._name(path): self._digest(path) for path in self._written})
         self._write(MANIFEST, lambda path: path.write_text(manifest, encoding="utf-8"), listed=False)
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
 
+    def _digest(self, path: Path) -> str:
+        return self._digests.get(path) or file_sha256(path)
+
     def _remove(self, previous: Iterable[str]) -> None:
         written = {self._name(path) for path in self._written}
+        left: set[Path] = set()
         for name in previous:
             stale = self.root / name
             inside = stale.resolve().is_relative_to(self.root.resolve())
             if name not in written and inside and stale.is_file():
                 stale.unlink(missing_ok=True)
+                left |= set(stale.relative_to(self.root).parents[:-1])
+        for folder in sorted(left, key=lambda path: len(path.parts), reverse=True):
+            with contextlib.suppress(OSError):  # something is still in it
+                (self.root / folder).rmdir()
 
     def _write(self, name: str, write: Callable[[Path], Any], *, listed: bool = True) -> Path:
         target = self.path(name)
@@ -185,10 +248,14 @@ def _written_aside(target: Path, write: Callable[[Path], Any]) -> Path:
 
 
 def _remove_abandoned(folder: Path, stem: str) -> None:
-    """Remove a file's temporary forms whose process was killed."""
+    """Remove a file's, or folder's, temporary forms whose process was killed."""
     for path in folder.glob(f"{glob.escape(stem)}*.part"):
         process = path.name.removeprefix(stem).partition(".")[0]
-        if process.isdecimal() and not _alive(int(process)):
+        if not process.isdecimal() or _alive(int(process)):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
             path.unlink(missing_ok=True)
 
 

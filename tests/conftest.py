@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from runner import integer_kernels
+from tests.kept_job import KeptJob, kept_job
 
 # The same examples in every run, and no failure because another process was busy.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -40,3 +41,14 @@ def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         pytest.skip("onnxruntime's integer kernels saturate on this CPU, so nothing uses them")
     monkeypatch.setattr(integer_kernels, "are_exact", lambda: integers)
     return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def _kept(tmp_path_factory: pytest.TempPathFactory) -> KeptJob:
+    return kept_job(tmp_path_factory.mktemp("kept"))
+
+
+@pytest.fixture
+def kept(_kept: KeptJob, tmp_path: Path) -> KeptJob:
+    """A job that kept what flows through it, in a copy that may be spoilt."""
+    return _kept.copied(tmp_path / "job")

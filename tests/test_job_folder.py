@@ -287,3 +287,70 @@ def test_models_of_an_unfinished_job_go_with_its_manifest(tmp_path: Path) -> Non
         (tmp_path / name).write_text("mine.onnx is not listed")
     withdraw_unfinished(tmp_path, "last.txt")
     assert files(tmp_path) == {"a.txt", "mine.onnx"}
+
+
+def test_whole_folder_appears_at_the_end_with_its_files_in_the_manifest(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path)
+    with folder.whole_folder("log/temp1", told=("index.json",)) as inside:
+        inside.write_text("index.json", "{}")
+        inside.write_array("item0/a.npy", np.arange(3))
+        assert not (tmp_path / "log" / "temp1").exists()
+    assert files(tmp_path / "log") == {"temp1/index.json", "temp1/item0/a.npy"}
+    np.testing.assert_array_equal(np.load(tmp_path / "log/temp1/item0/a.npy"), np.arange(3))
+    listed = {name: sha256(tmp_path / name) for name in ("log/temp1/index.json", "log/temp1/item0/a.npy")}
+    # At once, so that a job that is killed now leaves nothing that nobody knows of.
+    assert read_manifest(tmp_path) == listed
+    folder.write_text("x.txt", "x")
+    folder.finish()
+    assert read_manifest(tmp_path) == {**listed, "x.txt": sha256(tmp_path / "x.txt")}
+    assert folder.files == (tmp_path / "log/temp1/index.json", tmp_path / "x.txt")
+
+
+def test_whole_folder_keeps_what_an_earlier_manifest_lists_until_the_job_is_done(tmp_path: Path) -> None:
+    first = JobFolder(tmp_path)
+    first.write_text("results/model.txt", "old")
+    first.finish()
+    second = JobFolder(tmp_path)
+    with second.whole_folder("log/temp2") as inside:
+        inside.write_text("a.txt", "a")
+    assert read_manifest(tmp_path).keys() == {"results/model.txt", "log/temp2/a.txt"}
+    second.finish()
+    assert files(tmp_path) == {"log/temp2/a.txt", "manifest.json"}
+    # What is left of a folder when all its files are gone.
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt, ValueError])
+def test_whole_folder_that_is_not_finished_leaves_nothing(tmp_path: Path, fault: type[BaseException]) -> None:
+    folder = JobFolder(tmp_path)
+    with pytest.raises(fault), folder.whole_folder("log/temp1") as inside:
+        inside.write_text("index.json", "{}")
+        raise fault
+    assert files(tmp_path) == set()
+    assert folder.files == ()
+
+
+def test_what_a_killed_job_left_of_a_folder_is_removed_by_the_next(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    dead, alive = tmp_path / f".folder.{ended.pid}.abc.part", tmp_path / f".folder.{os.getpid()}.abc.part"
+    for folder in (dead, alive):
+        folder.mkdir()
+        (folder / "a.npy").write_bytes(b"half")
+    JobFolder(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [alive.name]
+
+
+def test_whole_folder_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = JobFolder(tmp_path)
+
+    def full(*given: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", lambda *given, **more: full())
+    with (
+        pytest.raises(OutputError, match=r"a\.npy cannot be written: No space left on device\. Set paths\.output"),
+        folder.whole_folder("log/temp1") as inside,
+    ):
+        inside.write_array("a.npy", np.zeros(2))
+    assert files(tmp_path) == set()

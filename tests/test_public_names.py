@@ -24,6 +24,7 @@ NAMES = [
     "ConvertQatOptions",
     "Correction",
     "Cosine",
+    "DumpTolerance",
     "EndToEnd",
     "Engine",
     "Expectation",
@@ -54,6 +55,7 @@ NAMES = [
     "TopK",
     "acc_auto",
     "check_deploy",
+    "compare_dump",
     "convert_qat",
     "read_record",
 ]

@@ -197,6 +197,8 @@ def _finished(job: Job, folder: Path, engine: Engine, store: Store | None, emit:
             budget=job.budget,
             expect=job.expect,
             confidence=job.search.confidence,
+            keep_intermediates=job.keep_intermediates,
+            intermediates_count=job.intermediates.count,
             seed=job.seed,
         )
         return acc_auto(
@@ -217,6 +219,8 @@ def _finished(job: Job, folder: Path, engine: Engine, store: Store | None, emit:
         output_kind=job.model.output,
         verify=job.verify,
         expect=job.expect,
+        keep_intermediates=job.keep_intermediates,
+        intermediates_count=job.intermediates.count,
     )
     return convert_qat(
         job.model.path, job.dataset, folder, convert, name=job.model.name, engine=engine, store=store, emit=emit

@@ -64,6 +64,13 @@ class EvaluationOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class IntermediatesOptions:
+    """``intermediates``: of how many evaluation items ``keep_intermediates`` writes what flows through the model."""
+
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class SearchOptions:
     """``search``: how sure a trial's verdict is before it stops; None for certain. The result is measured in full."""
 
@@ -133,6 +140,8 @@ class JobOptions:
     download: DownloadOptions = field(default_factory=DownloadOptions)
     cache: CacheOptions = field(default_factory=CacheOptions)
     expect: Expectation = field(default_factory=Expectation)
+    keep_intermediates: bool = False
+    intermediates: IntermediatesOptions = field(default_factory=IntermediatesOptions)
     seed: int = 0
 
 

@@ -43,3 +43,16 @@ def only_outputs(model: ir.Model, names: Sequence[str]) -> ir.Model:
         graph.outputs.append(output)
     passes.RemoveUnusedNodesPass()(part)
     return part
+
+
+def only_shapes(model: ir.Model, names: Sequence[str]) -> ir.Model:
+    """Return the part of a model that computes the shapes of the named tensors, as its only outputs, in their order."""
+    part = only_outputs(model, names)
+    graph = part.graph
+    values = list(graph.outputs)
+    graph.outputs.clear()
+    for value in values:
+        shape = ir.Value(name=f"{value.name}.shape", type=ir.TensorType(ir.DataType.INT64))
+        graph.append(ir.node("Shape", [value], outputs=[shape], name=shape.name))
+        graph.outputs.append(shape)
+    return part

@@ -46,6 +46,7 @@ from runner.modes.data import Parts, calibration_part, describe_source, evaluati
 from runner.modes.expectation import batch_caution, chance_caution, require_expected
 from runner.modes.files.check_files import Job, check_files
 from runner.modes.files.given_files import GivenFiles, read_given, starting_point
+from runner.modes.files.intermediates import Intermediates, kept_items, write_kept
 from runner.modes.files.write_acc_auto import RECORD, BestPair, Outcome, write_outcome
 from runner.modes.files.write_models import ModelPair, warn_of_notes
 from runner.modes.input_values import inputs_seen, seen_part
@@ -130,6 +131,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         parts = split_parts(evaluated, calibration, options.split)
         evaluation = parts.search
         checks = proof_items(options.verify, parts.report.indices)
+        kept = kept_items(parts.report, options.keep_intermediates, options.intermediates_count)
         require_measurable(subject.source.graph, options.metric, options.sensitivity)
         keys = StageKeys(
             graph_digest(subject.runnable),
@@ -283,6 +285,8 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
                 warnings += warn_of_notes(written, emit)
         except KeyboardInterrupt:
             found = replace(found, stopped="interrupted")
+    shown = Intermediates(name, subject.prepared.graph, subject.found, outcome.final_form, pair, quantized.form)
+    intermediates, found = _keep(found, partial(write_kept, folder, shown, dataset, kept, stages))
     return AccAutoResult(
         status=found.stopped or status,
         source=source,
@@ -312,6 +316,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         inputs=seen,
         chosen=settled,
         constants=constants,
+        intermediates=intermediates,
     )
 
 
@@ -327,6 +332,17 @@ def _write(folder: JobFolder, outcome: Outcome, best: BestPair) -> tuple[ModelPa
 def _calibration(given: GivenFiles, options: AccAutoOptions, dataset: Dataset) -> Part:
     count, key = given.calibration_count(options.calibration_count, len(dataset))
     return calibration_part(dataset, count, key)
+
+
+def _keep(found: SearchResult, write: Callable[[], Path | None]) -> tuple[Path | None, SearchResult]:
+    """Write the intermediate values and return their folder, if any; who interrupts wants none."""
+    if found.stopped == "interrupted":
+        return None, found
+    try:
+        return write(), found
+    except KeyboardInterrupt:
+        # What is written of them is gone again, the result before them is whole.
+        return None, replace(found, stopped="interrupted")
 
 
 def _announce(parts: Parts, calibration: Part | None, emit: Emit) -> None:

@@ -46,6 +46,8 @@ class AccAutoOptions:
         record: an AMCT record file to build from; nothing is calibrated, ranked or searched then.
         verify: how the written files are held against each other.
         budget: limits of the search.
+        keep_intermediates: whether what flows through the model, in float and as deployed, is written for comparing.
+        intermediates_count: of how many evaluation items, evenly spaced.
         confidence: of a trial's verdict that is settled before all items are scored, below 1; None where that has to be
             certain. The plan that is returned is scored in full whatever it is.
         expect: what the float model is known to reach; the job is refused where it does not.
@@ -67,6 +69,8 @@ class AccAutoOptions:
     record: str | None = None
     verify: VerifyOptions = field(default_factory=VerifyOptions)
     budget: Budget = field(default_factory=Budget)
+    keep_intermediates: bool = False
+    intermediates_count: int = 1
     confidence: float | None = 0.999
     expect: Expectation = field(default_factory=Expectation)
     seed: int = 0

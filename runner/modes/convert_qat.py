@@ -47,6 +47,7 @@ from runner.modes.expectation import (
     require_expected,
 )
 from runner.modes.files.check_files import Job, check_files
+from runner.modes.files.intermediates import Intermediates, kept_items, write_kept
 from runner.modes.files.write_models import told, warn_of_notes, write_pair, write_record
 from runner.modes.input_values import inputs_seen, seen_part
 from runner.modes.keys import StageKeys
@@ -74,6 +75,8 @@ class ConvertQatOptions:
         output_kind: what class scores are, ``auto``, ``logits`` or ``probabilities``.
         verify: how the written files are held against each other.
         expect: what the source is known to reach; the job is refused where it does not.
+        keep_intermediates: whether what flows through the model, in float and as deployed, is written for comparing.
+        intermediates_count: of how many evaluation items, evenly spaced.
     """
 
     on_asymmetric_weight: Literal["requantize", "refuse"] = "requantize"
@@ -82,6 +85,8 @@ class ConvertQatOptions:
     output_kind: OutputKind = "auto"
     verify: VerifyOptions = field(default_factory=VerifyOptions)
     expect: Expectation = field(default_factory=Expectation)
+    keep_intermediates: bool = False
+    intermediates_count: int = 1
 
 
 def convert_qat(
@@ -116,6 +121,7 @@ def convert_qat(
     name = name or Path(model).stem
     part = evaluation_part(dataset, options.evaluation_count)
     checks = proof_items(options.verify, part.indices)
+    kept = kept_items(part, options.keep_intermediates, options.intermediates_count)
     shown = _item_index(dataset, options.image)
     keep_pixels(store, dataset)
     constants = constants_of(dataset)
@@ -177,6 +183,8 @@ def convert_qat(
             job, pair, _RECORD, qat.form, evaluator=evaluator, quantized=after, progress=progress
         )
         warnings += warn_of_notes(written, emit)
+    converted = Intermediates(name, qat.graph, qat.found, qat.form, pair)
+    intermediates = write_kept(folder, converted, dataset, kept, stages)
     return ConvertResult(
         status="converted",
         source=source,
@@ -196,6 +204,7 @@ def convert_qat(
         inputs=seen,
         chosen=settled,
         constants=constants,
+        intermediates=intermediates,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from runner.evaluation.evaluator import Evaluation
@@ -152,6 +153,7 @@ class AccAutoResult:
         inputs: what reached the model; None where nothing looked.
         chosen: options of the preprocessing that the model's inputs settled.
         constants: inputs of the source that are fixed, and their values.
+        intermediates: the folder of what flows through the model, where it was asked for.
     """
 
     status: Status
@@ -182,6 +184,7 @@ class AccAutoResult:
     inputs: InputsSeen | None = None
     chosen: tuple[str, ...] = ()
     constants: Mapping[str, Any] = field(default_factory=dict)
+    intermediates: Path | None = None
 
     @property
     def complete(self) -> bool:
@@ -232,6 +235,7 @@ class ConvertResult:
     inputs: InputsSeen | None = None
     chosen: tuple[str, ...] = ()
     constants: Mapping[str, Any] = field(default_factory=dict)
+    intermediates: Path | None = None
 
     @property
     def complete(self) -> bool:

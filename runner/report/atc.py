@@ -1,4 +1,4 @@
-"""The commands that check a deploy model, and turn it into an offline model for the NPU."""
+"""The commands that check a deploy model, turn it into an offline model, and hold a dump of that against the run."""
 
 from __future__ import annotations
 
@@ -28,3 +28,8 @@ def check_command(deploy: Path) -> str:
     """Return the ``atc`` line that only checks a deploy model's operators: no chip is named, none is needed."""
     model, report = (shlex.quote(str(path)) for path in (deploy, deploy.with_name(f"{deploy.stem}_check.json")))
     return f"atc --mode=3 --framework=5 --model={model} --check_report={report}"
+
+
+def compare_command(intermediates: Path) -> str:
+    """Return the ``quant-compare-dump`` line for a folder of intermediate values."""
+    return f"quant-compare-dump {shlex.quote(str(intermediates))} DUMPS"

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.modes.result import AccAutoResult, ConvertResult
-from runner.report.atc import atc_command, check_command
+from runner.report.atc import atc_command, check_command, compare_command
 from runner.report.proof import sentences
 from runner.report.wording import (
     STATUS,
@@ -46,16 +46,19 @@ def summary_table(result: Result, summary: Mapping[str, Any]) -> RenderableType:
 
 def deploy_lines(result: Result) -> list[str]:
     """Return how to go on with the deploy model; nothing where none was written. Never wrapped: it is to be copied."""
-    if result.written is None:
-        return []
-    deploy = result.folder.path(result.written.pair.deploy)
-    return [
-        "",
-        "To let ATC check its operators, on a host with or without an NPU:",
-        f"  {check_command(deploy)}",
-        "For the NPU (set --soc_version to your chip):",
-        f"  {atc_command(deploy, result.written.input_shapes)}",
-    ]
+    lines = []
+    if result.written is not None:
+        deploy = result.folder.path(result.written.pair.deploy)
+        lines += [
+            "",
+            "To let ATC check its operators, on a host with or without an NPU:",
+            f"  {check_command(deploy)}",
+            "For the NPU (set --soc_version to your chip):",
+            f"  {atc_command(deploy, result.written.input_shapes)}",
+        ]
+    if result.intermediates is not None:
+        lines += ["", "To hold a chip's dump against this run:", f"  {compare_command(result.intermediates)}"]
+    return lines
 
 
 def sweep_table(jobs: Sequence[Mapping[str, Any]]) -> RenderableType:

@@ -51,6 +51,9 @@ class Executable:
         unrounded: AscendQuant -> name of what is rounded, before clipping.
         layers: those of ``outputs`` that are layers -> what the output is called outside of the deploy file.
         readers: those of ``outputs`` that are AscendAntiQuant -> node and index of an input that reads it.
+        codes: AscendQuant -> name of its int8 codes.
+        sums: layer -> name of its sums, whole numbers as int32 or, where no rounding is possible, as float32; in the shape of
+            its output but for an AveragePool, whose planes stand one behind the other.
     """
 
     model: ir.Model
@@ -58,6 +61,8 @@ class Executable:
     unrounded: Mapping[str, str]
     layers: Mapping[str, str]
     readers: Mapping[str, tuple[str, int]]
+    codes: Mapping[str, str]
+    sums: Mapping[str, str]
 
 
 def executable(deploy: DeployFile, *, integer_kernels: bool = False, precision: Precision = "fp32") -> Executable:
@@ -78,7 +83,7 @@ def executable(deploy: DeployFile, *, integer_kernels: bool = False, precision: 
     if precision == "fp16":
         integers = {layer.name for layer in deploy.layers}
         compute_in_half(model, {*integers, *layers, *deploy.quants, *deploy.anti_quants, *deploy.code_pads})
-    outputs, unrounded = {}, {}
+    outputs, unrounded, codes, sums = {}, {}, {}, {}
     names = Names.of(graph)
     for name, node in nodes.items():
         build = Builder()
@@ -87,7 +92,7 @@ def executable(deploy: DeployFile, *, integer_kernels: bool = False, precision: 
             shifted, result = _rounded(build, name, deploy.quants[name], source, slow=integer_kernels)
         elif name in layers and source is not None:
             layer = layers[name]
-            result = _layer_output(
+            whole, result = _layer_output(
                 build, layer, nodes[layer.name], integer_kernels=integer_kernels, precision=precision
             )
         elif node.op_type == "Pad" and name in deploy.code_pads:
@@ -100,13 +105,15 @@ def executable(deploy: DeployFile, *, integer_kernels: bool = False, precision: 
         build.register(graph, names, instead=node)
         replace_node(graph, node, build.nodes, result)
         if name in deploy.quants:
-            unrounded[name] = shifted.name or ""
-        else:
-            outputs[layers[name].name if name in layers else name] = result.name or ""
+            unrounded[name], codes[name] = shifted.name or "", result.name or ""
+            continue
+        outputs[layers[name].name if name in layers else name] = result.name or ""
+        if name in layers:
+            sums[layers[name].name] = whole.name or ""
     passes.RemoveUnusedNodesPass()(model)
     values = {layer.name: layer.value for layer in deploy.layers}
     readers = {name: anti_quant.readers[0] for name, anti_quant in deploy.anti_quants.items() if anti_quant.readers}
-    return Executable(model, outputs, unrounded, values, readers)
+    return Executable(model, outputs, unrounded, values, readers, codes, sums)
 
 
 def _rounded(build: Builder, name: str, rounding: Rounding, x: ir.Value, *, slow: bool) -> tuple[ir.Value, ir.Value]:
@@ -127,14 +134,26 @@ def _rounded(build: Builder, name: str, rounding: Rounding, x: ir.Value, *, slow
 
 def _layer_output(
     build: Builder, layer: IntegerLayer, node: ir.Node, *, integer_kernels: bool, precision: Precision
-) -> ir.Value:
+) -> tuple[ir.Value, ir.Value]:
+    """Return the layer's whole sums and its output."""
     codes = node.inputs[0]
     assert codes is not None  # read off the file
     value = layer_sums(build, layer, node, codes, integer_kernels=integer_kernels)
+    whole = unrounded_sums(value)
     if layer.op_type == "AveragePool":
         count = counted(build, codes, node, layer.weight.shape[2:], f"{layer.name}.count")
         value = build.op("Div", [value, count], f"{layer.name}.mean", _FLOAT)
-    return _scaled(build, value, over_channels(layer, layer.scales), layer.dequant, precision)
+    return whole, _scaled(build, value, over_channels(layer, layer.scales), layer.dequant, precision)
+
+
+def unrounded_sums(value: ir.Value) -> ir.Value:
+    """Return the int32 sums that ``layer_sums`` made float32 of; the floats where they are the sums themselves."""
+    producer = value.producer()
+    if producer is not None and producer.op_type == "Reshape" and producer.inputs[0] is not None:
+        value = producer.inputs[0]
+        producer = value.producer()
+    source = producer.inputs[0] if producer is not None and producer.op_type == "Cast" else None
+    return value if source is None else source
 
 
 def _pad_codes(graph: ir.Graph, node: ir.Node) -> None:

@@ -121,7 +121,10 @@ def broken_yaml(tmp: Path, tiny: Tiny) -> list[str]:
     return ["--config-dir", str(tmp / "own"), *tiny.options(metric="broken")]
 
 
-KNOWN = "There are budget, cache, calibration, correction, dataset, download, engine, evaluation, expect, layers, metric, mode,"
+KNOWN = (
+    "There are budget, cache, calibration, correction, dataset, download, engine, evaluation, expect, intermediates, "
+    "keep_intermediates, layers, metric, mode,"
+)
 CASES = {
     "model missing": Case(
         model(lambda tmp: tmp / "absent.onnx"),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from runner.graph.probe import with_outputs
+from runner.graph.probe import only_shapes, with_outputs
 from runner.session import Session
 from tests.tiny_models import model, noise
 
@@ -31,4 +31,11 @@ def test_a_models_input_can_be_probed():
 def test_the_probed_model_itself_is_unchanged():
     source = model(GRAPH)
     with_outputs(source, ["a"])
+    assert [output.name for output in source.graph.outputs] == ["y"]
+
+
+def test_shapes_alone_can_be_had_of_any_tensor():
+    source = model("g (float[N,3] x) => (float[M] y) { a = Transpose(x) y = ReduceSum<keepdims = 0>(a) }")
+    got = Session(only_shapes(source, ["a", "x", "y", "a"])).run({"x": noise(0, 5, 3)})
+    assert [shape.tolist() for shape in got] == [[3, 5], [5, 3], [], [3, 5]]
     assert [output.name for output in source.graph.outputs] == ["y"]

@@ -12,6 +12,7 @@ import pytest
 from runner.convert.deploy import deploy_model
 from runner.graph.layers import find_layers
 from runner.graph.model_file import model_bytes
+from runner.graph.probe import only_outputs
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedForm, QuantizedLayer, TensorRecord
 from runner.session import REFERENCE, Session
@@ -116,6 +117,25 @@ def test_sums_too_large_for_floats_are_exact(tmp_path: Path, op: str) -> None:
     assert executed(path, x).tobytes() == device.real(sums, 0.5, [0.01], -1).tobytes()
     (layer,) = read_deploy(path).layers
     assert accumulator_bound(layer) == 255 * int(np.abs(codes.astype(np.int64)).sum(axis=0).max())
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("integer_kernels", [False, True], ids=["full_pass", "uint8"])
+@pytest.mark.parametrize("columns", [2, 4608], ids=["small", "beyond 2^24"])
+def test_codes_and_whole_sums_can_be_had(tmp_path: Path, columns: int, integer_kernels: bool) -> None:
+    built = model(f"g (float[1,{columns}] x) => (float[] y) {{ [layer] y = MatMul(x, w) }}", w=noise(1, columns, 3))
+    codes = np.random.default_rng(2).integers(100, 128, (columns, 3)).astype(np.int8)
+    form = QuantizedForm({"layer": QuantizedLayer(LayerRecord(ActivationParams(0.5, -128), (0.01,)), codes, None)})
+    x = F(0.5) * np.random.default_rng(0).integers(-20, 256, (1, columns)).astype(F)
+    graph = executable(read_deploy(deployed(tmp_path, built, form)), integer_kernels=integer_kernels)
+    names = [graph.codes["layer.quant"], graph.sums["layer"]]
+    got, sums = Session(only_outputs(graph.model, names), REFERENCE).run({"x": x})
+    centred = device.centred(x, 0.5, -128)
+    expected = centred @ codes.astype(np.int64)
+    assert got.dtype == np.int8
+    np.testing.assert_array_equal(got, centred - 128)
+    assert (expected.max() > 2**24) == (columns > 2)
+    np.testing.assert_array_equal(sums.astype(np.int64), expected)
 
 
 def test_bound_counts_the_bias_of_its_own_channel(tmp_path: Path) -> None:
