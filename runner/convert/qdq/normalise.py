@@ -6,10 +6,12 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
+from runner.convert.qdq.folding import fold_constants
 from runner.convert.qdq.idle import idle_nodes, taken_out
 from runner.convert.qdq.nodes import is_dequantize, is_quantize
 from runner.errors import ModelError
 from runner.graph.constants import add_initializer, constant
+from runner.graph.half import widen_half
 from runner.graph.prepare import tidy
 
 _FOREIGN_DOMAINS = ("qonnx", "onnx.brevitas", "finn")
@@ -42,18 +44,23 @@ def refuse_foreign(model: ir.Model) -> None:
 def normalise(source: ir.Model) -> tuple[ir.Model, dict[str, tuple[str, ...]]]:
     """Return a copy with named nodes, constants as initializers, and at most a Clip between the two nodes of a pair.
 
-    Only what computes nothing is taken out: Identity, casts of constants, and casts of codes to their own type. The second
-    result says which of them stood beside a QuantizeLinear or DequantizeLinear, by its name.
+    Only what computes nothing is taken out: Identity, casts of constants, and casts to the type that a value has. The second
+    result says which of them stood beside a QuantizeLinear or DequantizeLinear, by its name. A float16 model computes in
+    float32 from here on (see ``widen_half``): scales in float16 are float32 values too, and stay what they are.
     """
     model = source.clone()
     if model.functions:
         passes.InlinePass()(model)
     tidy(model)
+    widened = widen_half(model)
+    if widened:
+        passes.ShapeInferencePass()(model)  # what a Cast reads says whether it computes anything
     idle = idle_nodes(model.graph)
     passes.IdentityEliminationPass()(model)
     for node in list(model.graph):
         if node.op_type == "Cast" and node.domain == "":
             _remove_cast(model.graph, node)
+    fold_constants(model)
     passes.RemoveUnusedNodesPass()(model)
     return model, taken_out(idle)
 
@@ -67,8 +74,12 @@ def _remove_cast(graph: ir.Graph, cast: ir.Node) -> None:
     if array is not None:
         name = output.name or f"{cast.name}.constant"
         output.replace_all_uses_with(add_initializer(graph, name, np.asarray(array).astype(to.numpy())))
-    elif is_quantize(value.producer()) and _codes_type(value.producer()) == to:
+    elif to == (_codes_type(value.producer()) if is_quantize(value.producer()) else _known_float(value)):
         output.replace_all_uses_with(value)
+
+
+def _known_float(value: ir.Value) -> ir.DataType | None:
+    return ir.DataType.FLOAT if value.dtype == ir.DataType.FLOAT else None
 
 
 def _codes_type(quantize: ir.Node | None) -> ir.DataType:

@@ -19,10 +19,12 @@ from onnx_ir.passes import common as passes
 
 from runner.convert.qdq.account import Ledger, readers, source_nodes
 from runner.convert.qdq.bypass import bypass, kept_limit, take_over
+from runner.convert.qdq.constant import Constants
+from runner.convert.qdq.derived import quantized_constants
 from runner.convert.qdq.layer import LayerSource, convert_layer
 from runner.convert.qdq.nodes import code_clip, is_dequantize, is_quantize
 from runner.convert.qdq.normalise import normalise, refuse_foreign
-from runner.convert.qdq.pattern import Pair, find_pairs
+from runner.convert.qdq.pattern import Pairs, find_pairs
 from runner.convert.qdq.report import ConversionReport, LayerConversion, NodeUse, Role
 from runner.convert.qdq.settle import (
     ConstantUse,
@@ -77,11 +79,12 @@ def read_qdq(source: ir.Model, *, on_asymmetric_weight: Literal["requantize", "r
     model, idle = normalise(source)
     graph = model.graph
     nodes = source_nodes(graph)
-    pairs = find_pairs(graph)
-    _refuse_integer_operators(nodes)
-    sources = {node.name or "": layer_source(node, pairs) for node in graph if is_layer(node)}
-    constants = constant_uses(graph)
-    settle_constants(graph)
+    known = quantized_constants(model)
+    pairs = find_pairs(graph, known)
+    _refuse_integer_operators(nodes, known)
+    sources = {node.name or "": layer_source(node, pairs, known) for node in graph if is_layer(node)}
+    constants = constant_uses(graph, known)
+    settle_constants(graph, known)
     sources = fold(model, sources)
     found = find_layers(model)
     layers, conversions = _convert_layers(found, sources, refuse_asymmetric=on_asymmetric_weight == "refuse")
@@ -140,19 +143,19 @@ def _with_idle(
     return tuple(replace(layer, looked_through=tuple(found.get(layer.name, ()))) for layer in conversions)
 
 
-def _rounded_adds(graph: ir.Graph, pairs: Mapping[ir.Node, Pair]) -> dict[str, TensorRecord]:
+def _rounded_adds(graph: ir.Graph, pairs: Pairs) -> dict[str, TensorRecord]:
     """Return an entry for each input of an Add that comes straight from an accepted pair."""
     tensors = {}
     for node in graph:
         for index, value in enumerate(node.inputs if node.op_type == "Add" and node.domain == "" else ()):
             producer = None if value is None else value.producer()
-            pair = None if producer is None else pairs.get(producer)
+            pair = None if producer is None else pairs.of.get(producer)
             if pair is not None and pair.params is not None:
                 tensors[f"{node.name}:{index}"] = TensorRecord(pair.params)
     return tensors
 
 
-def _rounded_outputs(graph: ir.Graph, pairs: Mapping[ir.Node, Pair]) -> dict[str, TensorRecord]:
+def _rounded_outputs(graph: ir.Graph, pairs: Pairs) -> dict[str, TensorRecord]:
     """Return an entry for each model output that comes straight from an accepted pair.
 
     A tensor entry names a node and its input, so the output gets an Identity of its own, called ``<output>.output``.
@@ -160,7 +163,7 @@ def _rounded_outputs(graph: ir.Graph, pairs: Mapping[ir.Node, Pair]) -> dict[str
     tensors = {}
     for index, value in enumerate(graph.outputs):
         producer = value.producer()
-        pair = None if producer is None else pairs.get(producer)
+        pair = None if producer is None else pairs.of.get(producer)
         if pair is None or pair.params is None:
             continue
         name = value.name
@@ -185,7 +188,7 @@ def _account_constants(ledger: Ledger, constants: Iterable[ConstantUse], floats:
 
 def _drop_pairs(
     model: ir.Model,
-    pairs: dict[ir.Node, Pair],
+    pairs: Pairs,
     uses: Mapping[str, NodeUse],
     floats: Mapping[str, str],
     ledger: Ledger,
@@ -194,7 +197,7 @@ def _drop_pairs(
     places = {(node, index): _key(node, index) for node in model.graph for index in range(len(node.inputs))}
     places = {p: key for p, key in places.items() if key in uses and (uses[key] != "layer" or p[1] == 0)}
     surveyed = []
-    for pair in pairs.values():
+    for pair in pairs.of.values():
         who = readers(pair, pairs, places, floats)
         surveyed.append((pair, who, kept_limit(pair, pairs, unlimited=who.unlimited)))
     for pair, who, limit in surveyed:
@@ -230,10 +233,11 @@ def _drop_lone_outputs(graph: ir.Graph, nodes: list[ir.Node], ledger: Ledger) ->
             take_over(graph, node.outputs[0], node.inputs[0], node)
 
 
-def _refuse_integer_operators(nodes: list[ir.Node]) -> None:
+def _refuse_integer_operators(nodes: list[ir.Node], constants: Constants) -> None:
     """Raise a ModelError when quantized codes go anywhere but into a DequantizeLinear or a model output."""
+    stored = {node for constant in constants.values() for node in constant.nodes}
     for node in nodes:
-        for usage in node.outputs[0].uses() if is_quantize(node) else ():
+        for usage in node.outputs[0].uses() if is_quantize(node) and node not in stored else ():
             reader = usage.node
             clips = code_clip(reader) is not None and all(is_dequantize(u.node) for u in reader.outputs[0].uses())
             if not is_dequantize(reader) and not clips:
