@@ -95,7 +95,13 @@ def _drops_nothing(node: ir.Node) -> bool:
     return training is None or (said is not None and not np.any(said))
 
 
+def _to_float32(node: ir.Node) -> bool:
+    """Return whether a Cast is to the type that every rounded value has: it computes nothing."""
+    return ir.DataType(node.attributes["to"].as_int()) == ir.DataType.FLOAT
+
+
 _MAYBE = {
+    "Cast": _to_float32,
     "Pad": _pads_with_zero,
     "Resize": _resizes_nearest,
     "Upsample": _resizes_nearest,

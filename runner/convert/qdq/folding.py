@@ -73,7 +73,8 @@ def evaluated(
         return None
     values = [None if a is None else make_constant(f"input{i}", a) for i, a in enumerate(arrays)]
     wanted = len(node.outputs) if outputs is None else outputs
-    given = [ir.Value(name=f"output{i}", type=node.outputs[i].type) for i in range(wanted)]
+    # Of no stated type: what moves floats in the graph may be asked to move integers here.
+    given = [ir.Value(name=f"output{i}") for i in range(wanted)]
     copy = ir.Node(
         node.domain, node.op_type, values, attributes=list(node.attributes.values()), outputs=given, name="folded"
     )

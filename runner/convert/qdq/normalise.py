@@ -52,9 +52,7 @@ def normalise(source: ir.Model) -> tuple[ir.Model, dict[str, tuple[str, ...]]]:
     if model.functions:
         passes.InlinePass()(model)
     tidy(model)
-    widened = widen_half(model)
-    if widened:
-        passes.ShapeInferencePass()(model)  # what a Cast reads says whether it computes anything
+    widen_half(model)
     idle = idle_nodes(model.graph)
     passes.IdentityEliminationPass()(model)
     for node in list(model.graph):
