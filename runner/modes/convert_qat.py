@@ -15,13 +15,13 @@ from runner.dataset.binding import bind
 from runner.dataset.item import Dataset
 from runner.engine import Engine
 from runner.errors import ConfigError
-from runner.evaluation.accuracy import Agreement, TopK
+from runner.evaluation.accuracy import Agreement, TiedAnswers, TopK
 from runner.evaluation.distance import Kl, Sqnr
 from runner.evaluation.evaluator import Evaluator
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import ClassScores, OutputKind
 from runner.evaluation.uncertainty import loss_interval
-from runner.events import FINAL_EVAL, FLOAT_EVAL, LOAD, VERIFY, WRITE, Emit, ModelUsed, ignore
+from runner.events import FINAL_EVAL, FLOAT_EVAL, LOAD, VERIFY, WRITE, Emit, ModelUsed, StageAdvanced, ignore
 from runner.graph.digest import graph_digest
 from runner.graph.macs import LayerCost, layer_costs
 from runner.graph.model_file import load_model
@@ -104,7 +104,11 @@ def convert_qat(
     with stages.stage(LOAD):
         source_model = load_model(model)
         Session(source_model.graph, given=True)  # what onnxruntime does not take is refused before the work
-        qat = read_qdq(source_model.graph, on_asymmetric_weight=options.on_asymmetric_weight)
+        qat = read_qdq(
+            source_model.graph,
+            on_asymmetric_weight=options.on_asymmetric_weight,
+            progress=lambda done, total: emit(StageAdvanced(LOAD, done, total)),
+        )
         log_left_alone(qat.found)
         keys = StageKeys(graph_digest(source_model.graph), part.fingerprint)
         folder = JobFolder(output)
@@ -116,7 +120,9 @@ def convert_qat(
     kind: OutputKind = options.output_kind
     if kind == "auto" and ends_in_softmax(source_model.graph):
         kind = "probabilities"
-    evaluator = Evaluator(engine, dataset, part.indices, _metrics(dataset, part.indices), output_kind=kind)
+    ties = TiedAnswers()
+    told = [*_metrics(dataset, part.indices), ties]
+    evaluator = Evaluator(engine, dataset, part.indices, told, output_kind=kind)
     scores = RememberedScores(evaluator, keys, store)
     with stages.stage(FLOAT_EVAL, len(part.indices), "the source as stored") as progress:
         before = scores.of_float(source_model.graph, progress)
@@ -145,7 +151,9 @@ def convert_qat(
     return ConvertResult(
         status="converted",
         source=source,
-        comparison=Comparison(evaluator.metrics, before, after, evaluator.classes, part, interval=interval),
+        comparison=Comparison(
+            [m for m in evaluator.metrics if m is not ties], before, after, evaluator.classes, part, interval=interval
+        ),
         found=qat.found,
         form=qat.form,
         report=qat.report.to_json(),
@@ -158,6 +166,8 @@ def convert_qat(
         proof=proof,
         seconds=stages.seconds(),
         warnings=tuple(warnings),
+        coarse_outputs=qat.coarse_outputs,
+        tied_answers=int(after.scores[ties.name].sum()) if ties.name in after.scores else None,
     )
 
 

@@ -205,7 +205,12 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ConvertResult:
-    """The outcome of ``convert_qat``; ``comparison`` has the Q/DQ source as "float"."""
+    """The outcome of ``convert_qat``; ``comparison`` has the Q/DQ source as "float".
+
+    Attributes:
+        coarse_outputs: names of the outputs whose values the source rounds to 8 bits.
+        tied_answers: answers that differ where the source gives both classes its highest score; None without classes.
+    """
 
     status: Status
     source: Source
@@ -222,6 +227,8 @@ class ConvertResult:
     seconds: Mapping[str, float]
     proof: Proof | None = None
     warnings: tuple[str, ...] = field(default=())
+    coarse_outputs: tuple[str, ...] = ()
+    tied_answers: int | None = None
 
     @property
     def complete(self) -> bool:

@@ -50,6 +50,8 @@ def summarize(
             summary["cpu_int8_gap"] = result.written.cpu_int8_gap
     if result.proof is not None:
         summary |= verification(result.proof)
+    if isinstance(result, ConvertResult):
+        summary |= _coarse(result)
     if isinstance(result, AccAutoResult):
         if result.repaired:
             summary["repaired"] = list(result.repaired)
@@ -134,6 +136,16 @@ def _companions(comparison: Comparison) -> dict[str, float]:
         metric = comparison.named(name)
         if metric is not None:
             values[key] = comparison.value(metric, comparison.quantized) * factor
+    return values
+
+
+def _coarse(result: ConvertResult) -> dict[str, Any]:
+    """Return which outputs have 8 bits, and how many answers changed, all and by a tie of the source alone."""
+    values: dict[str, Any] = {"outputs_8bit": list(result.coarse_outputs)} if result.coarse_outputs else {}
+    before, after = result.comparison.float_.answers, result.comparison.quantized.answers
+    if result.tied_answers is not None and before is not None and after is not None:
+        values["answers_changed"] = int((before[:, 0] != after[:, 0]).sum())
+        values["tied_answers"] = result.tied_answers
     return values
 
 

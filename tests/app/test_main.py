@@ -570,6 +570,16 @@ def test_trial_that_was_settled_early_says_so() -> None:
     ]
 
 
+def test_stage_that_learns_late_how_much_there_is_to_do_shows_it() -> None:
+    stream = io.StringIO()
+    drawn = Console(force_terminal=True, width=120, color_system=None, record=True, file=stream)
+    display = ProgressDisplay(drawn)
+    display(StageStarted("load"))
+    display(StageAdvanced("load", 30, 120))
+    display.close()
+    assert re.search(r"load the model .* 30/120 ", drawn.export_text())
+
+
 def test_search_that_ends_early_shows_a_full_bar() -> None:
     assert re.search(r"search \(at most 2 plans\) .* 2/2 ", shown(terminal=True))
 

@@ -56,7 +56,7 @@ def kept_limit(pair: Pair, pairs: Pairs, *, unlimited: bool) -> Limit:
     return "Relu" if pair.limits[0] == 0 and low < 0 else "none"
 
 
-def bypass(graph: ir.Graph, pair: Pair, *, opset: int, limit: Limit) -> None:
+def bypass(graph: ir.Graph, pair: Pair, *, opset: int, limit: Limit, taken: set[str | None]) -> None:
     """Let the readers of a pair read the value before it; names of graph outputs stay.
 
     Args:
@@ -64,6 +64,7 @@ def bypass(graph: ir.Graph, pair: Pair, *, opset: int, limit: Limit) -> None:
         pair: any, accepted or not.
         opset: of the default domain.
         limit: how the limits of its codes are kept.
+        taken: the graph's names, added to.
     """
     node, name = pair.dequantize, pair.dequantize.name or ""
     build = Builder()
@@ -81,7 +82,7 @@ def bypass(graph: ir.Graph, pair: Pair, *, opset: int, limit: Limit) -> None:
         value = _clipped(build, value, pair.limits, f"{name}.clip", opset)
     elif limit == "Relu":
         value = build.op("Relu", [value], f"{name}.relu", ir.DataType.FLOAT)
-    build.register(graph)
+    build.register(graph, taken)
     graph.insert_before(node, build.nodes)
     take_over(graph, node.outputs[0], value, node)
 

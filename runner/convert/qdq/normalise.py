@@ -10,7 +10,7 @@ from runner.convert.qdq.folding import fold_constants
 from runner.convert.qdq.idle import idle_nodes, taken_out
 from runner.convert.qdq.nodes import is_dequantize, is_quantize
 from runner.errors import ModelError
-from runner.graph.constants import add_initializer, constant
+from runner.graph.constants import constant, free_of, make_constant, value_names
 from runner.graph.half import widen_half
 from runner.graph.prepare import tidy
 
@@ -55,23 +55,27 @@ def normalise(source: ir.Model) -> tuple[ir.Model, dict[str, tuple[str, ...]]]:
     widen_half(model)
     idle = idle_nodes(model.graph)
     passes.IdentityEliminationPass()(model)
+    taken = value_names(model.graph)
     for node in list(model.graph):
         if node.op_type == "Cast" and node.domain == "":
-            _remove_cast(model.graph, node)
+            _remove_cast(model.graph, node, taken)
     fold_constants(model)
     passes.RemoveUnusedNodesPass()(model)
     return model, taken_out(idle)
 
 
-def _remove_cast(graph: ir.Graph, cast: ir.Node) -> None:
+def _remove_cast(graph: ir.Graph, cast: ir.Node, taken: set[str | None]) -> None:
     value, output = cast.inputs[0], cast.outputs[0]
     to = ir.DataType(cast.attributes["to"].as_int())
     array = constant(value)
     if value is None or output.is_graph_output():
         return
     if array is not None:
-        name = output.name or f"{cast.name}.constant"
-        output.replace_all_uses_with(add_initializer(graph, name, np.asarray(array).astype(to.numpy())))
+        name = free_of(taken, output.name or f"{cast.name}.constant")
+        taken.add(name)
+        made = make_constant(name, np.asarray(array).astype(to.numpy()))
+        graph.register_initializer(made)
+        output.replace_all_uses_with(made)
     elif to == (_codes_type(value.producer()) if is_quantize(value.producer()) else _known_float(value)):
         output.replace_all_uses_with(value)
 

@@ -10,7 +10,7 @@ Every QuantizeLinear and DequantizeLinear is accounted for on the way.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -35,14 +35,34 @@ from runner.convert.qdq.settle import (
     settle_constants,
 )
 from runner.errors import ModelError
+from runner.graph.constants import value_names
 from runner.graph.layers import LAYER_TYPES, FoundLayers, find_layers
 from runner.record import QuantizedForm, QuantizedLayer, TensorRecord
 
 # The version of this stage's meaning: raise it when the same source would give another form.
-VERSION = 3
+VERSION = 4
+
+Progress = Callable[[int, int], None]
 
 _LISTED_REASONS = 5
+# From few values they make few: what comes out of them is as coarse as what goes in.
+_VALUE_BY_VALUE = (
+    "Softmax",
+    "LogSoftmax",
+    "Sigmoid",
+    "HardSigmoid",
+    "Tanh",
+    "Cast",
+    "Identity",
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+)
 _ROLE_NAMES: Mapping[Role, str] = {"activation": "input", "weight": "weight", "bias": "bias"}
+
+
+def _silent(done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,21 +76,29 @@ class QatModel:
         form: the integers and scales of those that are quantized, and the tensors rounded on their way into an Add
             or out of the model.
         report: what became of every layer and every QuantizeLinear and DequantizeLinear.
+        coarse_outputs: names of the source's outputs whose values are rounded to 8 bits, or follow from such one by one.
     """
 
     graph: ir.Model
     found: FoundLayers
     form: QuantizedForm
     report: ConversionReport
+    coarse_outputs: tuple[str, ...] = ()
 
 
-def read_qdq(source: ir.Model, *, on_asymmetric_weight: Literal["requantize", "refuse"] = "requantize") -> QatModel:
+def read_qdq(
+    source: ir.Model,
+    *,
+    on_asymmetric_weight: Literal["requantize", "refuse"] = "requantize",
+    progress: Progress = _silent,
+) -> QatModel:
     """Read a quantization-aware-trained model; the source is left as it is.
 
     Args:
         source: with QuantizeLinear / DequantizeLinear around float operators.
         on_asymmetric_weight: what to do with weights that no symmetric int8 can say: round the channels concerned again,
             or leave the layer float.
+        progress: told how many layers and pairs are done, and how many there are.
 
     Raises:
         ModelError: the model has no such operators, holds those of another quantizer, or no layer can be taken over.
@@ -83,11 +111,15 @@ def read_qdq(source: ir.Model, *, on_asymmetric_weight: Literal["requantize", "r
     pairs = find_pairs(graph, known)
     _refuse_integer_operators(nodes, known)
     sources = {node.name or "": layer_source(node, pairs, known) for node in graph if is_layer(node)}
+    coarse = _coarse_outputs(graph, pairs)
     constants = constant_uses(graph, known)
     settle_constants(graph, known)
     sources = fold(model, sources)
     found = find_layers(model)
-    layers, conversions = _convert_layers(found, sources, refuse_asymmetric=on_asymmetric_weight == "refuse")
+    steps = len(found.layers) + len(pairs.of)
+    layers, conversions = _convert_layers(
+        found, sources, refuse_asymmetric=on_asymmetric_weight == "refuse", progress=lambda done: progress(done, steps)
+    )
     conversions = _with_idle(conversions, sources, constants, idle)
     outputs = _rounded_outputs(graph, pairs)
     tensors = {**_rounded_adds(graph, pairs), **outputs}
@@ -97,21 +129,28 @@ def read_qdq(source: ir.Model, *, on_asymmetric_weight: Literal["requantize", "r
     ledger = Ledger()
     _account_constants(ledger, constants, floats)
     uses: dict[str, NodeUse] = {**dict.fromkeys(tensors, "tensor"), **dict.fromkeys(outputs, "output")}
-    _drop_pairs(model, pairs, {**uses, **dict.fromkeys(layers, "layer")}, floats, ledger)
+    users: dict[str, NodeUse] = {**uses, **dict.fromkeys(layers, "layer")}
+    _drop_pairs(model, pairs, users, floats, ledger, lambda done: progress(len(found.layers) + done, steps))
     _drop_lone_outputs(graph, nodes, ledger)
     passes.RemoveUnusedNodesPass()(model)
     _refuse_remaining(model)
     if not any(node.domain == "com.microsoft" for node in model.graph.all_nodes()):
         model.opset_imports.pop("com.microsoft", None)
     form = QuantizedForm(layers, tensors)
-    return QatModel(model, find_layers(model), form, ConversionReport(conversions, ledger.accounts(nodes)))
+    report = ConversionReport(conversions, ledger.accounts(nodes))
+    return QatModel(model, find_layers(model), form, report, coarse)
 
 
 def _convert_layers(
-    found: FoundLayers, sources: Mapping[str, LayerSource], *, refuse_asymmetric: bool
+    found: FoundLayers,
+    sources: Mapping[str, LayerSource],
+    *,
+    refuse_asymmetric: bool,
+    progress: Callable[[int], None],
 ) -> tuple[dict[str, QuantizedLayer], tuple[LayerConversion, ...]]:
     layers, conversions = {}, []
-    for layer in found.layers:
+    for place, layer in enumerate(found.layers):
+        progress(place)
         quantized, conversion = convert_layer(layer, sources[layer.name], refuse_asymmetric=refuse_asymmetric)
         conversions.append(conversion)
         if quantized is not None:
@@ -175,6 +214,19 @@ def _rounded_outputs(graph: ir.Graph, pairs: Pairs) -> dict[str, TensorRecord]:
     return tensors
 
 
+def _coarse_outputs(graph: ir.Graph, pairs: Pairs) -> tuple[str, ...]:
+    """Return the outputs whose values are codes, come from a pair, or from the function of one value that stands behind it."""
+    found = []
+    for output in graph.outputs:
+        value: ir.Value | None = output
+        while value is not None and pairs.nearest(value) is None and not is_quantize(value.producer()):
+            node = value.producer()
+            value = node.inputs[0] if node is not None and node.op_type in _VALUE_BY_VALUE else None
+        if value is not None:
+            found.append(output.name or "")
+    return tuple(found)
+
+
 def _account_constants(ledger: Ledger, constants: Iterable[ConstantUse], floats: Mapping[str, str]) -> None:
     for use in constants:
         stored, user, role = use.constant.nodes, use.user, use.role
@@ -192,6 +244,7 @@ def _drop_pairs(
     uses: Mapping[str, NodeUse],
     floats: Mapping[str, str],
     ledger: Ledger,
+    progress: Callable[[int], None],
 ) -> None:
     """Bypass every pair, and note for each who took its scale and who reads the value unrounded."""
     places = {(node, index): _key(node, index) for node in model.graph for index in range(len(node.inputs))}
@@ -200,7 +253,9 @@ def _drop_pairs(
     for pair in pairs.of.values():
         who = readers(pair, pairs, places, floats)
         surveyed.append((pair, who, kept_limit(pair, pairs, unlimited=who.unlimited)))
-    for pair, who, limit in surveyed:
+    taken = value_names(model.graph)
+    for place, (pair, who, limit) in enumerate(surveyed, start=1):
+        progress(place)
         nodes = (pair.quantize, pair.dequantize)
         for user in who.taken if pair.params is not None else ():
             ledger.used(nodes, uses[user], "activation", user)
@@ -215,7 +270,7 @@ def _drop_pairs(
         notes += ["its saturation is not kept"] if who.unlimited and pair.unreadable else []
         for note in notes:
             ledger.noted(nodes, note)
-        bypass(model.graph, pair, opset=model.opset_imports[""], limit=limit)
+        bypass(model.graph, pair, opset=model.opset_imports[""], limit=limit, taken=taken)
 
 
 def _key(node: ir.Node, index: int) -> str:
