@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
+from runner.convert.qdq.code_moves import dequantize_first
 from runner.convert.qdq.folding import fold_constants
 from runner.convert.qdq.idle import idle_nodes, taken_out
 from runner.convert.qdq.nodes import is_dequantize, is_quantize
@@ -15,6 +16,7 @@ from runner.graph.half import widen_half
 from runner.graph.prepare import tidy
 
 _FOREIGN_DOMAINS = ("qonnx", "onnx.brevitas", "finn")
+_DYNAMIC = ("DynamicQuantize", "ConvInteger", "MatMulInteger")
 _FOREIGN_OPS = ("Quant", "BipolarQuant", "FakeQuantWithMinMaxVars")
 
 
@@ -34,11 +36,22 @@ def refuse_foreign(model: ir.Model) -> None:
             raise ModelError(
                 f"model.path: node '{node.name}' is an {node.op_type}: the model was already converted by AMCT."
             )
+    integer = next((node for node in nodes if _on_integers(node)), None)
+    if integer is not None and not any(is_quantize(node) for node in nodes):
+        raise ModelError(
+            f"model.path: node '{integer.name}' is a {integer.op_type}: the model computes on integers, with scales found "
+            "as it runs, so there are none to take over. Give its float original to mode=acc_auto."
+        )
     if not any(is_quantize(node) or is_dequantize(node) for node in nodes):
         raise ModelError(
             "model.path: the model has no QuantizeLinear/DequantizeLinear: it is no quantization-aware-trained model; "
             "use mode=acc_auto."
         )
+
+
+def _on_integers(node: ir.Node) -> bool:
+    """Return whether a node is of those that onnxruntime's dynamic quantizer writes."""
+    return node.op_type.startswith(_DYNAMIC)
 
 
 def normalise(source: ir.Model) -> tuple[ir.Model, dict[str, tuple[str, ...]]]:
@@ -60,6 +73,7 @@ def normalise(source: ir.Model) -> tuple[ir.Model, dict[str, tuple[str, ...]]]:
         if node.op_type == "Cast" and node.domain == "":
             _remove_cast(model.graph, node, taken)
     fold_constants(model)
+    dequantize_first(model.graph)
     passes.RemoveUnusedNodesPass()(model)
     return model, taken_out(idle)
 

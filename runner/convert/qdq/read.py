@@ -298,7 +298,8 @@ def _refuse_integer_operators(nodes: list[ir.Node], constants: Constants) -> Non
             if not is_dequantize(reader) and not clips:
                 raise ModelError(
                     f"model.path: QuantizeLinear '{node.name}' feeds {reader.op_type} '{reader.name}'; expected a "
-                    "DequantizeLinear: the model computes on integers. Export it as QDQ, float operators between pairs."
+                    "DequantizeLinear: the model computes on integers. Export it as QDQ, float operators between pairs "
+                    "(onnxruntime: quantize_static with quant_format=QuantFormat.QDQ)."
                 )
 
 

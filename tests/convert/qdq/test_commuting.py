@@ -140,3 +140,21 @@ def test_relu6_limit_that_was_computed_another_way_counts_as_on_the_grid() -> No
     scale = F(F(6) / 255)
     arrays = {"s": scale, "z": U8(0), "lo": F(0), "hi": F(6), "wq": rng(0).integers(-127, 128, (3, 4, 1, 1)).astype(I8)}
     assert read_qdq(model_of(f"{PAIR} m = Clip(d, lo, hi) {TAIL}", **arrays)).form.layers
+
+
+MOVED_CODES = {
+    "Transpose": ("t = Transpose<perm=[0,1,3,2]>(q)", 4, {}),
+    "Reshape and Transpose": ("r = Reshape(q, i) t = Transpose<perm=[0,1,3,2]>(r)", 8, {"i": np.array([0, 8, 3, 6])}),
+    "Gather": ("t = Gather<axis=1>(q, i)", 2, {"i": np.array([3, 1])}),
+    "MaxPool": ("t = MaxPool<kernel_shape=[2,2]>(q)", 4, {}),
+}
+
+
+@pytest.mark.parametrize("name", MOVED_CODES)
+def test_codes_that_are_moved_before_they_are_dequantized_are_still_a_pair(name: str) -> None:
+    between, channels, arrays = MOVED_CODES[name]
+    wq = rng(0).integers(-127, 128, (3, channels, 1, 1)).astype(I8)
+    model = model_of(f"q = QuantizeLinear(x, s, z) {between} m = DequantizeLinear(t, s, z) {TAIL}", wq=wq, **arrays)
+    qat = read_qdq(model)
+    assert [account.use for account in qat.report.nodes] == ["layer"] * 3
+    np.testing.assert_allclose(run(model, qat), run(model), rtol=1e-5, atol=2e-5)
