@@ -18,6 +18,7 @@ from runner.arithmetic import QMAX, QMIN
 
 # From half of the scale that clips nothing up to it.
 _SHRINKS = np.linspace(0.5, 1.0, 401)
+_MANY = 1 << 14
 _CODES = np.arange(QMIN, QMAX + 1, dtype=np.float64)
 _BETWEEN = _CODES[:-1] + 0.5
 
@@ -88,8 +89,8 @@ def _squared_errors(
     moments = [counts.astype(np.float64), counts * small, counts * small**2]
     sums = np.stack([np.concatenate([[0.0], np.cumsum(moment)]) for moment in moments])
     borders = np.multiply.outer(scales, _BETWEEN)
-    # In ascending order each is looked for close to the one before.
-    order = np.argsort(borders, axis=None)
+    # In ascending order each is looked for close to the one before, which pays where there are many weights.
+    order = np.argsort(borders, axis=None) if distinct.size > _MANY else slice(None)
     ends = np.empty(borders.size, np.intp)
     ends[order] = np.searchsorted(distinct, borders.ravel()[order])
     places = np.pad(ends.reshape(borders.shape), ((0, 0), (1, 1)), constant_values=((0, 0), (0, distinct.size)))
