@@ -52,10 +52,11 @@ class StageStarted:
 
 @dataclass(frozen=True, slots=True)
 class StageAdvanced:
-    """So many of a stage's items are done."""
+    """So many of a stage's items are done; ``total`` where how many there are was not known when it began."""
 
     stage: str
     done: int
+    total: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ EVENTS: list[tuple[Event, dict]] = [
         },
     ),
     (events.StageStarted("rank", 100), {"stage": "rank", "total": 100, "detail": ""}),
-    (events.StageAdvanced("rank", 3), {"stage": "rank", "done": 3}),
+    (events.StageAdvanced("rank", 3), {"stage": "rank", "done": 3, "total": None}),
     (events.StageFinished("rank", 0.5), {"stage": "rank", "seconds": 0.5}),
     (events.WorkAhead(700), {"items": 700}),
     (

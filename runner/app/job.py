@@ -15,6 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
+from runner.app.belonging import belongs
 from runner.app.checking import build, refuse_misplaced, unknown_key
 from runner.app.downloads import fetch_missing, without_urls
 from runner.app.inputs import lifted
@@ -128,6 +129,9 @@ def _refuse_unknown(config: Mapping[str, Any]) -> None:
         raise ConfigError(f"mode: expected {' or '.join(JOBS)}, got {mode!r}.")
     fields = JOBS[mode].__dataclass_fields__
     for key in config:
+        for other in (other for other in JOBS if other != mode and key not in fields):
+            if key in JOBS[other].__dataclass_fields__:
+                raise ConfigError(f"{key}: no such option of mode={mode}. {belongs(other)}")
         if key not in fields:
             raise ConfigError(unknown_key(key, fields, key) + f" (mode={mode})")
     refuse_misplaced(config, JOBS[mode])

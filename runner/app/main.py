@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import io
 import os
 import re
@@ -19,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from runner.app.belonging import belongs
 from runner.app.places import make_importable, names_own_class, register_resolvers, shipped
 
 WRONG_INPUT, INTERRUPTED = 2, 130
@@ -107,7 +109,8 @@ def refusal(error: Exception) -> str:
                 f"{name}: the value {value} holds characters that mean something to the command line, or are not ASCII. "
                 f"Quote it for the shell and for the runner: {command}."
             )
-    key = re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct|Key '([^']+)' not in", text)
+    missing = r"Could not (?:override|delete) '([^']+)'|Key '([^']+)' is not in struct|Key '([^']+)' not in"
+    key = re.search(missing, text)
     option = re.search(r"Could not find '([^']+)/([^'/]+)'", text)
     if option is not None:
         available = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
@@ -143,16 +146,22 @@ def _unknown(name: str) -> str:
             "dataset/preprocess: the chosen dataset takes no preset; presets are for images: dataset=image_folder, class_tree "
             "or parquet. Set dataset.preprocess.scale, mean and std; docs/datasets.md lists each preset's."
         )
-    mode = next((value for argument in sys.argv for value in re.findall(r"^mode=(\w+)$", argument)), None)
+    modes = next((re.split(",", v) for argument in sys.argv for v in re.findall(r"^mode=([\w,]+)$", argument)), None)
+    known = {mode: _known(mode) for mode in modes or [None]}
+    # Of several modes that a sweep goes through, the one that does not know it.
+    mode = next((mode for mode, names in known.items() if name not in names), next(iter(known)))
     message = f"{name}: no such option{'' if mode is None else f' of mode={mode}'}."
-    known = _known_keys(mode)
-    near = _nearest(name, known)
-    if near is not None:
-        return f"{message} Did you mean {near}? `python -m runner --cfg job` lists them all."
     for other in sorted(p.stem for p in Path(shipped("conf"), "mode").glob("*.yaml")):
-        if other != mode and name in _known_keys(other):
-            return f"{message} It belongs to mode={other}; leave it out, or choose that mode."
-    return f"{message} `python -m runner --cfg job` lists them all."
+        if other == mode:
+            continue
+        theirs, section = _known(other), name.partition(".")[0]
+        if name in theirs:
+            return f"{message} {belongs(other)}"
+        if section in theirs and section not in known[mode]:
+            return f"{message} {belongs(other, section)}"
+    near = _nearest(name, known[mode])
+    hint = f" Did you mean {near}?" if near is not None else ""
+    return f"{message}{hint} `python -m runner --cfg job` lists them all."
 
 
 def _nearest(name: str, known: list[str]) -> str | None:
@@ -165,20 +174,31 @@ def _nearest(name: str, known: list[str]) -> str | None:
     return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.85)), None)
 
 
-def _known_keys(mode: str | None) -> list[str]:
-    """Return the dotted keys of the configuration that the chosen groups give in a mode, and the groups' names."""
+def _known(mode: str | None) -> list[str]:
+    """Return the dotted keys of the configuration that the chosen groups give in a mode, and the groups that it has."""
+    folders = {path.name for path in Path(shipped("conf")).iterdir() if path.is_dir()}
+    return _composed(mode, tuple(a for a in sys.argv[1:] if a.partition("=")[0] in folders - {"mode"} and "," not in a))
+
+
+@functools.cache
+def _composed(mode: str | None, chosen: tuple[str, ...]) -> list[str]:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
     GlobalHydra.instance().clear()
-    groups = {p.name for p in Path(shipped("conf")).iterdir() if p.is_dir()}
-    chosen = [a for a in sys.argv[1:] if a.partition("=")[0] in groups - {"mode"} and "," not in a]
-    chosen += [] if mode is None else [f"mode={mode}"]
+    chosen_mode = [] if mode is None else [f"mode={mode}"]
     try:
         with initialize_config_dir(shipped("conf"), version_base="1.3"):
-            return [*_dotted(OmegaConf.to_container(compose("config", chosen), resolve=False), ""), *sorted(groups)]
+            composed = compose("config", chosen_mode, return_hydra_config=True)
+            groups = sorted(str(name) for name in composed.hydra.runtime.choices if "hydra" not in str(name))
+            own = [argument for argument in chosen if argument.partition("=")[0] in groups]
+            try:
+                keys = compose("config", [*own, *chosen_mode])
+            except (HydraException, OmegaConfBaseException):
+                keys = compose("config", chosen_mode)  # one of them is what is wrong
+            return [*_dotted(OmegaConf.to_container(keys, resolve=False), ""), *groups]
     except (HydraException, OmegaConfBaseException):
-        return sorted(groups)
+        return sorted(path.name for path in Path(shipped("conf")).iterdir() if path.is_dir())
 
 
 def _dotted(value: Any, prefix: str) -> list[str]:  # noqa: ANN401

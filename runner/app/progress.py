@@ -81,6 +81,8 @@ class ProgressDisplay:
                 self._start(event)
             case StageAdvanced():
                 if self._bars is not None and self._task is not None:
+                    if event.total is not None:
+                        self._bars.update(self._task, total=event.total)
                     self._bars.update(self._task, completed=event.done)
                     self._advance_job(event.done)
             case WorkAhead():

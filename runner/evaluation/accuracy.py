@@ -121,6 +121,28 @@ class Agreement(Counted):
         return min((agreement_db(outputs[n], reference[n]) for n in names), default=math.inf) - self.sqnr_min
 
 
+@dataclass(frozen=True, slots=True)
+class TiedAnswers(Counted):
+    """Another answer than the float model's, which gives both classes the same score, its highest.
+
+    Scores rounded to 8 bits often tie. The first of equals is the answer then, and which that is means nothing.
+    """
+
+    output: str | None = None
+    needs_labels = False
+    needs_classes = True
+    name = "tied_answers"
+
+    def score(
+        self, outputs: Outputs, reference: Outputs, label: int | None, classes: ClassScores | None
+    ) -> tuple[float, ...]:
+        """Return 1 where the answers differ and the float model's scores of the two are equal."""
+        assert classes is not None  # needs_classes
+        own, other = classes.answer(reference), classes.answer(outputs)
+        row = classes.row(reference)
+        return (float(own != other and row[own] == row[other]),)
+
+
 def _lead(row: NDArray[np.float64], own: int, k: int) -> float:
     others = np.delete(row, own)
     # Python's floats: infinite scores give NaN without a warning.

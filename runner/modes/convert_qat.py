@@ -18,13 +18,13 @@ from runner.dataset.input_settings import constants_of
 from runner.dataset.item import Dataset
 from runner.engine import Engine
 from runner.errors import ConfigError
-from runner.evaluation.accuracy import Agreement, TopK
+from runner.evaluation.accuracy import Agreement, TiedAnswers, TopK
 from runner.evaluation.distance import Kl, Sqnr
 from runner.evaluation.evaluator import Evaluator, named_outputs
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import ClassScores, OutputKind
 from runner.evaluation.uncertainty import loss_interval
-from runner.events import FINAL_EVAL, FLOAT_EVAL, LOAD, VERIFY, WRITE, Emit, ModelUsed, ignore
+from runner.events import FINAL_EVAL, FLOAT_EVAL, LOAD, VERIFY, WRITE, Emit, ModelUsed, StageAdvanced, ignore
 from runner.graph.digest import graph_digest
 from runner.graph.fixed_inputs import fix_inputs
 from runner.graph.lower import lower
@@ -48,7 +48,7 @@ from runner.modes.expectation import (
 )
 from runner.modes.files.check_files import Job, check_files
 from runner.modes.files.intermediates import Intermediates, kept_items, write_kept
-from runner.modes.files.write_models import told, warn_of_notes, write_pair, write_record
+from runner.modes.files.write_models import warn_of_notes, write_pair, write_record
 from runner.modes.input_values import inputs_seen, seen_part
 from runner.modes.keys import StageKeys
 from runner.modes.proof import VerifyOptions, proof_items
@@ -132,7 +132,11 @@ def convert_qat(
         require_measurable(source_model.graph, None)
         settled = fit(input_specs(source_model.graph), dataset)
         Session(source_model.graph, given=True)  # what onnxruntime does not take is refused before the work
-        qat = read_qdq(source_model.graph, on_asymmetric_weight=options.on_asymmetric_weight)
+        qat = read_qdq(
+            source_model.graph,
+            on_asymmetric_weight=options.on_asymmetric_weight,
+            progress=lambda done, total: emit(StageAdvanced(LOAD, done, total)),
+        )
         log_left_alone(qat.found)
         log_lowered(lower(qat.graph, DEPLOY_OPSET, takes), qat.graph)
         keys = StageKeys(graph_digest(source_model.graph), part.fingerprint)
@@ -152,7 +156,9 @@ def convert_qat(
     kind: OutputKind = options.output_kind
     if kind == "auto" and ends_in_softmax(source_model.graph):
         kind = "probabilities"
-    evaluator = Evaluator(engine, dataset, part.indices, _metrics(dataset, part.indices), output_kind=kind)
+    ties = TiedAnswers()
+    measured = [*_metrics(dataset, part.indices), ties]
+    evaluator = Evaluator(engine, dataset, part.indices, measured, output_kind=kind)
     scores = RememberedScores(evaluator, keys, store)
     with stages.stage(FLOAT_EVAL, len(part.indices), "the source as stored") as progress:
         before = scores.of_float(source_model.graph, progress)
@@ -188,7 +194,9 @@ def convert_qat(
     return ConvertResult(
         status="converted",
         source=source,
-        comparison=Comparison(evaluator.metrics, before, after, evaluator.classes, part, interval=interval),
+        comparison=Comparison(
+            [m for m in evaluator.metrics if m is not ties], before, after, evaluator.classes, part, interval=interval
+        ),
         found=qat.found,
         form=qat.form,
         report=qat.report.to_json(),
@@ -205,6 +213,8 @@ def convert_qat(
         chosen=settled,
         constants=constants,
         intermediates=intermediates,
+        coarse_outputs=qat.coarse_outputs,
+        tied_answers=int(after.scores[ties.name].sum()) if ties.name in after.scores else None,
     )
 
 

@@ -215,7 +215,12 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ConvertResult:
-    """The outcome of ``convert_qat``; ``comparison`` has the Q/DQ source as "float"."""
+    """The outcome of ``convert_qat``; ``comparison`` has the Q/DQ source as "float".
+
+    Attributes:
+        coarse_outputs: names of the outputs whose values the source rounds to 8 bits.
+        tied_answers: answers that differ where the source gives both classes its highest score; None without classes.
+    """
 
     status: Status
     source: Source
@@ -236,6 +241,8 @@ class ConvertResult:
     chosen: tuple[str, ...] = ()
     constants: Mapping[str, Any] = field(default_factory=dict)
     intermediates: Path | None = None
+    coarse_outputs: tuple[str, ...] = ()
+    tied_answers: int | None = None
 
     @property
     def complete(self) -> bool:

@@ -21,6 +21,7 @@ from runner.report.flips import Flip
 from runner.report.proof import sentences
 from runner.report.wording import (
     STATUS,
+    coarse_phrases,
     input_phrases,
     items_phrase,
     loss_phrase,
@@ -147,6 +148,7 @@ def _facts(result: Result, summary: Mapping[str, Any]) -> list[str]:
         facts.append(f"{summary['tensors_quantized']} tensors that other nodes read are int8 too.")
     if isinstance(result, ConvertResult):
         facts.append("The loss is that against the QuantizeLinear/DequantizeLinear model as it was given.")
+        facts += [f"{phrase[0].upper()}{phrase[1:]}." for phrase in coarse_phrases(summary)]
     else:
         if result.from_record:
             facts.append("The scales were read from a record; nothing was calibrated, ranked or searched.")

@@ -53,6 +53,8 @@ def summarize(
             summary["cpu_int8_gap"] = result.written.cpu_int8_gap
     if result.proof is not None:
         summary |= verification(result.proof)
+    if isinstance(result, ConvertResult):
+        summary |= _coarse(result)
     if isinstance(result, AccAutoResult):
         if result.repaired:
             summary["repaired"] = list(result.repaired)
@@ -157,6 +159,16 @@ def _inputs(result: Result) -> dict[str, Any]:
         values["chosen"] = list(result.chosen)
     if result.constants:
         values["constants"] = dict(result.constants)
+    return values
+
+
+def _coarse(result: ConvertResult) -> dict[str, Any]:
+    """Return which outputs have 8 bits, and how many answers changed, all and by a tie of the source alone."""
+    values: dict[str, Any] = {"outputs_8bit": list(result.coarse_outputs)} if result.coarse_outputs else {}
+    before, after = result.comparison.float_.answers, result.comparison.quantized.answers
+    if result.tied_answers is not None and before is not None and after is not None:
+        values["answers_changed"] = int((before[:, 0] != after[:, 0]).sum())
+        values["tied_answers"] = result.tied_answers
     return values
 
 

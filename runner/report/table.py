@@ -15,6 +15,7 @@ from runner.report.atc import atc_command, check_command, compare_command
 from runner.report.proof import sentences
 from runner.report.wording import (
     STATUS,
+    coarse_phrases,
     input_phrases,
     items_phrase,
     loss_phrase,
@@ -128,6 +129,7 @@ def _rows(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("agreement", f"{summary['agreement']:.2%} of answers as before"))
     if "kl" in summary:
         rows.append(("KL divergence", f"{summary['kl']:.3g} nats"))
+    rows += [("8-bit outputs" if place == 0 else "", phrase) for place, phrase in enumerate(coarse_phrases(summary))]
     if isinstance(result, AccAutoResult) and result.from_record:
         rows.append(("scales", "from the record; nothing was calibrated, ranked or searched"))
     if "repaired" in summary:

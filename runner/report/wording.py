@@ -64,6 +64,19 @@ def rewriting_phrases(summary: Mapping[str, Any]) -> list[str]:
     return phrases
 
 
+def coarse_phrases(summary: Mapping[str, Any]) -> list[str]:
+    """Return what outputs of 8 bits mean for the figures: of which values KL is, and which answers differ by a tie alone."""
+    phrases = []
+    coarse, differing = summary.get("outputs_8bit", ()), summary.get("answers_changed", 0)
+    if coarse:
+        figures = "KL and SQNR compare" if "kl" in summary else "SQNR compares"
+        phrases.append(f"the source rounds {', '.join(coarse)} to 8 bits, so {figures} values of 8 bits")
+    if differing and (coarse or summary["tied_answers"]):
+        ties = f"{summary['tied_answers']} of {differing} changed answers are ties"
+        phrases.append(f"{ties}: the source gives both classes its highest score")
+    return phrases
+
+
 def uncertainty_phrases(summary: Mapping[str, Any]) -> list[str]:
     """Return what the loss says of other items than these."""
     interval = summary.get("loss_interval")

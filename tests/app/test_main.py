@@ -156,7 +156,7 @@ def test_summary_of_acc_auto_has_the_promised_keys(acc_auto: Finished) -> None:
 
 def test_summary_of_convert_qat_has_the_promised_keys(convert_qat: Finished) -> None:
     summary = convert_qat.summary
-    assert summary.keys() == SUMMARY_KEYS
+    assert summary.keys() == SUMMARY_KEYS | {"answers_changed", "tied_answers"}
     assert (summary["mode"], summary["status"], summary["samples"]) == ("convert_qat", "converted", 700)
     assert summary["float_metric"] >= 98
     assert summary["agreement"] >= 0.99
@@ -569,6 +569,16 @@ def test_trial_that_was_settled_early_says_so() -> None:
         "  plan 1: 2 layers float, loss about 0.5 (settled after 64 items), not accepted",
         "  plan 1: 2 layers float, loss 0.75, not accepted",
     ]
+
+
+def test_stage_that_learns_late_how_much_there_is_to_do_shows_it() -> None:
+    stream = io.StringIO()
+    drawn = Console(force_terminal=True, width=120, color_system=None, record=True, file=stream)
+    display = ProgressDisplay(drawn)
+    display(StageStarted("load"))
+    display(StageAdvanced("load", 30, 120))
+    display.close()
+    assert re.search(r"load the model .* 30/120 ", drawn.export_text())
 
 
 def test_search_that_ends_early_shows_a_full_bar() -> None:

@@ -305,7 +305,7 @@ CASES = {
     ),
     "target_loss in convert_qat with +": Case(
         lambda tmp, tiny: ["mode=convert_qat", "+target_loss=0.2", "tracking=none"],
-        ("target_loss: no such option.", "(mode=convert_qat)"),
+        ("target_loss: no such option of mode=convert_qat. It belongs to mode=acc_auto; leave it out",),
         mode="convert_qat",
     ),
     "image number outside the data": Case(

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from runner.evaluation.accuracy import Agreement, TopK
+from runner.evaluation.accuracy import Agreement, TiedAnswers, TopK
 from runner.evaluation.metric import hits_below_target
 from runner.evaluation.outputs import ClassScores
 
@@ -168,3 +168,20 @@ def test_lead_of_agreement_is_that_of_the_float_models_class_or_in_db() -> None:
 
 def test_lead_of_scores_that_are_infinite_is_no_number_and_no_warning() -> None:
     assert np.isnan(TopK().lead(row(np.inf, np.inf, 0, 0, 0), {}, 0, FIVE))
+
+
+@pytest.mark.parametrize(
+    ("reference", "scores", "tied"),
+    [
+        ([3, 3, 1], [1, 2, 0], 1.0),  # the source gives both its highest score
+        ([3, 3, 1], [2, 1, 0], 0.0),  # the same answer
+        ([3, 3, 1], [0, 1, 2], 0.0),  # an answer that ties with neither
+        ([3, 2, 2], [1, 2, 0], 0.0),  # a tie below the best
+        ([3, 2, 1], [1, 2, 0], 0.0),
+    ],
+)
+def test_answer_is_tied_where_the_float_model_scores_both_the_same(
+    reference: list[float], scores: list[float], tied: float
+) -> None:
+    before, after = ({"y": np.array([row], np.float32)} for row in (reference, scores))
+    assert TiedAnswers().score(after, before, None, ClassScores("y", 3, "logits")) == (tied,)

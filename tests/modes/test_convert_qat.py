@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import html
+import io
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir
 import pytest
 from numpy.typing import NDArray
+from rich.console import Console
 
+from runner.convert.qdq.read import read_qdq
 from runner.dataset.image_folder import ImageFolder
 from runner.dataset.npz import NpzDataset
 from runner.dataset.preprocess import ImagePreprocess
 from runner.engine import Engine
 from runner.errors import ConfigError, DatasetError, ModelError
-from runner.events import DataUsed, Event, ModelUsed, StageFinished, StageStarted
+from runner.events import DataUsed, Event, ModelUsed, StageAdvanced, StageFinished, StageStarted
 from runner.modes.convert_qat import ConvertQatOptions, convert_qat
 from runner.modes.result import ConvertResult
 from runner.record_text import read_record
+from runner.report.page import page
+from runner.report.summary import summarize
+from runner.report.table import summary_table
 from tests.small_data import Items, answers, conv_gemm, normal_items, onnx_text, plain_session, run_plain, save
 
 X = normal_items(30, 2, 6, 6)
@@ -187,6 +196,67 @@ def test_stages_come_in_order_and_the_model_is_named(tmp_path: Path) -> None:
     assert [event.stage for event in events if isinstance(event, StageFinished)] == stages
     assert [event for event in events if isinstance(event, ModelUsed)] == [ModelUsed("net", result.source.model_sha256)]
     assert result.seconds["calibrate"] == result.seconds["search"] == 0.0
+
+
+def test_reading_the_model_is_told_step_by_step(tmp_path: Path) -> None:
+    events: list[Event] = []
+    convert(tmp_path, qat_model(), emit=events.append)
+    told = [(event.done, event.total) for event in events if isinstance(event, StageAdvanced) and event.stage == "load"]
+    # Two layers and two pairs.
+    assert told == [(0, 4), (1, 4), (3, 4), (4, 4)]
+
+
+# Scores in steps of 2: many are equal.
+COARSE = {"s9": np.float32(2), "z9": np.uint8(128)}
+ROUNDED = "q9 = QuantizeLinear (fc, s9, z9) logits = DequantizeLinear (q9, s9, z9)"
+
+
+def test_answers_that_differ_by_a_tie_of_the_source_alone_are_counted(tmp_path: Path) -> None:
+    source = qat_model(ROUNDED, **COARSE)
+    result = convert(tmp_path, source)
+    written = onnx.load(result.folder.path("net_fake_quant_model.onnx"))
+    rows = [np.array([row[0] for row in run_plain(model, X, ["logits"])]).reshape(30, 5) for model in (source, written)]
+    before, after = (row.argmax(-1) for row in rows)
+    changed, items = before != after, np.arange(30)
+    ties = changed & (rows[0][items, before] == rows[0][items, after])
+    assert (result.coarse_outputs, result.tied_answers) == (("logits",), int(ties.sum()))
+
+
+def test_outputs_of_eight_bits_and_ties_are_told_everywhere(tmp_path: Path) -> None:
+    # The last layer's integers are of the source, but a wrong bias makes it give other answers.
+    result = replace(convert(tmp_path, qat_model(ROUNDED, **COARSE)), tied_answers=2)
+    answers_after = np.array(result.comparison.quantized.answers)
+    answers_after[:3, 0] = (answers_after[:3, 0] + 1) % 5
+    quantized = replace(result.comparison.quantized, answers=answers_after)
+    result = replace(result, comparison=replace(result.comparison, quantized=quantized))
+    summary = summarize(result, mode="convert_qat", seed=0, config_sha256="")
+    changed = summary["answers_changed"]
+    assert (summary["outputs_8bit"], summary["tied_answers"]) == (["logits"], 2)
+    assert changed == int((result.comparison.float_.answers[:, 0] != answers_after[:, 0]).sum()) >= 3
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(summary_table(result, summary))
+    for text in (console.export_text(), html.unescape(page(result, summary, None, None))):
+        assert "he source rounds logits to 8 bits, so KL and SQNR compare values of 8 bits" in text
+        assert f"2 of {changed} changed answers are ties: the source gives both classes its highest score" in text
+
+
+@pytest.mark.parametrize(
+    ("tail", "coarse"),
+    [
+        ("logits = Identity (fc)", ()),
+        ("logits = Softmax (fc)", ()),
+        (ROUNDED, ("logits",)),
+        ("q9 = QuantizeLinear (fc, s9, z9) d9 = DequantizeLinear (q9, s9, z9) logits = Softmax (d9)", ("logits",)),
+        (
+            "p = Softmax (fc) q9 = QuantizeLinear (p, s9, z9) d9 = DequantizeLinear (q9, s9, z9) logits = Identity (d9)",
+            ("logits",),
+        ),
+    ],
+    ids=["float logits", "float Softmax", "8-bit logits", "Softmax of 8 bits", "8-bit Softmax"],
+)
+def test_outputs_of_eight_bits_are_recognised(tail: str, coarse: tuple[str, ...]) -> None:
+    model = qat_model(tail, s9=np.float32(1 / 256), z9=np.uint8(0))
+    assert read_qdq(onnx_ir.from_proto(model)).coarse_outputs == coarse
 
 
 ASYMMETRIC = {"fq": rng(2).integers(0, 256, (64, 5)).astype(np.uint8), "zf": np.uint8(100)}

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
+from runner.convert.qdq.commuting import carried_inputs
 from runner.convert.qdq.nodes import is_dequantize, is_quantize
-from runner.convert.qdq.pattern import Pair, commutes, nearest_pair, requantizers, rescaling
+from runner.convert.qdq.pattern import Pair, Pairs, requantizers, rescaling
 from runner.convert.qdq.report import NodeAccount, NodeUse, Role
 
 _VALUE_BLIND = ("Shape", "Size")  # they read no values
@@ -73,7 +74,7 @@ class Readers:
 
 
 def readers(
-    pair: Pair, pairs: dict[ir.Node, Pair], quantized: Mapping[tuple[ir.Node, int], str], floats: Mapping[str, str]
+    pair: Pair, pairs: Pairs, quantized: Mapping[tuple[ir.Node, int], str], floats: Mapping[str, str]
 ) -> Readers:
     """Return who reads a pair's output, directly or behind operators that rounding commutes with.
 
@@ -101,7 +102,7 @@ def readers(
                 behind.update((step.name or "", None) for step in path)
             elif is_quantize(node) or node.op_type in _VALUE_BLIND:
                 continue
-            elif commutes(node) and usage.idx == 0:
+            elif usage.idx in carried_inputs(node) and pairs.nearest(node.outputs[0]) is not None:
                 for output in node.outputs:
                     follow(output, (*path, node))
             else:
@@ -124,16 +125,13 @@ def _why_left(node: ir.Node, through: str, floats: Mapping[str, str]) -> str:
 def _why_requantized(
     quantize: ir.Node,
     pair: Pair,
-    pairs: dict[ir.Node, Pair],
+    pairs: Pairs,
     through: str,
     quantized: Mapping[tuple[ir.Node, int], str],
 ) -> str:
     where = f"feeds {through}, then" if through else "feeds"
-    users = [
-        name
-        for (node, index), name in quantized.items()
-        if _rounded_by(nearest_pair(node.inputs[index], pairs), quantize)
-    ]
+    nearest = ((name, pairs.nearest(node.inputs[index])) for (node, index), name in quantized.items())
+    users = [name for name, rounding in nearest if rounding is not None and rounding.quantize is quantize]
     place = f" at {', '.join(users)}" if users else ""
     if not _same_grid(quantize, pair, pairs):
         return f"{where} '{quantize.name}', which rounds again with another scale{place}"
@@ -142,20 +140,16 @@ def _why_requantized(
     )
 
 
-def _same_grid(quantize: ir.Node, pair: Pair, pairs: dict[ir.Node, Pair]) -> bool:
-    later = [p for p in pairs.values() if p.quantize is quantize]
+def _same_grid(quantize: ir.Node, pair: Pair, pairs: Pairs) -> bool:
+    later = pairs.made.get(quantize, ())
     return any((p.scale, p.zero_point, p.dtype) == (pair.scale, pair.zero_point, pair.dtype) for p in later)
 
 
-def _within(quantize: ir.Node, pair: Pair, pairs: dict[ir.Node, Pair]) -> bool:
+def _within(quantize: ir.Node, pair: Pair, pairs: Pairs) -> bool:
     """Return whether what a QuantizeLinear rounds is read by pairs alone that saturate as tightly as ``pair``."""
-    later = [p for p in pairs.values() if p.quantize is quantize]
+    later = pairs.made.get(quantize, ())
     # A range that cannot be read is 0 .. 0, which would seem to lie within any.
     return bool(later) and all(not p.unreadable and rescaling(p) is None and pair.covers(p.limits) for p in later)
-
-
-def _rounded_by(pair: Pair | None, quantize: ir.Node) -> bool:
-    return pair is not None and pair.quantize is quantize
 
 
 def source_nodes(graph: ir.Graph) -> list[ir.Node]:

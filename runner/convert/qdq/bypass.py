@@ -18,9 +18,10 @@ from typing import Literal
 import numpy as np
 import onnx_ir as ir
 
-from runner.convert.qdq.pattern import Pair, commutes, rescaling
+from runner.convert.qdq.commuting import moves_one
+from runner.convert.qdq.pattern import Pair, Pairs, rescaling
 from runner.graph.builder import Builder
-from runner.graph.constants import constant, float_attribute
+from runner.graph.constants import Names, constant, float_attribute
 
 Limit = Literal["none", "Relu", "Clip"]
 
@@ -35,7 +36,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 _STAYS_WITHIN = ("GlobalAveragePool", "AveragePool", "GlobalMaxPool", "ReduceMean", "Dropout")
 
 
-def kept_limit(pair: Pair, pairs: dict[ir.Node, Pair], *, unlimited: bool) -> Limit:
+def kept_limit(pair: Pair, pairs: Pairs, *, unlimited: bool) -> Limit:
     """Return how the saturation of a pair's codes is to be kept.
 
     Args:
@@ -55,7 +56,7 @@ def kept_limit(pair: Pair, pairs: dict[ir.Node, Pair], *, unlimited: bool) -> Li
     return "Relu" if pair.limits[0] == 0 and low < 0 else "none"
 
 
-def bypass(graph: ir.Graph, pair: Pair, *, opset: int, limit: Limit) -> None:
+def bypass(graph: ir.Graph, pair: Pair, *, opset: int, limit: Limit, names: Names) -> None:
     """Let the readers of a pair read the value before it; names of graph outputs stay.
 
     Args:
@@ -63,6 +64,7 @@ def bypass(graph: ir.Graph, pair: Pair, *, opset: int, limit: Limit) -> None:
         pair: any, accepted or not.
         opset: of the default domain.
         limit: how the limits of its codes are kept.
+        names: the graph's, added to.
     """
     node, name = pair.dequantize, pair.dequantize.name or ""
     build = Builder()
@@ -80,7 +82,7 @@ def bypass(graph: ir.Graph, pair: Pair, *, opset: int, limit: Limit) -> None:
         value = _clipped(build, value, pair.limits, f"{name}.clip", opset)
     elif limit == "Relu":
         value = build.op("Relu", [value], f"{name}.relu", ir.DataType.FLOAT)
-    build.register(graph)
+    build.register(graph, names)
     graph.insert_before(node, build.nodes)
     take_over(graph, node.outputs[0], value, node)
 
@@ -130,7 +132,7 @@ def _number(build: Builder, name: str, number: float) -> ir.Value:
     return build.constant(name, np.asarray(number, np.float32))
 
 
-def _range_of(value: ir.Value | None, pairs: dict[ir.Node, Pair]) -> tuple[float, float]:
+def _range_of(value: ir.Value | None, pairs: Pairs) -> tuple[float, float]:
     """Return limits of a value, 0 included where it may occur; infinite where nothing is known.
 
     Pairs are looked through, not counted: the saturation of one is kept only where its readers need it.
@@ -141,9 +143,9 @@ def _range_of(value: ir.Value | None, pairs: dict[ir.Node, Pair]) -> tuple[float
             return _RANGES[node.op_type]
         if node.domain == "" and node.op_type == "Clip":
             return _clip_limit(node, 1, "min", -np.inf), _clip_limit(node, 2, "max", np.inf)
-        if node in pairs:
-            node = None if rescaling(pairs[node]) is not None else pairs[node].quantize
-        elif not commutes(node) and node.op_type not in _STAYS_WITHIN:
+        if node in pairs.of:
+            node = None if rescaling(pairs.of[node]) is not None else pairs.of[node].quantize
+        elif not moves_one(node) and node.op_type not in _STAYS_WITHIN:
             break
         behind = None if node is None else node.inputs[0]
         node = None if behind is None else behind.producer()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,9 +10,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from runner.convert.qdq.nodes import Parameters, code_clip, is_dequantize, is_quantize, parameters
+from runner.convert.qdq.nodes import Parameters, parameters
 from runner.errors import ModelError
-from runner.graph.constants import Array, constant, integer_attribute
+from runner.graph.constants import Array, constant
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,12 +21,15 @@ class QuantizedConstant:
 
     Attributes:
         integers: ``q - zero_point``, int64.
-        scales: same shape as ``integers`` (a view), so that both can be transposed alike.
+        scales: same shape as ``integers`` (a view), never negative, so that both can be moved alike.
         dtype: of the codes in the source.
         axis: that the scales lie along, in the shape the source stores; None where there is one in all.
         granularity: ``per tensor``, ``per channel`` or ``blocks``.
         zero_points: lowest and highest of the source's zero points.
         nodes: the DequantizeLinear, and the QuantizeLinear where the source has one.
+        computed: what the source makes of the dequantized values before they are read, where that is more than to move
+            them; None for nothing.
+        off_grid: the elements of ``computed`` that are no integer times their scale; None where all are.
     """
 
     integers: NDArray[np.int64]
@@ -36,61 +39,80 @@ class QuantizedConstant:
     granularity: str
     zero_points: tuple[int, int]
     nodes: tuple[ir.Node, ...]
+    computed: Array | None = None
+    off_grid: NDArray[np.bool_] | None = None
 
     @property
     def real(self) -> Array:
-        """``fl32((q - zero_point) * scale)``, bit for bit what DequantizeLinear gives."""
+        """The values as the source has them: ``fl32((q - zero_point) * scale)``, and what is computed of them."""
+        if self.computed is not None:
+            return self.computed
         return np.asarray(self.integers.astype(self.scales.dtype) * self.scales)
 
     def moved(self, move: Callable[[Array], Array]) -> QuantizedConstant:
         """Return the constant with its elements moved (transposed, reshaped, broadcast)."""
         integers = np.asarray(move(self.integers), np.int64)
-        return replace(self, integers=integers, scales=move(self.scales))
+        # One scale for all needs no moving, which would make as many copies of it as there are weights.
+        one = self.scales.size > 0 and not any(self.scales.strides)
+        scales = np.broadcast_to(self.scales.flat[0], integers.shape) if one else move(self.scales)
+        return replace(
+            self,
+            integers=integers,
+            scales=scales,
+            computed=None if self.computed is None else move(self.computed),
+            off_grid=None if self.off_grid is None else np.asarray(move(self.off_grid), np.bool_),
+        )
 
 
-def quantized_constant(value: ir.Value | None) -> QuantizedConstant | None:
-    """Return what a value holds if it is a dequantized constant, also behind Transpose and Reshape; None otherwise.
+Constants = Mapping[ir.Value, QuantizedConstant]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RoundedConstant:
+    """Codes that a QuantizeLinear makes of a constant, and the nodes they come from."""
+
+    codes: Array
+    nodes: tuple[ir.Node, ...]
+
+
+def dequantized(node: ir.Node, made: Mapping[ir.Value, RoundedConstant]) -> QuantizedConstant | None:
+    """Return the constant that a DequantizeLinear gives of codes, stored or made by a QuantizeLinear; None for a variable.
 
     Raises:
         ModelError: the scales do not fit the tensor.
     """
-    node = None if value is None else value.producer()
-    if node is None:
-        return None
-    if is_dequantize(node):
-        return _dequantized(node)
-    move = _movement(node)
-    inner = quantized_constant(node.inputs[0]) if move is not None else None
-    return None if inner is None or move is None else inner.moved(move)
-
-
-def _dequantized(node: ir.Node) -> QuantizedConstant | None:
-    codes, nodes = constant(node.inputs[0]), [node]
-    producer = None if node.inputs[0] is None else node.inputs[0].producer()
-    limits = code_clip(producer)
-    if limits is not None and producer is not None and producer.inputs[0] is not None:
-        producer = producer.inputs[0].producer()
-    if codes is None and producer is not None and is_quantize(producer):
-        codes, nodes = _rounded(producer), [producer, node]
-        codes = codes if codes is None or limits is None else np.clip(codes, *limits)
+    value = node.inputs[0]
+    rounded = None if value is None else made.get(value)
+    codes = constant(value) if rounded is None else rounded.codes
     stated = parameters(node)
-    # By name: int4 is no integer to numpy, and float8 codes are none at all.
-    if codes is None or stated is None or not codes.dtype.name.startswith(("int", "uint")):
+    if codes is None or stated is None:
         return None
     axis = None if stated.per_tensor else stated.axis % max(codes.ndim, 1)
-    integers = codes.astype(np.int64) - _spread(stated.zero_point.astype(np.int64), codes.shape, stated, node)
     granularity = (
         "per tensor" if stated.per_tensor else "blocks" if stated.block_size else f"per channel, axis {stated.axis}"
     )
-    zero_points = (int(stated.zero_point.astype(np.int64).min()), int(stated.zero_point.astype(np.int64).max()))
     scales = _spread(stated.scale, codes.shape, stated, node)
-    return QuantizedConstant(integers, scales, str(codes.dtype), axis, granularity, zero_points, tuple(nodes))
+    nodes = (node,) if rounded is None else (*rounded.nodes, node)
+    # By name: int4 is no integer to numpy, and float8 codes are none at all.
+    if not codes.dtype.name.startswith(("int", "uint")):
+        real = codes.astype(np.float32) * scales
+        return of_real(
+            real,
+            QuantizedConstant(
+                np.zeros(codes.shape, np.int64), scales, str(codes.dtype), axis, granularity, (0, 0), nodes
+            ),
+        )
+    integers = codes.astype(np.int64) - _spread(stated.zero_point.astype(np.int64), codes.shape, stated, node)
+    zero_points = (int(stated.zero_point.astype(np.int64).min()), int(stated.zero_point.astype(np.int64).max()))
+    if np.any(stated.scale < 0):
+        integers, scales = np.where(scales < 0, -integers, integers), np.abs(scales)
+    return QuantizedConstant(integers, scales, str(codes.dtype), axis, granularity, zero_points, nodes)
 
 
-def _rounded(quantize: ir.Node) -> Array | None:
+def rounded_codes(quantize: ir.Node, array: Array) -> Array | None:
     """Return the codes that a QuantizeLinear makes of a constant: divide, round half to even, saturate."""
-    array, stated = constant(quantize.inputs[0]), parameters(quantize)
-    if array is None or stated is None or stated.zero_point.dtype.kind not in "iu":
+    stated = parameters(quantize)
+    if stated is None or stated.zero_point.dtype.kind not in "iu":
         return None
     limits = np.iinfo(stated.zero_point.dtype)
     scale = _spread(stated.scale, array.shape, stated, quantize)
@@ -120,16 +142,24 @@ def _spread(values: NDArray[Any], shape: tuple[int, ...], stated: Parameters, no
         ) from error
 
 
-def _movement(node: ir.Node) -> Callable[[Array], Array] | None:
-    """Return what a Transpose, or a Reshape to a constant shape, does to an array; None for any other node."""
-    if node.domain != "":
-        return None
-    if node.op_type == "Transpose":
-        order = node.attributes.get("perm")
-        axes = None if order is None else tuple(order.as_ints())
-        return lambda array: np.transpose(array, axes)
-    target = constant(node.inputs[1]) if node.op_type == "Reshape" else None
-    if target is None:
-        return None
-    wanted, keep = [int(n) for n in target.ravel()], not integer_attribute(node, "allowzero", 0)
-    return lambda a: np.reshape(a, [a.shape[i] if n == 0 and keep else n for i, n in enumerate(wanted)])
+def of_real(real: Array, source: QuantizedConstant, *, alone: bool = False) -> QuantizedConstant:
+    """Return real values on the grid of the constant that they were made of, as far as they lie on it."""
+    real = np.asarray(real, np.float32)
+    fits = alone and (real.shape == source.scales.shape or not any(source.scales.strides)) and source.scales.size > 0
+    if not fits:
+        # Each has a scale of its own then, which no channel can have: they are rounded again.
+        return replace(
+            source,
+            integers=np.sign(real).astype(np.int64),
+            scales=np.abs(real),
+            computed=real,
+            off_grid=np.ones(real.shape, np.bool_),
+        )
+    scales = source.scales if real.shape == source.scales.shape else np.broadcast_to(source.scales.flat[0], real.shape)
+    with np.errstate(all="ignore"):
+        steps = np.nan_to_num(np.rint(real.astype(np.float64) / scales), nan=0.0, posinf=0.0, neginf=0.0)
+    integers = np.clip(steps, -(2.0**31), 2.0**31).astype(np.int64)
+    off_grid = integers.astype(np.float32) * scales != real
+    return replace(
+        source, integers=integers, scales=scales, computed=real, off_grid=off_grid if np.any(off_grid) else None
+    )

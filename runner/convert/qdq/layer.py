@@ -13,14 +13,13 @@ from runner.convert.qdq.bias import BiasSource, integer_bias
 from runner.convert.qdq.constant import QuantizedConstant
 from runner.convert.qdq.pattern import Pair
 from runner.convert.qdq.report import ActivationSource, BatchNormOutcome, BiasOutcome, LayerConversion
+from runner.convert.qdq.vanishing import SMALLEST_NORMAL, rescue_vanishing
 from runner.convert.qdq.weight import StaysFloatError, symmetric_weight
 from runner.graph.batchnorm import Affine
 from runner.graph.layers import Layer
 from runner.graph.weight_layout import as_stored
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayer
-
-_SMALLEST = np.finfo(np.float32).tiny
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,15 +77,17 @@ def _convert(
     if source.batchnorm is not None:
         rows, scales, folded = _fold_into_integers(rows, scales, source.batchnorm)
         bias = _fold_into_bias(bias, source.batchnorm.affine)
+    rows, scales, lost = rescue_vanishing(rows, scales, None if bias is None else bias.real, params.scale)
     if bias is not None:
         scales = _widen_silent(rows, scales, bias.real, params.scale)
     deq = dequant_scale(params.scale, scales)
-    if not np.all(np.isfinite(deq)) or np.any(deq < _SMALLEST):
+    if not np.all(np.isfinite(deq)):
         raise StaysFloatError(
-            f"scale_d * scale_w is no positive normal float32: {float(deq.min()):.6g} .. {float(deq.max()):.6g}"
+            f"scale_d * scale_w does not fit float32: {float(deq.min()):.6g} .. {float(deq.max()):.6g}"
         )
     integers, outcome = None, BiasOutcome("none", 0.0)
-    requantized = weight.outcome.channels_exact < weight.outcome.channels
+    said = weight.outcome.with_lost(lost.tolist(), scales.tolist())
+    requantized = said.channels_exact < said.channels
     if bias is not None:
         integers, outcome = integer_bias(bias, deq, rounded_again=requantized or folded is not None)
     record = LayerRecord(params, tuple(float(scale) for scale in scales))
@@ -94,7 +95,7 @@ def _convert(
     quantized = _summed_exactly(layer, QuantizedLayer(record, codes, integers))
     exact = not requantized and (folded is None or folded.saturated == 0)
     conversion = LayerConversion(
-        layer.name, layer.op_type, "exact" if exact else "requantized", activation, weight.outcome, outcome, folded
+        layer.name, layer.op_type, "exact" if exact else "requantized", activation, said, outcome, folded
     )
     return quantized, conversion
 
@@ -143,7 +144,7 @@ def _fold_into_integers(
     old = np.broadcast_to(scales, factor.shape)
     with np.errstate(over="ignore", under="ignore"):
         scaled = (old.astype(np.float64) * np.abs(factor)).astype(np.float32)
-    gone = scaled < _SMALLEST
+    gone = scaled < SMALLEST_NORMAL
     sign = np.where(gone, 0, np.sign(factor)).astype(np.int64).reshape(-1, *[1] * (rows.ndim - 1))
     turned = rows.astype(np.int64) * sign
     outcome = BatchNormOutcome(batchnorm.name, int(np.sum(sign < 0)), int(np.sum(gone)), int(np.sum(turned > QMAX)))

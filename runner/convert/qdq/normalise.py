@@ -6,21 +6,32 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
+from runner.convert.qdq.code_moves import dequantize_first
+from runner.convert.qdq.folding import fold_constants
 from runner.convert.qdq.idle import idle_nodes, taken_out
 from runner.convert.qdq.nodes import is_dequantize, is_quantize
 from runner.errors import ModelError
 from runner.graph.branches import take_constant_branches
-from runner.graph.constants import add_initializer, constant
+from runner.graph.constants import constant, free_of, make_constant, value_names
+from runner.graph.half import widen_half
 from runner.graph.identities import remove_identities
 from runner.graph.naming import name_inner_nodes
 from runner.graph.other_quantizers import all_nodes, only_weights, refuse_other_quantizers
 from runner.graph.prepare import tidy
+
+_DYNAMIC = ("DynamicQuantize", "ConvInteger", "MatMulInteger")
 
 
 def refuse_foreign(model: ir.Model) -> None:
     """Raise a ModelError unless the model is quantized by QuantizeLinear / DequantizeLinear alone."""
     nodes = all_nodes(model)
     refuse_other_quantizers(nodes)
+    integer = next((node for node in nodes if _on_integers(node)), None)
+    if integer is not None and not any(is_quantize(node) for node in nodes):
+        raise ModelError(
+            f"model.path: node '{integer.name}' is a {integer.op_type}: the model computes on integers, with scales found "
+            "as it runs, so there are none to take over. Give its float original to mode=acc_auto."
+        )
     if not any(is_quantize(node) or is_dequantize(node) for node in nodes):
         weight = only_weights(nodes)
         if weight is not None:
@@ -34,37 +45,54 @@ def refuse_foreign(model: ir.Model) -> None:
         )
 
 
+def _on_integers(node: ir.Node) -> bool:
+    """Return whether a node is of those that onnxruntime's dynamic quantizer writes."""
+    return node.op_type.startswith(_DYNAMIC)
+
+
 def normalise(source: ir.Model) -> tuple[ir.Model, dict[str, tuple[str, ...]]]:
     """Return a copy with named nodes, constants as initializers, and at most a Clip between the two nodes of a pair.
 
-    Only what computes nothing is taken out: Identity, casts of constants, and casts of codes to their own type. The second
-    result says which of them stood beside a QuantizeLinear or DequantizeLinear, by its name.
+    Only what computes nothing is taken out: Identity, casts of constants, and casts to the type that a value has. The second
+    result says which of them stood beside a QuantizeLinear or DequantizeLinear, by its name. A float16 model computes in
+    float32 from here on (see ``widen_half``): scales in float16 are float32 values too, and stay what they are.
     """
     model = source.clone()
     tidy(model)
     name_inner_nodes(model)
     # What stands in a branch that is always taken is read like any other part.
     take_constant_branches(model)
+    widen_half(model)
     idle = idle_nodes(model.graph)
     remove_identities(model)
+    taken = value_names(model.graph)
     for node in list(model.graph):
         if node.op_type == "Cast" and node.domain == "":
-            _remove_cast(model.graph, node)
+            _remove_cast(model.graph, node, taken)
+    fold_constants(model)
+    dequantize_first(model.graph)
     passes.RemoveUnusedNodesPass()(model)
     return model, taken_out(idle)
 
 
-def _remove_cast(graph: ir.Graph, cast: ir.Node) -> None:
+def _remove_cast(graph: ir.Graph, cast: ir.Node, taken: set[str | None]) -> None:
     value, output = cast.inputs[0], cast.outputs[0]
     to = ir.DataType(cast.attributes["to"].as_int())
     array = constant(value)
     if value is None or output.is_graph_output():
         return
     if array is not None:
-        name = output.name or f"{cast.name}.constant"
-        output.replace_all_uses_with(add_initializer(graph, name, np.asarray(array).astype(to.numpy())))
-    elif is_quantize(value.producer()) and _codes_type(value.producer()) == to:
+        name = free_of(taken, output.name or f"{cast.name}.constant")
+        taken.add(name)
+        made = make_constant(name, np.asarray(array).astype(to.numpy()))
+        graph.register_initializer(made)
+        output.replace_all_uses_with(made)
+    elif to == (_codes_type(value.producer()) if is_quantize(value.producer()) else _known_float(value)):
         output.replace_all_uses_with(value)
+
+
+def _known_float(value: ir.Value) -> ir.DataType | None:
+    return ir.DataType.FLOAT if value.dtype == ir.DataType.FLOAT else None
 
 
 def _codes_type(quantize: ir.Node | None) -> ir.DataType:

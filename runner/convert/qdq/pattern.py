@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from runner.convert.qdq.constant import quantized_constant
+from runner.convert.qdq.commuting import carried_inputs, clip_limits, moves_one, on_grid
+from runner.convert.qdq.constant import Constants
 from runner.convert.qdq.nodes import Parameters, code_clip, is_dequantize, is_quantize, parameters
 from runner.graph.constants import constant
 from runner.ranges import ActivationParams
-
-# Rounding to a grid that holds zero commutes exactly with moving values, and with monotone operators that keep zero:
-# f(round(x)) == round(f(x)). A pair in front of these still quantizes the layer behind them.
-_COMMUTING = (
-    *("Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split", "DepthToSpace", "SpaceToDepth"),
-    *("MaxPool", "Relu"),
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,39 +56,66 @@ class Pair:
         return self.limits[0] <= limits[0] and limits[1] <= self.limits[1]
 
 
-def find_pairs(graph: ir.Graph) -> dict[ir.Node, Pair]:
-    """Return the activation pairs by their DequantizeLinear, in graph order; constants are none."""
-    return {n: _pair(n) for n in graph if is_dequantize(n) and quantized_constant(n.outputs[0]) is None}
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """The activation pairs of a graph, and how far each reaches.
+
+    Attributes:
+        of: pairs by their DequantizeLinear, in graph order.
+        rounding: for each value the pair that rounded it, also where operators stand between that rounding commutes with;
+            of several that are equal, the first.
+        made: the pairs that read the codes of a QuantizeLinear.
+    """
+
+    of: Mapping[ir.Node, Pair]
+    rounding: Mapping[ir.Value, Pair]
+    made: Mapping[ir.Node, Sequence[Pair]]
+
+    def nearest(self, value: ir.Value | None) -> Pair | None:
+        """Return the pair that rounded a value; None where none did."""
+        return None if value is None else self.rounding.get(value)
 
 
-def nearest_pair(value: ir.Value | None, pairs: dict[ir.Node, Pair]) -> Pair | None:
-    """Return the pair that rounded a value, also where operators stand between that rounding commutes with."""
-    node = None if value is None else value.producer()
-    while node is not None and node not in pairs:
-        behind = node.inputs[0] if commutes(node) else None
-        node = None if behind is None else behind.producer()
-    return None if node is None else pairs[node]
+def find_pairs(graph: ir.Graph, constants: Constants) -> Pairs:
+    """Return the activation pairs; constants are none."""
+    pairs = {node: _pair(node) for node in graph if is_dequantize(node) and node.outputs[0] not in constants}
+    rounding: dict[ir.Value, Pair] = {}
+    for node in graph:
+        pair = pairs.get(node) or _carried(node, rounding, constants)
+        if pair is not None:
+            rounding.update(dict.fromkeys(node.outputs, pair))
+    made: dict[ir.Node, list[Pair]] = {}
+    for pair in pairs.values():
+        if pair.quantize is not None:
+            made.setdefault(pair.quantize, []).append(pair)
+    return Pairs(pairs, rounding, made)
 
 
-def commutes(node: ir.Node) -> bool:
-    """Return whether rounding the input or the output of a node is the same, bit for bit."""
-    if node.domain != "":
-        return False
-    return node.op_type in _COMMUTING or (node.op_type == "Pad" and _pads_with_zero(node))
+def _carried(node: ir.Node, rounding: Mapping[ir.Value, Pair], constants: Constants) -> Pair | None:
+    """Return the pair whose grid a node's outputs lie on, because all that it moves or picks among does."""
+    values = [node.inputs[i] for i in carried_inputs(node) if i < len(node.inputs)]
+    read = [value for value in values if value is not None]
+    pair = next((rounding[value] for value in read if value in rounding), None)
+    if pair is None or moves_one(node):
+        return pair
+    if pair.params is None:
+        return None
+    arrays = [np.asarray(limit) for limit in clip_limits(node)] if node.op_type == "Clip" else []
+    for value in read:
+        if value in rounding:
+            if rounding[value].params != pair.params:
+                return None
+            continue
+        array = constants[value].real if value in constants else constant(value)
+        if array is None:
+            return None
+        arrays.append(array)
+    return pair if all(on_grid(array, pair.scale, pair.zero_point, pair.codes) for array in arrays) else None
 
 
 def requantizers(value: ir.Value) -> Iterator[ir.Node]:
     """Yield the QuantizeLinear nodes that read a value."""
     return (usage.node for usage in value.uses() if is_quantize(usage.node) and usage.idx == 0)
-
-
-def _pads_with_zero(node: ir.Node) -> bool:
-    mode = node.attributes.get("mode")
-    filler = node.inputs[2] if len(node.inputs) > 2 else None
-    value = constant(filler)
-    if (mode is not None and mode.as_string() != "constant") or "value" in node.attributes:
-        return False
-    return filler is None or (value is not None and not np.any(value))
 
 
 def _pair(dequantize: ir.Node) -> Pair:

@@ -10,7 +10,7 @@ Every QuantizeLinear and DequantizeLinear is accounted for on the way.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -19,10 +19,12 @@ from onnx_ir.passes import common as passes
 
 from runner.convert.qdq.account import Ledger, readers, source_nodes
 from runner.convert.qdq.bypass import bypass, kept_limit, take_over
+from runner.convert.qdq.constant import Constants
+from runner.convert.qdq.derived import quantized_constants
 from runner.convert.qdq.layer import LayerSource, convert_layer
 from runner.convert.qdq.nodes import code_clip, is_dequantize, is_quantize
 from runner.convert.qdq.normalise import normalise, refuse_foreign
-from runner.convert.qdq.pattern import Pair, find_pairs
+from runner.convert.qdq.pattern import Pairs, find_pairs
 from runner.convert.qdq.report import ConversionReport, LayerConversion, NodeUse, Role
 from runner.convert.qdq.settle import (
     ConstantUse,
@@ -40,10 +42,29 @@ from runner.graph.other_quantizers import only_weights
 from runner.record import QuantizedForm, QuantizedLayer, TensorRecord
 
 # The version of this stage's meaning: raise it when the same source would give another form.
-VERSION = 3
+VERSION = 4
+
+Progress = Callable[[int, int], None]
 
 _LISTED_REASONS = 5
+# From few values they make few: what comes out of them is as coarse as what goes in.
+_VALUE_BY_VALUE = (
+    "Softmax",
+    "LogSoftmax",
+    "Sigmoid",
+    "HardSigmoid",
+    "Tanh",
+    "Cast",
+    "Identity",
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+)
 _ROLE_NAMES: Mapping[Role, str] = {"activation": "input", "weight": "weight", "bias": "bias"}
+
+
+def _silent(done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,21 +78,29 @@ class QatModel:
         form: the integers and scales of those that are quantized, and the tensors rounded on their way into an Add
             or out of the model.
         report: what became of every layer and every QuantizeLinear and DequantizeLinear.
+        coarse_outputs: names of the source's outputs whose values are rounded to 8 bits, or follow from such one by one.
     """
 
     graph: ir.Model
     found: FoundLayers
     form: QuantizedForm
     report: ConversionReport
+    coarse_outputs: tuple[str, ...] = ()
 
 
-def read_qdq(source: ir.Model, *, on_asymmetric_weight: Literal["requantize", "refuse"] = "requantize") -> QatModel:
+def read_qdq(
+    source: ir.Model,
+    *,
+    on_asymmetric_weight: Literal["requantize", "refuse"] = "requantize",
+    progress: Progress = _silent,
+) -> QatModel:
     """Read a quantization-aware-trained model; the source is left as it is.
 
     Args:
         source: with QuantizeLinear / DequantizeLinear around float operators.
         on_asymmetric_weight: what to do with weights that no symmetric int8 can say: round the channels concerned again,
             or leave the layer float.
+        progress: told how many layers and pairs are done, and how many there are.
 
     Raises:
         ModelError: the model has no such operators, holds those of another quantizer, or no layer can be taken over.
@@ -81,16 +110,21 @@ def read_qdq(source: ir.Model, *, on_asymmetric_weight: Literal["requantize", "r
     graph = model.graph
     nodes = source_nodes(graph)
     instead = _what_instead(nodes)
-    pairs = find_pairs(graph)
-    _refuse_integer_operators(nodes)
-    sources = {node.name or "": layer_source(node, pairs) for node in graph if is_layer(node)}
-    constants = constant_uses(graph)
-    settle_constants(graph)
+    known = quantized_constants(model)
+    pairs = find_pairs(graph, known)
+    _refuse_integer_operators(nodes, known)
+    sources = {node.name or "": layer_source(node, pairs, known) for node in graph if is_layer(node)}
+    coarse = _coarse_outputs(graph, pairs)
+    constants = constant_uses(graph, known)
+    settle_constants(graph, known)
     sources = fold(model, sources)
     found = find_layers(model)
     converted = [name for name, layer in sources.items() if layer.weight is not None]
     require_finite_weights(model, converted, can_skip=False)
-    layers, conversions = _convert_layers(found, sources, refuse_asymmetric=on_asymmetric_weight == "refuse")
+    steps = len(found.layers) + len(pairs.of)
+    layers, conversions = _convert_layers(
+        found, sources, refuse_asymmetric=on_asymmetric_weight == "refuse", progress=lambda done: progress(done, steps)
+    )
     conversions = _with_idle(conversions, sources, constants, idle)
     outputs = _rounded_outputs(graph, pairs)
     tensors = {**_rounded_adds(graph, pairs), **outputs}
@@ -100,21 +134,28 @@ def read_qdq(source: ir.Model, *, on_asymmetric_weight: Literal["requantize", "r
     ledger = Ledger()
     _account_constants(ledger, constants, floats)
     uses: dict[str, NodeUse] = {**dict.fromkeys(tensors, "tensor"), **dict.fromkeys(outputs, "output")}
-    _drop_pairs(model, pairs, {**uses, **dict.fromkeys(layers, "layer")}, floats, ledger)
+    users: dict[str, NodeUse] = {**uses, **dict.fromkeys(layers, "layer")}
+    _drop_pairs(model, pairs, users, floats, ledger, lambda done: progress(len(found.layers) + done, steps))
     _drop_lone_outputs(graph, nodes, ledger)
     passes.RemoveUnusedNodesPass()(model)
     _refuse_remaining(model)
     if not any(node.domain == "com.microsoft" for node in model.graph.all_nodes()):
         model.opset_imports.pop("com.microsoft", None)
     form = QuantizedForm(layers, tensors)
-    return QatModel(model, find_layers(model), form, ConversionReport(conversions, ledger.accounts(nodes)))
+    report = ConversionReport(conversions, ledger.accounts(nodes))
+    return QatModel(model, find_layers(model), form, report, coarse)
 
 
 def _convert_layers(
-    found: FoundLayers, sources: Mapping[str, LayerSource], *, refuse_asymmetric: bool
+    found: FoundLayers,
+    sources: Mapping[str, LayerSource],
+    *,
+    refuse_asymmetric: bool,
+    progress: Callable[[int], None],
 ) -> tuple[dict[str, QuantizedLayer], tuple[LayerConversion, ...]]:
     layers, conversions = {}, []
-    for layer in found.layers:
+    for place, layer in enumerate(found.layers):
+        progress(place)
         quantized, conversion = convert_layer(layer, sources[layer.name], refuse_asymmetric=refuse_asymmetric)
         conversions.append(conversion)
         if quantized is not None:
@@ -146,19 +187,19 @@ def _with_idle(
     return tuple(replace(layer, looked_through=tuple(found.get(layer.name, ()))) for layer in conversions)
 
 
-def _rounded_adds(graph: ir.Graph, pairs: Mapping[ir.Node, Pair]) -> dict[str, TensorRecord]:
+def _rounded_adds(graph: ir.Graph, pairs: Pairs) -> dict[str, TensorRecord]:
     """Return an entry for each input of an Add that comes straight from an accepted pair."""
     tensors = {}
     for node in graph:
         for index, value in enumerate(node.inputs if node.op_type == "Add" and node.domain == "" else ()):
             producer = None if value is None else value.producer()
-            pair = None if producer is None else pairs.get(producer)
+            pair = None if producer is None else pairs.of.get(producer)
             if pair is not None and pair.params is not None:
                 tensors[f"{node.name}:{index}"] = TensorRecord(pair.params)
     return tensors
 
 
-def _rounded_outputs(graph: ir.Graph, pairs: Mapping[ir.Node, Pair]) -> dict[str, TensorRecord]:
+def _rounded_outputs(graph: ir.Graph, pairs: Pairs) -> dict[str, TensorRecord]:
     """Return an entry for each model output that comes straight from an accepted pair.
 
     A tensor entry names a node and its input, so the output gets an Identity of its own, called ``<output>.output``.
@@ -167,7 +208,7 @@ def _rounded_outputs(graph: ir.Graph, pairs: Mapping[ir.Node, Pair]) -> dict[str
     names = Names.of(graph)
     for index, value in enumerate(graph.outputs):
         producer = value.producer()
-        pair = None if producer is None else pairs.get(producer)
+        pair = None if producer is None else pairs.of.get(producer)
         if pair is None or pair.params is None:
             continue
         name = value.name
@@ -178,6 +219,19 @@ def _rounded_outputs(graph: ir.Graph, pairs: Mapping[ir.Node, Pair]) -> dict[str
         graph.append(ir.node("Identity", [value], name=reader, outputs=[output]))
         tensors[f"{reader}:0"] = TensorRecord(pair.params)
     return tensors
+
+
+def _coarse_outputs(graph: ir.Graph, pairs: Pairs) -> tuple[str, ...]:
+    """Return the outputs whose values are codes, come from a pair, or from the function of one value that stands behind it."""
+    found = []
+    for output in graph.outputs:
+        value: ir.Value | None = output
+        while value is not None and pairs.nearest(value) is None and not is_quantize(value.producer()):
+            node = value.producer()
+            value = node.inputs[0] if node is not None and node.op_type in _VALUE_BY_VALUE else None
+        if value is not None:
+            found.append(output.name or "")
+    return tuple(found)
 
 
 def _account_constants(ledger: Ledger, constants: Iterable[ConstantUse], floats: Mapping[str, str]) -> None:
@@ -193,19 +247,22 @@ def _account_constants(ledger: Ledger, constants: Iterable[ConstantUse], floats:
 
 def _drop_pairs(
     model: ir.Model,
-    pairs: dict[ir.Node, Pair],
+    pairs: Pairs,
     uses: Mapping[str, NodeUse],
     floats: Mapping[str, str],
     ledger: Ledger,
+    progress: Callable[[int], None],
 ) -> None:
     """Bypass every pair, and note for each who took its scale and who reads the value unrounded."""
     places = {(node, index): _key(node, index) for node in model.graph for index in range(len(node.inputs))}
     places = {p: key for p, key in places.items() if key in uses and (uses[key] != "layer" or p[1] == 0)}
     surveyed = []
-    for pair in pairs.values():
+    for pair in pairs.of.values():
         who = readers(pair, pairs, places, floats)
         surveyed.append((pair, who, kept_limit(pair, pairs, unlimited=who.unlimited)))
-    for pair, who, limit in surveyed:
+    names = Names.of(model.graph)
+    for place, (pair, who, limit) in enumerate(surveyed, start=1):
+        progress(place)
         nodes = (pair.quantize, pair.dequantize)
         for user in who.taken if pair.params is not None else ():
             ledger.used(nodes, uses[user], "activation", user)
@@ -220,7 +277,7 @@ def _drop_pairs(
         notes += ["its saturation is not kept"] if who.unlimited and pair.unreadable else []
         for note in notes:
             ledger.noted(nodes, note)
-        bypass(model.graph, pair, opset=model.opset_imports[""], limit=limit)
+        bypass(model.graph, pair, opset=model.opset_imports[""], limit=limit, names=names)
 
 
 def _key(node: ir.Node, index: int) -> str:
@@ -238,16 +295,18 @@ def _drop_lone_outputs(graph: ir.Graph, nodes: list[ir.Node], ledger: Ledger) ->
             take_over(graph, node.outputs[0], node.inputs[0], node)
 
 
-def _refuse_integer_operators(nodes: list[ir.Node]) -> None:
+def _refuse_integer_operators(nodes: list[ir.Node], constants: Constants) -> None:
     """Raise a ModelError when quantized codes go anywhere but into a DequantizeLinear or a model output."""
+    stored = {node for constant in constants.values() for node in constant.nodes}
     for node in nodes:
-        for usage in node.outputs[0].uses() if is_quantize(node) else ():
+        for usage in node.outputs[0].uses() if is_quantize(node) and node not in stored else ():
             reader = usage.node
             clips = code_clip(reader) is not None and all(is_dequantize(u.node) for u in reader.outputs[0].uses())
             if not is_dequantize(reader) and not clips:
                 raise ModelError(
                     f"model.path: QuantizeLinear '{node.name}' feeds {reader.op_type} '{reader.name}'; expected a "
-                    "DequantizeLinear: the model computes on integers. Export it as QDQ, float operators between pairs."
+                    "DequantizeLinear: the model computes on integers. Export it as QDQ, float operators between pairs "
+                    "(onnxruntime: quantize_static with quant_format=QuantFormat.QDQ)."
                 )
 
 

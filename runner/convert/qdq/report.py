@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
 LayerStatus = Literal["exact", "requantized", "float"]
@@ -55,6 +55,24 @@ class WeightOutcome:
     channels_exact: int
     max_error: float
     inexact: tuple[ChannelError, ...]
+
+    def with_lost(self, lost: Sequence[float], scales: Sequence[float]) -> WeightOutcome:
+        """Return the outcome once channels were moved again, by so much each; ``scales`` has one value or one a channel."""
+        before = {entry.channel: entry.max_error for entry in self.inexact}
+        moved = {channel: float(error) for channel, error in enumerate(lost) if error > 0}
+        if not moved:
+            return self
+        errors = {channel: before.get(channel, 0.0) + moved.get(channel, 0.0) for channel in sorted(before | moved)}
+        inexact = tuple(
+            ChannelError(channel, float(scales[channel if len(scales) > 1 else 0]), error)
+            for channel, error in errors.items()
+        )
+        return replace(
+            self,
+            channels_exact=self.channels - len(inexact),
+            max_error=max(error.max_error for error in inexact),
+            inexact=inexact,
+        )
 
 
 @dataclass(frozen=True, slots=True)

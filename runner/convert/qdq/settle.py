@@ -11,13 +11,12 @@ import onnx_ir as ir
 from runner.convert.averages import window_ones
 from runner.convert.qdq.bias import bias_source
 from runner.convert.qdq.bypass import take_over
-from runner.convert.qdq.constant import QuantizedConstant, quantized_constant
+from runner.convert.qdq.constant import Constants, QuantizedConstant
 from runner.convert.qdq.layer import FoldedBatchNorm, LayerSource
-from runner.convert.qdq.nodes import is_dequantize, is_quantize
-from runner.convert.qdq.pattern import Pair, nearest_pair
+from runner.convert.qdq.pattern import Pairs
 from runner.convert.qdq.report import Role
 from runner.graph.batchnorm import batchnorm_affine, fold_batchnorm
-from runner.graph.constants import add_initializer, constant, integer_attribute
+from runner.graph.constants import constant, free_of, integer_attribute, make_constant, value_names
 from runner.graph.layers import LAYER_TYPES
 from runner.graph.one_axis import spread_over_two_axes, spread_weight
 from runner.graph.plain_gemm import untranspose_gemm_weight
@@ -38,54 +37,72 @@ def is_layer(node: ir.Node) -> bool:
     return node.op_type in LAYER_TYPES and node.domain == ""
 
 
-def layer_source(node: ir.Node, pairs: dict[ir.Node, Pair]) -> LayerSource:
+def layer_source(node: ir.Node, pairs: Pairs, constants: Constants) -> LayerSource:
     """Return what the graph says about a layer, before constants are settled."""
-    pair = nearest_pair(node.inputs[0], pairs)
+    pair = pairs.nearest(node.inputs[0])
     if node.op_type == "AveragePool":
         return LayerSource(pair, None, None, window_ones(node))
-    weight = quantized_constant(node.inputs[1])
+    weight = _held(node.inputs[1], constants)
     if weight is not None and node.op_type == "Gemm" and integer_attribute(node, "transB", 0):
         weight = weight.moved(np.transpose)
     value = node.inputs[2] if len(node.inputs) > 2 else None
-    stored, plain = quantized_constant(value), constant(value)
+    stored, plain = _held(value, constants), constant(value)
     bias = None
     if weight is not None and (stored is not None or plain is not None):
         channels = output_channels(weight.integers.shape, node.op_type, integer_attribute(node, "group", 1))
         values = plain if stored is None else stored.real
         # A shape that no layer takes is refused by find_layers; here it must only not break the survey.
         if values is not None and values.size in (1, channels):
-            bias = bias_source(values, stored, channels)
+            whole = None if stored is None or stored.off_grid is not None else stored
+            bias = bias_source(values, whole, channels)
     return LayerSource(pair, weight, bias)
 
 
-def constant_uses(graph: ir.Graph) -> list[ConstantUse]:
+def constant_uses(graph: ir.Graph, constants: Constants) -> list[ConstantUse]:
     """Return every reading of a dequantized constant, in graph order."""
     roles: dict[int, Role] = {1: "weight", 2: "bias"}
+    made = {node for stored in constants.values() for node in stored.nodes}
     uses = []
     for node in graph:
-        # A Transpose or Reshape of a constant passes it on; what counts is who reads it then.
-        passes_on = is_quantize(node) or any(quantized_constant(output) is not None for output in node.outputs)
+        # What moves or scales a constant passes it on; what counts is who reads it then.
+        passes_on = node in made or any(output in constants for output in node.outputs)
         for index, value in enumerate(() if passes_on else node.inputs):
-            stored = quantized_constant(value)
-            if stored is not None:
-                uses.append(ConstantUse(stored, node.name or "", roles.get(index) if is_layer(node) else None))
+            if value is not None and value in constants:
+                role = roles.get(index) if is_layer(node) else None
+                uses.append(ConstantUse(constants[value], node.name or "", role))
     return uses
 
 
-def settle_constants(graph: ir.Graph) -> None:
+def settle_constants(graph: ir.Graph, constants: Constants) -> None:
     """Make dequantized constants float initializers under the names their readers know; each layer gets its own."""
+    taken = value_names(graph)
     for node in list(graph):
         for index, value in enumerate(node.inputs if is_layer(node) else ()):
-            stored = quantized_constant(value)
             # One of its own, so that a weight that two layers share can be quantized in both.
-            if value is not None and stored is not None and index > 0:
-                name = value.name or f"{node.name}.constant"
-                node.replace_input_with(index, add_initializer(graph, name, stored.real))
-    for node in list(graph):
-        output = node.outputs[0] if node.outputs else None
-        stored = quantized_constant(output) if is_dequantize(node) else None
-        if stored is not None and output is not None and (output.uses() or output.is_graph_output()):
-            take_over(graph, output, add_initializer(graph, output.name or f"{node.name}.constant", stored.real), node)
+            if value is not None and value in constants and index > 0:
+                own = _settled(graph, value.name or f"{node.name}.constant", constants[value], taken)
+                node.replace_input_with(index, own)
+    for output, stored in constants.items():
+        producer = output.producer()
+        assert producer is not None  # a DequantizeLinear, or what reads one
+        read = [usage.node for usage in output.uses()]
+        # Who makes another such constant of it needs no value of it.
+        wanted = output.is_graph_output() or any(not any(o in constants for o in node.outputs) for node in read)
+        if wanted:
+            name = output.name or f"{producer.name}.constant"
+            take_over(graph, output, _settled(graph, name, stored, taken), producer)
+
+
+def _held(value: ir.Value | None, constants: Constants) -> QuantizedConstant | None:
+    return None if value is None else constants.get(value)
+
+
+def _settled(graph: ir.Graph, name: str, stored: QuantizedConstant, taken: set[str | None]) -> ir.Value:
+    """Add a constant's real values to a graph and return them."""
+    value = make_constant(free_of(taken, name), stored.real)
+    taken.add(value.name)
+    graph.register_initializer(value)
+    return value
 
 
 def fold(model: ir.Model, sources: Mapping[str, LayerSource]) -> dict[str, LayerSource]:

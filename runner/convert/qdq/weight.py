@@ -7,6 +7,7 @@ scale, they are int8 already and stay as they are; the others are rounded again.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +31,13 @@ class SymmetricWeight:
     Attributes:
         rows: the codes, output channels first.
         scales: shape (1,) or (channels,). A channel of scale 0, whose weights are all 0, has FLT_EPSILON.
+        real: the source's weights, a row an output channel.
         outcome: how they came about.
     """
 
     rows: NDArray[np.int8]
     scales: NDArray[np.float32]
+    real: NDArray[np.float64]
     outcome: WeightOutcome
 
 
@@ -42,56 +45,72 @@ def symmetric_weight(source: QuantizedConstant, layer: Layer, *, refuse_asymmetr
     """Return the source's weight as symmetric int8, its output channels first.
 
     Raises:
-        StaysFloatError: a scale is negative or not finite, or channels do not fit and ``refuse_asymmetric`` is set.
+        StaysFloatError: a scale is not finite, or channels do not fit and ``refuse_asymmetric`` is set.
     """
-    stored = channels_first(source.integers, layer.op_type, layer.group)
+
+    def rows(array: NDArray[Any]) -> NDArray[Any]:
+        return channels_first(array, layer.op_type, layer.group)
+
+    stored = rows(source.integers)
     integers = stored.reshape(stored.shape[0], -1)
-    scales = channels_first(source.scales, layer.op_type, layer.group).reshape(integers.shape)
-    if not np.all(np.isfinite(scales)) or np.any(scales < 0):
-        raise StaysFloatError("a scale of its weight is negative or not finite")
+    scales = rows(source.scales).reshape(integers.shape)
+    if not np.all(np.isfinite(scales)):
+        raise StaysFloatError("a scale of its weight is not finite")
     integers = np.where(scales > 0, integers, 0)
+    real = np.asarray(integers * scales.astype(np.float64), np.float64)
     fits = np.all((integers >= QMIN) & (integers <= QMAX), axis=1)
+    if source.off_grid is not None:
+        off_grid = rows(source.off_grid).reshape(integers.shape)
+        real = np.where(off_grid, rows(source.real).reshape(integers.shape), real)
+        fits &= ~np.any(off_grid, axis=1)
     if refuse_asymmetric and not np.all(fits):
-        lowest, highest = source.zero_points
-        zero_point = str(lowest) if lowest == highest else f"{lowest}..{highest}"
-        raise StaysFloatError(
-            f"its weight is asymmetric (zero point {zero_point}): the integers of {np.sum(~fits)} of {fits.size} channels "
-            "do not fit int8 without it, and on_asymmetric_weight=refuse"
-        )
+        raise StaysFloatError(_unfit(source, fits))
     one_scale = np.all(scales == scales[:, :1], axis=1)
     if layer.per_channel:
-        codes, new_scales = _per_channel(integers, scales, keep=fits & one_scale)
-        if source.granularity == "per tensor" and np.all(fits):
+        codes, new_scales = _per_channel(integers, scales, real, keep=fits & one_scale)
+        if source.granularity == "per tensor" and np.all(fits & one_scale) and np.all(new_scales == new_scales[0]):
             new_scales = new_scales[:1]
     else:
-        codes, new_scales = _per_tensor(integers, scales, keep=bool(np.all(fits) and np.all(scales == scales.flat[0])))
-    real = integers * scales.astype(np.float64)
+        keep = bool(np.all(fits) and np.all(scales == scales.flat[0]))
+        codes, new_scales = _per_tensor(integers, scales, real, keep=keep)
     errors = np.max(np.abs(codes * np.asarray(new_scales, np.float64).reshape(-1, 1) - real), axis=1, initial=0.0)
     outcome = _outcome(source, layer, errors, np.broadcast_to(new_scales, errors.shape))
     new_scales = np.where(new_scales > 0, new_scales, np.float32(FLT_EPSILON)).astype(np.float32)
-    return SymmetricWeight(codes.reshape(stored.shape), new_scales, outcome)
+    return SymmetricWeight(codes.reshape(stored.shape), new_scales, real, outcome)
+
+
+def _unfit(source: QuantizedConstant, fits: NDArray[np.bool_]) -> str:
+    if source.off_grid is not None:
+        return (
+            f"its weight is computed from dequantized values, and {np.sum(~fits)} of {fits.size} channels lie off their "
+            "integers; on_asymmetric_weight=refuse"
+        )
+    lowest, highest = source.zero_points
+    zero_point = str(lowest) if lowest == highest else f"{lowest}..{highest}"
+    return (
+        f"its weight is asymmetric (zero point {zero_point}): the integers of {np.sum(~fits)} of {fits.size} channels "
+        "do not fit int8 without it, and on_asymmetric_weight=refuse"
+    )
 
 
 def _per_channel(
-    integers: NDArray[np.int64], scales: NDArray[np.float32], *, keep: NDArray[np.bool_]
+    integers: NDArray[np.int64], scales: NDArray[np.float32], real: NDArray[np.float64], *, keep: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Return rows of int8 codes and a scale for each; rows that are not kept are rounded again."""
     codes, new_scales = np.zeros(integers.shape, np.int8), scales[:, 0].copy()
     codes[keep] = integers[keep]
     for channel in np.flatnonzero(~keep):
-        real = np.asarray(integers[channel] * scales[channel].astype(np.float64), np.float64)
-        new_scales[channel] = least_error_scale(real, also=(float(scales[channel, 0]),))
-        codes[channel] = balanced_codes(real, float(new_scales[channel]))
+        new_scales[channel] = least_error_scale(real[channel], also=(float(scales[channel, 0]),))
+        codes[channel] = balanced_codes(real[channel], float(new_scales[channel]))
     return codes, new_scales
 
 
 def _per_tensor(
-    integers: NDArray[np.int64], scales: NDArray[np.float32], *, keep: bool
+    integers: NDArray[np.int64], scales: NDArray[np.float32], real: NDArray[np.float64], *, keep: bool
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Return rows of int8 codes and one scale for all; the whole tensor is rounded again unless it is kept."""
     if keep:
         return integers.astype(np.int8), scales.ravel()[:1].copy()
-    real = np.asarray(integers * scales.astype(np.float64), np.float64)
     scale = least_error_scale(real, also=(float(scales.max()),))
     codes = [balanced_codes(row, float(scale)) for row in real]
     return np.stack(codes), np.asarray([scale], np.float32)

@@ -61,6 +61,15 @@ class _Graph:
         codes = self.op("QuantizeLinear", [value, *operands], **attributes)
         return self.op("DequantizeLinear", [codes, *operands])
 
+    def equal_pair(self, rounded: str) -> str:
+        """Return what a pair of its own with the same scale and zero point makes of the value that was rounded."""
+        makers = {output: node for node in self.nodes for output in node.output}
+        second = makers[rounded]
+        first = makers[second.input[0]]
+        attributes = {item.name: helper.get_attribute_value(item) for item in first.attribute}
+        codes = self.op("QuantizeLinear", list(first.input), **attributes)
+        return self.op("DequantizeLinear", [codes, *second.input[1:]])
+
     def weight(self, shape: tuple[int, ...], axis: int, fan_in: int) -> tuple[str, NDArray[Any]]:
         """Return a dequantized weight and its scales, shape () or (channels,)."""
         per_channel = self.opset >= 13 and self.choose(True, False)
@@ -114,6 +123,47 @@ class _Graph:
         return float(self.arrays[stored])
 
 
+def carried(graph: _Graph, data: str, width: int, again: Any) -> tuple[str, int]:
+    """Return a rounded value [2, width, 4, 4] behind operators that rounding commutes with, and its channels.
+
+    Args:
+        graph: to add to.
+        data: the value.
+        width: its channels.
+        again: gives another value that the same pair made.
+    """
+
+    def integers(*values: int) -> str:
+        return graph.store(np.array(values, np.int64))
+
+    kind = graph.choose(
+        "none", "none", "none", "dropout", "gather", "slice", "transpose", "resize", "pad", "concat", "clip"
+    )
+    if kind == "dropout":
+        return graph.op("Dropout", [data]), width
+    if kind == "gather":
+        order = [int(n) for n in graph.rng.integers(0, width, width)]
+        return graph.op("Gather", [data, integers(*order)], axis=1), width
+    if kind == "slice":
+        return graph.op("Slice", [data, *map(integers, (-1, -5, 3, -1))]), width
+    if kind == "transpose":
+        return graph.op("Transpose", [data], perm=[0, 1, 3, 2]), width
+    if kind == "resize" and graph.opset >= 13:
+        twice = graph.store(np.array([1, 1, 2, 2], F))
+        wide = graph.op("Resize", [data, "", twice], mode="nearest", coordinate_transformation_mode="asymmetric")
+        return graph.op("MaxPool", [wide], kernel_shape=[2, 2], strides=[2, 2]), width
+    if kind == "pad" and graph.opset >= 11:
+        padded = graph.op("Pad", [data, integers(0, 0, 1, 0, 0, 0, 0, 0)])
+        return graph.op("Slice", [padded, *map(integers, (0, 4, 2))]), width
+    if kind == "concat" and width <= 6:
+        return graph.op("Concat", [data, again()], axis=1), 2 * width
+    if kind == "clip" and graph.opset >= 11:
+        # Limits of the grid: 3 steps below and 20 above zero.
+        step = graph.scale_of(data)
+        return graph.op("Clip", [data, graph.store(F(-3 * F(step))), graph.store(F(20 * F(step)))]), width
+    return data, width
+
+
 def _limits(dtype: Any) -> tuple[int, int]:
     return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
 
@@ -145,10 +195,13 @@ def qdq_models(draw: Draw) -> onnx.ModelProto:
             other, more = draw(st.sampled_from(values[:-1]))
             operands = [quantized(v) if draw(st.integers(0, 3)) else v for v in (value, other)]
             values.append((graph.op("Concat", operands, axis=1), width + more))
-        elif kind == "average":
-            values.append((_average(graph, quantized(value)), width))
         else:
-            made, width = _convolution(graph, kind, quantized(value), width)
+            data = quantized(value)
+            data, width = carried(graph, data, width, lambda data=data: graph.equal_pair(data))
+            if kind == "average":
+                values.append((_average(graph, data), width))
+                continue
+            made, width = _convolution(graph, kind, data, width)
             values.append((graph.op("Relu", [made]) if draw(st.booleans()) else made, width))
     output = _head(graph, values[-1], quantized)
     if draw(st.integers(0, 3)) == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,9 @@ from onnx import numpy_helper
 from tests import device
 
 Array = NDArray[Any]
+_CARRYING = (
+    *("MaxPool", "Flatten", "Relu", "Dropout", "Gather", "Slice", "Transpose", "Resize", "Pad", "Concat", "Clip"),
+)
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "AveragePool")
 
 
@@ -87,9 +90,10 @@ class Source:
         return Constant(codes.astype(np.int64) - zero_point.astype(np.int64), np.broadcast_to(scale, shape), kind)
 
     def pair(self, name: str) -> onnx.NodeProto | None:
-        """Return the DequantizeLinear that rounds a layer's input, in front of it or of a pool or Flatten."""
+        """Return the DequantizeLinear that rounds a layer's input, in front of it or of what moves and picks values."""
         node = self.maker.get(name)
-        while node is not None and node.op_type in ("MaxPool", "Flatten", "Relu"):
+        while node is not None and node.op_type in _CARRYING:
+            # The parts of a Concat in front of a layer are rounded alike.
             node = self.maker.get(node.input[0])
         return node if node is not None and node.op_type == "DequantizeLinear" else None
 
@@ -138,6 +142,24 @@ def evaluate(source: Source, layers: Mapping[str, Integers], x: Array) -> Array:
     return _Evaluation(source, layers, {"x": x}).rounded("y")
 
 
+def _sliced(x: Array, starts: Array, ends: Array, axes: Array, steps: Array | None = None) -> Array:
+    (start,), (end,), (axis,) = (values.tolist() for values in (starts, ends, axes))
+    assert (start, end) == (0, 4) if steps is None else (start, end) == (-1, -5)
+    return np.asarray(np.take(x, range(4) if steps is None else range(x.shape[axis])[::-1], axis=axis))
+
+
+# What the generator of graphs writes of each operator, and no more.
+_MOVING: Mapping[str, Callable[..., Array]] = {
+    "Dropout": lambda x: x,
+    "Gather": lambda x, order: np.take(x, order, axis=1),
+    "Slice": _sliced,
+    "Transpose": lambda x: x.swapaxes(2, 3),
+    "Resize": lambda x, roi, scales: x.repeat(2, axis=2).repeat(2, axis=3),
+    "Pad": lambda x, pads: np.pad(x, [(0, 0), (0, 0), (1, 0), (0, 0)]),
+    "Clip": lambda x, low, high: np.clip(x, low, high),
+}
+
+
 @dataclass
 class _Evaluation:
     source: Source
@@ -165,6 +187,9 @@ class _Evaluation:
             return self.unrounded(node)
         if node.op_type == "Add":
             return np.asarray(self.rounded(node.input[0]) + self.rounded(node.input[1]))
+        if node.op_type in _MOVING:
+            constants = [self.source.array(name) if name else None for name in node.input[1:]]
+            return np.asarray(_MOVING[node.op_type](self.value(node.input[0]), *constants))
         values = [self.value(name) for name in node.input]
         if node.op_type == "Concat":
             return np.concatenate(values, axis=1)
