@@ -48,7 +48,7 @@ from runner.modes.expectation import (
 )
 from runner.modes.files.check_files import Job, check_files
 from runner.modes.files.intermediates import Intermediates, kept_items, write_kept
-from runner.modes.files.write_models import warn_of_notes, write_pair, write_record
+from runner.modes.files.write_models import told, warn_of_notes, write_pair, write_record
 from runner.modes.input_values import inputs_seen, seen_part
 from runner.modes.keys import StageKeys
 from runner.modes.proof import VerifyOptions, proof_items
