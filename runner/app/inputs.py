@@ -21,7 +21,7 @@ class Inputs:
 
     Attributes:
         batch_axis: of evaluation items, by input.
-        calibration_axis: of calibration items, the same unless said.
+        calibration_axis: of calibration items, the same unless said, or unless their dataset has an option of its own for it.
         constants: fixed inputs.
     """
 
@@ -62,7 +62,7 @@ def lifted(config: Mapping[str, Any]) -> tuple[dict[str, Any], Inputs]:
             "calibration.dataset.constants: inputs are fixed for the whole job; give it as dataset.constants."
         )
     axes = said.get(_BATCH_AXIS, {})
-    return plain, Inputs(axes, said_of_calibration.get(_BATCH_AXIS) or axes, said.get(_CONSTANTS, {}))
+    return plain, Inputs(axes, said_of_calibration.get(_BATCH_AXIS, axes), said.get(_CONSTANTS, {}))
 
 
 def _taken(node: Any, section: str) -> tuple[Any, dict[str, Any]]:  # noqa: ANN401 - configuration is any value
@@ -71,6 +71,8 @@ def _taken(node: Any, section: str) -> tuple[Any, dict[str, Any]]:  # noqa: ANN4
     own = own_options(node, section)
     found: dict[str, Any] = {}
     for key, hint in ((_BATCH_AXIS, dict[str, int | None]), (_CONSTANTS, dict[str, Any])):
-        if key in node and key not in own and node[key] is not None:
+        if key in own:
+            found[key] = {}  # said to the dataset itself
+        elif node.get(key) is not None:
             found[key] = build(node[key], hint, f"{section}.{key}")
     return {key: value for key, value in node.items() if key in own or key not in (_BATCH_AXIS, _CONSTANTS)}, found

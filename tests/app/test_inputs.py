@@ -175,6 +175,21 @@ def test_every_kind_of_arrays_brings_states_and_scalars(kind: str, stateful: Pat
     assert summary(stateful)["metrics"]["sqnr"]["quantized"] == pytest.approx(expected["sqnr"]["quantized"], abs=1e-6)
 
 
+def test_raw_batches_calibrate_with_axes_of_their_own(stateful: Path, run: Command) -> None:
+    for name, array in {"x": X, "h": H}.items():
+        Path(name).mkdir()
+        for index, item in enumerate(array):
+            np.asarray(item).tofile(f"{name}/{index:03d}.bin")
+    ended = run(
+        *[*npz("{x: x, h: cut}"), "dataset.constants={rate: 3}", "dataset.batch_axis={h: 1}"],
+        *["+dataset@calibration.dataset=bin", "calibration.dataset.data_dir='x;h'"],
+        "calibration.dataset.input_shape='x:1,8;h:2,1,4'",
+    )
+    # The same states: whole in one, without the batch in the other.
+    assert ended.status == 0, ended.err
+    assert summary(stateful)["split"]["calibration"] == 20
+
+
 OWN = """
 import numpy as np
 
