@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,7 +18,6 @@ from runner.correction.options import Correction
 from runner.engine import Engine
 from runner.errors import ModelError, VerificationError
 from runner.evaluation.distance import Sqnr
-from runner.graph.batchnorm import Folds
 from runner.graph.prepare import PreparedModel, prepare
 from runner.job_folder import read_manifest
 from runner.modes import subject
@@ -376,8 +376,8 @@ def test_outputs_near_zero_behind_a_sigmoid_may_move_as_far_as_onnxruntime_moves
 
 
 def test_rewriting_that_moves_the_outputs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def faulty(source: ir.Model, folds: Folds) -> PreparedModel:
-        made = prepare(source, folds)
+    def faulty(*arguments: Any, **options: Any) -> PreparedModel:
+        made = prepare(*arguments, **options)
         made.graph.graph.initializers["w"].const_value = ir.tensor(ARRAYS["w"] * np.float32(1.01))
         return made
 
