@@ -183,7 +183,7 @@ def test_repair_is_of_the_balanced_layers(bench: Bench) -> None:
     assert [trial.loss for trial in repaired.search.trials[:2]] == losses and losses[0] != losses[1]
 
 
-@pytest.mark.parametrize("float_layers", [{"conv"}, {"left", "pooled"}], ids=str)
+@pytest.mark.parametrize("float_layers", [{"conv"}, {"left", "pooled"}], ids=["one", "two"])
 def test_layer_that_is_left_float_has_its_own_weight_and_no_mul(bench: Bench, float_layers: set[str]) -> None:
     first = bench.run("first", correction=HALF)
     record = bench.folder / "some.txt"

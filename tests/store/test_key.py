@@ -69,7 +69,11 @@ class OwnTopK(TopK):
     """The same, made from one of the runner's."""
 
 
-@pytest.mark.parametrize("part", [OwnMetric(), OwnTopK(), [TopK(), OwnMetric()], {"x": OwnMetric()}, object()], ids=str)
+@pytest.mark.parametrize(
+    "part",
+    [OwnMetric(), OwnTopK(), [TopK(), OwnMetric()], {"x": OwnMetric()}, object()],
+    ids=["own", "of ours", "in a list", "in a mapping", "any object"],
+)
 def test_object_of_a_users_class_has_no_key(part: object) -> None:
     assert stage_key("s", [1], part) is None
 
