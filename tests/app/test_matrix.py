@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -128,3 +129,83 @@ def test_layer_is_quantized_and_proved(
     assert result.proof.sameness.identical == result.proof.sameness.items > 0
     written = onnx.load(result.folder.path(result.written.pair.deploy))
     assert [entry.version for entry in written.opset_import] == [min(opset, 18)]
+
+
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "AveragePool")
+# QuantizeLinear is known from opset 10 on; onnxruntime has no kernel for the version of opset 28.
+QAT_OPSETS = range(10, 28)
+
+
+def trained(source: onnx.ModelProto, zero_point: int) -> onnx.ModelProto:
+    """Return the network with a pair before every layer and int8 weights, as quantization-aware training leaves it."""
+    graph = source.graph
+    weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    nodes, more = (
+        [],
+        {"in_s": np.float32(0.05), "in_z": np.int8(zero_point), "w_s": np.float32(1 / 64), "w_z": np.int8(0)},
+    )
+    for node in graph.node:
+        if node.op_type in LAYERS:
+            read = node.input[0]
+            nodes.append(
+                onnx.helper.make_node("QuantizeLinear", [read, "in_s", "in_z"], [f"{read}.q"], f"Q{len(nodes)}")
+            )
+            nodes.append(
+                onnx.helper.make_node(
+                    "DequantizeLinear", [f"{read}.q", "in_s", "in_z"], [f"{read}.d"], f"D{len(nodes)}"
+                )
+            )
+            node.input[0] = f"{read}.d"
+            if len(node.input) > 1:
+                name = node.input[1]
+                more[f"{name}.q"] = np.clip(np.rint(weights[name] * 64), -127, 127).astype(np.int8)
+                nodes.append(
+                    onnx.helper.make_node("DequantizeLinear", [f"{name}.q", "w_s", "w_z"], [f"{name}.d"], f"{name}_D")
+                )
+                node.input[1] = f"{name}.d"
+        nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in more.items())
+    return source
+
+
+@functools.cache
+def conversion() -> dict[str, Any]:
+    """Return what the command line makes of the other mode."""
+    register_resolvers()
+    options = ["mode=convert_qat", "model=file", "model.path=net.onnx", "dataset=npz", "dataset.path=data.npz"]
+    options += ["tracking=none", "cache=none", "engine.callers=1"]
+    with initialize_config_dir(shipped("conf"), version_base="1.3"):
+        plain = OmegaConf.to_container(compose("config", options), resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("opset", QAT_OPSETS)
+def test_trained_layer_is_converted_and_proved(
+    opset: int, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+    graph, constants, shape, layers = KINDS[kind]
+    opset = max(opset, SINCE.get(kind, 0))
+    # Over three axes the deploy format takes zero point 0 alone.
+    source = trained(proto(graph, opset=opset, ir_version=8, **constants), 0 if len(shape) == 4 else 3)
+    path = save(source, tmp_path / "net.onnx")
+    x = noise(7, 4, *shape)
+    np.savez(tmp_path / "data.npz", x=x)
+    config = copy.deepcopy(conversion())
+    config["model"]["path"], config["dataset"]["path"] = str(path), str(tmp_path / "data.npz")
+    result = _start(parse_job(config), tmp_path / "out", ignore)
+    assert (len(result.form.layers), result.proof.sameness.identical) == (layers, result.proof.sameness.items)
+    written = onnx.load(result.folder.path(result.written.pair.deploy))
+    assert [entry.version for entry in written.opset_import] == [min(opset, 18)]
+    # What the source computes with its pairs as written, by onnxruntime.
+    options = ort.SessionOptions()
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    real = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]).run(None, {"x": x[:1]})[0]
+    fake_quant = str(result.folder.path(result.written.pair.fake_quant))
+    simulated = ort.InferenceSession(fake_quant, providers=["CPUExecutionProvider"]).run(None, {"x": x[:1]})[0]
+    # One code of the second layer's input may lie between two.
+    np.testing.assert_allclose(simulated, real, atol=0.06 * np.abs(real).max())
