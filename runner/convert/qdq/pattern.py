@@ -91,6 +91,16 @@ def find_pairs(graph: ir.Graph, constants: Constants) -> Pairs:
     return Pairs(pairs, rounding, made)
 
 
+def carried_on(pairs: Pairs, graph: ir.Graph, constants: Constants) -> Pairs:
+    """Return the pairs of a graph with what they reach through nodes that were put into it since they were found."""
+    rounding = dict(pairs.rounding)
+    for node in graph:
+        pair = None if node.outputs[0] in rounding else _carried(node, rounding, constants)
+        if pair is not None:
+            rounding.update(dict.fromkeys(node.outputs, pair))
+    return Pairs(pairs.of, rounding, pairs.made)
+
+
 def _carried(node: ir.Node, rounding: Mapping[ir.Value, Pair], constants: Constants) -> Pair | None:
     """Return the pair whose grid a node's outputs lie on, because all that it moves or picks among does."""
     values = [node.inputs[i] for i in carried_inputs(node) if i < len(node.inputs)]

@@ -24,7 +24,7 @@ from runner.convert.qdq.derived import quantized_constants
 from runner.convert.qdq.layer import LayerSource, convert_layer
 from runner.convert.qdq.nodes import code_clip, is_dequantize, is_quantize
 from runner.convert.qdq.normalise import normalise, refuse_foreign
-from runner.convert.qdq.pattern import Pairs, find_pairs
+from runner.convert.qdq.pattern import Pairs, carried_on, find_pairs
 from runner.convert.qdq.report import ConversionReport, LayerConversion, NodeUse, Role
 from runner.convert.qdq.settle import (
     ConstantUse,
@@ -118,6 +118,7 @@ def read_qdq(
     constants = constant_uses(graph, known)
     settle_constants(graph, known)
     sources = fold(model, sources)
+    pairs = carried_on(pairs, graph, known)
     found = find_layers(model)
     converted = [name for name, layer in sources.items() if layer.weight is not None]
     require_finite_weights(model, converted, can_skip=False)
