@@ -26,7 +26,7 @@ from runner.graph.weight_layout import output_channels
 LAYER_TYPES = ("Conv", "ConvTranspose", "Gemm", "MatMul", "AveragePool")
 _OVER_TWO_AXES_ONLY = ("ConvTranspose", "AveragePool")
 _LARGEST_BATCH_NDIM = 3
-_POINTLESS = ("GlobalAveragePool", "LSTM", "GRU", "RNN")
+_POINTLESS = ("GlobalAveragePool", "LSTM", "GRU", "RNN", "Einsum")
 _CONSTANT_FIRST = (
     "the first input is a constant; only a constant second one is a weight. W @ x would take a Transpose of the data before "
     "the layer and one behind; export it as x @ W where that is wanted"

@@ -16,6 +16,7 @@ from runner.graph.batchnorm_before import fold_batchnorm_before
 from runner.graph.batchnorm_by_place import write_out_batchnorm_by_place
 from runner.graph.branches import take_constant_branches
 from runner.graph.channelwise import fold_channelwise
+from runner.graph.einsum_products import write_products
 from runner.graph.functions import inline_functions
 from runner.graph.half import widen_half
 from runner.graph.held import held_back
@@ -29,7 +30,7 @@ from runner.graph.own_weights import separate_weights
 from runner.graph.plain_gemm import make_gemms_plain
 
 # The version of this stage's meaning: raise it when the same source would give another float model.
-VERSION = 4
+VERSION = 5
 # What may stand between a stored weight and its layer, without making it larger; the products are weight normalization.
 _LAYOUT_OPS = ("Transpose", "Reshape", "Cast", "Identity", "Squeeze", "Unsqueeze", "Flatten", "Mul", "Div")
 
@@ -86,6 +87,7 @@ def prepare(source: ir.Model, folds: Folds = into_all, takes: Takes = everything
     lowered = lower(model, DEPLOY_OPSET, takes)
     _fold_constants(model)
     by_place = write_out_batchnorm_by_place(model)
+    write_products(model)
     separate_weights(model.graph)
     # Chains fold link by link: what one step leaves behind the convolution, the next may take.
     folded: list[str] = []

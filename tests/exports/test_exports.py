@@ -36,7 +36,7 @@ LAYERS = {
     "llama": 7,
     "unet": 9,
     "reader": 3,
-    "einsum_mixer": 3,
+    "einsum_mixer": 5,
     "detector": 23,
     "vocoder": 6,
 }
