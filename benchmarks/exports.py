@@ -13,7 +13,7 @@ import json
 import re
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,9 @@ _OPTIONS = (
 )
 
 
+EVERY = tuple(f"{exporter}-{opset}" for exporter, opsets in EXPORTERS.items() for opset in opsets)
+
+
 @dataclass(frozen=True, slots=True)
 class Exported:
     """A network as an exporter wrote it.
@@ -57,11 +60,13 @@ class Exported:
         return f"{self.name}-{self.exporter}-{self.wanted}"
 
 
-def exports(names: list[str], folder: Path, *, small: bool) -> Iterator[tuple[Exported | str, Architecture]]:
+def exports(
+    names: list[str], folder: Path, *, small: bool, only: Container[str] = EVERY
+) -> Iterator[tuple[Exported | str, Architecture]]:
     """Yield each network from each exporter at each opset, or what the exporter said instead."""
     for name in names:
         for exporter, opsets in EXPORTERS.items():
-            for opset in opsets:
+            for opset in (opset for opset in opsets if f"{exporter}-{opset}" in only):
                 built = architecture(name, small=small)
                 path = folder / f"{name}-{exporter}-{opset}.onnx"
                 try:
@@ -144,6 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true", help="the small networks that the tests use")
     parser.add_argument("--networks", nargs="+", choices=sorted(ARCHITECTURES), default=list(ARCHITECTURES))
+    parser.add_argument("--exports", nargs="+", choices=EVERY, default=list(EVERY), help="exporters with opsets")
     parser.add_argument("--output", type=Path, help="write the table there as well")
     parser.add_argument("--pack", type=Path, help="keep the small exports in this archive and quantize none")
     arguments = parser.parse_args()
@@ -152,7 +158,8 @@ def main() -> None:
         return
     rows, refused = [], []
     with tempfile.TemporaryDirectory() as place:
-        for exported, built in exports(arguments.networks, Path(place), small=arguments.small):
+        chosen = exports(arguments.networks, Path(place), small=arguments.small, only=arguments.exports)
+        for exported, built in chosen:
             if isinstance(exported, str):
                 refused.append(exported)
                 continue
