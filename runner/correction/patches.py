@@ -27,8 +27,16 @@ _Read = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 def has_patches(layer: Layer) -> bool:
-    """Return whether the rows can be made; of a transposed convolution they cannot in this way."""
-    return layer.op_type in ("Conv", "Gemm", "MatMul")
+    """Return whether the rows can be made; of a transposed convolution they cannot in this way.
+
+    Nor of a MatMul with a batch of matrices, each of which multiplies rows of its own.
+    """
+    return layer.op_type in ("Conv", "Gemm", "MatMul") and not is_batch(layer)
+
+
+def is_batch(layer: Layer) -> bool:
+    """Return whether a layer multiplies with several matrices."""
+    return layer.op_type == "MatMul" and layer.channel_axis > 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

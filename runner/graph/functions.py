@@ -21,6 +21,8 @@ def inline_functions(model: ir.Model) -> list[str]:
     Raises:
         ModelError: a function calls itself, takes a graph as attribute, or means another version of an operator.
     """
+    drop_unused: ir.passes.PassBase = passes.RemoveUnusedFunctionsPass()  # type: ignore[no-untyped-call]
+    drop_unused(model)  # what nobody calls says nothing
     if not model.functions:
         return []
     for function in model.functions.values():

@@ -21,6 +21,8 @@ from runner.graph.older_form import NoOlderFormError, is_form, older_form, schem
 # Whether a reader has an operator of the default domain at an opset.
 Takes = Callable[[str, int], bool]
 
+# onnxruntime refuses what the one is defined by; the other runs a function over a sequence, in a Loop.
+_UNUSABLE_BODIES = ("AffineGrid", "SequenceMap")
 # With bodies: what stands in them is lowered for itself.
 _CONTROL_FLOW = ("If", "Loop", "Scan")
 # The version of ONNX's file format that came with opset 18.
@@ -131,17 +133,19 @@ def _has_form(op_type: str, target: int, takes: Takes) -> bool:
 def _function(node: ir.Node, opset: int) -> onnx.FunctionProto | None:
     """Return the function that ONNX defines a node's operator by; None where it is a primitive, or types are not known."""
     schema = _schema(node.op_type, opset)
-    if schema is not None and schema.has_function:
-        version = max(v for v in schema.function_opset_versions if v <= opset)
-        return _parsed(schema.get_function_with_opset_version(version))
-    if schema is None or not schema.has_context_dependent_function:
+    if schema is None or node.op_type in _UNUSABLE_BODIES:
+        return None
+    versions = [v for v in schema.function_opset_versions if v <= opset]
+    if schema.has_function and versions:
+        return _parsed(schema.get_function_with_opset_version(max(versions)))
+    versions = [v for v in schema.context_dependent_function_opset_versions if v <= opset]
+    if not schema.has_context_dependent_function or not versions:
         return None
     types = [
         b"" if value is None else ir.serde.serialize_value(value).type.SerializeToString() for value in node.inputs
     ]
-    version = max(v for v in schema.context_dependent_function_opset_versions if v <= opset)
     body = schema.get_context_dependent_function_with_opset_version(
-        version, ir.serde.serialize_node(node).SerializeToString(), types
+        max(versions), ir.serde.serialize_node(node).SerializeToString(), types
     )
     return _parsed(body) if body else None
 

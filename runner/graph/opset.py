@@ -7,6 +7,7 @@ import onnx_ir as ir
 from onnx import version_converter
 
 from runner.errors import ModelError
+from runner.graph.older_meanings import say_where, write_out
 
 # DequantizeLinear takes a channel axis from opset 13 on.
 SIMULATION_OPSET = 13
@@ -21,11 +22,13 @@ def raise_opset(model: ir.Model, minimum: int = SIMULATION_OPSET) -> ir.Model:
     Names of nodes and of what they read are kept, so that layers and their inputs are found again by name.
 
     Raises:
-        ModelError: the converter cannot raise an operator.
+        ModelError: the converter cannot raise an operator, or nothing newer says what it does.
     """
     if model.opset_imports[""] >= minimum:
         return model.clone()
-    proto = ir.to_proto(model)
+    source = model.clone()
+    write_out(source)
+    proto = ir.to_proto(source)
     # Before IR version 4 every initializer had to be an input too, and the converter still insists on it.
     proto.ir_version = max(proto.ir_version, SIMULATION_IR)
     try:
@@ -35,7 +38,8 @@ def raise_opset(model: ir.Model, minimum: int = SIMULATION_OPSET) -> ir.Model:
             f"model.path: opset {model.opset_imports['']} cannot be raised to {minimum}: {error}"
         ) from error
     converted = ir.from_proto(raised)
-    _name_as_before(model.graph, converted.graph)
+    _name_as_before(source.graph, converted.graph)
+    say_where(source, converted)
     return converted
 
 

@@ -28,6 +28,7 @@ from runner.graph.opset import DEPLOY_OPSET
 from runner.graph.other_quantizers import refuse_quantized
 from runner.graph.own_weights import separate_weights
 from runner.graph.plain_gemm import make_gemms_plain
+from runner.graph.random_operators import refuse_random
 
 # The version of this stage's meaning: raise it when the same source would give another float model.
 VERSION = 5
@@ -77,13 +78,17 @@ def prepare(source: ir.Model, folds: Folds = into_all, takes: Takes = everything
         takes: which operators the reader of the deploy model has; others are written in those, where ONNX says how.
 
     Raises:
-        ModelError: the model is quantized already, by whatever tool.
+        ModelError: the model is quantized already, by whatever tool, or draws random numbers.
     """
     model = source.clone()
     named = tidy(model)
     refuse_quantized(list(model.graph.all_nodes()))
+    refuse_random(model.graph.all_nodes())
     name_inner_nodes(model)
     widened = widen_half(model)
+    if model.opset_imports[""] > DEPLOY_OPSET:
+        # Before it is lowered: what is a constant needs no older form.
+        _fold_constants(model)
     lowered = lower(model, DEPLOY_OPSET, takes)
     _fold_constants(model)
     by_place = write_out_batchnorm_by_place(model)

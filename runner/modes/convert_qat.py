@@ -55,7 +55,7 @@ from runner.modes.proof import VerifyOptions, proof_items
 from runner.modes.result import Comparison, ConvertResult, Prediction
 from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.modes.stages import Stages
-from runner.modes.subject import log_left_alone, log_lowered
+from runner.modes.subject import log_left_alone, log_lowered, require_same_raised
 from runner.session import Session, input_specs
 from runner.store.remembered import remembered
 from runner.store.store import Store
@@ -132,6 +132,7 @@ def convert_qat(
         require_measurable(source_model.graph, None)
         settled = fit(input_specs(source_model.graph), dataset)
         Session(source_model.graph, given=True)  # what onnxruntime does not take is refused before the work
+        require_same_raised(source_model, part)
         qat = read_qdq(
             source_model.graph,
             on_asymmetric_weight=options.on_asymmetric_weight,

@@ -18,6 +18,7 @@ from runner.graph.identities import remove_identities
 from runner.graph.naming import name_inner_nodes
 from runner.graph.other_quantizers import all_nodes, only_weights, refuse_other_quantizers
 from runner.graph.prepare import tidy
+from runner.graph.random_operators import refuse_random
 
 _DYNAMIC = ("DynamicQuantize", "ConvInteger", "MatMulInteger")
 
@@ -26,6 +27,7 @@ def refuse_foreign(model: ir.Model) -> None:
     """Raise a ModelError unless the model is quantized by QuantizeLinear / DequantizeLinear alone."""
     nodes = all_nodes(model)
     refuse_other_quantizers(nodes)
+    refuse_random(nodes)
     integer = next((node for node in nodes if _on_integers(node)), None)
     if integer is not None and not any(is_quantize(node) for node in nodes):
         raise ModelError(
