@@ -1,4 +1,4 @@
-"""Channels too small for the device's arithmetic, which would leave their whole layer float.
+"""Channels too small for the deploy graph's arithmetic, which would leave their whole layer float.
 
 Training drives channels to 0, and quantizers then write what is left of them: a scale of 1e-38 and a code or two. ``scale_d *
 scale_w`` is no normal float32 there, or a bias of ordinary size, counted in its units, does not fit int32. Such a channel is
