@@ -116,7 +116,6 @@ STAYING: dict[str, tuple[str, int, dict[str, Any]]] = {
     "Clip between codes": (f"{PAIR} m = Clip(d, lo, hi)", 4, {"lo": F(0), "hi": F(0.51)}),
     "linear Resize": (f'{PAIR} m = Resize<mode="linear">(d, , f)', 4, {"f": np.array([1, 1, 2, 2], F)}),
     "Pad with another value": (f"{PAIR} m = Pad(d, i, k)", 4, {"i": np.array([0, 0, 1, 1, 0, 0, 1, 1]), "k": F(0.013)}),
-    "Dropout in training": (f"{PAIR} m = Dropout(d, k, on)", 4, {"k": F(0.5), "on": np.asarray(True)}),
     "average": (f"{PAIR} m = GlobalAveragePool(d)", 4, {}),
     "Neg": (f"{PAIR} m = Neg(d)", 4, {}),
 }

@@ -15,6 +15,7 @@ from runner.convert.deploy import deploy_model
 from runner.convert.fake_quant import fake_quant_model
 from runner.convert.qdq.read import QatModel, read_qdq
 from runner.convert.qdq.report import LayerConversion
+from runner.errors import ModelError
 from runner.graph.opset import raise_opset
 from runner.session import REFERENCE, Session
 
@@ -248,7 +249,9 @@ def test_what_computes_constants_is_gone_from_the_float_model() -> None:
     assert [node.op_type for node in qat.graph.graph] == ["Conv", "Reshape"]
 
 
-def test_random_numbers_are_no_constants() -> None:
-    nodes = f"{INPUT} w = DequantizeLinear(wq, sw) c = Conv<pads=[1,1,1,1]>(d, w) r = RandomNormalLike(k) y = Add(c, r)"
-    qat = read_qdq(model_of(nodes, wq=W, sw=F(0.01), k=np.zeros((1, 4, 1, 1), F)))
-    assert "RandomNormalLike" in [node.op_type for node in qat.graph.graph]
+@pytest.mark.parametrize("made", ["RandomNormalLike(k)", "Dropout(k, half, on)"])
+def test_model_that_draws_random_numbers_is_refused(made: str) -> None:
+    nodes = f"{INPUT} w = DequantizeLinear(wq, sw) c = Conv<pads=[1,1,1,1]>(d, w) r = {made} y = Add(c, r)"
+    more = {"half": F(0.5), "on": np.asarray(True)}
+    with pytest.raises(ModelError, match=r"draws random numbers: .*evaluation mode"):
+        read_qdq(model_of(nodes, wq=W, sw=F(0.01), k=np.zeros((1, 4, 1, 1), F), **more))
