@@ -294,7 +294,7 @@ def read_manifest(root: Path) -> dict[str, str]:
     """Return file name -> sha256 of the last finished job in a folder; empty where there is none or it is unreadable."""
     try:
         files = json.loads((root / MANIFEST).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
     return {str(name): str(digest) for name, digest in files.items()} if isinstance(files, dict) else {}
 

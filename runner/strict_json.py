@@ -96,6 +96,11 @@ def _decode(decoder: json.JSONDecoder, text: str, position: int, name: str, expe
         return decoder.raw_decode(text, position)
     except json.JSONDecodeError as error:
         raise RecordError(f"{name}:{error.lineno}: expected {expected}, got: {error.msg}.") from error
+    except RecursionError as error:
+        line = _line(text, position)
+        raise RecordError(f"{name}:{line}: expected {expected}, got lists or objects nested too deeply.") from error
+    except ValueError as error:  # a number of more digits than Python reads
+        raise RecordError(f"{name}:{_line(text, position)}: expected {expected}, got: {error}.") from error
 
 
 def _decoder(name: str) -> json.JSONDecoder:

@@ -185,7 +185,9 @@ def test_folder_in_an_old_manifest_stays(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", "{}", '{"files": 3}', '{"files": ["a"]}', "null", '{"files": null}'], ids=repr
+    "content",
+    ["", "{", "[]", "{}", '{"files": 3}', '{"files": ["a"]}', "null", '{"files": null}', "[" * 100_000],
+    ids=lambda content: repr(content[:20]),
 )
 def test_unreadable_manifest_lists_nothing(tmp_path: Path, content: str) -> None:
     (tmp_path / "manifest.json").write_text(content)

@@ -48,6 +48,10 @@ def test_objects_one_after_the_other_are_items(objects: list[dict[str, object]])
         pytest.param('{"a": 1}\n{"b": 1}', "f: expected one JSON object, got 2 values", id="two"),
         pytest.param("[1]", "f: expected one JSON object, got [1]", id="list"),
         pytest.param(" \n", "f: expected one JSON object, got nothing", id="empty"),
+        pytest.param(
+            '{"a":' * 100_000, "f:1: expected a JSON object, got lists or objects nested too deeply.", id="deep"
+        ),
+        pytest.param('\n{"a": ' + "1" * 5000 + "}", "f:2: expected a JSON object, got: Exceeds the limit", id="digits"),
         pytest.param('{"a": 1} trailing', "f:1: expected a JSON object, got: Expecting value", id="text after"),
     ],
 )

@@ -50,5 +50,5 @@ def read_events(folder: Path) -> Iterator[Mapping[str, Any]]:
         for line in stream:
             try:
                 yield json.loads(line)
-            except json.JSONDecodeError:
+            except (ValueError, RecursionError):
                 return

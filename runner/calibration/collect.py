@@ -90,9 +90,13 @@ def collect(
     samples: dict[str, NDArray[np.float32]] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     firsts: dict[str, int] = {}  # of the items that have a value
-    readers: dict[str, list[str]] = {}
-    for layer in found.layers:
-        readers.setdefault(layer.input, []).append(layer.name)
+    remedies = {
+        source: _remedy(
+            [layer.name for layer in found.layers if layer.input == source],
+            [tensor.key for tensor in found.tensors if tensor.source == source],
+        )
+        for source in _tensors(statistics)
+    }
     unfinished = list(statistics)
     done = 0
     while unfinished:
@@ -105,7 +109,7 @@ def collect(
             if index == indices[0] and not samples:
                 for name, array in values.items():
                     samples[name], shapes[name] = _sample(array), array.shape
-            ends = [_ends(array, name, dataset, index, readers.get(name, ())) for name, array in values.items()]
+            ends = [_ends(array, name, dataset, index, remedies[name]) for name, array in values.items()]
             return ends, [
                 statistics[key].reduce(np.asarray(values[key[0]], np.float32)) if values[key[0]].size else None
                 for key in wanted
@@ -134,33 +138,44 @@ def collect(
     )
 
 
-def check_finite(array: NDArray[Any], name: str, dataset: Dataset, index: int) -> None:
+def check_finite(array: NDArray[Any], name: str, dataset: Dataset, index: int, readers: Sequence[str]) -> None:
     """Raise an error when the activation called ``name`` holds a value that is not finite for an item of a dataset.
+
+    Args:
+        array: the activation.
+        name: its name.
+        dataset: of the item.
+        index: which of its items.
+        readers: names of the layers that are to read it in int8.
 
     Raises:
         ModelError: the item is finite itself.
         DatasetError: it is not.
     """
-    _ends(array, name, dataset, index)
+    _ends(array, name, dataset, index, _remedy(readers))
 
 
 def _tensors(keys: Iterable[_Key]) -> list[str]:
     return list(dict.fromkeys(name for name, _ in keys))
 
 
-def _ends(array: NDArray[Any], name: str, dataset: Dataset, index: int, readers: Sequence[str] = ()) -> Range | None:
+def _ends(array: NDArray[Any], name: str, dataset: Dataset, index: int, remedy: str) -> Range | None:
     if not array.size:
         return None
     low, high = array.min(), array.max()
     if not (np.isfinite(low) and np.isfinite(high)):  # both pass NaN on
-        raise not_finite(
-            dataset,
-            index,
-            name,
-            what="the activation",
-            remedy=f"Mend the model, or leave float what reads it: skip_layers=[{','.join(readers) or '...'}].",
-        )
+        raise not_finite(dataset, index, name, what="the activation", remedy=remedy)
     return Range(float(low), float(high))
+
+
+def _remedy(layers: Sequence[str], tensors: Sequence[str] = ()) -> str:
+    """Return what may be done about an activation that layers, or inputs of other nodes, are to have in int8."""
+    ways = []
+    if layers:
+        ways.append(f"leave float what reads it: skip_layers=[{','.join(layers)}]")
+    if tensors:
+        ways.append(f"do not round {', '.join(tensors)} (take it out of tensor_quantize)")
+    return f"Mend the model, or {', and '.join(ways)}."
 
 
 def _widen(extremes: dict[str, Range], firsts: dict[str, int], index: int, ends: Mapping[str, Range | None]) -> None:

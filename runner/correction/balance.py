@@ -89,7 +89,8 @@ def choose_balance(
         return Balance()
     nodes = {node.name: node for node in model.graph}
     tensors = [_input(layer) for layer in wanted]
-    statistics = observe_channels(model, tensors, dataset, indices, engine=engine, progress=progress)
+    readers = {name: [layer.name for layer in layers if layer.input == name] for name, _ in tensors}
+    statistics = observe_channels(model, tensors, dataset, indices, readers=readers, engine=engine, progress=progress)
     chosen: dict[str, float] = {}
     factors: dict[str, tuple[float, ...]] = {}
     for layer, tensor in zip(wanted, tensors, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,6 +92,7 @@ def observe_channels(
     dataset: Dataset,
     indices: Sequence[int],
     *,
+    readers: Mapping[str, Sequence[str]],
     engine: Engine,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[ChannelsOf, ChannelStatistics]:
@@ -102,6 +103,7 @@ def observe_channels(
         tensors: to look at.
         dataset: calibration data.
         indices: which items of it.
+        readers: tensor's name -> names of the layers that are to read it in int8.
         engine: runs the model.
         progress: told the number of items done.
 
@@ -116,7 +118,7 @@ def observe_channels(
     def reduce(index: int, arrays: list[NDArray[Any]]) -> dict[ChannelsOf, _Sums]:
         values = dict(zip(names, arrays, strict=True))
         for name, array in values.items():
-            check_finite(array, name, dataset, index)
+            check_finite(array, name, dataset, index, readers[name])
         return {(name, axis): _sums(values[name], axis) for name, axis in wanted if values[name].size}
 
     seen: dict[ChannelsOf, _Sums] = {}

@@ -56,7 +56,8 @@ def choose_exponents(
         return {}
     chosen = {}
     tensors = [(pair.tensor, 1) for pair in pairs]
-    statistics = observe_channels(model, tensors, dataset, indices, engine=engine, progress=progress)
+    readers = {pair.tensor: [pair.second] for pair in pairs}
+    statistics = observe_channels(model, tensors, dataset, indices, readers=readers, engine=engine, progress=progress)
     for pair, tensor in zip(pairs, tensors, strict=True):
         if tensor not in statistics:
             continue

@@ -132,7 +132,7 @@ def _observe(
 
     def distinct(index: int, arrays: list[NDArray[Any]]) -> list[list[_Values]]:
         for name, array in zip(names, arrays, strict=True):
-            check_finite(array, name, dataset, index)
+            check_finite(array, name, dataset, index, [reader.layer for reader in readers if reader.image == name])
         return [[np.unique(channel) for channel in np.moveaxis(array, 1, 0)] for array in arrays]
 
     for done, item in enumerate(engine.map(session, dataset, indices, distinct), 1):

@@ -145,6 +145,10 @@ def read_index(folder: Path) -> DumpIndex:
         ) from error
     except ValueError as error:
         raise RecordError(f"{path}: expected JSON, got: {error}. Run the job again.") from error
+    except RecursionError as error:
+        raise RecordError(
+            f"{path}: expected an index, got lists or objects nested too deeply. Run the job again."
+        ) from error
     version = held.get("format") if isinstance(held, dict) else None
     if version != FORMAT:
         raise RecordError(f"{path}: expected an index of format {FORMAT}, got {version!r}. Run the job again.")

@@ -134,7 +134,11 @@ def _before(second: ir.Node) -> tuple[ir.Node, ir.Node | None] | None:
 
 def _float_weight(node: ir.Node) -> NDArray[np.float32] | None:
     weight = constant(node.inputs[1])
-    return None if weight is None or weight.dtype != np.float32 else weight.astype(np.float32, copy=False)
+    return (
+        None
+        if weight is None or weight.dtype != np.float32 or not weight.size
+        else weight.astype(np.float32, copy=False)
+    )
 
 
 def _inputs(conv: ir.Node) -> int:

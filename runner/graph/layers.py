@@ -37,6 +37,19 @@ _CUTS = (
 )
 # Places that SAME may cut off, and yet a window starts where the image does, in onnxruntime as everywhere.
 _HARMLESS_CUT = {"Conv": 2, "AveragePool": 1}
+# What onnxruntime's optimizer makes of layers, by its domain; in two of them it writes the standard operators anew.
+_WRITTEN_BY_ONNXRUNTIME = {
+    "com.microsoft": (
+        *("FusedConv", "FusedGemm", "FusedMatMul", "FusedMatMulActivation", "TransposeMatMul", "NhwcFusedConv"),
+        *("Attention", "PackedAttention"),
+    ),
+    "com.microsoft.nchwc": (*LAYER_TYPES, "GlobalAveragePool"),
+    "com.ms.internal.nhwc": (*LAYER_TYPES, "GlobalAveragePool"),
+}
+_BEFORE_ONNXRUNTIME = (
+    "{domain}.{op_type} is no operator of ONNX but one that onnxruntime's optimizer writes; give the model as it was before "
+    "it"
+)
 _VARIABLES = "both inputs are computed: a product of two variables is not quantized"
 
 
@@ -110,6 +123,8 @@ def find_layers(model: ir.Model) -> FoundLayers:
         if node.op_type == "BatchNormalization" and node.domain == "":
             reason = why_not_folded(node)
             left.append(LeftAlone(node.name or "", node.op_type, f"it is not folded: {reason}"))
+        if _by_onnxruntime(node):
+            left.append(LeftAlone(node.name or "", node.op_type, _reason_of_domain(node)))
         if node.domain != "" or node.op_type not in LAYER_TYPES + _POINTLESS:
             continue
         reason = _left_reason(node)
@@ -149,8 +164,16 @@ def _inside(node: ir.Node) -> list[LeftAlone]:
         for attribute in node.attributes.values()
         for body in bodies(attribute)
         for inner in body.all_nodes()
-        if inner.domain == "" and inner.op_type in LAYER_TYPES
+        if (inner.domain == "" and inner.op_type in LAYER_TYPES) or _by_onnxruntime(inner)
     ]
+
+
+def _by_onnxruntime(node: ir.Node) -> bool:
+    return node.op_type in _WRITTEN_BY_ONNXRUNTIME.get(node.domain, ())
+
+
+def _reason_of_domain(node: ir.Node) -> str:
+    return _BEFORE_ONNXRUNTIME.format(domain=node.domain, op_type=node.op_type)
 
 
 def _left_reason(node: ir.Node) -> str | None:
@@ -172,6 +195,8 @@ def _refusal(node: ir.Node) -> str | None:
         return _VARIABLES if node.op_type == "MatMul" else "the weight is computed by the graph, not a constant"
     if weight.dtype != np.float32:
         return f"the weight is {weight.dtype}, not float32"
+    if not weight.size:
+        return _nothing_of(node, weight)
     if len(value.uses()) > 1:
         return "the weight is shared with other nodes: " + ", ".join(_other_users(value, node))
     checks: Mapping[str, Callable[[ir.Node, Array], str | None]] = {
@@ -181,6 +206,16 @@ def _refusal(node: ir.Node) -> str | None:
         "MatMul": _matmul_refusal,
     }
     return checks[node.op_type](node, weight)
+
+
+def _nothing_of(node: ir.Node, weight: Array) -> str:
+    """Return what a layer lacks whose weight has no values."""
+    group = integer_attribute(node, "group", 1)
+    transposed = node.op_type == "Gemm" and integer_attribute(node, "transB", 0)
+    outputs = weight.shape[0] if transposed else output_channels(weight.shape, node.op_type, group)
+    shape = f"its weight has shape {list(weight.shape)}"
+    no_matrix = node.op_type == "MatMul" and 0 in weight.shape[:-2]
+    return f"it has no outputs: {shape}" if not outputs or no_matrix else f"it sums nothing: {shape}"
 
 
 def same_cuts(node: ir.Node, kernel: Sequence[int]) -> bool:

@@ -165,7 +165,9 @@ def _is_plain_convolution(node: ir.Node) -> bool:
     if node.op_type != "Conv" or node.domain != "":
         return False
     weight = constant(node.inputs[1])
-    if weight is None or weight.dtype != np.float32 or weight.ndim > _LARGEST_NDIM or same_cuts(node, weight.shape[2:]):
+    if weight is None or weight.dtype != np.float32 or not weight.size or weight.ndim > _LARGEST_NDIM:
+        return False
+    if same_cuts(node, weight.shape[2:]):
         return False
     return len(node.inputs) < 3 or node.inputs[2] is None or constant(node.inputs[2]) is not None
 

@@ -149,8 +149,9 @@ def label(node: NodeProto) -> str:
 
 
 def attribute_values(node: NodeProto, kind: AttributeProto.AttributeType) -> dict[str, Any]:
-    """Return the values of those attributes of a node that are of one type."""
-    return {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute if a.type == kind}
+    """Return the values of those attributes of a node that are of one type; one that is a reference has none."""
+    given = (a for a in node.attribute if a.type == kind and not a.ref_attr_name)
+    return {a.name: onnx.helper.get_attribute_value(a) for a in given}
 
 
 def type_name(tensor: TensorProto) -> str:

@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import onnx
 from onnx import AttributeProto, NodeProto, TensorProto
 
 from runner.lint.deploy_file import (
@@ -255,8 +254,7 @@ def _input_channels(node: NodeProto, dims: list[int]) -> int:
 
 
 def _integers(node: NodeProto, name: str) -> list[int]:
-    found = (onnx.helper.get_attribute_value(a) for a in node.attribute if a.name == name)
-    return [int(value) for value in next(found, [])]
+    return [int(value) for value in attribute_values(node, AttributeProto.INTS).get(name, [])]
 
 
 def _made_by(file: DeployFile, node: NodeProto) -> str:

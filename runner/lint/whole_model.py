@@ -22,6 +22,7 @@ def check_whole_model(file: DeployFile) -> Iterator[Finding]:
         if value.name not in file.tensors:
             yield from _check_sizes(value)
     yield from _check_order(file)
+    yield from _check_references(file)
     for tensor in file.tensors.values():
         yield from _check_data(file, tensor)
 
@@ -70,6 +71,14 @@ def _check_order(file: DeployFile) -> Iterator[Finding]:
             made.add(name)
     for name in sorted(file.outputs - made):
         yield Finding("model", f"a node that makes the output '{name}'", "none")
+
+
+def _check_references(file: DeployFile) -> Iterator[Finding]:
+    for node in all_nodes(file.model.graph):
+        for attribute in node.attribute:
+            if attribute.ref_attr_name:
+                got = f"a reference to the attribute '{attribute.ref_attr_name}' of a function, and it is in none"
+                yield Finding(label(node), f"a value of its attribute {attribute.name}", got)
 
 
 def _check_data(file: DeployFile, tensor: TensorProto) -> Iterator[Finding]:

@@ -59,6 +59,11 @@ def test_last_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
     assert [event["event"] for event in read_events(tmp_path)] == ["StageStarted"]
 
 
+def test_line_nested_too_deeply_ends_the_events(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").write_text('{"event": "StageStarted"}\n' + "[" * 100_000 + "\n", encoding="utf-8")
+    assert [event["event"] for event in read_events(tmp_path)] == ["StageStarted"]
+
+
 def test_folder_without_a_journal_has_no_events(tmp_path: Path) -> None:
     assert list(read_events(tmp_path)) == []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from runner.calibration.percentile import Percentile
 from runner.calibration.quantize import quantize_layers
 from runner.engine import Engine
 from runner.errors import DatasetError, ModelError
+from runner.graph.tensors import tensor_input, typed
 from tests.small_data import Items, conv_gemm, normal_items, onnx_text, prepared, run_plain
 
 X = normal_items(9, 2, 6, 6)
@@ -156,6 +159,27 @@ def test_activation_that_the_model_makes_infinite_or_nan_of_finite_items_is_name
         "model.path: the activation 'r' holds NaN or infinity for the item item 0, whose own values are finite; expected "
         "finite numbers. Mend the model, or leave float what reads it: skip_layers=[y]."
     )
+
+
+def test_inputs_of_other_nodes_that_would_be_rounded_are_named_beside_the_layers() -> None:
+    model = onnx_text(
+        "g (float[N,2,4,4] x) => (float[N,2,4,4] y, float[N,2,4,4] z) { r = Sqrt (x)\n y = Conv (r, w)\n z = Add (r, x) }",
+        w=np.ones((2, 2, 1, 1), np.float32),
+    )
+    graph, found = prepared(model)
+    rounded = (tensor_input(typed(graph), "z", 0),)
+    for layers, remedy in (
+        ((), "Mend the model, or do not round z:0 (take it out of tensor_quantize)."),
+        (
+            found.layers,
+            "Mend the model, or leave float what reads it: skip_layers=[y], and do not round z:0 (take it out of "
+            "tensor_quantize).",
+        ),
+    ):
+        asked = replace(found, layers=layers, tensors=rounded)
+        with pytest.raises(ModelError) as error:
+            collect(graph, asked, Items(-np.ones((1, 2, 4, 4), np.float32)), [0], observer=MinMax(), engine=Engine(1))
+        assert str(error.value).endswith(remedy)
 
 
 PICKED = onnx_text(

@@ -313,6 +313,11 @@ def test_folder_that_no_job_wrote_is_refused(kept, tmp_path) -> None:
     (tmp_path / "index.json").write_text("{")
     with pytest.raises(RecordError, match=r"index\.json: expected JSON, got: "):
         compare_dump(tmp_path, tmp_path)
+    (tmp_path / "index.json").write_text("[" * 100_000)
+    with pytest.raises(
+        RecordError, match=r"index\.json: expected an index, got lists or objects nested too deeply\. Run"
+    ):
+        compare_dump(tmp_path, tmp_path)
     (tmp_path / "index.json").write_text('{"format": 99}')
     with pytest.raises(RecordError, match="expected an index of format 1, got 99"):
         compare_dump(tmp_path, tmp_path)

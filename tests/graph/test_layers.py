@@ -281,6 +281,50 @@ def test_strides_longer_than_the_window_do_no_harm_where_same_cuts_nothing_off_t
     assert len(found(image, f"y = Conv<{attributes}>(x, w)", w=noise(0, 4, 4, 1, 1)).layers) == 1
 
 
+@pytest.mark.parametrize(
+    ("header", "node", "shape", "lacks"),
+    [
+        pytest.param(IMAGE, "y = Conv(x, w)", (0, 4, 3, 3), "has no outputs", id="conv"),
+        pytest.param(IMAGE, "y = Conv(x, w)", (2, 0, 3, 3), "sums nothing", id="conv_of_nothing"),
+        pytest.param(IMAGE, "y = ConvTranspose(x, w)", (4, 0, 3, 3), "has no outputs", id="transposed"),
+        pytest.param(ROWS, "y = Gemm(x, w)", (4, 0), "has no outputs", id="gemm"),
+        pytest.param(ROWS, "y = Gemm<transB=1>(x, w)", (0, 4), "has no outputs", id="gemm_transposed"),
+        pytest.param(ROWS, "y = Gemm(x, w)", (0, 4), "sums nothing", id="gemm_of_nothing"),
+        pytest.param(ROWS, "y = MatMul(x, w)", (4, 0), "has no outputs", id="matmul"),
+        pytest.param(ROWS, "y = MatMul(x, w)", (0, 4), "sums nothing", id="matmul_of_nothing"),
+        pytest.param(ROWS, "y = MatMul(x, w)", (0, 4, 4), "has no outputs", id="no_matrix"),
+    ],
+)
+def test_weight_without_values_is_left_alone(header, node, shape, lacks):
+    assert reason(header, node, w=noise(0, *shape)) == f"it {lacks}: its weight has shape {list(shape)}"
+
+
+@pytest.mark.parametrize(
+    ("domain", "op_type"),
+    [
+        *(("com.microsoft", op_type) for op_type in ("FusedMatMul", "FusedGemm", "FusedConv", "TransposeMatMul")),
+        *(("com.microsoft.nchwc", op_type) for op_type in ("Conv", "AveragePool", "GlobalAveragePool")),
+        ("com.ms.internal.nhwc", "Conv"),
+    ],
+)
+def test_layer_as_onnxruntimes_optimizer_writes_it_is_left_alone_with_the_way_out(domain, op_type):
+    inner = f"[i] k = {domain}.{op_type}(x, w)"
+    built = model(
+        f"{ROWS} {{ [a] h = {domain}.{op_type}(x, w) [c] t = Less(x, fed) "
+        f"[b] y = If(t) <then_branch = p () => (float k) {{ {inner} }}, else_branch = q () => (float k) {{ {inner} }}> }}",
+        w=noise(0, 4, 4),
+    )
+    layers = find_layers(built)
+    reason = (
+        f"{domain}.{op_type} is no operator of ONNX but one that onnxruntime's optimizer writes; give the model as it was "
+        "before it"
+    )
+    assert layers.left_alone[0] == LeftAlone("a", op_type, reason)
+    assert [left.reason for left in layers.left_alone[1:]] == ["it stands inside the body of If 'b'"] * 2
+    with pytest.raises(ModelError, match=f"no layer can be quantized; .* Left alone: a \\({op_type}\\): {domain}"):
+        require_layers(layers)
+
+
 def test_beta_without_a_bias_says_nothing():
     assert len(found(ROWS, "y = Gemm<beta=0.0>(x, w)", w=noise(0, 4, 4)).layers) == 1
 

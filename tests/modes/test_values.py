@@ -391,6 +391,53 @@ def test_infinite_weights_of_a_layer_that_is_not_skipped_are_refused_with_the_wa
     )
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_layers_that_read_an_infinite_activation_are_named_for_skipping(tmp_path: Path, preset: str) -> None:
+    model = onnx_text(
+        """g (float[N,3,4,4] x) => (float[N,2,4,4] y) {
+            above = Greater (x, zero)
+            masked = Where (above, x, lowest)
+            a = Conv (masked, w1)
+            r = Relu (a)
+            big = Conv (r, w2)
+            y = Conv (big, w3)
+        }""",
+        zero=np.float32(0),
+        lowest=np.float32(-np.inf),
+        w1=np.abs(weights(4, 3, 1, 1)),
+        w2=weights(4, 4, 1, 1, seed=1),
+        w3=weights(2, 4, 1, 1, seed=2),
+    )
+    x = normal_items(8, 3, 4, 4)
+    with pytest.raises(ModelError, match=r"the activation 'masked' holds .* what reads it: skip_layers=\[a\]\.$"):
+        job(tmp_path, model, x, correction=PRESETS[preset])
+    assert job(tmp_path, model, x, correction=PRESETS[preset], settings=LayerSettings(skip_layers=["a"])).fallback == (
+        "a",
+    )
+
+
+def test_layer_between_channels_that_hold_infinity_is_named_for_skipping(tmp_path: Path) -> None:
+    model = onnx_text(
+        "g (float[N,3,4,4] x) => (float[N,2,4,4] y) { a = Conv (x, w1)\n y = Conv (a, w2) }",
+        w1=np.full((4, 3, 1, 1), 3e38, F),
+        w2=weights(2, 4, 1, 1),
+    )
+    with pytest.raises(ModelError, match=r"the activation 'a' holds .* what reads it: skip_layers=\[y\]\.$"):
+        job(tmp_path, model, 9 * np.abs(normal_items(8, 3, 4, 4)), correction=FAST)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_layer_without_outputs_stays_float(tmp_path: Path, preset: str) -> None:
+    model = onnx_text(
+        "g (float[N,3,4,4] x) => (float[N,2,4,4] y, float[N,0,4,4] z) { y = Conv (x, w1)\n z = Conv (y, w2) }",
+        w1=weights(2, 3, 1, 1),
+        w2=weights(0, 2, 1, 1),
+    )
+    result = job(tmp_path, model, normal_items(8, 3, 4, 4), correction=PRESETS[preset])
+    assert ([layer.name for layer in result.found.layers], result.fallback) == (["y"], ())
+    assert [left.reason for left in result.found.left_alone] == ["it has no outputs: its weight has shape [0, 2, 1, 1]"]
+
+
 def scaled(size: float) -> onnx.ModelProto:
     """Return convolutions whose outputs are of a size."""
     return onnx_text(
