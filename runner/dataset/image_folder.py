@@ -55,8 +55,10 @@ class ImageFolder:
         else:
             self._entries = self._labelled(Path(labels))
         if not self._entries:
+            tree = any(path.is_dir() for path in self.folder.iterdir())
+            hint = " Where its folders hold images, one a class: dataset=class_tree." if tree else ""
             raise DatasetError(
-                f"dataset.images: {shown(self.folder)} holds no image; expected files such as .png or .jpg."
+                f"dataset.images: {shown(self.folder)} holds no image; expected files such as .png or .jpg.{hint}"
             )
         self._pixels = Pixels(self.preprocess)
 

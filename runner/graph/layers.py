@@ -27,6 +27,7 @@ LAYER_TYPES = ("Conv", "ConvTranspose", "Gemm", "MatMul", "AveragePool")
 _OVER_TWO_AXES_ONLY = ("ConvTranspose", "AveragePool")
 _LARGEST_BATCH_NDIM = 3
 _POINTLESS = ("GlobalAveragePool", "LSTM", "GRU", "RNN", "Einsum")
+_INSIDE = "it stands inside the body of {}"
 _CONSTANT_FIRST = (
     "the first input is a constant; only a constant second one is a weight. W @ x would take a Transpose of the data before "
     "the layer and one behind; export it as x @ W where that is wanted"
@@ -151,16 +152,20 @@ def require_layers(found: FoundLayers) -> None:
     if found.layers:
         return
     listed = "; ".join(f"{item.name} ({item.op_type}): {item.reason}" for item in found.left_alone[:5])
+    inside = any(item.reason.startswith(_INSIDE.format("If")) for item in found.left_alone)
+    way_out = " Where an input decides which body runs, fix it: dataset.constants={INPUT: VALUE}." if inside else ""
     raise ModelError(
         "model.path: no layer can be quantized; expected a Conv, ConvTranspose, Gemm or MatMul with constant float32 "
-        "weights, or an AveragePool. " + (f"Left alone: {listed}." if listed else "The model has no such node.")
+        "weights, or an AveragePool. "
+        + (f"Left alone: {listed}." if listed else "The model has no such node.")
+        + way_out
     )
 
 
 def _inside(node: ir.Node) -> list[LeftAlone]:
     """Return the candidates in the bodies of an If, Loop or Scan, at any depth."""
     return [
-        LeftAlone(inner.name or "", inner.op_type, f"it stands inside the body of {node.op_type} '{node.name}'")
+        LeftAlone(inner.name or "", inner.op_type, f"{_INSIDE.format(node.op_type)} '{node.name}'")
         for attribute in node.attributes.values()
         for body in bodies(attribute)
         for inner in body.all_nodes()

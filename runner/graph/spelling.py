@@ -1,7 +1,8 @@
-"""One spelling for what a file may say in two ways: the name of the default domain, and constants that are stored sparsely.
+"""One spelling for what a file may say in two ways: the default domain, constants that are stored sparsely, open sizes.
 
 ``ai.onnx`` is another name of the default domain, whose own is empty. A sparse constant holds the values that are not zero
-and their places, linear or by axes; it means the same dense tensor, which is what everything here reads and writes.
+and their places, linear or by axes; it means the same dense tensor, which is what everything here reads and writes. A size of
+-1, as Paddle's exporter writes it, is one left open.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ LARGEST_DENSE = 8_000_000_000
 
 
 def spell_plainly(proto: ModelProto, file: Path) -> None:
-    """Call the default domain by its own name, in bodies and functions too, and make sparse constants dense.
+    """Call the default domain by its own name, in bodies and functions too, make sparse constants dense and open sizes open.
 
     Changes the model it is given.
 
@@ -45,8 +46,16 @@ def spell_plainly(proto: ModelProto, file: Path) -> None:
             for attribute in node.attribute if node.op_type == "Constant" else ():
                 _densify_attribute(node, attribute, file)
         if isinstance(graph, GraphProto):
+            _open_sizes(graph)
             graph.initializer.extend(_dense(tensor, file) for tensor in graph.sparse_initializer)
             del graph.sparse_initializer[:]
+
+
+def _open_sizes(graph: GraphProto) -> None:
+    for value in [*graph.input, *graph.output, *graph.value_info]:
+        for place, size in enumerate(value.type.tensor_type.shape.dim):
+            if size.HasField("dim_value") and size.dim_value < 0:
+                size.dim_param = f"{value.name}_{place}"
 
 
 def _plain(domain: str) -> str:

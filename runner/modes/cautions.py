@@ -22,9 +22,12 @@ def overlap_caution(source: Source) -> list[str]:
     """Return a warning where calibration looks at items that the figures are measured on."""
     if source.overlap == 0:
         return []
+    # With no item left to evaluate on, split.disjoint alone would be refused.
+    fewer = "" if source.overlap < source.evaluation_items else " with a smaller calibration.count"
     return [
         f"{source.overlap} of {source.calibration_items} calibration items are evaluation items too; "
-        "set split.disjoint=true or name other data with calibration.dataset for a figure that calibration has not seen."
+        f"set split.disjoint=true{fewer} or name other data with calibration.dataset for a figure that calibration has "
+        "not seen."
     ]
 
 

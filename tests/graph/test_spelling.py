@@ -184,3 +184,13 @@ def test_missing_data_of_a_body_is_named(tmp_path):
     then.initializer[0].data_location = TensorProto.EXTERNAL
     with pytest.raises(ModelError, match=r"keeps the weight 'k' in .*k\.bin, which does not exist"):
         load_model(saved(tmp_path, model))
+
+
+def test_size_of_minus_one_is_one_left_open(tmp_path):
+    model = proto("g (float[2,6] x) => (float[2,3] y) { y = MatMul(x, w) }", w=noise(1, 6, 3))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = -1
+    path = saved(tmp_path, model)
+    read = load_model(path).graph
+    assert [spec.shape for spec in Session(read).inputs] == [(None, 6)]
+    np.testing.assert_array_equal(ours(path)[0], as_it_is(path)[0])
