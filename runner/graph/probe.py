@@ -14,8 +14,7 @@ def with_outputs(model: ir.Model, names: Sequence[str]) -> ir.Model:
     """Return a copy whose outputs are the model's own followed by the named tensors that are not among them already."""
     probed = model.clone()
     graph = probed.graph
-    values = {value.name: value for node in graph for value in node.outputs}
-    values.update({value.name: value for value in graph.inputs})
+    values = _values(graph)
     own = {value.name for value in graph.outputs}
     for name in dict.fromkeys(names):
         if name in own:
@@ -27,12 +26,17 @@ def with_outputs(model: ir.Model, names: Sequence[str]) -> ir.Model:
     return probed
 
 
+def _values(graph: ir.Graph) -> dict[str | None, ir.Value]:
+    """Return what can be asked of a graph: what its nodes make, its inputs and its constants, by name."""
+    given = (*graph.initializers.values(), *graph.inputs)
+    return {value.name: value for value in (*(made for node in graph for made in node.outputs), *given)}
+
+
 def only_outputs(model: ir.Model, names: Sequence[str]) -> ir.Model:
     """Return the part of a model that computes the named tensors, as its only outputs, in their order; all inputs stay."""
     part = model.clone()
     graph = part.graph
-    values = {value.name: value for node in graph for value in node.outputs}
-    values.update({value.name: value for value in graph.inputs})
+    values = _values(graph)
     graph.outputs.clear()
     free = Names.of(graph)
     for place, name in enumerate(names):

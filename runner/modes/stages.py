@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from runner.engine import Engine
-from runner.events import Emit, StageAdvanced, StageFinished, StageStarted
+from runner.events import Emit, StageAdvanced, StageFinished, StageStarted, Warned
 from runner.search.budget import BudgetSpentError
 
 logger = logging.getLogger(__name__)
@@ -56,6 +56,11 @@ class Stages:
         elapsed = time.perf_counter() - start
         self._apart += elapsed
         self._seconds[name] = self._seconds.get(name, 0.0) + elapsed
+
+    def warn(self, message: str) -> None:
+        """Tell something that the user may want to act on."""
+        self._emit(Warned(message))
+        logger.warning(message)
 
     def seconds(self) -> dict[str, float]:
         """Return wall seconds by stage so far, with ``decode``, ``model_work`` and ``total``."""

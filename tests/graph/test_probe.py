@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from runner.graph.probe import only_shapes, with_outputs
+from runner.graph.probe import only_outputs, only_shapes, with_outputs
 from runner.session import Session
 from tests.tiny_models import model, noise
 
@@ -26,6 +26,14 @@ def test_own_outputs_and_repetitions_are_not_added_again():
 def test_a_models_input_can_be_probed():
     x = noise(0, 1, 3)
     assert np.array_equal(Session(with_outputs(model(GRAPH), ["x"])).run({"x": x}, ["x"])[0], x)
+
+
+def test_a_constant_can_be_probed():
+    x, w = noise(0, 1, 3), noise(1, 3)
+    source = model("g (float[1,3] x) => (float[1,3] y, float[3] w) { y = Add(x, w) }", w=w)
+    assert np.array_equal(Session(only_outputs(source, ["w"])).run({"x": x})[0], w)
+    inner = model("g (float[1,3] x) => (float[1,3] y) { y = Add(x, w) }", w=w)
+    assert np.array_equal(Session(with_outputs(inner, ["w"])).run({"x": x}, ["w"])[0], w)
 
 
 def test_the_probed_model_itself_is_unchanged():

@@ -2,7 +2,8 @@
 
 A layer in int8 has what AscendQuant reads and gives, its whole sums, and what AscendDequant gives; a layer left float has its
 input and output. What the float model has in the same place is found by the node that makes it: both graphs hold the same
-nodes, except where the deploy file has Ascend operators.
+nodes, except where the deploy file has Ascend operators. A node that is another one at a later opset has another name there;
+what it makes has the same. Outputs that are no tensors of numbers are left out.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from runner.dumps.index import Kind, Place
 from runner.graph.layers import FoundLayers
+from runner.graph.output_kind import other_outputs
 from runner.record import QuantizedForm
 from runner.verify.deploy_file import ANTI_QUANT, DEQUANT, QUANT, DeployFile, IntegerLayer
 from runner.verify.execute import Executable
@@ -93,9 +95,10 @@ class _Rows:
         self._found = {layer.name: layer.op_type for layer in found.layers}
         self._tensors = {f"{key.replace(':', '.')}.anti_quant": key for key in form.tensors}
         self._nodes = {node.name or "": node for node in deploy.twin.graph}
-        self._executed = {node.name or "": node for node in graph.model.graph}
+        self._executed = {value.name or "" for node in graph.model.graph for value in node.outputs}
         self._float = {node.name or "": node for node in float_model.graph}
-        self._inputs = {value.name for value in float_model.graph.inputs}
+        self._float_values = {value.name for node in float_model.graph for value in node.outputs}
+        self._given = {value.name for value in (*float_model.graph.inputs, *float_model.graph.initializers.values())}
 
     def all(self) -> Iterator[Row]:
         graph = self._deploy.twin.graph
@@ -110,7 +113,8 @@ class _Rows:
                 if node.inputs[0] is not None:
                     yield Row(name, node.op_type, False, "input", self._value(node.inputs[0]))
                 yield Row(name, node.op_type, False, "output", self._value(node.outputs[0]))
-        for result in graph.outputs:
+        others = other_outputs(self._deploy.twin)
+        for result in (value for value in graph.outputs if value.name not in others):
             yield Row(result.name or "", "", False, "model_output", self._value(result))
 
     def _integer_layer(self, layer: IntegerLayer, node: ir.Node) -> Iterator[Row]:
@@ -154,12 +158,12 @@ class _Rows:
             name = value.name or ""
             # Last: with AIPP the chip's Data holds raw pixels.
             places.append(Place(name, "output", 0))
-            return Value(name, 0, name, name if name in self._inputs else None, tuple(places))
+            return Value(name, 0, name, self._twin(value), tuple(places))
         index = value.index() or 0
         places.insert(0, Place(node.name or "", "output", index))
-        return Value(node.name or "", index, self._executed_name(node, index), self._twin(value), tuple(places))
+        return Value(node.name or "", index, self._executed_name(node, value), self._twin(value), tuple(places))
 
-    def _executed_name(self, node: ir.Node, index: int) -> str:
+    def _executed_name(self, node: ir.Node, value: ir.Value) -> str:
         name = node.name or ""
         if name in self._deploy.quants:
             return self._graph.codes[name]
@@ -168,12 +172,13 @@ class _Rows:
         for held in (self._graph.outputs if name in self._deploy.anti_quants else {}, self._graph.sums):
             if name in held:
                 return held[name]
-        return self._executed[name].outputs[index].name or ""
+        assert value.name in self._executed  # what is no Ascend operator's is called as in the file
+        return value.name
 
     def _twin(self, value: ir.Value) -> str | None:
         node = value.producer()
         if node is None:
-            return value.name if value.name in self._inputs else None
+            return value.name if value.name in self._given else None
         name = node.name or ""
         if name in self._dequants:
             return self._float_output(self._dequants[name].name, 0)
@@ -182,6 +187,8 @@ class _Rows:
             return None if read is None else self._twin(read)
         if name in self._layers:
             return None
+        if name not in self._float:
+            return value.name if value.name in self._float_values else None
         return self._float_output(name, value.index() or 0, node.op_type)
 
     def _before(self, name: str) -> ir.Value | None:

@@ -33,11 +33,12 @@ from runner.dataset.item import Dataset, evenly_spaced
 from runner.dumps.difference import Difference, difference
 from runner.dumps.index import INDEX, TABLE, DumpIndex, ItemEntry, TensorEntry, index_text, table_text
 from runner.dumps.names import file_name
-from runner.errors import OutputError
+from runner.errors import OutputError, RunnerError
 from runner.events import WRITE
 from runner.graph.layers import FoundLayers
 from runner.graph.model_file import file_sha256, weights_size
 from runner.graph.opset import raise_opset
+from runner.graph.output_kind import other_outputs
 from runner.graph.probe import only_outputs, only_shapes
 from runner.job_folder import JobFolder
 from runner.modes.files.deploy_values import Row, deploy_rows, nodes_of
@@ -94,13 +95,26 @@ def write_kept(
 ) -> Path | None:
     """Write the intermediate values of items as a stage and return their folder; None where there are no items.
 
+    The job's result is whole by now. A fault of ours takes these values away, is told, and leaves the result.
+
     Raises:
         OutputError: they cannot be written, or do not fit on the disk.
     """
     if not indices:
         return None
     with stages.stage(WRITE, 2 * len(indices), "intermediate values") as progress:
-        return write_intermediates(folder, subject, dataset, indices, progress)
+        try:
+            return write_intermediates(folder, subject, dataset, indices, progress)
+        except RunnerError:
+            raise
+        except Exception as error:
+            logger.debug("intermediate values", exc_info=True)
+            what = f"{type(error).__name__}: {error}"
+            stages.warn(
+                f"keep_intermediates: the values could not be written, by a fault of this program ({what}); all else is as it "
+                "would be without them. Please report this, with the model."
+            )
+    return None
 
 
 def write_intermediates(
@@ -161,11 +175,19 @@ class _Writer:
         self._deploy = read_deploy(self._deploy_path())
         self._graph = executable(self._deploy)
         self._rows = deploy_rows(self._deploy, self._graph, self._float, subject.found, subject.form)
+        for output, kind in other_outputs(self._deploy.twin).items():
+            logger.info(
+                "keep_intermediates: the output '%s' (%s) is left out: only tensors of numbers are written",
+                output,
+                kind,
+            )
 
     def write(self, progress: Callable[[int], None]) -> DumpIndex:
         """Write all but the index, and return it."""
         subject, pair, items = self._subject, self._subject.pair, len(self._indices)
-        made = {output.name: (n.name or "", at) for n in self._float.graph for at, output in enumerate(n.outputs)}
+        # By the names that the nodes have in the source where a later opset has others.
+        nodes = [*self._float.graph, *subject.prepared.graph]
+        made = {output.name: (node.name or "", at) for node in nodes for at, output in enumerate(node.outputs)}
         twins = [row.value.twin for row in self._rows if row.value.twin is not None]
         float_taps = self._taps("float", self._float, {name: made.get(name, (name, 0)) for name in twins})
         taps = self._deploy_taps()
@@ -228,9 +250,8 @@ class _Writer:
         tensors = list(made)
         session = Session(only_shapes(model, tensors), REFERENCE)
         shapes = session.run(self._feeds(session, self._indices[0]))
-        held = {
-            value.name: value.dtype for value in [*model.graph.inputs, *(v for n in model.graph for v in n.outputs)]
-        }
+        given = [*model.graph.initializers.values(), *model.graph.inputs]
+        held = {value.name: value.dtype for value in [*given, *(v for n in model.graph for v in n.outputs)]}
         taken: set[str] = set()
         taps = []
         for tensor, shape in zip(tensors, shapes, strict=True):

@@ -20,6 +20,7 @@ from runner.dumps.index import DumpIndex, TensorEntry, read_index
 from runner.engine import Engine
 from runner.errors import ConfigError, OutputError
 from runner.evaluation.distance import Mse
+from runner.events import Warned
 from runner.graph.model_file import load_model, weights_size
 from runner.job_folder import JobFolder, read_manifest
 from runner.modes.acc_auto import acc_auto
@@ -337,6 +338,108 @@ def test_interrupted_in_the_middle_nothing_of_them_is_left(tmp_path: Path, monke
     ]
     assert left == []
     assert result.folder.path(DEPLOY).is_file()
+
+
+def older(body: str, opset: int, outputs: str = "float[A,B,C,D] y", **arrays: Any) -> onnx.ModelProto:
+    """Return a convolution ``c`` over [1, 2, 6, 6] and what stands behind it, at an opset; nodes have no names."""
+    text = f'<ir_version: 8, opset_import: ["" : {opset}]> g (float[1,2,6,6] x) => ({outputs}) {{ c = Conv (x, w) {body} }}'
+    model = onnx.parser.parse_model(text)
+    arrays["w"] = np.random.default_rng(3).normal(size=(2, 2, 3, 3)).astype(np.float32)
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(np.asarray(a), name) for name, a in arrays.items())
+    return model
+
+
+RENAMED = {
+    "Upsample 7": older('r = Relu (c) y = Upsample <mode = "nearest", scales = [1.0,1.0,2.0,2.0]> (r)', 7),
+    "Upsample 9": older('r = Relu (c) y = Upsample <mode = "nearest"> (r, z)', 9, z=np.float32([1, 1, 2, 2])),
+    "Scatter 10": older(
+        "r = Relu (c) y = Scatter <axis = 3> (r, i, u)",
+        10,
+        i=np.zeros((1, 2, 4, 1), np.int64),
+        u=np.ones((1, 2, 4, 1), np.float32),
+    ),
+    # Its output is what a layer reads, too.
+    "Upsample before a layer": older(
+        'r = Upsample <mode = "nearest"> (c, z) y = Conv (r, v)',
+        9,
+        z=np.float32([1, 1, 2, 2]),
+        v=np.random.default_rng(4).normal(size=(2, 2, 3, 3)).astype(np.float32),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RENAMED)
+def test_what_a_node_makes_that_is_another_one_today_is_written_beside_its_float_twin(
+    tmp_path: Path, name: str
+) -> None:
+    x = normal_items(8, 2, 6, 6)
+    result = job(tmp_path, RENAMED[name], x, intermediates_count=1)
+    item = x[read(result)[1].items[0].index][np.newaxis]
+    deployed = run_plain(onnx.load(tmp_path / "out" / FAKE_QUANT), item, ["y"])[0][0]
+    assert np.array_equal(value(result, "y", "model_output"), deployed)
+    np.testing.assert_allclose(
+        value(result, "y", "model_output", side="float_file"), run_plain(RENAMED[name], item, ["y"])[0][0], atol=1e-5
+    )
+
+
+def test_weight_that_is_an_output_too_is_written(tmp_path: Path) -> None:
+    model = older("y = Relu (c)", 13, "float[A,B,C,D] y, float[2,2,3,3] w")
+    result = job(tmp_path, model, normal_items(8, 2, 6, 6))
+    weight = onnx.numpy_helper.to_array(model.graph.initializer[0])
+    for side in ("file", "float_file"):
+        assert np.array_equal(value(result, "w", "model_output", side=side), weight)
+
+
+NO_NUMBERS = {
+    "seq(float[1,2,4,4]) s": "y = Relu (c) s = SequenceConstruct (c, c)",
+    "string[1,1] s": "y = Relu (c) f = Flatten (c) a = ArgMax <axis = 1> (f) s = Gather (words, a)",
+}
+
+
+@pytest.mark.parametrize("output", NO_NUMBERS)
+def test_output_that_is_no_tensor_of_numbers_is_left_out_and_the_log_says_so(
+    tmp_path: Path, output: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = np.array([f"word{index}" for index in range(32)], dtype=object)
+    model = older(NO_NUMBERS[output], 13, f"float[A,B,C,D] y, {output}", words=words)
+    with caplog.at_level("INFO", "runner.modes.files.intermediates"):
+        _, index = read(job(tmp_path, model, normal_items(8, 2, 6, 6)))
+    kind = "seq(tensor(float))" if "seq" in output else "tensor(string)"
+    assert (
+        f"keep_intermediates: the output 's' ({kind}) is left out: only tensors of numbers are written"
+        in caplog.messages
+    )
+    assert {entry.layer for entry in index.tensors if entry.tensor == "model_output"} == {"y"}
+
+
+def test_fault_of_ours_takes_the_values_away_and_not_the_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> Any:
+        raise KeyError("gone")
+
+    monkeypatch.setattr(module, "deploy_rows", fails)
+    events: list[Any] = []
+    path = save(conv_gemm(), tmp_path / "net.onnx")
+    options = AccAutoOptions(
+        target_loss=1e9, metric=Mse(), observer=MinMax(), calibration_count=8, keep_intermediates=True
+    )
+    result = acc_auto(
+        path, Items(normal_items(8, 2, 6, 6)), tmp_path / "out", options, engine=Engine(1), emit=events.append
+    )
+    result.folder.finish()
+    assert (result.status, result.intermediates) == ("met", None) and result.proof is not None
+    assert (
+        Warned(
+            "keep_intermediates: the values could not be written, by a fault of this program (KeyError: 'gone'); all else is "
+            "as it would be without them. Please report this, with the model."
+        )
+        in events
+    )
+    assert not [
+        path for path in (tmp_path / "out").rglob("*") if "temp" in path.name or path.name.startswith(".folder")
+    ]
+    assert (tmp_path / "out" / DEPLOY).is_file()
 
 
 def test_what_does_not_fit_on_the_disk_is_refused_before_it_is_written(
