@@ -13,8 +13,8 @@ from typing import Any
 
 import onnx
 import onnx_ir as ir
-from onnx_ir.passes import common as passes
 
+from runner.graph.infer import infer_types
 from runner.graph.node_body import Bodies
 from runner.graph.older_form import NoOlderFormError, is_form, older_form, schema_version
 
@@ -70,7 +70,7 @@ def lower(model: ir.Model, opset: int, takes: Takes = everything) -> Lowered:
     expanded = _expand(model, opset, takes)
     if before <= opset:
         return Lowered(before if expanded else 0, tuple(expanded))
-    passes.ShapeInferencePass()(model)
+    infer_types(model)
     target = opset
     without: dict[str, WithoutForm] = {}
     # A node without a form holds up all: a model has one opset.
@@ -110,7 +110,7 @@ def _expand(model: ir.Model, opset: int, takes: Takes) -> list[str]:
             if has_form or not _is_function(node.op_type, newest):
                 continue
             if not inferred:
-                passes.ShapeInferencePass()(model)
+                infer_types(model)
                 inferred = True
             function = _function(node, newest)
             if function is None or not _is_taken(function, newest, target, takes):

@@ -199,6 +199,20 @@ def test_what_stands_in_the_body_of_an_if_is_lowered_too() -> None:
         np.testing.assert_allclose(outputs(result, x), outputs(source, x), rtol=1e-5, atol=1e-6)
 
 
+def test_sequences_stay_sequences() -> None:
+    graph = """g (float[N,4,6] x) => (float[N,4,6] y) {
+        s = SplitToSequence <axis = 1> (x)
+        i = Identity (s)
+        k = SequenceInsert (i, one)
+        h = ConcatFromSequence <axis = 1> (i)
+        y = Gelu (h)
+    }"""
+    source, result, told = lowered(graph, 21, {"one": noise(1, 2, 1, 6)})
+    assert (result.opset_imports[""], told.without_form) == (18, ())
+    x = noise(7, 2, 4, 6)
+    np.testing.assert_allclose(outputs(result, x), outputs(source, x), rtol=1e-5, atol=1e-6)
+
+
 def test_model_at_the_wanted_opset_or_below_is_left_as_it_is() -> None:
     for opset in (13, 18):
         source, result, told = lowered(f"{ROWS} {{ y = HardSigmoid (x) }}", opset, {})
