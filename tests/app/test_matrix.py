@@ -114,10 +114,7 @@ def configuration(preset: str) -> dict[str, Any]:
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("opset", OPSETS)
-def test_layer_is_quantized_and_proved(
-    opset: int, kind: str, preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)  # hundreds of jobs, whose files nobody keeps
+def test_layer_is_quantized_and_proved(opset: int, kind: str, preset: str, tmp_path: Path) -> None:
     graph, constants, shape, layers = KINDS[kind]
     opset = max(opset, SINCE.get(kind, 0))
     path = save(proto(graph, opset=opset, ir_version=4 if opset < 9 else 8, **constants), tmp_path / "net.onnx")
@@ -184,10 +181,7 @@ def conversion() -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("opset", QAT_OPSETS)
-def test_trained_layer_is_converted_and_proved(
-    opset: int, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+def test_trained_layer_is_converted_and_proved(opset: int, kind: str, tmp_path: Path) -> None:
     graph, constants, shape, layers = KINDS[kind]
     opset = max(opset, SINCE.get(kind, 0))
     # Over three axes the deploy format takes zero point 0 alone.

@@ -68,8 +68,7 @@ def test_archive_holds_what_is_tested() -> None:
 
 
 @pytest.mark.parametrize("export", EXPORTS)
-def test_export_is_quantized_and_proved(export: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+def test_export_is_quantized_and_proved(export: str, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(archived()[export])
     source = onnx.load(path)
