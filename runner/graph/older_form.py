@@ -13,7 +13,7 @@ import onnx
 import onnx_ir as ir
 from onnx import helper, numpy_helper, version_converter
 
-from runner.graph.constants import constant
+from runner.graph.constants import constant, integer_attributes, string_attribute
 
 # Attribute values that came with the opset, which the checker does not look at.
 _NEW_VALUES = {
@@ -21,10 +21,12 @@ _NEW_VALUES = {
     ("Pad", "mode"): {"wrap": 19},
 }
 # What these mean hangs on more than their types: newer versions allow values or combinations that older ones do not.
-_MORE_THAN_TYPES = ("GridSample", "Mod", "Pad", "Resize")
+_MORE_THAN_TYPES = ("AveragePool", "GridSample", "Mod", "Pad", "Resize")
 # GridSample 20 gave the values of `mode` other names.
 _OLDER_MODES = {"linear": "bilinear", "cubic": "bicubic"}
 _SMALL = 1024
+# Before it onnxruntime refuses an average whose padding comes out negative.
+_POOLS_MAY_CUT = 19
 
 
 class NoOlderFormError(Exception):
@@ -75,6 +77,8 @@ def older_form(node: ir.Node, opset: int, target: int) -> onnx.GraphProto:
     """
     proto = _alone(node)
     _check_values(proto, target)
+    if node.op_type == "AveragePool" and target < _POOLS_MAY_CUT <= opset and _cuts(node):
+        raise NoOlderFormError("its strides are longer than its window, so that its auto_pad cuts the image")
     if node.op_type == "GridSample":
         _rename_mode(proto, node, target)
     _drop_defaults(proto, opset, target)
@@ -121,6 +125,13 @@ def _small_constants(node: ir.Node) -> list[onnx.TensorProto]:
         for place, array in arrays
         if array is not None and array.size <= _SMALL
     ]
+
+
+def _cuts(pool: ir.Node) -> bool:
+    kernel = integer_attributes(pool, "kernel_shape", [])
+    strides = integer_attributes(pool, "strides", [1] * len(kernel))
+    same = string_attribute(pool, "auto_pad", "NOTSET").startswith("SAME")
+    return same and any(stride > side for stride, side in zip(strides, kernel, strict=False))
 
 
 def _check_values(proto: onnx.NodeProto, target: int) -> None:

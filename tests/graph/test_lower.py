@@ -166,6 +166,10 @@ def test_operator_stays_where_the_reader_lacks_what_it_would_become() -> None:
             id="dilated average",
         ),
         pytest.param(
+            20, f'{IMAGE} {{ y = AveragePool <kernel_shape = [1,1], strides = [3,3], auto_pad = "SAME_UPPER"> (x) }}', {},
+            "auto_pad cuts the image", 19, id="average that cuts",
+        ),
+        pytest.param(
             21, f'{IMAGE} {{ y = Pad <mode = "wrap"> (x, p) }}', {"p": np.array([0, 0, 1, 1] * 2)},
             "mode=wrap came with opset 19", 19, id="wrapping pad",
         ),
