@@ -187,9 +187,9 @@ class _Rows:
             return None if read is None else self._twin(read)
         if name in self._layers:
             return None
-        if name not in self._float:
-            return value.name if value.name in self._float_values else None
-        return self._float_output(name, value.index() or 0, node.op_type)
+        # A node that is another one at the opset that runs, as an Upsample is a Resize, still makes the value of that name.
+        same = value.name if value.name in self._float_values else None
+        return self._float_output(name, value.index() or 0, node.op_type) or same
 
     def _before(self, name: str) -> ir.Value | None:
         """Return the real value that the codes of an AscendQuant, or the output of an AscendAntiQuant, stand for."""
