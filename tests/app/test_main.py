@@ -307,6 +307,13 @@ def test_relative_paths_are_meant_from_the_directory_of_the_command(tiny: Tiny, 
     assert not (tiny.folder / "outputs").exists()
 
 
+def test_model_by_its_path_alone_gives_its_results_its_name(tiny: Tiny, run: Command, tmp_path: Path) -> None:
+    options = tiny.options(model=None, model__name=None, paths__output=tmp_path)
+    assert run(*options).status == 0
+    written = {path.name for path in (tmp_path / "acc_auto" / "results").glob("*.onnx")}
+    assert written == {"net_deploy_model.onnx", "net_fake_quant_model.onnx"}
+
+
 def test_same_job_again_writes_the_same_bytes(tiny: Tiny, run: Command, tmp_path: Path) -> None:
     manifests = []
     for _ in range(2):
