@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,43 +73,38 @@ def check_files(
         VerificationError: a file is at fault, or they do not say the same. As after any other fault the pair is removed:
             what is not proved must not look like a result.
     """
+    with _removed_unless_proved(job.folder, pair):
+        files = Files(*(job.folder.path(name) for name in (pair.deploy, pair.fake_quant, record)))
+        paths: list[Path] = [files.deploy, files.fake_quant]
+        written = remembered(
+            job.store,
+            job.keys.written(paths, form, job.dataset, evaluator),
+            lambda: verify_pair(
+                job.folder, pair, job.model, job.found, form, job.dataset, job.engine, evaluator.classes
+            ),
+            WRITTEN,
+        )
+        proof = remembered(
+            job.store,
+            job.keys.proof([*paths, files.record], job.options, job.dataset, evaluator),
+            lambda: prove(
+                files,
+                job.dataset,
+                job.engine,
+                job.options,
+                evaluator=evaluator,
+                quantized=quantized,
+                progress=progress,
+            ),
+            PROOF,
+        )
+        return written, proof
+
+
+@contextlib.contextmanager
+def _removed_unless_proved(folder: JobFolder, pair: ModelPair) -> Iterator[None]:
     try:
-        return _checked(job, pair, record, form, evaluator=evaluator, quantized=quantized, progress=progress)
+        yield
     except Exception:
-        job.folder.remove(pair.deploy, pair.fake_quant)
+        folder.remove(pair.deploy, pair.fake_quant)
         raise
-
-
-def _checked(
-    job: Job,
-    pair: ModelPair,
-    record: str,
-    form: QuantizedForm,
-    *,
-    evaluator: Evaluator,
-    quantized: Evaluation,
-    progress: Callable[[int], None],
-) -> tuple[Written, Proof]:
-    files = Files(*(job.folder.path(name) for name in (pair.deploy, pair.fake_quant, record)))
-    paths: list[Path] = [files.deploy, files.fake_quant]
-    written = remembered(
-        job.store,
-        job.keys.written(paths, form, job.dataset, evaluator),
-        lambda: verify_pair(job.folder, pair, job.model, job.found, form, job.dataset, job.engine, evaluator.classes),
-        WRITTEN,
-    )
-    proof = remembered(
-        job.store,
-        job.keys.proof([*paths, files.record], job.options, job.dataset, evaluator),
-        lambda: prove(
-            files,
-            job.dataset,
-            job.engine,
-            job.options,
-            evaluator=evaluator,
-            quantized=quantized,
-            progress=progress,
-        ),
-        PROOF,
-    )
-    return written, proof
