@@ -109,6 +109,10 @@ def refusal(error: Exception) -> str:
                 f"{name}: the value {value} holds characters that mean something to the command line, or are not ASCII. "
                 f"Quote it for the shell and for the runner: {command}."
             )
+        broken = next(filter(_is_broken_list, sys.argv[1:]), None)
+        if broken is not None:
+            name, _, value = broken.partition("=")
+            return f"{name}: the value {value} cannot be read; expected [a,b] or {{key:value}}, keys without quotes."
     missing = r"Could not (?:override|delete) '([^']+)'|Key '([^']+)' is not in struct|Key '([^']+)' not in"
     key = re.search(missing, text)
     option = re.search(r"Could not find '([^']+)/([^'/]+)'", text)
@@ -129,15 +133,24 @@ def refusal(error: Exception) -> str:
 
 
 def _is_unreadable(argument: str) -> bool:
+    # Quotes would make a text of a list.
+    return argument.partition("=")[2].strip()[:1] not in ("", "[", "{") and not _can_be_parsed(argument)
+
+
+def _is_broken_list(argument: str) -> bool:
+    return argument.partition("=")[2].strip()[:1] in ("[", "{") and not _can_be_parsed(argument)
+
+
+def _can_be_parsed(argument: str) -> bool:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    if argument.startswith("-") or argument.partition("=")[2].strip()[:1] in ("", "[", "{"):
-        return False  # no value, or a list, which quotes would make a text
+    if argument.startswith("-"):
+        return True
     try:
         OverridesParser.create().parse_override(argument)
     except HydraException:
-        return True
-    return False
+        return False
+    return True
 
 
 def _unknown(name: str) -> str:

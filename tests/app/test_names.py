@@ -183,3 +183,11 @@ def test_value_that_the_command_line_cannot_read_is_shown_in_quotes(value: str, 
     assert f"""dataset.images="{value}"'.""" in ended.err.replace("""'"'"'""", "'")
     again = run("dataset=image_folder", f'dataset.images="{value}"', "tracking=none")
     assert f"dataset.images: {value} is no folder; expected" in again.err
+
+
+@pytest.mark.parametrize("value", ['{"x":x}', "[a,b", "{x:x"])
+def test_mapping_or_list_that_cannot_be_read_is_shown_with_its_form(value: str, run: Command) -> None:
+    ended = run(f"dataset.inputs={value}")
+    assert ended.status == 2
+    assert f"dataset.inputs: the value {value} cannot be read; expected [a,b] or {{key:value}}" in ended.err
+    assert "hydra.cc" not in ended.err
