@@ -21,11 +21,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.dataset.binding import bind, first_rows, repeats
-from runner.dataset.item import Dataset
-from runner.session import Feeds, InputSpec
+from runner.dataset.subset import Subset
+from runner.session import SIMULATION, Feeds, InputSpec, Profile, Session
 
 # The version of this stage's meaning: raise it when another number of callers may be found fastest.
 VERSION = 1
@@ -69,7 +70,7 @@ def available_cores(quota: Path = _QUOTA) -> int:
 
 
 class Engine:
-    """Maps a model over a dataset's items.
+    """Makes sessions of models, and maps them over a dataset's items.
 
     Args:
         callers: threads that call sessions; None for as many as are fastest within ``share``.
@@ -94,17 +95,28 @@ class Engine:
         share = max(1, self._share())
         return share if self.fastest is None else min(self.fastest, share)
 
+    def session(
+        self, model: ir.Model | str | os.PathLike[str], profile: Profile = SIMULATION, *, given: bool = False
+    ) -> Session:
+        """Return a session of a model; whatever runs a model on data has it made here, so that one place says how.
+
+        Args:
+            model: to run.
+            profile: how onnxruntime may rewrite it.
+            given: whether it is the user's as it was read, see ``Session``.
+        """
+        return Session(model, profile, given=given)
+
     def map(
         self,
         session: Runnable,
-        dataset: Dataset,
-        indices: Sequence[int],
+        items: Subset,
         reduce: Callable[[int, list[NDArray[Any]]], T],
         *,
         outputs: Sequence[str] | None = None,
         first_row: bool = False,
     ) -> Iterator[T]:
-        """Yield ``reduce(index, outputs)`` for each index, in order; ``reduce`` runs in the callers.
+        """Yield ``reduce(index, outputs)`` for each item by its index, in order; ``reduce`` runs in the callers.
 
         With ``first_row`` outputs of an item that is repeated to fill a fixed batch are those of its first row.
 
@@ -114,18 +126,18 @@ class Engine:
 
         def work(index: int) -> T:
             start = time.perf_counter()
-            item = dataset.item(index)
+            item = items.dataset.item(index)
             elapsed = time.perf_counter() - start
             with self._lock:
                 self.decode_seconds += elapsed / callers
-            feeds = bind(item, session.inputs, name=dataset.name(index))
+            feeds = bind(item, session.inputs, name=items.dataset.name(index))
             arrays = session.run(feeds, outputs)
             return reduce(index, first_rows(arrays, repeats(item, session.inputs)) if first_row else arrays)
 
         pool = ThreadPoolExecutor(callers, thread_name_prefix="caller")
         pending: deque[Future[T]] = deque()
         try:
-            for index in indices:
+            for index in items.indices:
                 pending.append(pool.submit(work, index))
                 if len(pending) >= 2 * callers:
                     yield pending.popleft().result()

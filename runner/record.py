@@ -101,7 +101,7 @@ class QuantizedLayer:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class QuantizedForm:
+class QuantizedLayers:
     """Everything that turns a float model into its int8 form: quantized layers and rounded tensors, in graph order."""
 
     layers: Mapping[str, QuantizedLayer]
@@ -112,7 +112,7 @@ class QuantizedForm:
         """The scales alone, as the record file holds them."""
         return Record({**{name: layer.record for name, layer in self.layers.items()}, **self.tensors})
 
-    def without(self, names: Iterable[str]) -> QuantizedForm:
+    def without(self, names: Iterable[str]) -> QuantizedLayers:
         """Return the form in which the named layers are left float."""
         dropped = set(names)
-        return QuantizedForm({n: layer for n, layer in self.layers.items() if n not in dropped}, self.tensors)
+        return QuantizedLayers({n: layer for n, layer in self.layers.items() if n not in dropped}, self.tensors)

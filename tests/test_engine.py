@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from runner.dataset.item import Item
+from runner.dataset.subset import Subset
 from runner.engine import Engine, available_cores, fastest_callers, round_seconds
 from runner.errors import DatasetError, ModelError
 from runner.session import InputSpec, Session
@@ -48,19 +49,19 @@ def first_value(index: int, arrays: list[NDArray]) -> tuple[int, float]:
 @pytest.mark.parametrize("callers", [1, 2, 3, 8])
 def test_results_come_in_the_order_of_the_indices(callers: int) -> None:
     indices = [5, 0, 7, 7, 2, 19, 1, 3, 4, 11, 6, 8]
-    results = list(Engine(callers).map(Echo(0.001), numbers(20), indices, first_value))
+    results = list(Engine(callers).map(Echo(0.001), Subset(numbers(20), indices), first_value))
     assert results == [(index, float(index)) for index in indices]
 
 
 @pytest.mark.parametrize("callers", [1, 3])
 def test_no_more_callers_run_than_asked_for(callers: int) -> None:
     session = Echo(0.002)
-    list(Engine(callers).map(session, numbers(20), range(20), first_value))
+    list(Engine(callers).map(session, Subset(numbers(20), range(20)), first_value))
     assert 1 <= session.most <= callers
 
 
 def test_no_index_gives_no_result() -> None:
-    assert list(Engine(2).map(Echo(), numbers(3), [], first_value)) == []
+    assert list(Engine(2).map(Echo(), Subset(numbers(3), []), first_value)) == []
 
 
 def test_callers_default_to_the_cores_of_this_process() -> None:
@@ -142,7 +143,7 @@ def test_cores_are_no_more_than_a_container_may_use(
 @pytest.mark.parametrize("callers", [1, 2, 4])
 def test_stopping_early_leaves_the_rest_unread(callers: int) -> None:
     data = numbers(1000)
-    results = Engine(callers).map(Echo(), data, range(1000), first_value)
+    results = Engine(callers).map(Echo(), Subset(data, range(1000)), first_value)
     taken = [next(results) for _ in range(5)]
     results.close()
     read = len(data.reads)
@@ -165,7 +166,7 @@ class Broken(Items):
 def test_first_broken_item_in_order_raises_after_the_ones_before_it(callers: int) -> None:
     seen = []
     with pytest.raises(DatasetError, match="item 6 is broken"):
-        for index, _ in Engine(callers).map(Echo(0.001), Broken(numbers(12).x), range(12), first_value):
+        for index, _ in Engine(callers).map(Echo(0.001), Subset(Broken(numbers(12).x), range(12)), first_value):
             seen.append(index)
     assert seen == [0, 1, 2, 3, 4, 5]
 
@@ -175,12 +176,12 @@ def test_exception_of_reduce_propagates() -> None:
         raise KeyError("from reduce")
 
     with pytest.raises(KeyError, match="from reduce"):
-        list(Engine(2).map(Echo(), numbers(4), range(4), fail))
+        list(Engine(2).map(Echo(), Subset(numbers(4), range(4)), fail))
 
 
 def test_item_that_does_not_fit_is_called_by_the_datasets_name() -> None:
     with pytest.raises(DatasetError, match=r"dataset: item item 3 has shape 2, but the model input 'x' takes 1"):
-        list(Engine(1).map(Echo(), Items([np.zeros(1)] * 3 + [np.zeros(2)]), range(4), first_value))
+        list(Engine(1).map(Echo(), Subset(Items([np.zeros(1)] * 3 + [np.zeros(2)]), range(4)), first_value))
 
 
 def test_decode_time_counts_reading_and_not_the_model() -> None:
@@ -197,10 +198,10 @@ def test_decode_time_counts_reading_and_not_the_model() -> None:
 
     lock, data, engine = threading.Lock(), Slow(numbers(10).x), Engine(2)
     assert engine.decode_seconds == 0
-    list(engine.map(Echo(0.01), numbers(10), range(10), first_value))
+    list(engine.map(Echo(0.01), Subset(numbers(10), range(10)), first_value))
     before = engine.decode_seconds
     assert before < 0.05
-    list(engine.map(Echo(), data, range(10), first_value))
+    list(engine.map(Echo(), Subset(data, range(10)), first_value))
     assert engine.decode_seconds - before == pytest.approx(data.spent / 2, rel=0.3)
 
 
@@ -208,7 +209,7 @@ def test_model_outputs_have_the_same_bits_with_any_number_of_callers() -> None:
     graph, _ = prepared(conv_gemm())
     data, session = Items(normal_items(17, 2, 6, 6)), Session(graph)
     outputs = [
-        np.concatenate([y for (y,) in Engine(callers).map(session, data, range(17), lambda _, arrays: arrays)])
+        np.concatenate([y for (y,) in Engine(callers).map(session, Subset(data, range(17)), lambda _, arrays: arrays)])
         for callers in (1, 2, 5)
     ]
     assert all(np.array_equal(outputs[0], other) for other in outputs[1:])
@@ -221,7 +222,7 @@ def test_chosen_outputs_alone_are_returned() -> None:
 
     graph, _ = prepared(conv_gemm())
     session, data = Session(with_outputs(graph, ["a", "b"])), Items(normal_items(2, 2, 6, 6))
-    shapes = list(Engine(1).map(session, data, [0], lambda _, arrays: [a.shape for a in arrays], outputs=["b"]))
+    shapes = list(Engine(1).map(session, Subset(data, [0]), lambda _, arrays: [a.shape for a in arrays], outputs=["b"]))
     assert shapes == [[(1, 6, 2, 2)]]
 
 
@@ -250,7 +251,7 @@ def test_interruption_stops_the_items_under_way() -> None:
 
     session = Waiting()
     with pytest.raises(KeyboardInterrupt):
-        list(Engine(2).map(session, numbers(8), range(8), first_value))
+        list(Engine(2).map(session, Subset(numbers(8), range(8)), first_value))
     assert session.stopped.is_set()
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from runner.ranges import ActivationParams
-from runner.record import LayerRecord, QuantizedForm, QuantizedLayer, Record, TensorRecord
+from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, Record, TensorRecord
 
 ACTIVATION = ActivationParams(0.5, 3)
 LAYER = LayerRecord(ACTIVATION, (0.25, 0.125))
@@ -54,12 +54,12 @@ def test_weight_scale_that_is_not_positive_and_finite_is_refused(scales):
 
 
 def test_record_of_a_form_holds_layers_then_tensors():
-    form = QuantizedForm({"conv": quantized()}, {"add:0": TENSOR})
+    form = QuantizedLayers({"conv": quantized()}, {"add:0": TENSOR})
     assert list(form.record.items()) == [("conv", LAYER), ("add:0", TENSOR)]
 
 
 def test_form_without_a_layer_keeps_the_tensors():
-    form = QuantizedForm({"a": quantized(), "b": quantized()}, {"add:0": TENSOR}).without(["a"])
+    form = QuantizedLayers({"a": quantized(), "b": quantized()}, {"add:0": TENSOR}).without(["a"])
     assert list(form.layers) == ["b"]
     assert form.tensors == {"add:0": TENSOR}
 

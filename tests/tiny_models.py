@@ -10,7 +10,7 @@ import onnx_ir as ir
 from runner.graph.constants import integer_attribute
 from runner.graph.layers import FoundLayers, find_layers
 from runner.ranges import ActivationParams
-from runner.record import LayerRecord, QuantizedForm, QuantizedLayer
+from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers
 from tests import device
 
 
@@ -44,7 +44,7 @@ def layer_form(found, name, shape, *, seed=0, scale=0.037, zero_point=0, with_bi
     )
 
 
-def random_form(float_model, *, seed=0, scale=0.037, zero_point=0) -> tuple[FoundLayers, QuantizedForm]:
+def random_form(float_model, *, seed=0, scale=0.037, zero_point=0) -> tuple[FoundLayers, QuantizedLayers]:
     """Return the layers of a model and random integers for all of them."""
     found = find_layers(float_model)
     shapes = {name: tuple(value.shape.numpy()) for name, value in float_model.graph.initializers.items()}
@@ -60,7 +60,7 @@ def random_form(float_model, *, seed=0, scale=0.037, zero_point=0) -> tuple[Foun
         )
         for index, layer in enumerate(found.layers)
     }
-    return found, QuantizedForm(layers)
+    return found, QuantizedLayers(layers)
 
 
 def node_named(graph, name) -> ir.Node:

@@ -14,6 +14,7 @@ from runner.calibration.observer import Observer, TensorStatistic
 from runner.dataset.binding import bind
 from runner.dataset.finite import not_finite
 from runner.dataset.item import Dataset
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.graph.layers import FoundLayers
 from runner.graph.probe import with_outputs
@@ -116,7 +117,7 @@ def collect(
             ]
 
         for index, (ends, partials) in zip(
-            indices, engine.map(session, dataset, indices, reduce, outputs=tensors), strict=True
+            indices, engine.map(session, Subset(dataset, indices), reduce, outputs=tensors), strict=True
         ):
             _widen(extremes, firsts, index, dict(zip(tensors, ends, strict=True)))
             for key, partial in zip(wanted, partials, strict=True):

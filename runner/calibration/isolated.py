@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from runner.convert.simulate import Simulator
 from runner.dataset.binding import bind
 from runner.dataset.item import Dataset
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.graph.builder import Builder
 from runner.graph.constants import Names
 from runner.graph.layers import FoundLayers, Layer
-from runner.record import QuantizedForm
+from runner.record import QuantizedLayers
 from runner.session import Session
 from runner.similarity import PairSums
 
@@ -65,7 +66,7 @@ LayerSums = Mapping[str, Mapping[str, NDArray[np.float64]]]
 def isolated_pass(
     model: ir.Model,
     found: FoundLayers,
-    form: QuantizedForm,
+    form: QuantizedLayers,
     dataset: Dataset,
     indices: Sequence[int],
     *,
@@ -111,7 +112,7 @@ def isolated_pass(
                     sums[name] = layer
         return sums
 
-    for done, sums in enumerate(engine.map(session, dataset, indices, reduce), start=1):
+    for done, sums in enumerate(engine.map(session, Subset(dataset, indices), reduce), start=1):
         yield sums
         progress(done)
 
@@ -123,7 +124,7 @@ def _left_float32(total: NDArray[np.float64]) -> bool:
 def isolated_model(
     model: ir.Model,
     layers: Sequence[Layer],
-    form: QuantizedForm,
+    form: QuantizedLayers,
     reductions: Sequence[Reduction],
     *,
     double: bool = False,

@@ -21,7 +21,7 @@ from runner.graph.finite_weights import has_infinities
 from runner.graph.layers import FoundLayers, Layer, LeftAlone
 from runner.graph.weight_layout import as_stored, channels_first
 from runner.ranges import ActivationParams, Range
-from runner.record import LayerRecord, QuantizedForm, QuantizedLayer, TensorRecord
+from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
 
 # The version of this stage's meaning: raise it when the same ranges would give other integers.
 VERSION = 2
@@ -31,7 +31,7 @@ VERSION = 2
 class Quantization:
     """The all-int8 form, and the layers that cannot be said in int8."""
 
-    form: QuantizedForm
+    form: QuantizedLayers
     impossible: tuple[LeftAlone, ...]
 
 
@@ -90,7 +90,7 @@ def quantize_tensors(
             records[tensor.key] = TensorRecord(params_off_ties(range_, sample, symmetric=tensor.key in symmetric))
         except ValueError as error:
             impossible.append(LeftAlone(tensor.key, tensor.op_type, str(error)))
-    return Quantization(QuantizedForm(quantization.form.layers, records), tuple(impossible))
+    return Quantization(QuantizedLayers(quantization.form.layers, records), tuple(impossible))
 
 
 def _seen(calibration: Calibration, key: str) -> tuple[Range, NDArray[np.float32]]:
@@ -116,7 +116,7 @@ def quantize_each(
             form[layer.name] = quantize(layer, nodes[layer.name])
         except ValueError as error:
             impossible.append(LeftAlone(layer.name, layer.op_type, str(error)))
-    return Quantization(QuantizedForm(form), tuple(impossible))
+    return Quantization(QuantizedLayers(form), tuple(impossible))
 
 
 def arq_record(

@@ -17,13 +17,13 @@ from runner.graph.builder import Builder
 from runner.graph.constants import Names, constant, float_attribute, is_own, make_constant, string_attribute
 from runner.graph.layers import FoundLayers, Layer
 from runner.ranges import ActivationParams
-from runner.record import QuantizedForm, QuantizedLayer
+from runner.record import QuantizedLayer, QuantizedLayers
 
 # Before it the padding and its value are attributes of Pad.
 _PAD_TAKES_INPUTS = 11
 
 
-def deploy_model(model: ir.Model, found: FoundLayers, form: QuantizedForm) -> ir.Model:
+def deploy_model(model: ir.Model, found: FoundLayers, form: QuantizedLayers) -> ir.Model:
     """Return a copy of the float model with the layers of ``form`` in int8 between Ascend operators.
 
     The graph is not type-consistent for ONNX (a Conv on int8) and onnxruntime cannot run it; ATC expects it so.

@@ -20,7 +20,7 @@ from runner.arithmetic import dequant_scale, reciprocal
 from runner.graph.added_bias import bias_add, float_bias
 from runner.lint.finding import Finding
 from runner.ranges import ActivationParams
-from runner.record import QuantizedForm
+from runner.record import QuantizedLayers
 
 _LAYER_TYPES = ("Conv", "ConvTranspose", "Gemm", "MatMul", "AveragePool")
 _QUANT, _DEQUANT, _ANTI_QUANT = "AscendQuant", "AscendDequant", "AscendAntiQuant"
@@ -32,7 +32,7 @@ _FIXED: Mapping[str, Mapping[str, object]] = {
 }
 
 
-def check_against_form(path: Path, form: QuantizedForm, source: ir.Model) -> list[Finding]:
+def check_against_form(path: Path, form: QuantizedLayers, source: ir.Model) -> list[Finding]:
     """Return where a deploy file does not hold ``form`` of the float model ``source``; empty when it does."""
     model = onnx.load(path)
     initializers = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -68,7 +68,7 @@ def _check_fixed(node: onnx.NodeProto) -> Iterator[Finding]:
 
 def _check_layer(
     node: onnx.NodeProto,
-    form: QuantizedForm,
+    form: QuantizedLayers,
     initializers: Mapping[str, TensorProto],
     producers: Mapping[str, onnx.NodeProto],
     consumers: Mapping[str, list[onnx.NodeProto]],
@@ -99,7 +99,7 @@ def _check_layer(
 
 def _check_added_bias(
     node: ir.Node,
-    form: QuantizedForm,
+    form: QuantizedLayers,
     nodes: Mapping[str, onnx.NodeProto],
     initializers: Mapping[str, TensorProto],
 ) -> Iterator[Finding]:

@@ -13,13 +13,13 @@ from runner.graph.builder import Builder
 from runner.graph.constants import Names, replace_node
 from runner.graph.layers import FoundLayers, Layer
 from runner.ranges import ActivationParams
-from runner.record import QuantizedForm, QuantizedLayer
+from runner.record import QuantizedLayer, QuantizedLayers
 
 # The version of this stage's meaning: raise it when the same form would give other bits.
 VERSION = 1
 
 
-def fake_quant_model(model: ir.Model, found: FoundLayers, form: QuantizedForm, *, multiply: bool = False) -> ir.Model:
+def fake_quant_model(model: ir.Model, found: FoundLayers, form: QuantizedLayers, *, multiply: bool = False) -> ir.Model:
     """Return a copy of the float model in which the layers and tensors of ``form`` are simulated.
 
     Args:
@@ -45,7 +45,7 @@ class LayerBuilder(Protocol):
         ...
 
 
-def with_layers(model: ir.Model, found: FoundLayers, form: QuantizedForm, builder: LayerBuilder) -> ir.Model:
+def with_layers(model: ir.Model, found: FoundLayers, form: QuantizedLayers, builder: LayerBuilder) -> ir.Model:
     """Return a copy of the float model in which ``builder`` has replaced the layers and tensors of ``form``."""
     replaced = model.clone()
     graph = replaced.graph

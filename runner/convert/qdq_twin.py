@@ -23,12 +23,12 @@ from runner.graph.balance import divided
 from runner.graph.builder import Builder
 from runner.graph.layers import FoundLayers, Layer
 from runner.ranges import ActivationParams
-from runner.record import QuantizedForm, QuantizedLayer
+from runner.record import QuantizedLayer, QuantizedLayers
 
 _FLOAT = ir.DataType.FLOAT
 
 
-def qdq_twin(model: ir.Model, found: FoundLayers, form: QuantizedForm) -> ir.Model:
+def qdq_twin(model: ir.Model, found: FoundLayers, form: QuantizedLayers) -> ir.Model:
     """Return a copy of the float model with the layers and tensors of ``form`` between QuantizeLinear and DequantizeLinear.
 
     A transposed convolution with groups stays simulated: no axis of its weight numbers the output channels, so one

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from runner.calibration.collect import check_finite
 from runner.dataset.item import Dataset
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.graph.probe import with_outputs
 from runner.ranges import NUM_STEPS
@@ -122,7 +123,7 @@ def observe_channels(
         return {(name, axis): _sums(values[name], axis) for name, axis in wanted if values[name].size}
 
     seen: dict[ChannelsOf, _Sums] = {}
-    for done, item in enumerate(engine.map(session, dataset, indices, reduce, outputs=names), 1):
+    for done, item in enumerate(engine.map(session, Subset(dataset, indices), reduce, outputs=names), 1):
         for key, new in item.items():
             seen[key] = seen[key].with_item(new) if key in seen else new
         progress(done)

@@ -33,7 +33,7 @@ from runner.graph.constants import constant
 from runner.graph.layers import FoundLayers, Layer
 from runner.graph.weight_layout import as_stored, channels_first
 from runner.ranges import ActivationParams
-from runner.record import QuantizedForm, QuantizedLayer
+from runner.record import QuantizedLayer, QuantizedLayers
 
 # The version of this stage's meaning: raise it when the same form and data would give other integers.
 VERSION = 9
@@ -69,7 +69,7 @@ class Calibrated:
 
     model: ir.Model
     found: FoundLayers
-    form: QuantizedForm
+    form: QuantizedLayers
     seen: Calibration
     symmetric: Collection[str] = ()
 
@@ -82,7 +82,7 @@ def correct(
     options: Correction,
     engine: Engine,
     progress: Callable[[int], None] = lambda done: None,
-) -> QuantizedForm:
+) -> QuantizedLayers:
     """Return the form with better ranges, integers and biases.
 
     A layer whose corrected integers would be illegal keeps those that it had.
@@ -107,7 +107,7 @@ def _corrected(
     options: Correction,
     engine: Engine,
     progress: Callable[[int], None],
-) -> QuantizedForm:
+) -> QuantizedLayers:
     form = start.form
     if options.of_layers == Correction(bias="isolated"):
         step = -(-len(indices) // _PASS_ITEMS)
@@ -145,7 +145,7 @@ def _corrected(
             stop.round_weights()
         corrected[layer.name] = stop.leave(sequential=options.bias == "sequential")
         progress(len(corrected))
-    return QuantizedForm(corrected, form.tensors)
+    return QuantizedLayers(corrected, form.tensors)
 
 
 def _readers(start: Calibrated) -> list[list[Layer]]:

@@ -19,19 +19,19 @@ from runner.dataset.item import Dataset
 from runner.engine import Engine
 from runner.graph.added_bias import takes_bias
 from runner.graph.layers import FoundLayers, Layer
-from runner.record import QuantizedForm, QuantizedLayer
+from runner.record import QuantizedLayer, QuantizedLayers
 
 
 def without_mean_errors(
     model: ir.Model,
     found: FoundLayers,
-    form: QuantizedForm,
+    form: QuantizedLayers,
     dataset: Dataset,
     indices: Sequence[int],
     *,
     engine: Engine,
     progress: Callable[[int], None] = lambda done: None,
-) -> QuantizedForm:
+) -> QuantizedLayers:
     """Return the form with biases that leave no layer a mean error on float inputs, as far as the items can tell.
 
     Args:
@@ -44,7 +44,7 @@ def without_mean_errors(
         progress: told the number of items done.
     """
     nodes = {node.name: node for node in model.graph}
-    biased = QuantizedForm({name: layer for name, layer in form.layers.items() if takes_bias(nodes[name])})
+    biased = QuantizedLayers({name: layer for name, layer in form.layers.items() if takes_bias(nodes[name])})
     if not biased.layers:
         return form
     errors: dict[str, list[Channels]] = {name: [] for name in biased.layers}
@@ -56,7 +56,7 @@ def without_mean_errors(
             if reduced[COUNT]:
                 errors[name].append(reduced[MEAN_ERROR.name])
     shifts = {name: likely_mean(np.array(items)) for name, items in errors.items() if items}
-    return QuantizedForm(
+    return QuantizedLayers(
         {name: shifted(found[name], layer, shifts.get(name)) for name, layer in form.layers.items()}, form.tensors
     )
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from runner.arithmetic import dequantize, quantize
 from runner.calibration.collect import check_finite
 from runner.dataset.item import Dataset
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.graph.pixels import ImageReader, Levels, Pixels, find_image_readers
 from runner.graph.probe import only_outputs
@@ -135,7 +136,7 @@ def _observe(
             check_finite(array, name, dataset, index, [reader.layer for reader in readers if reader.image == name])
         return [[np.unique(channel) for channel in np.moveaxis(array, 1, 0)] for array in arrays]
 
-    for done, item in enumerate(engine.map(session, dataset, indices, distinct), 1):
+    for done, item in enumerate(engine.map(session, Subset(dataset, indices), distinct), 1):
         for place, (before, new) in enumerate(zip(seen, item, strict=True)):
             if before is not None:
                 both = [np.union1d(*pair) for pair in zip(before, new, strict=True)]

@@ -27,7 +27,7 @@ from runner.engine import Engine
 from runner.graph.added_bias import biased
 from runner.graph.constants import constant
 from runner.graph.layers import FoundLayers, Layer
-from runner.record import QuantizedForm, QuantizedLayer, TensorRecord
+from runner.record import QuantizedLayer, QuantizedLayers, TensorRecord
 from runner.session import SHORT_LIVED, Session
 
 Array = NDArray[Any]
@@ -56,7 +56,7 @@ class Walk:
         self,
         model: ir.Model,
         found: FoundLayers,
-        form: QuantizedForm,
+        form: QuantizedLayers,
         dataset: Dataset,
         indices: Sequence[int],
         *,
@@ -116,7 +116,7 @@ class Walk:
 
     def quantized_session(self, layer: Layer, quantized: QuantizedLayer) -> Session:
         """Return a session of the layer where the walk stands, quantized."""
-        form = QuantizedForm({layer.name: quantized}, self._rounded_in(self._alone))
+        form = QuantizedLayers({layer.name: quantized}, self._rounded_in(self._alone))
         return Session(fake_quant_model(self._alone, self._found, form, multiply=True), SHORT_LIVED)
 
     def each(self, work: Callable[[int], T]) -> list[T]:
@@ -173,7 +173,7 @@ class Walk:
         if self._upstream:
             inside = {node.name for node in prefix.graph}
             settled = {name: layer for name, layer in self._settled.items() if name in inside}
-            form = QuantizedForm(settled, self._rounded_in(prefix))
+            form = QuantizedLayers(settled, self._rounded_in(prefix))
             sessions.append(Session(fake_quant_model(prefix, self._found, form, multiply=True), SHORT_LIVED))
         kept = [name for name in here if name in self._inputs]
 
@@ -199,7 +199,7 @@ class Walk:
         session = rounding = Session(part, SHORT_LIVED)
         tensors = self._rounded_in(part)
         if tensors:
-            form = QuantizedForm({}, tensors)
+            form = QuantizedLayers({}, tensors)
             rounding = Session(fake_quant_model(part, self._found, form, multiply=True), SHORT_LIVED)
 
         def step(item: int) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from runner.dataset.finite import not_finite_in
 from runner.dataset.item import Dataset
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import ConfigError, DatasetError, ModelError
 from runner.evaluation.accuracy import Counted
@@ -257,7 +258,7 @@ class Evaluator:
             return named_outputs(session, arrays)
 
         names = session.number_names
-        for outputs in self._engine.map(session, self._dataset, indices, named, outputs=names, first_row=True):
+        for outputs in self._engine.map(session, Subset(self._dataset, indices), named, outputs=names, first_row=True):
             self.items_scored += 1
             yield outputs
 

@@ -37,7 +37,7 @@ _LAYOUT_OPS = ("Transpose", "Reshape", "Cast", "Identity", "Squeeze", "Unsqueeze
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PreparedModel:
+class PreparedGraph:
     """The float model that calibration, search and both writers start from.
 
     Attributes:
@@ -69,7 +69,7 @@ def tidy(model: ir.Model) -> list[str]:
     return named
 
 
-def prepare(source: ir.Model, folds: Folds = into_all, takes: Takes = everything) -> PreparedModel:
+def prepare(source: ir.Model, folds: Folds = into_all, takes: Takes = everything) -> PreparedGraph:
     """Return the float model to quantize; the source is left as it is.
 
     Args:
@@ -103,7 +103,7 @@ def prepare(source: ir.Model, folds: Folds = into_all, takes: Takes = everything
     drop_leading_ones(model)
     spread_over_two_axes(model)
     passes.RemoveUnusedNodesPass()(model)
-    return PreparedModel(model, tuple(named), tuple(folded), widened, lowered, tuple(by_place))
+    return PreparedGraph(model, tuple(named), tuple(folded), widened, lowered, tuple(by_place))
 
 
 def _fold_constants(model: ir.Model) -> None:

@@ -13,6 +13,7 @@ import onnx_ir as ir
 from runner.dataset.fitting import fit
 from runner.dataset.input_settings import constants_of
 from runner.dataset.item import Dataset
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.evaluator import Evaluation, Evaluator
@@ -42,21 +43,21 @@ from runner.modes.cautions import (
     tensors_caution,
 )
 from runner.modes.codecs import FORMS, INPUTS_SEEN, NUMBER, QUANTIZED
-from runner.modes.data import Parts, calibration_part, describe_source, evaluation_part, keep_pixels, split_parts
+from runner.modes.data import DataSplit, calibration_subset, describe_source, evaluation_subset, keep_pixels, split_data
 from runner.modes.expectation import batch_caution, chance_caution, require_expected
 from runner.modes.files.check_files import Job, check_files
 from runner.modes.files.given_files import GivenFiles, read_given, starting_point
 from runner.modes.files.intermediates import Intermediates, kept_items, write_kept
 from runner.modes.files.write_acc_auto import RECORD, BestPair, Outcome, write_outcome
 from runner.modes.files.write_models import ModelPair, warn_of_notes
-from runner.modes.input_values import inputs_seen, seen_part
+from runner.modes.input_values import inputs_seen, seen_subset
 from runner.modes.keys import StageKeys
 from runner.modes.layer_settings import select_layers
-from runner.modes.part import Part
+from runner.modes.prepared_model import PreparedModel, load_prepared, rewriting_gap
 from runner.modes.proof import proof_items
 from runner.modes.recipe import CalibrationRecipe, Recipe, RecordRecipe
 from runner.modes.result import AccAutoResult, Comparison, Status
-from runner.modes.rewriting import recorded_subject, rewritten_subject
+from runner.modes.rewriting import recorded_model, rewritten_model
 from runner.modes.scoring.attempts import Attempts
 from runner.modes.scoring.final_figure import fresh_comparison, held_out_status, judged_comparison
 from runner.modes.scoring.judge import AmctJudge, Judge, MetricJudge
@@ -66,7 +67,6 @@ from runner.modes.scoring.reported_metrics import reported_metrics
 from runner.modes.scoring.searching import try_plans, try_repairs
 from runner.modes.scoring.trials import TrialRunner
 from runner.modes.stages import Stages
-from runner.modes.subject import Subject, load_subject, rewriting_gap
 from runner.modes.tensor_settings import select_tensors
 from runner.modes.work_ahead import items_ahead, items_of_search
 from runner.search.budget import BudgetSpentError, Meter
@@ -125,10 +125,10 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     keep_pixels(store, dataset, calibration_dataset)
     constants = constants_of(dataset)
     with stages.stage(LOAD):
-        evaluated = evaluation_part(dataset, options.evaluation_count)
-        subject = recorded_subject(load_subject(model, given.folds, constants), given)
+        evaluated = evaluation_subset(dataset, options.evaluation_count)
+        subject = recorded_model(load_prepared(model, given.folds, constants), given)
         settled = fit(input_specs(subject.source.graph), dataset, calibration_dataset)
-        parts = split_parts(evaluated, calibration, options.split)
+        parts = split_data(evaluated, calibration, options.split)
         evaluation = parts.search
         checks = proof_items(options.verify, parts.report.indices)
         kept = kept_items(parts.report, options.keep_intermediates, options.intermediates_count)
@@ -143,7 +143,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         source = describe_source(name, subject.source, parts)
         emit(ModelUsed(name, source.model_sha256))
         gap = _rewriting_gap(subject, evaluation, keys, store)
-        looked_at = seen_part(evaluation)
+        looked_at = seen_subset(evaluation)
         seen = remembered(
             store,
             keys.inputs_seen(looked_at.fingerprint),
@@ -155,7 +155,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
 
     emit(WorkAhead(items_ahead(options, parts, len(subject.found.layers), recipe.passes)))
     prepared = subject
-    subject = rewritten_subject(prepared, options.correction, calibration, recipe, engine, stages, keys, store)
+    subject = rewritten_model(prepared, options.correction, calibration, recipe, engine, stages, keys, store)
     if subject is not prepared:
         keys = replace(keys, graph=graph_digest(subject.runnable))
         recipe = _recipe(given, subject, options, evaluation, calibration)
@@ -329,9 +329,9 @@ def _write(folder: JobFolder, outcome: Outcome, best: BestPair) -> tuple[ModelPa
         return write_outcome(folder, replace(outcome, search=search), best), search
 
 
-def _calibration(given: GivenFiles, options: AccAutoOptions, dataset: Dataset) -> Part:
+def _calibration(given: GivenFiles, options: AccAutoOptions, dataset: Dataset) -> Subset:
     count, key = given.calibration_count(options.calibration_count, len(dataset))
-    return calibration_part(dataset, count, key)
+    return calibration_subset(dataset, count, key)
 
 
 def _keep(found: SearchResult, write: Callable[[], Path | None]) -> tuple[Path | None, SearchResult]:
@@ -345,7 +345,7 @@ def _keep(found: SearchResult, write: Callable[[], Path | None]) -> tuple[Path |
         return None, replace(found, stopped="interrupted")
 
 
-def _announce(parts: Parts, calibration: Part | None, emit: Emit) -> None:
+def _announce(parts: DataSplit, calibration: Subset | None, emit: Emit) -> None:
     parts.search.announce("evaluation", emit)
     if parts.held_out:
         parts.report.announce("report", emit)
@@ -353,7 +353,7 @@ def _announce(parts: Parts, calibration: Part | None, emit: Emit) -> None:
         calibration.announce("calibration", emit)
 
 
-def _rewriting_gap(subject: Subject, evaluation: Part, keys: StageKeys, store: Store | None) -> float:
+def _rewriting_gap(subject: PreparedModel, evaluation: Subset, keys: StageKeys, store: Store | None) -> float:
     key = keys.rewriting_gap(graph_digest(subject.source.graph), evaluation.contents[0])
     return remembered(store, key, lambda: rewriting_gap(subject, evaluation), NUMBER)
 
@@ -367,7 +367,7 @@ def _judge(
 
 
 def _recipe(
-    given: GivenFiles, subject: Subject, options: AccAutoOptions, evaluation: Part, calibration: Part | None
+    given: GivenFiles, subject: PreparedModel, options: AccAutoOptions, evaluation: Subset, calibration: Subset | None
 ) -> Recipe:
     if given.record is not None:
         return RecordRecipe(subject, given, evaluation)
@@ -398,7 +398,7 @@ def _final_scores(scores: RememberedScores, trials: TrialRunner, found: SearchRe
 
 
 def _fresh_scores(
-    scores: RememberedScores, subject: Subject, trials: TrialRunner, plan: Plan, stages: Stages
+    scores: RememberedScores, subject: PreparedModel, trials: TrialRunner, plan: Plan, stages: Stages
 ) -> tuple[Evaluation, Evaluation] | None:
     """Return the float model's scores and a plan's over items that the search never saw; None where interrupted."""
     items = len(scores.evaluator.indices)

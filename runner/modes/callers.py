@@ -7,10 +7,10 @@ import logging
 import onnx_ir as ir
 
 from runner.dataset.binding import bind
+from runner.dataset.subset import Subset
 from runner.engine import Engine, available_cores, fastest_callers, round_seconds
 from runner.modes.codecs import NUMBER
 from runner.modes.keys import StageKeys
-from runner.modes.part import Part
 from runner.session import Session
 from runner.store.remembered import remembered
 from runner.store.store import Store
@@ -22,7 +22,7 @@ _WORTH_MEASURING = 4
 _ITEMS = 8
 
 
-def settle_callers(engine: Engine, model: ir.Model, part: Part, keys: StageKeys, store: Store | None) -> None:
+def settle_callers(engine: Engine, model: ir.Model, part: Subset, keys: StageKeys, store: Store | None) -> None:
     """Have an engine use as many callers as run the model fastest, unless their number is configured.
 
     Args:

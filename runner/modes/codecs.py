@@ -18,10 +18,10 @@ from runner.lint.finding import Finding
 from runner.modes.files.write_models import ModelPair, Written
 from runner.modes.input_values import InputsSeen, InputValues
 from runner.modes.proof import DeviceMetric, Proof
-from runner.modes.recipe import Quantized
+from runner.modes.recipe import CalibrationResult
 from runner.modes.result import Prediction
 from runner.ranges import ActivationParams
-from runner.record import LayerRecord, QuantizedForm, QuantizedLayer, TensorRecord
+from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
 from runner.search.end_to_end import Damage
 from runner.search.plan import Ranking, Unit
 from runner.store.remembered import Codec
@@ -112,7 +112,7 @@ def _decode_outputs(entry: Entry) -> list[Outputs]:
 OUTPUTS: Codec[list[Outputs]] = Codec(_encode_outputs, _decode_outputs)
 
 
-def _encode_quantized(quantized: Quantized) -> Entry:
+def _encode_quantized(quantized: CalibrationResult) -> Entry:
     layers = []
     arrays: dict[str, NDArray[Any]] = {}
     for number, (name, layer) in enumerate(quantized.form.layers.items()):
@@ -133,7 +133,7 @@ def _encode_quantized(quantized: Quantized) -> Entry:
     return Entry(values, arrays)
 
 
-def _decode_quantized(entry: Entry) -> Quantized:
+def _decode_quantized(entry: Entry) -> CalibrationResult:
     arrays = entry.arrays
     layers = {
         name: QuantizedLayer(
@@ -142,8 +142,8 @@ def _decode_quantized(entry: Entry) -> Quantized:
         for number, (name, record) in enumerate(entry.values["layers"])
     }
     tensors = {key: TensorRecord(ActivationParams(**params)) for key, params in entry.values["tensors"]}
-    return Quantized(
-        QuantizedForm(layers, tensors),
+    return CalibrationResult(
+        QuantizedLayers(layers, tensors),
         tuple(LeftAlone(**left) for left in entry.values["impossible"]),
         {name: LayerCost(**cost) for name, cost in entry.values["costs"].items()},
         bool(entry.values["corrected"]),
@@ -156,16 +156,16 @@ def _record(values: Mapping[str, Any]) -> LayerRecord:
     return LayerRecord(**{**values, **lists, "activation": ActivationParams(**values["activation"])})
 
 
-QUANTIZED: Codec[Quantized] = Codec(_encode_quantized, _decode_quantized)
+QUANTIZED: Codec[CalibrationResult] = Codec(_encode_quantized, _decode_quantized)
 
 
-def _encode_forms(forms: Mapping[str, QuantizedForm]) -> Entry:
-    entries = {name: _encode_quantized(Quantized(form, (), {})) for name, form in forms.items()}
+def _encode_forms(forms: Mapping[str, QuantizedLayers]) -> Entry:
+    entries = {name: _encode_quantized(CalibrationResult(form, (), {})) for name, form in forms.items()}
     arrays = {f"{k}/{key}": array for k, entry in enumerate(entries.values()) for key, array in entry.arrays.items()}
     return Entry([[name, entry.values] for name, entry in entries.items()], arrays)
 
 
-def _decode_forms(entry: Entry) -> dict[str, QuantizedForm]:
+def _decode_forms(entry: Entry) -> dict[str, QuantizedLayers]:
     def arrays(number: int) -> dict[str, NDArray[Any]]:
         prefix = f"{number}/"
         return {key.removeprefix(prefix): array for key, array in entry.arrays.items() if key.startswith(prefix)}
@@ -173,7 +173,7 @@ def _decode_forms(entry: Entry) -> dict[str, QuantizedForm]:
     return {name: _decode_quantized(Entry(values, arrays(k))).form for k, (name, values) in enumerate(entry.values)}
 
 
-FORMS: Codec[Mapping[str, QuantizedForm]] = Codec(_encode_forms, _decode_forms)
+FORMS: Codec[Mapping[str, QuantizedLayers]] = Codec(_encode_forms, _decode_forms)
 
 COSTS: Codec[Mapping[str, LayerCost]] = Codec(
     lambda costs: Entry({name: asdict(cost) for name, cost in costs.items()}),

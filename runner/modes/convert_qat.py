@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -38,7 +39,7 @@ from runner.lint.atc_operators import takes
 from runner.modes.callers import settle_callers
 from runner.modes.cautions import outputs_caution, require_measurable
 from runner.modes.codecs import COSTS, INPUTS_SEEN, PREDICTION
-from runner.modes.data import Parts, describe_source, evaluation_part, keep_pixels
+from runner.modes.data import DataSplit, describe_source, evaluation_subset, keep_pixels
 from runner.modes.expectation import (
     Expectation,
     batch_caution,
@@ -49,13 +50,13 @@ from runner.modes.expectation import (
 from runner.modes.files.check_files import Job, check_files
 from runner.modes.files.intermediates import Intermediates, kept_items, write_kept
 from runner.modes.files.write_models import told, warn_of_notes, write_pair, write_record
-from runner.modes.input_values import inputs_seen, seen_part
+from runner.modes.input_values import inputs_seen, seen_subset
 from runner.modes.keys import StageKeys
+from runner.modes.prepared_model import log_left_alone, log_lowered, require_same_raised
 from runner.modes.proof import VerifyOptions, proof_items
 from runner.modes.result import Comparison, ConvertResult, Prediction
 from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.modes.stages import Stages
-from runner.modes.subject import log_left_alone, log_lowered, require_same_raised
 from runner.session import Session, input_specs
 from runner.store.remembered import remembered
 from runner.store.store import Store
@@ -119,7 +120,7 @@ def convert_qat(
     engine = engine or Engine()
     stages = Stages(engine, emit)
     name = name or Path(model).stem
-    part = evaluation_part(dataset, options.evaluation_count)
+    part = evaluation_subset(dataset, options.evaluation_count)
     checks = proof_items(options.verify, part.indices)
     kept = kept_items(part, options.keep_intermediates, options.intermediates_count)
     shown = _item_index(dataset, options.image)
@@ -142,9 +143,9 @@ def convert_qat(
         log_lowered(lower(qat.graph, DEPLOY_OPSET, takes), qat.graph)
         keys = StageKeys(graph_digest(source_model.graph), part.fingerprint)
         folder = JobFolder(output)
-        source = describe_source(name, source_model, Parts(None, part, part))
+        source = describe_source(name, source_model, DataSplit(None, part, part))
         emit(ModelUsed(name, source.model_sha256))
-        looked_at = seen_part(part)
+        looked_at = seen_subset(part)
         seen = remembered(
             store,
             keys.inputs_seen(looked_at.fingerprint),
@@ -219,7 +220,7 @@ def convert_qat(
     )
 
 
-def _metrics(dataset: Dataset, indices: list[int]) -> list[Metric]:
+def _metrics(dataset: Dataset, indices: Sequence[int]) -> list[Metric]:
     """Return the metrics to report; accuracy leads where every item has a label, agreement elsewhere."""
     labelled = all(dataset.label(index) is not None for index in indices)
     return [TopK(), Agreement(), Kl(), Sqnr()] if labelled else [Agreement(), Kl(), Sqnr()]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from runner.dataset.decoded import KeepsPixels
 from runner.dataset.item import Dataset, evenly_spaced
+from runner.dataset.subset import Subset
 from runner.errors import ConfigError, DatasetError
 from runner.graph.model_file import SourceModel
-from runner.modes.part import Part
 from runner.modes.result import Source
 from runner.store.store import Store
 
@@ -34,7 +34,7 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Parts:
+class DataSplit:
     """The items of a job, by use.
 
     Attributes:
@@ -44,9 +44,9 @@ class Parts:
         left_out: evaluation items that calibration looks at, or that have the content of another part's.
     """
 
-    calibration: Part | None
-    search: Part
-    report: Part
+    calibration: Subset | None
+    search: Subset
+    report: Subset
     left_out: int = 0
 
     @property
@@ -55,17 +55,17 @@ class Parts:
         return self.report is not self.search
 
 
-def evaluation_part(dataset: Dataset, count: int | None) -> Part:
+def evaluation_subset(dataset: Dataset, count: int | None) -> Subset:
     """Return the items to evaluate on: all, or ``count`` evenly spaced ones.
 
     Raises:
         ConfigError: ``count`` is not in 1 to the number of items.
     """
     wanted = len(dataset) if count is None else count
-    return Part(dataset, evenly_spaced(wanted, len(dataset), key="evaluation.count"))
+    return Subset(dataset, evenly_spaced(wanted, len(dataset), key="evaluation.count"))
 
 
-def calibration_part(dataset: Dataset, count: int, key: str = "calibration.count") -> Part:
+def calibration_subset(dataset: Dataset, count: int, key: str = "calibration.count") -> Subset:
     """Return ``count`` evenly spaced items.
 
     Args:
@@ -76,10 +76,10 @@ def calibration_part(dataset: Dataset, count: int, key: str = "calibration.count
     Raises:
         ConfigError: ``count`` is not in 1 to the number of items.
     """
-    return Part(dataset, evenly_spaced(count, len(dataset), key=key))
+    return Subset(dataset, evenly_spaced(count, len(dataset), key=key))
 
 
-def split_parts(evaluation: Part, calibration: Part | None, split: Split) -> Parts:
+def split_data(evaluation: Subset, calibration: Subset | None, split: Split) -> DataSplit:
     """Return the parts of a job.
 
     Raises:
@@ -94,19 +94,19 @@ def split_parts(evaluation: Part, calibration: Part | None, split: Split) -> Par
                 "to evaluate on. Lower calibration.count or name other data with calibration.dataset."
             )
     if split.report == 0:
-        return Parts(calibration, kept, kept, len(evaluation.indices) - len(kept.indices))
+        return DataSplit(calibration, kept, kept, len(evaluation.indices) - len(kept.indices))
     items = len(kept.indices)
     reported = [kept.indices[at] for at in evenly_spaced(max(1, math.floor(split.report * items)), items)]
-    report = Part(kept.dataset, reported)
+    report = Subset(kept.dataset, reported)
     chosen = set(reported)
-    others = Part(kept.dataset, [index for index in kept.indices if index not in chosen])
+    others = Subset(kept.dataset, [index for index in kept.indices if index not in chosen])
     search = _without(others, _contents(report))
     if not search.indices:
         raise DatasetError(
             f"split.report: {len(reported)} of {items} items are kept for the report and no other is left to search on. "
             "Lower it or name more data."
         )
-    return Parts(calibration, search, report, len(evaluation.indices) - len(search.indices) - len(reported))
+    return DataSplit(calibration, search, report, len(evaluation.indices) - len(search.indices) - len(reported))
 
 
 def keep_pixels(store: Store | None, *datasets: Dataset | None) -> None:
@@ -116,7 +116,7 @@ def keep_pixels(store: Store | None, *datasets: Dataset | None) -> None:
             dataset.keep_in(store)
 
 
-def describe_source(name: str, model: SourceModel, parts: Parts) -> Source:
+def describe_source(name: str, model: SourceModel, parts: DataSplit) -> Source:
     """Return what is run on what; items are compared by content, so that overlap is seen under other names too."""
     calibration = parts.calibration
     calibrated = () if calibration is None else calibration.contents
@@ -137,11 +137,11 @@ def describe_source(name: str, model: SourceModel, parts: Parts) -> Source:
     )
 
 
-def _contents(part: Part) -> set[str]:
+def _contents(part: Subset) -> set[str]:
     return set(part.contents)
 
 
-def _without(part: Part, contents: Container[str]) -> Part:
+def _without(part: Subset, contents: Container[str]) -> Subset:
     """Return the items whose content is none of the given."""
     indexed = zip(part.indices, part.contents, strict=True)
-    return Part(part.dataset, [index for index, content in indexed if content not in contents])
+    return Subset(part.dataset, [index for index, content in indexed if content not in contents])

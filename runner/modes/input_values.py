@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from runner.dataset.binding import bind, repeats
 from runner.dataset.item import evenly_spaced
-from runner.modes.part import Part
+from runner.dataset.subset import Subset
 from runner.session import InputSpec, input_specs
 
 # The version of this stage's meaning: raise it when the same items would give other figures.
@@ -45,13 +45,13 @@ class InputsSeen:
     batch: int = 1
 
 
-def seen_part(part: Part) -> Part:
+def seen_subset(part: Subset) -> Subset:
     """Return the items that are looked at."""
     count = len(part.indices)
-    return Part(part.dataset, [part.indices[at] for at in evenly_spaced(min(_ITEMS, count), count)])
+    return Subset(part.dataset, [part.indices[at] for at in evenly_spaced(min(_ITEMS, count), count)])
 
 
-def inputs_seen(model: ir.Model, part: Part) -> InputsSeen:
+def inputs_seen(model: ir.Model, part: Subset) -> InputsSeen:
     """Return what reaches a model's inputs.
 
     Args:

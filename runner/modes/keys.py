@@ -39,10 +39,10 @@ from runner.evaluation.evaluator import Evaluator
 from runner.graph import equalization, pixels
 from runner.graph.model_file import file_sha256
 from runner.modes import input_values, proof
-from runner.modes import subject as preparation
+from runner.modes import prepared_model as preparation
 from runner.modes.files import write_models
 from runner.modes.proof import VerifyOptions
-from runner.record import QuantizedForm
+from runner.record import QuantizedLayers
 from runner.search import end_to_end, sensitivity
 from runner.search.end_to_end import EndToEnd
 from runner.search.plan import Unit
@@ -100,33 +100,37 @@ class StageKeys:
         """Key of the stronger forms that a recipe with these settings makes."""
         return stage_key("repaired", [], self.quantized(settings))
 
-    def ranking(self, form: QuantizedForm, measure: Sensitivity) -> str | None:
+    def ranking(self, form: QuantizedLayers, measure: Sensitivity) -> str | None:
         """Key of the ranking of a form's layers."""
         versions = [isolated.VERSION, sensitivity.VERSION, fake_quant.VERSION]
         return stage_key("ranking", versions, self.graph, _digest(form), self.calibration, measure, SIMULATION)
 
-    def damage(self, form: QuantizedForm, units: Sequence[Unit], evaluator: Evaluator, measure: EndToEnd) -> str | None:
+    def damage(
+        self, form: QuantizedLayers, units: Sequence[Unit], evaluator: Evaluator, measure: EndToEnd
+    ) -> str | None:
         """Key of what each unit of a form does to the outputs, against the float model that the evaluator has seen."""
         versions = [end_to_end.VERSION, evaluation.VERSION, fake_quant.VERSION]
         how = [evaluator.metrics, evaluator.classes, measure, SIMULATION]
         return stage_key("damage", versions, self.graph, _digest(form), units, self.items, how)
 
-    def scores(self, form: QuantizedForm, evaluator: Evaluator) -> str | None:
+    def scores(self, form: QuantizedLayers, evaluator: Evaluator) -> str | None:
         """Key of a form's scores, against the float model that the evaluator has seen."""
         versions = [evaluation.VERSION, fake_quant.VERSION]
         how = [evaluator.metrics, evaluator.classes, SIMULATION]
         return stage_key("scores", versions, self.graph, _digest(form), self.items, how)
 
-    def prediction(self, form: QuantizedForm, item: str, name: str, evaluator: Evaluator) -> str | None:
+    def prediction(self, form: QuantizedLayers, item: str, name: str, evaluator: Evaluator) -> str | None:
         """Key of the float and the quantized model's answers to one item."""
         versions = [evaluation.VERSION, fake_quant.VERSION]
         return stage_key("prediction", versions, self.graph, _digest(form), item, name, evaluator.classes, SIMULATION)
 
-    def costs(self, form: QuantizedForm, item: str) -> str | None:
+    def costs(self, form: QuantizedLayers, item: str) -> str | None:
         """Key of the layers' costs for one item."""
         return stage_key("costs", [quantize.VERSION], self.graph, _digest(form), item)
 
-    def written(self, files: Sequence[Path], form: QuantizedForm, dataset: Dataset, evaluator: Evaluator) -> str | None:
+    def written(
+        self, files: Sequence[Path], form: QuantizedLayers, dataset: Dataset, evaluator: Evaluator
+    ) -> str | None:
         """Key of what re-opening both files shows.
 
         Files count by name and content: the name is part of what is kept.
@@ -146,7 +150,7 @@ class StageKeys:
         return stage_key("proof", [proof.VERSION, evaluation.VERSION], digests, how)
 
 
-def _digest(form: QuantizedForm) -> str:
+def _digest(form: QuantizedLayers) -> str:
     """Return a digest of a form's scales, integers and shifts."""
     digest = hashlib.sha256(repr(sorted(form.tensors.items())).encode())
     for name, layer in form.layers.items():

@@ -15,6 +15,7 @@ from runner.calibration.quantize import Quantization, quantize_layers, quantize_
 from runner.correction.balance import Balance, choose_balance
 from runner.correction.correct import Calibrated, correct
 from runner.correction.options import AUTO, EVERY_CORRECTION, Correction
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import ConfigError, ModelError
 from runner.events import CALIBRATE
@@ -24,10 +25,9 @@ from runner.graph.layers import LeftAlone
 from runner.graph.macs import LayerCost, layer_costs
 from runner.modes.files.given_files import GivenFiles, StartingPoint
 from runner.modes.files.recorded_form import recorded_form
-from runner.modes.part import Part
+from runner.modes.prepared_model import PreparedModel, input_shapes
 from runner.modes.stages import Stages
-from runner.modes.subject import Subject, input_shapes
-from runner.record import QuantizedForm
+from runner.record import QuantizedLayers
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ REPAIRED = "int8+corrections"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Quantized:
+class CalibrationResult:
     """Every layer that shall be int8 in int8, with what all layers cost; and the layers that cannot be.
 
     Attributes:
@@ -44,7 +44,7 @@ class Quantized:
         strengths: layer name -> migration strength, of the layers whose input is balanced.
     """
 
-    form: QuantizedForm
+    form: QuantizedLayers
     impossible: tuple[LeftAlone, ...]
     costs: Mapping[str, LayerCost]
     corrected: bool = False
@@ -76,7 +76,7 @@ class Recipe(Protocol):
     @property
     def warnings(self) -> tuple[str, ...]: ...  # noqa: D102
 
-    def quantize(self, engine: Engine, stages: Stages) -> Quantized:
+    def quantize(self, engine: Engine, stages: Stages) -> CalibrationResult:
         """Return the form.
 
         Raises:
@@ -84,7 +84,7 @@ class Recipe(Protocol):
         """
         ...
 
-    def repaired(self, engine: Engine, stages: Stages) -> Mapping[str, QuantizedForm]:
+    def repaired(self, engine: Engine, stages: Stages) -> Mapping[str, QuantizedLayers]:
         """Return stronger forms of the same layers, by treatment, the gentlest first; nothing where there are none.
 
         Asked once, after ``quantize``, where the plan of its form misses the target. Each has every layer of that form.
@@ -109,8 +109,8 @@ class CalibrationRecipe:
 
     def __init__(
         self,
-        subject: Subject,
-        calibration: Part,
+        subject: PreparedModel,
+        calibration: Subset,
         start: StartingPoint,
         warnings: tuple[str, ...],
         correction: Correction,
@@ -150,19 +150,19 @@ class CalibrationRecipe:
         ]
 
         self.passes = _passes(start.observers) + bool(self._strengths)
-        self._calibrated: tuple[Calibration, Quantized] | None = None
+        self._calibrated: tuple[Calibration, CalibrationResult] | None = None
 
-    def quantize(self, engine: Engine, stages: Stages) -> Quantized:
+    def quantize(self, engine: Engine, stages: Stages) -> CalibrationResult:
         """Return the form after looking at the calibration items."""
         return self._made(self._correction, engine, stages)
 
-    def repaired(self, engine: Engine, stages: Stages) -> Mapping[str, QuantizedForm]:
+    def repaired(self, engine: Engine, stages: Stages) -> Mapping[str, QuantizedLayers]:
         """Return the form with every correction, where repairs are wanted."""
         if not self._correction.repair:
             return {}
         return {REPAIRED: self._made(EVERY_CORRECTION, engine, stages).form}
 
-    def _made(self, correction: Correction, engine: Engine, stages: Stages) -> Quantized:
+    def _made(self, correction: Correction, engine: Engine, stages: Stages) -> CalibrationResult:
         subject, items = self._subject, self._calibration
         if self._calibrated is None:
             self._calibrated = self._calibrate(engine, stages)
@@ -180,7 +180,7 @@ class CalibrationRecipe:
             )
         return replace(rounded, form=form, corrected=True)
 
-    def _calibrate(self, engine: Engine, stages: Stages) -> tuple[Calibration, Quantized]:
+    def _calibrate(self, engine: Engine, stages: Stages) -> tuple[Calibration, CalibrationResult]:
         """Return what calibration saw, and the form rounded to nearest under it."""
         subject, items, start = self._subject, self._calibration, self._start
         balance = self._balance(engine, stages)
@@ -212,7 +212,7 @@ class CalibrationRecipe:
         unseen = [layer for layer in subject.found.layers if layer.name in self.skipped]
         shapes = {**seen.input_shapes, **input_shapes(subject.runnable, unseen, items)}
         costs = layer_costs(subject.runnable, subject.found, shapes)
-        return seen, Quantized(_some(quantization), quantization.impossible, costs, strengths=balance.strengths)
+        return seen, CalibrationResult(_some(quantization), quantization.impossible, costs, strengths=balance.strengths)
 
     def _balance(self, engine: Engine, stages: Stages) -> Balance:
         """Return how the inputs of layers are to be balanced."""
@@ -248,7 +248,7 @@ class RecordRecipe:
     passes = 0
     symmetric: Collection[str] = ()
 
-    def __init__(self, subject: Subject, given: GivenFiles, part: Part) -> None:
+    def __init__(self, subject: PreparedModel, given: GivenFiles, part: Subset) -> None:
         assert given.record is not None  # the caller saw to it
         self._subject, self._part = subject, part
         self._corrected = given.integers is not None
@@ -258,14 +258,14 @@ class RecordRecipe:
         self.skipped = _others(subject, given.record)
         self.warnings: tuple[str, ...] = ()
 
-    def quantize(self, engine: Engine, stages: Stages) -> Quantized:
+    def quantize(self, engine: Engine, stages: Stages) -> CalibrationResult:
         """Return the form that the record describes."""
         subject = self._subject
         shapes = input_shapes(subject.runnable, subject.found.layers, self._part)
         costs = layer_costs(subject.runnable, subject.found, shapes)
-        return Quantized(_some(self._quantization), self._quantization.impossible, costs, self._corrected)
+        return CalibrationResult(_some(self._quantization), self._quantization.impossible, costs, self._corrected)
 
-    def repaired(self, engine: Engine, stages: Stages) -> Mapping[str, QuantizedForm]:
+    def repaired(self, engine: Engine, stages: Stages) -> Mapping[str, QuantizedLayers]:
         """Return nothing: the record says what the layers are."""
         return {}
 
@@ -274,14 +274,14 @@ def _passes(observers: Mapping[str, Observer]) -> int:
     return max(observer.passes for observer in observers.values())
 
 
-def _others(subject: Subject, layers: Container[str]) -> tuple[str, ...]:
+def _others(subject: PreparedModel, layers: Container[str]) -> tuple[str, ...]:
     skipped = tuple(layer.name for layer in subject.found.layers if layer.name not in layers)
     for name in skipped:
         logger.info("skipped: %s stays float, as configured", name)
     return skipped
 
 
-def _some(quantization: Quantization) -> QuantizedForm:
+def _some(quantization: Quantization) -> QuantizedLayers:
     if not quantization.form.layers:
         reasons = "; ".join(f"{left.name}: {left.reason}" for left in quantization.impossible[:3])
         raise ModelError(f"model.path: no layer can be said in int8 ({reasons}).")

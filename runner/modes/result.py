@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from runner.dataset.subset import Subset
 from runner.evaluation.evaluator import Evaluation
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import ClassScores
@@ -17,9 +18,8 @@ from runner.graph.rewriting import Rewriting
 from runner.job_folder import JobFolder
 from runner.modes.files.write_models import Written
 from runner.modes.input_values import InputsSeen
-from runner.modes.part import Part
 from runner.modes.proof import Proof
-from runner.record import QuantizedForm
+from runner.record import QuantizedLayers
 from runner.search.end_to_end import Damage
 from runner.search.pareto import Point
 from runner.search.plan import Ranking, SearchResult
@@ -96,7 +96,7 @@ class Comparison:
     float_: Evaluation
     quantized: Evaluation
     classes: ClassScores | None
-    part: Part
+    part: Subset
     judged: Headline | None = None
     interval: Interval | None = None
     held_out: bool = False
@@ -165,7 +165,7 @@ class AccAutoResult:
     folded: tuple[str, ...]
     rewriting: Rewriting
     rewriting_gap: float
-    form: QuantizedForm
+    form: QuantizedLayers
     ranking: Ranking
     search: SearchResult
     costs: Mapping[str, LayerCost]
@@ -226,7 +226,7 @@ class ConvertResult:
     source: Source
     comparison: Comparison
     found: FoundLayers
-    form: QuantizedForm
+    form: QuantizedLayers
     report: Mapping[str, Any]
     prediction: Prediction | None
     costs: Mapping[str, LayerCost]

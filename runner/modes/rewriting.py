@@ -11,6 +11,7 @@ from typing import TypeVar
 from runner.correction.equalize import choose_exponents
 from runner.correction.options import Correction
 from runner.correction.pixels import choose_pixels
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import RecordError
 from runner.events import CALIBRATE
@@ -19,10 +20,9 @@ from runner.graph.rewriting import Rewriting
 from runner.modes.codecs import EXPONENTS, PIXELS
 from runner.modes.files.given_files import GivenFiles
 from runner.modes.keys import StageKeys
-from runner.modes.part import Part
+from runner.modes.prepared_model import PreparedModel
 from runner.modes.recipe import Recipe
 from runner.modes.stages import Stages
-from runner.modes.subject import Subject
 from runner.store.remembered import remembered
 from runner.store.store import Store
 
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def recorded_subject(subject: Subject, given: GivenFiles) -> Subject:
+def recorded_model(subject: PreparedModel, given: GivenFiles) -> PreparedModel:
     """Return the model that a record is of.
 
     Raises:
@@ -48,16 +48,16 @@ def recorded_subject(subject: Subject, given: GivenFiles) -> Subject:
         ) from error
 
 
-def rewritten_subject(
-    subject: Subject,
+def rewritten_model(
+    subject: PreparedModel,
     correction: Correction,
-    calibration: Part | None,
+    calibration: Subset | None,
     recipe: Recipe,
     engine: Engine,
     stages: Stages,
     keys: StageKeys,
     store: Store | None,
-) -> Subject:
+) -> PreparedModel:
     """Return the model as calibration items speak for it; the same where nothing is to be rewritten.
 
     Args:

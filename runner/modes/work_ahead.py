@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from runner.modes.acc_auto_options import AccAutoOptions
-from runner.modes.data import Parts
+from runner.modes.data import DataSplit
 from runner.search.driver import goes_on
 from runner.search.end_to_end import EndToEnd
 from runner.search.plan import Trial
 
 
-def items_ahead(options: AccAutoOptions, parts: Parts, layers: int, passes: int) -> int:
+def items_ahead(options: AccAutoOptions, parts: DataSplit, layers: int, passes: int) -> int:
     """Return how many items the job looks at once the model is loaded, at most.
 
     Args:
@@ -28,7 +28,9 @@ def items_ahead(options: AccAutoOptions, parts: Parts, layers: int, passes: int)
     return evaluated + calibrated + items_of_search(options, parts, layers, layers)
 
 
-def items_of_search(options: AccAutoOptions, parts: Parts, layers: int, units: int, start: Trial | None = None) -> int:
+def items_of_search(
+    options: AccAutoOptions, parts: DataSplit, layers: int, units: int, start: Trial | None = None
+) -> int:
     """Return how many items ranking, search and report look at, at most.
 
     Args:
@@ -49,5 +51,5 @@ def items_of_search(options: AccAutoOptions, parts: Parts, layers: int, units: i
     return ranked + plans * items + _items_reported(parts)
 
 
-def _items_reported(parts: Parts) -> int:
+def _items_reported(parts: DataSplit) -> int:
     return 2 * len(parts.report.indices) if parts.held_out else 0

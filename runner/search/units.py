@@ -16,11 +16,11 @@ from runner.graph.balance import rounded_tensor
 from runner.graph.layers import FoundLayers
 from runner.graph.macs import LayerCost
 from runner.ranges import ActivationParams
-from runner.record import QuantizedForm
+from runner.record import QuantizedLayers
 from runner.search.plan import Unit
 
 
-def units_of(found: FoundLayers, form: QuantizedForm, costs: Mapping[str, LayerCost]) -> tuple[Unit, ...]:
+def units_of(found: FoundLayers, form: QuantizedLayers, costs: Mapping[str, LayerCost]) -> tuple[Unit, ...]:
     """Return the units of the layers of a form, in graph order of their first layers.
 
     Args:

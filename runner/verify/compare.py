@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from runner.dataset.binding import bind
 from runner.dataset.item import Dataset
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import ModelError, VerificationError
 from runner.graph.model_file import load_model
@@ -113,7 +114,7 @@ class Comparison:
             return False, agree(deploy, fake_quant), max(map(_distance, deploy, fake_quant))
 
         seen = []
-        for found in engine.map(self._pair, dataset, indices, compared):
+        for found in engine.map(self._pair, Subset(dataset, indices), compared):
             seen.append(found)
             progress(len(seen))
         differ = [index for index, (same, _, _) in zip(indices, seen, strict=True) if not same]

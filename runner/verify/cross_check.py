@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.dataset.item import Dataset
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import VerificationError
 from runner.graph.probe import with_outputs
@@ -43,7 +44,7 @@ def cross_check(deploy: DeployFile, dataset: Dataset, indices: Sequence[int], en
                 )
         return sum(_ties(integers[name]) for name in unrounded.values())
 
-    return sum(engine.map(pair, dataset, indices, compared, outputs=names))
+    return sum(engine.map(pair, Subset(dataset, indices), compared, outputs=names))
 
 
 def _ties(values: NDArray[np.float32]) -> int:

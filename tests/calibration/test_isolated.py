@@ -18,7 +18,7 @@ from runner.calibration.quantize import quantize_layers
 from runner.engine import Engine
 from runner.graph.layers import FoundLayers, Layer
 from runner.graph.opset import DEPLOY_OPSET
-from runner.record import QuantizedForm, QuantizedLayer
+from runner.record import QuantizedLayer, QuantizedLayers
 from tests.small_data import Items, conv_gemm, dense, normal_items, onnx_text, plain_session, prepared, run_plain
 
 X = normal_items(4, 2, 6, 6)
@@ -49,7 +49,7 @@ CASES = [
 ]
 
 
-def quantized(model: onnx.ModelProto, x: NDArray) -> tuple[ir.Model, FoundLayers, QuantizedForm]:
+def quantized(model: onnx.ModelProto, x: NDArray) -> tuple[ir.Model, FoundLayers, QuantizedLayers]:
     graph, found = prepared(model)
     seen = collect(graph, found, Items(x), range(len(x)), observer=MinMax(), engine=Engine(1))
     return graph, found, quantize_layers(graph, found, seen, symmetric=False).form
@@ -164,7 +164,7 @@ def test_twin_of_a_layer_with_a_shifted_bias_has_the_shift() -> None:
     x = normal_items(3, 7, 5)
     graph, found, form = quantized(dense(shape="N,7,5"), x)
     shifts = {"h": np.arange(6, dtype=np.float32), "k": -np.arange(4, dtype=np.float32)}
-    moved = QuantizedForm({name: replace(layer, shift=shifts[name]) for name, layer in form.layers.items()})
+    moved = QuantizedLayers({name: replace(layer, shift=shifts[name]) for name, layer in form.layers.items()})
     before, after = (
         list(isolated_pass(graph, found, f, Items(x), range(3), engine=Engine(1), reductions=[MEAN_ERROR]))
         for f in (form, moved)

@@ -12,7 +12,7 @@ from runner.convert.deploy import deploy_model
 from runner.graph.layers import find_layers
 from runner.graph.model_file import model_bytes
 from runner.ranges import ActivationParams
-from runner.record import LayerRecord, QuantizedForm, QuantizedLayer, TensorRecord
+from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
 from tests.tiny_models import model, noise, random_form
 
 GRAPH = """g (float[1,3,8,8] x) => (float[1,5] y, float[1,4,8,8] a) {
@@ -169,7 +169,7 @@ def test_layer_left_out_of_the_form_stays_float(form):
 
 
 def test_empty_form_gives_the_float_model():
-    assert op_types(written(source(), QuantizedForm({}))) == [node.op_type for node in source().graph]
+    assert op_types(written(source(), QuantizedLayers({}))) == [node.op_type for node in source().graph]
 
 
 def test_the_float_model_is_left_as_it_is(form):
@@ -186,7 +186,7 @@ def two(params_b):
     _, form = random_form(built, scale=0.1, zero_point=3)
     b = form.layers["b"]
     record = LayerRecord(params_b, b.record.weight_scales)
-    return written(built, QuantizedForm({"a": form.layers["a"], "b": QuantizedLayer(record, b.weight, b.bias)}))
+    return written(built, QuantizedLayers({"a": form.layers["a"], "b": QuantizedLayer(record, b.weight, b.bias)}))
 
 
 def test_layers_that_read_one_tensor_alike_share_the_first_ones_quant():
@@ -202,7 +202,7 @@ def test_layers_that_read_one_tensor_differently_have_their_own_quants():
 
 
 def with_tensor(form, params, key="residual:1"):
-    return written(source(), QuantizedForm(form.layers, {key: TensorRecord(params)}))
+    return written(source(), QuantizedLayers(form.layers, {key: TensorRecord(params)}))
 
 
 def test_tensor_entry_becomes_quant_and_anti_quant(form):
@@ -233,7 +233,7 @@ def test_tensor_and_layer_that_read_alike_share_the_quant(key):
     )
     _, form = random_form(built, scale=0.1, zero_point=-3)
     tensor = TensorRecord(form.layers["project"].record.activation)
-    deployed = written(built, QuantizedForm(form.layers, {key: tensor}))
+    deployed = written(built, QuantizedLayers(form.layers, {key: tensor}))
     assert op_types(deployed).count("AscendQuant") == len(form.layers)
 
 
@@ -312,7 +312,7 @@ SIZES = {
 def test_kernel_shapes_are_written_out_for_every_convolution(quantized):
     built = model(KERNELS, **{name: noise(seed, *shape) for seed, (name, shape) in enumerate(SIZES.items())})
     _, form = random_form(built)
-    chosen = QuantizedForm({name: layer for name, layer in form.layers.items() if name in quantized})
+    chosen = QuantizedLayers({name: layer for name, layer in form.layers.items() if name in quantized})
     assert set(chosen.layers) == set(quantized)
     deployed = written(built, chosen)
     assert kernels(deployed) == {
@@ -329,7 +329,7 @@ def test_kernel_shapes_are_written_out_for_every_convolution(quantized):
 
 def test_kernel_of_a_weight_of_unknown_size_stays_unsaid():
     built = model("g (float[1,2,6,5] x, float[A,B,C,D] w) => (float[] y) { [up] y = ConvTranspose(x, w) }")
-    assert kernels(written(built, QuantizedForm({}))) == {"up": None}
+    assert kernels(written(built, QuantizedLayers({}))) == {"up": None}
 
 
 def test_model_that_says_its_kernels_gives_the_bytes_it_gave():

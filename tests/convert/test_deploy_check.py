@@ -12,7 +12,7 @@ from runner.convert.deploy_check import check_against_form
 from runner.graph.model_file import model_bytes
 from runner.lint.finding import Finding
 from runner.ranges import ActivationParams
-from runner.record import QuantizedForm, TensorRecord
+from runner.record import QuantizedLayers, TensorRecord
 from tests.tiny_models import model, noise, random_form
 
 GRAPH = """g (float[1,3,4,4] x) => (float[1,4,4,4] y) {
@@ -30,7 +30,7 @@ def sound():
     """Return the deploy model as protobuf and the form that it holds."""
     built = float_model()
     found, form = random_form(built, scale=0.1, zero_point=-3)
-    form = QuantizedForm(form.layers, {"residual:1": TensorRecord(ActivationParams(0.25, 7))})
+    form = QuantizedLayers(form.layers, {"residual:1": TensorRecord(ActivationParams(0.25, 7))})
     return onnx.load_from_string(model_bytes(deploy_model(built, found, form))), form
 
 
@@ -88,7 +88,7 @@ def balanced(form, *names):
         name: replace(layer, record=replace(layer.record, balance_factors=factors[name])) if name in names else layer
         for name, layer in form.layers.items()
     }
-    return QuantizedForm(layers, form.tensors)
+    return QuantizedLayers(layers, form.tensors)
 
 
 @pytest.mark.parametrize(

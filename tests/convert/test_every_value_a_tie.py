@@ -13,7 +13,7 @@ from runner.calibration.ties import tie_share
 from runner.convert.fake_quant import fake_quant_model
 from runner.graph.layers import find_layers
 from runner.ranges import ActivationParams, Range, activation_params
-from runner.record import LayerRecord, QuantizedForm, QuantizedLayer
+from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers
 from runner.session import LEVELS, REFERENCE, SIMULATION, Session, plain
 from tests.tiny_models import model
 
@@ -49,7 +49,7 @@ def test_every_tie_goes_to_the_even_code(name, first, second, between):
     bias = np.array([10, -4, 100, 2], np.int32) + (0 if first % 2 else 1)
     built = model(GRAPH.format(between=between), w=ODD.astype(F), b=np.zeros(4, F), v=SECOND.astype(F))
     # Scales are powers of two: r = 2 and 8, deq = 1/16 and 1/32; every product below is exact in float32.
-    form = QuantizedForm({"first": layer(0.5, first, 0.125, ODD, bias), "second": layer(0.125, second, 0.25, SECOND)})
+    form = QuantizedLayers({"first": layer(0.5, first, 0.125, ODD, bias), "second": layer(0.125, second, 0.25, SECOND)})
     halves = 2 * np.arange(-42, 42).reshape(2, 1, 6, 7) + 1
     x = (halves / 4).astype(F)
 
@@ -77,7 +77,7 @@ def test_every_pixel_of_minus_one_to_one_is_rounded_as_the_device_does(name, zer
     assert tie_share(pixels, ActivationParams(scale, zero_point)) == 1.0
     x = np.concatenate([pixels, pixels[:38]]).reshape(7, 1, 6, 7)
     built = model("g (float[N,1,6,7] x) => (float[N,4,6,7] y) { [first] y = Conv(x, w) }", w=ODD.astype(F))
-    form = QuantizedForm({"first": layer(scale, zero_point, 0.125, ODD)})
+    form = QuantizedLayers({"first": layer(scale, zero_point, 0.125, ODD)})
     sums = (quantize(x, scale, zero_point).astype(int) - zero_point) * ODD.astype(int).reshape(1, 4, 1, 1)
     expected = sums.astype(F) * (F(scale) * F(0.125))
     assert np.array_equal(run(name, built, form, x), expected)

@@ -5,7 +5,7 @@ import pytest
 
 from runner.convert.fake_quant import fake_quant_model, tensor_place
 from runner.ranges import ActivationParams
-from runner.record import LayerRecord, QuantizedForm, QuantizedLayer, TensorRecord
+from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
 from runner.session import LEVELS, REFERENCE, SIMULATION, Session, plain
 from tests import device
 from tests.tiny_models import device_output, model, node_named, noise, random_form
@@ -170,7 +170,7 @@ def heavy(op_type):
     scales = (0.003, 0.007, 0.0011) if op_type == "Conv" else (0.003,)
     record = LayerRecord(ActivationParams(0.5, -101), scales)
     bias = None if op_type == "MatMul" else np.asarray([20_000_001, -7, 2**24 + 3], np.int32)
-    form = QuantizedForm({"layer": QuantizedLayer(record, np.ascontiguousarray(weight), bias)})
+    form = QuantizedLayers({"layer": QuantizedLayer(record, np.ascontiguousarray(weight), bias)})
     x = rng.integers(0, 450, shape).astype(np.float32) / 4
     return built, found, form, x
 
@@ -199,7 +199,7 @@ def test_bias_beyond_exact_float_sums_is_added_as_an_integer(name, session):
     found, form = random_form(built, scale=0.5, zero_point=3)
     layer = form.layers["layer"]
     bias = np.arange(layer.bias.size, dtype=np.int32) * 3 + 2**27 + 1
-    form = QuantizedForm({"layer": QuantizedLayer(layer.record, layer.weight, bias)})
+    form = QuantizedLayers({"layer": QuantizedLayer(layer.record, layer.weight, bias)})
     x = half_steps(LAYERS[name][0], 0.5)
     expected = device_output(built, found, form, "layer", x)
     assert np.array_equal(run(fake_quant_model(built, found, form), x, SESSIONS[session]), expected)
@@ -242,7 +242,7 @@ def chain_form():
         )
         for name, layer in form.layers.items()
     }
-    return found, QuantizedForm(layers)
+    return found, QuantizedLayers(layers)
 
 
 def chain_on_the_device(found, form, x):
@@ -283,7 +283,7 @@ def test_layers_that_read_one_tensor_differently_round_it_apart():
     found, form = random_form(built, zero_point=3)
     scale = form.layers["a"].record.activation.scale
     other = LayerRecord(ActivationParams(scale, -7), form.layers["b"].record.weight_scales)
-    form = QuantizedForm(
+    form = QuantizedLayers(
         {"a": form.layers["a"], "b": QuantizedLayer(other, form.layers["b"].weight, form.layers["b"].bias)}
     )
     x = half_steps((1, 4), 0.5)
@@ -305,12 +305,12 @@ def test_layer_left_out_of_the_form_stays_float():
 def test_form_without_a_layer_gives_the_float_models_bits():
     found, _ = chain_form()
     x = noise(9, 1, 3, 8, 8)
-    assert np.array_equal(run(fake_quant_model(chain(), found, QuantizedForm({})), x), run(chain(), x))
+    assert np.array_equal(run(fake_quant_model(chain(), found, QuantizedLayers({})), x), run(chain(), x))
 
 
 def test_order_of_the_form_is_of_no_account():
     found, form = chain_form()
-    backwards = QuantizedForm(dict(reversed(form.layers.items())))
+    backwards = QuantizedLayers(dict(reversed(form.layers.items())))
     x = half_steps((1, 3, 8, 8), 0.25)
     assert np.array_equal(
         run(fake_quant_model(chain(), found, backwards), x), run(fake_quant_model(chain(), found, form), x)
@@ -328,7 +328,7 @@ def test_tensor_entry_rounds_one_input_of_its_node(session):
     built = model("g (float[1,64] a, float[1,64] x) => (float[] y) { [add] y = Add(a, x) }")
     params = ActivationParams(0.1, -3)
     found, _ = random_form(built)
-    written = fake_quant_model(built, found, QuantizedForm({}, {"add:1": TensorRecord(params)}))
+    written = fake_quant_model(built, found, QuantizedLayers({}, {"add:1": TensorRecord(params)}))
     a, x = noise(0, 1, 64), half_steps((1, 64), 0.1)
     (y,) = Session(written, SESSIONS[session]).run({"a": a, "x": x})
     assert np.array_equal(y, a + rounded(x, params))
@@ -337,7 +337,7 @@ def test_tensor_entry_rounds_one_input_of_its_node(session):
 def test_tensor_entry_behind_a_quantized_layer_rounds_its_output():
     found, form = chain_form()
     params = ActivationParams(0.125, 5)
-    with_tensor = QuantizedForm({"stem": form.layers["stem"]}, {"relu:0": TensorRecord(params)})
+    with_tensor = QuantizedLayers({"stem": form.layers["stem"]}, {"relu:0": TensorRecord(params)})
     x = half_steps((1, 3, 8, 8), 0.25)
     expected = np.maximum(rounded(device_output(chain(), found, form, "stem", x), params), 0)
     written = fake_quant_model(chain(), found, with_tensor)
@@ -348,7 +348,7 @@ def test_tensor_entry_behind_a_quantized_layer_rounds_its_output():
 def test_tensor_and_layer_that_read_alike_share_the_rounding():
     found, form = chain_form()
     params = form.layers["depthwise"].record.activation
-    shared = QuantizedForm(form.layers, {"residual:0": TensorRecord(params)})
+    shared = QuantizedLayers(form.layers, {"residual:0": TensorRecord(params)})
     assert count(fake_quant_model(chain(), found, shared), "QuantizeLinear") == len(form.layers)
 
 

@@ -25,7 +25,7 @@ from runner.graph.layers import find_layers
 from runner.graph.macs import layer_costs
 from runner.lint.check import check_deploy
 from runner.ranges import ActivationParams, Range
-from runner.record import LayerRecord, QuantizedForm, QuantizedLayer
+from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers
 from runner.session import LEVELS, REFERENCE, SIMULATION, Session, plain
 from tests import device
 from tests.tiny_models import model, node_named, noise
@@ -147,7 +147,7 @@ def random_integers(name, scale, zero_point):
     params = ActivationParams(float(F(scale)), zero_point)
     if op == "AveragePool":
         kernel = node_named(one_layer(name).graph, "layer").attributes["kernel_shape"].as_ints()
-        return found, QuantizedForm(
+        return found, QuantizedLayers(
             {"layer": QuantizedLayer(LayerRecord(params, (1.0,)), np.ones((1, 1, *kernel), np.int8), None)}
         )
     convolution = op in ("Conv", "ConvTranspose")
@@ -155,7 +155,7 @@ def random_integers(name, scale, zero_point):
     scales = tuple(float(F(s)) for s in rng.uniform(0.001, 0.02, count if convolution else 1))
     bias = rng.integers(-5000, 5001, count).astype(np.int32) if convolution else None
     codes = rng.integers(-128, 128, weight).astype(np.int8)
-    return found, QuantizedForm({"layer": QuantizedLayer(LayerRecord(params, scales), codes, bias)})
+    return found, QuantizedLayers({"layer": QuantizedLayer(LayerRecord(params, scales), codes, bias)})
 
 
 def padding(node, size, kernel, strides):
@@ -403,7 +403,7 @@ def balanced_by_hand(name, form, x):
     shape = (1, -1, *[1] * (x.ndim - 2)) if on_axis_1 else (-1,)
     layer = form.layers["layer"]
     record = replace(layer.record, balance_factors=tuple(float(f) for f in factors))
-    return QuantizedForm({"layer": replace(layer, record=record)}), x * inverse.reshape(shape)
+    return QuantizedLayers({"layer": replace(layer, record=record)}), x * inverse.reshape(shape)
 
 
 @pytest.mark.parametrize("params", ["odd_scale", "lowest"])
@@ -474,7 +474,7 @@ def test_pad_that_belongs_to_an_average_pads_codes(opset, nodes, kinds, tmp_path
     )
     found = find_layers(built)
     ones = np.ones((1, 1, 2, 2), np.int8)
-    form = QuantizedForm({"pool": QuantizedLayer(LayerRecord(ActivationParams(0.5, 3), (1.0,)), ones, None)})
+    form = QuantizedLayers({"pool": QuantizedLayer(LayerRecord(ActivationParams(0.5, 3), (1.0,)), ones, None)})
     path = tmp_path / "deploy.onnx"
     ir.save(deploy_model(built, found, form), path)
     assert [*check_deploy(path), *check_against_form(path, form, built)] == []
@@ -537,10 +537,10 @@ def test_layer_of_4608_inputs_is_split_and_stays_exact(op, weight, group):
         sums = q @ codes.astype(np.int64)
     assert sums.max() > 2**27
     expected = device.real(sums, 0.5, scales, layer.output_axis)
-    written = fake_quant_model(built, found, QuantizedForm({"layer": quantized}))
+    written = fake_quant_model(built, found, QuantizedLayers({"layer": quantized}))
     for level in LEVELS:
         assert np.array_equal(run(written, x, plain(level)), expected), level
-    searched = fake_quant_model(built, found, QuantizedForm({"layer": quantized}), multiply=True)
+    searched = fake_quant_model(built, found, QuantizedLayers({"layer": quantized}), multiply=True)
     assert np.array_equal(run(searched, x, SIMULATION), expected)
 
 

@@ -10,7 +10,7 @@ from runner.graph.constants import constant
 from runner.graph.layers import find_layers
 from runner.graph.model_file import model_bytes
 from runner.ranges import ActivationParams
-from runner.record import LayerRecord, QuantizedForm, QuantizedLayer, TensorRecord
+from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
 from runner.session import REFERENCE, Session
 from tests.tiny_models import layer_form, model, node_named, noise, random_form
 
@@ -76,7 +76,7 @@ def test_average_and_tensor_are_rounded_and_the_rest_stays_float():
         "g (float[1,2,4,4] x) => (float[] y) { [p] p = AveragePool<kernel_shape=[2,2], strides=[2,2]>(x) [a] y = Add(p, p) }"
     )
     ones = np.ones((1, 1, 2, 2), np.int8)
-    form = QuantizedForm(
+    form = QuantizedLayers(
         {"p": QuantizedLayer(LayerRecord(ActivationParams(0.5, 3), (1.0,)), ones, None)},
         {"a:1": TensorRecord(ActivationParams(2.0, 0))},
     )
@@ -90,7 +90,7 @@ def test_layers_that_read_one_tensor_alike_share_its_rounding():
     built = model("g (float[1,4] x) => (float[] y, float[] z) { [a] y = MatMul(x, w) [b] z = MatMul(x, v) }",
                   w=noise(0, 4, 4), v=noise(1, 4, 2))  # fmt: skip
     found = find_layers(built)
-    form = QuantizedForm({name: layer_form(found, name, (4, n), with_bias=False) for name, n in (("a", 4), ("b", 2))})
+    form = QuantizedLayers({name: layer_form(found, name, (4, n), with_bias=False) for name, n in (("a", 4), ("b", 2))})
     kinds = [node.op_type for node in qdq_twin(built, found, form).graph]
     assert kinds.count("QuantizeLinear") == 1
 

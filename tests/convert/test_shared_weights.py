@@ -9,7 +9,7 @@ from runner.convert.fake_quant import fake_quant_model
 from runner.convert.shared_weights import share_weights
 from runner.graph.layers import find_layers
 from runner.graph.prepare import prepare
-from runner.record import QuantizedForm
+from runner.record import QuantizedLayers
 from tests.small_data import plain_session
 from tests.tiny_models import layer_form, model, noise
 
@@ -33,7 +33,7 @@ def quantized(prepared, *, seeds, without=()):
         for index, (layer, seed) in enumerate(zip(found.layers, seeds, strict=True))
         if layer.name not in without
     }
-    return found, QuantizedForm(layers)
+    return found, QuantizedLayers(layers)
 
 
 def weights(built, dtype):

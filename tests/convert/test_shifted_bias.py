@@ -17,7 +17,7 @@ from runner.errors import VerificationError
 from runner.graph.model_file import model_bytes
 from runner.lint.check import check_deploy
 from runner.ranges import ActivationParams
-from runner.record import QuantizedForm, TensorRecord
+from runner.record import QuantizedLayers, TensorRecord
 from runner.session import LEVELS, REFERENCE, SIMULATION, Session, plain
 from tests import device
 from tests.tiny_models import model, noise, random_form
@@ -45,7 +45,7 @@ def built():
 def shifted(tensors=None):
     found, form = random_form(built(), scale=0.02)
     layers = {name: replace(layer, shift=SHIFT[name]) for name, layer in form.layers.items()}
-    return found, QuantizedForm(layers, tensors or {})
+    return found, QuantizedLayers(layers, tensors or {})
 
 
 def layer_output(form, name, x):
@@ -96,7 +96,7 @@ def test_twin_of_plain_operators_has_the_shift_too():
     found, form = shifted()
     # Codes differ at ties and the scale is divided by, so by a step here and there.
     (y, _), (truth, _) = (Session(qdq_twin(built(), found, form), plain("none")).run({"x": X}), expected(form))
-    unshifted = QuantizedForm({name: replace(layer, shift=None) for name, layer in form.layers.items()})
+    unshifted = QuantizedLayers({name: replace(layer, shift=None) for name, layer in form.layers.items()})
     (other, _) = Session(fake_quant_model(built(), found, unshifted)).run({"x": X})
     assert np.abs(y - truth).mean() < 0.01 * np.abs(other - truth).mean()
 
@@ -161,7 +161,7 @@ def test_constant_that_differs_by_a_bit_is_found(tmp_path):
 def test_shift_of_a_layer_that_is_float_and_one_that_is_missing_are_found(tmp_path):
     found, form = shifted()
     path = written(tmp_path, found, form)
-    without = QuantizedForm({name: replace(layer, shift=None) for name, layer in form.layers.items()})
+    without = QuantizedLayers({name: replace(layer, shift=None) for name, layer in form.layers.items()})
     assert [str(finding) for finding in check_against_form(path, without, built())] == [
         "a: expected its constant as in the float model, got other numbers",
         "o: expected its constant as in the float model, got other numbers",

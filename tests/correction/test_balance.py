@@ -25,7 +25,7 @@ from runner.errors import DatasetError
 from runner.graph.balance import Factors, with_balanced_inputs
 from runner.graph.layers import Layer
 from runner.ranges import ActivationParams
-from runner.record import LayerRecord, QuantizedForm
+from runner.record import LayerRecord, QuantizedLayers
 from tests.small_data import Items, normal_items, onnx_text, prepared, run_plain
 
 RNG = np.random.default_rng(0)
@@ -92,12 +92,12 @@ def calibrated(model: onnx.ModelProto, factors: Factors) -> Calibrated:
     return Calibrated(graph, found, quantize_layers(graph, found, seen, symmetric=False, balance=factors).form, seen)
 
 
-def loss(start: Calibrated, form: QuantizedForm) -> float:
-    def outputs(of: QuantizedForm) -> NDArray:
+def loss(start: Calibrated, form: QuantizedLayers) -> float:
+    def outputs(of: QuantizedLayers) -> NDArray:
         made = fake_quant_model(start.model, start.found, of)
         return np.array([np.concatenate([y[0], z[0]]) for y, z in run_plain(made, FRESH, ["y", "z"])], np.float64)
 
-    return float(np.mean((outputs(form) - outputs(QuantizedForm({}))) ** 2))
+    return float(np.mean((outputs(form) - outputs(QuantizedLayers({}))) ** 2))
 
 
 @pytest.mark.parametrize("strength", [0.2, 0.5, 0.8])

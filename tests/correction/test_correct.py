@@ -23,7 +23,7 @@ from runner.engine import Engine
 from runner.errors import ConfigError
 from runner.graph.model_file import model_bytes
 from runner.ranges import ActivationParams, Range
-from runner.record import QuantizedForm, TensorRecord
+from runner.record import QuantizedLayers, TensorRecord
 from tests.small_data import Items, chain, conv_gemm, dense, normal_items, onnx_text, prepared, run_plain
 
 BEST = Correction("sequential", scale=True, rounding="compensated", range="output")
@@ -56,16 +56,16 @@ def calibrated(model: onnx.ModelProto, x: NDArray) -> Calibrated:
     return Calibrated(graph, found, quantize_layers(graph, found, seen, symmetric=False).form, seen)
 
 
-def corrected(start: Calibrated, x: NDArray, options: Correction, callers: int = 2) -> QuantizedForm:
+def corrected(start: Calibrated, x: NDArray, options: Correction, callers: int = 2) -> QuantizedLayers:
     return correct(start, Items(x), range(len(x)), options=options, engine=Engine(callers))
 
 
-def outputs(start: Calibrated, form: QuantizedForm, x: NDArray, name: str) -> NDArray[np.float64]:
+def outputs(start: Calibrated, form: QuantizedLayers, x: NDArray, name: str) -> NDArray[np.float64]:
     model = fake_quant_model(start.model, start.found, form)
     return np.concatenate([a.reshape(-1, a.shape[-1]) for (a,) in run_plain(model, x, [name])]).astype(np.float64)
 
 
-def same(a: QuantizedForm, b: QuantizedForm) -> bool:
+def same(a: QuantizedLayers, b: QuantizedLayers) -> bool:
     return list(a.layers) == list(b.layers) and all(
         one.record == two.record and np.array_equal(one.weight, two.weight) and np.array_equal(one.bias, two.bias)
         for one, two in zip(a.layers.values(), b.layers.values(), strict=True)
@@ -89,7 +89,7 @@ def test_each_correction_brings_the_outputs_nearer(options: Correction) -> None:
     # Inputs off zero: rounding the weights makes mean errors, where otherwise there is only chance.
     x, fresh = (1 + normal_items(100, 3, 4, 4, seed=seed) for seed in (0, 9))
     start = calibrated(model, x)
-    real = outputs(start, QuantizedForm({}), fresh, "logits")
+    real = outputs(start, QuantizedLayers({}), fresh, "logits")
     before, after = (
         float(np.mean((outputs(start, form, fresh, "logits") - real) ** 2))
         for form in (start.form, corrected(start, x, options))
@@ -102,7 +102,7 @@ def test_sequential_bias_leaves_no_mean_error_but_what_may_be_chance() -> None:
     start = calibrated(conv_gemm(), x)
     form = corrected(start, x, Correction("sequential"))
     for items in (x, fresh):
-        real = outputs(start, QuantizedForm({}), items, "logits")
+        real = outputs(start, QuantizedLayers({}), items, "logits")
         after, before = (
             np.abs((outputs(start, f, items, "logits") - real).mean(axis=0)).mean() for f in (form, start.form)
         )
@@ -114,8 +114,8 @@ def test_isolated_bias_leaves_no_mean_error_on_float_inputs(options: Correction)
     x = 1 + normal_items(48, 2, 6, 6)
     start = calibrated(conv_gemm(), x)
     form = corrected(start, x, options)
-    alone, before = (QuantizedForm({"second": f.layers["second"]}) for f in (form, start.form))
-    real = outputs(start, QuantizedForm({}), x, "logits")
+    alone, before = (QuantizedLayers({"second": f.layers["second"]}) for f in (form, start.form))
+    real = outputs(start, QuantizedLayers({}), x, "logits")
     errors = [np.abs((outputs(start, f, x, "logits") - real).mean(axis=0)).mean() for f in (alone, before)]
     assert errors[0] < 0.5 * errors[1]
 
@@ -161,11 +161,11 @@ def test_sequential_shift_leaves_no_mean_error_where_nothing_is_left_to_chance()
     x = np.repeat(TOKENS[:1], 3, axis=0)
     start = calibrated(dense(shape="N,7,5"), x)
     form = corrected(start, x, Correction("sequential"))
-    real = outputs(start, QuantizedForm({}), x, "logits")
+    real = outputs(start, QuantizedLayers({}), x, "logits")
     error, was = (np.abs((outputs(start, f, x, "logits") - real).mean(axis=0)).max() for f in (form, start.form))
     assert error < 2e-6 < 1e-3 < was
     # Behind the Relu too, where channels that are cut off everywhere may be as wrong as they like.
-    real, now, was = (outputs(start, f, x, "r") for f in (QuantizedForm({}), form, start.form))
+    real, now, was = (outputs(start, f, x, "r") for f in (QuantizedLayers({}), form, start.form))
     errors = [np.abs((y - real).mean(axis=0)).max() for y in (now, was)]
     assert errors[0] < 0.2 * errors[1]
 
@@ -174,12 +174,12 @@ def test_sequential_shift_leaves_no_mean_error_where_nothing_is_left_to_chance()
 def test_shift_is_there_once_in_the_model(options: Correction) -> None:
     start = calibrated(dense(shape="N,7,5"), TOKENS)
     form = corrected(start, TOKENS, options)
-    real = outputs(start, QuantizedForm({}), TOKENS, "logits")
+    real = outputs(start, QuantizedLayers({}), TOKENS, "logits")
     bare = {name: dataclasses.replace(layer, shift=None) for name, layer in form.layers.items()}
     twice = {name: dataclasses.replace(layer, shift=2 * layer.shift) for name, layer in form.layers.items()}
     once, *others = (
         float(np.mean((outputs(start, f, TOKENS, "logits") - real) ** 2))
-        for f in (form, QuantizedForm(bare), QuantizedForm(twice))
+        for f in (form, QuantizedLayers(bare), QuantizedLayers(twice))
     )
     assert once < min(others)
 
@@ -188,7 +188,7 @@ def test_output_under_a_shift_is_that_of_the_corrected_layer() -> None:
     start = calibrated(dense(shape="N,7,5"), TOKENS)
     before, after = start.form.layers["h"], corrected(start, TOKENS, Correction("sequential")).layers["h"]
     y, expected = (
-        run_plain(fake_quant_model(start.model, start.found, QuantizedForm({"h": form})), TOKENS, ["s"])
+        run_plain(fake_quant_model(start.model, start.found, QuantizedLayers({"h": form})), TOKENS, ["s"])
         for form in (before, after)
     )
     again = outputs_again([one for (one,) in y], start.found["h"], before, after)
@@ -212,7 +212,7 @@ def test_items_that_join_behind_a_shifted_bias_see_it(monkeypatch: pytest.Monkey
     late = corrected(start, x, Correction("sequential"))
     for name in ("h", "k"):
         np.testing.assert_allclose(late.layers[name].shift, whole.layers[name].shift, atol=1e-6)
-    real = outputs(start, QuantizedForm({}), x, "y")
+    real = outputs(start, QuantizedLayers({}), x, "y")
     assert np.abs((outputs(start, late, x, "y") - real).mean(axis=0)).max() < 2e-6
 
 
@@ -231,7 +231,7 @@ def test_output_under_another_bias_and_scale_is_that_of_the_corrected_layer() ->
     node = next(node for node in start.model.graph if node.name == "first")
     y, expected = (
         run_plain(
-            fake_quant_model(start.model, start.found, QuantizedForm({"first": form})), ITEMS, [node.outputs[0].name]
+            fake_quant_model(start.model, start.found, QuantizedLayers({"first": form})), ITEMS, [node.outputs[0].name]
         )
         for form in (before, after)
     )
@@ -279,7 +279,7 @@ def test_items_that_join_late_see_what_the_others_do(model: onnx.ModelProto, mon
     late = corrected(start, ITEMS, Correction("sequential"))
     last = start.found.layers[-1]
     output = next(node.outputs[0].name for node in start.model.graph if node.name == last.name)
-    real = outputs(start, QuantizedForm({}), ITEMS, output)
+    real = outputs(start, QuantizedLayers({}), ITEMS, output)
     for form in (whole, late):
         if last.op_type != "MatMul":
             np.testing.assert_allclose(outputs(start, form, ITEMS, output).mean(axis=0), real.mean(axis=0), atol=1e-3)
@@ -329,7 +329,7 @@ def channel_means(error: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def with_tensors(start: Calibrated, tensors: dict[str, TensorRecord]) -> Calibrated:
-    return dataclasses.replace(start, form=QuantizedForm(start.form.layers, tensors))
+    return dataclasses.replace(start, form=QuantizedLayers(start.form.layers, tensors))
 
 
 @pytest.mark.parametrize("at_first", [64, 20], ids=["all items at once", "items that join late"])
@@ -341,9 +341,9 @@ def test_sequential_bias_takes_off_what_rounding_a_tensor_adds(at_first: int, mo
     # Half of what is added is cut off.
     tensors = {"s:0": TensorRecord(ActivationParams(start.form.layers["b"].record.activation.scale / 4, -128))}
     rounding = with_tensors(start, tensors)
-    real = outputs(start, QuantizedForm({}), ITEMS, "z")
+    real = outputs(start, QuantizedLayers({}), ITEMS, "z")
     seen, unseen = (
-        np.abs(channel_means(outputs(start, QuantizedForm(form.layers, tensors), ITEMS, "z") - real)).max()
+        np.abs(channel_means(outputs(start, QuantizedLayers(form.layers, tensors), ITEMS, "z") - real)).max()
         for form in (
             corrected(rounding, ITEMS, Correction("sequential")),
             corrected(start, ITEMS, Correction("sequential")),

@@ -8,15 +8,15 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.modes import callers
 from runner.modes.callers import settle_callers
 from runner.modes.keys import StageKeys
-from runner.modes.part import Part
 from runner.store.store import Store
 from tests.small_data import Items, conv_gemm, normal_items
 
-PART = Part(Items(normal_items(3, 2, 6, 6)), [0, 1, 2])
+PART = Subset(Items(normal_items(3, 2, 6, 6)), [0, 1, 2])
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from runner.graph.macs import LayerCost
 from runner.lint.finding import Finding
 from runner.modes.codecs import DAMAGE, EXPONENTS, NUMBER, OUTPUTS, PREDICTION, QUANTIZED, RANKING, WRITTEN
 from runner.modes.files.write_models import ModelPair, Written
-from runner.modes.recipe import Quantized
+from runner.modes.recipe import CalibrationResult
 from runner.modes.result import Prediction
 from runner.ranges import ActivationParams
-from runner.record import LayerRecord, QuantizedForm, QuantizedLayer, TensorRecord
+from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
 from runner.search.end_to_end import Damage
 from runner.search.plan import Ranking, Unit
 from runner.store.remembered import Codec
@@ -111,8 +111,8 @@ def test_quantized_form_with_its_costs(tmp_path: Path) -> None:
             np.array([2**31 - 1], np.int32),
         ),
     }
-    quantized = Quantized(
-        QuantizedForm(layers, {"add:0": TensorRecord(params)}),
+    quantized = CalibrationResult(
+        QuantizedLayers(layers, {"add:0": TensorRecord(params)}),
         (LeftAlone("c", "Conv", "its bias exceeds int32"),),
         {"b": LayerCost(10, 20), "a": LayerCost(2**40, 5)},
     )

@@ -18,9 +18,9 @@ from runner.correction.options import Correction
 from runner.engine import Engine
 from runner.errors import ModelError, VerificationError
 from runner.evaluation.distance import Sqnr
-from runner.graph.prepare import PreparedModel, prepare
+from runner.graph.prepare import PreparedGraph, prepare
 from runner.job_folder import read_manifest
-from runner.modes import subject
+from runner.modes import prepared_model
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import convert_qat
@@ -376,12 +376,12 @@ def test_outputs_near_zero_behind_a_sigmoid_may_move_as_far_as_onnxruntime_moves
 
 
 def test_rewriting_that_moves_the_outputs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def faulty(*arguments: Any, **options: Any) -> PreparedModel:
+    def faulty(*arguments: Any, **options: Any) -> PreparedGraph:
         made = prepare(*arguments, **options)
         made.graph.graph.initializers["w"].const_value = ir.tensor(ARRAYS["w"] * np.float32(1.01))
         return made
 
-    monkeypatch.setattr(subject, "prepare", faulty)
+    monkeypatch.setattr(prepared_model, "prepare", faulty)
     with pytest.raises(
         ModelError,
         match=r"gives other outputs than .* as exported: by 0\.0\d+ of their largest value, expected at most 0\.001",

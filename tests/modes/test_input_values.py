@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from runner.dataset.subset import Subset
 from runner.modes.codecs import INPUTS_SEEN
-from runner.modes.input_values import inputs_seen, seen_part
-from runner.modes.part import Part
+from runner.modes.input_values import inputs_seen, seen_subset
 from runner.session import Session, input_specs
 from tests.small_data import Items, normal_items
 from tests.tiny_models import model, noise
@@ -17,7 +17,7 @@ PLAIN = model("g (float[N,3] x) => (float[N,4] y) { y = MatMul(x, w) }", w=noise
 
 def test_figures_are_those_of_the_items_looked_at() -> None:
     x = normal_items(100, 3)
-    part = seen_part(Part(Items(x), list(range(0, 100, 2))))
+    part = seen_subset(Subset(Items(x), list(range(0, 100, 2))))
     assert len(part.indices) == 32 and set(part.indices) <= set(range(0, 100, 2))
     seen = inputs_seen(PLAIN, part)
     values = x[part.indices].astype(np.float64)
@@ -29,9 +29,9 @@ def test_figures_are_those_of_the_items_looked_at() -> None:
 
 def test_values_that_are_not_finite_do_not_count() -> None:
     x = np.array([[1.0, np.inf, -3.0], [np.nan, 2.0, -np.inf]], np.float32)
-    (found,) = inputs_seen(PLAIN, Part(Items(x), [0, 1])).values.values()
+    (found,) = inputs_seen(PLAIN, Subset(Items(x), [0, 1])).values.values()
     assert (found.low, found.high, found.mean) == (-3.0, 2.0, 0.0)
-    assert inputs_seen(PLAIN, Part(Items(np.full((1, 3), np.nan, np.float32)), [0])).values == {}
+    assert inputs_seen(PLAIN, Subset(Items(np.full((1, 3), np.nan, np.float32)), [0])).values == {}
 
 
 def test_inputs_are_known_without_a_session() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from runner.dataset.item import Item
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.events import Event, StageAdvanced, StageFinished, StageStarted
 from runner.modes.stages import Stages
@@ -76,7 +77,7 @@ def test_reading_is_taken_out_of_the_stage_and_put_under_decode() -> None:
     engine = Engine(1)
     stages, data = Stages(engine, lambda event: None), SlowItems(np.zeros((5, 1), np.float32))
     with stages.stage("float_eval"):
-        list(engine.map(Constant(), data, range(5), lambda index, arrays: None))
+        list(engine.map(Constant(), Subset(data, range(5)), lambda index, arrays: None))
         time.sleep(0.03)
     seconds = stages.seconds()
     assert seconds["decode"] >= 0.1

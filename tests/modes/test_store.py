@@ -28,7 +28,7 @@ from runner.modes.proof import VerifyOptions
 from runner.modes.recipe import CalibrationRecipe
 from runner.modes.result import AccAutoResult
 from runner.ranges import ActivationParams
-from runner.record import LayerRecord, QuantizedForm, QuantizedLayer
+from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers
 from runner.search.budget import Budget
 from runner.search.end_to_end import EndToEnd
 from runner.search.greedy import Greedy
@@ -207,7 +207,7 @@ def test_forms_that_differ_in_any_number_have_keys_of_their_own() -> None:
         QuantizedLayer(record, ones, None, shift),
         QuantizedLayer(record, ones, None, shift[::-1]),
     ]
-    keys = [StageKeys("graph", "items").costs(QuantizedForm({"a": layer}), "item") for layer in layers]
+    keys = [StageKeys("graph", "items").costs(QuantizedLayers({"a": layer}), "item") for layer in layers]
     assert len({*keys, None}) == 1 + len(layers)
 
 

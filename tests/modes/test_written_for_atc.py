@@ -15,7 +15,7 @@ from runner.events import Event, Warned
 from runner.lint.check import check_deploy
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
-from runner.modes.subject import load_subject
+from runner.modes.prepared_model import load_prepared
 from tests.small_data import Items, normal_items, plain_session, save
 from tests.tiny_models import noise
 
@@ -57,7 +57,7 @@ def test_unread_operator_is_written_in_others_and_nothing_is_left_to_tell(tmp_pa
     assert not [warning for warning in result.warnings if warning.startswith("for ATC")]
     # The float model that all of it starts from is the source's.
     (expected,) = plain_session(built).run(None, {"x": X})
-    (got,) = plain_session(load_subject(path).prepared.graph).run(None, {"x": X})
+    (got,) = plain_session(load_prepared(path).prepared.graph).run(None, {"x": X})
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 

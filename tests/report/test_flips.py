@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from runner.dataset.subset import Subset
 from runner.evaluation.accuracy import TopK
 from runner.evaluation.evaluator import Evaluation
-from runner.modes.part import Part
 from runner.modes.result import Comparison
 from runner.report.contact_sheet import contact_sheet, picture
 from runner.report.flips import Flip, flips, flips_csv
@@ -23,7 +23,7 @@ def compare(labels: list[int | None], before: list[tuple[int, float]], after: li
     size = 2 * len(labels)
     data = Items(np.zeros((size, 1, 8, 8), np.float32), [label for label in labels for _ in range(2)])
     hits = [Evaluation({"top1": np.ones((len(labels), 1))}, np.array(answers)) for answers in (before, after)]
-    return Comparison([TopK()], *hits, None, Part(data, list(range(1, size, 2))))
+    return Comparison([TopK()], *hits, None, Subset(data, list(range(1, size, 2))))
 
 
 def test_lost_answers_come_first_and_the_surest_of_them_before_the_rest() -> None:
@@ -60,14 +60,14 @@ def test_the_table_reads_back_with_a_name_that_holds_a_comma() -> None:
 
 def test_a_model_without_classes_has_no_flips() -> None:
     scores = Evaluation({"top1": np.ones((1, 1))})
-    assert flips(Comparison([TopK()], scores, scores, None, Part(Items([]), []))) is None
+    assert flips(Comparison([TopK()], scores, scores, None, Subset(Items([]), []))) is None
 
 
 def test_the_sheet_shows_what_the_model_saw() -> None:
     ramp = np.linspace(-1, 1, 64, dtype=np.float32).reshape(1, 8, 8)
     data = Items(np.stack([ramp, -ramp]), [3, 3])
     scores = [Evaluation({"top1": np.ones((2, 1))}, np.array(a)) for a in ([(3, 0.9), (3, 0.5)], [(1, 0.1), (2, 0.1)])]
-    found = flips(Comparison([TopK()], *scores, None, Part(data, [0, 1])))
+    found = flips(Comparison([TopK()], *scores, None, Subset(data, [0, 1])))
     assert found is not None
     sheet = contact_sheet(found, data)
     assert sheet is not None

@@ -16,7 +16,7 @@ from runner.convert.deploy import deploy_model
 from runner.engine import Engine
 from runner.graph.macs import LayerCost
 from runner.ranges import ActivationParams
-from runner.record import QuantizedForm
+from runner.record import QuantizedLayers
 from runner.search.plan import Unit
 from runner.search.units import units_of
 from tests.small_data import Items, normal_items, onnx_text, prepared
@@ -50,7 +50,7 @@ def costs() -> dict[str, LayerCost]:
     return {name: LayerCost(macs, 1) for name, macs in PRICES.items()}
 
 
-def sharing_a_quant(graph: ir.Model, found, form: QuantizedForm) -> set[frozenset[str]]:
+def sharing_a_quant(graph: ir.Model, found, form: QuantizedLayers) -> set[frozenset[str]]:
     """Return the layers by the AscendQuant that they read, from the deploy model itself."""
     deploy = deploy_model(graph, found, form)
     readers = defaultdict(set)
@@ -77,7 +77,7 @@ def test_one_tensor_under_two_scales_makes_two_units(branches) -> None:
     right = form.layers["right"]
     other = ActivationParams(2 * right.record.activation.scale, right.record.activation.zero_point)
     changed = replace(right, record=replace(right.record, activation=other))
-    form = QuantizedForm({**form.layers, "right": changed})
+    form = QuantizedLayers({**form.layers, "right": changed})
     units = units_of(found, form, costs())
     assert [unit.layers for unit in units] == [("stem",), ("left",), ("right",), ("next",), ("logits",)]
     assert {frozenset(unit.layers) for unit in units} == sharing_a_quant(graph, found, form)
@@ -97,7 +97,7 @@ def test_balanced_layers_that_read_one_tensor_are_units_of_their_own(branches) -
         for name in ("left", "right")
     }
     for names in (("left",), ("left", "right")):
-        balanced = QuantizedForm({**form.layers, **{name: both[name] for name in names}})
+        balanced = QuantizedLayers({**form.layers, **{name: both[name] for name in names}})
         units = units_of(found, balanced, costs())
         assert [unit.layers for unit in units] == [("stem",), ("left",), ("right",), ("next",), ("logits",)]
         assert {frozenset(unit.layers) for unit in units} == sharing_a_quant(graph, found, balanced)

@@ -16,7 +16,7 @@ from runner.engine import Engine
 from runner.graph.balance import with_balanced_inputs
 from runner.graph.model_file import model_bytes
 from runner.graph.opset import raise_opset
-from runner.record import QuantizedForm
+from runner.record import QuantizedLayers
 from runner.verify.compare import Comparison, Sameness
 from runner.verify.deploy_file import read_deploy
 from runner.verify.execute import executable
@@ -25,7 +25,7 @@ from tests.small_data import Items, prepared
 
 def write_pair(
     folder: Path, model: onnx.ModelProto, x, *, without=(), tensors=None, balance=None
-) -> tuple[Path, Path, QuantizedForm]:
+) -> tuple[Path, Path, QuantizedLayers]:
     """Write both files of a calibrated model.
 
     ``without`` names layers left float, ``tensors`` is rounded besides, ``balance`` holds factors of layers.
@@ -34,7 +34,7 @@ def write_pair(
     probed, layers = with_balanced_inputs(graph, found, balance or {})
     seen = collect(probed, layers, Items(x), range(len(x)), observer=MinMax(), engine=Engine(1))
     form = quantize_layers(graph, found, seen, symmetric=False, balance=balance).form.without(without)
-    form = QuantizedForm(form.layers, tensors or {})
+    form = QuantizedLayers(form.layers, tensors or {})
     deploy, fake_quant = folder / "deploy.onnx", folder / "fake_quant.onnx"
     deploy.write_bytes(model_bytes(deploy_model(graph, found, form)))
     fake_quant.write_bytes(model_bytes(fake_quant_model(raise_opset(graph), found, form)))

@@ -14,7 +14,7 @@ from runner.graph.layers import find_layers
 from runner.graph.model_file import model_bytes
 from runner.graph.probe import only_outputs
 from runner.ranges import ActivationParams
-from runner.record import LayerRecord, QuantizedForm, QuantizedLayer, TensorRecord
+from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
 from runner.session import REFERENCE, Session
 from runner.verify.deploy_file import read_deploy
 from runner.verify.execute import executable
@@ -109,7 +109,7 @@ def test_sums_too_large_for_floats_are_exact(tmp_path: Path, op: str) -> None:
     built = model(f"g (float[1,4608] x) => (float[] y) {{ [layer] y = {op}(x, w) }}", w=noise(1, 4608, 2))
     params, codes = ActivationParams(0.5, -128), np.full((4608, 2), 127, np.int8)
     codes[::2, 1] = -128
-    form = QuantizedForm({"layer": QuantizedLayer(LayerRecord(params, (0.01,)), codes, None)})
+    form = QuantizedLayers({"layer": QuantizedLayer(LayerRecord(params, (0.01,)), codes, None)})
     x = F(0.5) * np.random.default_rng(0).integers(250, 256, (1, 4608)).astype(F)
     sums = device.centred(x, 0.5, -128) @ codes.astype(np.int64)
     assert sums.max() > 2**27
@@ -125,7 +125,7 @@ def test_sums_too_large_for_floats_are_exact(tmp_path: Path, op: str) -> None:
 def test_codes_and_whole_sums_can_be_had(tmp_path: Path, columns: int, integer_kernels: bool) -> None:
     built = model(f"g (float[1,{columns}] x) => (float[] y) {{ [layer] y = MatMul(x, w) }}", w=noise(1, columns, 3))
     codes = np.random.default_rng(2).integers(100, 128, (columns, 3)).astype(np.int8)
-    form = QuantizedForm({"layer": QuantizedLayer(LayerRecord(ActivationParams(0.5, -128), (0.01,)), codes, None)})
+    form = QuantizedLayers({"layer": QuantizedLayer(LayerRecord(ActivationParams(0.5, -128), (0.01,)), codes, None)})
     x = F(0.5) * np.random.default_rng(0).integers(-20, 256, (1, columns)).astype(F)
     graph = executable(read_deploy(deployed(tmp_path, built, form)), integer_kernels=integer_kernels)
     names = [graph.codes["layer.quant"], graph.sums["layer"]]
@@ -145,14 +145,14 @@ def test_bound_counts_the_bias_of_its_own_channel(tmp_path: Path) -> None:
     codes, bias = np.array([100, -3], np.int8).reshape(2, 1, 1, 1), np.array([-7, 20000], np.int32)
     record = LayerRecord(ActivationParams(0.5, 27), (0.1, 0.2))
     (layer,) = read_deploy(
-        deployed(tmp_path, built, QuantizedForm({"layer": QuantizedLayer(record, codes, bias)}))
+        deployed(tmp_path, built, QuantizedLayers({"layer": QuantizedLayer(record, codes, bias)}))
     ).layers
     assert accumulator_bound(layer) == max(100 * 155 + 7, 3 * 155 + 20000)
 
 
 def test_rounded_tensor_has_the_devices_bits_and_no_negative_zero(tmp_path: Path) -> None:
     built = model("g (float[1,4,8] x) => (float[] y) { [layer] y = Neg(x) }")
-    form = QuantizedForm({}, {"layer:0": TensorRecord(ActivationParams(0.25, 0))})
+    form = QuantizedLayers({}, {"layer:0": TensorRecord(ActivationParams(0.25, 0))})
     x = half_steps((1, 4, 8), 0.25)
     x.flat[0] = -0.01
     expected = -(device.centred(x, 0.25, 0).astype(F) * F(0.25))
@@ -169,7 +169,7 @@ def test_pad_that_belongs_to_a_pooling_pads_codes(tmp_path: Path, opset: int) ->
     constants = {} if opset < 11 else {"p": np.array([0, 0, 1, 2, 0, 0, 2, 1], np.int64)}
     built = model(graph, opset=opset, **constants)
     record = LayerRecord(ActivationParams(0.5, 9), (1.0,))
-    form = QuantizedForm({"layer": QuantizedLayer(record, np.ones((1, 1, 3, 3), np.int8), None)})
+    form = QuantizedLayers({"layer": QuantizedLayer(record, np.ones((1, 1, 3, 3), np.int8), None)})
     x = half_steps((1, 2, 5, 5), 0.5)
     centred = np.pad(device.centred(x, 0.5, 9), [(0, 0), (0, 0), (1, 2), (2, 1)])
     sums = np.lib.stride_tricks.sliding_window_view(centred, (3, 3), axis=(2, 3)).sum(axis=(4, 5))
@@ -198,7 +198,7 @@ def test_chips_keep_fewer_bits_of_scales_and_values(tmp_path: Path, precision: s
     built = model("g (float[1,40] x) => (float[] y) { [layer] y = MatMul(x, w) }", w=noise(1, 40, 30))
     scale, deq = F(1.7), np.float64(F(1.7)) * np.float64(F(0.523))
     codes = np.random.default_rng(0).integers(-128, 128, (40, 30)).astype(np.int8)
-    form = QuantizedForm(
+    form = QuantizedLayers(
         {"layer": QuantizedLayer(LayerRecord(ActivationParams(float(scale), 3), (float(F(0.523)),)), codes, None)}
     )
     x = half_steps((1, 40), 1.7)

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from runner.convert.deploy import deploy_model
 from runner.graph.layers import find_layers
 from runner.graph.model_file import model_bytes
-from runner.record import QuantizedForm
+from runner.record import QuantizedLayers
 from runner.session import REFERENCE, Session
 from runner.verify.deploy_file import read_deploy
 from runner.verify.execute import executable
@@ -32,7 +32,7 @@ def half(values) -> np.ndarray:
 def executed(folder: Path, built: ir.Model, *layers: str, precision: str = "fp16", **feeds: np.ndarray):
     """Return the outputs of the deploy file in which only the named layers are int8, and the form that it has."""
     _, form = random_form(built, scale=0.037, zero_point=-5)
-    form = QuantizedForm({name: form.layers[name] for name in layers})
+    form = QuantizedLayers({name: form.layers[name] for name in layers})
     path = folder / "deploy.onnx"
     path.write_bytes(model_bytes(deploy_model(built, find_layers(built), form)))
     return Session(executable(read_deploy(path), precision=precision).model, REFERENCE).run(feeds), form
@@ -44,7 +44,7 @@ def s19(scales) -> np.ndarray:
     return np.floor(np.float64(scales) / 2**exponent * 1024) / 1024 * 2**exponent
 
 
-def int8_product(form: QuantizedForm, name: str, x: np.ndarray) -> np.ndarray:
+def int8_product(form: QuantizedLayers, name: str, x: np.ndarray) -> np.ndarray:
     """Return what a quantized matrix product gives of float32 values, with 19 bits of scale, as float16."""
     layer = form.layers[name]
     params = layer.record.activation

@@ -39,7 +39,7 @@ from runner.graph.constants import Names
 from runner.graph.finite_weights import require_finite_weights
 from runner.graph.layers import LAYER_TYPES, FoundLayers, find_layers
 from runner.graph.other_quantizers import only_weights
-from runner.record import QuantizedForm, QuantizedLayer, TensorRecord
+from runner.record import QuantizedLayer, QuantizedLayers, TensorRecord
 
 # The version of this stage's meaning: raise it when the same source would give another form.
 VERSION = 4
@@ -83,7 +83,7 @@ class QatModel:
 
     graph: ir.Model
     found: FoundLayers
-    form: QuantizedForm
+    form: QuantizedLayers
     report: ConversionReport
     coarse_outputs: tuple[str, ...] = ()
 
@@ -142,7 +142,7 @@ def read_qdq(
     _refuse_remaining(model)
     if not any(node.domain == "com.microsoft" for node in model.graph.all_nodes()):
         model.opset_imports.pop("com.microsoft", None)
-    form = QuantizedForm(layers, tensors)
+    form = QuantizedLayers(layers, tensors)
     report = ConversionReport(conversions, ledger.accounts(nodes))
     return QatModel(model, find_layers(model), form, report, coarse)
 

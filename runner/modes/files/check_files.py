@@ -18,7 +18,7 @@ from runner.modes.codecs import PROOF, WRITTEN
 from runner.modes.files.write_models import ModelPair, Written, verify_pair
 from runner.modes.keys import StageKeys
 from runner.modes.proof import Files, Proof, VerifyOptions, prove
-from runner.record import QuantizedForm
+from runner.record import QuantizedLayers
 from runner.store.remembered import remembered
 from runner.store.store import Store
 
@@ -52,7 +52,7 @@ def check_files(
     job: Job,
     pair: ModelPair,
     record: str,
-    form: QuantizedForm,
+    form: QuantizedLayers,
     *,
     evaluator: Evaluator,
     quantized: Evaluation,

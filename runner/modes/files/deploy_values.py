@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from runner.dumps.index import Kind, Place
 from runner.graph.layers import FoundLayers
 from runner.graph.output_kind import other_outputs
-from runner.record import QuantizedForm
+from runner.record import QuantizedLayers
 from runner.verify.deploy_file import ANTI_QUANT, DEQUANT, QUANT, DeployFile, IntegerLayer
 from runner.verify.execute import Executable
 
@@ -71,7 +71,7 @@ class Row:
 
 
 def deploy_rows(
-    deploy: DeployFile, graph: Executable, float_model: ir.Model, found: FoundLayers, form: QuantizedForm
+    deploy: DeployFile, graph: Executable, float_model: ir.Model, found: FoundLayers, form: QuantizedLayers
 ) -> list[Row]:
     """Return the tensors to look at, in graph order; several layers may share one.
 
@@ -87,7 +87,7 @@ def deploy_rows(
 
 class _Rows:
     def __init__(
-        self, deploy: DeployFile, graph: Executable, float_model: ir.Model, found: FoundLayers, form: QuantizedForm
+        self, deploy: DeployFile, graph: Executable, float_model: ir.Model, found: FoundLayers, form: QuantizedLayers
     ) -> None:
         self._deploy, self._graph, self._form = deploy, graph, form
         self._layers = {layer.name: layer for layer in deploy.layers}

@@ -21,7 +21,7 @@ from runner.graph.tensors import TensorInput, tensor_input, typed
 from runner.modes.files.integers_file import Integers, read_integers
 from runner.modes.files.rewriting_file import read_rewriting
 from runner.modes.layer_settings import LayerSelection
-from runner.modes.subject import Subject
+from runner.modes.prepared_model import PreparedModel
 from runner.record import Record
 from runner.record_text import read_record
 
@@ -120,7 +120,7 @@ class StartingPoint:
 
 def starting_point(
     given: GivenFiles,
-    subject: Subject,
+    subject: PreparedModel,
     observer: Observer,
     selection: LayerSelection,
     *,
@@ -191,7 +191,7 @@ def _numbers(strengths: Mapping[str, Strength]) -> dict[str, float | None]:
     return {name: strength for name, strength in strengths.items() if strength != AUTO}
 
 
-def _tensors(config: QuantConfig, subject: Subject, name: str) -> tuple[TensorInput, ...]:
+def _tensors(config: QuantConfig, subject: PreparedModel, name: str) -> tuple[TensorInput, ...]:
     if not config.tensors:
         return ()
     model = typed(subject.runnable)

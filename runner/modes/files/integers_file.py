@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.errors import RecordError
-from runner.record import QuantizedForm
+from runner.record import QuantizedLayers
 
 # Layer -> weight, bias and shift, as a QuantizedLayer has them.
 Integers = Mapping[str, tuple[NDArray[np.int8], NDArray[np.int32] | None, NDArray[np.float32] | None]]
@@ -36,7 +36,7 @@ def integers_path(record: Path) -> Path:
     return record.with_name(f"{record.name.removesuffix('.txt')}.integers.npz")
 
 
-def integers_bytes(form: QuantizedForm, record: bytes) -> bytes:
+def integers_bytes(form: QuantizedLayers, record: bytes) -> bytes:
     """Return the file's bytes; the same form and record give the same.
 
     Args:

@@ -30,6 +30,7 @@ from runner.convert.deploy import deploy_model
 from runner.convert.fake_quant import fake_quant_model
 from runner.dataset.binding import bind
 from runner.dataset.item import Dataset, evenly_spaced
+from runner.dataset.subset import Subset
 from runner.dumps.difference import Difference, difference
 from runner.dumps.index import INDEX, TABLE, DumpIndex, ItemEntry, TensorEntry, index_text, table_text
 from runner.dumps.names import file_name
@@ -43,9 +44,8 @@ from runner.graph.probe import only_outputs, only_shapes
 from runner.job_folder import JobFolder
 from runner.modes.files.deploy_values import Row, deploy_rows, nodes_of
 from runner.modes.files.write_models import ModelPair
-from runner.modes.part import Part
 from runner.modes.stages import Stages
-from runner.record import QuantizedForm
+from runner.record import QuantizedLayers
 from runner.session import REFERENCE, Session
 from runner.verify.deploy_file import read_deploy
 from runner.verify.execute import executable
@@ -74,12 +74,12 @@ class Intermediates:
     name: str
     prepared: ir.Model
     found: FoundLayers
-    form: QuantizedForm
+    form: QuantizedLayers
     pair: ModelPair | None
-    all_int8: QuantizedForm | None = None
+    all_int8: QuantizedLayers | None = None
 
 
-def kept_items(part: Part, wanted: bool, count: int) -> list[int]:
+def kept_items(part: Subset, wanted: bool, count: int) -> list[int]:
     """Return the items whose intermediate values are to be kept, evenly spaced over a part; none unless ``wanted``.
 
     Raises:

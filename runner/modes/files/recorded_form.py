@@ -13,11 +13,11 @@ from runner.graph.constants import constant
 from runner.graph.layers import Layer
 from runner.graph.tensors import why_not_rounded
 from runner.modes.files.integers_file import NO_INTEGERS, Integers
-from runner.modes.subject import Subject
-from runner.record import LayerRecord, QuantizedForm, QuantizedLayer, Record, TensorRecord
+from runner.modes.prepared_model import PreparedModel
+from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, Record, TensorRecord
 
 
-def recorded_form(record: Record, subject: Subject, name: str, integers: Integers = NO_INTEGERS) -> Quantization:
+def recorded_form(record: Record, subject: PreparedModel, name: str, integers: Integers = NO_INTEGERS) -> Quantization:
     """Return the form that a record describes; a layer whose integers would be illegal stays float, with the reason.
 
     Args:
@@ -51,7 +51,7 @@ def recorded_form(record: Record, subject: Subject, name: str, integers: Integer
 
     in_order = [layer for layer in subject.found.layers if layer.name in record.layers]
     quantization = quantize_each(subject.runnable, in_order, quantized)
-    return Quantization(QuantizedForm(quantization.form.layers, tensors), quantization.impossible)
+    return Quantization(QuantizedLayers(quantization.form.layers, tensors), quantization.impossible)
 
 
 def _with_integers(node: ir.Node, layer: Layer, entry: LayerRecord, integers: Integers, name: str) -> QuantizedLayer:
@@ -74,7 +74,7 @@ def _with_integers(node: ir.Node, layer: Layer, entry: LayerRecord, integers: In
     return quantized
 
 
-def _no_layer(key: str, subject: Subject, name: str) -> str:
+def _no_layer(key: str, subject: PreparedModel, name: str) -> str:
     kind = subject.node_types.get(key)
     if kind is None:
         return (
@@ -94,7 +94,7 @@ def _check_scales(layer: Layer, count: int, name: str) -> None:
         )
 
 
-def _check_factors(layer: Layer, count: int, subject: Subject, name: str) -> None:
+def _check_factors(layer: Layer, count: int, subject: PreparedModel, name: str) -> None:
     where = f"{name}: tensor_balance_factor of layer '{layer.name}'"
     if not can_be_balanced(layer):
         raise RecordError(f"{where}: {layer.op_type} has no weight to balance its input with; expected none.")
@@ -106,7 +106,7 @@ def _check_factors(layer: Layer, count: int, subject: Subject, name: str) -> Non
         raise RecordError(f"{where}: {reason}. Export the model again.")
 
 
-def _checked_tensor(key: str, entry: TensorRecord, subject: Subject, name: str) -> TensorRecord:
+def _checked_tensor(key: str, entry: TensorRecord, subject: PreparedModel, name: str) -> TensorRecord:
     where = f"{name}: tensor '{key}'"
     node_name, separator, index = key.rpartition(":")
     if not separator or not index.isdecimal():

@@ -18,7 +18,7 @@ from runner.modes.files.rewriting_file import rewriting_path, rewriting_text
 from runner.modes.files.search_files import curve_entries, damage_entries
 from runner.modes.files.write_models import ModelPair, write_pair, write_record
 from runner.modes.scoring.trials import planned_form
-from runner.record import QuantizedForm
+from runner.record import QuantizedLayers
 from runner.search.end_to_end import Damage
 from runner.search.pareto import Point
 from runner.search.plan import INT8, Plan, Ranking, SearchResult, Trial, best_of
@@ -43,18 +43,18 @@ class Outcome:
         rewriting: of the model that the form is of.
     """
 
-    all_int8: QuantizedForm
+    all_int8: QuantizedLayers
     config: QuantConfig | None
     ranking: Ranking | None
     search: SearchResult
     corrected: bool = False
-    repaired: Mapping[str, QuantizedForm] = field(default_factory=dict)
+    repaired: Mapping[str, QuantizedLayers] = field(default_factory=dict)
     damage: Damage | None = None
     curve: tuple[Point, ...] = ()
     rewriting: Rewriting = field(default_factory=Rewriting)
 
     @property
-    def final_form(self) -> QuantizedForm:
+    def final_form(self) -> QuantizedLayers:
         """The chosen plan's form; the all-int8 form where no plan was accepted."""
         best = self.search.best
         return self.all_int8 if best is None else planned_form({INT8: self.all_int8, **self.repaired}, best.plan)
@@ -77,7 +77,7 @@ class BestPair:
         prefix: str,
         model: ir.Model,
         found: FoundLayers,
-        form: Callable[[Plan], QuantizedForm],
+        form: Callable[[Plan], QuantizedLayers],
     ) -> None:
         self._folder, self._prefix = folder, prefix
         self._model, self._found, self._form = model, found, form

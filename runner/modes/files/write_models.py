@@ -19,6 +19,7 @@ from runner.convert.qdq_twin import qdq_twin
 from runner.convert.shared_weights import share_weights
 from runner.dataset.binding import bind
 from runner.dataset.item import Dataset, evenly_spaced
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import InternalError, ModelError, VerificationError
 from runner.evaluation.accuracy import Agreement
@@ -30,7 +31,7 @@ from runner.graph.opset import raise_opset
 from runner.job_folder import JobFolder
 from runner.lint.check import check_deploy
 from runner.lint.finding import Finding, gathered
-from runner.record import QuantizedForm
+from runner.record import QuantizedLayers
 from runner.record_text import format_record, read_record
 from runner.session import Session, plain
 
@@ -72,7 +73,7 @@ class Written:
     input_shapes: Mapping[str, tuple[int, ...]]
 
 
-def write_pair(folder: JobFolder, prefix: str, model: ir.Model, found: FoundLayers, form: QuantizedForm) -> ModelPair:
+def write_pair(folder: JobFolder, prefix: str, model: ir.Model, found: FoundLayers, form: QuantizedLayers) -> ModelPair:
     """Write ``<prefix>_deploy_model.onnx`` and ``<prefix>_fake_quant_model.onnx``.
 
     Args:
@@ -91,7 +92,7 @@ def write_pair(folder: JobFolder, prefix: str, model: ir.Model, found: FoundLaye
     return pair
 
 
-def write_record(folder: JobFolder, name: str, form: QuantizedForm, *, check: bool = True) -> None:
+def write_record(folder: JobFolder, name: str, form: QuantizedLayers, *, check: bool = True) -> None:
     """Write the record file; read it back and compare unless there is no time for a ``check``.
 
     Raises:
@@ -107,7 +108,7 @@ def verify_pair(
     pair: ModelPair,
     model: ir.Model,
     found: FoundLayers,
-    form: QuantizedForm,
+    form: QuantizedLayers,
     dataset: Dataset,
     engine: Engine,
     classes: ClassScores | None,
@@ -186,7 +187,7 @@ def _gaps(
         def named(_: int, arrays: list[NDArray[Any]]) -> Outputs:
             return named_outputs(session, arrays)
 
-        return list(engine.map(session, dataset, indices, named, outputs=session.number_names, first_row=True))
+        return list(engine.map(session, Subset(dataset, indices), named, outputs=session.number_names, first_row=True))
 
     def gap(others: list[Outputs]) -> float:
         same = [Agreement().score(a, b, None, classes)[0] for a, b in zip(others, exact, strict=True)]

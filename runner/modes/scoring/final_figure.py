@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from runner.dataset.subset import Subset
 from runner.evaluation.evaluator import Evaluation, Evaluator
 from runner.evaluation.uncertainty import Interval, loss_interval
-from runner.modes.part import Part
 from runner.modes.result import Comparison, Headline, Status
 from runner.modes.scoring.judge import AmctJudge, Judge, Verdict
 
@@ -12,7 +12,7 @@ from runner.modes.scoring.judge import AmctJudge, Judge, Verdict
 def judged_comparison(
     judge: Judge,
     evaluator: Evaluator,
-    part: Part,
+    part: Subset,
     *,
     before: tuple[float, Evaluation],
     after: tuple[Verdict, Evaluation | None],
@@ -39,7 +39,7 @@ def judged_comparison(
 
 def fresh_comparison(
     evaluator: Evaluator,
-    part: Part,
+    part: Subset,
     models: tuple[Evaluation, Evaluation],
     *,
     target: float | None,

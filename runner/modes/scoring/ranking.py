@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from runner.calibration.isolated import isolated_pass
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.evaluation.evaluator import Evaluation
 from runner.events import RANK
 from runner.modes.codecs import DAMAGE, RANKING
-from runner.modes.part import Part
+from runner.modes.prepared_model import PreparedModel
 from runner.modes.scoring.attempts import Attempts
 from runner.modes.scoring.damage import measure_damage
 from runner.modes.scoring.remembered_scores import RememberedScores
-from runner.modes.subject import Subject
 from runner.search.budget import Meter
 from runner.search.end_to_end import Damage, EndToEnd
 from runner.search.plan import Plan, Ranking, Unit
@@ -40,8 +40,8 @@ class Ranker:
         meter: of the job; a spent budget ends the measuring of damages.
     """
 
-    subject: Subject
-    calibration: Part
+    subject: PreparedModel
+    calibration: Subset
     engine: Engine
     attempts: Attempts
     scores: RememberedScores

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from runner.evaluation.evaluator import EVALUATION, Evaluation, Evaluator, Progress
 from runner.modes.codecs import OUTPUTS
 from runner.modes.keys import StageKeys
-from runner.record import QuantizedForm
+from runner.record import QuantizedLayers
 from runner.store.remembered import remembered
 from runner.store.store import Store
 
@@ -34,7 +34,7 @@ class RememberedScores:
         outputs = remembered(self.store, self.keys.outputs(), lambda: self.evaluator.outputs(model, progress), OUTPUTS)
         return self.evaluator.refer_to(outputs)
 
-    def of_form(self, form: QuantizedForm, build: Callable[[], ir.Model], progress: Progress) -> Evaluation:
+    def of_form(self, form: QuantizedLayers, build: Callable[[], ir.Model], progress: Progress) -> Evaluation:
         """Return the scores of a quantized form, whose model is built where it has to be run."""
         return remembered(
             self.store,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from runner.events import SEARCH
 from runner.modes.scoring.attempts import Attempts
-from runner.record import QuantizedForm
+from runner.record import QuantizedLayers
 from runner.search.budget import Meter
 from runner.search.driver import goes_on, in_full, search
 from runner.search.ladder import climb
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def try_repairs(
-    all_int8: Trial, repairs: Callable[[], Mapping[str, QuantizedForm]], attempts: Attempts, meter: Meter, items: int
+    all_int8: Trial, repairs: Callable[[], Mapping[str, QuantizedLayers]], attempts: Attempts, meter: Meter, items: int
 ) -> tuple[Trial, ...]:
     """Return the trials of the plans in which no layer falls back, ``all_int8`` first.
 

@@ -13,7 +13,7 @@ from runner.graph.layers import FoundLayers
 from runner.graph.macs import LayerCost
 from runner.modes.files.amct_files import roll_back_config
 from runner.modes.scoring.judge import Candidate, Judge, Verdict
-from runner.record import QuantizedForm
+from runner.record import QuantizedLayers
 from runner.search.plan import FLOAT, INT8, Plan, Trial
 
 logger = logging.getLogger(__name__)
@@ -40,15 +40,15 @@ class TrialRunner:
         self,
         model: ir.Model,
         found: FoundLayers,
-        form: QuantizedForm,
+        form: QuantizedLayers,
         judge: Judge,
         emit: Emit,
         costs: Mapping[str, LayerCost] | None = None,
-        key: Callable[[QuantizedForm], str | None] = lambda form: None,
+        key: Callable[[QuantizedLayers], str | None] = lambda form: None,
     ) -> None:
         self._model, self._found, self._judge, self._emit = model, found, judge, emit
         self._costs, self._key = costs or {}, key
-        self.forms: dict[str, QuantizedForm] = {INT8: form}
+        self.forms: dict[str, QuantizedLayers] = {INT8: form}
         self.verdicts: dict[Plan, Verdict] = {}
 
     def run(
@@ -71,11 +71,11 @@ class TrialRunner:
         return self._told(plan, self._judge.judge_early(self._candidate(plan, before_evaluation), progress))
 
     @property
-    def repaired(self) -> dict[str, QuantizedForm]:
+    def repaired(self) -> dict[str, QuantizedLayers]:
         """The stronger forms of the layers, by treatment, the gentlest first."""
         return {treatment: form for treatment, form in self.forms.items() if treatment != INT8}
 
-    def form(self, plan: Plan) -> QuantizedForm:
+    def form(self, plan: Plan) -> QuantizedLayers:
         """Return a plan's quantized form."""
         return planned_form(self.forms, plan)
 
@@ -106,7 +106,7 @@ class TrialRunner:
         return trial
 
 
-def planned_form(forms: Mapping[str, QuantizedForm], plan: Plan) -> QuantizedForm:
+def planned_form(forms: Mapping[str, QuantizedLayers], plan: Plan) -> QuantizedLayers:
     """Return the form of a plan: each int8 layer from the form of its treatment.
 
     Args:
@@ -114,7 +114,7 @@ def planned_form(forms: Mapping[str, QuantizedForm], plan: Plan) -> QuantizedFor
         plan: what is done to each layer.
     """
     layers = {name: forms[treatment].layers[name] for name, treatment in plan.treatments if treatment != FLOAT}
-    return QuantizedForm(layers, {} if plan.float_tensors else forms[INT8].tensors)
+    return QuantizedLayers(layers, {} if plan.float_tensors else forms[INT8].tensors)
 
 
 def _log(step: int, trial: Trial) -> None:

@@ -10,10 +10,10 @@ import pytest
 from runner.errors import RecordError
 from runner.modes.files.integers_file import integers_bytes, integers_path, read_integers
 from runner.ranges import ActivationParams
-from runner.record import LayerRecord, QuantizedForm, QuantizedLayer
+from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers
 
 RECORD = LayerRecord(ActivationParams(0.5, 3), (0.25,))
-FORM = QuantizedForm(
+FORM = QuantizedLayers(
     {
         "/block/a": QuantizedLayer(RECORD, np.arange(-6, 6, dtype=np.int8).reshape(3, 4), np.array([1, -2], np.int32)),
         "b": QuantizedLayer(RECORD, np.ones((2, 2), np.int8), None),

@@ -11,7 +11,7 @@ from runner.calibration.quantize import Quantization
 from runner.convert.fake_quant import fake_quant_model
 from runner.errors import RecordError
 from runner.modes.files.recorded_form import recorded_form
-from runner.modes.subject import Subject, load_subject
+from runner.modes.prepared_model import PreparedModel, load_prepared
 from runner.record_text import parse_record
 from tests.small_data import normal_items, onnx_text, run_plain, save
 
@@ -36,15 +36,15 @@ MODEL = onnx_text(
 
 
 @pytest.fixture(scope="module")
-def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
-    return load_subject(save(MODEL, tmp_path_factory.mktemp("model") / "net.onnx"))
+def subject(tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
+    return load_prepared(save(MODEL, tmp_path_factory.mktemp("model") / "net.onnx"))
 
 
 def entry(key: str, value: str) -> str:
     return f'record {{ key: "{key}" value {{ {value} }} }}'
 
 
-def formed(subject: Subject, *entries: str) -> Quantization:
+def formed(subject: PreparedModel, *entries: str) -> Quantization:
     return recorded_form(parse_record("".join(entries), "r.txt"), subject, "r.txt")
 
 
@@ -52,7 +52,7 @@ ACT = "scale_d: 0.05 offset_d: -3"
 CONV = entry("c", f"{ACT} scale_w: 0.01 scale_w: 0.02 scale_w: 0.004 offset_w: 0 offset_w: 0 offset_w: 0")
 
 
-def test_integers_follow_the_scales_of_the_record(subject: Subject) -> None:
+def test_integers_follow_the_scales_of_the_record(subject: PreparedModel) -> None:
     layer = formed(subject, CONV).form.layers["c"]
     scales = np.array([0.01, 0.02, 0.004], F)
     assert np.array_equal(layer.weight, np.clip(np.rint(W / scales.reshape(3, 1, 1, 1)), -128, 127))
@@ -61,7 +61,7 @@ def test_integers_follow_the_scales_of_the_record(subject: Subject) -> None:
     assert np.array_equal(layer.bias, np.rint(B.astype(float) / deq.astype(float)))
 
 
-def test_weights_are_multiplied_by_the_balance_factors(subject: Subject) -> None:
+def test_weights_are_multiplied_by_the_balance_factors(subject: PreparedModel) -> None:
     layer = formed(
         subject, entry("c", f"{ACT} scale_w: 0.007 tensor_balance_factor: 0.5 tensor_balance_factor: 0.25")
     ).form.layers["c"]
@@ -69,13 +69,13 @@ def test_weights_are_multiplied_by_the_balance_factors(subject: Subject) -> None
     assert layer.record.balance_factors == (0.5, 0.25)
 
 
-def test_one_scale_serves_a_convolution(subject: Subject) -> None:
+def test_one_scale_serves_a_convolution(subject: PreparedModel) -> None:
     layer = formed(subject, entry("c", f"{ACT} scale_w: 0.01")).form.layers["c"]
     assert np.array_equal(layer.weight.reshape(3, 2), [[50, -100], [25, 75], [100, 0]])
     assert layer.record.weight_scales == (float(F(0.01)),)
 
 
-def test_tensor_entry_rounds_that_input_alone(subject: Subject) -> None:
+def test_tensor_entry_rounds_that_input_alone(subject: PreparedModel) -> None:
     form = formed(subject, CONV, entry("s:1", "scale_d: 0.5 offset_d: 2 is_tensor_quantize: true")).form
     x = normal_items(3, 2, 4, 4)
     model = fake_quant_model(subject.runnable, subject.found, form)
@@ -84,12 +84,12 @@ def test_tensor_entry_rounds_that_input_alone(subject: Subject) -> None:
         np.testing.assert_allclose(s, r + rounded, rtol=1e-6, atol=1e-6)
 
 
-def test_order_of_the_record_does_not_matter(subject: Subject) -> None:
+def test_order_of_the_record_does_not_matter(subject: PreparedModel) -> None:
     gemm = entry("z", f"{ACT} scale_w: 0.01")
     assert list(formed(subject, gemm, CONV).form.layers) == ["c", "z"]
 
 
-def test_layer_whose_bias_exceeds_int32_stays_float(subject: Subject) -> None:
+def test_layer_whose_bias_exceeds_int32_stays_float(subject: PreparedModel) -> None:
     found = formed(subject, entry("c", "scale_d: 1e-6 offset_d: 0 scale_w: 1e-6"))
     assert not found.form.layers and "exceeds int32" in found.impossible[0].reason
 
@@ -138,13 +138,13 @@ def test_layer_whose_bias_exceeds_int32_stays_float(subject: Subject) -> None:
     ],
     ids=lambda value: str(value)[-50:],
 )
-def test_each_error_has_its_message(subject: Subject, entries: str, message: str) -> None:
+def test_each_error_has_its_message(subject: PreparedModel, entries: str, message: str) -> None:
     with pytest.raises(RecordError) as error:
         formed(subject, entries)
     assert message in str(error.value) and str(error.value).startswith("r.txt")
 
 
-def test_message_names_the_model(subject: Subject) -> None:
+def test_message_names_the_model(subject: PreparedModel) -> None:
     with pytest.raises(RecordError) as error:
         formed(subject, entry("none", f"{ACT} scale_w: 1"))
     assert str(Path("net.onnx")) in str(error.value) and "Please match" in str(error.value)
@@ -154,7 +154,7 @@ def test_offset_before_a_convolution_over_three_axes_is_refused(tmp_path: Path) 
     volume = onnx_text(
         "g (float[N,1,2,2,2] x) => (float[N,1,2,2,2] y) { y = Conv (x, w) }", w=np.ones((1, 1, 1, 1, 1), F)
     )
-    subject = load_subject(save(volume, tmp_path / "net.onnx"))
+    subject = load_prepared(save(volume, tmp_path / "net.onnx"))
     assert formed(subject, entry("y", "scale_d: 0.5 offset_d: 0 scale_w: 0.01")).form.layers
     with pytest.raises(
         RecordError, match=r"r\.txt: offset_d of layer 'y' is -3; expected 0 before a convolution over 3"
@@ -162,7 +162,7 @@ def test_offset_before_a_convolution_over_three_axes_is_refused(tmp_path: Path) 
         formed(subject, entry("y", f"{ACT} scale_w: 0.01"))
 
 
-def test_integers_beside_the_record_are_taken_as_they_are(subject: Subject) -> None:
+def test_integers_beside_the_record_are_taken_as_they_are(subject: PreparedModel) -> None:
     weight, bias = np.full((3, 2, 1, 1), 7, np.int8), np.array([1, 2, 3], np.int32)
     layer = recorded_form(parse_record(CONV, "r.txt"), subject, "r.txt", {"c": (weight, bias, None)}).form.layers["c"]
     assert layer.weight is weight
@@ -170,7 +170,7 @@ def test_integers_beside_the_record_are_taken_as_they_are(subject: Subject) -> N
 
 
 @pytest.mark.parametrize("shape", [(3, 2), (4, 2, 1, 1)])
-def test_integers_of_another_model_are_refused(subject: Subject, shape: tuple[int, ...]) -> None:
+def test_integers_of_another_model_are_refused(subject: PreparedModel, shape: tuple[int, ...]) -> None:
     expected = (
         r"r\.txt: the integers beside it hold a weight of shape \[.*\] for layer 'c'; expected \[3, 2, 1, 1\]\. .* take"
     )
@@ -187,7 +187,7 @@ DENSE = onnx_text(
 
 
 def with_shift(folder: Path, layer: str, shift: list[float]) -> Quantization:
-    subject = load_subject(save(DENSE, folder / "net.onnx"))
+    subject = load_prepared(save(DENSE, folder / "net.onnx"))
     weight = np.ones((3, 2) if layer == "m" else (2, 2), np.int8)
     integers = {layer: (weight, None, np.array(shift, F))}
     record = parse_record(entry(layer, f"{ACT} scale_w: 0.01"), "r.txt")

@@ -22,7 +22,7 @@ from runner.events import Warned
 from runner.job_folder import JobFolder
 from runner.modes.files import write_models
 from runner.modes.files.write_models import ModelPair, verify_pair, write_pair, write_record
-from runner.record import QuantizedForm
+from runner.record import QuantizedLayers
 from runner.record_text import read_record
 from tests.small_data import Items, conv_gemm, normal_items, plain_session, prepared, run_plain
 
@@ -47,7 +47,7 @@ def folder(tmp_path: Path, subject) -> JobFolder:
     return job
 
 
-def verified(folder: JobFolder, form: QuantizedForm) -> write_models.Written:
+def verified(folder: JobFolder, form: QuantizedLayers) -> write_models.Written:
     model, found = prepared(conv_gemm())
     return verify_pair(folder, PAIR, model, found, form, Items(X), Engine(2), CLASSES)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from runner.dataset.subset import Subset
 from runner.evaluation.accuracy import TopK
 from runner.evaluation.evaluator import Evaluation
 from runner.evaluation.uncertainty import loss_interval
-from runner.modes.part import Part
 from runner.modes.result import Comparison
 from runner.modes.scoring.final_figure import held_out_status
 from tests.small_data import Items
@@ -33,7 +33,7 @@ def test_a_plan_is_refused_only_where_the_loss_is_surely_too_large(lost: int, ta
         Evaluation({"top1": before}),
         Evaluation({"top1": after}),
         None,
-        Part(Items([]), []),
+        Subset(Items([]), []),
         interval=loss_interval(TopK(), before, after, target=target),
     )
     assert held_out_status(comparison, target) == status

@@ -19,7 +19,7 @@ from runner.events import TrialFinished
 from runner.graph.macs import LayerCost
 from runner.modes.scoring.judge import MetricJudge
 from runner.modes.scoring.trials import TrialRunner, planned_form
-from runner.record import QuantizedForm
+from runner.record import QuantizedLayers
 from runner.search.plan import INT8, Plan, Trial
 from tests.small_data import Items, conv_gemm, normal_items, prepared, run_plain
 
@@ -138,7 +138,7 @@ def test_log_says_what_amct_says(subject, caplog: pytest.LogCaptureFixture) -> N
     ]
 
 
-def other_form(subject) -> QuantizedForm:
+def other_form(subject) -> QuantizedLayers:
     """Return the layers under the ranges of two items only: another form of each."""
     graph, found, _ = subject
     seen = collect(graph, found, Items(X), range(2), observer=MinMax(), engine=Engine(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,11 +11,23 @@ from runner.events import DataUsed, Emit
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """Some items of a dataset, by index."""
+class Subset:
+    """Some items of a dataset, by index, in the order in which they are looked at."""
 
     dataset: Dataset
-    indices: list[int]
+    indices: Sequence[int]
+
+    @classmethod
+    def whole(cls, dataset: Dataset) -> Subset:
+        """Return all items of a dataset."""
+        return cls(dataset, range(len(dataset)))
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def at(self, positions: Iterable[int]) -> Subset:
+        """Return the items at some positions of this subset."""
+        return Subset(self.dataset, [self.indices[position] for position in positions])
 
     @cached_property
     def contents(self) -> tuple[str, ...]:
@@ -28,5 +41,5 @@ class Part:
         return digest(*(part for index, content in indexed for part in (content, self.dataset.label(index))))
 
     def announce(self, context: str, emit: Emit) -> None:
-        """Tell that the part is used, as ``calibration`` or ``evaluation``."""
+        """Tell that these items are used, as ``calibration`` or ``evaluation``."""
         emit(DataUsed(self.dataset.describe(), context, len(self.indices), self.fingerprint))

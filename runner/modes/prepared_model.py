@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from runner.dataset.binding import bind
 from runner.dataset.finite import not_finite
 from runner.dataset.item import Item
+from runner.dataset.subset import Subset
 from runner.errors import ModelError
 from runner.graph.batchnorm import Folds, into_all
 from runner.graph.batchnorm_by_place import WHY_LEFT
@@ -24,11 +25,10 @@ from runner.graph.layers import FoundLayers, Layer, find_layers, require_layers
 from runner.graph.lower import Lowered
 from runner.graph.model_file import SourceModel, load_model
 from runner.graph.opset import DEPLOY_OPSET, SIMULATION_OPSET, raise_opset
-from runner.graph.prepare import PreparedModel, prepare
+from runner.graph.prepare import PreparedGraph, prepare
 from runner.graph.probe import with_outputs
 from runner.graph.rewriting import Rewriting, rewritten
 from runner.lint.atc_operators import takes
-from runner.modes.part import Part
 from runner.session import REFERENCE, Session
 
 # The version of this stage's meaning: raise it when the same graphs would give another gap.
@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Subject:
+class PreparedModel:
     """A float model ready to run.
 
     Attributes:
@@ -60,7 +60,7 @@ class Subject:
     """
 
     source: SourceModel
-    prepared: PreparedModel
+    prepared: PreparedGraph
     runnable: ir.Model
     found: FoundLayers
     rewriting: Rewriting = field(default_factory=Rewriting)
@@ -70,7 +70,7 @@ class Subject:
         """Operator type of every node, by name."""
         return {node.name or "": node.op_type for node in self.prepared.graph.graph}
 
-    def rewritten(self, rewriting: Rewriting) -> Subject:
+    def rewritten(self, rewriting: Rewriting) -> PreparedModel:
         """Return a model that computes the same, on top of how it was rewritten before.
 
         Raises:
@@ -80,12 +80,14 @@ class Subject:
         both = Rewriting(
             {**self.rewriting.pixels, **rewriting.pixels}, {**self.rewriting.exponents, **rewriting.exponents}
         )
-        return Subject(self.source, replace(self.prepared, graph=graph), raise_opset(graph), find_layers(graph), both)
+        return PreparedModel(
+            self.source, replace(self.prepared, graph=graph), raise_opset(graph), find_layers(graph), both
+        )
 
 
-def load_subject(
+def load_prepared(
     model: str | Path, folds: Folds = into_all, constants: Mapping[str, Any] = MappingProxyType({})
-) -> Subject:
+) -> PreparedModel:
     """Read, prepare and survey a float model; nothing is folded into a layer whose name ``folds`` says no to.
 
     Args:
@@ -105,7 +107,7 @@ def load_subject(
     for name in prepared.by_place:
         logger.info("left alone: %s (BatchNormalization): %s", name, WHY_LEFT)
     log_lowered(prepared.lowered, prepared.graph)
-    return Subject(source, prepared, raise_opset(prepared.graph), found)
+    return PreparedModel(source, prepared, raise_opset(prepared.graph), found)
 
 
 def log_left_alone(found: FoundLayers) -> None:
@@ -125,7 +127,7 @@ def log_lowered(lowered: Lowered, model: ir.Model) -> None:
         logger.warning("%s (%s) has no form at opset %d: %s", node.name, node.op_type, DEPLOY_OPSET, node.reason)
 
 
-def rewriting_gap(subject: Subject, part: Part) -> float:
+def rewriting_gap(subject: PreparedModel, part: Subset) -> float:
     """Return how far rewriting moved the float outputs of the first item: the largest difference over the largest output.
 
     Only of outputs that are amounts: one rounding may change a label, or how many boxes a detector keeps.
@@ -165,7 +167,7 @@ def rewriting_gap(subject: Subject, part: Part) -> float:
     return gap
 
 
-def require_same_raised(source: SourceModel, part: Part) -> None:
+def require_same_raised(source: SourceModel, part: Subset) -> None:
     """Raise a ModelError where a model gives other outputs once it is raised to the simulation's opset, on the first item."""
     opset = source.graph.opset_imports[""]
     if opset >= SIMULATION_OPSET:
@@ -184,12 +186,12 @@ def require_same_raised(source: SourceModel, part: Part) -> None:
         )
 
 
-def _what_was_done(subject: Subject) -> str:
+def _what_was_done(subject: PreparedModel) -> str:
     opset, runs = (graph.opset_imports[""] for graph in (subject.source.graph, subject.runnable))
     return f"constants and BatchNormalization folded, opset {opset}{'' if opset == runs else f' as {runs}'}"
 
 
-def _own_gap(subject: Subject, item: Item, name: str, before: list[NDArray[Any]]) -> float:
+def _own_gap(subject: PreparedModel, item: Item, name: str, before: list[NDArray[Any]]) -> float:
     """Return how far onnxruntime's own rewriting moves the source: behind a Sigmoid near 0 a rounding is large already."""
     session = Session(subject.source.graph, REFERENCE, given=True)
     gap = _largest_gap(before, session.run(bind(item, session.inputs, name=name), session.number_names))
@@ -197,7 +199,7 @@ def _own_gap(subject: Subject, item: Item, name: str, before: list[NDArray[Any]]
     return gap
 
 
-def input_shapes(model: ir.Model, layers: Sequence[Layer], part: Part) -> dict[str, tuple[int, ...]]:
+def input_shapes(model: ir.Model, layers: Sequence[Layer], part: Subset) -> dict[str, tuple[int, ...]]:
     """Return the shape of each layer's input for the first item, with batch axis, by layer name."""
     names = list(dict.fromkeys(layer.input for layer in layers))
     if not names:
