@@ -17,7 +17,7 @@ class _Room(logging.Filter):
     """Names the part of the runner that speaks; what is saved is announced by AMCT's [Utils]."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.room = "Utils" if record.name.endswith("write_models") else record.name.rpartition(".")[2]
+        record.room = "Utils" if record.name.endswith("model_files") else record.name.rpartition(".")[2]
         return True
 
 

@@ -18,12 +18,12 @@ from runner.evaluation.outputs import OutputKind
 from runner.modes.data import Split
 from runner.modes.expectation import Expectation
 from runner.modes.layer_settings import LayerRule
-from runner.modes.proof import VerifyOptions
 from runner.modes.tensor_settings import TensorRule
 from runner.search.budget import Budget
 from runner.search.end_to_end import EndToEnd
 from runner.search.plan import Strategy
 from runner.search.sensitivity import Sensitivity
+from runner.targets.ascend.proof import VerifyOptions
 
 
 @dataclass(frozen=True, slots=True)

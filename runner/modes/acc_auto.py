@@ -47,14 +47,12 @@ from runner.modes.data import DataSplit, calibration_subset, describe_source, ev
 from runner.modes.expectation import batch_caution, chance_caution, require_expected
 from runner.modes.files.check_files import Job, check_files
 from runner.modes.files.given_files import GivenFiles, read_given, starting_point
-from runner.modes.files.intermediates import Intermediates, kept_items, write_kept
+from runner.modes.files.kept_values import kept_items, write_kept
 from runner.modes.files.write_acc_auto import RECORD, BestPair, Outcome, write_outcome
-from runner.modes.files.write_models import ModelPair, warn_of_notes
 from runner.modes.input_values import inputs_seen, seen_subset
 from runner.modes.keys import StageKeys
 from runner.modes.layer_settings import select_layers
 from runner.modes.prepared_model import PreparedModel, load_prepared, rewriting_gap
-from runner.modes.proof import proof_items
 from runner.modes.recipe import CalibrationRecipe, Recipe, RecordRecipe
 from runner.modes.result import AccAutoResult, Comparison, Status
 from runner.modes.rewriting import recorded_model, rewritten_model
@@ -77,6 +75,9 @@ from runner.search.units import units_of
 from runner.session import input_specs
 from runner.store.remembered import remembered
 from runner.store.store import Store
+from runner.targets.ascend.intermediates import Intermediates
+from runner.targets.ascend.model_files import ModelPair, warn_of_notes
+from runner.targets.ascend.proof import proof_items
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,6 @@ from runner.evaluation.outputs import OutputKind
 from runner.modes.data import Split
 from runner.modes.expectation import Expectation, check_expectation
 from runner.modes.layer_settings import LayerSettings
-from runner.modes.proof import VerifyOptions
 from runner.search.binary import Binary
 from runner.search.budget import Budget
 from runner.search.end_to_end import EndToEnd
@@ -23,6 +22,7 @@ from runner.search.greedy import Greedy
 from runner.search.pareto import Pareto
 from runner.search.plan import Strategy
 from runner.search.sensitivity import Cosine, Sensitivity
+from runner.targets.ascend.proof import VerifyOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,7 @@ from runner.graph.layers import LeftAlone
 from runner.graph.macs import LayerCost
 from runner.graph.pixels import Levels, Pixels
 from runner.lint.finding import Finding
-from runner.modes.files.write_models import ModelPair, Written
 from runner.modes.input_values import InputsSeen, InputValues
-from runner.modes.proof import DeviceMetric, Proof
 from runner.modes.recipe import CalibrationResult
 from runner.modes.result import Prediction
 from runner.ranges import ActivationParams
@@ -26,6 +24,8 @@ from runner.search.end_to_end import Damage
 from runner.search.plan import Ranking, Unit
 from runner.store.remembered import Codec
 from runner.store.store import Entry
+from runner.targets.ascend.model_files import ModelPair, Written
+from runner.targets.ascend.proof import DeviceMetric, Proof
 from runner.verify.compare import Sameness
 
 

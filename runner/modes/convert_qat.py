@@ -48,18 +48,19 @@ from runner.modes.expectation import (
     require_expected,
 )
 from runner.modes.files.check_files import Job, check_files
-from runner.modes.files.intermediates import Intermediates, kept_items, write_kept
-from runner.modes.files.write_models import told, warn_of_notes, write_pair, write_record
+from runner.modes.files.kept_values import kept_items, write_kept
 from runner.modes.input_values import inputs_seen, seen_subset
 from runner.modes.keys import StageKeys
 from runner.modes.prepared_model import log_left_alone, log_lowered, require_same_raised
-from runner.modes.proof import VerifyOptions, proof_items
 from runner.modes.result import Comparison, ConvertResult, Prediction
 from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.modes.stages import Stages
 from runner.session import Session, input_specs
 from runner.store.remembered import remembered
 from runner.store.store import Store
+from runner.targets.ascend.intermediates import Intermediates
+from runner.targets.ascend.model_files import told, warn_of_notes, write_pair, write_record
+from runner.targets.ascend.proof import VerifyOptions, proof_items
 
 _RECORD = "record.txt"
 logger = logging.getLogger(__name__)

@@ -38,10 +38,8 @@ from runner.evaluation import evaluator as evaluation
 from runner.evaluation.evaluator import Evaluator
 from runner.graph import equalization, pixels
 from runner.graph.model_file import file_sha256
-from runner.modes import input_values, proof
+from runner.modes import input_values
 from runner.modes import prepared_model as preparation
-from runner.modes.files import write_models
-from runner.modes.proof import VerifyOptions
 from runner.record import QuantizedLayers
 from runner.search import end_to_end, sensitivity
 from runner.search.end_to_end import EndToEnd
@@ -49,6 +47,8 @@ from runner.search.plan import Unit
 from runner.search.sensitivity import Sensitivity
 from runner.session import SIMULATION
 from runner.store.key import cpu_name, stage_key
+from runner.targets.ascend import model_files, proof
+from runner.targets.ascend.proof import VerifyOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +135,10 @@ class StageKeys:
 
         Files count by name and content: the name is part of what is kept.
         """
-        looked_at = dataset_fingerprint(dataset, write_models.checked_items(dataset))
+        looked_at = dataset_fingerprint(dataset, model_files.checked_items(dataset))
         digests = [[path.name, file_sha256(path)] for path in files]
         how = [self.items, looked_at, evaluator.classes]
-        return stage_key("written", [write_models.VERSION], self.graph, digests, _digest(form), how)
+        return stage_key("written", [model_files.VERSION], self.graph, digests, _digest(form), how)
 
     def proof(
         self, files: Sequence[Path], options: VerifyOptions, dataset: Dataset, evaluator: Evaluator

@@ -16,13 +16,13 @@ from runner.graph.layers import FoundLayers, LeftAlone
 from runner.graph.macs import LayerCost
 from runner.graph.rewriting import Rewriting
 from runner.job_folder import JobFolder
-from runner.modes.files.write_models import Written
 from runner.modes.input_values import InputsSeen
-from runner.modes.proof import Proof
 from runner.record import QuantizedLayers
 from runner.search.end_to_end import Damage
 from runner.search.pareto import Point
 from runner.search.plan import Ranking, SearchResult
+from runner.targets.ascend.model_files import Written
+from runner.targets.ascend.proof import Proof
 
 Status = Literal["met", "not_met", "undecided", "converted", "interrupted", "budget"]
 

@@ -14,7 +14,6 @@ from markupsafe import Markup
 from runner.arithmetic import QMAX, QMIN
 from runner.modes.result import AccAutoResult, ConvertResult
 from runner.ranges import ActivationParams
-from runner.report.atc import atc_command, check_command
 from runner.report.curve_chart import curve_chart
 from runner.report.environment import versions
 from runner.report.flips import Flip
@@ -31,6 +30,7 @@ from runner.report.wording import (
 )
 from runner.search.pareto import curve_of
 from runner.search.plan import INT8, Trial
+from runner.targets.ascend.atc_commands import atc_command, check_command
 
 PAGE = "report.html"
 Result = AccAutoResult | ConvertResult

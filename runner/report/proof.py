@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runner.modes.proof import Proof
+from runner.targets.ascend.proof import Proof
 
 _INT32_MAX = 2**31 - 1
 

@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.modes.result import AccAutoResult, ConvertResult
-from runner.report.atc import atc_command, check_command, compare_command
 from runner.report.proof import sentences
 from runner.report.wording import (
     STATUS,
@@ -24,6 +23,7 @@ from runner.report.wording import (
     written_phrases,
 )
 from runner.search.end_to_end import Damage
+from runner.targets.ascend.atc_commands import atc_command, check_command, compare_command
 
 Result = AccAutoResult | ConvertResult
 

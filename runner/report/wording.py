@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from runner.lint.finding import gathered
-from runner.modes.files.write_models import Written
 from runner.modes.result import AccAutoResult, ConvertResult
+from runner.targets.ascend.model_files import Written
 
 Result = AccAutoResult | ConvertResult
 

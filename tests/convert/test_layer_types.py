@@ -17,8 +17,6 @@ from onnx import numpy_helper
 
 from runner.calibration.collect import Calibration
 from runner.calibration.quantize import quantize_layers
-from runner.convert.deploy import deploy_model
-from runner.convert.deploy_check import check_against_form
 from runner.convert.exact_sums import exact_sums
 from runner.convert.fake_quant import fake_quant_model
 from runner.graph.layers import find_layers
@@ -27,6 +25,8 @@ from runner.lint.check import check_deploy
 from runner.ranges import ActivationParams, Range
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers
 from runner.session import LEVELS, REFERENCE, SIMULATION, Session, plain
+from runner.targets.ascend.deploy import deploy_model
+from runner.targets.ascend.deploy_check import check_against_form
 from tests import device
 from tests.tiny_models import model, node_named, noise
 

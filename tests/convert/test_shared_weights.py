@@ -4,12 +4,12 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from runner.convert.deploy import deploy_model
 from runner.convert.fake_quant import fake_quant_model
 from runner.convert.shared_weights import share_weights
 from runner.graph.layers import find_layers
 from runner.graph.prepare import prepare
 from runner.record import QuantizedLayers
+from runner.targets.ascend.deploy import deploy_model
 from tests.small_data import plain_session
 from tests.tiny_models import layer_form, model, noise
 

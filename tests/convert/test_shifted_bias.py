@@ -9,8 +9,6 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from runner.convert.deploy import deploy_model
-from runner.convert.deploy_check import check_against_form
 from runner.convert.fake_quant import fake_quant_model
 from runner.convert.qdq_twin import qdq_twin
 from runner.errors import VerificationError
@@ -19,6 +17,8 @@ from runner.lint.check import check_deploy
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayers, TensorRecord
 from runner.session import LEVELS, REFERENCE, SIMULATION, Session, plain
+from runner.targets.ascend.deploy import deploy_model
+from runner.targets.ascend.deploy_check import check_against_form
 from tests import device
 from tests.tiny_models import model, noise, random_form
 from tests.verify.pairs import compared

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from runner.calibration.collect import collect
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
-from runner.convert.deploy import deploy_model
-from runner.convert.deploy_check import check_against_form
 from runner.convert.fake_quant import fake_quant_model
 from runner.correction import walk as walk_module
 from runner.correction.correct import Calibrated, correct, outputs_again
@@ -24,6 +22,8 @@ from runner.errors import ConfigError
 from runner.graph.model_file import model_bytes
 from runner.ranges import ActivationParams, Range
 from runner.record import QuantizedLayers, TensorRecord
+from runner.targets.ascend.deploy import deploy_model
+from runner.targets.ascend.deploy_check import check_against_form
 from tests.small_data import Items, chain, conv_gemm, dense, normal_items, onnx_text, prepared, run_plain
 
 BEST = Correction("sequential", scale=True, rounding="compensated", range="output")

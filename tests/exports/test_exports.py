@@ -19,7 +19,7 @@ from runner import AccAutoOptions, acc_auto
 from runner.engine import Engine
 from runner.evaluation.distance import Sqnr
 from runner.lint.check import check_deploy
-from runner.modes.proof import VerifyOptions
+from runner.targets.ascend.proof import VerifyOptions
 from tests.small_data import Items
 
 ARCHIVE = Path(__file__).with_name("networks.tar.xz")

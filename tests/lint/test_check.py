@@ -13,9 +13,9 @@ import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from runner import check_deploy
-from runner.convert.deploy import deploy_model
 from runner.errors import ModelError
 from runner.lint.finding import Finding
+from runner.targets.ascend.deploy import deploy_model
 from tests.amct_style import amct_model
 from tests.tiny_models import model, noise, random_form
 

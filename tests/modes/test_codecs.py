@@ -13,7 +13,6 @@ from runner.graph.layers import LeftAlone
 from runner.graph.macs import LayerCost
 from runner.lint.finding import Finding
 from runner.modes.codecs import DAMAGE, EXPONENTS, NUMBER, OUTPUTS, PREDICTION, QUANTIZED, RANKING, WRITTEN
-from runner.modes.files.write_models import ModelPair, Written
 from runner.modes.recipe import CalibrationResult
 from runner.modes.result import Prediction
 from runner.ranges import ActivationParams
@@ -22,6 +21,7 @@ from runner.search.end_to_end import Damage
 from runner.search.plan import Ranking, Unit
 from runner.store.remembered import Codec
 from runner.store.store import Store
+from runner.targets.ascend.model_files import ModelPair, Written
 
 KEY = "ab" + 62 * "0"
 

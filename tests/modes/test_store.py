@@ -21,10 +21,8 @@ from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import convert_qat
 from runner.modes.files import write_acc_auto
-from runner.modes.files.write_models import write_record
 from runner.modes.keys import StageKeys
 from runner.modes.layer_settings import LayerSettings
-from runner.modes.proof import VerifyOptions
 from runner.modes.recipe import CalibrationRecipe
 from runner.modes.result import AccAutoResult
 from runner.ranges import ActivationParams
@@ -38,6 +36,8 @@ from runner.search.plan import Plan, Strategy
 from runner.search.sensitivity import MeanSquaredError
 from runner.session import Session
 from runner.store.store import Store
+from runner.targets.ascend.model_files import write_record
+from runner.targets.ascend.proof import VerifyOptions
 from tests.small_data import answers, chain, normal_items, save
 
 ITEMS = 40

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from runner.modes.proof import DeviceMetric, Proof
 from runner.report.proof import sentences, verification
+from runner.targets.ascend.proof import DeviceMetric, Proof
 from runner.verify.compare import Sameness
 
 PROOF = Proof(

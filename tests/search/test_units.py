@@ -12,13 +12,13 @@ import pytest
 from runner.calibration.collect import collect
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
-from runner.convert.deploy import deploy_model
 from runner.engine import Engine
 from runner.graph.macs import LayerCost
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayers
 from runner.search.plan import Unit
 from runner.search.units import units_of
+from runner.targets.ascend.deploy import deploy_model
 from tests.small_data import Items, normal_items, onnx_text, prepared
 
 PRICES = {"stem": 5, "left": 7, "right": 11, "next": 13, "logits": 17}

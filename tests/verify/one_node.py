@@ -13,8 +13,6 @@ from onnx import helper, numpy_helper
 
 from runner.calibration.collect import Calibration
 from runner.calibration.quantize import quantize_layers
-from runner.convert.deploy import deploy_model
-from runner.convert.deploy_check import check_against_form
 from runner.convert.fake_quant import fake_quant_model
 from runner.graph.layers import find_layers
 from runner.graph.macs import layer_costs
@@ -26,6 +24,8 @@ from runner.lint.check import check_deploy
 from runner.ranges import Range
 from runner.record_text import format_record, read_record
 from runner.session import REFERENCE, Session
+from runner.targets.ascend.deploy import deploy_model
+from runner.targets.ascend.deploy_check import check_against_form
 from runner.verify.deploy_file import read_deploy
 from runner.verify.execute import executable
 from tests.small_data import plain_session

@@ -10,13 +10,13 @@ import onnx
 from runner.calibration.collect import collect
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
-from runner.convert.deploy import deploy_model
 from runner.convert.fake_quant import fake_quant_model
 from runner.engine import Engine
 from runner.graph.balance import with_balanced_inputs
 from runner.graph.model_file import model_bytes
 from runner.graph.opset import raise_opset
 from runner.record import QuantizedLayers
+from runner.targets.ascend.deploy import deploy_model
 from runner.verify.compare import Comparison, Sameness
 from runner.verify.deploy_file import read_deploy
 from runner.verify.execute import executable

@@ -9,13 +9,13 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from runner.convert.deploy import deploy_model
 from runner.graph.layers import find_layers
 from runner.graph.model_file import model_bytes
 from runner.graph.probe import only_outputs
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
 from runner.session import REFERENCE, Session
+from runner.targets.ascend.deploy import deploy_model
 from runner.verify.deploy_file import read_deploy
 from runner.verify.execute import executable
 from runner.verify.sums import accumulator_bound

@@ -10,11 +10,11 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper
 
-from runner.convert.deploy import deploy_model
 from runner.graph.layers import find_layers
 from runner.graph.model_file import model_bytes
 from runner.record import QuantizedLayers
 from runner.session import REFERENCE, Session
+from runner.targets.ascend.deploy import deploy_model
 from runner.verify.deploy_file import read_deploy
 from runner.verify.execute import executable
 from tests import device

@@ -15,12 +15,12 @@ from runner.evaluation.evaluator import Evaluation, Evaluator
 from runner.graph.layers import FoundLayers
 from runner.job_folder import JobFolder
 from runner.modes.codecs import PROOF, WRITTEN
-from runner.modes.files.write_models import ModelPair, Written, verify_pair
 from runner.modes.keys import StageKeys
-from runner.modes.proof import Files, Proof, VerifyOptions, prove
 from runner.record import QuantizedLayers
 from runner.store.remembered import remembered
 from runner.store.store import Store
+from runner.targets.ascend.model_files import ModelPair, Written, verify_pair
+from runner.targets.ascend.proof import Files, Proof, VerifyOptions, prove
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,12 +16,12 @@ from runner.modes.files.amct_files import history_entries, ranking_entries
 from runner.modes.files.integers_file import integers_bytes, integers_path
 from runner.modes.files.rewriting_file import rewriting_path, rewriting_text
 from runner.modes.files.search_files import curve_entries, damage_entries
-from runner.modes.files.write_models import ModelPair, write_pair, write_record
 from runner.modes.scoring.trials import planned_form
 from runner.record import QuantizedLayers
 from runner.search.end_to_end import Damage
 from runner.search.pareto import Point
 from runner.search.plan import INT8, Plan, Ranking, SearchResult, Trial, best_of
+from runner.targets.ascend.model_files import ModelPair, write_pair, write_record
 
 RECORD = "tmp/scale_offset_record.txt"
 _PREFIX = "accuracy_based_auto_calibration"

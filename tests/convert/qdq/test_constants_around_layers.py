@@ -11,13 +11,13 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
-from runner.convert.deploy import deploy_model
 from runner.convert.fake_quant import fake_quant_model
 from runner.convert.qdq.read import QatModel, read_qdq
 from runner.convert.qdq.report import LayerConversion
 from runner.errors import ModelError
 from runner.graph.opset import raise_opset
 from runner.session import REFERENCE, Session
+from runner.targets.ascend.deploy import deploy_model
 
 F, I8, I32, I64 = np.float32, np.int8, np.int32, np.int64
 S = F(0.03)

@@ -6,14 +6,14 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from runner.convert.deploy import deploy_model
-from runner.convert.deploy_check import check_against_form
 from runner.convert.fake_quant import fake_quant_model
 from runner.convert.qdq.read import read_qdq
 from runner.graph.model_file import model_bytes
 from runner.graph.opset import raise_opset
 from runner.lint.check import check_deploy
 from runner.session import REFERENCE, Session
+from runner.targets.ascend.deploy import deploy_model
+from runner.targets.ascend.deploy_check import check_against_form
 from runner.verify.deploy_file import read_deploy
 from runner.verify.execute import executable
 from tests import device

@@ -15,11 +15,11 @@ import pytest
 from onnx import helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
-from runner.convert.deploy import deploy_model
 from runner.convert.fake_quant import fake_quant_model
 from runner.convert.qdq.read import QatModel, read_qdq
 from runner.graph.opset import raise_opset
 from runner.session import REFERENCE, Session
+from runner.targets.ascend.deploy import deploy_model
 
 F = np.float32
 rng = np.random.default_rng

@@ -10,12 +10,12 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from runner.convert.deploy import deploy_model
 from runner.convert.fake_quant import fake_quant_model
 from runner.convert.qdq.read import QatModel, read_qdq
 from runner.errors import ModelError
 from runner.graph.opset import raise_opset
 from runner.session import Session
+from runner.targets.ascend.deploy import deploy_model
 
 F, U8, I8, I32 = np.float32, np.uint8, np.int8, np.int32
 S = F(0.0173)  # of the input

@@ -9,13 +9,13 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from runner.convert.deploy import deploy_model
 from runner.convert.fake_quant import fake_quant_model
 from runner.convert.qdq.read import QatModel, read_qdq
 from runner.convert.qdq.report import NodeAccount
 from runner.errors import ModelError
 from runner.graph.opset import raise_opset
 from runner.session import Session
+from runner.targets.ascend.deploy import deploy_model
 
 F, U8, I8 = np.float32, np.uint8, np.int8
 HEAD = "q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) w = DequantizeLinear(wq, sw)"

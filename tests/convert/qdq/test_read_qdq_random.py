@@ -11,12 +11,12 @@ import onnx_ir as ir
 from hypothesis import HealthCheck, given, settings
 from numpy.typing import NDArray
 
-from runner.convert.deploy import deploy_model
 from runner.convert.fake_quant import fake_quant_model
 from runner.convert.qdq.read import QatModel, read_qdq
 from runner.graph.opset import raise_opset
 from runner.record import QuantizedLayer
 from runner.session import SIMULATION, Session, plain
+from runner.targets.ascend.deploy import deploy_model
 from tests.convert.qdq.qdq_graphs import qdq_models
 from tests.convert.qdq.source_reading import Integers, Source, attribute, evaluate
 

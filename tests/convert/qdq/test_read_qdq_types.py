@@ -9,12 +9,12 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from runner.convert.deploy import deploy_model
-from runner.convert.deploy_check import check_against_form
 from runner.convert.fake_quant import fake_quant_model
 from runner.convert.qdq.read import QatModel, read_qdq
 from runner.graph.opset import raise_opset
 from runner.session import LEVELS, SIMULATION, Session, plain
+from runner.targets.ascend.deploy import deploy_model
+from runner.targets.ascend.deploy_check import check_against_form
 from tests import device
 
 F, U8, I8, I32 = np.float32, np.uint8, np.int8, np.int32

@@ -10,11 +10,11 @@ import onnx_ir as ir
 import pytest
 from onnx import numpy_helper
 
-from runner.convert.deploy import deploy_model
 from runner.convert.fake_quant import fake_quant_model
 from runner.convert.qdq.read import QatModel, read_qdq
 from runner.graph.opset import raise_opset
 from runner.session import Session
+from runner.targets.ascend.deploy import deploy_model
 
 pytestmark = pytest.mark.zoo
 

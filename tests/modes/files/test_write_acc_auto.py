@@ -16,11 +16,11 @@ from runner.calibration.quantize import quantize_layers
 from runner.engine import Engine
 from runner.job_folder import JobFolder, read_manifest
 from runner.modes.files.write_acc_auto import BestPair, Outcome, write_outcome
-from runner.modes.files.write_models import ModelPair
 from runner.record_text import read_record
 from runner.search.end_to_end import Damage
 from runner.search.pareto import Point
 from runner.search.plan import Plan, Ranking, SearchResult, Trial, Unit
+from runner.targets.ascend.model_files import ModelPair
 from tests.small_data import Items, conv_gemm, normal_items, prepared
 
 ALWAYS = {

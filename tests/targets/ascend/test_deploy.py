@@ -8,11 +8,11 @@ import onnx_ir as ir
 import pytest
 from onnx import AttributeProto, TensorProto, numpy_helper
 
-from runner.convert.deploy import deploy_model
 from runner.graph.layers import find_layers
 from runner.graph.model_file import model_bytes
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
+from runner.targets.ascend.deploy import deploy_model
 from tests.tiny_models import model, noise, random_form
 
 GRAPH = """g (float[1,3,8,8] x) => (float[1,5] y, float[1,4,8,8] a) {

@@ -7,12 +7,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from runner.convert.deploy import deploy_model
-from runner.convert.deploy_check import check_against_form
 from runner.graph.model_file import model_bytes
 from runner.lint.finding import Finding
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayers, TensorRecord
+from runner.targets.ascend.deploy import deploy_model
+from runner.targets.ascend.deploy_check import check_against_form
 from tests.tiny_models import model, noise, random_form
 
 GRAPH = """g (float[1,3,4,4] x) => (float[1,4,4,4] y) {

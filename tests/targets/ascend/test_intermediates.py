@@ -402,7 +402,7 @@ def test_output_that_is_no_tensor_of_numbers_is_left_out_and_the_log_says_so(
 ) -> None:
     words = np.array([f"word{index}" for index in range(32)], dtype=object)
     model = older(NO_NUMBERS[output], 13, f"float[A,B,C,D] y, {output}", words=words)
-    with caplog.at_level("INFO", "runner.modes.files.intermediates"):
+    with caplog.at_level("INFO", "runner.targets.ascend.intermediates"):
         _, index = read(job(tmp_path, model, normal_items(8, 2, 6, 6)))
     kind = "seq(tensor(float))" if "seq" in output else "tensor(string)"
     assert (
@@ -462,7 +462,7 @@ def test_more_items_than_there_are_is_refused_before_the_work(tmp_path: Path) ->
 
 
 def test_size_is_said_beforehand(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO", "runner.modes.files.intermediates"):
+    with caplog.at_level("INFO", "runner.targets.ascend.intermediates"):
         result = job(tmp_path, conv_gemm(), normal_items(8, 2, 6, 6))
     before, after = (record.getMessage() for record in caplog.records if record.name.endswith("intermediates"))
     folder = result.intermediates

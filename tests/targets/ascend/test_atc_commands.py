@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.report.atc import atc_command, check_command
+from runner.targets.ascend.atc_commands import atc_command, check_command
 
 
 @pytest.mark.parametrize("folder", ["/out/results", "/my models/of today", "/it's/$HOME", "out"])

@@ -16,12 +16,12 @@ from runner.engine import Engine
 from runner.errors import ConfigError, InternalError, VerificationError
 from runner.evaluation.distance import Sqnr
 from runner.events import VERIFY, Event, StageAdvanced, StageStarted
-from runner.modes import proof
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import ConvertQatOptions, convert_qat
-from runner.modes.proof import Files, VerifyOptions, prove
 from runner.modes.result import AccAutoResult
+from runner.targets.ascend import proof
+from runner.targets.ascend.proof import Files, VerifyOptions, prove
 from tests.modes.test_convert_qat import qat_model
 from tests.small_data import Items, answers, conv_gemm, normal_items, save
 

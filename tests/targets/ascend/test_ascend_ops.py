@@ -5,8 +5,8 @@ import struct
 import numpy as np
 import pytest
 
-from runner.convert.ascend_ops import anti_quant_attributes, dequant_parameter, quant_attributes
 from runner.ranges import ActivationParams
+from runner.targets.ascend.ascend_ops import anti_quant_attributes, dequant_parameter, quant_attributes
 
 
 def test_quant_holds_the_reciprocal_as_float32():

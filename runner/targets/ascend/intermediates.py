@@ -26,27 +26,24 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from runner.convert.deploy import deploy_model
 from runner.convert.fake_quant import fake_quant_model
 from runner.dataset.binding import bind
-from runner.dataset.item import Dataset, evenly_spaced
-from runner.dataset.subset import Subset
+from runner.dataset.item import Dataset
 from runner.dumps.difference import Difference, difference
 from runner.dumps.index import INDEX, TABLE, DumpIndex, ItemEntry, TensorEntry, index_text, table_text
 from runner.dumps.names import file_name
-from runner.errors import OutputError, RunnerError
-from runner.events import WRITE
+from runner.errors import OutputError
 from runner.graph.layers import FoundLayers
 from runner.graph.model_file import file_sha256, weights_size
 from runner.graph.opset import raise_opset
 from runner.graph.output_kind import other_outputs
 from runner.graph.probe import only_outputs, only_shapes
 from runner.job_folder import JobFolder
-from runner.modes.files.deploy_values import Row, deploy_rows, nodes_of
-from runner.modes.files.write_models import ModelPair
-from runner.modes.stages import Stages
 from runner.record import QuantizedLayers
 from runner.session import REFERENCE, Session
+from runner.targets.ascend.deploy import deploy_model
+from runner.targets.ascend.deploy_values import Row, deploy_rows, nodes_of
+from runner.targets.ascend.model_files import ModelPair
 from runner.verify.deploy_file import read_deploy
 from runner.verify.execute import executable
 
@@ -77,44 +74,6 @@ class Intermediates:
     form: QuantizedLayers
     pair: ModelPair | None
     all_int8: QuantizedLayers | None = None
-
-
-def kept_items(part: Subset, wanted: bool, count: int) -> list[int]:
-    """Return the items whose intermediate values are to be kept, evenly spaced over a part; none unless ``wanted``.
-
-    Raises:
-        ConfigError: ``count`` is not in 1 to the number of items.
-    """
-    total = len(part.indices)
-    chosen = evenly_spaced(count, total, key="intermediates.count")
-    return [part.indices[at] for at in chosen] if wanted else []
-
-
-def write_kept(
-    folder: JobFolder, subject: Intermediates, dataset: Dataset, indices: Sequence[int], stages: Stages
-) -> Path | None:
-    """Write the intermediate values of items as a stage and return their folder; None where there are no items.
-
-    The job's result is whole by now. A fault of ours takes these values away, is told, and leaves the result.
-
-    Raises:
-        OutputError: they cannot be written, or do not fit on the disk.
-    """
-    if not indices:
-        return None
-    with stages.stage(WRITE, 2 * len(indices), "intermediate values") as progress:
-        try:
-            return write_intermediates(folder, subject, dataset, indices, progress)
-        except RunnerError:
-            raise
-        except Exception as error:
-            logger.debug("intermediate values", exc_info=True)
-            what = f"{type(error).__name__}: {error}"
-            stages.warn(
-                f"keep_intermediates: the values could not be written, by a fault of this program ({what}); all else is as it "
-                "would be without them. Please report this, with the model."
-            )
-    return None
 
 
 def write_intermediates(

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from onnx_ir.passes import common as passes
 
 from runner.arithmetic import dequant_scale
-from runner.convert import ascend_ops
 from runner.convert.fake_quant import tensor_place
 from runner.graph.added_bias import shift_biases
 from runner.graph.balance import divided
@@ -18,6 +17,7 @@ from runner.graph.constants import Names, constant, float_attribute, is_own, mak
 from runner.graph.layers import FoundLayers, Layer
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayer, QuantizedLayers
+from runner.targets.ascend import ascend_ops
 
 # Before it the padding and its value are attributes of Pad.
 _PAD_TAKES_INPUTS = 11

@@ -20,10 +20,10 @@ from runner.errors import VerificationError
 from runner.evaluation.outputs import ClassScores
 from runner.events import Warned
 from runner.job_folder import JobFolder
-from runner.modes.files import write_models
-from runner.modes.files.write_models import ModelPair, verify_pair, write_pair, write_record
 from runner.record import QuantizedLayers
 from runner.record_text import read_record
+from runner.targets.ascend import model_files
+from runner.targets.ascend.model_files import ModelPair, verify_pair, write_pair, write_record
 from tests.small_data import Items, conv_gemm, normal_items, plain_session, prepared, run_plain
 
 X = normal_items(40, 2, 6, 6)
@@ -47,13 +47,13 @@ def folder(tmp_path: Path, subject) -> JobFolder:
     return job
 
 
-def verified(folder: JobFolder, form: QuantizedLayers) -> write_models.Written:
+def verified(folder: JobFolder, form: QuantizedLayers) -> model_files.Written:
     model, found = prepared(conv_gemm())
     return verify_pair(folder, PAIR, model, found, form, Items(X), Engine(2), CLASSES)
 
 
 def test_deploy_model_is_written_and_logged_first(tmp_path: Path, subject, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "runner.modes.files.write_models")
+    caplog.set_level(logging.INFO, "runner.targets.ascend.model_files")
     job = JobFolder(tmp_path)
     write_pair(job, "results/m", *subject)
     paths = [tmp_path / PAIR.deploy, tmp_path / PAIR.fake_quant]
@@ -95,7 +95,7 @@ def test_int8_gap_is_the_share_of_answers_that_int8_kernels_change(
         weight.const_value = ir.tensor(-np.maximum(weight.const_value.numpy(), -127), name=weight.name)
         return twin
 
-    monkeypatch.setattr(write_models, "qdq_twin", negated)
+    monkeypatch.setattr(model_files, "qdq_twin", negated)
     taken = X[[index * 40 // 32 for index in range(32)]]
 
     def answered(model):
@@ -115,7 +115,7 @@ def test_int8_gap_is_unknown_where_onnxruntime_cannot_run_the_twin(
         next(node for node in twin.graph if node.op_type == "Conv").op_type = "NoSuchOperator"
         return twin
 
-    monkeypatch.setattr(write_models, "qdq_twin", broken)
+    monkeypatch.setattr(model_files, "qdq_twin", broken)
     written = verified(folder, subject[2])
     assert (written.ort_level_gap, written.cpu_int8_gap) == (0.0, None)
 
@@ -125,7 +125,7 @@ def test_level_gap_is_the_share_of_answers_that_a_level_changes(
 ) -> None:
     # Stand in for a level that answers wrongly on some items: at "all" those whose first pixel is positive come out negated.
     path = folder.path(PAIR.fake_quant)
-    inputs = write_models.Session(path).inputs
+    inputs = model_files.Session(path).inputs
 
     class Levelled:
         def __init__(self, model: Path | ir.Model, level: str) -> None:
@@ -137,8 +137,8 @@ def test_level_gap_is_the_share_of_answers_that_a_level_changes(
             (logits,) = self.session.run(None, feeds)
             return [-logits if self.wrong and feeds["x"].flat[0] > 0 else logits]
 
-    monkeypatch.setattr(write_models, "plain", lambda level: level)
-    monkeypatch.setattr(write_models, "Session", Levelled)
+    monkeypatch.setattr(model_files, "plain", lambda level: level)
+    monkeypatch.setattr(model_files, "Session", Levelled)
     taken = X[[index * 40 // 32 for index in range(32)]]  # one batch of 32, evenly spaced
     expected = float(np.mean(taken[:, 0, 0, 0] > 0))
     assert verified(folder, subject[2]).ort_level_gap == pytest.approx(expected) and 0 < expected < 1
@@ -193,7 +193,7 @@ def test_what_atc_does_not_take_is_a_warning_and_no_fault(folder: JobFolder, sub
         "AscendQuant (3, the first 'first.quant'), Conv (2, the first 'first'), AscendDequant (3, the first 'first.dequant'), "
         "Relu (2, the first 'a'), Flatten (1, the first 'flat') and 1 more operator; export the model at opset 11 to 18"
     )
-    assert write_models.warn_of_notes(written, events.append) == [message]
+    assert model_files.warn_of_notes(written, events.append) == [message]
     assert events == [Warned(message)]
 
 
@@ -213,6 +213,6 @@ def test_record_is_written_as_it_reads_back(tmp_path: Path, subject) -> None:
 def test_record_that_reads_back_otherwise_is_our_fault(
     tmp_path: Path, subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(write_models, "read_record", lambda path: subject[2].without(["first"]).record)
+    monkeypatch.setattr(model_files, "read_record", lambda path: subject[2].without(["first"]).record)
     with pytest.raises(VerificationError, match=r"record\.txt: the record read back differs from the one written"):
         write_record(JobFolder(tmp_path), "record.txt", subject[2])

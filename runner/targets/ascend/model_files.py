@@ -12,8 +12,6 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from runner.convert.deploy import deploy_model
-from runner.convert.deploy_check import check_against_form
 from runner.convert.fake_quant import fake_quant_model
 from runner.convert.qdq_twin import qdq_twin
 from runner.convert.shared_weights import share_weights
@@ -34,6 +32,8 @@ from runner.lint.finding import Finding, gathered
 from runner.record import QuantizedLayers
 from runner.record_text import format_record, read_record
 from runner.session import Session, plain
+from runner.targets.ascend.deploy import deploy_model
+from runner.targets.ascend.deploy_check import check_against_form
 
 logger = logging.getLogger(__name__)
 
