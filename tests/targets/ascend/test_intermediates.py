@@ -26,9 +26,9 @@ from runner.job_folder import JobFolder, read_manifest
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import ConvertQatOptions, convert_qat
-from runner.modes.files import intermediates as module
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.result import AccAutoResult
+from runner.targets.ascend import intermediates as module
 from tests.command import digests
 from tests.modes.test_balanced_jobs import outliers
 from tests.modes.test_convert_qat import qat_model
