@@ -17,16 +17,12 @@ from typing import Literal
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
-from runner.convert.qdq.account import Ledger, readers, source_nodes
-from runner.convert.qdq.bypass import bypass, kept_limit, take_over
-from runner.convert.qdq.constant import Constants
-from runner.convert.qdq.derived import quantized_constants
-from runner.convert.qdq.layer import LayerSource, convert_layer
-from runner.convert.qdq.nodes import code_clip, is_dequantize, is_quantize
-from runner.convert.qdq.normalise import normalise, refuse_foreign
-from runner.convert.qdq.pattern import Pairs, carried_on, find_pairs
-from runner.convert.qdq.report import ConversionReport, LayerConversion, NodeUse, Role
-from runner.convert.qdq.settle import (
+from runner.convert.qdq.activations.detour import bypass, kept_limit, take_over
+from runner.convert.qdq.activations.pairs import Pairs, carried_on, find_pairs
+from runner.convert.qdq.activations.readers import Ledger, readers, source_nodes
+from runner.convert.qdq.constants.constant import Constants
+from runner.convert.qdq.constants.derived import quantized_constants
+from runner.convert.qdq.constants.initializers import (
     ConstantUse,
     constant_uses,
     fold,
@@ -34,6 +30,10 @@ from runner.convert.qdq.settle import (
     layer_source,
     settle_constants,
 )
+from runner.convert.qdq.layers.layer import LayerSource, convert_layer
+from runner.convert.qdq.nodes import code_clip, is_dequantize, is_quantize
+from runner.convert.qdq.report import ConversionReport, LayerConversion, NodeUse, Role
+from runner.convert.qdq.spelling.normalise import normalise, refuse_foreign
 from runner.errors import ModelError
 from runner.graph.constants import Names
 from runner.graph.finite_weights import require_finite_weights

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.arithmetic import INT32_MAX, INT32_MIN, quantize_bias
-from runner.convert.qdq.constant import QuantizedConstant
+from runner.convert.qdq.constants.constant import QuantizedConstant
+from runner.convert.qdq.layers.weight import StaysFloatError
 from runner.convert.qdq.report import BiasOutcome
-from runner.convert.qdq.weight import StaysFloatError
 
 # Exporters compute scale_d * scale_w in double precision or round it otherwise; the integers are meant for it all the same.
 _SAME_SCALE = 1e-5

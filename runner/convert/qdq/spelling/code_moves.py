@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from runner.convert.qdq.commuting import moves_one
+from runner.convert.qdq.activations.commuting import moves_one
 from runner.convert.qdq.nodes import is_dequantize, is_quantize, parameters
 from runner.graph.constants import constant
 

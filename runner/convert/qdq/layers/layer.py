@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from runner.arithmetic import EXACT_FLOAT32_SUM, QMAX, QMIN, dequant_scale
 from runner.convert.exact_sums import exact_sums
-from runner.convert.qdq.bias import BiasSource, integer_bias
-from runner.convert.qdq.constant import QuantizedConstant
-from runner.convert.qdq.pattern import Pair
+from runner.convert.qdq.activations.pairs import Pair
+from runner.convert.qdq.constants.constant import QuantizedConstant
+from runner.convert.qdq.layers.bias import BiasSource, integer_bias
+from runner.convert.qdq.layers.vanishing import SMALLEST_NORMAL, rescue_vanishing
+from runner.convert.qdq.layers.weight import StaysFloatError, symmetric_weight
 from runner.convert.qdq.report import ActivationSource, BatchNormOutcome, BiasOutcome, LayerConversion
-from runner.convert.qdq.vanishing import SMALLEST_NORMAL, rescue_vanishing
-from runner.convert.qdq.weight import StaysFloatError, symmetric_weight
 from runner.graph.batchnorm import Affine
 from runner.graph.layers import Layer
 from runner.graph.weight_layout import as_stored

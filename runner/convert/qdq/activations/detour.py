@@ -18,8 +18,8 @@ from typing import Literal
 import numpy as np
 import onnx_ir as ir
 
-from runner.convert.qdq.commuting import moves_one
-from runner.convert.qdq.pattern import Pair, Pairs, rescaling
+from runner.convert.qdq.activations.commuting import moves_one
+from runner.convert.qdq.activations.pairs import Pair, Pairs, rescaling
 from runner.graph.builder import Builder
 from runner.graph.constants import Names, constant, float_attribute
 

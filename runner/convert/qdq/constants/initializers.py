@@ -9,11 +9,11 @@ import numpy as np
 import onnx_ir as ir
 
 from runner.convert.averages import window_ones
-from runner.convert.qdq.bias import bias_source
-from runner.convert.qdq.bypass import take_over
-from runner.convert.qdq.constant import Constants, QuantizedConstant
-from runner.convert.qdq.layer import FoldedBatchNorm, LayerSource
-from runner.convert.qdq.pattern import Pairs
+from runner.convert.qdq.activations.detour import take_over
+from runner.convert.qdq.activations.pairs import Pairs
+from runner.convert.qdq.constants.constant import Constants, QuantizedConstant
+from runner.convert.qdq.layers.bias import bias_source
+from runner.convert.qdq.layers.layer import FoldedBatchNorm, LayerSource
 from runner.convert.qdq.report import Role
 from runner.graph.batchnorm import batchnorm_affine, fold_batchnorm
 from runner.graph.constants import constant, free_of, integer_attribute, make_constant, value_names

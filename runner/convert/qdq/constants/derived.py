@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import onnx_ir as ir
 
-from runner.convert.qdq.constant import (
+from runner.convert.qdq.constants.constant import (
     Constants,
     QuantizedConstant,
     RoundedConstant,
@@ -16,7 +16,7 @@ from runner.convert.qdq.constant import (
     of_real,
     rounded_codes,
 )
-from runner.convert.qdq.folding import evaluated, foldable
+from runner.convert.qdq.constants.folding import evaluated, foldable
 from runner.convert.qdq.nodes import code_clip, is_dequantize, is_quantize
 from runner.graph.constants import Array, constant
 

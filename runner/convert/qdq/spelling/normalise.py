@@ -6,10 +6,10 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
-from runner.convert.qdq.code_moves import dequantize_first
-from runner.convert.qdq.folding import fold_constants
-from runner.convert.qdq.idle import idle_nodes, taken_out
+from runner.convert.qdq.constants.folding import fold_constants
 from runner.convert.qdq.nodes import is_dequantize, is_quantize
+from runner.convert.qdq.spelling.code_moves import dequantize_first
+from runner.convert.qdq.spelling.idle import idle_nodes, taken_out
 from runner.errors import ModelError
 from runner.graph.branches import take_constant_branches
 from runner.graph.constants import constant, free_of, make_constant, value_names

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from runner.convert.qdq.commuting import carried_inputs, clip_limits, moves_one, on_grid
-from runner.convert.qdq.constant import Constants
+from runner.convert.qdq.activations.commuting import carried_inputs, clip_limits, moves_one, on_grid
+from runner.convert.qdq.constants.constant import Constants
 from runner.convert.qdq.nodes import Parameters, code_clip, is_dequantize, is_quantize, parameters
 from runner.graph.constants import constant
 from runner.ranges import ActivationParams

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from runner.convert.qdq.commuting import carried_inputs
+from runner.convert.qdq.activations.commuting import carried_inputs
+from runner.convert.qdq.activations.pairs import Pair, Pairs, requantizers, rescaling
 from runner.convert.qdq.nodes import is_dequantize, is_quantize
-from runner.convert.qdq.pattern import Pair, Pairs, requantizers, rescaling
 from runner.convert.qdq.report import NodeAccount, NodeUse, Role
 
 _VALUE_BLIND = ("Shape", "Size")  # they read no values

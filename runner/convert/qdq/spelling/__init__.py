@@ -1,0 +1,1 @@
+"""One spelling for what exporters write in many, before anything is read."""
