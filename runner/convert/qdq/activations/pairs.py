@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,11 @@ class Pair:
     narrowed: bool
 
     @property
+    def nodes(self) -> tuple[ir.Node, ...]:
+        """The nodes that it has."""
+        return (self.dequantize,) if self.quantize is None else (self.quantize, self.dequantize)
+
+    @property
     def limits(self) -> tuple[float, float]:
         """The real values that the lowest and the highest code stand for."""
         low, high = (float(np.float32(code - self.zero_point) * np.float32(self.scale)) for code in self.codes)
@@ -54,6 +59,10 @@ class Pair:
     def covers(self, limits: tuple[float, float]) -> bool:
         """Return whether values within ``limits`` are never saturated."""
         return self.limits[0] <= limits[0] and limits[1] <= self.limits[1]
+
+    def on_grid_of(self, other: Pair) -> bool:
+        """Return whether two pairs round to the same values."""
+        return (self.scale, self.zero_point, self.dtype) == (other.scale, other.zero_point, other.dtype)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,11 +130,6 @@ def _carried(node: ir.Node, rounding: Mapping[ir.Value, Pair], constants: Consta
             return None
         arrays.append(array)
     return pair if all(on_grid(array, pair.scale, pair.zero_point, pair.codes) for array in arrays) else None
-
-
-def requantizers(value: ir.Value) -> Iterator[ir.Node]:
-    """Yield the QuantizeLinear nodes that read a value."""
-    return (usage.node for usage in value.uses() if is_quantize(usage.node) and usage.idx == 0)
 
 
 def _pair(dequantize: ir.Node) -> Pair:

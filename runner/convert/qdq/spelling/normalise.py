@@ -7,49 +7,15 @@ import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from runner.convert.qdq.constants.folding import fold_constants
-from runner.convert.qdq.nodes import is_dequantize, is_quantize
+from runner.convert.qdq.nodes import is_quantize
 from runner.convert.qdq.spelling.code_moves import dequantize_first
 from runner.convert.qdq.spelling.idle import idle_nodes, taken_out
-from runner.errors import ModelError
 from runner.graph.branches import take_constant_branches
 from runner.graph.constants import constant, free_of, make_constant, value_names
 from runner.graph.half import widen_half
 from runner.graph.identities import remove_identities
 from runner.graph.naming import name_inner_nodes
-from runner.graph.other_quantizers import all_nodes, only_weights, refuse_other_quantizers
 from runner.graph.prepare import tidy
-from runner.graph.random_operators import refuse_random
-
-_DYNAMIC = ("DynamicQuantize", "ConvInteger", "MatMulInteger")
-
-
-def refuse_foreign(model: ir.Model) -> None:
-    """Raise a ModelError unless the model is quantized by QuantizeLinear / DequantizeLinear alone."""
-    nodes = all_nodes(model)
-    refuse_other_quantizers(nodes)
-    refuse_random(nodes)
-    integer = next((node for node in nodes if _on_integers(node)), None)
-    if integer is not None and not any(is_quantize(node) for node in nodes):
-        raise ModelError(
-            f"model.path: node '{integer.name}' is a {integer.op_type}: the model computes on integers, with scales found "
-            "as it runs, so there are none to take over. Give its float original to mode=acc_auto."
-        )
-    if not any(is_quantize(node) or is_dequantize(node) for node in nodes):
-        weight = only_weights(nodes)
-        if weight is not None:
-            raise ModelError(
-                f"model.path: {weight.op_type} '{weight.name}' holds a quantized weight, and no activation is quantized. "
-                "Give the float model that it was made from, with mode=acc_auto."
-            )
-        raise ModelError(
-            "model.path: the model has no QuantizeLinear/DequantizeLinear: it is no quantization-aware-trained model; "
-            "use mode=acc_auto."
-        )
-
-
-def _on_integers(node: ir.Node) -> bool:
-    """Return whether a node is of those that onnxruntime's dynamic quantizer writes."""
-    return node.op_type.startswith(_DYNAMIC)
 
 
 def normalise(source: ir.Model) -> tuple[ir.Model, dict[str, tuple[str, ...]]]:
