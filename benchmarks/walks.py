@@ -9,6 +9,7 @@ while the function is at work. Two walks are counted:
     read   every function once, when it is first called: what somebody sees who reads along
     run    every call
 
+Comprehensions and lambdas belong to the function that holds them, and a property is read like the field that it looks like.
 For each, ``rooms`` are the files entered, and ``returns`` how often a file is entered that had been left before. ``--tree``
 names another checkout to follow; ``--under`` a folder, whose files and the imports between them are counted on their own.
 """
@@ -65,6 +66,7 @@ class Follower:
     entry: CodeType
     calls: list[tuple[str, bool]] = field(default_factory=list)
     _seen: set[CodeType] = field(default_factory=set)
+    _properties: dict[str, set[int]] = field(default_factory=dict)
     _inside: threading.local = field(default_factory=threading.local)
 
     def __call__(self, frame: FrameType, event: str, argument: object) -> None:
@@ -76,13 +78,27 @@ class Follower:
         if code is self.entry:
             depth += 1 if event == "call" else -1
             self._inside.depth = depth
-        if event == "call" and (depth or code is self.entry):
+        if event == "call" and (depth or code is self.entry) and not self._told_by_caller(code):
             self.calls.append((code.co_filename[len(self.root) :], code not in self._seen))
             self._seen.add(code)
+
+    def _told_by_caller(self, code: CodeType) -> bool:
+        if code.co_name.startswith("<"):
+            return True
+        if code.co_filename not in self._properties:
+            self._properties[code.co_filename] = property_lines(Path(code.co_filename).read_text(encoding="utf-8"))
+        return code.co_firstlineno in self._properties[code.co_filename]
 
     def walk(self, *, once: bool, under: str = "") -> Walk:
         """Return where the calls led, or only the first of each function."""
         return Walk.of((file for file, first in self.calls if first or not once), under)
+
+
+def property_lines(source: str) -> set[int]:
+    """Return the first lines of a file's properties, decorators included."""
+    functions = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef))
+    decorators = ((d for d in node.decorator_list if isinstance(d, ast.Name)) for node in functions)
+    return {d.lineno for found in decorators for d in found if d.id in ("property", "cached_property")}
 
 
 def follow(root: Path, entry: CodeType, action: Callable[[], Any]) -> Follower:

@@ -8,7 +8,7 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from runner.convert.qdq.spelling.normalise import normalise
+from runner.convert.qdq.normalise import normalise
 from runner.errors import ModelError
 from runner.graph.layers import find_layers
 from runner.graph.opset import raise_opset

@@ -16,11 +16,11 @@ from typing import Literal
 
 import onnx_ir as ir
 
-from runner.convert.qdq.annotation import accounts
+from runner.convert.qdq.account import accounts
 from runner.convert.qdq.bypass import bypass
 from runner.convert.qdq.convert import convert
+from runner.convert.qdq.foreign import refuse_foreign
 from runner.convert.qdq.materialize import materialize
-from runner.convert.qdq.refusals import refuse_foreign
 from runner.convert.qdq.report import ConversionReport
 from runner.convert.qdq.survey import survey
 from runner.graph.layers import FoundLayers, find_layers

@@ -19,7 +19,8 @@ import numpy as np
 import onnx_ir as ir
 
 from runner.convert.qdq.activations.commuting import moves_one
-from runner.convert.qdq.activations.pairs import Pair, Pairs, rescaling
+from runner.convert.qdq.activations.pairs import rescaling
+from runner.convert.qdq.annotated_graph import Pair, Pairs
 from runner.graph.constants import constant, float_attribute
 
 Limit = Literal["none", "Relu", "Clip"]

@@ -2,87 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
 from runner.convert.qdq.activations.commuting import carried_inputs, clip_limits, moves_one, on_grid
-from runner.convert.qdq.constants.constant import Constants
+from runner.convert.qdq.annotated_graph import Constants, Pair, Pairs
 from runner.convert.qdq.nodes import Parameters, code_clip, is_dequantize, is_quantize, parameters
 from runner.graph.constants import constant
 from runner.ranges import ActivationParams
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pair:
-    """An activation that is rounded: QuantizeLinear, then DequantizeLinear.
-
-    Attributes:
-        quantize: None where the DequantizeLinear reads integers that no node of the graph quantized (an int8 input).
-        dequantize: its output is what the float operators read.
-        params: as a record holds them, zero point in int8; None where the pair is not accepted.
-        refusal: why it is not accepted.
-        dtype, scale, zero_point: as the source states them; zeros where they cannot be read.
-        codes: lowest and highest code that can occur; narrower than the type where a Clip stands between the two nodes.
-        narrowed: whether one does.
-    """
-
-    quantize: ir.Node | None
-    dequantize: ir.Node
-    params: ActivationParams | None
-    refusal: str | None
-    dtype: str
-    scale: float
-    zero_point: int
-    codes: tuple[int, int]
-    narrowed: bool
-
-    @property
-    def nodes(self) -> tuple[ir.Node, ...]:
-        """The nodes that it has."""
-        return (self.dequantize,) if self.quantize is None else (self.quantize, self.dequantize)
-
-    @property
-    def limits(self) -> tuple[float, float]:
-        """The real values that the lowest and the highest code stand for."""
-        low, high = (float(np.float32(code - self.zero_point) * np.float32(self.scale)) for code in self.codes)
-        return low, high
-
-    @property
-    def unreadable(self) -> bool:
-        """Whether its limits cannot be said: the graph computes them, there are several, or codes are no integers."""
-        return not self.codes[0] < self.codes[1]
-
-    def covers(self, limits: tuple[float, float]) -> bool:
-        """Return whether values within ``limits`` are never saturated."""
-        return self.limits[0] <= limits[0] and limits[1] <= self.limits[1]
-
-    def on_grid_of(self, other: Pair) -> bool:
-        """Return whether two pairs round to the same values."""
-        return (self.scale, self.zero_point, self.dtype) == (other.scale, other.zero_point, other.dtype)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pairs:
-    """The activation pairs of a graph, and how far each reaches.
-
-    Attributes:
-        of: pairs by their DequantizeLinear, in graph order.
-        rounding: for each value the pair that rounded it, also where operators stand between that rounding commutes with;
-            of several that are equal, the first.
-        made: the pairs that read the codes of a QuantizeLinear.
-    """
-
-    of: Mapping[ir.Node, Pair]
-    rounding: Mapping[ir.Value, Pair]
-    made: Mapping[ir.Node, Sequence[Pair]]
-
-    def nearest(self, value: ir.Value | None) -> Pair | None:
-        """Return the pair that rounded a value; None where none did."""
-        return None if value is None else self.rounding.get(value)
 
 
 def find_pairs(graph: ir.Graph, constants: Constants) -> Pairs:

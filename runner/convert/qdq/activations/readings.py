@@ -9,9 +9,8 @@ import onnx_ir as ir
 
 from runner.convert.qdq.activations.commuting import carried_inputs
 from runner.convert.qdq.activations.limits import Limit, kept_limit
-from runner.convert.qdq.activations.pairs import Pair, Pairs, rescaling
-from runner.convert.qdq.annotated_graph import AnnotatedGraph
-from runner.convert.qdq.annotation import Annotation
+from runner.convert.qdq.activations.pairs import rescaling
+from runner.convert.qdq.annotated_graph import AnnotatedGraph, Annotation, Pair, Pairs
 from runner.convert.qdq.nodes import is_layer, is_quantize
 from runner.convert.qdq.report import NodeUse
 

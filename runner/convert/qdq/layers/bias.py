@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.arithmetic import INT32_MAX, INT32_MIN, quantize_bias
-from runner.convert.qdq.layers.source import BiasSource
+from runner.convert.qdq.annotated_graph import BiasSource
 from runner.convert.qdq.layers.weight import StaysFloatError
 from runner.convert.qdq.report import BiasOutcome
 

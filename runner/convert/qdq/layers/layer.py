@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 
 from runner.arithmetic import EXACT_FLOAT32_SUM, QMAX, QMIN, dequant_scale
 from runner.convert.exact_sums import exact_sums
-from runner.convert.qdq.activations.pairs import Pair
-from runner.convert.qdq.constants.constant import QuantizedConstant
+from runner.convert.qdq.annotated_graph import BiasSource, FoldedBatchNorm, LayerSource, Pair, QuantizedConstant
 from runner.convert.qdq.layers.bias import integer_bias
-from runner.convert.qdq.layers.source import BiasSource, FoldedBatchNorm, LayerSource
 from runner.convert.qdq.layers.vanishing import SMALLEST_NORMAL, rescue_vanishing
 from runner.convert.qdq.layers.weight import StaysFloatError, symmetric_weight
 from runner.convert.qdq.report import ActivationSource, BatchNormOutcome, BiasOutcome, LayerConversion

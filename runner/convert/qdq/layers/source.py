@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,54 +10,36 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.convert.averages import window_ones
-from runner.convert.qdq.activations.pairs import Pair, Pairs
-from runner.convert.qdq.constants.constant import Constants, QuantizedConstant
-from runner.convert.qdq.constants.uses import ConstantUse
+from runner.convert.qdq.annotated_graph import (
+    BiasSource,
+    Constants,
+    ConstantUse,
+    LayerSource,
+    Pair,
+    Pairs,
+    QuantizedConstant,
+)
 from runner.convert.qdq.nodes import is_layer
 from runner.convert.qdq.report import Role
-from runner.graph.batchnorm import Affine
 from runner.graph.constants import constant, integer_attribute
 from runner.graph.weight_layout import output_channels
 
+_ROLES: Mapping[int, Role] = {1: "weight", 2: "bias"}
 _ROLE_NAMES: Mapping[Role, str] = {"activation": "input", "weight": "weight", "bias": "bias"}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class BiasSource:
-    """A bias as the source has it: ``real``, shape (channels,), and its integers where it is stored in int32."""
-
-    real: NDArray[np.float64]
-    stored: QuantizedConstant | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FoldedBatchNorm:
-    """A BatchNormalization that stood behind a convolution: its name and what it computes."""
-
-    name: str
-    affine: Affine
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LayerSource:
-    """What the source says about one layer.
-
-    Attributes:
-        pair: what rounds its input.
-        weight: its integers, in the layout of the float weight of the model that is read.
-        bias: None where it has none.
-        window: int8 ones [1, 1, kh, kw] for an AveragePool, which has no weight; None for the others.
-        batchnorm: folded into it.
-        looked_through: the Identity and Cast that stood beside the QuantizeLinear and DequantizeLinear of its input, weight
-            and bias, and where.
-    """
-
-    pair: Pair | None
-    weight: QuantizedConstant | None
-    bias: BiasSource | None
-    window: NDArray[np.int8] | None = None
-    batchnorm: FoldedBatchNorm | None = None
-    looked_through: tuple[str, ...] = ()
+def constant_uses(graph: ir.Graph, constants: Constants) -> list[ConstantUse]:
+    """Return every reading of a dequantized constant, in graph order."""
+    made = {node for stored in constants.values() for node in stored.nodes}
+    uses = []
+    for node in graph:
+        # What moves or scales a constant passes it on; what counts is who reads it then.
+        passes_on = node in made or any(output in constants for output in node.outputs)
+        for index, value in enumerate(() if passes_on else node.inputs):
+            if value is not None and value in constants:
+                role = _ROLES.get(index) if is_layer(node) else None
+                uses.append(ConstantUse(constants[value], node.name or "", role))
+    return uses
 
 
 def layer_sources(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.arithmetic import FLT_EPSILON, QMAX, QMIN
-from runner.convert.qdq.constants.constant import QuantizedConstant
+from runner.convert.qdq.annotated_graph import QuantizedConstant
 from runner.convert.qdq.layers.rounding import balanced_codes, least_error_scale
 from runner.convert.qdq.report import ChannelError, WeightOutcome
 from runner.graph.layers import Layer

@@ -1,34 +1,15 @@
-"""What becomes of QuantizeLinear and DequantizeLinear nodes, and the account of each that is read off it."""
+"""The account of each QuantizeLinear and DequantizeLinear, read off the annotations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from runner.convert.qdq.report import NodeAccount, NodeUse, Role
+from runner.convert.qdq.annotated_graph import Annotation
+from runner.convert.qdq.report import NodeAccount, NodeUse
 
 _STRONGEST_FIRST: Sequence[NodeUse] = ("layer", "tensor", "output")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Annotation:
-    """One thing that is known of nodes which belong together: whom they serve, or why they are dropped.
-
-    Attributes:
-        nodes: of the source.
-        reason: why they serve nobody, or what else there is to know.
-        use: what ``user`` is; ``dropped`` where there is none.
-        role: what the nodes quantize there.
-        user: the layer (by name), tensor (``<node>:<input>``) or model output that they serve.
-    """
-
-    nodes: Sequence[ir.Node]
-    reason: str | None = None
-    use: NodeUse = "dropped"
-    role: Role | None = None
-    user: str | None = None
 
 
 def accounts(nodes: Iterable[ir.Node], annotations: Iterable[Annotation]) -> tuple[NodeAccount, ...]:

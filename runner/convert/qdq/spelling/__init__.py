@@ -1,1 +1,0 @@
-"""One spelling for what exporters write in many, before anything is read."""
