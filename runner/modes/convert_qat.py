@@ -11,7 +11,7 @@ from typing import Literal
 import onnx_ir as ir
 
 from runner.convert.fake_quant import fake_quant_model
-from runner.convert.qdq.normalise import refuse_foreign
+from runner.convert.qdq.foreign import refuse_foreign
 from runner.convert.qdq.read import QatModel, read_qdq
 from runner.dataset.binding import bind, first_rows, repeats
 from runner.dataset.fitting import fit

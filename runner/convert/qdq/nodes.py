@@ -1,4 +1,4 @@
-"""QuantizeLinear and DequantizeLinear: which nodes they are, and the parameters that they state."""
+"""QuantizeLinear, DequantizeLinear and layers: which nodes they are, and the parameters that the first two state."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.graph.constants import constant, integer_attribute
+from runner.graph.layers import LAYER_TYPES
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 # onnxruntime's quantizer can write both operators in its own domain; for 8 bits they mean the same.
@@ -44,6 +45,11 @@ def is_quantize(node: ir.Node | None) -> bool:
 def is_dequantize(node: ir.Node | None) -> bool:
     """Return whether a node is a DequantizeLinear."""
     return node is not None and node.op_type == DEQUANTIZE and node.domain in _DOMAINS
+
+
+def is_layer(node: ir.Node) -> bool:
+    """Return whether a node is of a type that a record can hold as a layer."""
+    return node.op_type in LAYER_TYPES and node.domain == ""
 
 
 def parameters(node: ir.Node) -> Parameters | None:

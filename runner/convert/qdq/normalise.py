@@ -2,54 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
+
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
-from runner.convert.qdq.code_moves import dequantize_first
-from runner.convert.qdq.folding import fold_constants
-from runner.convert.qdq.idle import idle_nodes, taken_out
-from runner.convert.qdq.nodes import is_dequantize, is_quantize
-from runner.errors import ModelError
+from runner.convert.qdq.activations.commuting import moves_one
+from runner.convert.qdq.constants.folding import fold_constants
+from runner.convert.qdq.nodes import is_dequantize, is_quantize, parameters
 from runner.graph.branches import take_constant_branches
 from runner.graph.constants import constant, free_of, make_constant, value_names
 from runner.graph.half import widen_half
 from runner.graph.identities import remove_identities
 from runner.graph.naming import name_inner_nodes
-from runner.graph.other_quantizers import all_nodes, only_weights, refuse_other_quantizers
 from runner.graph.prepare import tidy
-from runner.graph.random_operators import refuse_random
 
-_DYNAMIC = ("DynamicQuantize", "ConvInteger", "MatMulInteger")
-
-
-def refuse_foreign(model: ir.Model) -> None:
-    """Raise a ModelError unless the model is quantized by QuantizeLinear / DequantizeLinear alone."""
-    nodes = all_nodes(model)
-    refuse_other_quantizers(nodes)
-    refuse_random(nodes)
-    integer = next((node for node in nodes if _on_integers(node)), None)
-    if integer is not None and not any(is_quantize(node) for node in nodes):
-        raise ModelError(
-            f"model.path: node '{integer.name}' is a {integer.op_type}: the model computes on integers, with scales found "
-            "as it runs, so there are none to take over. Give its float original to mode=acc_auto."
-        )
-    if not any(is_quantize(node) or is_dequantize(node) for node in nodes):
-        weight = only_weights(nodes)
-        if weight is not None:
-            raise ModelError(
-                f"model.path: {weight.op_type} '{weight.name}' holds a quantized weight, and no activation is quantized. "
-                "Give the float model that it was made from, with mode=acc_auto."
-            )
-        raise ModelError(
-            "model.path: the model has no QuantizeLinear/DequantizeLinear: it is no quantization-aware-trained model; "
-            "use mode=acc_auto."
-        )
-
-
-def _on_integers(node: ir.Node) -> bool:
-    """Return whether a node is of those that onnxruntime's dynamic quantizer writes."""
-    return node.op_type.startswith(_DYNAMIC)
+_IDLE = ("Identity", "Cast")
+# What moves codes as it moves values; Pad would fill codes with another 0, and Relu clips them elsewhere.
+_NOT_ON_CODES = ("Pad", "Relu", "Cast", "Resize", "Upsample", "Trilu", "Dropout")
 
 
 def normalise(source: ir.Model) -> tuple[ir.Model, dict[str, tuple[str, ...]]]:
@@ -65,16 +36,16 @@ def normalise(source: ir.Model) -> tuple[ir.Model, dict[str, tuple[str, ...]]]:
     # What stands in a branch that is always taken is read like any other part.
     take_constant_branches(model)
     widen_half(model)
-    idle = idle_nodes(model.graph)
+    idle = _idle_nodes(model.graph)
     remove_identities(model)
     taken = value_names(model.graph)
     for node in list(model.graph):
         if node.op_type == "Cast" and node.domain == "":
             _remove_cast(model.graph, node, taken)
     fold_constants(model)
-    dequantize_first(model.graph)
+    _dequantize_first(model.graph)
     passes.RemoveUnusedNodesPass()(model)
-    return model, taken_out(idle)
+    return model, _taken_out(idle)
 
 
 def _remove_cast(graph: ir.Graph, cast: ir.Node, taken: set[str | None]) -> None:
@@ -106,3 +77,79 @@ def _codes_type(quantize: ir.Node | None) -> ir.DataType:
     if zero_point is not None:
         return ir.DataType.from_numpy(zero_point.dtype)
     return ir.DataType(stated.as_int()) if stated is not None and stated.as_int() else ir.DataType.UINT8
+
+
+def _dequantize_first(graph: ir.Graph) -> None:
+    """Put each DequantizeLinear behind its QuantizeLinear, in front of what moves the codes; changes the graph."""
+    for node in list(graph):
+        between = _between(node) if is_dequantize(node) else []
+        if not between or node.outputs[0].is_graph_output():
+            continue
+        stated = parameters(node)
+        if stated is None or not stated.per_tensor:
+            continue
+        last, first = between[0], between[-1]
+        codes = first.inputs[0]
+        assert codes is not None  # its producer is the QuantizeLinear
+        node.outputs[0].replace_all_uses_with(last.outputs[0])
+        node.replace_input_with(0, codes)
+        first.replace_input_with(0, node.outputs[0])
+        for moved in between:
+            moved.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
+        graph.remove(node)
+        graph.insert_before(first, [node])
+
+
+def _between(dequantize: ir.Node) -> list[ir.Node]:
+    """Return the nodes from a DequantizeLinear back to the QuantizeLinear of a variable, if they alone read its codes."""
+    found: list[ir.Node] = []
+    value = dequantize.inputs[0]
+    while value is not None and len(value.uses()) == 1 and not value.is_graph_output():
+        node = value.producer()
+        if node is None:
+            return []
+        if is_quantize(node):
+            return [] if constant(node.inputs[0]) is not None else found
+        if not moves_one(node) or node.op_type in _NOT_ON_CODES or len(node.outputs) > 1:
+            return []
+        found.append(node)
+        value = node.inputs[0]
+    return []
+
+
+def _idle_nodes(graph: ir.Graph) -> dict[ir.Node, tuple[str, ...]]:
+    """Return each Identity and Cast with the names of the Q/DQ nodes it touches, itself or through more of its kind."""
+    return {node: tuple(dict.fromkeys(_touched(node))) for node in graph if _is_idle(node)}
+
+
+def _taken_out(idle: Mapping[ir.Node, Iterable[str]]) -> dict[str, tuple[str, ...]]:
+    """Return, by the names of Q/DQ nodes, the operators beside them that no graph holds any more."""
+    found: dict[str, dict[str, None]] = {}
+    for node, names in idle.items():
+        for name in names if node.graph is None else ():
+            found.setdefault(name, {})[node.op_type] = None
+    return {name: tuple(operators) for name, operators in found.items()}
+
+
+def _touched(node: ir.Node) -> Iterator[str]:
+    before = [node]
+    while _is_idle(before[-1]):
+        producer = None if before[-1].inputs[0] is None else before[-1].inputs[0].producer()
+        if producer is None:
+            break
+        before.append(producer)
+    yield from _name(before[-1])
+    after = [node]
+    while after:
+        for usage in after.pop().outputs[0].uses():
+            yield from _name(usage.node)
+            after += [usage.node] if _is_idle(usage.node) else []
+
+
+def _name(node: ir.Node) -> Iterator[str]:
+    if is_quantize(node) or is_dequantize(node):
+        yield node.name or ""
+
+
+def _is_idle(node: ir.Node) -> bool:
+    return node.op_type in _IDLE and node.domain == ""

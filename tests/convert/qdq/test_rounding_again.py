@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.convert.fake_quant import fake_quant_model
+from runner.convert.qdq.layers.rounding import balanced_codes, least_error_scale
 from runner.convert.qdq.read import QatModel, read_qdq
-from runner.convert.qdq.rounding import balanced_codes, least_error_scale
 from runner.graph.opset import raise_opset
 from runner.session import REFERENCE, Session
 

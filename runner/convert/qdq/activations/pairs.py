@@ -2,78 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from runner.convert.qdq.commuting import carried_inputs, clip_limits, moves_one, on_grid
-from runner.convert.qdq.constant import Constants
+from runner.convert.qdq.activations.commuting import carried_inputs, clip_limits, moves_one, on_grid
+from runner.convert.qdq.annotated_graph import Constants, Pair, Pairs
 from runner.convert.qdq.nodes import Parameters, code_clip, is_dequantize, is_quantize, parameters
 from runner.graph.constants import constant
 from runner.ranges import ActivationParams
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pair:
-    """An activation that is rounded: QuantizeLinear, then DequantizeLinear.
-
-    Attributes:
-        quantize: None where the DequantizeLinear reads integers that no node of the graph quantized (an int8 input).
-        dequantize: its output is what the float operators read.
-        params: as a record holds them, zero point in int8; None where the pair is not accepted.
-        refusal: why it is not accepted.
-        dtype, scale, zero_point: as the source states them; zeros where they cannot be read.
-        codes: lowest and highest code that can occur; narrower than the type where a Clip stands between the two nodes.
-        narrowed: whether one does.
-    """
-
-    quantize: ir.Node | None
-    dequantize: ir.Node
-    params: ActivationParams | None
-    refusal: str | None
-    dtype: str
-    scale: float
-    zero_point: int
-    codes: tuple[int, int]
-    narrowed: bool
-
-    @property
-    def limits(self) -> tuple[float, float]:
-        """The real values that the lowest and the highest code stand for."""
-        low, high = (float(np.float32(code - self.zero_point) * np.float32(self.scale)) for code in self.codes)
-        return low, high
-
-    @property
-    def unreadable(self) -> bool:
-        """Whether its limits cannot be said: the graph computes them, there are several, or codes are no integers."""
-        return not self.codes[0] < self.codes[1]
-
-    def covers(self, limits: tuple[float, float]) -> bool:
-        """Return whether values within ``limits`` are never saturated."""
-        return self.limits[0] <= limits[0] and limits[1] <= self.limits[1]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pairs:
-    """The activation pairs of a graph, and how far each reaches.
-
-    Attributes:
-        of: pairs by their DequantizeLinear, in graph order.
-        rounding: for each value the pair that rounded it, also where operators stand between that rounding commutes with;
-            of several that are equal, the first.
-        made: the pairs that read the codes of a QuantizeLinear.
-    """
-
-    of: Mapping[ir.Node, Pair]
-    rounding: Mapping[ir.Value, Pair]
-    made: Mapping[ir.Node, Sequence[Pair]]
-
-    def nearest(self, value: ir.Value | None) -> Pair | None:
-        """Return the pair that rounded a value; None where none did."""
-        return None if value is None else self.rounding.get(value)
 
 
 def find_pairs(graph: ir.Graph, constants: Constants) -> Pairs:
@@ -121,11 +60,6 @@ def _carried(node: ir.Node, rounding: Mapping[ir.Value, Pair], constants: Consta
             return None
         arrays.append(array)
     return pair if all(on_grid(array, pair.scale, pair.zero_point, pair.codes) for array in arrays) else None
-
-
-def requantizers(value: ir.Value) -> Iterator[ir.Node]:
-    """Yield the QuantizeLinear nodes that read a value."""
-    return (usage.node for usage in value.uses() if is_quantize(usage.node) and usage.idx == 0)
 
 
 def _pair(dequantize: ir.Node) -> Pair:

@@ -8,15 +8,9 @@ from dataclasses import replace
 import numpy as np
 import onnx_ir as ir
 
-from runner.convert.qdq.constant import (
-    Constants,
-    QuantizedConstant,
-    RoundedConstant,
-    dequantized,
-    of_real,
-    rounded_codes,
-)
-from runner.convert.qdq.folding import evaluated, foldable
+from runner.convert.qdq.annotated_graph import Constants, QuantizedConstant
+from runner.convert.qdq.constants.constant import RoundedConstant, dequantized, of_real, rounded_codes
+from runner.convert.qdq.constants.folding import evaluated, foldable
 from runner.convert.qdq.nodes import code_clip, is_dequantize, is_quantize
 from runner.graph.constants import Array, constant
 

@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runner.arithmetic import INT32_MAX, INT32_MIN, quantize_bias
-from runner.convert.qdq.constant import QuantizedConstant
+from runner.convert.qdq.annotated_graph import BiasSource
+from runner.convert.qdq.layers.weight import StaysFloatError
 from runner.convert.qdq.report import BiasOutcome
-from runner.convert.qdq.weight import StaysFloatError
 
 # Exporters compute scale_d * scale_w in double precision or round it otherwise; the integers are meant for it all the same.
 _SAME_SCALE = 1e-5
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class BiasSource:
-    """A bias as the source has it: ``real``, shape (channels,), and its integers where it is stored in int32."""
-
-    real: NDArray[np.float64]
-    stored: QuantizedConstant | None
-
-
-def bias_source(values: NDArray[Any], stored: QuantizedConstant | None, channels: int) -> BiasSource:
-    """Return a bias spread to one value a channel; ``values`` has shape (channels,), (1, channels), (1,) or ().
-
-    The stored integers are kept where they were int32, the only type that a bias is accumulated in.
-    """
-
-    def spread(array: NDArray[Any]) -> NDArray[Any]:
-        return np.broadcast_to(array.reshape(-1), (channels,))
-
-    if stored is None:
-        return BiasSource(np.asarray(spread(values), np.float64), None)
-    vector = stored.moved(spread)
-    real = np.asarray(vector.integers * vector.scales.astype(np.float64), np.float64)
-    return BiasSource(real, vector if stored.dtype == "int32" else None)
 
 
 def integer_bias(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,61 +10,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from runner.convert.qdq.annotated_graph import QuantizedConstant
 from runner.convert.qdq.nodes import Parameters, parameters
 from runner.errors import ModelError
 from runner.graph.constants import Array, constant
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class QuantizedConstant:
-    """A constant that the source stores as integers, or rounds.
-
-    Attributes:
-        integers: ``q - zero_point``, int64.
-        scales: same shape as ``integers`` (a view), never negative, so that both can be moved alike.
-        dtype: of the codes in the source.
-        axis: that the scales lie along, in the shape the source stores; None where there is one in all.
-        granularity: ``per tensor``, ``per channel`` or ``blocks``.
-        zero_points: lowest and highest of the source's zero points.
-        nodes: the DequantizeLinear, and the QuantizeLinear where the source has one.
-        computed: what the source makes of the dequantized values before they are read, where that is more than to move
-            them; None for nothing.
-        off_grid: the elements of ``computed`` that are no integer times their scale; None where all are.
-    """
-
-    integers: NDArray[np.int64]
-    scales: NDArray[Any]
-    dtype: str
-    axis: int | None
-    granularity: str
-    zero_points: tuple[int, int]
-    nodes: tuple[ir.Node, ...]
-    computed: Array | None = None
-    off_grid: NDArray[np.bool_] | None = None
-
-    @property
-    def real(self) -> Array:
-        """The values as the source has them: ``fl32((q - zero_point) * scale)``, and what is computed of them."""
-        if self.computed is not None:
-            return self.computed
-        return np.asarray(self.integers.astype(self.scales.dtype) * self.scales)
-
-    def moved(self, move: Callable[[Array], Array]) -> QuantizedConstant:
-        """Return the constant with its elements moved (transposed, reshaped, broadcast)."""
-        integers = np.asarray(move(self.integers), np.int64)
-        # One scale for all needs no moving, which would make as many copies of it as there are weights.
-        one = self.scales.size > 0 and not any(self.scales.strides)
-        scales = np.broadcast_to(self.scales.flat[0], integers.shape) if one else move(self.scales)
-        return replace(
-            self,
-            integers=integers,
-            scales=scales,
-            computed=None if self.computed is None else move(self.computed),
-            off_grid=None if self.off_grid is None else np.asarray(move(self.off_grid), np.bool_),
-        )
-
-
-Constants = Mapping[ir.Value, QuantizedConstant]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

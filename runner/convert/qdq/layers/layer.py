@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runner.arithmetic import EXACT_FLOAT32_SUM, QMAX, QMIN, dequant_scale
 from runner.convert.exact_sums import exact_sums
-from runner.convert.qdq.bias import BiasSource, integer_bias
-from runner.convert.qdq.constant import QuantizedConstant
-from runner.convert.qdq.pattern import Pair
+from runner.convert.qdq.annotated_graph import BiasSource, FoldedBatchNorm, LayerSource, Pair, QuantizedConstant
+from runner.convert.qdq.layers.bias import integer_bias
+from runner.convert.qdq.layers.vanishing import SMALLEST_NORMAL, rescue_vanishing
+from runner.convert.qdq.layers.weight import StaysFloatError, symmetric_weight
 from runner.convert.qdq.report import ActivationSource, BatchNormOutcome, BiasOutcome, LayerConversion
-from runner.convert.qdq.vanishing import SMALLEST_NORMAL, rescue_vanishing
-from runner.convert.qdq.weight import StaysFloatError, symmetric_weight
 from runner.graph.batchnorm import Affine
 from runner.graph.layers import Layer
 from runner.graph.weight_layout import as_stored
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayer
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FoldedBatchNorm:
-    """A BatchNormalization that stood behind a convolution: its name and what it computes."""
-
-    name: str
-    affine: Affine
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LayerSource:
-    """What the source says about one layer.
-
-    Attributes:
-        pair: what rounds its input.
-        weight: its integers, in the layout of the float weight of the model that is read.
-        bias: None where it has none.
-        window: int8 ones [1, 1, kh, kw] for an AveragePool, which has no weight; None for the others.
-        batchnorm: folded into it.
-    """
-
-    pair: Pair | None
-    weight: QuantizedConstant | None
-    bias: BiasSource | None
-    window: NDArray[np.int8] | None = None
-    batchnorm: FoldedBatchNorm | None = None
 
 
 def convert_layer(
@@ -56,10 +28,12 @@ def convert_layer(
     activation = None
     if source.pair is not None and source.pair.params is not None:
         activation = ActivationSource(source.pair.dtype, source.pair.scale, source.pair.zero_point)
+    quantized: QuantizedLayer | None = None
     try:
-        return _convert(layer, source, activation, refuse_asymmetric)
+        quantized, conversion = _convert(layer, source, activation, refuse_asymmetric)
     except StaysFloatError as reason:
-        return None, LayerConversion(layer.name, layer.op_type, "float", activation, reason=str(reason))
+        conversion = LayerConversion(layer.name, layer.op_type, "float", activation, reason=str(reason))
+    return quantized, replace(conversion, looked_through=source.looked_through)
 
 
 def _convert(

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.arithmetic import FLT_EPSILON, QMAX, QMIN
-from runner.convert.qdq.constant import QuantizedConstant
+from runner.convert.qdq.annotated_graph import QuantizedConstant
+from runner.convert.qdq.layers.rounding import balanced_codes, least_error_scale
 from runner.convert.qdq.report import ChannelError, WeightOutcome
-from runner.convert.qdq.rounding import balanced_codes, least_error_scale
 from runner.graph.layers import Layer
 from runner.graph.weight_layout import channels_first
 

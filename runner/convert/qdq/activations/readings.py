@@ -1,0 +1,153 @@
+"""Who reads the rounded value of each pair, and what that makes of its QuantizeLinear and DequantizeLinear."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+from runner.convert.qdq.activations.commuting import carried_inputs
+from runner.convert.qdq.activations.limits import Limit, kept_limit
+from runner.convert.qdq.activations.pairs import rescaling
+from runner.convert.qdq.annotated_graph import AnnotatedGraph, Annotation, Pair, Pairs
+from runner.convert.qdq.nodes import is_layer, is_quantize
+from runner.convert.qdq.report import NodeUse
+
+_VALUE_BLIND = ("Shape", "Size")  # they read no values
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """Who reads the rounded value of a pair.
+
+    Attributes:
+        pair: that rounds it.
+        taken: layers and tensors (``<node>:<input>``) that quantize their input with the pair's own scale.
+        left: for each other reader, why it reads the value unrounded.
+        behind: names of the operators between the pair and those that took it.
+        unlimited: whether one of those left would also miss the saturation of the codes: it does not round, or to a range
+            that reaches beyond the pair's.
+        limit: how the saturation is kept.
+    """
+
+    pair: Pair
+    taken: tuple[str, ...]
+    left: tuple[str, ...]
+    behind: tuple[str, ...]
+    unlimited: bool
+    limit: Limit
+
+    def annotations(self, users: Mapping[str, NodeUse]) -> Iterator[Annotation]:
+        """Yield whom the pair's nodes serve, then why others read the value without them; ``users`` by name."""
+        nodes = self.pair.nodes
+        for user in self.taken if self.pair.params is not None else ():
+            yield Annotation(nodes, use=users[user], role="activation", user=user)
+        yield from (Annotation(nodes, reason) for reason in self._reasons())
+
+    def _reasons(self) -> Iterator[str]:
+        if self.pair.refusal is not None:
+            yield f"not accepted: {self.pair.refusal}"
+        if self.behind:
+            yield f"applied behind {', '.join(self.behind)}"
+        yield from (f"also {reason}" if self.taken else reason for reason in self.left)
+        if self.limit != "none":
+            low, high = self.pair.limits
+            yield f"its limits {low:.6g} .. {high:.6g} are kept as a {self.limit}"
+        if self.unlimited and self.pair.unreadable:
+            yield "its saturation is not kept"
+
+
+def read_pairs(graph: AnnotatedGraph) -> list[Reading]:
+    """Return who reads each pair, directly or behind operators that rounding commutes with, while all stand."""
+    surroundings = _surroundings(graph)
+    return [_reading(pair, surroundings) for pair in graph.pairs.of.values()]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Surroundings:
+    """What there is around each pair: where the graph is quantized (``<name>`` by node and input), and why layers are not."""
+
+    pairs: Pairs
+    quantized: Mapping[tuple[ir.Node, int], str]
+    floats: Mapping[str, str]
+
+
+def _surroundings(graph: AnnotatedGraph) -> _Surroundings:
+    quantized = {}
+    for node in graph.model.graph:
+        for index in range(len(node.inputs)):
+            name = node.name or "" if is_layer(node) else f"{node.name}:{index}"
+            if name in graph.users and (graph.users[name] != "layer" or index == 0):
+                quantized[node, index] = name
+    return _Surroundings(graph.pairs, quantized, graph.floats)
+
+
+@dataclass(slots=True, eq=False)
+class _Found:
+    """What following a value has come upon so far, each thing once and in order."""
+
+    taken: dict[str, None] = field(default_factory=dict)
+    left: dict[str, None] = field(default_factory=dict)
+    behind: dict[str, None] = field(default_factory=dict)
+    again: dict[str, bool] = field(
+        default_factory=dict
+    )  # who rounds it again, and whether to a range within the pair's
+
+
+def _reading(pair: Pair, around: _Surroundings) -> Reading:
+    found = _Found()
+    _follow(pair.dequantize.outputs[0], (), pair, around, found)
+    left = (*found.left, *found.again)
+    unlimited = bool(found.left) or not all(found.again.values())
+    limit = kept_limit(pair, around.pairs, unlimited=unlimited)
+    return Reading(pair, tuple(found.taken), left, tuple(found.behind), unlimited, limit)
+
+
+def _follow(value: ir.Value, path: tuple[ir.Node, ...], pair: Pair, around: _Surroundings, found: _Found) -> None:
+    """Note who reads a value that holds what ``pair`` rounded, moved by the operators of ``path``."""
+    through = f"{path[0].op_type} '{path[0].name}'" if path else ""
+    if value.is_graph_output():
+        found.left[f"feeds {through}, then the model output" if path else f"feeds the model output '{value.name}'"] = (
+            None
+        )
+    for usage in value.uses():
+        node, name = usage.node, around.quantized.get((usage.node, usage.idx))
+        if name is not None:
+            found.taken[name] = None
+            found.behind.update((step.name or "", None) for step in path)
+        elif is_quantize(node) or node.op_type in _VALUE_BLIND:
+            continue
+        elif usage.idx in carried_inputs(node) and around.pairs.nearest(node.outputs[0]) is not None:
+            for output in node.outputs:
+                _follow(output, (*path, node), pair, around, found)
+        else:
+            found.left[_why_left(node, through, around.floats)] = None
+    for usage in value.uses():
+        if is_quantize(usage.node) and usage.idx == 0:
+            later = around.pairs.made.get(usage.node, ())
+            found.again[_why_again(usage.node, later, pair, through, around)] = _within(later, pair)
+
+
+def _why_left(node: ir.Node, through: str, floats: Mapping[str, str]) -> str:
+    reached = f"{node.op_type} '{node.name}'"
+    where = f"feeds {through}, then {reached}" if through else f"feeds {reached}"
+    if node.name is not None and node.name in floats:
+        return f"{where}, which stays float: {floats[node.name]}"
+    return f"{where}, which the deploy format cannot hold in int8"
+
+
+def _why_again(quantize: ir.Node, later: Sequence[Pair], pair: Pair, through: str, around: _Surroundings) -> str:
+    where = f"feeds {through}, then '{quantize.name}'" if through else f"feeds '{quantize.name}'"
+    nearest = ((name, around.pairs.nearest(node.inputs[index])) for (node, index), name in around.quantized.items())
+    users = [name for name, rounding in nearest if rounding is not None and rounding.quantize is quantize]
+    place = f" at {', '.join(users)}" if users else ""
+    if not any(other.on_grid_of(pair) for other in later):
+        return f"{where}, which rounds again with another scale{place}"
+    return f"{where}; the same scale is applied{place}" if users else f"{where}, which rounds to the same scale"
+
+
+def _within(later: Sequence[Pair], pair: Pair) -> bool:
+    """Return whether what is rounded again is read by pairs alone that saturate as tightly as ``pair``."""
+    # A range that cannot be read is 0 .. 0, which would seem to lie within any.
+    return bool(later) and all(not p.unreadable and rescaling(p) is None and pair.covers(p.limits) for p in later)
