@@ -12,15 +12,19 @@ from runner.evaluation.evaluator import EVALUATION, Evaluation
 from runner.graph.layers import LeftAlone
 from runner.graph.macs import LayerCost
 from runner.lint.finding import Finding
-from runner.modes.codecs import DAMAGE, EXPONENTS, NUMBER, OUTPUTS, PREDICTION, QUANTIZED, RANKING, WRITTEN
+from runner.modes.calibration_result import CALIBRATION_RESULT, CalibrationResult
+from runner.modes.files.check_files import WRITTEN
 from runner.modes.files.write_models import ModelPair, Written
-from runner.modes.recipe import CalibrationResult
+from runner.modes.prediction import PREDICTION
 from runner.modes.result import Prediction
+from runner.modes.rewriting import EQUALIZATION
+from runner.modes.scoring.ranking_stages import DAMAGE, RANKING
+from runner.modes.scoring.score_stages import FLOAT_OUTPUTS
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
 from runner.search.end_to_end import Damage
 from runner.search.plan import Ranking, Unit
-from runner.store.remembered import Codec
+from runner.store.remembered import NUMBER, Codec
 from runner.store.store import Store
 
 KEY = "ab" + 62 * "0"
@@ -41,24 +45,24 @@ def test_number(number: float, tmp_path: Path) -> None:
 
 def test_ranking_keeps_its_order(tmp_path: Path) -> None:
     ranking = Ranking((("b/c:0", 0.1 + 0.2), ("a", np.float64(0.5)), ("\u732b", 0.5)))
-    assert back(RANKING, ranking, tmp_path) == ranking
+    assert back(RANKING.codec, ranking, tmp_path) == ranking
 
 
 def test_damage_keeps_its_units(tmp_path: Path) -> None:
     units = ((Unit(("b/c:0", "a"), 40), 0.1 + 0.2), (Unit(("\u732b",), 0), -1e-300))
     damage = Damage("noise", (3, 7), 0.7, units)
-    got = back(DAMAGE, damage, tmp_path)
+    got = back(DAMAGE.codec, damage, tmp_path)
     assert got == damage and isinstance(got, Damage) and got.ranking == damage.ranking
 
 
 def test_exponents(tmp_path: Path) -> None:
     exponents = {"b/c:0": (0, -3, 12), "a": (1,)}
-    assert back(EXPONENTS, exponents, tmp_path) == exponents
+    assert back(EQUALIZATION.codec, exponents, tmp_path) == exponents
 
 
 @pytest.mark.parametrize("prediction", [None, Prediction("x/y.png", (3, 0.1), (4, 0.30000000000000004))], ids=str)
 def test_prediction(prediction: Prediction | None, tmp_path: Path) -> None:
-    got = back(PREDICTION, prediction, tmp_path)
+    got = back(PREDICTION.codec, prediction, tmp_path)
     assert got is None if prediction is None else asdict(got) == asdict(prediction)
 
 
@@ -67,7 +71,7 @@ def test_written(tmp_path: Path) -> None:
     shapes = {"x": (1, 3, 4, 4), "ids": (1,)}
     for gap in (None, 0.25):
         written = Written(ModelPair("a_deploy.onnx", "a_fake.onnx"), 0.03125, gap, notes, shapes)
-        assert asdict(back(WRITTEN, written, tmp_path)) == asdict(written)
+        assert asdict(back(WRITTEN.codec, written, tmp_path)) == asdict(written)
 
 
 @pytest.mark.parametrize("classifier", [True, False])
@@ -88,7 +92,7 @@ def test_outputs_of_each_item(even: bool, tmp_path: Path) -> None:
         {"boxes": rng.normal(size=(1, 3 if even else i, 4)).astype(np.float32), "count": np.array([[i]], np.int64)}
         for i in range(4)
     ]
-    got = back(OUTPUTS, items, tmp_path)
+    got = back(FLOAT_OUTPUTS.codec, items, tmp_path)
     assert [list(item) for item in got] == [["boxes", "count"]] * 4
     for item, expected in zip(got, items, strict=True):
         for name, array in expected.items():
@@ -116,7 +120,7 @@ def test_quantized_form_with_its_costs(tmp_path: Path) -> None:
         (LeftAlone("c", "Conv", "its bias exceeds int32"),),
         {"b": LayerCost(10, 20), "a": LayerCost(2**40, 5)},
     )
-    got = back(QUANTIZED, quantized, tmp_path)
+    got = back(CALIBRATION_RESULT, quantized, tmp_path)
     assert list(got.form.layers) == ["b", "a"]
     for name, layer in layers.items():
         mine = got.form.layers[name]

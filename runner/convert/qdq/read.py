@@ -41,9 +41,6 @@ from runner.graph.layers import LAYER_TYPES, FoundLayers, find_layers
 from runner.graph.other_quantizers import only_weights
 from runner.record import QuantizedLayer, QuantizedLayers, TensorRecord
 
-# The version of this stage's meaning: raise it when the same source would give another form.
-VERSION = 4
-
 Progress = Callable[[int, int], None]
 
 _LISTED_REASONS = 5
