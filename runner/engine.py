@@ -28,9 +28,6 @@ from runner.dataset.binding import bind, first_rows, repeats
 from runner.dataset.subset import Subset
 from runner.session import SIMULATION, Feeds, InputSpec, Profile, Session
 
-# The version of this stage's meaning: raise it when another number of callers may be found fastest.
-VERSION = 1
-
 T = TypeVar("T")
 
 # Of a container that limits CPU time, such as docker's --cpus.

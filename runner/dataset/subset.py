@@ -40,6 +40,11 @@ class Subset:
         indexed = zip(self.indices, self.contents, strict=True)
         return digest(*(part for index, content in indexed for part in (content, self.dataset.label(index))))
 
+    @cached_property
+    def content(self) -> str:
+        """A digest of all items' contents, whatever their labels: of what depends on no label."""
+        return digest(*self.contents)
+
     def announce(self, context: str, emit: Emit) -> None:
         """Tell that these items are used, as ``calibration`` or ``evaluation``."""
         emit(DataUsed(self.dataset.describe(), context, len(self.indices), self.fingerprint))

@@ -30,8 +30,6 @@ from runner.graph.own_weights import separate_weights
 from runner.graph.plain_gemm import make_gemms_plain
 from runner.graph.random_operators import refuse_random
 
-# The version of this stage's meaning: raise it when the same source would give another float model.
-VERSION = 6
 # What may stand between a stored weight and its layer, without making it larger; the products are weight normalization.
 _LAYOUT_OPS = ("Transpose", "Reshape", "Cast", "Identity", "Squeeze", "Unsqueeze", "Flatten", "Mul", "Div")
 

@@ -30,10 +30,10 @@ from runner.events import (
     WorkAhead,
     ignore,
 )
-from runner.graph.digest import graph_digest
 from runner.job_folder import JobFolder
 from runner.modes.acc_auto_options import AccAutoOptions
-from runner.modes.callers import settle_callers
+from runner.modes.calibrated_layers import CalibratedLayers
+from runner.modes.callers import choose_callers
 from runner.modes.cautions import (
     held_out_caution,
     outputs_caution,
@@ -42,26 +42,28 @@ from runner.modes.cautions import (
     resolution_caution,
     tensors_caution,
 )
-from runner.modes.codecs import FORMS, INPUTS_SEEN, NUMBER, QUANTIZED
+from runner.modes.context import Context
 from runner.modes.data import DataSplit, calibration_subset, describe_source, evaluation_subset, keep_pixels, split_data
 from runner.modes.expectation import batch_caution, chance_caution, require_expected
 from runner.modes.files.check_files import Job, check_files
 from runner.modes.files.given_files import GivenFiles, read_given, starting_point
 from runner.modes.files.kept_values import kept_items, write_kept
 from runner.modes.files.write_acc_auto import RECORD, BestPair, Outcome, write_outcome
-from runner.modes.input_values import inputs_seen, seen_subset
-from runner.modes.keys import StageKeys
+from runner.modes.input_values import cached_inputs_seen
 from runner.modes.layer_settings import select_layers
-from runner.modes.prepared_model import PreparedModel, load_prepared, rewriting_gap
-from runner.modes.recipe import CalibrationRecipe, Recipe, RecordRecipe
+from runner.modes.layer_source import LayerSource
+from runner.modes.prepared_model import PreparedModel, load_prepared
+from runner.modes.recorded_layers import RecordedLayers
 from runner.modes.result import AccAutoResult, Comparison, Status
 from runner.modes.rewriting import recorded_model, rewritten_model
+from runner.modes.rewriting_gap import cached_gap
 from runner.modes.scoring.attempts import Attempts
 from runner.modes.scoring.final_figure import fresh_comparison, held_out_status, judged_comparison
 from runner.modes.scoring.judge import AmctJudge, Judge, MetricJudge
 from runner.modes.scoring.ranking import Ranker
 from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.modes.scoring.reported_metrics import reported_metrics
+from runner.modes.scoring.score_stages import SCORES
 from runner.modes.scoring.searching import try_plans, try_repairs
 from runner.modes.scoring.trials import TrialRunner
 from runner.modes.stages import Stages
@@ -73,7 +75,6 @@ from runner.search.pareto import Pareto, curve_of
 from runner.search.plan import Plan, Ranking, SearchResult
 from runner.search.units import units_of
 from runner.session import input_specs
-from runner.store.remembered import remembered
 from runner.store.store import Store
 from runner.targets.ascend.intermediates import Intermediates
 from runner.targets.ascend.model_files import ModelPair, warn_of_notes
@@ -119,6 +120,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     """
     engine = engine or Engine()
     stages = Stages(engine, emit)
+    job = Context(engine, stages, store)
     meter = Meter(options.budget)
     name = name or Path(model).stem
     given = read_given(options.quant_config, options.record)
@@ -134,33 +136,21 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         checks = proof_items(options.verify, parts.report.indices)
         kept = kept_items(parts.report, options.keep_intermediates, options.intermediates_count)
         require_measurable(subject.source.graph, options.metric, options.sensitivity)
-        keys = StageKeys(
-            graph_digest(subject.runnable),
-            evaluation.fingerprint,
-            "" if calibration is None else calibration.fingerprint,
-        )
-        recipe = _recipe(given, subject, options, evaluation, calibration)
+        layer_source = _layer_source(given, subject, options, evaluation, calibration)
         folder = JobFolder(output)
         source = describe_source(name, subject.source, parts)
         emit(ModelUsed(name, source.model_sha256))
-        gap = _rewriting_gap(subject, evaluation, keys, store)
-        looked_at = seen_subset(evaluation)
-        seen = remembered(
-            store,
-            keys.inputs_seen(looked_at.fingerprint),
-            lambda: inputs_seen(subject.source.graph, looked_at),
-            INPUTS_SEEN,
-        )
-        settle_callers(engine, subject.runnable, evaluation, keys, store)
+        gap = cached_gap(subject, evaluation, job)
+        seen = cached_inputs_seen(subject.source.graph, evaluation, store)
+        choose_callers(engine, subject.runnable, subject.digest, evaluation, store)
         _announce(parts, calibration, emit)
 
-    emit(WorkAhead(items_ahead(options, parts, len(subject.found.layers), recipe.passes)))
+    emit(WorkAhead(items_ahead(options, parts, len(subject.found.layers), layer_source.passes)))
     prepared = subject
-    subject = rewritten_model(prepared, options.correction, calibration, recipe, engine, stages, keys, store)
+    subject = rewritten_model(prepared, options.correction, calibration, layer_source, job)
     if subject is not prepared:
-        keys = replace(keys, graph=graph_digest(subject.runnable))
-        recipe = _recipe(given, subject, options, evaluation, calibration)
-        gap = _rewriting_gap(subject, evaluation, keys, store)
+        layer_source = _layer_source(given, subject, options, evaluation, calibration)
+        gap = cached_gap(subject, evaluation, job)
     warnings: list[str] = []
 
     def warn(*messages: str) -> None:
@@ -180,7 +170,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         output_kind=options.output_kind,
         decides=not isinstance(options.metric, AmctEvaluator),
     )
-    scores = RememberedScores(evaluator, keys, store)
+    scores = RememberedScores(evaluator, evaluation, subject.digest, subject.digest, store)
     judge = _judge(options, evaluator, model, subject.source.graph if constants else None, store)
     with stages.stage(FLOAT_EVAL, len(evaluation.indices)) as progress:
         float_evaluation = scores.of_float(subject.runnable, progress)
@@ -189,8 +179,8 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     require_expected(options.expect, judge.name, before, seen, evaluator, float_evaluation)
     warn(*evaluator.cautions, *chance_caution(seen, evaluator, float_evaluation))
 
-    quantized = remembered(store, keys.quantized(recipe.settings), lambda: recipe.quantize(engine, stages), QUANTIZED)
-    warn(*recipe.warnings, *(f"layer '{left.name}' stays float: {left.reason}" for left in quantized.impossible))
+    quantized = layer_source.quantize(job)
+    warn(*layer_source.warnings, *(f"layer '{left.name}' stays float: {left.reason}" for left in quantized.impossible))
 
     trials = TrialRunner(
         subject.runnable,
@@ -199,7 +189,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         judge,
         emit,
         quantized.costs,
-        lambda form: keys.scores(form, evaluator),
+        lambda form: SCORES.key(scores.inputs(form)),
     )
     best = BestPair(folder, f"results/{name}", subject.prepared.graph, subject.found, trials.form)
 
@@ -210,10 +200,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     try:
         if calibration is not None:
             items = len(evaluation.indices)
-            repairs = partial(
-                remembered, store, keys.repaired(recipe.settings), lambda: recipe.repaired(engine, stages), FORMS
-            )
-            start = foothold(try_repairs(all_int8, repairs, attempts, meter, items))
+            start = foothold(try_repairs(all_int8, lambda: layer_source.repaired(job), attempts, meter, items))
             units = units_of(subject.found, trials.form(start.plan), quantized.costs)
             emit(WorkAhead(items_of_search(options, parts, len(quantized.form.layers), len(units), start)))
             # As in AMCT the ranking is made also where nothing has to fall back.
@@ -245,7 +232,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     evaluations, items_scored, measured = judge.evaluations, evaluator.items_scored, evaluator
     if parts.held_out and found.stopped != "interrupted":
         measured = Evaluator(engine, dataset, parts.report.indices, evaluator.metrics, output_kind=options.output_kind)
-        fresh_scores = RememberedScores(measured, replace(keys, items=parts.report.fingerprint), store)
+        fresh_scores = RememberedScores(measured, parts.report, subject.digest, subject.digest, store)
         models = _fresh_scores(fresh_scores, subject, trials, chosen.plan, stages)
         evaluations, items_scored = evaluations + measured.evaluations, items_scored + measured.items_scored
         if models is None:
@@ -260,7 +247,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         all_int8=quantized.form,
         corrected=quantized.corrected or bool(trials.repaired),
         rewriting=subject.rewriting,
-        config=None if recipe.config is None else recipe.config.with_balance(quantized.strengths),
+        config=None if layer_source.config is None else layer_source.config.with_balance(quantized.strengths),
         ranking=ranking,
         search=found,
         repaired=trials.repaired,
@@ -271,11 +258,21 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         pair, found = _write(folder, outcome, best)
     written = proof = None
     if pair is not None and found.stopped != "interrupted":
-        job = Job(folder, subject.prepared.graph, subject.found, dataset, engine, options.verify, keys, store)
+        opened = Job(
+            folder,
+            subject.prepared.graph,
+            subject.found,
+            dataset,
+            engine,
+            options.verify,
+            subject.digest,
+            subject.digest,
+            store,
+        )
         try:
             with stages.stage(VERIFY, checks) as progress:
                 written, proof = check_files(
-                    job,
+                    opened,
                     pair,
                     RECORD,
                     outcome.final_form,
@@ -310,7 +307,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         proof=proof,
         seconds=stages.seconds(),
         warnings=tuple(warnings),
-        skipped=recipe.skipped,
+        skipped=layer_source.skipped,
         from_record=given.record is not None,
         damage=damage,
         curve=outcome.curve,
@@ -354,11 +351,6 @@ def _announce(parts: DataSplit, calibration: Subset | None, emit: Emit) -> None:
         calibration.announce("calibration", emit)
 
 
-def _rewriting_gap(subject: PreparedModel, evaluation: Subset, keys: StageKeys, store: Store | None) -> float:
-    key = keys.rewriting_gap(graph_digest(subject.source.graph), evaluation.contents[0])
-    return remembered(store, key, lambda: rewriting_gap(subject, evaluation), NUMBER)
-
-
 def _judge(
     options: AccAutoOptions, evaluator: Evaluator, model: str | Path, fixed: ir.Model | None, store: Store | None
 ) -> Judge:
@@ -367,11 +359,11 @@ def _judge(
     return MetricJudge(evaluator, options.target_loss, store, confidence=options.confidence, seed=options.seed)
 
 
-def _recipe(
+def _layer_source(
     given: GivenFiles, subject: PreparedModel, options: AccAutoOptions, evaluation: Subset, calibration: Subset | None
-) -> Recipe:
+) -> LayerSource:
     if given.record is not None:
-        return RecordRecipe(subject, given, evaluation)
+        return RecordedLayers(subject, given, evaluation)
     assert calibration is not None  # there is one wherever no record is given
     selection = replace(
         select_layers(options.settings, subject.found, subject.node_types),
@@ -386,7 +378,7 @@ def _recipe(
         balance=options.correction.balance,
     )
     warnings = given.warnings(options.calibration_count)
-    return CalibrationRecipe(subject, calibration, start, warnings, options.correction)
+    return CalibratedLayers(subject, calibration, start, warnings, options.correction)
 
 
 def _final_scores(scores: RememberedScores, trials: TrialRunner, found: SearchResult, stages: Stages) -> Evaluation:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from runner.dataset.binding import bind
 from runner.dataset.subset import Subset
 from runner.engine import Engine, available_cores, fastest_callers, round_seconds
-from runner.modes.codecs import NUMBER
-from runner.modes.keys import StageKeys
-from runner.session import Session
-from runner.store.remembered import remembered
+from runner.store.key import cpu_name
+from runner.store.remembered import NUMBER
+from runner.store.stage import Stage
 from runner.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -22,14 +22,26 @@ _WORTH_MEASURING = 4
 _ITEMS = 8
 
 
-def settle_callers(engine: Engine, model: ir.Model, part: Subset, keys: StageKeys, store: Store | None) -> None:
+@dataclass(frozen=True, slots=True)
+class CallersInputs:
+    """What the fastest number of callers depends on; which items are taken to measure it is not said to matter."""
+
+    graph: str
+    processor: str
+    cores: int
+
+
+CALLERS = Stage("number of callers", CallersInputs, NUMBER)
+
+
+def choose_callers(engine: Engine, model: ir.Model, graph: str, part: Subset, store: Store | None) -> None:
     """Have an engine use as many callers as run the model fastest, unless their number is configured.
 
     Args:
         engine: of the job.
         model: the float model.
+        graph: its digest.
         part: items to measure with.
-        keys: of the job's stages.
         store: remembers the number.
     """
     cores = available_cores()
@@ -37,10 +49,10 @@ def settle_callers(engine: Engine, model: ir.Model, part: Subset, keys: StageKey
         return
 
     def measure() -> float:
-        session = Session(model)
+        session = engine.session(model)
         items = part.indices[:_ITEMS]
         feeds = [bind(part.dataset.item(i), session.inputs, name=part.dataset.name(i)) for i in items]
         return fastest_callers(lambda callers: round_seconds(session, feeds, callers, 2 * cores), cores)
 
-    engine.fastest = int(remembered(store, keys.callers(cores), measure, NUMBER))
+    engine.fastest = int(CALLERS.cached(store, CallersInputs(graph, cpu_name(), cores), measure))
     logger.info("%d callers on %d cores", engine.fastest, cores)

@@ -12,33 +12,31 @@ import onnx_ir as ir
 
 from runner.convert.fake_quant import fake_quant_model
 from runner.convert.qdq.foreign import refuse_foreign
-from runner.convert.qdq.read import QatModel, read_qdq
-from runner.dataset.binding import bind, first_rows, repeats
+from runner.convert.qdq.read import read_qdq
 from runner.dataset.fitting import fit
 from runner.dataset.input_settings import constants_of
 from runner.dataset.item import Dataset
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import ConfigError
 from runner.evaluation.accuracy import Agreement, TiedAnswers, TopK
 from runner.evaluation.distance import Kl, Sqnr
-from runner.evaluation.evaluator import Evaluator, named_outputs
+from runner.evaluation.evaluator import Evaluator
 from runner.evaluation.metric import Metric
-from runner.evaluation.outputs import ClassScores, OutputKind
+from runner.evaluation.outputs import OutputKind
 from runner.evaluation.uncertainty import loss_interval
 from runner.events import FINAL_EVAL, FLOAT_EVAL, LOAD, VERIFY, WRITE, Emit, ModelUsed, StageAdvanced, ignore
 from runner.graph.digest import graph_digest
 from runner.graph.fixed_inputs import fix_inputs
 from runner.graph.lower import lower
-from runner.graph.macs import LayerCost, layer_costs
 from runner.graph.model_file import load_model
 from runner.graph.opset import DEPLOY_OPSET, raise_opset
 from runner.graph.output_kind import ends_in_softmax
-from runner.graph.probe import with_outputs
 from runner.job_folder import JobFolder
 from runner.lint.atc_operators import takes
-from runner.modes.callers import settle_callers
+from runner.modes.callers import choose_callers
 from runner.modes.cautions import outputs_caution, require_measurable
-from runner.modes.codecs import COSTS, INPUTS_SEEN, PREDICTION
+from runner.modes.context import Context
 from runner.modes.data import DataSplit, describe_source, evaluation_subset, keep_pixels
 from runner.modes.expectation import (
     Expectation,
@@ -49,14 +47,15 @@ from runner.modes.expectation import (
 )
 from runner.modes.files.check_files import Job, check_files
 from runner.modes.files.kept_values import kept_items, write_kept
-from runner.modes.input_values import inputs_seen, seen_subset
-from runner.modes.keys import StageKeys
-from runner.modes.prepared_model import log_left_alone, log_lowered, require_same_raised
-from runner.modes.result import Comparison, ConvertResult, Prediction
+from runner.modes.input_values import cached_inputs_seen
+from runner.modes.layer_costs import cached_costs
+from runner.modes.prediction import PREDICTION, PredictionInputs, predict
+from runner.modes.prepared_model import log_left_alone, log_lowered
+from runner.modes.result import Comparison, ConvertResult
+from runner.modes.rewriting_gap import require_same_raised
 from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.modes.stages import Stages
-from runner.session import Session, input_specs
-from runner.store.remembered import remembered
+from runner.session import input_specs
 from runner.store.store import Store
 from runner.targets.ascend.intermediates import Intermediates
 from runner.targets.ascend.model_files import told, warn_of_notes, write_pair, write_record
@@ -120,6 +119,7 @@ def convert_qat(
     options = options or ConvertQatOptions()
     engine = engine or Engine()
     stages = Stages(engine, emit)
+    job = Context(engine, stages, store)
     name = name or Path(model).stem
     part = evaluation_subset(dataset, options.evaluation_count)
     checks = proof_items(options.verify, part.indices)
@@ -133,8 +133,8 @@ def convert_qat(
         refuse_foreign(source_model.graph)
         require_measurable(source_model.graph, None)
         settled = fit(input_specs(source_model.graph), dataset)
-        Session(source_model.graph, given=True)  # what onnxruntime does not take is refused before the work
-        require_same_raised(source_model, part)
+        engine.session(source_model.graph, given=True)  # what onnxruntime does not take is refused before the work
+        require_same_raised(source_model, part, engine)
         qat = read_qdq(
             source_model.graph,
             on_asymmetric_weight=options.on_asymmetric_weight,
@@ -142,18 +142,13 @@ def convert_qat(
         )
         log_left_alone(qat.found)
         log_lowered(lower(qat.graph, DEPLOY_OPSET, takes), qat.graph)
-        keys = StageKeys(graph_digest(source_model.graph), part.fingerprint)
+        runnable = raise_opset(qat.graph)
+        source_digest, digest = graph_digest(source_model.graph), graph_digest(runnable)
         folder = JobFolder(output)
         source = describe_source(name, source_model, DataSplit(None, part, part))
         emit(ModelUsed(name, source.model_sha256))
-        looked_at = seen_subset(part)
-        seen = remembered(
-            store,
-            keys.inputs_seen(looked_at.fingerprint),
-            lambda: inputs_seen(source_model.graph, looked_at),
-            INPUTS_SEEN,
-        )
-        settle_callers(engine, source_model.graph, part, keys, store)
+        seen = cached_inputs_seen(source_model.graph, part, store)
+        choose_callers(engine, source_model.graph, source_digest, part, store)
         part.announce("evaluation", emit)
 
     kind: OutputKind = options.output_kind
@@ -162,7 +157,7 @@ def convert_qat(
     ties = TiedAnswers()
     measured = [*_metrics(dataset, part.indices), ties]
     evaluator = Evaluator(engine, dataset, part.indices, measured, output_kind=kind)
-    scores = RememberedScores(evaluator, keys, store)
+    scores = RememberedScores(evaluator, part, source_digest, digest, store)
     with stages.stage(FLOAT_EVAL, len(part.indices), "the source as stored") as progress:
         before = scores.of_float(source_model.graph, progress)
     metric = evaluator.metrics[0]
@@ -171,14 +166,20 @@ def convert_qat(
     require_expected(options.expect, metric.name, figure, seen, evaluator, before)
     cautions = [*outputs_caution(source_model), *evaluator.cautions]
     warnings = told([*cautions, *batch_caution(seen), *chance_caution(seen, evaluator, before)], emit)
+
+    def simulated() -> ir.Model:
+        return fake_quant_model(runnable, qat.found, qat.form, multiply=True)
+
     with stages.stage(FINAL_EVAL, len(part.indices)) as progress:
-        after = scores.of_form(qat.form, lambda: _simulated(qat), progress)
+        after = scores.of_form(qat.form, simulated, progress)
     interval = loss_interval(metric, before.scores[metric.name], after.scores[metric.name])
-    prediction = remembered(
+    inputs = PredictionInputs(
+        source_digest, digest, qat.form, dataset.fingerprint(shown), dataset.name(shown), evaluator.classes
+    )
+    prediction = PREDICTION.cached(
         store,
-        keys.prediction(qat.form, dataset.fingerprint(shown), dataset.name(shown), evaluator),
-        lambda: _prediction((source_model.graph, _simulated(qat)), dataset, shown, evaluator.classes),
-        PREDICTION,
+        inputs,
+        lambda: predict((source_model.graph, simulated()), dataset, shown, evaluator.classes, engine),
     )
 
     with stages.stage(WRITE):
@@ -186,10 +187,10 @@ def convert_qat(
         folder.write_json("conversion_report.json", qat.report.to_json(), indent=2)
         pair = write_pair(folder, name, qat.graph, qat.found, qat.form)
     evaluations, items_scored = evaluator.evaluations, evaluator.items_scored
-    job = Job(folder, qat.graph, qat.found, dataset, engine, options.verify, keys, store)
+    opened = Job(folder, qat.graph, qat.found, dataset, engine, options.verify, source_digest, digest, store)
     with stages.stage(VERIFY, checks) as progress:
         written, proof = check_files(
-            job, pair, _RECORD, qat.form, evaluator=evaluator, quantized=after, progress=progress
+            opened, pair, _RECORD, qat.form, evaluator=evaluator, quantized=after, progress=progress
         )
         warnings += warn_of_notes(written, emit)
     converted = Intermediates(name, qat.graph, qat.found, qat.form, pair)
@@ -204,7 +205,7 @@ def convert_qat(
         form=qat.form,
         report=qat.report.to_json(),
         prediction=prediction,
-        costs=remembered(store, keys.costs(qat.form, dataset.fingerprint(0)), lambda: _costs(qat, dataset), COSTS),
+        costs=cached_costs(runnable, digest, qat.found, Subset(dataset, [0]), job),
         evaluations=evaluations,
         items_scored=items_scored,
         folder=folder,
@@ -236,33 +237,3 @@ def _item_index(dataset: Dataset, image: int | str) -> int:
         if dataset.name(index) == image:
             return index
     raise ConfigError(f"image: the dataset has no item '{image}'; its first is '{dataset.name(0)}'.")
-
-
-def _simulated(qat: QatModel) -> ir.Model:
-    return fake_quant_model(raise_opset(qat.graph), qat.found, qat.form, multiply=True)
-
-
-def _prediction(
-    models: tuple[ir.Model, ir.Model], dataset: Dataset, index: int, classes: ClassScores | None
-) -> Prediction | None:
-    if classes is None:
-        return None
-    answers = []
-    for session in map(Session, models):
-        item = dataset.item(index)
-        arrays = session.run(bind(item, session.inputs, name=dataset.name(index)), session.number_names)
-        outputs = named_outputs(session, first_rows(arrays, repeats(item, session.inputs)))
-        if not classes.has_answer(outputs):
-            return None
-        answer = classes.answer(outputs)
-        answers.append((answer, float(classes.probabilities(outputs)[answer])))
-    return Prediction(dataset.name(index), answers[0], answers[1])
-
-
-def _costs(qat: QatModel, dataset: Dataset) -> dict[str, LayerCost]:
-    """Return each layer's cost, from the shapes that its input has for the first item."""
-    names = list(dict.fromkeys(layer.input for layer in qat.found.layers))
-    session = Session(with_outputs(raise_opset(qat.graph), names))
-    arrays = session.run(bind(dataset.item(0), session.inputs, name=dataset.name(0)), names)
-    shapes = {name: array.shape for name, array in zip(names, arrays, strict=True)}
-    return layer_costs(qat.graph, qat.found, {layer.name: shapes[layer.input] for layer in qat.found.layers})

@@ -13,9 +13,9 @@ from runner.dataset.binding import bind, repeats
 from runner.dataset.item import evenly_spaced
 from runner.dataset.subset import Subset
 from runner.session import InputSpec, input_specs
-
-# The version of this stage's meaning: raise it when the same items would give other figures.
-VERSION = 1
+from runner.store.remembered import Codec
+from runner.store.stage import Stage
+from runner.store.store import Entry, Store
 
 # Enough to tell bytes from numbers around zero; evaluation reads them all.
 _ITEMS = 32
@@ -43,6 +43,38 @@ class InputsSeen:
     values: Mapping[str, InputValues]
     items: int
     batch: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class InputsSeenInputs:
+    """What the values that reach the model depend on."""
+
+    model_inputs: tuple[InputSpec, ...]
+    some_items: str
+
+
+INPUTS_SEEN = Stage(
+    "values of the inputs",
+    InputsSeenInputs,
+    Codec(
+        lambda seen: Entry(
+            [seen.items, seen.batch, [[name, v.low, v.high, v.mean] for name, v in seen.values.items()]],
+        ),
+        lambda entry: InputsSeen(
+            {str(name): InputValues(*map(float, figures)) for name, *figures in entry.values[2]},
+            int(entry.values[0]),
+            int(entry.values[1]),
+        ),
+    ),
+    profile=None,
+)
+
+
+def cached_inputs_seen(model: ir.Model, evaluation: Subset, store: Store | None) -> InputsSeen:
+    """Return what reaches a model's inputs, of some of the evaluation items; see ``inputs_seen``."""
+    some = seen_subset(evaluation)
+    inputs = InputsSeenInputs(input_specs(model), some.content)
+    return INPUTS_SEEN.cached(store, inputs, lambda: inputs_seen(model, some))
 
 
 def seen_subset(part: Subset) -> Subset:

@@ -3,32 +3,71 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
-from typing import TypeVar
+from dataclasses import dataclass
 
+from runner.correction import equalize
+from runner.correction import pixels as whole_pixels
 from runner.correction.equalize import choose_exponents
 from runner.correction.options import Correction
 from runner.correction.pixels import choose_pixels
 from runner.dataset.subset import Subset
-from runner.engine import Engine
 from runner.errors import RecordError
 from runner.events import CALIBRATE
-from runner.graph.digest import graph_digest
+from runner.graph import equalization, pixels
+from runner.graph.equalization import Exponents
+from runner.graph.pixels import Levels, Pixels
 from runner.graph.rewriting import Rewriting
-from runner.modes.codecs import EXPONENTS, PIXELS
+from runner.modes.context import Context
 from runner.modes.files.given_files import GivenFiles
-from runner.modes.keys import StageKeys
+from runner.modes.layer_source import LayerSource
 from runner.modes.prepared_model import PreparedModel
-from runner.modes.recipe import Recipe
-from runner.modes.stages import Stages
-from runner.store.remembered import remembered
-from runner.store.store import Store
+from runner.store.remembered import Codec
+from runner.store.stage import Stage
+from runner.store.store import Entry
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
+
+@dataclass(frozen=True, slots=True)
+class LevelsInputs:
+    """What the levels of an image depend on; ``left_alone``: layers that stay float or have zero point 0."""
+
+    graph: str
+    calibration_items: str
+    left_alone: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EqualizationInputs:
+    """What the exponents depend on, of a graph that is not equalized."""
+
+    graph: str
+    calibration_items: str
+    float_layers: tuple[str, ...]
+
+
+LEVELS: Stage[LevelsInputs, Pixels] = Stage(
+    "levels of the image",
+    LevelsInputs,
+    Codec(
+        lambda found: Entry({name: [levels.zero, levels.step, levels.lowest] for name, levels in found.items()}),
+        lambda entry: {
+            str(name): Levels(tuple(zero), tuple(step), int(lowest))
+            for name, (zero, step, lowest) in entry.values.items()
+        },
+    ),
+    through=(whole_pixels, pixels),
+)
+
+EQUALIZATION: Stage[EqualizationInputs, Exponents] = Stage(
+    "equalization",
+    EqualizationInputs,
+    Codec(
+        lambda exponents: Entry({name: list(powers) for name, powers in exponents.items()}),
+        lambda entry: {str(name): tuple(int(power) for power in powers) for name, powers in entry.values.items()},
+    ),
+    through=(equalize, equalization),
+)
 
 
 def recorded_model(subject: PreparedModel, given: GivenFiles) -> PreparedModel:
@@ -49,14 +88,7 @@ def recorded_model(subject: PreparedModel, given: GivenFiles) -> PreparedModel:
 
 
 def rewritten_model(
-    subject: PreparedModel,
-    correction: Correction,
-    calibration: Subset | None,
-    recipe: Recipe,
-    engine: Engine,
-    stages: Stages,
-    keys: StageKeys,
-    store: Store | None,
+    subject: PreparedModel, correction: Correction, calibration: Subset | None, source: LayerSource, job: Context
 ) -> PreparedModel:
     """Return the model as calibration items speak for it; the same where nothing is to be rewritten.
 
@@ -64,33 +96,52 @@ def rewritten_model(
         subject: the model as it was prepared.
         correction: says what may be done.
         calibration: items to look at; None where a record says what the layers are.
-        recipe: of the model as it is; knows which layers stay float, and which have zero point 0.
-        engine: runs the model.
-        stages: times the work.
-        keys: of the stored results.
-        store: keeps the results; None keeps nothing.
+        source: of the layers of the model as it is; knows which stay float, and which have zero point 0.
+        job: what runs models and keeps results.
     """
     if calibration is None:
         return subject
-    left_alone = sorted({*recipe.skipped, *recipe.symmetric})
-
-    def chosen(what: str, choose: Callable[..., T]) -> T:
-        with stages.stage(CALIBRATE, len(calibration.indices), what) as progress:
-            return choose(subject.runnable, calibration.dataset, calibration.indices, engine=engine, progress=progress)
-
-    pixels = partial(chosen, "levels of the image", partial(choose_pixels, left_alone=left_alone))
-    exponents = partial(chosen, "equalization", partial(choose_exponents, float_layers=recipe.skipped))
     if correction.pixels:
-        found = remembered(store, keys.pixels(left_alone), pixels, PIXELS)
-        for name in found:
-            logger.info("whole pixels: the levels of the image that %s reads become its codes", name)
-        if found:
-            subject = subject.rewritten(Rewriting(found))
-            keys = replace(keys, graph=graph_digest(subject.runnable))
+        subject = _with_whole_pixels(subject, calibration, source, job)
     if correction.equalize:
-        powers = remembered(store, keys.equalization(recipe.skipped), exponents, EXPONENTS)
-        for name in powers:
-            logger.info("equalized: the output channels of %s are scaled by powers of two", name)
-        if powers:
-            subject = subject.rewritten(Rewriting(exponents=powers))
+        subject = _equalized(subject, calibration, source, job)
     return subject
+
+
+def _with_whole_pixels(subject: PreparedModel, calibration: Subset, source: LayerSource, job: Context) -> PreparedModel:
+    left_alone = tuple(sorted({*source.skipped, *source.symmetric}))
+
+    def choose() -> Pixels:
+        with job.stages.stage(CALIBRATE, len(calibration), "levels of the image") as progress:
+            return choose_pixels(
+                subject.runnable,
+                calibration.dataset,
+                calibration.indices,
+                left_alone=left_alone,
+                engine=job.engine,
+                progress=progress,
+            )
+
+    found = LEVELS.cached(job.store, LevelsInputs(subject.digest, calibration.content, left_alone), choose)
+    for name in found:
+        logger.info("whole pixels: the levels of the image that %s reads become its codes", name)
+    return subject.rewritten(Rewriting(found)) if found else subject
+
+
+def _equalized(subject: PreparedModel, calibration: Subset, source: LayerSource, job: Context) -> PreparedModel:
+    def choose() -> Exponents:
+        with job.stages.stage(CALIBRATE, len(calibration), "equalization") as progress:
+            return choose_exponents(
+                subject.runnable,
+                calibration.dataset,
+                calibration.indices,
+                float_layers=source.skipped,
+                engine=job.engine,
+                progress=progress,
+            )
+
+    inputs = EqualizationInputs(subject.digest, calibration.content, source.skipped)
+    powers = EQUALIZATION.cached(job.store, inputs, choose)
+    for name in powers:
+        logger.info("equalized: the output channels of %s are scaled by powers of two", name)
+    return subject.rewritten(Rewriting(exponents=powers)) if powers else subject

@@ -77,6 +77,8 @@ def _described(part: Any) -> Any:  # noqa: ANN401
         return part
     if isinstance(part, np.generic):
         return part.item()
+    if isinstance(part, np.dtype):
+        return ["dtype", str(part)]
     if isinstance(part, bytes):
         return ["bytes", hashlib.sha256(part).hexdigest()]
     if isinstance(part, np.ndarray):

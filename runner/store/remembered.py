@@ -19,6 +19,9 @@ class Codec(Generic[T]):
     decode: Callable[[Entry], T]
 
 
+NUMBER: Codec[float] = Codec(Entry, lambda entry: float(entry.values))
+
+
 def remembered(store: Store | None, key: str | None, compute: Callable[[], T], codec: Codec[T]) -> T:
     """Return what is kept under a key; else compute it and keep it.
 

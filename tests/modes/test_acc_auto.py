@@ -29,10 +29,10 @@ from runner.job_folder import read_manifest
 from runner.modes import acc_auto as acc_auto_module
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
+from runner.modes.calibrated_layers import CalibratedLayers
 from runner.modes.data import Split
 from runner.modes.files.amct_files import read_history
 from runner.modes.layer_settings import LayerSettings
-from runner.modes.recipe import CalibrationRecipe
 from runner.modes.result import AccAutoResult
 from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.modes.scoring.reported_metrics import with_companions
@@ -714,14 +714,14 @@ def test_strategy_that_weighs_damages_needs_them_measured(strategy: object) -> N
 
 
 def repairing(monkeypatch: pytest.MonkeyPatch, **forms: object) -> list[str]:
-    """Have the recipe offer repaired forms; return a list that grows when it is asked."""
+    """Have calibration offer repaired forms; return a list that grows when it is asked."""
     asked: list[str] = []
 
-    def repaired(self: object, engine: object, stages: object) -> dict[str, object]:
+    def repaired(self: object, job: object) -> dict[str, object]:
         asked.append("asked")
         return {f"int8+{name}": form for name, form in forms.items()}
 
-    monkeypatch.setattr(CalibrationRecipe, "repaired", repaired)
+    monkeypatch.setattr(CalibratedLayers, "repaired", repaired)
     return asked
 
 

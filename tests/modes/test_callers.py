@@ -11,8 +11,7 @@ import pytest
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.modes import callers
-from runner.modes.callers import settle_callers
-from runner.modes.keys import StageKeys
+from runner.modes.callers import choose_callers
 from runner.store.store import Store
 from tests.small_data import Items, conv_gemm, normal_items
 
@@ -34,7 +33,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
 
 def settled(engine: Engine, store: Store | None, graph: str = "graph") -> int | None:
-    settle_callers(engine, ir.from_proto(conv_gemm()), PART, StageKeys(graph, "items"), store)
+    choose_callers(engine, ir.from_proto(conv_gemm()), graph, PART, store)
     return engine.fastest
 
 

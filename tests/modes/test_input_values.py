@@ -6,8 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from runner.dataset.subset import Subset
-from runner.modes.codecs import INPUTS_SEEN
-from runner.modes.input_values import inputs_seen, seen_subset
+from runner.modes.input_values import INPUTS_SEEN, inputs_seen, seen_subset
 from runner.session import Session, input_specs
 from tests.small_data import Items, normal_items
 from tests.tiny_models import model, noise
@@ -24,7 +23,7 @@ def test_figures_are_those_of_the_items_looked_at() -> None:
     found = seen.values["x"]
     assert (found.low, found.high, seen.items, seen.batch) == (values.min(), values.max(), 32, 1)
     assert np.isclose(found.mean, values.mean(), rtol=1e-12)
-    assert INPUTS_SEEN.decode(INPUTS_SEEN.encode(seen)) == seen
+    assert INPUTS_SEEN.codec.decode(INPUTS_SEEN.codec.encode(seen)) == seen
 
 
 def test_values_that_are_not_finite_do_not_count() -> None:

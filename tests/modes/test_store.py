@@ -11,6 +11,7 @@ import pytest
 
 from runner.calibration.minmax import MinMax
 from runner.calibration.percentile import Percentile
+from runner.correction.options import EVERY_CORRECTION, Correction
 from runner.dataset.npz import NpzDataset
 from runner.engine import Engine
 from runner.evaluation.accuracy import TopK
@@ -19,14 +20,12 @@ from runner.evaluation.distance import Kl, Sqnr
 from runner.job_folder import read_manifest
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
+from runner.modes.calibrated_layers import CalibratedLayers
 from runner.modes.convert_qat import convert_qat
 from runner.modes.files import write_acc_auto
-from runner.modes.keys import StageKeys
 from runner.modes.layer_settings import LayerSettings
-from runner.modes.recipe import CalibrationRecipe
 from runner.modes.result import AccAutoResult
-from runner.ranges import ActivationParams
-from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers
+from runner.modes.stages import Stages
 from runner.search.budget import Budget
 from runner.search.end_to_end import EndToEnd
 from runner.search.greedy import Greedy
@@ -188,7 +187,9 @@ def test_changed_weight_label_or_item_is_never_taken_for_the_old_one(bench: Benc
     finished(bench.run(target_loss=1e9))
     data = dict(np.load(bench.folder / "data.npz"))
     np.savez(bench.folder / "data.npz", x=data["x"], y=(data["y"] + 1) % 6)
-    assert finished(bench.run(target_loss=1e9)).evaluations == 2
+    # No output of the float model depends on a label, and no range does.
+    result = finished(bench.run(target_loss=1e9))
+    assert result.evaluations == 1 and bench.runs == ITEMS + PROOF
     save(chain(6, seed=1), bench.model)
     result = finished(bench.run(target_loss=1e9))
     assert result.evaluations == 2 and bench.runs == FLOAT + 8 + ITEMS + 8 + VERIFY
@@ -197,18 +198,53 @@ def test_changed_weight_label_or_item_is_never_taken_for_the_old_one(bench: Benc
 FEW = VerifyOptions(count=4, device="none")
 
 
-def test_forms_that_differ_in_any_number_have_keys_of_their_own() -> None:
-    record = LayerRecord(ActivationParams(0.5, 3), (0.25,))
-    ones, shift = np.ones((2, 2), np.int8), np.array([0.5, 0], np.float32)
-    layers = [
-        QuantizedLayer(record, ones, None),
-        QuantizedLayer(record, 2 * ones, None),
-        QuantizedLayer(record, ones, shift.view(np.int32)),
-        QuantizedLayer(record, ones, None, shift),
-        QuantizedLayer(record, ones, None, shift[::-1]),
-    ]
-    keys = [StageKeys("graph", "items").costs(QuantizedLayers({"a": layer}), "item") for layer in layers]
-    assert len({*keys, None}) == 1 + len(layers)
+@pytest.mark.parametrize("correction", [Correction(), Correction("isolated")], ids=["rounded", "corrected"])
+def test_another_number_of_evaluation_items_looks_at_no_calibration_item_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, correction: Correction
+) -> None:
+    options: dict[str, Any] = {"target_loss": 1e9, "correction": correction, "verify": FEW}
+    looked_at: list[str] = []
+    started: list[str] = []
+    one = finished(bench.run("one", **options))
+    item, stage = NpzDataset.item, Stages.stage
+
+    def seen(self: NpzDataset, index: int) -> Any:
+        looked_at.append(self.path.name)
+        return item(self, index)
+
+    def told(self: Stages, name: str, *args: Any, **kwargs: Any) -> Any:
+        started.append(name)
+        return stage(self, name, *args, **kwargs)
+
+    monkeypatch.setattr(NpzDataset, "item", seen)
+    monkeypatch.setattr(Stages, "stage", told)
+    two = finished(bench.run("two", evaluation_count=10, **options))
+    assert two.evaluations == 2 and "calibrate" not in started and "rank" not in started
+    assert set(looked_at) == {"data.npz"}
+    assert two.form.record == one.form.record and two.ranking == one.ranking and two.costs == one.costs
+    finished(bench.run("plain", store=False, evaluation_count=10, **options))
+    assert bench.written("two") == bench.written("plain")
+
+
+def test_layers_with_every_correction_are_those_of_a_job_that_asks_for_them_at_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    details: list[str] = []
+    stage = Stages.stage
+
+    def told(self: Stages, name: str, total: int = 0, detail: str = "") -> Any:
+        details.append(detail)
+        return stage(self, name, total, detail)
+
+    monkeypatch.setattr(Stages, "stage", told)
+    for store in (False, True):
+        if store:
+            finished(bench.run("at once", target_loss=1e9, correction=EVERY_CORRECTION))
+        details.clear()
+        later = finished(bench.run(f"{store}", store, target_loss=1e-9, correction=Correction(repair=True)))
+        assert later.search.trials[1].plan.repaired
+        assert ("corrections" in details) == (not store)
+    assert bench.written("True") == bench.written("False")
 
 
 @pytest.mark.parametrize(("metric", "targets"), [(Kl(), (0.006, 0.01)), (TopK(), (1.0, 4.0))], ids=["kl", "top1"])
@@ -386,7 +422,7 @@ def repairs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Have calibration offer two repairs that are no better than nothing; return the loss of each first plan."""
     forms = [finished(bench.run(f"c{n}", calibration_count=n, target_loss=0.0)) for n in (12, 6)]
     offered = {f"int8+{number}": result.form for number, result in enumerate(forms)}
-    monkeypatch.setattr(CalibrationRecipe, "repaired", lambda self, engine, stages: offered)
+    monkeypatch.setattr(CalibratedLayers, "repaired", lambda self, job: offered)
     return [result.search.trials[0].loss for result in forms]
 
 

@@ -4,23 +4,113 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 
 import onnx_ir as ir
 
+from runner.convert import fake_quant
 from runner.dataset.item import Dataset
+from runner.dataset.subset import Subset
 from runner.engine import Engine
+from runner.evaluation import evaluator as evaluation
 from runner.evaluation.evaluator import Evaluation, Evaluator
+from runner.evaluation.metric import Metric
+from runner.evaluation.outputs import ClassScores
 from runner.graph.layers import FoundLayers
+from runner.graph.model_file import file_sha256
 from runner.job_folder import JobFolder
-from runner.modes.codecs import PROOF, WRITTEN
-from runner.modes.keys import StageKeys
+from runner.lint.finding import Finding
 from runner.record import QuantizedLayers
-from runner.store.remembered import remembered
-from runner.store.store import Store
-from runner.targets.ascend.model_files import ModelPair, Written, verify_pair
-from runner.targets.ascend.proof import Files, Proof, VerifyOptions, prove
+from runner.store.remembered import Codec
+from runner.store.stage import Stage
+from runner.store.store import Entry, Store
+from runner.targets.ascend import model_files
+from runner.targets.ascend import proof as proving
+from runner.targets.ascend.model_files import ModelPair, Written, checked_items, verify_pair
+from runner.targets.ascend.proof import DeviceMetric, Files, Proof, VerifyOptions, device_positions, prove
+from runner.verify.compare import Sameness
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenInputs:
+    """What re-opening the two models depends on.
+
+    Attributes:
+        pair: their names, which are part of what is kept.
+        deploy: digest of the file.
+        fake_quant: digest of the file.
+        graph: digest of the model that the layers are of.
+        quantized_layers: what the files shall hold.
+        items: digest of the contents of those that they are run on.
+        class_scores: how they are read.
+    """
+
+    pair: ModelPair
+    deploy: str
+    fake_quant: str
+    graph: str
+    quantized_layers: QuantizedLayers
+    items: str
+    class_scores: ClassScores | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProofInputs:
+    """What holding the files against each other depends on.
+
+    Attributes:
+        deploy: digest of the file.
+        fake_quant: digest of the file.
+        record: digest of the file.
+        float_graph: digest of the model that a chip's effect is measured against.
+        verified_items: digest of the contents of those that the files are compared on.
+        device_items: digest of contents and labels of those that a chip's effect is measured on, "" where none is.
+        metrics: the one that it is measured with, if any.
+        class_scores: how they are read.
+        verify: the options.
+    """
+
+    deploy: str
+    fake_quant: str
+    record: str
+    float_graph: str
+    verified_items: str
+    device_items: str
+    metrics: tuple[Metric, ...]
+    class_scores: ClassScores | None
+    verify: VerifyOptions
+
+
+def _decode_written(entry: Entry) -> Written:
+    shapes = {name: tuple(shape) for name, shape in entry.values["input_shapes"].items()}
+    notes = tuple(Finding(**note) for note in entry.values["notes"])
+    pair = ModelPair(**entry.values["pair"])
+    return Written(**{**entry.values, "pair": pair, "notes": notes, "input_shapes": shapes})
+
+
+def _decode_proof(entry: Entry) -> Proof:
+    device = entry.values["device"]
+    parts = {
+        "sameness": Sameness(**entry.values["sameness"]),
+        "device": None if device is None else DeviceMetric(**device),
+    }
+    return Proof(**{**entry.values, **parts})
+
+
+WRITTEN: Stage[WrittenInputs, Written] = Stage(
+    "check of the written files",
+    WrittenInputs,
+    Codec(lambda written: Entry(asdict(written)), _decode_written),
+    through=(model_files,),
+    profile=None,
+)
+PROOF: Stage[ProofInputs, Proof] = Stage(
+    "proof that the files say the same",
+    ProofInputs,
+    Codec(lambda proof: Entry(asdict(proof)), _decode_proof),
+    through=(proving, evaluation, fake_quant),
+    profile=None,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +124,8 @@ class Job:
         dataset: evaluation data.
         engine: runs models.
         options: how the files are held against each other.
-        keys: of the stored results.
+        float_graph: digest of the model that the evaluator refers to.
+        graph: digest of the model that the layers are of.
         store: what is known of the same files is not worked out again; None knows nothing.
     """
 
@@ -44,7 +135,8 @@ class Job:
     dataset: Dataset
     engine: Engine
     options: VerifyOptions
-    keys: StageKeys
+    float_graph: str
+    graph: str
     store: Store | None
 
 
@@ -75,18 +167,16 @@ def check_files(
     """
     with _removed_unless_proved(job.folder, pair):
         files = Files(*(job.folder.path(name) for name in (pair.deploy, pair.fake_quant, record)))
-        paths: list[Path] = [files.deploy, files.fake_quant]
-        written = remembered(
+        written = WRITTEN.cached(
             job.store,
-            job.keys.written(paths, form, job.dataset, evaluator),
+            _written_inputs(job, files, pair, form, evaluator),
             lambda: verify_pair(
                 job.folder, pair, job.model, job.found, form, job.dataset, job.engine, evaluator.classes
             ),
-            WRITTEN,
         )
-        proof = remembered(
+        proof = PROOF.cached(
             job.store,
-            job.keys.proof([*paths, files.record], job.options, job.dataset, evaluator),
+            _proof_inputs(job, files, evaluator),
             lambda: prove(
                 files,
                 job.dataset,
@@ -96,9 +186,38 @@ def check_files(
                 quantized=quantized,
                 progress=progress,
             ),
-            PROOF,
         )
         return written, proof
+
+
+def _written_inputs(
+    job: Job, files: Files, pair: ModelPair, form: QuantizedLayers, evaluator: Evaluator
+) -> WrittenInputs:
+    return WrittenInputs(
+        pair,
+        file_sha256(files.deploy),
+        file_sha256(files.fake_quant),
+        job.graph,
+        form,
+        Subset(job.dataset, checked_items(job.dataset)).content,
+        evaluator.classes,
+    )
+
+
+def _proof_inputs(job: Job, files: Files, evaluator: Evaluator) -> ProofInputs:
+    verified = Subset(job.dataset, job.options.items(evaluator.indices))
+    device = Subset(job.dataset, [evaluator.indices[at] for at in device_positions(job.options, evaluator.indices)])
+    return ProofInputs(
+        file_sha256(files.deploy),
+        file_sha256(files.fake_quant),
+        file_sha256(files.record),
+        job.float_graph,
+        verified.content,
+        device.fingerprint if device.indices else "",
+        tuple(evaluator.metrics[:1]),
+        evaluator.classes,
+        job.options,
+    )
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from runner.modes.files.amct_files import history_entries, ranking_entries
 from runner.modes.files.integers_file import integers_bytes, integers_path
 from runner.modes.files.rewriting_file import rewriting_path, rewriting_text
 from runner.modes.files.search_files import curve_entries, damage_entries
-from runner.modes.scoring.trials import planned_form
+from runner.modes.planned_form import planned_form
 from runner.record import QuantizedLayers
 from runner.search.end_to_end import Damage
 from runner.search.pareto import Point

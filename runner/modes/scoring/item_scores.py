@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 import onnx_ir as ir
 
 from runner.evaluation.evaluator import EVALUATION, ITEM_SCORES, Evaluator, ItemScores, Progress
+from runner.modes.scoring.score_stages import SOME_SCORES, ItemScoresInputs
 from runner.session import Session
-from runner.store.key import stage_key
 from runner.store.remembered import recalled, remembered
 from runner.store.store import Store
 
@@ -45,7 +45,7 @@ class KeptItemScores:
         if self._whole is not None:
             found: Mapping[int, ItemScores] = {position: self._whole[position] for position in positions}
         else:
-            key = None if self._key is None else stage_key("item scores", [], self._key, list(positions))
+            key = None if self._key is None else SOME_SCORES.key(ItemScoresInputs(self._key, tuple(positions)))
             found = remembered(self._store, key, lambda: self._scored(positions), ITEM_SCORES)
         self._done += len(positions)
         self._progress(self._done)

@@ -12,16 +12,15 @@ from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.evaluation.evaluator import Evaluation
 from runner.events import RANK
-from runner.modes.codecs import DAMAGE, RANKING
 from runner.modes.prepared_model import PreparedModel
 from runner.modes.scoring.attempts import Attempts
 from runner.modes.scoring.damage import measure_damage
+from runner.modes.scoring.ranking_stages import DAMAGE, RANKING, DamageInputs, RankingInputs
 from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.search.budget import Meter
 from runner.search.end_to_end import Damage, EndToEnd
 from runner.search.plan import Plan, Ranking, Unit
 from runner.search.sensitivity import Sensitivity, rank
-from runner.store.remembered import remembered
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ class Ranker:
         calibration: what each layer alone is looked at with.
         engine: runs models.
         attempts: made so far.
-        scores: of the float model and of plans; has the evaluated items, the keys and the store.
+        scores: of the float model and of plans; has the evaluated items and the store.
         before: the float model's scores.
         meter: of the job; a spent budget ends the measuring of damages.
     """
@@ -84,7 +83,8 @@ class Ranker:
                 )
                 return rank(sums, sensitivity)
 
-        return remembered(self.scores.store, self.scores.keys.ranking(form, sensitivity), work_out, RANKING)
+        inputs = RankingInputs(self.subject.digest, form, items.content, sensitivity)
+        return RANKING.cached(self.scores.store, inputs, work_out)
 
     def _damage(self, plan: Plan, units: Sequence[Unit], sensitivity: EndToEnd) -> Damage:
         """Return the damage of each unit of a plan's layers."""
@@ -115,5 +115,5 @@ class Ranker:
                     progress=measured,
                 )
 
-        key = self.scores.keys.damage(form, units, evaluator, sensitivity)
-        return remembered(self.scores.store, key, work_out, DAMAGE)
+        inputs = DamageInputs(self.scores.inputs(form), tuple(units), sensitivity)
+        return DAMAGE.cached(self.scores.store, inputs, work_out)

@@ -12,9 +12,10 @@ from runner.events import Emit, TrialFinished
 from runner.graph.layers import FoundLayers
 from runner.graph.macs import LayerCost
 from runner.modes.files.amct_files import roll_back_config
+from runner.modes.planned_form import planned_form
 from runner.modes.scoring.judge import Candidate, Judge, Verdict
 from runner.record import QuantizedLayers
-from runner.search.plan import FLOAT, INT8, Plan, Trial
+from runner.search.plan import INT8, Plan, Trial
 
 logger = logging.getLogger(__name__)
 
@@ -104,17 +105,6 @@ class TrialRunner:
         )
         _log(step, trial)
         return trial
-
-
-def planned_form(forms: Mapping[str, QuantizedLayers], plan: Plan) -> QuantizedLayers:
-    """Return the form of a plan: each int8 layer from the form of its treatment.
-
-    Args:
-        forms: by treatment; the one of ``INT8`` has every layer and the tensors.
-        plan: what is done to each layer.
-    """
-    layers = {name: forms[treatment].layers[name] for name, treatment in plan.treatments if treatment != FLOAT}
-    return QuantizedLayers(layers, {} if plan.float_tensors else forms[INT8].tensors)
 
 
 def _log(step: int, trial: Trial) -> None:

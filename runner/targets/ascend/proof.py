@@ -27,6 +27,7 @@ from runner.verify.sums import accumulator_bound
 
 logger = logging.getLogger(__name__)
 
+# The version of this proof's meaning: raise it when the same files would show something else.
 VERSION = 2
 # The integer operators are slow, and a layer's kernels are the same for every item.
 _CROSS_CHECKED = 4
@@ -108,8 +109,12 @@ class Proof:
 
 def proof_items(options: VerifyOptions, evaluated: Sequence[int]) -> int:
     """Return how many items ``prove`` runs, for a progress bar."""
-    device = 0 if options.device == "none" else min(_DEVICE_ITEMS, len(evaluated))
-    return len(options.items(evaluated)) + device
+    return len(options.items(evaluated)) + len(device_positions(options, evaluated))
+
+
+def device_positions(options: VerifyOptions, evaluated: Sequence[int]) -> list[int]:
+    """Return which of the evaluated items a chip's precision is tried on, by position."""
+    return [] if options.device == "none" else evenly_spaced(min(_DEVICE_ITEMS, len(evaluated)), len(evaluated))
 
 
 def prove(
@@ -149,7 +154,10 @@ def prove(
     biases = [int(np.abs(layer.bias.astype(np.int64)).max()) for layer in deploy.layers if layer.bias is not None]
     device = None
     if options.device != "none":
-        device = _device_metric(deploy, options.device, evaluator, quantized, lambda n: progress(len(indices) + n))
+        positions = device_positions(options, evaluator.indices)
+        device = _device_metric(
+            deploy, options.device, evaluator, quantized, positions, lambda n: progress(len(indices) + n)
+        )
     return Proof(
         sameness=sameness,
         cross_checked=len(sample),
@@ -180,12 +188,12 @@ def _device_metric(
     precision: Precision,
     evaluator: Evaluator,
     quantized: Evaluation,
+    positions: Sequence[int],
     progress: Callable[[int], None],
 ) -> DeviceMetric | None:
     if not evaluator.metrics:
         return None
     metric = evaluator.metrics[0]
-    positions = evenly_spaced(min(_DEVICE_ITEMS, len(evaluator.indices)), len(evaluator.indices))
     scores = []
     try:
         session = reference_session(executable(deploy, precision=precision).model)

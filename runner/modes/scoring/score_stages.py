@@ -1,0 +1,96 @@
+"""Outputs of the float model and scores of quantized ones: what they depend on, and how they are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.convert import fake_quant
+from runner.evaluation import evaluator
+from runner.evaluation.evaluator import EVALUATION, ITEM_SCORES, Evaluation, ItemScores
+from runner.evaluation.metric import Metric
+from runner.evaluation.outputs import ClassScores, Outputs
+from runner.record import QuantizedLayers
+from runner.store.remembered import Codec
+from runner.store.stage import Stage
+from runner.store.store import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class OutputsInputs:
+    """What the float model's outputs for all evaluation items depend on."""
+
+    graph: str
+    evaluation_items: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScoresInputs:
+    """What a quantized model's scores depend on.
+
+    Attributes:
+        float_graph: digest of the model that it is held against.
+        graph: digest of the model that the layers are of.
+        quantized_layers: those that are int8.
+        labelled_items: digest of contents and labels.
+        metrics: the headline metric first.
+        class_scores: how they are read.
+    """
+
+    float_graph: str
+    graph: str
+    quantized_layers: QuantizedLayers
+    labelled_items: str
+    metrics: tuple[Metric, ...]
+    class_scores: ClassScores | None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemScoresInputs:
+    """What the scores of a few items depend on: all that those of every item do (by their key), and which items."""
+
+    scores: str
+    positions: tuple[int, ...]
+
+
+def _encode_outputs(items: Sequence[Outputs]) -> Entry:
+    arrays: dict[str, NDArray[Any]] = {}
+    names = list(items[0])
+    for number, name in enumerate(names):
+        column = [item[name] for item in items]
+        if len({(array.shape, array.dtype.str) for array in column}) == 1:
+            arrays[f"{number}"] = np.stack(column)
+        else:
+            arrays |= {f"{number}/{position}": array for position, array in enumerate(column)}
+    return Entry({"names": names, "items": len(items)}, arrays)
+
+
+def _decode_outputs(entry: Entry) -> list[Outputs]:
+    names, items = entry.values["names"], int(entry.values["items"])
+
+    def column(number: int) -> Sequence[NDArray[Any]]:
+        stacked = entry.arrays.get(f"{number}")
+        return list(stacked) if stacked is not None else [entry.arrays[f"{number}/{i}"] for i in range(items)]
+
+    columns = [column(number) for number in range(len(names))]
+    if not columns:
+        return [{} for _ in range(items)]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+FLOAT_OUTPUTS: Stage[OutputsInputs, list[Outputs]] = Stage(
+    "outputs of the float model",
+    OutputsInputs,
+    Codec(_encode_outputs, _decode_outputs),
+    through=(evaluator,),
+)
+SCORES: Stage[ScoresInputs, Evaluation] = Stage(
+    "scores of a plan", ScoresInputs, EVALUATION, through=(evaluator, fake_quant)
+)
+SOME_SCORES: Stage[ItemScoresInputs, Mapping[int, ItemScores]] = Stage(
+    "scores of a plan that was settled early, step by step", ItemScoresInputs, ITEM_SCORES, profile=None
+)

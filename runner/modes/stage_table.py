@@ -1,0 +1,46 @@
+"""Every stage whose result is kept, in the order of a job; and the table of the documentation."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from runner.modes.calibrated_layers import CALIBRATION
+from runner.modes.callers import CALLERS
+from runner.modes.files.check_files import PROOF, WRITTEN
+from runner.modes.input_values import INPUTS_SEEN
+from runner.modes.layer_costs import COSTS
+from runner.modes.prediction import PREDICTION
+from runner.modes.rewriting import EQUALIZATION, LEVELS
+from runner.modes.rewriting_gap import GAP
+from runner.modes.scoring.ranking_stages import DAMAGE, RANKING
+from runner.modes.scoring.score_stages import FLOAT_OUTPUTS, SCORES, SOME_SCORES
+from runner.store.stage import Stage
+
+STAGES: tuple[Stage[Any, Any], ...] = (
+    GAP,
+    INPUTS_SEEN,
+    CALLERS,
+    LEVELS,
+    EQUALIZATION,
+    FLOAT_OUTPUTS,
+    CALIBRATION,
+    COSTS,
+    SCORES,
+    SOME_SCORES,
+    RANKING,
+    DAMAGE,
+    PREDICTION,
+    WRITTEN,
+    PROOF,
+)
+
+
+def stage_table() -> str:
+    """Return the stages as a Markdown table: what is kept, what it depends on, and whose versions count."""
+    rows = ["| kept | depends on | versions |", "| --- | --- | --- |"]
+    for stage in STAGES:
+        inputs = ", ".join(field.name.replace("_", " ") for field in fields(stage.inputs))
+        modules = (module.__name__.removeprefix("runner.") for module in stage.through)
+        rows.append(f"| {stage.name} | {inputs} | {', '.join(['its own', *modules])} |")
+    return "\n".join(rows)

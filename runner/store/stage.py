@@ -1,0 +1,62 @@
+"""A stage of a job as a value: its name, what its result depends on, and how the result is kept in a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from runner.session import SIMULATION, Profile
+from runner.store.key import stage_key
+from runner.store.remembered import Codec, recalled, remembered
+from runner.store.store import Store
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+else:
+    DataclassInstance = Any
+
+Inputs = TypeVar("Inputs", bound=DataclassInstance)
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage(Generic[Inputs, Result]):
+    """Work whose result is kept under a key of all that it depends on, so that it is done once.
+
+    Attributes:
+        name: of what comes out, in the words of the documentation; unique.
+        inputs: a frozen dataclass; every field takes part in the key, so it holds what the work looks at and nothing else.
+        codec: how the result is kept.
+        version: raise it when the same inputs would give another result.
+        through: modules that other stages run through too, each with a VERSION of its own.
+        profile: how the stage's sessions are made; None where it makes none, or others.
+    """
+
+    name: str
+    inputs: type[Inputs]
+    codec: Codec[Result]
+    version: int = 1
+    through: tuple[ModuleType, ...] = ()
+    profile: Profile | None = SIMULATION
+
+    def key(self, inputs: Inputs) -> str | None:
+        """Return the key of the result; None where an input is of a user's own class, whose meaning is not known."""
+        versions = [self.version, *(module.VERSION for module in self.through)]
+        parts = [[field.name, getattr(inputs, field.name)] for field in fields(inputs)]
+        return stage_key(self.name, versions, self.profile, parts)
+
+    def cached(self, store: Store | None, inputs: Inputs, compute: Callable[[], Result]) -> Result:
+        """Return what is kept for these inputs; else compute it and keep it.
+
+        Args:
+            store: None keeps nothing.
+            inputs: all that ``compute`` looks at.
+            compute: makes the result; what it raises is not kept.
+        """
+        return remembered(store, None if store is None else self.key(inputs), compute, self.codec)
+
+    def kept(self, store: Store | None, inputs: Inputs) -> Result | None:
+        """Return what is kept for these inputs, or None."""
+        return recalled(store, None if store is None else self.key(inputs), self.codec)
