@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 
-from runner.convert.averages import window_ones
 from runner.convert.qdq.bias import bias_source
 from runner.convert.qdq.bypass import take_over
 from runner.convert.qdq.constant import Constants, QuantizedConstant
@@ -17,10 +16,9 @@ from runner.convert.qdq.pattern import Pairs
 from runner.convert.qdq.report import Role
 from runner.graph.batchnorm import batchnorm_affine, fold_batchnorm
 from runner.graph.constants import constant, free_of, integer_attribute, make_constant, value_names
-from runner.graph.layers import LAYER_TYPES
 from runner.graph.one_axis import spread_over_two_axes, spread_weight
+from runner.graph.operators import layout_of, operator_of
 from runner.graph.plain_gemm import untranspose_gemm_weight
-from runner.graph.weight_layout import output_channels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,22 +32,22 @@ class ConstantUse:
 
 def is_layer(node: ir.Node) -> bool:
     """Return whether a node is of a type that a record can hold as a layer."""
-    return node.op_type in LAYER_TYPES and node.domain == ""
+    return operator_of(node) is not None
 
 
 def layer_source(node: ir.Node, pairs: Pairs, constants: Constants) -> LayerSource:
     """Return what the graph says about a layer, before constants are settled."""
-    pair = pairs.nearest(node.inputs[0])
-    if node.op_type == "AveragePool":
-        return LayerSource(pair, None, None, window_ones(node))
-    weight = _held(node.inputs[1], constants)
+    pair, operator = pairs.nearest(node.inputs[0]), operator_of(node)
+    if operator is not None and operator.unweighted is not None:
+        return LayerSource(pair, None, None, operator.unweighted.ones(node))
+    weight = held = _held(node.inputs[1], constants)
     if weight is not None and node.op_type == "Gemm" and integer_attribute(node, "transB", 0):
         weight = weight.moved(np.transpose)
     value = node.inputs[2] if len(node.inputs) > 2 else None
     stored, plain = _held(value, constants), constant(value)
     bias = None
-    if weight is not None and (stored is not None or plain is not None):
-        channels = output_channels(weight.integers.shape, node.op_type, integer_attribute(node, "group", 1))
+    if held is not None and (stored is not None or plain is not None):
+        channels = layout_of(node).channels(held.integers.shape)
         values = plain if stored is None else stored.real
         # A shape that no layer takes is refused by find_layers; here it must only not break the survey.
         if values is not None and values.size in (1, channels):
