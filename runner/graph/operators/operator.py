@@ -7,7 +7,7 @@ of a written file (``runner.lint``, ``runner.verify``) know the operators for th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -41,14 +41,14 @@ class Unweighted:
         largest_sum: that ``mean`` is exact below.
     """
 
-    ones: Callable[[ir.Node], NDArray[np.int8]]
-    mean: Callable[[Builder, ir.Node, ir.Value, str], ir.Value]
+    ones: Callable[[ir.Node], NDArray[np.int8]] = field(compare=False)
+    mean: Callable[[Builder, ir.Node, ir.Value, str], ir.Value] = field(compare=False)
     largest_sum: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Operator:
-    """A type of node that can be a layer.
+    """A type of node that can be a layer. Two are told apart by what is no function, as in the keys of stored results.
 
     Attributes:
         op_type: its name in ONNX, in the default domain.
@@ -69,10 +69,10 @@ class Operator:
     """
 
     op_type: str
-    why_not: Callable[[ir.Node, Limits], str | None]
-    layout: Callable[[ir.Node], Layout]
-    spatial: Callable[[ir.Node], int]
-    cost: Callable[[ir.Node, Layer, tuple[int, ...]], LayerCost]
+    why_not: Callable[[ir.Node, Limits], str | None] = field(compare=False)
+    layout: Callable[[ir.Node], Layout] = field(compare=False)
+    spatial: Callable[[ir.Node], int] = field(compare=False)
+    cost: Callable[[ir.Node, Layer, tuple[int, ...]], LayerCost] = field(compare=False)
     output_axis: int = 1
     bias: BiasPlace = "input"
     has_patches: bool = False
