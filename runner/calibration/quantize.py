@@ -13,13 +13,11 @@ from runner.arithmetic import INT32_MAX, accumulator_bound, dequant_scale, quant
 from runner.calibration.collect import Calibration
 from runner.calibration.ties import params_off_ties
 from runner.calibration.weights import arq_scales
-from runner.convert.averages import window_ones
 from runner.convert.exact_sums import exact_sums
 from runner.graph.balance import Factors, balanced_rows
 from runner.graph.constants import constant
 from runner.graph.finite_weights import has_infinities
 from runner.graph.layers import FoundLayers, Layer, LeftAlone
-from runner.graph.weight_layout import as_stored, channels_first
 from runner.ranges import ActivationParams, Range
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
 
@@ -127,12 +125,12 @@ def arq_record(
     one_scale: bool = False,
     factors: tuple[float, ...] = (),
 ) -> LayerRecord:
-    """Return a layer's scales, those of its weight by ARQ; an AveragePool has ones as weights, at scale 1.
+    """Return a layer's scales, those of its weight by ARQ; one without a weight has ones, at scale 1.
 
     With ``one_scale`` a layer of one scale a channel gets the same one for all: the record keeps the shape of the type.
     With ``factors`` the weight is that of the balanced input.
     """
-    if layer.op_type == "AveragePool":
+    if layer.weight is None:
         return LayerRecord(params, (1.0,))
     scales = arq_scales(balanced_rows(node, layer, factors), 0, per_channel=layer.per_channel and not one_scale)
     if layer.per_channel:
@@ -147,12 +145,11 @@ def quantize_recorded(node: ir.Node, layer: Layer, record: LayerRecord) -> Quant
         ValueError: the bias exceeds int32, or the integer sums cannot be computed exactly.
     """
     scales = np.asarray(record.weight_scales, np.float32)
+    unweighted = layer.operator.unweighted
     quantized = QuantizedLayer(
         record,
-        window_ones(node) if layer.op_type == "AveragePool" else _codes(node, layer, record),
-        None
-        if layer.op_type == "AveragePool"
-        else integer_bias(node, layer, dequant_scale(record.activation.scale, scales)),
+        _codes(node, layer, record) if unweighted is None else unweighted.ones(node),
+        integer_bias(node, layer, dequant_scale(record.activation.scale, scales)),
     )
     check_sums(layer, quantized)
     return quantized
@@ -163,7 +160,7 @@ def _codes(node: ir.Node, layer: Layer, record: LayerRecord) -> NDArray[np.int8]
     assert stored is not None  # the layer has a weight
     rows = balanced_rows(node, layer, record.balance_factors)
     codes = quantize_weight(rows, np.asarray(record.weight_scales, np.float32), 0)
-    return as_stored(codes, layer.op_type, stored.shape, layer.group)
+    return layer.layout.stored(codes, stored.shape)
 
 
 def integer_bias(node: ir.Node, layer: Layer, deq: NDArray[np.float32]) -> NDArray[np.int32] | None:
@@ -172,7 +169,7 @@ def integer_bias(node: ir.Node, layer: Layer, deq: NDArray[np.float32]) -> NDArr
     Raises:
         ValueError: a value exceeds int32, or is infinite.
     """
-    bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    bias = None if layer.bias is None else constant(node.inputs[2])
     if bias is None:
         return None
     if has_infinities(bias):
@@ -197,7 +194,7 @@ def int32_bias(bias: NDArray[np.int64]) -> NDArray[np.int32]:
 def check_sums(layer: Layer, quantized: QuantizedLayer) -> None:
     """Raise a ValueError when the layer's integer sums could exceed int32 or cannot be simulated exactly."""
     zero_point = quantized.record.activation.zero_point
-    rows = channels_first(quantized.weight, layer.op_type, layer.group)
+    rows = layer.layout.rows(quantized.weight)
     largest = int(accumulator_bound(rows, quantized.bias, zero_point, 0).max(initial=0))
     if largest > INT32_MAX:
         raise ValueError(f"its integer sums can reach {largest}, which exceeds int32 ({INT32_MAX})")

@@ -13,11 +13,7 @@ from numpy.typing import NDArray
 
 from runner.arithmetic import EXACT_FLOAT32_SUM, QMAX, QMIN
 from runner.graph.layers import Layer
-from runner.graph.weight_layout import as_stored, channels_first
 from runner.record import QuantizedLayer
-
-# An average of integers, times its count and rounded, is their sum again while float32 tells halves apart (see averages.py).
-_RECOVERABLE_SUM = 2**21
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +40,12 @@ def exact_sums(layer: Layer, quantized: QuantizedLayer) -> ExactSums:
         ValueError: no split keeps the sums exact: one input channel alone is too much, or a window to average.
     """
     zero_point = quantized.record.activation.zero_point
-    rows = channels_first(np.abs(quantized.weight.astype(np.int64)), layer.op_type, layer.group)
+    rows = layer.layout.rows(np.abs(quantized.weight.astype(np.int64)))
     per_input = rows.reshape(rows.shape[0], rows.shape[1], -1).sum(axis=2) * max(QMAX - zero_point, zero_point - QMIN)
     whole = per_input.sum(axis=1)
-    if layer.op_type == "AveragePool":
-        if np.any(whole >= _RECOVERABLE_SUM):
+    unweighted = layer.operator.unweighted
+    if unweighted is not None:
+        if np.any(whole >= unweighted.largest_sum):
             raise ValueError(f"its window of {rows.size} values is too large: sums could reach {int(whole.max())}")
         return ExactSums((slice(0, 1),), plain=True)
     bias = 0 if quantized.bias is None else np.abs(quantized.bias.astype(np.int64))
@@ -71,10 +68,9 @@ def part_weight(layer: Layer, weight: NDArray[np.int8], part: slice) -> NDArray[
     Without groups it is the part's input channels alone, to be read from as many channels of the input. With groups the
     part's channels lie apart in the input, so the shape is kept and the weights of the other channels are 0.
     """
-    rows = channels_first(weight, layer.op_type, layer.group)
+    rows = layer.layout.rows(weight)
     if layer.group != 1:
         kept = np.zeros_like(rows)
         kept[:, part] = rows[:, part]
-        return as_stored(kept, layer.op_type, weight.shape, layer.group)
-    axis = {"Conv": 1, "ConvTranspose": 0}.get(layer.op_type, weight.ndim - 2)
-    return np.ascontiguousarray(np.take(weight, range(part.start, part.stop), axis=axis))
+        return layer.layout.stored(kept, weight.shape)
+    return np.ascontiguousarray(np.take(weight, range(part.start, part.stop), axis=layer.layout.input_axis))

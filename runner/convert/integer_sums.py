@@ -24,7 +24,7 @@ TO_UINT8 = 128
 def has_integer_kernel(layer: Layer) -> bool:
     """Return whether the layer's sums can be had from an integer operator at a gain."""
     # With groups ConvInteger multiplies one small matrix a group, several times slower than a float convolution.
-    return layer.op_type in ("Conv", "MatMul", "Gemm") and layer.group == 1 and integer_kernels.are_exact()
+    return layer.operator.integer_operator is not None and layer.group == 1 and integer_kernels.are_exact()
 
 
 def integer_sums(

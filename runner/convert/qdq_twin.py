@@ -65,15 +65,15 @@ class _Twin:
         self, build: Builder, node: ir.Node, layer: Layer, quantized: QuantizedLayer, prefix: str, x: ir.Value
     ) -> ir.Value:
         """Return the float output of ``node`` with its input ``x`` and its weights in int8."""
-        if layer.op_type == "ConvTranspose" and layer.group > 1:
+        if layer.layout.scale_axis is None:
             return self._simulator.layer(build, node, layer, quantized, prefix, x)
         record = quantized.record
         x = divided(build, x, record.balance_factors, layer, prefix)
         inputs = [self.tensor(build, x, record.activation, f"{prefix}.quant")]
         if layer.weight is not None:
             scales = np.asarray(record.weight_scales, np.float32)
-            # A matrix has one scale in all; as a vector it would have to be one an output.
-            at = {"axis": layer.channel_axis} if layer.per_channel else None
+            # One scale in all; as a vector it would have to be one an output.
+            at = {"axis": layer.layout.scale_axis} if layer.per_channel else None
             factor = np.broadcast_to(scales, (layer.channels,)) if layer.per_channel else scales.reshape(())
             weight = build.constant(f"{prefix}.weight", quantized.weight)
             scale = build.constant(f"{prefix}.weight.scale", factor)

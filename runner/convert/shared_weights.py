@@ -12,7 +12,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-_WITH_WEIGHT = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+from runner.graph.operators import operator_of
+
 _WEIGHT = 1
 # Below it a second copy costs less than what tells of it.
 _SMALLEST_BYTES = 1024
@@ -53,7 +54,7 @@ def _weights(graph: ir.Graph) -> Iterator[ir.Value]:
         if tensor is None or tensor.nbytes < _SMALLEST_BYTES or value.is_graph_output() or value.is_graph_input():
             continue
         uses = value.uses()
-        if uses and all(use.idx == _WEIGHT and use.node.op_type in _WITH_WEIGHT for use in uses):
+        if uses and all(use.idx == _WEIGHT and operator_of(use.node) is not None for use in uses):
             yield value
 
 

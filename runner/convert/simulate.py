@@ -23,7 +23,6 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.arithmetic import dequant_scale, reciprocal
-from runner.convert.averages import average
 from runner.convert.exact_sums import ExactSums, exact_sums, part_weight
 from runner.convert.integer_sums import TO_UINT8, has_integer_kernel, integer_sums
 from runner.graph.balance import divided
@@ -87,8 +86,9 @@ class Simulator:
             whole = self.codes(build, x, record.activation, f"{prefix}.quant", unsigned=not layer.spatial)
             return _scaled(build, integer_sums(build, node, layer, quantized, whole, prefix), deq, layer, prefix)
         codes = self.activation(build, x, record.activation, f"{prefix}.quant")
-        if layer.op_type == "AveragePool":
-            return _scaled(build, average(build, node, codes, prefix), deq, layer, prefix)
+        unweighted = layer.operator.unweighted
+        if unweighted is not None:
+            return _scaled(build, unweighted.mean(build, node, codes, prefix), deq, layer, prefix)
         sums = exact_sums(layer, quantized)
         if sums.plain:
             total = _integer_layer(build, node, codes, quantized.weight, quantized.bias, prefix)

@@ -31,7 +31,6 @@ from runner.graph.added_bias import biased, float_bias, takes_bias
 from runner.graph.balance import balanced, balanced_rows, rounded_tensor
 from runner.graph.constants import constant
 from runner.graph.layers import FoundLayers, Layer
-from runner.graph.weight_layout import as_stored, channels_first
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayer, QuantizedLayers
 
@@ -153,7 +152,7 @@ def _readers(start: Calibrated) -> list[list[Layer]]:
     rounded = _rounded_tensors(start)
     readers: dict[tuple[str, bool], list[Layer]] = {}
     for layer in start.found.layers:
-        if layer.name not in start.form.layers or layer.op_type == "AveragePool":
+        if layer.name not in start.form.layers or layer.weight is None:
             continue
         record = start.form.layers[layer.name].record
         source = rounded_tensor(layer, record.balance_factors)
@@ -265,8 +264,8 @@ class _Stop:
         codes = least_error(target, moments.inputs, moments.inverse, callers=self._callers)
         stored = constant(self._node.inputs[1])
         assert stored is not None  # a layer's weight
-        shape = channels_first(stored, layer.op_type, layer.group).shape
-        integers = as_stored(codes.reshape(shape).astype(np.int8), layer.op_type, stored.shape, layer.group)
+        shape = layer.layout.rows(stored).shape
+        integers = layer.layout.stored(codes.reshape(shape).astype(np.int8), stored.shape)
         self._accept(replace(self.quantized, weight=integers))
 
     def leave(self, *, sequential: bool) -> QuantizedLayer:
@@ -297,7 +296,7 @@ class _Stop:
         )
         if not len(wanted) or not (np.isfinite(wanted).all() and np.isfinite(found).all()):
             return False
-        clipping, with_factor = _clipping(self._node, layer), self._options.scale and layer.per_channel
+        clipping, with_factor = _clipping(self._node, layer), self._fits_scale()
         # Outputs whose squares float32 does not hold are fitted in units in which it does.
         unit = _unit(wanted)
         if unit != 1:
@@ -314,7 +313,7 @@ class _Stop:
         shift = fit.shift * unit
         if not (np.isfinite(shift).all() and np.isfinite(fit.factor).all()):
             return False
-        if layer.op_type == "MatMul":
+        if layer.bias_behind:
             self.quantized = replace(self.quantized, shift=shift.astype(np.float32))
             return True
         scales = np.asarray(record.weight_scales, np.float32)
@@ -351,6 +350,10 @@ class _Stop:
     def _weight(self, layer: Layer) -> NDArray[np.float64]:
         factors = self._start.form.layers[layer.name].record.balance_factors
         return balanced_rows(self._walk.node(layer), layer, factors).astype(np.float64).reshape(layer.channels, -1)
+
+    def _fits_scale(self) -> bool:
+        # What stands in a float Add behind the layer would have to be fitted again for other scales.
+        return self._options.scale and self._layer.per_channel and not self._layer.bias_behind
 
     def _fits_bias(self, layer: Layer) -> bool:
         return self._options.bias != "none" and takes_bias(self._walk.node(layer))

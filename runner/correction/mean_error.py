@@ -80,7 +80,7 @@ def shifted(layer: Layer, quantized: QuantizedLayer, shift: Channels | None) -> 
     """Return the layer with a real ``shift`` of its output in its bias, or as it is where that would be illegal."""
     if shift is None or not np.isfinite(shift).all():  # sums that left float32
         return quantized
-    if layer.op_type == "MatMul":
+    if layer.bias_behind:
         return replace(quantized, shift=shift.astype(np.float32))
     record = quantized.record
     deq = np.broadcast_to(dequant_scale(record.activation.scale, np.asarray(record.weight_scales)), (layer.channels,))

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from runner.graph.constants import constant
 from runner.graph.layers import Layer
-from runner.graph.weight_layout import channels_first
 from runner.session import Session
 
 _X, _PATCHES = "x", "patches"
@@ -31,12 +30,7 @@ def has_patches(layer: Layer) -> bool:
 
     Nor of a MatMul with a batch of matrices, each of which multiplies rows of its own.
     """
-    return layer.op_type in ("Conv", "Gemm", "MatMul") and not is_batch(layer)
-
-
-def is_batch(layer: Layer) -> bool:
-    """Return whether a layer multiplies with several matrices."""
-    return layer.op_type == "MatMul" and layer.channel_axis > 1
+    return layer.operator.has_patches and not layer.layout.is_batch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +81,7 @@ class Patches:
     """
 
     def __init__(self, model: ir.Model, node: ir.Node, layer: Layer) -> None:
-        rows = channels_first(np.asarray(constant(node.inputs[1])), layer.op_type, layer.group)
+        rows = layer.layout.rows(np.asarray(constant(node.inputs[1])))
         self._layer = layer
         self.weights = int(np.prod(rows.shape[1:]))
         cut = layer.spatial and not _is_pointwise(node, rows.shape[2:])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from runner.graph.builder import Builder
 from runner.graph.constants import Names, constant
-from runner.graph.weight_layout import output_channels
+from runner.graph.operators import operator_of
 from runner.record import QuantizedLayer
 
 
@@ -20,8 +20,8 @@ def bias_add(node: ir.Node) -> ir.Node | None:
     None for other nodes, where more nodes read the output, where it is an output of the graph, and where the constant is
     anything but a vector of shape [C], or [1, ..., C], or holds infinities: a mask, to which nothing can be added.
     """
-    output = node.outputs[0]
-    if node.op_type != "MatMul" or node.domain != "" or output.is_graph_output() or len(output.uses()) != 1:
+    operator, output = operator_of(node), node.outputs[0]
+    if operator is None or operator.bias != "add behind" or output.is_graph_output() or len(output.uses()) != 1:
         return None
     add = next(iter(output.consumers()))
     # A node inside the body of another one may read the output too.
@@ -31,13 +31,13 @@ def bias_add(node: ir.Node) -> ir.Node | None:
     bias = constant(value) if value.is_initializer() else None
     if weight is None or bias is None or bias.dtype != np.float32 or bias.ndim == 0 or not np.isfinite(bias).all():
         return None
-    channels = output_channels(weight.shape, node.op_type, 1)
-    return add if bias.shape[-1] == bias.size == channels else None
+    return add if bias.shape[-1] == bias.size == operator.layout(node).channels(weight.shape) else None
 
 
 def takes_bias(node: ir.Node) -> bool:
     """Return whether a layer has a place for a bias: an input of its own, or the Add behind it."""
-    return bias_add(node) is not None if node.op_type == "MatMul" else node.op_type != "AveragePool"
+    operator = operator_of(node)
+    return operator is not None and (operator.bias == "input" or bias_add(node) is not None)
 
 
 def biased(node: ir.Node) -> ir.Node:

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from runner.graph.builder import Builder
 from runner.graph.constants import Names, constant
 from runner.graph.layers import FoundLayers, Layer
-from runner.graph.weight_layout import channels_first
 
 # By layer name: one factor an input channel, float32 numbers.
 Factors = Mapping[str, tuple[float, ...]]
@@ -127,4 +126,4 @@ def with_balanced_inputs(model: ir.Model, found: FoundLayers, factors: Factors) 
 def _rows(node: ir.Node, layer: Layer) -> NDArray[Any]:
     weight = constant(node.inputs[1])
     assert weight is not None  # only layers with a weight are asked for it
-    return channels_first(weight, layer.op_type, layer.group)
+    return layer.layout.rows(weight)

@@ -8,17 +8,17 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from runner.graph.constants import Array, constant, replace_constant
+from runner.graph.limits import ASCEND, Limits
 from runner.graph.tensors import typed
 
-_LARGEST_NDIM = 3
 
+def drop_leading_ones(model: ir.Model, limits: Limits = ASCEND) -> list[str]:
+    """Drop them where the weight has more axes than a target takes; return the names of the layers.
 
-def drop_leading_ones(model: ir.Model) -> list[str]:
-    """Drop them where the weight has more than three axes; return the names of the layers. Changes the model it is given.
-
-    The product must keep its axes, so the data has to have as many; where their number is not known the weight stays.
+    Changes the model it is given. The product must keep its axes, so the data has to have as many; where their number is not
+    known the weight stays.
     """
-    wide = {node: weight for node in model.graph if (weight := _wide_weight(node)) is not None}
+    wide = {node: weight for node in model.graph if (weight := _wide_weight(node, limits.matrix_axes)) is not None}
     if not wide:
         return []
     shapes = {
@@ -35,10 +35,10 @@ def drop_leading_ones(model: ir.Model) -> list[str]:
     return dropped
 
 
-def _wide_weight(node: ir.Node) -> Array | None:
+def _wide_weight(node: ir.Node, most: int) -> Array | None:
     """Return the constant second input of a MatMul that has more axes than a weight may have and need not have them."""
     weight = constant(node.inputs[1]) if node.op_type == "MatMul" and node.domain == "" else None
-    if weight is None or weight.ndim <= _LARGEST_NDIM or len(_without_leading_ones(weight.shape)) > _LARGEST_NDIM:
+    if weight is None or weight.ndim <= most or len(_without_leading_ones(weight.shape)) > most:
         return None
     return weight
 

@@ -10,9 +10,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.graph.constants import add_initializer, constant, float_attribute, integer_attribute, is_own
-from runner.graph.weight_layout import as_stored, channels_first
+from runner.graph.operators import layout_of, operator_of
 
-CONVOLUTIONS = ("Conv", "ConvTranspose")
 _DEFAULT_EPSILON = 1e-5  # ONNX BatchNormalization
 
 
@@ -87,7 +86,8 @@ def affine_of(node: ir.Node) -> Affine | None:
 def sole_convolution(value: ir.Value | None) -> ir.Node | None:
     """Return the convolution that makes ``value``, if one node alone reads it."""
     conv = None if value is None else value.producer()
-    if value is None or conv is None or conv.op_type not in CONVOLUTIONS or conv.domain != "":
+    operator = None if conv is None else operator_of(conv)
+    if value is None or operator is None or not operator.is_convolution:
         return None
     return conv if len(value.uses()) == 1 and not value.is_graph_output() else None
 
@@ -102,8 +102,8 @@ def fold_into(graph: ir.Graph, conv: ir.Node, affine: Affine) -> bool:
     bias = constant(conv.inputs[2]) if has_bias else None
     if weight is None or weight.dtype != np.float32 or (has_bias and bias is None):
         return False
-    group = integer_attribute(conv, "group", 1)
-    rows = np.asarray(channels_first(weight, conv.op_type, group), np.float64)
+    layout = layout_of(conv)
+    rows = np.asarray(layout.rows(weight), np.float64)
     channels = rows.shape[0]
     with np.errstate(all="ignore"):
         scaled = (rows * affine.factor.reshape(-1, *[1] * (rows.ndim - 1))).astype(np.float32)
@@ -111,7 +111,7 @@ def fold_into(graph: ir.Graph, conv: ir.Node, affine: Affine) -> bool:
         new_bias = (old_bias * affine.factor + affine.shift).astype(np.float32)
     if not (np.all(np.isfinite(scaled)) and np.all(np.isfinite(new_bias))):
         return False
-    replace_parameters(graph, conv, as_stored(scaled, conv.op_type, weight.shape, group), new_bias)
+    replace_parameters(graph, conv, layout.stored(scaled, weight.shape), new_bias)
     return True
 
 

@@ -11,8 +11,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.graph.batchnorm import Affine, Folds, fold_into, into_all, remove_folded, sole_convolution
-from runner.graph.constants import Array, constant, integer_attribute
-from runner.graph.weight_layout import channels_first
+from runner.graph.constants import Array, constant
+from runner.graph.operators import layout_of
 
 _OPERATORS = ("Add", "Sub", "Mul", "Div")
 
@@ -41,7 +41,7 @@ def _fold(graph: ir.Graph, node: ir.Node, folds: Folds) -> bool:
             or not folds(conv.name or "")
         ):
             continue
-        channels = channels_first(weight, conv.op_type, integer_attribute(conv, "group", 1)).shape[0]
+        channels = layout_of(conv).channels(weight.shape)
         values = _per_channel(operand, channels, weight.ndim)
         affine = None if values is None else _affine(node.op_type, values, constant_first=index == 1)
         if affine is not None and fold_into(graph, conv, affine):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from runner.graph.batchnorm import sole_convolution
 from runner.graph.builder import Builder
 from runner.graph.constants import constant, integer_attribute, replace_constant, replace_node
-from runner.graph.weight_layout import as_stored, channels_first
+from runner.graph.operators import layout_of
 
 # The version of this stage's meaning: raise it when the same exponents would give another model.
 VERSION = 1
@@ -171,10 +171,10 @@ def _clips_from_zero(node: ir.Node) -> bool:
 def _scale_outputs(graph: ir.Graph, conv: ir.Node, factors: NDArray[np.float32]) -> None:
     weight = _float_weight(conv)
     assert weight is not None  # of a pair
-    group = integer_attribute(conv, "group", 1)
-    rows = channels_first(weight, conv.op_type, group)
+    layout = layout_of(conv)
+    rows = layout.rows(weight)
     scaled = np.asarray(rows, np.float32) * factors.reshape(-1, *[1] * (rows.ndim - 1))
-    replace_constant(graph, conv, 1, as_stored(scaled, conv.op_type, weight.shape, group))
+    replace_constant(graph, conv, 1, layout.stored(scaled, weight.shape))
     bias = constant(conv.inputs[2]) if len(conv.inputs) > 2 else None
     if bias is not None:
         replace_constant(graph, conv, 2, np.asarray(bias, np.float32) * factors)

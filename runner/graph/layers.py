@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,34 +9,16 @@ import onnx_ir as ir
 
 from runner.errors import ModelError
 from runner.graph.batchnorm_before import why_not_folded
-from runner.graph.constants import (
-    Array,
-    bodies,
-    constant,
-    float_attribute,
-    integer_attribute,
-    integer_attributes,
-    string_attribute,
-)
+from runner.graph.constants import Array, bodies, constant
+from runner.graph.limits import ASCEND, Limits
+from runner.graph.operators import OPERATORS, operator_of
+from runner.graph.operators.operator import Layer as Layer
+from runner.graph.operators.operator import Operator
 from runner.graph.tensors import TensorInput
-from runner.graph.weight_layout import output_channels
 
-# Operators that the Ascend deploy format can hold in int8 as layers.
-LAYER_TYPES = ("Conv", "ConvTranspose", "Gemm", "MatMul", "AveragePool")
-_OVER_TWO_AXES_ONLY = ("ConvTranspose", "AveragePool")
-_LARGEST_BATCH_NDIM = 3
+LAYER_TYPES = tuple(OPERATORS)
 _POINTLESS = ("GlobalAveragePool", "LSTM", "GRU", "RNN", "Einsum")
 _INSIDE = "it stands inside the body of {}"
-_CONSTANT_FIRST = (
-    "the first input is a constant; only a constant second one is a weight. W @ x would take a Transpose of the data before "
-    "the layer and one behind; export it as x @ W where that is wanted"
-)
-_CUTS = (
-    "its strides are longer than its window, so that its auto_pad would cut the image instead of padding it, and ONNX does "
-    "not say where. Export it with pads"
-)
-# Places that SAME may cut off, and yet a window starts where the image does, in onnxruntime as everywhere.
-_HARMLESS_CUT = {"Conv": 2, "AveragePool": 1}
 # What onnxruntime's optimizer makes of layers, by its domain; in two of them it writes the standard operators anew.
 _WRITTEN_BY_ONNXRUNTIME = {
     "com.microsoft": (
@@ -51,40 +32,6 @@ _BEFORE_ONNXRUNTIME = (
     "{domain}.{op_type} is no operator of ONNX but one that onnxruntime's optimizer writes; give the model as it was before "
     "it"
 )
-_VARIABLES = "both inputs are computed: a product of two variables is not quantized"
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """A quantizable node, by names; the graph itself stays where it is.
-
-    Attributes:
-        name: of the node.
-        op_type: Conv, ConvTranspose, Gemm, MatMul or AveragePool.
-        input: name of the activation it reads.
-        weight: name of its weight initializer; None for AveragePool.
-        bias: name of its bias initializer, or None.
-        channel_axis: of the output channels, in the weight (for ConvTranspose those of one group).
-        output_axis: of the output channels, in the output.
-        channels: number of output channels; 1 for AveragePool, which treats all alike.
-        per_channel: whether the deploy format takes one weight scale per channel (convolutions) or one in all.
-        group: of a convolution; 1 elsewhere.
-        spatial: number of axes behind the channels in its input and output; 0 for Gemm and MatMul.
-        symmetric: whether the deploy format takes only zero point 0 for its input (convolutions over three axes).
-    """
-
-    name: str
-    op_type: str
-    input: str
-    weight: str | None
-    bias: str | None
-    channel_axis: int
-    output_axis: int
-    channels: int
-    per_channel: bool
-    group: int = 1
-    spatial: int = 0
-    symmetric: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +62,8 @@ class FoundLayers:
         raise KeyError(name)
 
 
-def find_layers(model: ir.Model) -> FoundLayers:
-    """Return the layers of a prepared model and the nodes left alone, in graph order."""
+def find_layers(model: ir.Model, limits: Limits = ASCEND) -> FoundLayers:
+    """Return the layers of a prepared model that a target can hold, and the nodes left alone, in graph order."""
     layers: list[Layer] = []
     left: list[LeftAlone] = []
     for node in model.graph:
@@ -126,25 +73,27 @@ def find_layers(model: ir.Model) -> FoundLayers:
             left.append(LeftAlone(node.name or "", node.op_type, f"it is not folded: {reason}"))
         if _by_onnxruntime(node):
             left.append(LeftAlone(node.name or "", node.op_type, _reason_of_domain(node)))
-        if node.domain != "" or node.op_type not in LAYER_TYPES + _POINTLESS:
+        operator = operator_of(node)
+        if operator is not None:
+            reason = _why_left(node, operator, limits)
+        elif node.domain == "" and node.op_type in _POINTLESS:
+            reason = f"{node.op_type} is not quantized"
+        else:
             continue
-        reason = _left_reason(node)
-        if reason is not None:
-            left.append(LeftAlone(node.name or "", node.op_type, reason))
-            continue
-        layers.append(_layer(node))
+        if operator is None or reason is not None:
+            left.append(LeftAlone(node.name or "", node.op_type, reason or ""))
+        else:
+            layers.append(_layer(node, operator, limits))
     return FoundLayers(tuple(layers), tuple(left))
 
 
-def why_not_spread(node: ir.Node) -> str | None:
-    """Return why a node is no layer over one axis that can be made one over two; None where it is.
-
-    The deploy format has a convolution over one axis, but neither a transposed one nor an average.
-    """
-    if node.op_type not in _OVER_TWO_AXES_ONLY:
+def why_not_spread(node: ir.Node, limits: Limits) -> str | None:
+    """Return why a node is no layer over one axis that can be made one over two; None where it is."""
+    operator = operator_of(node)
+    if operator is None or operator.op_type not in limits.over_two_axes:
         return f"{node.op_type} is not spread"
-    reason = _refusal(node)
-    return reason if reason is not None or _axes(node) == 1 else "it is over two axes already"
+    reason = _refusal(node, operator, limits)
+    return reason if reason is not None or operator.spatial(node) == 1 else "it is over two axes already"
 
 
 def require_layers(found: FoundLayers) -> None:
@@ -155,8 +104,8 @@ def require_layers(found: FoundLayers) -> None:
     inside = any(item.reason.startswith(_INSIDE.format("If")) for item in found.left_alone)
     way_out = " Where an input decides which body runs, fix it: dataset.constants={INPUT: VALUE}." if inside else ""
     raise ModelError(
-        "model.path: no layer can be quantized; expected a Conv, ConvTranspose, Gemm or MatMul with constant float32 "
-        "weights, or an AveragePool. "
+        f"model.path: no layer can be quantized; expected a {_alternatives(weighted=True)} with constant float32 weights, or "
+        f"an {_alternatives(weighted=False)}. "
         + (f"Left alone: {listed}." if listed else "The model has no such node.")
         + way_out
     )
@@ -181,181 +130,64 @@ def _reason_of_domain(node: ir.Node) -> str:
     return _BEFORE_ONNXRUNTIME.format(domain=node.domain, op_type=node.op_type)
 
 
-def _left_reason(node: ir.Node) -> str | None:
-    if node.op_type not in LAYER_TYPES:
-        return f"{node.op_type} is not quantized"
-    reason = _refusal(node)
-    if reason is None and node.op_type in _OVER_TWO_AXES_ONLY and _axes(node) == 1:
+def _alternatives(*, weighted: bool) -> str:
+    *most, last = (name for name, operator in OPERATORS.items() if (operator.unweighted is None) == weighted)
+    return " or ".join([*([", ".join(most)] if most else []), last])
+
+
+def _why_left(node: ir.Node, operator: Operator, limits: Limits) -> str | None:
+    if operator.op_type not in limits.operators:
+        return f"the target has no {operator.op_type} in int8"
+    reason = _refusal(node, operator, limits)
+    if reason is None and operator.op_type in limits.over_two_axes and operator.spatial(node) == 1:
         return "it goes over one axis, where the deploy format goes over two"
     return reason
 
 
-def _refusal(node: ir.Node) -> str | None:
+def _refusal(node: ir.Node, operator: Operator, limits: Limits) -> str | None:
     if constant(node.inputs[0]) is not None:
-        return _CONSTANT_FIRST if node.op_type == "MatMul" else "the data input is a constant"
-    if node.op_type == "AveragePool":
-        return _pool_refusal(node)
+        return operator.constant_data
+    return (None if operator.unweighted else _weight_refusal(node, operator)) or operator.why_not(node, limits)
+
+
+def _weight_refusal(node: ir.Node, operator: Operator) -> str | None:
     weight, value = constant(node.inputs[1]), node.inputs[1]
     if weight is None or value is None:
-        return _VARIABLES if node.op_type == "MatMul" else "the weight is computed by the graph, not a constant"
+        return operator.computed_weight
     if weight.dtype != np.float32:
         return f"the weight is {weight.dtype}, not float32"
     if not weight.size:
-        return _nothing_of(node, weight)
+        return _nothing_of(node, operator, weight)
     if len(value.uses()) > 1:
         return "the weight is shared with other nodes: " + ", ".join(_other_users(value, node))
-    checks: Mapping[str, Callable[[ir.Node, Array], str | None]] = {
-        "Conv": _conv_refusal,
-        "ConvTranspose": _transposed_refusal,
-        "Gemm": _gemm_refusal,
-        "MatMul": _matmul_refusal,
-    }
-    return checks[node.op_type](node, weight)
+    return None
 
 
-def _nothing_of(node: ir.Node, weight: Array) -> str:
+def _nothing_of(node: ir.Node, operator: Operator, weight: Array) -> str:
     """Return what a layer lacks whose weight has no values."""
-    group = integer_attribute(node, "group", 1)
-    transposed = node.op_type == "Gemm" and integer_attribute(node, "transB", 0)
-    outputs = weight.shape[0] if transposed else output_channels(weight.shape, node.op_type, group)
-    shape = f"its weight has shape {list(weight.shape)}"
-    no_matrix = node.op_type == "MatMul" and 0 in weight.shape[:-2]
-    return f"it has no outputs: {shape}" if not outputs or no_matrix else f"it sums nothing: {shape}"
+    layout = operator.layout(node)
+    no_matrix = layout.is_batch and 0 in weight.shape[:-2]
+    nothing = "it has no outputs" if no_matrix or not layout.channels(weight.shape) else "it sums nothing"
+    return f"{nothing}: its weight has shape {list(weight.shape)}"
 
 
-def same_cuts(node: ir.Node, kernel: Sequence[int]) -> bool:
-    """Return whether ``auto_pad`` SAME may cut places off the beginning of the image of a Conv or AveragePool.
-
-    Strides that are longer than the window leave places over, as many as the difference at most. The first of them come off
-    the end, where no window looks.
-    """
-    if not string_attribute(node, "auto_pad", "NOTSET").startswith("SAME"):
-        return False
-    axes = len(kernel)
-    strides, dilations = (integer_attributes(node, key, [1] * axes) for key in ("strides", "dilations"))
-    sizes = _sizes(node.inputs[0])[2:]
-    for axis, (stride, dilation, places) in enumerate(zip(strides, dilations, kernel, strict=True)):
-        left_over = stride - dilation * (places - 1) - 1
-        size = sizes[axis] if axis < len(sizes) else None
-        if isinstance(size, int):
-            left_over += size - -(-size // stride) * stride
-        if left_over > _HARMLESS_CUT[node.op_type]:
-            return True
-    return False
-
-
-def _axes(node: ir.Node) -> int:
-    """Return how many axes a convolution or average goes over."""
-    weight = None if node.op_type == "AveragePool" else constant(node.inputs[1])
-    return len(integer_attributes(node, "kernel_shape", [])) if weight is None else weight.ndim - 2
-
-
-def _sizes(value: ir.Value | None) -> Sequence[int | ir.SymbolicDim]:
-    """Return the sizes of a value, () where not even their number is known."""
-    return () if value is None or value.shape is None else value.shape.dims
-
-
-def _conv_refusal(node: ir.Node, weight: Array) -> str | None:
-    axes = weight.ndim - 2
-    if axes not in (1, 2, 3):
-        return f"a convolution over {axes} axes is not quantized; only over 1, 2 or 3"
-    if axes == 3 and integer_attributes(node, "dilations", [1, 1, 1])[0] != 1:
-        return "a convolution over 3 axes is quantized only with a dilation of 1 along the first"
-    if same_cuts(node, weight.shape[2:]):
-        return _CUTS
-    return _bias_refusal(node)
-
-
-def _transposed_refusal(node: ir.Node, weight: Array) -> str | None:
-    axes = weight.ndim - 2
-    if axes not in (1, 2):
-        return f"a transposed convolution over {axes} axes is not quantized; only over 1 or 2"
-    if any(dilation != 1 for dilation in integer_attributes(node, "dilations", [1] * axes)):
-        return "a transposed convolution is quantized only with dilations of 1"
-    sizes, wanted = _sizes(node.inputs[0])[2:], integer_attributes(node, "output_shape", [])[-axes:]
-    if any(isinstance(size, int) and size > made for size, made in zip(sizes, wanted, strict=False)):
-        # onnx's shape inference gives such an output two axes only, and whatever follows it is refused.
-        return f"its output_shape {wanted} is smaller than its input, and onnxruntime takes no operator behind such an output"
-    return _bias_refusal(node)
-
-
-def _bias_refusal(node: ir.Node) -> str | None:
-    if len(node.inputs) > 2 and node.inputs[2] is not None and constant(node.inputs[2]) is None:
-        return "the bias is computed by the graph"
-    return None
-
-
-def _pool_refusal(node: ir.Node) -> str | None:
-    kernel = integer_attributes(node, "kernel_shape", [])
-    axes = len(kernel)
-    if axes not in (1, 2):
-        return f"an average over {axes} axes is not quantized; only over 1 or 2"
-    strides, dilations = (integer_attributes(node, key, [1] * axes) for key in ("strides", "dilations"))
-    if any(dilation != 1 for dilation in dilations):
-        return "an average with dilations is not quantized: the opsets that the deploy format knows have none"
-    if same_cuts(node, kernel):
-        return _CUTS
-    ends = integer_attributes(node, "pads", [0] * 2 * axes)[axes:]
-    beyond = any(s + end > places for s, end, places in zip(strides, ends, kernel, strict=True))
-    if integer_attribute(node, "ceil_mode", 0) and beyond:
-        # ONNX drops such a window, and onnxruntime's shape inference does not.
-        return "with its ceil_mode a window could lie in the padding alone"
-    return None
-
-
-def _gemm_refusal(node: ir.Node, weight: Array) -> str | None:
-    if integer_attribute(node, "transA", 0):
-        return "transA is 1"
-    has_bias = len(node.inputs) > 2 and node.inputs[2] is not None
-    if float_attribute(node, "alpha", 1.0) != 1.0 or (has_bias and float_attribute(node, "beta", 1.0) != 1.0):
-        return "alpha or beta is not 1"
-    if has_bias:
-        bias = constant(node.inputs[2])
-        if bias is None:
-            return "the bias is computed by the graph"
-        columns = weight.shape[0 if integer_attribute(node, "transB", 0) else 1]
-        if bias.size not in (1, columns) or (bias.ndim == 2 and bias.shape[0] != 1):
-            return f"the bias has shape {list(bias.shape)}, which is no vector over the {columns} outputs"
-    return None
-
-
-def _matmul_refusal(node: ir.Node, weight: Array) -> str | None:
-    if weight.ndim == 1:
-        return "the weight is a vector: a product with one output has nothing to gain"
-    # A batch of matrices has one scale in all, like a single one.
-    if weight.ndim > _LARGEST_BATCH_NDIM:
-        return f"the weight has {weight.ndim} axes, not 2 or 3"
-    if weight.ndim == _LARGEST_BATCH_NDIM and len(_sizes(node.inputs[0])) == 1:
-        return "a vector times a batch of matrices is not quantized"
-    return None
-
-
-def _layer(node: ir.Node) -> Layer:
-    data = node.inputs[0]
-    assert data is not None  # checked by _refusal
-    name, read = node.name or "", data.name or ""
-    if node.op_type == "AveragePool":
-        return Layer(name, "AveragePool", read, None, None, 0, 1, channels=1, per_channel=False, spatial=2)
-    weight = node.inputs[1]
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
+def _layer(node: ir.Node, operator: Operator, limits: Limits) -> Layer:
+    data, layout, spatial = node.inputs[0], operator.layout(node), operator.spatial(node)
+    weight = None if operator.unweighted else node.inputs[1]
+    bias = node.inputs[2] if operator.bias == "input" and len(node.inputs) > 2 else None
     array = constant(weight)
-    assert weight is not None and array is not None  # checked by _refusal
-    convolution = node.op_type in ("Conv", "ConvTranspose")
-    spatial = array.ndim - 2 if convolution else 0
-    group = integer_attribute(node, "group", 1) if convolution else 1
+    assert data is not None and (weight is None) == (array is None)  # checked by _refusal
     return Layer(
-        name=name,
-        op_type=node.op_type,
-        input=read,
-        weight=weight.name or "",
+        name=node.name or "",
+        operator=operator,
+        input=data.name or "",
+        weight=None if weight is None else weight.name or "",
         bias=None if bias is None else bias.name,
-        channel_axis={"Conv": 0, "MatMul": array.ndim - 1}.get(node.op_type, 1),
-        output_axis=-1 if node.op_type == "MatMul" else 1,
-        channels=output_channels(array.shape, node.op_type, group),
-        per_channel=convolution,
-        group=group,
+        layout=layout,
+        channels=1 if array is None else layout.channels(array.shape),
+        per_channel=operator.op_type in limits.per_channel and not layout.is_batch,
         spatial=spatial,
-        symmetric=spatial == 3,
+        symmetric=spatial in limits.symmetric_over,
     )
 
 

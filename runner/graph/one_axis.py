@@ -1,4 +1,4 @@
-"""Layers over one axis that the deploy format has over two only, made layers over two, the first of length 1.
+"""Layers over one axis that a target has over two only, made layers over two, the first of length 1.
 
     x [N, C, L] -> Unsqueeze -> [N, C, 1, L] -> the layer, its kernel [1, k] -> Squeeze -> [N, C, L]
 
@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 
 from runner.graph.behind import put_behind
 from runner.graph.builder import Builder
-from runner.graph.constants import constant, replace_constant
+from runner.graph.constants import replace_constant
 from runner.graph.layers import why_not_spread
+from runner.graph.limits import ASCEND, Limits
+from runner.graph.operators import operator_of
+from runner.graph.operators.parameters import weight_of
 
 Generic = TypeVar("Generic", bound=np.generic)
 # Of [N, C, L]: the new axis stands before the one that there is.
@@ -27,14 +30,14 @@ _NEW_AXIS = 2
 _ALONG = {"kernel_shape": 1, "strides": 1, "dilations": 1, "output_padding": 0, "output_shape": 1, "pads": 0}
 
 
-def spread_over_two_axes(model: ir.Model) -> list[str]:
+def spread_over_two_axes(model: ir.Model, limits: Limits = ASCEND) -> list[str]:
     """Make every such layer one over two axes; return the names of the layers. Changes the model it is given.
 
     One that could not be quantized over two axes either stays as it is.
     """
     spread = []
     for node in list(model.graph):
-        if node.domain == "" and why_not_spread(node) is None:
+        if why_not_spread(node, limits) is None:
             _spread(model, node)
             spread.append(node.name or "")
     return spread
@@ -46,28 +49,22 @@ def spread_weight(weight: NDArray[Generic]) -> NDArray[Generic]:
 
 
 def _spread(model: ir.Model, node: ir.Node) -> None:
-    graph, opset = model.graph, model.opset_imports[""]
+    graph, opset, operator = model.graph, model.opset_imports[""], operator_of(node)
     source, output = node.inputs[0], node.outputs[0]
-    assert source is not None  # a layer reads an activation
+    assert source is not None and operator is not None  # a layer reads an activation
     before, behind = Builder(), Builder()
     plane = before.with_axis(source, _NEW_AXIS, f"{node.name}.unsqueeze", opset)
     before.register(graph)
     graph.insert_before(node, before.nodes)
     node.replace_input_with(0, plane)
-    if node.op_type != "AveragePool":
-        replace_constant(graph, node, 1, spread_weight(_weight(node)))
+    if operator.unweighted is None:
+        replace_constant(graph, node, 1, spread_weight(weight_of(node)))
     for key, value in _ALONG.items():
         held = node.attributes.get(key)
         if held is not None:
             node.attributes[key] = ir.AttrInt64s(key, _with_new_axis(held.as_ints(), value, pairs=key == "pads"))
     put_behind(graph, node, behind, behind.without_axis(output, _NEW_AXIS, f"{node.name}.squeeze", opset))
     output.shape = None if output.shape is None else ir.Shape([*output.shape[:2], 1, *output.shape[2:]])
-
-
-def _weight(node: ir.Node) -> NDArray[np.generic]:
-    weight = constant(node.inputs[1])
-    assert weight is not None  # of a layer
-    return weight
 
 
 def _with_new_axis(held: Sequence[int], value: int, *, pairs: bool) -> list[int]:

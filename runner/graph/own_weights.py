@@ -5,8 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from runner.graph.constants import add_initializer, constant
-
-_WITH_WEIGHT = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+from runner.graph.operators import operator_of
 
 
 def separate_weights(graph: ir.Graph) -> list[str]:
@@ -18,7 +17,8 @@ def separate_weights(graph: ir.Graph) -> list[str]:
     """
     copied = []
     for node in graph:
-        if node.op_type not in _WITH_WEIGHT or node.domain != "":
+        operator = operator_of(node)
+        if operator is None or operator.unweighted is not None:
             continue
         value = node.inputs[1]
         weight = constant(value)

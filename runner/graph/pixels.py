@@ -27,7 +27,9 @@ from runner.graph.constants import (
     replace_constant,
     string_attribute,
 )
-from runner.graph.layers import LAYER_TYPES, same_cuts
+from runner.graph.layers import LAYER_TYPES
+from runner.graph.operators.conv import HARMLESS_CUT
+from runner.graph.operators.windows import same_cuts
 from runner.ranges import NUM_STEPS, Range
 
 # The version of this stage's meaning: raise it when the same levels would give another model.
@@ -167,7 +169,7 @@ def _is_plain_convolution(node: ir.Node) -> bool:
     weight = constant(node.inputs[1])
     if weight is None or weight.dtype != np.float32 or not weight.size or weight.ndim > _LARGEST_NDIM:
         return False
-    if same_cuts(node, weight.shape[2:]):
+    if same_cuts(node, weight.shape[2:], HARMLESS_CUT):
         return False
     return len(node.inputs) < 3 or node.inputs[2] is None or constant(node.inputs[2]) is not None
 

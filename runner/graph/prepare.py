@@ -21,10 +21,10 @@ from runner.graph.functions import inline_functions
 from runner.graph.half import widen_half
 from runner.graph.held import held_back
 from runner.graph.identities import remove_identities
+from runner.graph.limits import ASCEND, Limits
 from runner.graph.lower import Lowered, Takes, everything, lower
 from runner.graph.naming import name_inner_nodes, name_nodes
 from runner.graph.one_axis import spread_over_two_axes
-from runner.graph.opset import DEPLOY_OPSET
 from runner.graph.other_quantizers import refuse_quantized
 from runner.graph.own_weights import separate_weights
 from runner.graph.plain_gemm import make_gemms_plain
@@ -67,13 +67,16 @@ def tidy(model: ir.Model) -> list[str]:
     return named
 
 
-def prepare(source: ir.Model, folds: Folds = into_all, takes: Takes = everything) -> PreparedGraph:
+def prepare(
+    source: ir.Model, folds: Folds = into_all, takes: Takes = everything, limits: Limits = ASCEND
+) -> PreparedGraph:
     """Return the float model to quantize; the source is left as it is.
 
     Args:
         source: as it was read.
         folds: nothing is folded into a layer whose name it says no to.
         takes: which operators the reader of the deploy model has; others are written in those, where ONNX says how.
+        limits: what the target holds in int8; a layer that it holds in another form is written in that.
 
     Raises:
         ModelError: the model is quantized already, by whatever tool, or draws random numbers.
@@ -84,10 +87,10 @@ def prepare(source: ir.Model, folds: Folds = into_all, takes: Takes = everything
     refuse_random(model.graph.all_nodes())
     name_inner_nodes(model)
     widened = widen_half(model)
-    if model.opset_imports[""] > DEPLOY_OPSET:
+    if model.opset_imports[""] > limits.newest_opset:
         # Before it is lowered: what is a constant needs no older form.
         _fold_constants(model)
-    lowered = lower(model, DEPLOY_OPSET, takes)
+    lowered = lower(model, limits.newest_opset, takes)
     _fold_constants(model)
     by_place = write_out_batchnorm_by_place(model)
     write_products(model)
@@ -98,8 +101,8 @@ def prepare(source: ir.Model, folds: Folds = into_all, takes: Takes = everything
         folded += more
     folded += fold_batchnorm_before(model, folds)
     make_gemms_plain(model)
-    drop_leading_ones(model)
-    spread_over_two_axes(model)
+    drop_leading_ones(model, limits)
+    spread_over_two_axes(model, limits)
     passes.RemoveUnusedNodesPass()(model)
     return PreparedGraph(model, tuple(named), tuple(folded), widened, lowered, tuple(by_place))
 

@@ -16,14 +16,16 @@ from runner.calibration.minmax import MinMax
 from runner.calibration.observer import Observer
 from runner.errors import RecordError
 from runner.graph.layers import FoundLayers, Layer
+from runner.graph.layout import OutputsFirst
+from runner.graph.operators import OPERATORS
 
 
 def layer(name: str, op_type: str = "Conv") -> Layer:
-    return Layer(name, op_type, "x", "w", None, 0, 1, 8, per_channel=op_type == "Conv")
+    return Layer(name, OPERATORS[op_type], "x", "w", None, OutputsFirst(), 8, per_channel=op_type == "Conv")
 
 
 FOUND = FoundLayers((layer("Conv_2"), layer("Conv_10"), layer("全连接", "Gemm"), layer("m", "MatMul")), ())
-POOL = Layer("pool", "AveragePool", "x", None, None, 0, 1, 1, per_channel=False)
+POOL = Layer("pool", OPERATORS["AveragePool"], "x", None, None, OutputsFirst(), 1, per_channel=False)
 NODES = {each.name: each.op_type for each in FOUND.layers} | {"relu": "Relu", "pool": "AveragePool"}
 
 

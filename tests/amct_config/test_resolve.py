@@ -12,10 +12,12 @@ from runner.calibration.hfmg import Hfmg
 from runner.calibration.ifmr import Ifmr
 from runner.errors import RecordError
 from runner.graph.layers import FoundLayers, Layer, LeftAlone
+from runner.graph.layout import OutputsFirst
+from runner.graph.operators import OPERATORS
 
 
 def layer(name: str, op_type: str = "Conv") -> Layer:
-    return Layer(name, op_type, "x", "w", None, 0, 1, 8, per_channel=op_type == "Conv")
+    return Layer(name, OPERATORS[op_type], "x", "w", None, OutputsFirst(), 8, per_channel=op_type == "Conv")
 
 
 FOUND = FoundLayers((layer("c2"), layer("c1"), layer("g", "Gemm")), (LeftAlone("odd", "Conv", "the weight is shared"),))
@@ -77,7 +79,7 @@ def test_enabled_layers_with_a_strength_are_balanced() -> None:
 
 
 def test_layer_without_weight_cannot_be_balanced() -> None:
-    pool = Layer("c1", "AveragePool", "x", None, None, 0, 1, 1, per_channel=False)
+    pool = Layer("c1", OPERATORS["AveragePool"], "x", None, None, OutputsFirst(), 1, per_channel=False)
     with pytest.raises(RecordError, match=r"f: c1\.dmq_balancer_param: AveragePool has no weight to balance its input"):
         resolved(FoundLayers((pool,), ()), c1={"dmq_balancer_param": 0.5})
 
@@ -117,7 +119,10 @@ def test_layer_called_like_a_global_key_is_refused() -> None:
         resolved(FoundLayers((layer("batch_num"),), ()), c1={})
 
 
-VOLUME = FoundLayers((Layer("c1", "Conv", "x", "w", None, 0, 1, 8, per_channel=True, spatial=3, symmetric=True),), ())
+VOLUME = FoundLayers(
+    (Layer("c1", OPERATORS["Conv"], "x", "w", None, OutputsFirst(), 8, per_channel=True, spatial=3, symmetric=True),),
+    (),
+)
 
 
 def test_convolution_over_three_axes_is_observed_around_zero() -> None:

@@ -7,15 +7,17 @@ from hypothesis import strategies as st
 
 from runner.convert.exact_sums import exact_sums, part_weight
 from runner.graph.layers import Layer
+from runner.graph.layout import InputsFirst, Matrix, OutputsFirst
+from runner.graph.operators import OPERATORS
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayer
 
 LIMIT = 2**24
 
 
-def layer_of(op_type, channels, group=1):
-    is_conv = op_type.startswith("Conv")
-    return Layer("layer", op_type, "x", "w", None, 0 if is_conv else 1, 1 if is_conv else -1, channels, is_conv, group)
+def layer_of(op_type, channels, group=1, axes=2):
+    layout = {"Conv": OutputsFirst(group), "ConvTranspose": InputsFirst(group)}.get(op_type, Matrix(axes))
+    return Layer("layer", OPERATORS[op_type], "x", "w", None, layout, channels, op_type.startswith("Conv"))
 
 
 def quantized(weight, bias=None, zero_point=0):
@@ -111,7 +113,7 @@ def test_layer_that_no_split_makes_exact_is_refused():
 def test_part_holds_the_weights_of_its_input_channels(op_type, shape, part):
     weight = np.arange(np.prod(shape)).reshape(shape).astype(np.int8)
     axis = shape.index(3)
-    got = part_weight(layer_of(op_type, 4), weight, slice(1, 2))
+    got = part_weight(layer_of(op_type, 4, axes=len(shape)), weight, slice(1, 2))
     assert got.shape == part
     assert np.array_equal(got, np.take(weight, [1], axis=axis))
 

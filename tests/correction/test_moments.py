@@ -8,7 +8,6 @@ import pytest
 from runner.correction.moments import gather, products
 from runner.correction.patches import Patches, Rows, by_channel
 from runner.graph.constants import constant
-from runner.graph.weight_layout import channels_first
 from tests.small_data import normal_items, onnx_text, prepared, run_plain
 
 RNG = np.random.default_rng(0)
@@ -45,7 +44,7 @@ def check_rows(model, x) -> None:
     graph, found = prepared(model)
     (layer,) = found.layers
     node = next(n for n in graph.graph if n.name == layer.name)
-    weight = channels_first(constant(node.inputs[1]), layer.op_type, layer.group).reshape(layer.group, -1, 1)
+    weight = layer.layout.rows(constant(node.inputs[1])).reshape(layer.group, -1, 1)
     cut = Patches(graph, node, layer)
     weight = weight.reshape(layer.group, layer.channels // layer.group, cut.weights)
     outputs = [by_channel(output, layer) for (output,) in run_plain(model, x, ["y"])]

@@ -17,7 +17,6 @@ from runner.graph.balance import (
     with_balanced_inputs,
 )
 from runner.graph.layers import find_layers
-from runner.graph.weight_layout import as_stored
 from tests.small_data import plain_session, run_plain
 from tests.tiny_models import model, node_named, noise
 
@@ -76,10 +75,10 @@ def test_peaks_are_of_the_weights_that_a_channel_meets(name: str) -> None:
 def test_layer_computes_the_same_on_its_balanced_input(name: str) -> None:
     built = one_layer(name)
     layer, node = find_layers(built)["layer"], node_named(built.graph, "layer")
-    _, shape, stored, group = LAYERS[name]
+    _, shape, stored, _ = LAYERS[name]
     # Powers of two, so that nothing is rounded: every bit must stay.
     factors = tuple(2.0 ** RNG.integers(-3, 4, channels(name)))
-    weight = as_stored(balanced_rows(node, layer, factors), layer.op_type, stored, group)
+    weight = layer.layout.stored(balanced_rows(node, layer, factors), stored)
     x = noise(2, *shape)
     assert balanced(x, factors, layer).shape == x.shape
     assert np.array_equal(run(one_layer(name, weight), balanced(x, factors, layer)), run(built, x))

@@ -5,6 +5,12 @@ import pytest
 
 from runner.errors import ModelError
 from runner.graph.layers import Layer, LeftAlone, find_layers, require_layers
+from runner.graph.layout import InputsFirst, Matrix, OutputsFirst
+from runner.graph.operators.average_pool import AVERAGE_POOL
+from runner.graph.operators.conv import CONV
+from runner.graph.operators.conv_transpose import CONV_TRANSPOSE
+from runner.graph.operators.gemm import GEMM
+from runner.graph.operators.matmul import MATMUL
 from tests.tiny_models import model, noise
 
 IMAGE = "g (float[1,4,8,8] x, float[4,4,3,3] fed, float[4] fedbias) => (float[?] y)"
@@ -27,55 +33,55 @@ def reason(header, nodes, **constants):
             IMAGE,
             "[a] y = Conv(x, w, b)",
             (6, 4, 3, 3),
-            Layer("a", "Conv", "x", "w", "b", 0, 1, 6, True, 1, 2),
+            Layer("a", CONV, "x", "w", "b", OutputsFirst(), 6, True, 2),
             id="conv",
         ),
         pytest.param(
             IMAGE,
             "[a] y = Conv<group = 4>(x, w)",
             (8, 1, 3, 3),
-            Layer("a", "Conv", "x", "w", None, 0, 1, 8, True, 4, 2),
+            Layer("a", CONV, "x", "w", None, OutputsFirst(4), 8, True, 2),
             id="grouped_conv_without_bias",
         ),
         pytest.param(
-            ROWS, "[a] y = Gemm(x, w, b)", (4, 6), Layer("a", "Gemm", "x", "w", "b", 1, 1, 6, False), id="gemm"
+            ROWS, "[a] y = Gemm(x, w, b)", (4, 6), Layer("a", GEMM, "x", "w", "b", Matrix(), 6, False), id="gemm"
         ),
         pytest.param(
-            ROWS, "[a] y = MatMul(x, w)", (4, 6), Layer("a", "MatMul", "x", "w", None, 1, -1, 6, False), id="matmul"
+            ROWS, "[a] y = MatMul(x, w)", (4, 6), Layer("a", MATMUL, "x", "w", None, Matrix(), 6, False), id="matmul"
         ),
         pytest.param(
             ROWS,
             "[a] y = MatMul(x, w)",
             (1, 4, 6),
-            Layer("a", "MatMul", "x", "w", None, 2, -1, 6, False),
+            Layer("a", MATMUL, "x", "w", None, Matrix(3), 6, False),
             id="matmul_of_a_batch_of_one",
         ),
         pytest.param(
             IMAGE,
             "[a] y = Conv(x, w)",
             (6, 4, 3),
-            Layer("a", "Conv", "x", "w", None, 0, 1, 6, True, spatial=1),
+            Layer("a", CONV, "x", "w", None, OutputsFirst(), 6, True, spatial=1),
             id="conv_1d",
         ),
         pytest.param(
             IMAGE,
             "[a] y = Conv<dilations=[1,2,2]>(x, w, b)",
             (6, 4, 3, 3, 3),
-            Layer("a", "Conv", "x", "w", "b", 0, 1, 6, True, spatial=3, symmetric=True),
+            Layer("a", CONV, "x", "w", "b", OutputsFirst(), 6, True, spatial=3, symmetric=True),
             id="conv_3d",
         ),
         pytest.param(
             IMAGE,
             "[a] y = ConvTranspose<group=2>(x, w, b)",
             (4, 3, 2, 2),
-            Layer("a", "ConvTranspose", "x", "w", "b", 1, 1, 6, True, group=2, spatial=2),
+            Layer("a", CONV_TRANSPOSE, "x", "w", "b", InputsFirst(2), 6, True, spatial=2),
             id="grouped_conv_transpose",
         ),
         pytest.param(
             IMAGE,
             "[a] y = AveragePool<kernel_shape=[2,2]>(x)",
             (1,),
-            Layer("a", "AveragePool", "x", None, None, 0, 1, 1, False, spatial=2),
+            Layer("a", AVERAGE_POOL, "x", None, None, OutputsFirst(), 1, False, spatial=2),
             id="average_pool",
         ),
     ],

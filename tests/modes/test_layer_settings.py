@@ -18,6 +18,8 @@ from runner.engine import Engine
 from runner.errors import ConfigError
 from runner.evaluation.distance import Kl
 from runner.graph.layers import FoundLayers, Layer, LeftAlone
+from runner.graph.layout import OutputsFirst
+from runner.graph.operators import OPERATORS
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.layer_settings import LayerRule, LayerSelection, LayerSettings, select_layers
@@ -30,7 +32,10 @@ from tests.small_data import chain, normal_items, save
 PREFIX = "accuracy_based_auto_calibration"
 TYPES = {"block1/conv": "Conv", "block1/conv_1": "Conv", "block2/conv": "Conv", "Head[0].fc": "Gemm", "head": "MatMul"}
 FOUND = FoundLayers(
-    tuple(Layer(name, kind, "x", "w", None, 0, 1, 8, per_channel=kind == "Conv") for name, kind in TYPES.items()),
+    tuple(
+        Layer(name, OPERATORS[kind], "x", "w", None, OutputsFirst(), 8, per_channel=kind == "Conv")
+        for name, kind in TYPES.items()
+    ),
     (LeftAlone("pool", "AveragePool", "AveragePool is not quantized"),),
 )
 NODES = TYPES | {"pool": "AveragePool", "relu": "Relu"}
@@ -88,7 +93,7 @@ def test_later_strength_wins_and_an_entry_without_one_leaves_it() -> None:
 
 
 def test_pattern_may_match_layers_that_cannot_be_balanced_beside_those_that_can() -> None:
-    pool = Layer("average", "AveragePool", "x", None, None, 0, 1, 1, per_channel=False)
+    pool = Layer("average", OPERATORS["AveragePool"], "x", None, None, OutputsFirst(), 1, per_channel=False)
     found, nodes = FoundLayers((*FOUND.layers, pool), ()), NODES | {"average": "AveragePool"}
     rule = LayerSettings(layers=rules(("*", {"balance": 0.5})))
     assert select_layers(rule, found, nodes).balance == dict.fromkeys(TYPES, 0.5)

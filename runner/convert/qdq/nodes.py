@@ -10,7 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.graph.constants import constant, integer_attribute
-from runner.graph.layers import LAYER_TYPES
+from runner.graph.operators import operator_of
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 # onnxruntime's quantizer can write both operators in its own domain; for 8 bits they mean the same.
@@ -49,7 +49,7 @@ def is_dequantize(node: ir.Node | None) -> bool:
 
 def is_layer(node: ir.Node) -> bool:
     """Return whether a node is of a type that a record can hold as a layer."""
-    return node.op_type in LAYER_TYPES and node.domain == ""
+    return operator_of(node) is not None
 
 
 def parameters(node: ir.Node) -> Parameters | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from runner.calibration.quantize import Quantization, check_sums, quantize_each, quantize_recorded
-from runner.convert.averages import window_ones
 from runner.errors import RecordError
 from runner.graph.added_bias import bias_add
 from runner.graph.balance import can_be_balanced, input_channels, why_not_balanced
@@ -56,7 +55,8 @@ def recorded_form(record: Record, subject: PreparedModel, name: str, integers: I
 
 def _with_integers(node: ir.Node, layer: Layer, entry: LayerRecord, integers: Integers, name: str) -> QuantizedLayer:
     weight, bias, shift = integers[layer.name]
-    stored = window_ones(node) if layer.weight is None else constant(node.inputs[1])
+    unweighted = layer.operator.unweighted
+    stored = constant(node.inputs[1]) if unweighted is None else unweighted.ones(node)
     shape = () if stored is None else stored.shape
     if weight.shape != shape or (bias is not None and bias.shape != (layer.channels,)):
         raise RecordError(

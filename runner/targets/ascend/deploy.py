@@ -15,6 +15,7 @@ from runner.graph.balance import divided
 from runner.graph.builder import Builder
 from runner.graph.constants import Names, constant, float_attribute, is_own, make_constant, string_attribute
 from runner.graph.layers import FoundLayers, Layer
+from runner.graph.operators import OPERATORS
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayer, QuantizedLayers
 from runner.targets.ascend import ascend_ops
@@ -81,9 +82,8 @@ def _write_kernel_shapes(model: ir.Model) -> None:
 
 
 def _lacks_kernel_shape(node: ir.Node) -> bool:
-    if node.op_type not in ("Conv", "ConvTranspose") or node.domain not in ("", "ai.onnx"):
-        return False
-    return "kernel_shape" not in node.attributes
+    operator = OPERATORS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+    return operator is not None and operator.is_convolution and "kernel_shape" not in node.attributes
 
 
 def _kernel_shape(node: ir.Node) -> list[int] | None:
@@ -131,7 +131,8 @@ def _deploy_layer(
     record = quantized.record
     if record.balance_factors:
         _balance(graph, node, layer, record.balance_factors, names)
-    reader = _own_pad(graph, node, record.activation, names) or node
+    pad = None if layer.operator.unweighted is None else _own_pad(graph, node, record.activation, names)
+    reader = pad or node
     codes = _quantized(graph, reader, 0, record.activation, f"{layer.name}.quant", quants, names)
     reader.replace_input_with(0, codes)
     if layer.weight is not None:
@@ -169,13 +170,13 @@ def _balance(graph: ir.Graph, node: ir.Node, layer: Layer, factors: tuple[float,
 
 
 def _own_pad(graph: ir.Graph, node: ir.Node, params: ActivationParams, names: Names) -> ir.Node | None:
-    """Return the Pad with zeros that belongs to an AveragePool, made to pad codes; None where there is none.
+    """Return the Pad with zeros that belongs to a pool, made to pad codes; None where there is none.
 
     AMCT quantizes before a Pad called ``<pool>_pad`` that the pool alone reads. Zero has the zero point as its code.
     """
     source = node.inputs[0]
     pad = None if source is None else source.producer()
-    if node.op_type != "AveragePool" or source is None or pad is None or pad.op_type != "Pad" or pad.domain != "":
+    if source is None or pad is None or pad.op_type != "Pad" or pad.domain != "":
         return None
     if pad.name != f"{node.name}_pad" or len(source.uses()) != 1 or source.is_graph_output():
         return None

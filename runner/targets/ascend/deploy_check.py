@@ -22,7 +22,6 @@ from runner.lint.finding import Finding
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayers
 
-_LAYER_TYPES = ("Conv", "ConvTranspose", "Gemm", "MatMul", "AveragePool")
 _QUANT, _DEQUANT, _ANTI_QUANT = "AscendQuant", "AscendDequant", "AscendAntiQuant"
 # What every node of ours says, of all that the format allows: 8 bits, and float32 behind them.
 _FIXED: Mapping[str, Mapping[str, object]] = {
@@ -43,12 +42,14 @@ def check_against_form(path: Path, form: QuantizedLayers, source: ir.Model) -> l
             consumers.setdefault(name, []).append(node)
     findings = [finding for node in model.graph.node for finding in _check_fixed(node)]
     nodes = {node.name: node for node in model.graph.node}
+    sources = {node.name: node for node in source.graph}
     for name in form.layers:
         layer = nodes.get(name)
-        if layer is None or layer.op_type not in _LAYER_TYPES:
+        if layer is None or layer.op_type != sources[name].op_type:
             findings.append(Finding(name, "a quantized layer", "no such node"))
             continue
-        findings += _check_layer(layer, form, initializers, producers, consumers)
+        weighted = len(sources[name].inputs) > 1
+        findings += _check_layer(layer, form, initializers, producers, consumers, weighted=weighted)
     for key, tensor in form.tensors.items():
         findings += _check_tensor(key, tensor.activation, nodes, producers)
     for made in source.graph:
@@ -72,18 +73,19 @@ def _check_layer(
     initializers: Mapping[str, TensorProto],
     producers: Mapping[str, onnx.NodeProto],
     consumers: Mapping[str, list[onnx.NodeProto]],
+    *,
+    weighted: bool,
 ) -> Iterator[Finding]:
     layer = form.layers[node.name]
     activation = layer.record.activation
     quant = producers.get(node.input[0])
-    pools = node.op_type == "AveragePool"
-    if pools and quant is not None and quant.op_type == "Pad" and quant.name == f"{node.name}_pad":
+    if not weighted and quant is not None and quant.op_type == "Pad" and quant.name == f"{node.name}_pad":
         pad, quant = quant, producers.get(quant.input[0])
         if not np.all(_filled_with(pad, initializers) == activation.zero_point):
             yield Finding(pad.name, f"padding with {activation.zero_point}", str(_filled_with(pad, initializers)))
     yield from _check_quant(node.name, quant, activation)
     yield from _check_balance(node.name, quant, layer.record.balance_factors, initializers, producers)
-    if not pools:
+    if weighted:
         yield from _check_integers(node, 1, TensorProto.INT8, layer.weight, initializers)
     if layer.bias is not None:
         yield from _check_integers(node, 2, TensorProto.INT32, layer.bias, initializers)

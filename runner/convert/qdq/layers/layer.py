@@ -16,7 +16,6 @@ from runner.convert.qdq.layers.weight import StaysFloatError, symmetric_weight
 from runner.convert.qdq.report import ActivationSource, BatchNormOutcome, BiasOutcome, LayerConversion
 from runner.graph.batchnorm import Affine
 from runner.graph.layers import Layer
-from runner.graph.weight_layout import as_stored
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayer
 
@@ -65,7 +64,7 @@ def _convert(
     if bias is not None:
         integers, outcome = integer_bias(bias, deq, rounded_again=requantized or folded is not None)
     record = LayerRecord(params, tuple(float(scale) for scale in scales))
-    codes = as_stored(rows, layer.op_type, stored.integers.shape, layer.group)
+    codes = layer.layout.stored(rows, stored.integers.shape)
     quantized = _summed_exactly(layer, QuantizedLayer(record, codes, integers))
     exact = not requantized and (folded is None or folded.saturated == 0)
     conversion = LayerConversion(

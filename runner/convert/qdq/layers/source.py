@@ -9,7 +9,6 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from runner.convert.averages import window_ones
 from runner.convert.qdq.annotated_graph import (
     BiasSource,
     Constants,
@@ -22,7 +21,7 @@ from runner.convert.qdq.annotated_graph import (
 from runner.convert.qdq.nodes import is_layer
 from runner.convert.qdq.report import Role
 from runner.graph.constants import constant, integer_attribute
-from runner.graph.weight_layout import output_channels
+from runner.graph.operators import layout_of, operator_of
 
 _ROLES: Mapping[int, Role] = {1: "weight", 2: "bias"}
 _ROLE_NAMES: Mapping[Role, str] = {"activation": "input", "weight": "weight", "bias": "bias"}
@@ -74,12 +73,13 @@ def layer_sources(
 def _layer_source(
     node: ir.Node, pair: Pair | None, constants: Constants, looked_through: tuple[str, ...]
 ) -> LayerSource:
-    if node.op_type == "AveragePool":
-        return LayerSource(pair, None, None, window_ones(node), looked_through=looked_through)
-    weight = _held(node.inputs[1], constants)
+    operator = operator_of(node)
+    if operator is not None and operator.unweighted is not None:
+        return LayerSource(pair, None, None, operator.unweighted.ones(node), looked_through=looked_through)
+    weight = held = _held(node.inputs[1], constants)
     if weight is not None and node.op_type == "Gemm" and integer_attribute(node, "transB", 0):
         weight = weight.moved(np.transpose)
-    bias = None if weight is None else _bias_source(node, weight, constants)
+    bias = None if held is None else _bias_source(node, held, constants)
     return LayerSource(pair, weight, bias, looked_through=looked_through)
 
 
@@ -93,7 +93,7 @@ def _bias_source(node: ir.Node, weight: QuantizedConstant, constants: Constants)
     values = constant(value) if stored is None else stored.real
     if values is None:
         return None
-    channels = output_channels(weight.integers.shape, node.op_type, integer_attribute(node, "group", 1))
+    channels = layout_of(node).channels(weight.integers.shape)
     # A shape that no layer takes is refused by find_layers; here it must only not break the survey.
     if values.size not in (1, channels):
         return None

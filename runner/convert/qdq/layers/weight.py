@@ -17,7 +17,6 @@ from runner.convert.qdq.annotated_graph import QuantizedConstant
 from runner.convert.qdq.layers.rounding import balanced_codes, least_error_scale
 from runner.convert.qdq.report import ChannelError, WeightOutcome
 from runner.graph.layers import Layer
-from runner.graph.weight_layout import channels_first
 
 
 class StaysFloatError(Exception):
@@ -49,7 +48,7 @@ def symmetric_weight(source: QuantizedConstant, layer: Layer, *, refuse_asymmetr
     """
 
     def rows(array: NDArray[Any]) -> NDArray[Any]:
-        return channels_first(array, layer.op_type, layer.group)
+        return layer.layout.rows(array)
 
     stored = rows(source.integers)
     integers = stored.reshape(stored.shape[0], -1)
@@ -124,7 +123,7 @@ def _outcome(
         dtype=source.dtype,
         granularity=source.granularity,
         axis=source.axis,
-        channel_axis=layer.channel_axis,
+        channel_axis=layer.layout.channel_axis,
         zero_point_min=source.zero_points[0],
         zero_point_max=source.zero_points[1],
         channels=errors.size,

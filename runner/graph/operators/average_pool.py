@@ -1,4 +1,4 @@
-"""AveragePool over integers: the exact sum of each window over the number of values that the average counts.
+"""Averages of windows; over integers the exact sum of each window over the number of values that the average counts.
 
     codes -> AveragePool -> Mul(count) -> Round        the integer sum again, whatever order or reciprocal the kernel took
           -> Div(count) -> Mul(deq)
@@ -16,11 +16,52 @@ from numpy.typing import NDArray
 
 from runner.graph.builder import Builder
 from runner.graph.constants import integer_attribute, integer_attributes, string_attribute
+from runner.graph.layout import OutputsFirst
+from runner.graph.limits import Limits
+from runner.graph.operators.operator import Layer, LayerCost, Operator, Unweighted
+from runner.graph.operators.windows import CUTS, same_cuts, windows
 
+# Places that SAME may cut off without harm.
+_HARMLESS_CUT = 1
+# An average of integers, times its count and rounded, is their sum again while float32 tells halves apart.
+_RECOVERABLE_SUM = 2**21
 _FLOAT, _INT64 = ir.DataType.FLOAT, ir.DataType.INT64
 
 
-def average(build: Builder, node: ir.Node, codes: ir.Value, prefix: str) -> ir.Value:
+def _why_not(node: ir.Node, _limits: Limits) -> str | None:
+    kernel = _kernel(node)
+    axes = len(kernel)
+    if axes not in (1, 2):
+        return f"an average over {axes} axes is not quantized; only over 1 or 2"
+    strides, dilations = (integer_attributes(node, key, [1] * axes) for key in ("strides", "dilations"))
+    if any(dilation != 1 for dilation in dilations):
+        return "an average with dilations is not quantized: the opsets that the deploy format knows have none"
+    if same_cuts(node, kernel, _HARMLESS_CUT):
+        return CUTS
+    ends = integer_attributes(node, "pads", [0] * 2 * axes)[axes:]
+    beyond = any(s + end > places for s, end, places in zip(strides, ends, kernel, strict=True))
+    if integer_attribute(node, "ceil_mode", 0) and beyond:
+        # ONNX drops such a window, and onnxruntime's shape inference does not.
+        return "with its ceil_mode a window could lie in the padding alone"
+    return None
+
+
+def _kernel(node: ir.Node) -> tuple[int, ...]:
+    return tuple(integer_attributes(node, "kernel_shape", []))
+
+
+def _cost(node: ir.Node, _layer: Layer, shape: tuple[int, ...]) -> LayerCost:
+    kernel = _kernel(node)
+    outputs = shape[0] * shape[1] * int(np.prod(windows(node, shape[2:], kernel)))
+    return LayerCost(outputs * int(np.prod(kernel)), outputs)
+
+
+def _ones(node: ir.Node) -> NDArray[np.int8]:
+    """Return the weights of a window, which are ones, int8 [1, 1, kh, kw]."""
+    return np.ones((1, 1, *_kernel(node)), np.int8)
+
+
+def _mean(build: Builder, node: ir.Node, codes: ir.Value, prefix: str) -> ir.Value:
     """Return ``float32(sum) / count`` of each window of ``codes``, [N, C, H, W] floats that hold integers."""
     mean = build.like(node, [codes], prefix, _FLOAT)
     count = _count(build, node, codes, f"{prefix}.count")
@@ -29,14 +70,9 @@ def average(build: Builder, node: ir.Node, codes: ir.Value, prefix: str) -> ir.V
     return build.op("Div", [total, count], f"{prefix}.mean", _FLOAT)
 
 
-def window_ones(node: ir.Node) -> NDArray[np.int8]:
-    """Return the weights of a window, which are ones, int8 [1, 1, kh, kw]."""
-    return np.ones((1, 1, *integer_attributes(node, "kernel_shape", [])), np.int8)
-
-
 def _count(build: Builder, node: ir.Node, codes: ir.Value, prefix: str) -> ir.Value:
     """Return how many values each window counts: a scalar, or [1, 1, height, width]."""
-    ones = window_ones(node).astype(np.float32)
+    ones = _ones(node).astype(np.float32)
     includes_pad = bool(integer_attribute(node, "count_include_pad", 0))
     same = string_attribute(node, "auto_pad", "NOTSET").startswith("SAME")
     overhang = bool(integer_attribute(node, "ceil_mode", 0)) and not same
@@ -79,3 +115,14 @@ def _height_and_width(build: Builder, value: ir.Value, prefix: str) -> ir.Value:
     shape = build.op("Shape", [value], f"{prefix}.shape", _INT64)
     start, end = (build.constant(f"{prefix}.{key}", np.array([n], np.int64)) for key, n in (("start", 2), ("end", 4)))
     return build.op("Slice", [shape, start, end], prefix, _INT64)
+
+
+AVERAGE_POOL = Operator(
+    op_type="AveragePool",
+    why_not=_why_not,
+    layout=lambda _node: OutputsFirst(),
+    spatial=lambda node: len(_kernel(node)),
+    cost=_cost,
+    bias="none",
+    unweighted=Unweighted(_ones, _mean, _RECOVERABLE_SUM),
+)
