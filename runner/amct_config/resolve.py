@@ -16,7 +16,7 @@ from runner.graph.layers import FoundLayers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Start:
+class ConfiguredLayers:
     """What calibration starts from.
 
     Attributes:
@@ -50,7 +50,7 @@ def _ifmr(params: Any, asymmetric: bool) -> Observer:  # noqa: ANN401 - the algo
 OBSERVERS: Mapping[type[ActivationAlgorithm], Callable[[Any, bool], Observer]] = {IfmrParams: _ifmr, HfmgParams: _hfmg}
 
 
-def resolve(config: QuantConfig, found: FoundLayers, nodes: Mapping[str, str], name: str) -> Start:
+def resolve(config: QuantConfig, found: FoundLayers, nodes: Mapping[str, str], name: str) -> ConfiguredLayers:
     """Return what a configuration means for a model.
 
     Args:
@@ -83,7 +83,7 @@ def resolve(config: QuantConfig, found: FoundLayers, nodes: Mapping[str, str], n
     if not observers:
         raise RecordError(f"{name}: none of the enabled layers can be quantized here: {'; '.join(warnings[:3])}.")
     strengths = {name: entries[name].balance for name in observers}
-    return Start(
+    return ConfiguredLayers(
         observers | {tensor.key: observer(tensor.activation) for tensor in config.tensors},
         {name: strength for name, strength in strengths.items() if strength is not None},
         frozenset(

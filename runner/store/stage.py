@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from runner.session import SIMULATION, Profile
 from runner.store.key import stage_key
 from runner.store.remembered import Codec, recalled, remembered
 from runner.store.store import Store
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-else:
-    DataclassInstance = Any
 
-Inputs = TypeVar("Inputs", bound=DataclassInstance)
+class Declared(Protocol):
+    """A dataclass: its fields are what is declared."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+Inputs = TypeVar("Inputs", bound=Declared)
 Result = TypeVar("Result")
 
 

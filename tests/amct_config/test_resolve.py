@@ -7,7 +7,7 @@ import json
 import pytest
 
 from runner.amct_config.json_file import parse_config
-from runner.amct_config.resolve import Start, resolve
+from runner.amct_config.resolve import ConfiguredLayers, resolve
 from runner.calibration.hfmg import Hfmg
 from runner.calibration.ifmr import Ifmr
 from runner.errors import RecordError
@@ -24,7 +24,7 @@ FOUND = FoundLayers((layer("c2"), layer("c1"), layer("g", "Gemm")), (LeftAlone("
 NODES = {"c1": "Conv", "c2": "Conv", "g": "Gemm", "odd": "Conv", "relu": "Relu"}
 
 
-def resolved(found: FoundLayers = FOUND, **entries: object) -> Start:
+def resolved(found: FoundLayers = FOUND, **entries: object) -> ConfiguredLayers:
     return resolve(parse_config(json.dumps(entries), "f"), found, NODES, "f")
 
 
