@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from runner.convert.qdq.activations.commuting import carried_inputs
-from runner.convert.qdq.activations.limits import Limit, kept_limit
-from runner.convert.qdq.activations.pairs import rescaling
+from runner.convert.qdq.activations.limits import Limit, kept_limit, rescaling
 from runner.convert.qdq.annotated_graph import AnnotatedGraph, Annotation, Pair, Pairs
 from runner.convert.qdq.nodes import is_layer, is_quantize
 from runner.convert.qdq.report import NodeUse
@@ -66,21 +65,33 @@ def read_pairs(graph: AnnotatedGraph) -> list[Reading]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Surroundings:
-    """What there is around each pair: where the graph is quantized (``<name>`` by node and input), and why layers are not."""
+    """What there is around each pair.
+
+    Attributes:
+        pairs: all of them.
+        quantized: names of layers and tensors by the node and input that will be quantized there.
+        served: these names by the QuantizeLinear that rounds their values.
+        floats: why layers stay float, by name.
+    """
 
     pairs: Pairs
     quantized: Mapping[tuple[ir.Node, int], str]
+    served: Mapping[ir.Node | None, Sequence[str]]
     floats: Mapping[str, str]
 
 
 def _surroundings(graph: AnnotatedGraph) -> _Surroundings:
     quantized = {}
+    served: dict[ir.Node | None, list[str]] = {}
     for node in graph.model.graph:
-        for index in range(len(node.inputs)):
+        for index, value in enumerate(node.inputs):
             name = node.name or "" if is_layer(node) else f"{node.name}:{index}"
             if name in graph.users and (graph.users[name] != "layer" or index == 0):
                 quantized[node, index] = name
-    return _Surroundings(graph.pairs, quantized, graph.floats)
+                rounding = None if value is None else graph.pairs.rounding.get(value)
+                if rounding is not None:
+                    served.setdefault(rounding.quantize, []).append(name)
+    return _Surroundings(graph.pairs, quantized, served, graph.floats)
 
 
 @dataclass(slots=True, eq=False)
@@ -118,7 +129,7 @@ def _follow(value: ir.Value, path: tuple[ir.Node, ...], pair: Pair, around: _Sur
             found.behind.update((step.name or "", None) for step in path)
         elif is_quantize(node) or node.op_type in _VALUE_BLIND:
             continue
-        elif usage.idx in carried_inputs(node) and around.pairs.nearest(node.outputs[0]) is not None:
+        elif usage.idx in carried_inputs(node) and node.outputs[0] in around.pairs.rounding:
             for output in node.outputs:
                 _follow(output, (*path, node), pair, around, found)
         else:
@@ -139,8 +150,7 @@ def _why_left(node: ir.Node, through: str, floats: Mapping[str, str]) -> str:
 
 def _why_again(quantize: ir.Node, later: Sequence[Pair], pair: Pair, through: str, around: _Surroundings) -> str:
     where = f"feeds {through}, then '{quantize.name}'" if through else f"feeds '{quantize.name}'"
-    nearest = ((name, around.pairs.nearest(node.inputs[index])) for (node, index), name in around.quantized.items())
-    users = [name for name, rounding in nearest if rounding is not None and rounding.quantize is quantize]
+    users = around.served.get(quantize, ())
     place = f" at {', '.join(users)}" if users else ""
     if not any(other.on_grid_of(pair) for other in later):
         return f"{where}, which rounds again with another scale{place}"
