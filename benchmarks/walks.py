@@ -136,14 +136,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tree", type=Path, default=Path(__file__).parents[1])
     parser.add_argument("--under", default="runner/")
     parser.add_argument("--steps", action="store_true", help="list the files as they are read")
-    parser.add_argument("options", nargs="*", metavar="OPTION", help="of the job")
-    chosen = parser.parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    # What stands behind -- are the job's options, of which argparse need know nothing.
+    border = given.index("--") if "--" in given else len(given)
+    chosen = parser.parse_args(given[:border])
     root = chosen.tree.resolve()
     sys.path.insert(0, str(root))
     module, name = chosen.entry.split(":")
     function = getattr(importlib.import_module(module), name)
     model = chosen.model and importlib.import_module("runner.graph.model_file").load_model(chosen.model).graph
-    sys.argv = ["runner", *chosen.options]
+    sys.argv = ["runner", *given[border + 1 :]]
     followed = follow(
         root,
         function.__code__,

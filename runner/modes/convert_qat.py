@@ -11,8 +11,7 @@ from typing import Literal
 import onnx_ir as ir
 
 from runner.convert.fake_quant import fake_quant_model
-from runner.convert.qdq.foreign import refuse_foreign
-from runner.convert.qdq.read import read_qdq
+from runner.convert.qdq.read import read_qdq, refuse_foreign
 from runner.dataset.fitting import fit
 from runner.dataset.input_settings import constants_of
 from runner.dataset.item import Dataset

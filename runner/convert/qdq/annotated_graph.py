@@ -10,12 +10,14 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from runner.convert.qdq.report import LayerConversion, NodeUse, Role
+from runner.convert.qdq.report import ConversionReport, LayerConversion, NodeAccount, NodeUse, Role
 from runner.graph.batchnorm import Affine
 from runner.graph.constants import Array
 from runner.graph.layers import FoundLayers
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayers
+
+_STRONGEST_FIRST: Sequence[NodeUse] = ("layer", "tensor", "output")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,10 +83,6 @@ class Pairs:
     of: Mapping[ir.Node, Pair]
     rounding: Mapping[ir.Value, Pair]
     made: Mapping[ir.Node, Sequence[Pair]]
-
-    def nearest(self, value: ir.Value | None) -> Pair | None:
-        """Return the pair that rounded a value; None where none did."""
-        return None if value is None else self.rounding.get(value)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -248,3 +246,21 @@ class AnnotatedGraph:
     def floats(self) -> dict[str, str]:
         """Why layers stay float, by name."""
         return {layer.name: layer.reason or "" for layer in self.conversions if layer.status == "float"}
+
+    def report(self) -> ConversionReport:
+        """Return what became of each layer and node; a node that serves several has one account with several users."""
+        known: dict[ir.Node, list[Annotation]] = {}
+        for annotation in self.annotations:
+            for node in annotation.nodes:
+                known.setdefault(node, []).append(annotation)
+        return ConversionReport(self.conversions, tuple(_account(node, known.get(node, ())) for node in self.nodes))
+
+
+def _account(node: ir.Node, known: Sequence[Annotation]) -> NodeAccount:
+    use: NodeUse = next((use for use in _STRONGEST_FIRST if any(a.use == use for a in known)), "dropped")
+    in_layers = [a.role for a in known if a.use == "layer"]
+    role = in_layers[-1] if in_layers else next((a.role for a in known if a.role is not None), None)
+    users = dict.fromkeys(a.user for a in known if a.user is not None)
+    reasons = dict.fromkeys(a.reason for a in known if a.reason is not None)
+    reason = "; ".join(reasons) or ("nothing reads it" if use == "dropped" else None)
+    return NodeAccount(node.name or "", node.op_type, use, role, tuple(users), reason)

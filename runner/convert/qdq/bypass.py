@@ -9,8 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
-from runner.convert.qdq.activations.limits import Limit
-from runner.convert.qdq.activations.pairs import rescaling
+from runner.convert.qdq.activations.limits import Limit, rescaling
 from runner.convert.qdq.activations.readings import read_pairs
 from runner.convert.qdq.annotated_graph import AnnotatedGraph, Annotation, Pair
 from runner.convert.qdq.nodes import is_dequantize, is_quantize
@@ -31,11 +30,11 @@ def bypass(graph: AnnotatedGraph, *, progress: Callable[[int, int], None]) -> An
     model = graph.model
     # Who reads a pair can only be seen while all of them stand.
     readings = read_pairs(graph)
+    annotations = [annotation for reading in readings for annotation in reading.annotations(graph.users)]
     names = Names.of(model.graph)
     for place, reading in enumerate(readings, start=len(graph.found.layers) + 1):
         progress(place, graph.steps)
         _bypass_pair(model, reading.pair, limit=reading.limit, names=names)
-    annotations = [annotation for reading in readings for annotation in reading.annotations(graph.users)]
     annotations += [told for node in graph.nodes if (told := _bypass_output(model.graph, node)) is not None]
     passes.RemoveUnusedNodesPass()(model)
     _refuse_bodies(model)

@@ -16,21 +16,21 @@ from typing import Literal
 
 import onnx_ir as ir
 
-from runner.convert.qdq.account import accounts
 from runner.convert.qdq.bypass import bypass
 from runner.convert.qdq.convert import convert
-from runner.convert.qdq.foreign import refuse_foreign
 from runner.convert.qdq.materialize import materialize
+from runner.convert.qdq.nodes import is_dequantize, is_quantize
 from runner.convert.qdq.report import ConversionReport
 from runner.convert.qdq.survey import survey
+from runner.errors import ModelError
 from runner.graph.layers import FoundLayers, find_layers
+from runner.graph.other_quantizers import all_nodes, only_weights, refuse_other_quantizers
+from runner.graph.random_operators import refuse_random
 from runner.record import QuantizedLayers
 
-Progress = Callable[[int, int], None]
-
-
-def _silent(done: int, total: int) -> None:
-    """Tell nobody."""
+# What onnxruntime's dynamic quantizer writes.
+_DYNAMIC = ("DynamicQuantize", "ConvInteger", "MatMulInteger")
+_LISTED_REASONS = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +58,7 @@ def read_qdq(
     source: ir.Model,
     *,
     on_asymmetric_weight: Literal["requantize", "refuse"] = "requantize",
-    progress: Progress = _silent,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> QatModel:
     """Read a quantization-aware-trained model; the source is left as it is.
 
@@ -76,5 +76,28 @@ def read_qdq(
     graph = materialize(graph)
     graph = convert(graph, refuse_asymmetric=on_asymmetric_weight == "refuse", progress=progress)
     graph = bypass(graph, progress=progress)
-    report = ConversionReport(graph.conversions, accounts(graph.nodes, graph.annotations))
-    return QatModel(graph.model, find_layers(graph.model), graph.form, report, graph.coarse_outputs)
+    return QatModel(graph.model, find_layers(graph.model), graph.form, graph.report(), graph.coarse_outputs)
+
+
+def refuse_foreign(model: ir.Model) -> None:
+    """Raise a ModelError unless the model is quantized by QuantizeLinear / DequantizeLinear alone."""
+    nodes = all_nodes(model)
+    refuse_other_quantizers(nodes)
+    refuse_random(nodes)
+    integer = next((node for node in nodes if node.op_type.startswith(_DYNAMIC)), None)
+    if integer is not None and not any(is_quantize(node) for node in nodes):
+        raise ModelError(
+            f"model.path: node '{integer.name}' is a {integer.op_type}: the model computes on integers, with scales found "
+            "as it runs, so there are none to take over. Give its float original to mode=acc_auto."
+        )
+    if not any(is_quantize(node) or is_dequantize(node) for node in nodes):
+        weight = only_weights(nodes)
+        if weight is not None:
+            raise ModelError(
+                f"model.path: {weight.op_type} '{weight.name}' holds a quantized weight, and no activation is quantized. "
+                "Give the float model that it was made from, with mode=acc_auto."
+            )
+        raise ModelError(
+            "model.path: the model has no QuantizeLinear/DequantizeLinear: it is no quantization-aware-trained model; "
+            "use mode=acc_auto."
+        )

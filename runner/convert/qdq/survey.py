@@ -33,9 +33,10 @@ def survey(source: ir.Model) -> AnnotatedGraph:
     constants = quantized_constants(model)
     pairs = find_pairs(graph, constants)
     _refuse_integer_operators(nodes, constants)
+    coarse = _coarse_outputs(graph, pairs)
     uses = constant_uses(graph, constants)
     sources = layer_sources(graph, pairs, constants, uses=uses, idle=idle)
-    return AnnotatedGraph(model, nodes, pairs, constants, uses, sources, _coarse_outputs(graph, pairs))
+    return AnnotatedGraph(model, nodes, pairs, constants, uses, sources, coarse)
 
 
 def _refuse_integer_operators(nodes: Iterable[ir.Node], constants: Constants) -> None:
@@ -58,7 +59,7 @@ def _coarse_outputs(graph: ir.Graph, pairs: Pairs) -> tuple[str, ...]:
     found = []
     for output in graph.outputs:
         value: ir.Value | None = output
-        while value is not None and pairs.nearest(value) is None and not is_quantize(value.producer()):
+        while value is not None and value not in pairs.rounding and not is_quantize(value.producer()):
             node = value.producer()
             value = node.inputs[0] if node is not None and node.op_type in _VALUE_BY_VALUE else None
         if value is not None:

@@ -1,6 +1,6 @@
-"""What is left of a pair that is taken out: its saturation.
+"""What a pair computes besides rounding, which is left when it is taken out: it saturates, and it may scale anew.
 
-Besides rounding, a pair saturates. Quantizers rely on it: a Relu in front of a range that starts at 0 is often left out
+Quantizers rely on saturation: a Relu in front of a range that starts at 0 is often left out
 of the file, and 7-bit training clips codes to 0..127. Such limits are put back as operators on real values, which change no
 code that a layer behind them computes:
 
@@ -19,8 +19,8 @@ import numpy as np
 import onnx_ir as ir
 
 from runner.convert.qdq.activations.commuting import moves_one
-from runner.convert.qdq.activations.pairs import rescaling
 from runner.convert.qdq.annotated_graph import Pair, Pairs
+from runner.convert.qdq.nodes import parameters
 from runner.graph.constants import constant, float_attribute
 
 Limit = Literal["none", "Relu", "Clip"]
@@ -33,6 +33,23 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 }
 # Operators whose values stay between those of their input and 0.
 _STAYS_WITHIN = ("GlobalAveragePool", "AveragePool", "GlobalMaxPool", "ReduceMean", "Dropout")
+
+
+def rescaling(pair: Pair) -> tuple[float, float] | None:
+    """Return ``(factor, shift)`` of ``y = factor * x + shift`` that a pair computes besides rounding; None for neither.
+
+    Only a pair whose two nodes disagree does.
+    """
+    if pair.quantize is None:
+        return None
+    first, second = parameters(pair.quantize), parameters(pair.dequantize)
+    if first is None or second is None or not (first.per_tensor and second.per_tensor):
+        return None
+    before, after = float(first.scale.item()), float(second.scale.item())
+    # A scale of 0 is refused elsewhere; here it must only not divide.
+    factor = 1.0 if before in (after, 0.0) else after / before
+    shift = (float(first.zero_point.item()) - float(second.zero_point.item())) * after
+    return None if (factor, shift) == (1.0, 0.0) else (factor, shift)
 
 
 def kept_limit(pair: Pair, pairs: Pairs, *, unlimited: bool) -> Limit:

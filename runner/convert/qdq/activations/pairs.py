@@ -115,20 +115,3 @@ def _refusal(quantize: ir.Node | None, dequantize: ir.Node, stated: Parameters |
             f"'{dequantize.name}' has scale {theirs[0]:.9g} and zero point {theirs[1]}; they must be equal"
         )
     return None
-
-
-def rescaling(pair: Pair) -> tuple[float, float] | None:
-    """Return ``(factor, shift)`` of ``y = factor * x + shift`` that a pair computes besides rounding; None for neither.
-
-    Only a pair whose two nodes disagree does.
-    """
-    if pair.quantize is None:
-        return None
-    first, second = parameters(pair.quantize), parameters(pair.dequantize)
-    if first is None or second is None or not (first.per_tensor and second.per_tensor):
-        return None
-    before, after = float(first.scale.item()), float(second.scale.item())
-    # A scale of 0 is refused elsewhere; here it must only not divide.
-    factor = 1.0 if before in (after, 0.0) else after / before
-    shift = (float(first.zero_point.item()) - float(second.zero_point.item())) * after
-    return None if (factor, shift) == (1.0, 0.0) else (factor, shift)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from runner.convert.qdq.activations.commuting import carried_inputs
-from runner.convert.qdq.activations.limits import Limit, kept_limit
-from runner.convert.qdq.activations.pairs import rescaling
+from runner.convert.qdq.activations.limits import Limit, kept_limit, rescaling
 from runner.convert.qdq.annotated_graph import AnnotatedGraph, Annotation, Pair, Pairs
 from runner.convert.qdq.nodes import is_layer, is_quantize
 from runner.convert.qdq.report import NodeUse
@@ -66,67 +65,87 @@ def read_pairs(graph: AnnotatedGraph) -> list[Reading]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Surroundings:
-    """What there is around each pair: where the graph is quantized (``<name>`` by node and input), and why layers are not."""
+    """What there is around each pair.
+
+    Attributes:
+        pairs: all of them.
+        quantized: names of layers and tensors by the node and input that will be quantized there.
+        served: these names by the QuantizeLinear that rounds their values.
+        floats: why layers stay float, by name.
+    """
 
     pairs: Pairs
     quantized: Mapping[tuple[ir.Node, int], str]
+    served: Mapping[ir.Node | None, Sequence[str]]
     floats: Mapping[str, str]
 
 
 def _surroundings(graph: AnnotatedGraph) -> _Surroundings:
     quantized = {}
+    served: dict[ir.Node | None, list[str]] = {}
     for node in graph.model.graph:
-        for index in range(len(node.inputs)):
+        for index, value in enumerate(node.inputs):
             name = node.name or "" if is_layer(node) else f"{node.name}:{index}"
             if name in graph.users and (graph.users[name] != "layer" or index == 0):
                 quantized[node, index] = name
-    return _Surroundings(graph.pairs, quantized, graph.floats)
+                rounding = None if value is None else graph.pairs.rounding.get(value)
+                if rounding is not None:
+                    served.setdefault(rounding.quantize, []).append(name)
+    return _Surroundings(graph.pairs, quantized, served, graph.floats)
 
 
-@dataclass(slots=True, eq=False)
-class _Found:
-    """What following a value has come upon so far, each thing once and in order."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Reader:
+    """One that reads the rounded value of a pair.
 
-    taken: dict[str, None] = field(default_factory=dict)
-    left: dict[str, None] = field(default_factory=dict)
-    behind: dict[str, None] = field(default_factory=dict)
-    again: dict[str, bool] = field(
-        default_factory=dict
-    )  # who rounds it again, and whether to a range within the pair's
+    Attributes:
+        name: of the layer or tensor that takes the pair's scale; None where it does not.
+        behind: names of the operators between the pair and one that takes it.
+        reason: why one that does not take it reads the value unrounded.
+        again: whether it rounds the value itself.
+        saturates: as tightly as the pair.
+    """
+
+    name: str | None = None
+    behind: tuple[str, ...] = ()
+    reason: str | None = None
+    again: bool = False
+    saturates: bool = False
 
 
 def _reading(pair: Pair, around: _Surroundings) -> Reading:
-    found = _Found()
-    _follow(pair.dequantize.outputs[0], (), pair, around, found)
-    left = (*found.left, *found.again)
-    unlimited = bool(found.left) or not all(found.again.values())
+    readers = list(_readers(pair.dequantize.outputs[0], (), pair, around))
+    taken = dict.fromkeys(reader.name for reader in readers if reader.name is not None)
+    behind = dict.fromkeys(step for reader in readers for step in reader.behind)
+    left = dict.fromkeys(r.reason for r in sorted(readers, key=lambda r: r.again) if r.reason is not None)
+    unlimited = any(reader.name is None and not reader.saturates for reader in readers)
     limit = kept_limit(pair, around.pairs, unlimited=unlimited)
-    return Reading(pair, tuple(found.taken), left, tuple(found.behind), unlimited, limit)
+    return Reading(pair, tuple(taken), tuple(left), tuple(behind), unlimited, limit)
 
 
-def _follow(value: ir.Value, path: tuple[ir.Node, ...], pair: Pair, around: _Surroundings, found: _Found) -> None:
-    """Note who reads a value that holds what ``pair`` rounded, moved by the operators of ``path``."""
+def _readers(value: ir.Value, path: tuple[ir.Node, ...], pair: Pair, around: _Surroundings) -> Iterator[_Reader]:
+    """Yield who reads a value that holds what ``pair`` rounded, moved by the operators of ``path``."""
     through = f"{path[0].op_type} '{path[0].name}'" if path else ""
     if value.is_graph_output():
-        found.left[f"feeds {through}, then the model output" if path else f"feeds the model output '{value.name}'"] = (
-            None
+        yield _Reader(
+            reason=f"feeds {through}, then the model output" if path else f"feeds the model output '{value.name}'"
         )
     for usage in value.uses():
         node, name = usage.node, around.quantized.get((usage.node, usage.idx))
         if name is not None:
-            found.taken[name] = None
-            found.behind.update((step.name or "", None) for step in path)
+            yield _Reader(name, tuple(step.name or "" for step in path))
         elif is_quantize(node) or node.op_type in _VALUE_BLIND:
             continue
-        elif usage.idx in carried_inputs(node) and around.pairs.nearest(node.outputs[0]) is not None:
+        elif usage.idx in carried_inputs(node) and node.outputs[0] in around.pairs.rounding:
             for output in node.outputs:
-                _follow(output, (*path, node), pair, around, found)
+                yield from _readers(output, (*path, node), pair, around)
         else:
-            found.left[_why_left(node, through, around.floats)] = None
+            yield _Reader(reason=_why_left(node, through, around.floats))
     for usage in value.uses():
         if is_quantize(usage.node) and usage.idx == 0:
             later = around.pairs.made.get(usage.node, ())
-            found.again[_why_again(usage.node, later, pair, through, around)] = _within(later, pair)
+            reason = _why_again(usage.node, later, pair, through, around)
+            yield _Reader(reason=reason, again=True, saturates=_within(later, pair))
 
 
 def _why_left(node: ir.Node, through: str, floats: Mapping[str, str]) -> str:
@@ -139,8 +158,7 @@ def _why_left(node: ir.Node, through: str, floats: Mapping[str, str]) -> str:
 
 def _why_again(quantize: ir.Node, later: Sequence[Pair], pair: Pair, through: str, around: _Surroundings) -> str:
     where = f"feeds {through}, then '{quantize.name}'" if through else f"feeds '{quantize.name}'"
-    nearest = ((name, around.pairs.nearest(node.inputs[index])) for (node, index), name in around.quantized.items())
-    users = [name for name, rounding in nearest if rounding is not None and rounding.quantize is quantize]
+    users = around.served.get(quantize, ())
     place = f" at {', '.join(users)}" if users else ""
     if not any(other.on_grid_of(pair) for other in later):
         return f"{where}, which rounds again with another scale{place}"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.arithmetic import EXACT_FLOAT32_SUM, QMAX, QMIN, dequant_scale
+from runner.arithmetic import EXACT_FLOAT32_SUM, INT32_MAX, INT32_MIN, QMAX, QMIN, dequant_scale, quantize_bias
 from runner.convert.exact_sums import exact_sums
 from runner.convert.qdq.annotated_graph import BiasSource, FoldedBatchNorm, LayerSource, Pair, QuantizedConstant
-from runner.convert.qdq.layers.bias import integer_bias
 from runner.convert.qdq.layers.vanishing import SMALLEST_NORMAL, rescue_vanishing
 from runner.convert.qdq.layers.weight import StaysFloatError, symmetric_weight
 from runner.convert.qdq.report import ActivationSource, BatchNormOutcome, BiasOutcome, LayerConversion
@@ -18,6 +18,9 @@ from runner.graph.batchnorm import Affine
 from runner.graph.layers import Layer
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayer
+
+# Exporters compute scale_d * scale_w in double precision or round it otherwise; the integers are meant for it all the same.
+_SAME_SCALE = 1e-5
 
 
 def convert_layer(
@@ -62,7 +65,7 @@ def _convert(
     said = weight.outcome.with_lost(lost.tolist(), scales.tolist())
     requantized = said.channels_exact < said.channels
     if bias is not None:
-        integers, outcome = integer_bias(bias, deq, rounded_again=requantized or folded is not None)
+        integers, outcome = _integer_bias(bias, deq, rounded_again=requantized or folded is not None)
     record = LayerRecord(params, tuple(float(scale) for scale in scales))
     codes = layer.layout.stored(rows, stored.integers.shape)
     quantized = _summed_exactly(layer, QuantizedLayer(record, codes, integers))
@@ -143,3 +146,34 @@ def _widen_silent(
     if not np.any(short) or scales.size < silent.size:
         return scales
     return np.where(short, needed, scales).astype(np.float32)
+
+
+def _integer_bias(
+    source: BiasSource, deq: NDArray[np.float32], *, rounded_again: bool
+) -> tuple[NDArray[np.int32], BiasOutcome]:
+    """Return the bias as int32 of shape (channels,), and how it came about.
+
+    Args:
+        source: of a bias that is not yet in int32, or is.
+        deq: scale_d * scale_w, shape (1,) or (channels,).
+        rounded_again: the layer's weights are no longer the source's, so neither are the units of its integers.
+
+    Raises:
+        StaysFloatError: a value does not fit int32.
+    """
+    taken = not rounded_again and source.stored is not None and _same_units(source.stored.scales, deq)
+    codes = source.stored.integers if taken and source.stored is not None else quantize_bias(source.real, deq)
+    outside = (codes < INT32_MIN) | (codes > INT32_MAX)
+    if np.any(outside):
+        channel = int(np.flatnonzero(outside)[0])
+        raise StaysFloatError(
+            f"its bias does not fit int32: channel {channel} has {source.real[channel]:.6g}, "
+            f"in steps of scale_d * scale_w = {np.broadcast_to(deq, outside.shape)[channel]:.6g}"
+        )
+    error = np.max(np.abs(codes * np.asarray(deq, np.float64) - source.real), initial=0.0)
+    return codes.astype(np.int32), BiasOutcome("taken" if taken else "rounded", float(error))
+
+
+def _same_units(scales: NDArray[Any], deq: NDArray[np.float32]) -> bool:
+    stored, own = np.asarray(scales, np.float64), np.asarray(deq, np.float64)
+    return bool(np.all(np.abs(stored - own) <= _SAME_SCALE * own))

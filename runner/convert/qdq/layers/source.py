@@ -64,7 +64,8 @@ def layer_sources(
     sources = {}
     for node in graph:
         if is_layer(node):
-            name, pair = node.name or "", pairs.nearest(node.inputs[0])
+            name, value = node.name or "", node.inputs[0]
+            pair = None if value is None else pairs.rounding.get(value)
             beside = tuple(dict.fromkeys(_looked_through(pair, read.get(name, ()), idle)))
             sources[name] = _layer_source(node, pair, constants, beside)
     return sources
