@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from PIL import Image
 
+from runner.calibration.observer import Observer
 from runner.dataset.item import ONLY_INPUT, Item, digest
 from runner.graph.layers import FoundLayers, find_layers
 from runner.graph.prepare import prepare
@@ -37,6 +38,11 @@ def prepared(model: onnx.ModelProto) -> tuple[ir.Model, FoundLayers]:
     """Return the float model as calibration sees it, and its layers."""
     graph = prepare(ir.from_proto(model)).graph
     return graph, find_layers(graph)
+
+
+def for_all(found: FoundLayers, observer: Observer) -> dict[str, Observer]:
+    """Return the same observer for every layer, and for every input of another node that is to be rounded."""
+    return dict.fromkeys([*(layer.name for layer in found.layers), *(tensor.key for tensor in found.tensors)], observer)
 
 
 def plain_session(model: onnx.ModelProto | ir.Model) -> ort.InferenceSession:

@@ -36,7 +36,7 @@ class Calibration:
     What holds no value for any item (rows that a detector picks, and picks none) is in ``input_shapes`` alone.
 
     Attributes:
-        ranges: the observer's choice.
+        ranges: the observers' choice.
         samples: evenly spaced values of the first item that has any, shape (n,), n at most 4096.
         input_shapes: of the same item, with batch axis.
         extremes: the smallest and the largest value.
@@ -51,23 +51,19 @@ class Calibration:
 def collect(
     model: ir.Model,
     found: FoundLayers,
-    dataset: Dataset,
-    indices: Sequence[int],
+    items: Subset,
     *,
-    observer: Observer,
-    observers: Mapping[str, Observer] | None = None,
+    observers: Mapping[str, Observer],
     engine: Engine,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Calibration:
-    """Return the ranges of what is quantized over the items, in as many passes as the observer needs.
+    """Return the ranges of what is quantized over the items, in as many passes as the observers need.
 
     Args:
         model: the prepared float model at a runnable opset.
         found: its layers, and inputs of other nodes that are quantized too.
-        dataset: calibration data.
-        indices: which items of it.
-        observer: how ranges are chosen.
-        observers: layer name or tensor's key -> observer, of those that have one of their own.
+        items: calibration data.
+        observers: layer name or tensor's key -> how its range is chosen.
         engine: runs the model.
         progress: told the number of items done, over all passes.
 
@@ -81,12 +77,11 @@ def collect(
     keys: dict[str, _Key] = {}
     statistics: dict[_Key, TensorStatistic] = {}
     for name, source in sources.items():
-        chosen = (observers or {}).get(name, observer)
         # Nodes that read one tensor share its statistic, unless different observers look at it.
-        keys[name] = key = (source, id(chosen))
+        keys[name] = key = (source, id(observers[name]))
         if key not in statistics:
-            statistics[key] = chosen.start(len(indices))
-    session = Session(with_outputs(model, _tensors(statistics)))
+            statistics[key] = observers[name].start(len(items))
+    session = engine.session(with_outputs(model, _tensors(statistics)))
     extremes: dict[str, Range] = {}
     samples: dict[str, NDArray[np.float32]] = {}
     shapes: dict[str, tuple[int, ...]] = {}
@@ -107,17 +102,17 @@ def collect(
             index: int, arrays: list[NDArray[Any]], wanted: list[_Key] = wanted, tensors: list[str] = tensors
         ) -> tuple[list[Range | None], list[Any]]:
             values = dict(zip(tensors, arrays, strict=True))
-            if index == indices[0] and not samples:
+            if index == items.indices[0] and not samples:
                 for name, array in values.items():
                     samples[name], shapes[name] = _sample(array), array.shape
-            ends = [_ends(array, name, dataset, index, remedies[name]) for name, array in values.items()]
+            ends = [_ends(array, name, items.dataset, index, remedies[name]) for name, array in values.items()]
             return ends, [
                 statistics[key].reduce(np.asarray(values[key[0]], np.float32)) if values[key[0]].size else None
                 for key in wanted
             ]
 
         for index, (ends, partials) in zip(
-            indices, engine.map(session, Subset(dataset, indices), reduce, outputs=tensors), strict=True
+            items.indices, engine.map(session, items, reduce, outputs=tensors), strict=True
         ):
             _widen(extremes, firsts, index, dict(zip(tensors, ends, strict=True)))
             for key, partial in zip(wanted, partials, strict=True):
@@ -127,7 +122,7 @@ def collect(
             progress(done)
         unfinished = [key for key in wanted if key[0] in firsts and statistics[key].end_pass()]
     later = {name: index for name, index in firsts.items() if not samples[name].size}
-    for name, array in _values_of(session, dataset, later).items():
+    for name, array in _values_of(session, items.dataset, later).items():
         samples[name], shapes[name] = _sample(array), array.shape
     ranges = {key: statistic.result() for key, statistic in statistics.items() if key[0] in firsts}
     seen = {name: source for name, source in sources.items() if source in firsts}

@@ -29,10 +29,9 @@ from pathlib import Path
 from typing import Any
 
 from runner import engine
-from runner.calibration import collect, isolated, quantize
+from runner.calibration import collect, layer_by_layer, quantize
 from runner.convert import fake_quant
-from runner.correction import balance, correct, equalize
-from runner.correction import pixels as levels
+from runner.correction import correct, cross_layer_equalization, pixel_codes, smoothing
 from runner.dataset.item import Dataset, dataset_fingerprint
 from runner.evaluation import evaluator as evaluation
 from runner.evaluation.evaluator import Evaluator
@@ -75,12 +74,12 @@ class StageKeys:
 
     def pixels(self, left_alone: Sequence[str]) -> str | None:
         """Key of the levels found in what a graph's first layers read."""
-        versions = [levels.VERSION, pixels.VERSION]
+        versions = [pixel_codes.VERSION, pixels.VERSION]
         return stage_key("pixels", versions, self.graph, self.calibration, list(left_alone), SIMULATION)
 
     def equalization(self, float_layers: Sequence[str]) -> str | None:
         """Key of the exponents chosen for a graph that is not equalized."""
-        versions = [equalize.VERSION, equalization.VERSION]
+        versions = [cross_layer_equalization.VERSION, equalization.VERSION]
         return stage_key("equalization", versions, self.graph, self.calibration, list(float_layers), SIMULATION)
 
     def inputs_seen(self, items: str) -> str | None:
@@ -93,7 +92,7 @@ class StageKeys:
 
     def quantized(self, settings: Sequence[Any]) -> str | None:
         """Key of the quantized form that a recipe with these settings makes."""
-        versions = [balance.VERSION, collect.VERSION, quantize.VERSION, isolated.VERSION, correct.VERSION]
+        versions = [smoothing.VERSION, collect.VERSION, quantize.VERSION, layer_by_layer.VERSION, correct.VERSION]
         return stage_key("quantized", versions, self.graph, self.items, self.calibration, settings, SIMULATION)
 
     def repaired(self, settings: Sequence[Any]) -> str | None:
@@ -102,7 +101,7 @@ class StageKeys:
 
     def ranking(self, form: QuantizedLayers, measure: Sensitivity) -> str | None:
         """Key of the ranking of a form's layers."""
-        versions = [isolated.VERSION, sensitivity.VERSION, fake_quant.VERSION]
+        versions = [layer_by_layer.VERSION, sensitivity.VERSION, fake_quant.VERSION]
         return stage_key("ranking", versions, self.graph, _digest(form), self.calibration, measure, SIMULATION)
 
     def damage(

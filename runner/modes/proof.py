@@ -12,6 +12,7 @@ import numpy as np
 
 from runner.arithmetic import dequant_scale, reciprocal
 from runner.dataset.item import Dataset, evenly_spaced
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import ConfigError, DatasetError, InternalError, ModelError, VerificationError
 from runner.evaluation.accuracy import Agreement
@@ -19,7 +20,7 @@ from runner.evaluation.evaluator import Evaluation, Evaluator
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, Record
 from runner.record_text import read_record
-from runner.verify.compare import Arrays, Comparison, Sameness, is_numbers, reference_session
+from runner.verify.compare import Arrays, FilePair, Sameness, is_numbers, reference_session
 from runner.verify.cross_check import cross_check
 from runner.verify.deploy_file import DeployFile, Rounding, read_deploy
 from runner.verify.execute import Precision, executable
@@ -139,17 +140,20 @@ def prove(
     deploy = read_deploy(files.deploy)
     record_matches = _check_record(files.record, deploy)
     indices = options.items(evaluator.indices)
-    sample = [indices[i] for i in evenly_spaced(min(_CROSS_CHECKED, len(indices)), len(indices))]
-    ties = cross_check(deploy, dataset, sample, engine)
+    items = Subset(dataset, indices)
+    sample = items.at(evenly_spaced(min(_CROSS_CHECKED, len(items)), len(items)))
+    ties = cross_check(deploy, sample, engine)
     graph = executable(deploy)
-    comparison = Comparison(graph, files.fake_quant)
-    comparison.check_layers(dataset, sample)
-    sameness = comparison.check(dataset, indices, engine, _agreement(evaluator, comparison.output_names), progress)
+    pair = FilePair(graph, files.fake_quant, engine)
+    pair.check_layers(sample)
+    sameness = pair.check(items, _agreement(evaluator, pair.output_names), progress)
     bounds = [accumulator_bound(layer) for layer in deploy.layers]
     biases = [int(np.abs(layer.bias.astype(np.int64)).max()) for layer in deploy.layers if layer.bias is not None]
     device = None
     if options.device != "none":
-        device = _device_metric(deploy, options.device, evaluator, quantized, lambda n: progress(len(indices) + n))
+        device = _device_metric(
+            deploy, options.device, evaluator, quantized, engine, lambda n: progress(len(indices) + n)
+        )
     return Proof(
         sameness=sameness,
         cross_checked=len(sample),
@@ -180,6 +184,7 @@ def _device_metric(
     precision: Precision,
     evaluator: Evaluator,
     quantized: Evaluation,
+    engine: Engine,
     progress: Callable[[int], None],
 ) -> DeviceMetric | None:
     if not evaluator.metrics:
@@ -188,7 +193,7 @@ def _device_metric(
     positions = evenly_spaced(min(_DEVICE_ITEMS, len(evaluator.indices)), len(evaluator.indices))
     scores = []
     try:
-        session = reference_session(executable(deploy, precision=precision).model)
+        session = reference_session(executable(deploy, precision=precision).model, engine)
         for score in evaluator.scores(session, positions, only_numbers=True):
             scores.append(score[metric.name])
             progress(len(scores))

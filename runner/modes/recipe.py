@@ -12,9 +12,10 @@ from runner.amct_config.model import QuantConfig
 from runner.calibration.collect import Calibration, collect
 from runner.calibration.observer import Observer
 from runner.calibration.quantize import Quantization, quantize_layers, quantize_tensors
-from runner.correction.balance import Balance, choose_balance
-from runner.correction.correct import Calibrated, correct
+from runner.correction.calibrated import Calibrated
+from runner.correction.correct import correct
 from runner.correction.options import AUTO, EVERY_CORRECTION, Correction
+from runner.correction.smoothing import Smoothing, choose_smoothing
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import ConfigError, ModelError
@@ -172,8 +173,7 @@ class CalibrationRecipe:
         with stages.stage(CALIBRATE, len(rounded.form.layers), "corrections") as progress:
             form = correct(
                 Calibrated(subject.runnable, self._start.layers, rounded.form, seen, self.symmetric),
-                items.dataset,
-                items.indices,
+                items,
                 options=correction,
                 engine=engine,
                 progress=progress,
@@ -189,9 +189,7 @@ class CalibrationRecipe:
             seen = collect(
                 model,
                 layers,
-                items.dataset,
-                items.indices,
-                observer=next(iter(start.observers.values())),
+                items,
                 observers=start.observers,
                 engine=engine,
                 progress=progress,
@@ -214,18 +212,17 @@ class CalibrationRecipe:
         costs = layer_costs(subject.runnable, subject.found, shapes)
         return seen, CalibrationResult(_some(quantization), quantization.impossible, costs, strengths=balance.strengths)
 
-    def _balance(self, engine: Engine, stages: Stages) -> Balance:
+    def _balance(self, engine: Engine, stages: Stages) -> Smoothing:
         """Return how the inputs of layers are to be balanced."""
         items, strengths = self._calibration, self._strengths
         if not strengths:
-            return Balance()
+            return Smoothing()
         with stages.stage(CALIBRATE, len(items.indices), "balancing") as progress:
-            balance = choose_balance(
+            balance = choose_smoothing(
                 self._subject.runnable,
                 self._start.layers.layers,
                 strengths,
-                items.dataset,
-                items.indices,
+                items,
                 symmetric=self.symmetric,
                 engine=engine,
                 progress=progress,

@@ -8,9 +8,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from runner.correction.equalize import choose_exponents
+from runner.correction.cross_layer_equalization import choose_exponents
 from runner.correction.options import Correction
-from runner.correction.pixels import choose_pixels
+from runner.correction.pixel_codes import choose_levels
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import RecordError
@@ -76,9 +76,9 @@ def rewritten_model(
 
     def chosen(what: str, choose: Callable[..., T]) -> T:
         with stages.stage(CALIBRATE, len(calibration.indices), what) as progress:
-            return choose(subject.runnable, calibration.dataset, calibration.indices, engine=engine, progress=progress)
+            return choose(subject.runnable, calibration, engine=engine, progress=progress)
 
-    pixels = partial(chosen, "levels of the image", partial(choose_pixels, left_alone=left_alone))
+    pixels = partial(chosen, "levels of the image", partial(choose_levels, left_alone=left_alone))
     exponents = partial(chosen, "equalization", partial(choose_exponents, float_layers=recipe.skipped))
     if correction.pixels:
         found = remembered(store, keys.pixels(left_alone), pixels, PIXELS)

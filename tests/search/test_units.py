@@ -13,13 +13,14 @@ from runner.calibration.collect import collect
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
 from runner.convert.deploy import deploy_model
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.graph.macs import LayerCost
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayers
 from runner.search.plan import Unit
 from runner.search.units import units_of
-from tests.small_data import Items, normal_items, onnx_text, prepared
+from tests.small_data import Items, for_all, normal_items, onnx_text, prepared
 
 PRICES = {"stem": 5, "left": 7, "right": 11, "next": 13, "logits": 17}
 
@@ -42,8 +43,14 @@ def branches():
         **{f"w{index}": weight() for index in range(5)},
     )
     graph, found = prepared(model)
-    seen = collect(graph, found, Items(normal_items(4, 3, 4, 4)), range(4), observer=MinMax(), engine=Engine(1))
-    return graph, found, quantize_layers(graph, found, seen, symmetric=False).form
+    seen = collect(
+        graph,
+        found,
+        Subset(Items(normal_items(4, 3, 4, 4)), range(4)),
+        observers=for_all(found, MinMax()),
+        engine=Engine(1),
+    )
+    return graph, found, quantize_layers(graph, found, seen).form
 
 
 def costs() -> dict[str, LayerCost]:
