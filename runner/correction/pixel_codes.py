@@ -17,7 +17,7 @@ from runner.arithmetic import dequantize, quantize
 from runner.calibration.collect import check_finite
 from runner.dataset.subset import Subset
 from runner.engine import Engine
-from runner.graph.pixels import ImageReader, Levels, Pixels, find_image_readers
+from runner.graph.pixels import ImageReader, Levels, PixelCodes, find_image_readers
 from runner.graph.probe import only_outputs
 from runner.ranges import NUM_STEPS, Range, activation_params
 
@@ -39,7 +39,7 @@ def choose_levels(
     engine: Engine,
     left_alone: Collection[str] = (),
     progress: Callable[[int], None] = lambda done: None,
-) -> Pixels:
+) -> PixelCodes:
     """Return the levels of images whose values no scale and zero point have codes for.
 
     Args:

@@ -15,11 +15,11 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.arithmetic import reciprocal
-from runner.dumps.index import DumpIndex, TensorEntry
+from runner.dumps.index import DumpIndex, IndexedTensor
 from runner.graph.builder import Builder
 from runner.graph.model_file import file_sha256
 from runner.session import REFERENCE, Session
-from runner.verify.deploy_file import DeployFile, read_deploy
+from runner.verify.deploy_file import IntegerModel, read_deploy
 from runner.verify.execute import unrounded_sums
 from runner.verify.sums import layer_sums
 
@@ -27,7 +27,7 @@ from runner.verify.sums import layer_sums
 _RELATIVE, _ABSOLUTE, _LARGEST_HALF = 2.0**-9, 2.0**-24, 65504.0
 
 
-def right_codes(read: NDArray[Any], codes: NDArray[Any], entry: TensorEntry) -> float:
+def right_codes(read: NDArray[Any], codes: NDArray[Any], entry: IndexedTensor) -> float:
     """Return the share of codes that AscendQuant gives for what it read; 0 where one is off by more than a step."""
     if codes.size == 0:
         return 1.0
@@ -39,7 +39,7 @@ def right_codes(read: NDArray[Any], codes: NDArray[Any], entry: TensorEntry) -> 
     return float(np.mean(steps == 0)) if np.all(steps <= 1) else 0.0
 
 
-def right_values(read: NDArray[Any], values: NDArray[Any], sums: TensorEntry) -> float:
+def right_values(read: NDArray[Any], values: NDArray[Any], sums: IndexedTensor) -> float:
     """Return the share of values that are the sums read, times the layer's scales, to a chip's precision.
 
     Args:
@@ -65,10 +65,10 @@ class DeploySums:
         deploy: the file.
     """
 
-    def __init__(self, deploy: DeployFile) -> None:
+    def __init__(self, deploy: IntegerModel) -> None:
         self._layers = {layer.name: layer for layer in deploy.layers}
-        self._nodes = {node.name: node for node in deploy.twin.graph}
-        self._opset = deploy.twin.opset_imports
+        self._nodes = {node.name: node for node in deploy.standard.graph}
+        self._opset = deploy.standard.opset_imports
 
     def right(self, codes: NDArray[Any], sums: NDArray[Any], name: str) -> float | None:
         """Return the share of a layer's sums that its integers give for codes; None where there is no such layer."""

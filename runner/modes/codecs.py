@@ -13,7 +13,7 @@ from runner.evaluation.outputs import Outputs
 from runner.graph.equalization import Exponents
 from runner.graph.layers import LeftAlone
 from runner.graph.macs import LayerCost
-from runner.graph.pixels import Levels, Pixels
+from runner.graph.pixels import Levels, PixelCodes
 from runner.lint.finding import Finding
 from runner.modes.files.write_models import ModelPair, Written
 from runner.modes.input_values import InputsSeen, InputValues
@@ -71,7 +71,7 @@ DAMAGE: Codec[Damage] = Codec(
     _decode_damage,
 )
 
-PIXELS: Codec[Pixels] = Codec(
+PIXELS: Codec[PixelCodes] = Codec(
     lambda pixels: Entry({name: [levels.zero, levels.step, levels.lowest] for name, levels in pixels.items()}),
     lambda entry: {
         str(name): Levels(tuple(zero), tuple(step), int(lowest)) for name, (zero, step, lowest) in entry.values.items()

@@ -22,7 +22,7 @@ from runner.record import LayerRecord, Record
 from runner.record_text import read_record
 from runner.verify.compare import Arrays, FilePair, Sameness, is_numbers, reference_session
 from runner.verify.cross_check import cross_check
-from runner.verify.deploy_file import DeployFile, Rounding, read_deploy
+from runner.verify.deploy_file import IntegerModel, Rounding, read_deploy
 from runner.verify.execute import Precision, executable
 from runner.verify.sums import accumulator_bound
 
@@ -180,7 +180,7 @@ def _agreement(evaluator: Evaluator, names: Sequence[str]) -> Callable[[Arrays, 
 
 
 def _device_metric(
-    deploy: DeployFile,
+    deploy: IntegerModel,
     precision: Precision,
     evaluator: Evaluator,
     quantized: Evaluation,
@@ -210,7 +210,7 @@ def _device_metric(
     )
 
 
-def _check_record(path: Path, deploy: DeployFile) -> bool:
+def _check_record(path: Path, deploy: IntegerModel) -> bool:
     """Return whether the record read back means the deploy file's scales, bit for bit.
 
     Raises:
@@ -224,7 +224,7 @@ def _check_record(path: Path, deploy: DeployFile) -> bool:
     return True
 
 
-def _layer_faults(record: Record, deploy: DeployFile) -> list[str]:
+def _layer_faults(record: Record, deploy: IntegerModel) -> list[str]:
     layers = {layer.name: layer for layer in deploy.layers}
     faults = [f"layer '{name}' is in one of record and deploy file" for name in record.layers.keys() ^ layers.keys()]
     for name, entry in record.layers.items():
@@ -241,7 +241,7 @@ def _layer_faults(record: Record, deploy: DeployFile) -> list[str]:
     return faults
 
 
-def _tensor_faults(record: Record, deploy: DeployFile) -> list[str]:
+def _tensor_faults(record: Record, deploy: IntegerModel) -> list[str]:
     faults = []
     read = {
         f"{node}:{index}": anti_quant

@@ -151,12 +151,12 @@ class FilePair:
 
     def parting(self, feeds: Feeds) -> str | None:
         """Return a sentence that names the first layer, in graph order, whose outputs differ; None where nothing does."""
-        missing = [layer for layer, name in self._twins.items() if name is None]
+        missing = [layer for layer, name in self._counterparts.items() if name is None]
         if missing:
             return f"The layer '{missing[0]}' is in the deploy file only."
         deploy = self._inner[0].run(feeds, list(self._deploy.outputs.values()))
-        fake_quant = self._inner[1].run(feeds, [name for name in self._twins.values() if name is not None])
-        for layer, a, b in zip(self._twins, deploy, fake_quant, strict=True):
+        fake_quant = self._inner[1].run(feeds, [name for name in self._counterparts.values() if name is not None])
+        for layer, a, b in zip(self._counterparts, deploy, fake_quant, strict=True):
             if not same_bits(a, b):
                 return f"They part at the layer '{layer}': {difference_in_words(a, b)}."
         outputs = self._pair.halves(self._pair.run(feeds))
@@ -168,31 +168,31 @@ class FilePair:
         return None
 
     @cached_property
-    def _twins(self) -> dict[str, str | None]:
+    def _counterparts(self) -> dict[str, str | None]:
         """Layer or AscendAntiQuant -> name of its float output in the fake-quant file, None where it has none."""
         nodes = {node.name: node for node in self._graph.graph}
         makers = {value.name: node.name or "" for node in self._graph.graph for value in node.outputs}
-        twins: dict[str, str | None] = {}
+        counterparts: dict[str, str | None] = {}
         for name in self._deploy.outputs:
             if name in self._deploy.layers:
                 value = self._deploy.layers[name]
                 # A node of the source may have the name that would be the last one's.
                 ours = re.fullmatch(rf"{re.escape(name)}(\.dequant(_\d+)?)?", makers.get(value, "")) is not None
-                twins[name] = value if ours else None
+                counterparts[name] = value if ours else None
                 continue
             reader, index = self._deploy.readers.get(name, ("", 0))
             node = nodes.get(reader)
             source = node.inputs[index] if node is not None and index < len(node.inputs) else None
-            twins[name] = None if source is None else source.name
-        return twins
+            counterparts[name] = None if source is None else source.name
+        return counterparts
 
     @cached_property
     def _inner(self) -> tuple[Session, Session]:
         """Sessions of both that give the layers' outputs too."""
-        twins = [name for name in self._twins.values() if name is not None]
+        counterparts = [name for name in self._counterparts.values() if name is not None]
         return (
             reference_session(with_outputs(self._deploy.model, list(self._deploy.outputs.values())), self._engine),
-            reference_session(with_outputs(self._graph, twins), self._engine),
+            reference_session(with_outputs(self._graph, counterparts), self._engine),
         )
 
 

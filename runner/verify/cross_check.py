@@ -10,11 +10,11 @@ from runner.engine import Engine
 from runner.errors import VerificationError
 from runner.graph.probe import with_outputs
 from runner.verify.compare import Arrays, SideBySide, difference_in_words, reference_session, same_bits
-from runner.verify.deploy_file import DeployFile
+from runner.verify.deploy_file import IntegerModel
 from runner.verify.execute import executable
 
 
-def cross_check(deploy: DeployFile, items: Subset, engine: Engine) -> int:
+def cross_check(deploy: IntegerModel, items: Subset, engine: Engine) -> int:
     """Compare every layer's output over items, bit for bit, and count ties.
 
     Returns:

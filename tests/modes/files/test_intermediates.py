@@ -16,7 +16,7 @@ import pytest
 from runner.calibration.minmax import MinMax
 from runner.correction.options import Correction
 from runner.dumps.compare import DumpTolerance, compare_dump
-from runner.dumps.index import DumpIndex, TensorEntry, read_index
+from runner.dumps.index import DumpIndex, IndexedTensor, read_index
 from runner.engine import Engine
 from runner.errors import ConfigError, OutputError
 from runner.evaluation.distance import Mse
@@ -66,7 +66,7 @@ def value(result: Any, layer: str, tensor: str, *, item: int = 0, side: str = "f
     return np.load(folder / getattr(entry, side))
 
 
-def entry_of(index: DumpIndex, layer: str, tensor: str, item: int = 0) -> TensorEntry:
+def entry_of(index: DumpIndex, layer: str, tensor: str, item: int = 0) -> IndexedTensor:
     (found,) = [e for e in index.tensors if (e.layer, e.tensor, e.item) == (layer, tensor, item)]
     return found
 
