@@ -29,7 +29,7 @@ VERSION = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantization:
-    """The all-int8 form, and the layers that cannot be said in int8."""
+    """The all-int8 form, and the layers that cannot be expressed in int8."""
 
     form: QuantizedLayers
     impossible: tuple[LeftAlone, ...]

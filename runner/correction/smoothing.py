@@ -1,9 +1,9 @@
-"""Choose the factors of balanced inputs (``runner.graph.balance``) as AMCT's DMQ balancer does, from each channel's peaks.
+"""Smoothing: divide input channels by factors (``runner.graph.balance``), chosen as by AMCT's DMQ balancer from peaks.
 
     f_c = actmax_c ** strength / wmax_c ** (1 - strength)
 
 with actmax_c the largest magnitude of input channel c over the items, and wmax_c that of the weights that meet it. The
-balanced channel then reaches ``(actmax_c * wmax_c) ** (1 - strength)``, its weights ``(actmax_c * wmax_c) ** strength``: a
+smoothed channel then reaches ``(actmax_c * wmax_c) ** (1 - strength)``, its weights ``(actmax_c * wmax_c) ** strength``: a
 channel that is wide only because its weights are small no longer takes the codes of all others.
 
 What the input gains the weights lose, and more so in all but depthwise layers. A layer whose strength is ``auto`` gets the one
@@ -47,7 +47,7 @@ _STRENGTHS = (0.25, 0.5, 0.75)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Smoothing:
-    """How layers are balanced, by their names; one that is not balanced is in neither.
+    """How the inputs of layers are smoothed, by their names; a layer whose input stays is in neither.
 
     Attributes:
         strengths: migration strengths.
@@ -68,12 +68,12 @@ def choose_smoothing(
     engine: Engine,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Smoothing:
-    """Return the factors of the layers to balance, after one pass over the items; one whose factors are all alike has none.
+    """Return the factors of the layers to smooth, after one pass over the items; one whose factors are all alike has none.
 
     Args:
         model: the prepared float model at a runnable opset.
         layers: its layers.
-        strengths: layer name -> migration strength, of those to balance.
+        strengths: layer name -> migration strength, of those to smooth.
         items: calibration data.
         symmetric: names of the layers whose input has zero point 0.
         engine: runs the model.
@@ -148,7 +148,7 @@ def smoothing_factors(
     factors = np.ones(inputs.shape)
     if both.any():
         factors[both] = inputs[both] ** strength / weights[both] ** (1 - strength)
-        # AMCT's w_outlier and act_outlier, read as the largest balanced weight and the largest balanced activation of the
+        # AMCT's w_outlier and act_outlier, read as the largest smoothed weight and the largest smoothed activation of the
         # channels that have both: a channel without input gets weights that just reach the one, a channel without weights
         # an activation that just reaches the other. Neither widens a range, and neither reaches the output.
         outlier_weight = np.max(weights[both] * factors[both])

@@ -18,6 +18,7 @@ from runner.convert.fake_quant import fake_quant_model
 from runner.correction import layerwise_pass
 from runner.correction.calibrated import Calibrated
 from runner.correction.correct import correct
+from runner.correction.layer_state import LayerState
 from runner.correction.layerwise_pass import spread
 from runner.correction.options import Correction
 from runner.correction.output_adjustment import adjusted_outputs
@@ -26,7 +27,7 @@ from runner.engine import Engine
 from runner.errors import ConfigError
 from runner.graph.model_file import model_bytes
 from runner.ranges import ActivationParams, Range
-from runner.record import QuantizedLayers, TensorRecord
+from runner.record import QuantizedLayer, QuantizedLayers, TensorRecord
 from tests.small_data import Items, chain, conv_gemm, dense, for_all, normal_items, onnx_text, prepared, run_plain
 
 BEST = Correction("sequential", scale=True, rounding="compensated", range="output")
@@ -308,6 +309,52 @@ def test_repair_and_equalization_do_not_change_how_layers_are_corrected(monkeypa
     # One pass, which the layerwise pass takes no part in.
     monkeypatch.delattr("runner.correction.correct.LayerwisePass")
     assert same(corrected(start, ITEMS, Correction("isolated", repair=True, equalize=True)), plain)
+
+
+def test_own_correction_is_given_a_layer_and_gives_its_form_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, start = [], calibrated(conv_gemm(), ITEMS)
+
+    def halved(state: LayerState) -> QuantizedLayer:
+        seen.append((state.layer.name, state.items, len(state.outputs()), state.float_outputs[0].shape))
+        return dataclasses.replace(state.quantized, weight=state.quantized.weight // 2)
+
+    def impossible(state: LayerState) -> QuantizedLayer:
+        return dataclasses.replace(state.quantized, bias=np.full(state.layer.channels, 2**31 - 1, np.int32))
+
+    monkeypatch.setattr("runner.correction.correct._corrections", lambda start, options: [halved, impossible])
+    form = corrected(start, ITEMS, Correction("sequential"))
+    assert seen == [("first", 64, 64, (1, 4, 6, 6)), ("second", 64, 64, (1, 6, 2, 2)), ("logits", 64, 64, (1, 5))]
+    for name, layer in form.layers.items():
+        np.testing.assert_array_equal(layer.weight, start.form.layers[name].weight // 2)
+        # Sums beyond int32 are not taken.
+        np.testing.assert_array_equal(layer.bias, start.form.layers[name].bias)
+
+
+def test_outputs_of_a_layer_are_those_of_its_form_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, found = calibrated(conv_gemm(), ITEMS), []
+
+    def moved(state: LayerState) -> QuantizedLayer:
+        return dataclasses.replace(state.quantized, bias=state.quantized.bias + np.int32(100))
+
+    def halved(state: LayerState) -> QuantizedLayer:
+        return dataclasses.replace(state.quantized, weight=state.quantized.weight // 2)
+
+    def look(state: LayerState) -> QuantizedLayer:
+        # The first layer alone: what it reads is what the model does.
+        form = QuantizedLayers({"first": state.quantized})
+        if state.layer.name == "first":
+            model, name = fake_quant_model(start.model, start.found, form), state.node.outputs[0].name
+            found.append((list(map(np.copy, state.outputs())), [y for (y,) in run_plain(model, ITEMS, [name])]))
+        return state.quantized
+
+    steps = [look, moved, look, halved, look]
+    monkeypatch.setattr("runner.correction.correct._corrections", lambda start, options: steps)
+    corrected(start, ITEMS, Correction("sequential"))
+    assert len(found) == 3
+    for ours, expected in found:
+        # The pass takes items in another order, spread over the data.
+        for one, place in zip(ours, spread(64, 64), strict=True):
+            np.testing.assert_array_equal(one, expected[place])
 
 
 ROUNDED = onnx_text(
