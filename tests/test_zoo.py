@@ -23,7 +23,7 @@ from runner.graph.opset import raise_opset
 from runner.graph.prepare import prepare
 from runner.job_folder import read_manifest
 from tests.command import ROOT, command, digests
-from tests.small_data import for_all
+from tests.models import for_all
 
 pytestmark = pytest.mark.zoo
 

@@ -17,7 +17,8 @@ from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import DatasetError, ModelError
 from runner.graph.tensors import tensor_input, typed
-from tests.small_data import Items, conv_gemm, for_all, normal_items, onnx_text, prepared, run_plain
+from tests.data import Items, normal_items
+from tests.models import conv_gemm, for_all, onnx_text, prepared, run_plain
 
 X = normal_items(9, 2, 6, 6)
 

@@ -20,17 +20,8 @@ from runner.engine import Engine
 from runner.graph.layers import FoundLayers, Layer
 from runner.graph.opset import DEPLOY_OPSET
 from runner.record import QuantizedLayer, QuantizedLayers
-from tests.small_data import (
-    Items,
-    conv_gemm,
-    dense,
-    for_all,
-    normal_items,
-    onnx_text,
-    plain_session,
-    prepared,
-    run_plain,
-)
+from tests.data import Items, normal_items
+from tests.models import conv_gemm, dense, for_all, onnx_text, plain_session, prepared, run_plain
 
 X = normal_items(4, 2, 6, 6)
 DENSE = onnx_text(

@@ -12,7 +12,7 @@ from runner.calibration.collect import Calibration
 from runner.calibration.quantize import Quantization, quantize_layers, quantize_tensors
 from runner.graph.tensors import TensorInput
 from runner.ranges import Range
-from tests.small_data import onnx_text, prepared
+from tests.models import onnx_text, prepared
 
 F = np.float32
 RANGE = Range(-1.0, 4.0)

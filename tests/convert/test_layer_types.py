@@ -28,7 +28,8 @@ from runner.ranges import ActivationParams, Range
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers
 from runner.session import LEVELS, REFERENCE, SIMULATION, Session, plain
 from tests import device
-from tests.tiny_models import model, node_named, noise
+from tests.data import noise
+from tests.models import model, node_named
 
 F = np.float32
 # id -> operator with attributes, input shape, weight shape, group

@@ -20,7 +20,8 @@ from runner.ranges import ActivationParams
 from runner.record import QuantizedLayers, TensorRecord
 from runner.session import LEVELS, REFERENCE, SIMULATION, Session, plain
 from tests import device
-from tests.tiny_models import model, noise, random_form
+from tests.data import noise
+from tests.models import model, random_form
 from tests.verify.pairs import compared
 
 F = np.float32

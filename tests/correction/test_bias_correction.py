@@ -16,7 +16,8 @@ from runner.correction.calibrated import Calibrated
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.record import QuantizedLayers
-from tests.small_data import Items, conv_gemm, dense, for_all, normal_items, onnx_text, prepared, run_plain
+from tests.data import Items, normal_items
+from tests.models import conv_gemm, dense, for_all, onnx_text, prepared, run_plain
 
 RNG = np.random.default_rng(3)
 X = normal_items(40, 2, 6, 6)

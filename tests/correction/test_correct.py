@@ -28,7 +28,8 @@ from runner.errors import ConfigError
 from runner.graph.model_file import model_bytes
 from runner.ranges import ActivationParams, Range
 from runner.record import QuantizedLayer, QuantizedLayers, TensorRecord
-from tests.small_data import Items, chain, conv_gemm, dense, for_all, normal_items, onnx_text, prepared, run_plain
+from tests.data import Items, normal_items
+from tests.models import chain, conv_gemm, dense, for_all, onnx_text, prepared, run_plain
 
 BEST = Correction("sequential", scale=True, rounding="compensated", range="output")
 ITEMS = normal_items(64, 2, 6, 6)

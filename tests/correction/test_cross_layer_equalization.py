@@ -20,7 +20,8 @@ from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.graph.equalization import equalized
 from runner.graph.layers import find_layers
-from tests.small_data import Items, for_all, normal_items, onnx_text, prepared, run_plain
+from tests.data import Items, normal_items
+from tests.models import for_all, onnx_text, prepared, run_plain
 
 RNG = np.random.default_rng(0)
 X = normal_items(24, 3, 6, 6)

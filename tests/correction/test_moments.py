@@ -11,7 +11,8 @@ from runner.correction.positions import by_channel
 from runner.engine import Engine
 from runner.graph.constants import constant
 from runner.graph.weight_layout import channels_first
-from tests.small_data import normal_items, onnx_text, prepared, run_plain
+from tests.data import normal_items
+from tests.models import onnx_text, prepared, run_plain
 
 RNG = np.random.default_rng(0)
 

@@ -17,7 +17,8 @@ from runner.engine import Engine
 from runner.errors import DatasetError
 from runner.graph.layers import find_layers
 from runner.graph.pixels import with_whole_pixels
-from tests.small_data import Items, for_all, normal_items, onnx_text, prepared, run_plain
+from tests.data import Items, normal_items
+from tests.models import for_all, onnx_text, prepared, run_plain
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (24, 3, 9, 9))

@@ -28,7 +28,8 @@ from runner.graph.balance import Factors, with_balanced_inputs
 from runner.graph.layers import Layer
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayers
-from tests.small_data import Items, for_all, normal_items, onnx_text, prepared, run_plain
+from tests.data import Items, normal_items
+from tests.models import for_all, onnx_text, prepared, run_plain
 
 RNG = np.random.default_rng(0)
 EPS = float(np.finfo(np.float32).eps)

@@ -18,8 +18,8 @@ from runner.graph.balance import (
 )
 from runner.graph.layers import find_layers
 from runner.graph.weight_layout import as_stored
-from tests.small_data import plain_session, run_plain
-from tests.tiny_models import model, node_named, noise
+from tests.data import noise
+from tests.models import model, node_named, plain_session, run_plain
 
 # id -> node, shape of x, shape of w, groups. Padding and strides let a single value of x meet each of its weights, once.
 LAYERS = {

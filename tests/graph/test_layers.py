@@ -5,7 +5,8 @@ import pytest
 
 from runner.errors import ModelError
 from runner.graph.layers import Layer, LeftAlone, find_layers, require_layers
-from tests.tiny_models import model, noise
+from tests.data import noise
+from tests.models import model
 
 IMAGE = "g (float[1,4,8,8] x, float[4,4,3,3] fed, float[4] fedbias) => (float[?] y)"
 ROWS = "g (float[1,4] x, float[4,4] fed, float[4] fedbias) => (float[?] y)"

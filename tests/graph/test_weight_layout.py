@@ -7,7 +7,7 @@ import pytest
 
 from runner.graph.weight_layout import as_stored, channels_first
 from runner.session import REFERENCE, Session
-from tests.tiny_models import model
+from tests.models import model
 
 # operator, attributes, stored shape, group, input shape without batch
 LAYOUTS = {

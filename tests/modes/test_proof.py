@@ -22,8 +22,9 @@ from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import ConvertQatOptions, convert_qat
 from runner.modes.proof import Files, VerifyOptions, prove
 from runner.modes.result import AccAutoResult
+from tests.data import Items, normal_items
+from tests.models import answers, conv_gemm, save
 from tests.modes.test_convert_qat import qat_model
-from tests.small_data import Items, answers, conv_gemm, normal_items, save
 
 X = normal_items(12, 2, 6, 6)
 MODEL = conv_gemm()

@@ -38,7 +38,8 @@ from runner.search.plan import Plan, Strategy
 from runner.search.sensitivity import MeanSquaredError
 from runner.session import Session
 from runner.store.store import Store
-from tests.small_data import answers, chain, normal_items, save
+from tests.data import normal_items
+from tests.models import answers, chain, save
 
 ITEMS = 40
 

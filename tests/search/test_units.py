@@ -20,7 +20,8 @@ from runner.ranges import ActivationParams
 from runner.record import QuantizedLayers
 from runner.search.plan import Unit
 from runner.search.units import units_of
-from tests.small_data import Items, for_all, normal_items, onnx_text, prepared
+from tests.data import Items, normal_items
+from tests.models import for_all, onnx_text, prepared
 
 PRICES = {"stem": 5, "left": 7, "right": 11, "next": 13, "logits": 17}
 

@@ -28,7 +28,7 @@ from runner.record_text import format_record, read_record
 from runner.session import REFERENCE, Session
 from runner.verify.deploy_file import read_deploy
 from runner.verify.execute import executable
-from tests.small_data import plain_session
+from tests.models import plain_session
 
 F = np.float32
 

@@ -21,7 +21,8 @@ from runner.record import QuantizedLayers
 from runner.verify.compare import FilePair, Sameness
 from runner.verify.deploy_file import read_deploy
 from runner.verify.execute import executable
-from tests.small_data import Items, for_all, prepared
+from tests.data import Items
+from tests.models import for_all, prepared
 
 
 def write_pair(

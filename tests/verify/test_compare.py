@@ -17,8 +17,8 @@ from runner.verify.compare import FilePair, difference_in_words, same_bits
 from runner.verify.cross_check import cross_check
 from runner.verify.deploy_file import read_deploy
 from runner.verify.execute import executable
-from tests.small_data import Items, conv_gemm, normal_items, onnx_text
-from tests.tiny_models import noise, proto
+from tests.data import Items, noise, normal_items
+from tests.models import conv_gemm, onnx_text, proto
 from tests.verify.pairs import compared, write_pair
 
 F = np.float32

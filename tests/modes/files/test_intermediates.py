@@ -30,10 +30,11 @@ from runner.modes.files import intermediates as module
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.result import AccAutoResult
 from tests.command import digests
+from tests.data import Items, normal_items
+from tests.models import conv_gemm, onnx_text, run_plain, save
 from tests.modes.test_balanced_jobs import outliers
 from tests.modes.test_convert_qat import qat_model
 from tests.modes.test_tensor_settings import NET as RESIDUAL
-from tests.small_data import Items, conv_gemm, normal_items, onnx_text, run_plain, save
 
 SHAPES = {"x": (2, 6, 6)}
 FAKE_QUANT, DEPLOY = "results/net_fake_quant_model.onnx", "results/net_deploy_model.onnx"

@@ -22,7 +22,8 @@ from runner.record_text import read_record
 from runner.search.end_to_end import Damage
 from runner.search.pareto import Point
 from runner.search.plan import Plan, Ranking, SearchResult, Trial, Unit
-from tests.small_data import Items, conv_gemm, for_all, normal_items, prepared
+from tests.data import Items, normal_items
+from tests.models import conv_gemm, for_all, prepared
 
 ALWAYS = {
     "tmp/config.json",

@@ -25,7 +25,8 @@ from runner.modes.files import write_models
 from runner.modes.files.write_models import ModelPair, verify_pair, write_pair, write_record
 from runner.record import QuantizedLayers
 from runner.record_text import read_record
-from tests.small_data import Items, conv_gemm, for_all, normal_items, plain_session, prepared, run_plain
+from tests.data import Items, normal_items
+from tests.models import conv_gemm, for_all, plain_session, prepared, run_plain
 
 X = normal_items(40, 2, 6, 6)
 CLASSES = ClassScores("logits", 5, "logits")

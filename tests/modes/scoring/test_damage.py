@@ -21,7 +21,8 @@ from runner.modes.scoring.judge import MetricJudge
 from runner.modes.scoring.trials import TrialRunner
 from runner.search.plan import Plan
 from runner.search.units import units_of
-from tests.small_data import Items, answers, conv_gemm, for_all, normal_items, prepared, run_plain
+from tests.data import Items, normal_items
+from tests.models import answers, conv_gemm, for_all, prepared, run_plain
 
 X = normal_items(24, 2, 6, 6)
 ITEMS = 6

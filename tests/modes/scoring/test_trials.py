@@ -22,7 +22,8 @@ from runner.modes.scoring.judge import MetricJudge
 from runner.modes.scoring.trials import TrialRunner, planned_form
 from runner.record import QuantizedLayers
 from runner.search.plan import INT8, Plan, Trial
-from tests.small_data import Items, conv_gemm, for_all, normal_items, prepared, run_plain
+from tests.data import Items, normal_items
+from tests.models import conv_gemm, for_all, prepared, run_plain
 
 X = normal_items(8, 2, 6, 6)
 
