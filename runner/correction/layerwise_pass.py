@@ -31,8 +31,7 @@ from runner.graph.layers import Layer
 from runner.record import QuantizedLayer, QuantizedLayers, TensorRecord
 from runner.session import SHORT_LIVED, Session
 
-Array = NDArray[Any]
-Tensors = dict[str, Array]
+Tensors = dict[str, NDArray[Any]]
 T = TypeVar("T")
 
 # Bytes that the tensors of all items may take. Items beyond it join later.
@@ -90,11 +89,11 @@ class LayerwisePass:
             yield layer
             assert layer.name in self._done  # finish was called
 
-    def float_input(self, layer: Layer, item: int) -> Array:
+    def float_input(self, layer: Layer, item: int) -> NDArray[Any]:
         """Return what the float model's layer reads."""
         return self._float[item][layer.input]
 
-    def input(self, layer: Layer, item: int) -> Array:
+    def input(self, layer: Layer, item: int) -> NDArray[Any]:
         """Return what the quantized layer reads."""
         return (self._quantized if self.quantized_upstream else self._float)[item][layer.input]
 
@@ -114,8 +113,8 @@ class LayerwisePass:
         self,
         layer: Layer,
         quantized: QuantizedLayer,
-        float_outputs: Sequence[Array],
-        quantized_outputs: Sequence[Array] | None,
+        float_outputs: Sequence[NDArray[Any]],
+        quantized_outputs: Sequence[NDArray[Any]] | None,
     ) -> None:
         """Take the current layer as done, so that what it gives can be read.
 
@@ -257,7 +256,7 @@ class LayerwisePass:
         return ir.Model(graph, ir_version=self._model.ir_version)
 
 
-def _type_of(array: Array) -> ir.TensorType:
+def _type_of(array: NDArray[Any]) -> ir.TensorType:
     return ir.TensorType(ir.DataType.from_numpy(array.dtype))
 
 

@@ -26,6 +26,7 @@ from runner.dumps.files import DumpFile, DumpFiles
 from runner.dumps.index import DumpIndex, IndexedTensor, Place, read_index
 from runner.dumps.layout import in_layouts
 from runner.dumps.own import deploy_sums, right_codes, right_values
+from runner.engine import Engine
 from runner.errors import ConfigError, DatasetError, RecordError
 
 # What a float operator may cost on its own: a sum of what nearly cancels does.
@@ -163,7 +164,7 @@ def compare_dump(
 class _Comparer:
     def __init__(self, folder: Path, index: DumpIndex, files: DumpFiles, tolerance: DumpTolerance) -> None:
         self._folder, self._index, self._files, self._tolerance = folder, index, files, tolerance
-        self._sums = deploy_sums(folder, index)
+        self._sums = deploy_sums(folder, index, Engine())
         self._placed: dict[tuple[int, Place], IndexedTensor] = {}
         for entry in index.tensors:
             for place in entry.places:

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from runner.arithmetic import reciprocal
 from runner.dumps.index import DumpIndex, IndexedTensor
+from runner.engine import Engine
 from runner.graph.builder import Builder
 from runner.graph.model_file import file_sha256
-from runner.session import REFERENCE, Session
+from runner.session import REFERENCE
 from runner.verify.deploy_file import IntegerModel, read_deploy
 from runner.verify.execute import unrounded_sums
 from runner.verify.sums import layer_sums
@@ -63,9 +64,11 @@ class DeploySums:
 
     Args:
         deploy: the file.
+        engine: makes the sessions.
     """
 
-    def __init__(self, deploy: IntegerModel) -> None:
+    def __init__(self, deploy: IntegerModel, engine: Engine) -> None:
+        self._engine = engine
         self._layers = {layer.name: layer for layer in deploy.layers}
         self._nodes = {node.name: node for node in deploy.standard.graph}
         self._opset = deploy.standard.opset_imports
@@ -82,21 +85,22 @@ class DeploySums:
         for value in build.constants:
             graph.register_initializer(value)
         model = ir.Model(graph, ir_version=8)
-        (right,) = Session(model, REFERENCE).run({"codes": np.asarray(codes).astype(np.int8)})
+        (right,) = self._engine.session(model, REFERENCE).run({"codes": np.asarray(codes).astype(np.int8)})
         right = right.reshape(sums.shape) if right.size == sums.size else right
         # A dump in float32 has rounded what lies beyond 2^24.
         rounded = right.astype(sums.dtype) if sums.dtype.kind == "f" else right
         return float(np.mean(rounded == sums)) if rounded.shape == sums.shape and sums.size else None
 
 
-def deploy_sums(folder: Path, index: DumpIndex) -> DeploySums | None:
+def deploy_sums(folder: Path, index: DumpIndex, engine: Engine) -> DeploySums | None:
     """Return the layers of the deploy file that an index is of; None where it is not there any longer, or is another.
 
     Args:
         folder: of the index, ``amct_log/temp<timestamp>`` of the job.
         index: says which file.
+        engine: makes the sessions.
     """
     path = folder.resolve().parents[1] / index.deploy_model if index.final else folder / index.deploy_model
     if not path.is_file() or file_sha256(path) != index.deploy_sha256:
         return None
-    return DeploySums(read_deploy(path))
+    return DeploySums(read_deploy(path), engine)
