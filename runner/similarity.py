@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class PairSums:
-    """Sums over the elements of a float tensor f and its quantized twin q."""
+    """Sums over the elements of a float tensor f and its quantized counterpart q."""
 
     ff: float
     qq: float

@@ -14,7 +14,8 @@ from runner.evaluation.accuracy import TopK
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.result import AccAutoResult
-from tests.small_data import Items, answers, conv_gemm, normal_items, save
+from tests.data import Items, normal_items
+from tests.models import answers, conv_gemm, save
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.command import environment
-from tests.small_data import answers, chain, normal_items, save
+from tests.data import normal_items
+from tests.models import answers, chain, save
 
 _SECONDS = 120
 

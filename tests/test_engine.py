@@ -15,7 +15,8 @@ from runner.dataset.subset import Subset
 from runner.engine import Engine, available_cores, fastest_callers, round_seconds
 from runner.errors import DatasetError, ModelError
 from runner.session import InputSpec, Session
-from tests.small_data import Items, conv_gemm, normal_items, prepared, run_plain
+from tests.data import Items, normal_items
+from tests.models import conv_gemm, prepared, run_plain
 
 
 class Echo:

@@ -17,7 +17,8 @@ import pytest
 from runner import job_folder
 from runner.errors import OutputError
 from runner.job_folder import JobFolder, read_manifest, withdraw_unfinished, write_atomically
-from tests.small_data import conv_gemm, normal_items, run_plain
+from tests.data import normal_items
+from tests.models import conv_gemm, run_plain
 
 
 def sha256(path: Path) -> str:

@@ -8,7 +8,8 @@ import pytest
 
 from runner.errors import InternalError, ModelError
 from runner.session import LEVELS, REFERENCE, SIMULATION, Session, plain
-from tests.tiny_models import model, noise, proto
+from tests.data import noise
+from tests.models import model, proto
 
 RELU = "g (float[N,3] x) => (float[N,3] y, float[N,3] z) { y = Relu(x) z = Neg(x) }"
 

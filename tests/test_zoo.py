@@ -15,6 +15,7 @@ from runner.calibration.quantize import quantize_layers
 from runner.convert.fake_quant import fake_quant_model
 from runner.dataset.image_folder import ImageFolder
 from runner.dataset.preprocess import ImagePreprocess
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.graph.layers import find_layers
 from runner.graph.model_file import load_model, model_bytes
@@ -22,6 +23,7 @@ from runner.graph.opset import raise_opset
 from runner.graph.prepare import prepare
 from runner.job_folder import read_manifest
 from tests.command import ROOT, command, digests
+from tests.models import for_all
 
 pytestmark = pytest.mark.zoo
 
@@ -88,8 +90,10 @@ def test_all_int8_model_gives_the_same_bits_at_every_optimisation_level(zoo: Pat
     source = load_model(zoo / "models" / "tf2_mobilenet_v2_1.0_224_ptq_float.onnx")
     graph = raise_opset(prepare(source.graph).graph)
     found = find_layers(graph)
-    seen = collect(graph, found, photos, range(0, 1000, 250), observer=MinMax(), engine=Engine())
-    form = quantize_layers(graph, found, seen, symmetric=False).form
+    seen = collect(
+        graph, found, Subset(photos, range(0, 1000, 250)), observers=for_all(found, MinMax()), engine=Engine()
+    )
+    form = quantize_layers(graph, found, seen).form
     assert len(form.layers) == len(found.layers) == 53
     path = tmp_path / "fake_quant.onnx"
     path.write_bytes(model_bytes(fake_quant_model(graph, found, form)))

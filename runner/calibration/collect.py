@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,6 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.calibration.observer import Observer, TensorStatistic
-from runner.dataset.binding import bind
 from runner.dataset.finite import not_finite
 from runner.dataset.item import Dataset
 from runner.dataset.subset import Subset
@@ -19,14 +18,10 @@ from runner.engine import Engine
 from runner.graph.layers import FoundLayers
 from runner.graph.probe import with_outputs
 from runner.ranges import Range
-from runner.session import Session
 
 # The version of this stage's meaning: raise it when the same inputs would give other ranges.
 VERSION = 4
 _SAMPLE = 4096
-
-# A tensor's name and the identity of the observer that looks at it: an observer of a user's own need not be hashable.
-_Key = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +31,7 @@ class Calibration:
     What holds no value for any item (rows that a detector picks, and picks none) is in ``input_shapes`` alone.
 
     Attributes:
-        ranges: the observer's choice.
+        ranges: the observers' choice.
         samples: evenly spaced values of the first item that has any, shape (n,), n at most 4096.
         input_shapes: of the same item, with batch axis.
         extremes: the smallest and the largest value.
@@ -51,23 +46,19 @@ class Calibration:
 def collect(
     model: ir.Model,
     found: FoundLayers,
-    dataset: Dataset,
-    indices: Sequence[int],
+    items: Subset,
     *,
-    observer: Observer,
-    observers: Mapping[str, Observer] | None = None,
+    observers: Mapping[str, Observer],
     engine: Engine,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Calibration:
-    """Return the ranges of what is quantized over the items, in as many passes as the observer needs.
+    """Return the ranges of what is quantized over the items, in as many passes as the observers need.
 
     Args:
         model: the prepared float model at a runnable opset.
         found: its layers, and inputs of other nodes that are quantized too.
-        dataset: calibration data.
-        indices: which items of it.
-        observer: how ranges are chosen.
-        observers: layer name or tensor's key -> observer, of those that have one of their own.
+        items: calibration data.
+        observers: layer name or tensor's key -> how its range is chosen.
         engine: runs the model.
         progress: told the number of items done, over all passes.
 
@@ -78,65 +69,114 @@ def collect(
     sources = {layer.name: layer.input for layer in found.layers} | {
         tensor.key: tensor.source for tensor in found.tensors
     }
-    keys: dict[str, _Key] = {}
-    statistics: dict[_Key, TensorStatistic] = {}
+    watched = {source: _WatchedTensor(source, _remedy_for(found, source)) for source in sources.values()}
     for name, source in sources.items():
-        chosen = (observers or {}).get(name, observer)
-        # Nodes that read one tensor share its statistic, unless different observers look at it.
-        keys[name] = key = (source, id(chosen))
-        if key not in statistics:
-            statistics[key] = chosen.start(len(indices))
-    session = Session(with_outputs(model, _tensors(statistics)))
-    extremes: dict[str, Range] = {}
-    samples: dict[str, NDArray[np.float32]] = {}
-    shapes: dict[str, tuple[int, ...]] = {}
-    firsts: dict[str, int] = {}  # of the items that have a value
-    remedies = {
-        source: _remedy(
-            [layer.name for layer in found.layers if layer.input == source],
-            [tensor.key for tensor in found.tensors if tensor.source == source],
-        )
-        for source in _tensors(statistics)
-    }
-    unfinished = list(statistics)
-    done = 0
+        watched[source].watch(observers[name], len(items))
+    session = engine.session(with_outputs(model, list(watched)))
+    unfinished, done = list(watched.values()), 0
     while unfinished:
-        wanted, tensors = unfinished, _tensors(unfinished)
 
         def reduce(
-            index: int, arrays: list[NDArray[Any]], wanted: list[_Key] = wanted, tensors: list[str] = tensors
-        ) -> tuple[list[Range | None], list[Any]]:
-            values = dict(zip(tensors, arrays, strict=True))
-            if index == indices[0] and not samples:
-                for name, array in values.items():
-                    samples[name], shapes[name] = _sample(array), array.shape
-            ends = [_ends(array, name, dataset, index, remedies[name]) for name, array in values.items()]
-            return ends, [
-                statistics[key].reduce(np.asarray(values[key[0]], np.float32)) if values[key[0]].size else None
-                for key in wanted
-            ]
+            index: int, arrays: list[NDArray[Any]], unfinished: list[_WatchedTensor] = unfinished
+        ) -> list[_ItemSeen]:
+            pairs = zip(unfinished, arrays, strict=True)
+            return [tensor.reduce(array, items.dataset, index) for tensor, array in pairs]
 
-        for index, (ends, partials) in zip(
-            indices, engine.map(session, Subset(dataset, indices), reduce, outputs=tensors), strict=True
-        ):
-            _widen(extremes, firsts, index, dict(zip(tensors, ends, strict=True)))
-            for key, partial in zip(wanted, partials, strict=True):
-                if partial is not None:
-                    statistics[key].merge(partial)
+        for seen in engine.map(session, items, reduce, outputs=[tensor.name for tensor in unfinished]):
+            for tensor, partial in zip(unfinished, seen, strict=True):
+                tensor.merge(partial)
             done += 1
             progress(done)
-        unfinished = [key for key in wanted if key[0] in firsts and statistics[key].end_pass()]
-    later = {name: index for name, index in firsts.items() if not samples[name].size}
-    for name, array in _values_of(session, dataset, later).items():
-        samples[name], shapes[name] = _sample(array), array.shape
-    ranges = {key: statistic.result() for key, statistic in statistics.items() if key[0] in firsts}
-    seen = {name: source for name, source in sources.items() if source in firsts}
+        unfinished = [tensor for tensor in unfinished if tensor.end_pass()]
+    known = {name: watched[source] for name, source in sources.items() if watched[source].extremes is not None}
+    ranges = {tensor.name: tensor.results() for tensor in known.values()}
     return Calibration(
-        {name: ranges[keys[name]] for name in seen},
-        {name: samples[source] for name, source in seen.items()},
-        {name: shapes[source] for name, source in sources.items()},
-        {name: extremes[source] for name, source in seen.items()},
+        {name: ranges[tensor.name][id(observers[name])] for name, tensor in known.items()},
+        {name: tensor.sample for name, tensor in known.items()},
+        {name: watched[source].shape for name, source in sources.items()},
+        {name: tensor.extremes for name, tensor in known.items() if tensor.extremes is not None},
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _ItemSeen:
+    """What an item showed of a tensor: nothing but its shape, where that holds no value.
+
+    Attributes:
+        shape: with batch axis.
+        ends: smallest and largest value.
+        sample: evenly spaced values, of one of the first items that have any.
+        partials: of the statistics that are not finished, in order.
+    """
+
+    shape: tuple[int, ...]
+    ends: Range | None = None
+    sample: NDArray[np.float32] | None = None
+    partials: Sequence[Any] = ()
+
+
+class _WatchedTensor:
+    """A tensor while the items go by. Nodes that read it share a statistic, unless different observers look at it.
+
+    Args:
+        name: of the tensor.
+        remedy: what may be done where it holds a value that is not finite.
+
+    Attributes:
+        extremes: of all items; None as long as none has a value.
+        sample: evenly spaced values of the first item that has any.
+        shape: of the same item, or of the first one of all.
+    """
+
+    def __init__(self, name: str, remedy: str) -> None:
+        self.name, self._remedy = name, remedy
+        self.extremes: Range | None = None
+        self.sample = np.zeros(0, np.float32)
+        self.shape: tuple[int, ...] = ()
+        # By the observer's identity: an observer of a user's own need not be hashable.
+        self._statistics: dict[int, TensorStatistic] = {}
+        self._unfinished: list[TensorStatistic] = []
+        self._is_new = True
+
+    def watch(self, observer: Observer, items: int) -> None:
+        """Have an observer look at the tensor."""
+        if id(observer) not in self._statistics:
+            self._statistics[id(observer)] = observer.start(items)
+            self._unfinished.append(self._statistics[id(observer)])
+
+    def reduce(self, array: NDArray[Any], dataset: Dataset, index: int) -> _ItemSeen:
+        """Return what is needed of an item; changes nothing."""
+        ends = _ends(array, self.name, dataset, index, self._remedy)
+        if ends is None:
+            return _ItemSeen(array.shape)
+        # Items are merged in order, so the first one that has a value comes here before any other is merged.
+        sample = _sample(array) if self.extremes is None else None
+        values = np.asarray(array, np.float32)
+        return _ItemSeen(array.shape, ends, sample, [statistic.reduce(values) for statistic in self._unfinished])
+
+    def merge(self, item: _ItemSeen) -> None:
+        """Add an item, in the items' order."""
+        if self._is_new:
+            self._is_new, self.shape = False, item.shape
+        if item.ends is None:
+            return
+        if self.extremes is None:
+            assert item.sample is not None  # no item before this one has a value
+            self.extremes, self.sample, self.shape = item.ends, item.sample, item.shape
+        low, high = min(self.extremes.low, item.ends.low), max(self.extremes.high, item.ends.high)
+        self.extremes = Range(low, high)
+        for statistic, partial in zip(self._unfinished, item.partials, strict=True):
+            statistic.merge(partial)
+
+    def end_pass(self) -> bool:
+        """Close a pass over all items; return whether another is needed."""
+        known = self.extremes is not None
+        self._unfinished = [statistic for statistic in self._unfinished if known and statistic.end_pass()]
+        return bool(self._unfinished)
+
+    def results(self) -> dict[int, Range]:
+        """Return each observer's range, by its identity."""
+        return {observer: statistic.result() for observer, statistic in self._statistics.items()}
 
 
 def check_finite(array: NDArray[Any], name: str, dataset: Dataset, index: int, readers: Sequence[str]) -> None:
@@ -154,10 +194,6 @@ def check_finite(array: NDArray[Any], name: str, dataset: Dataset, index: int, r
         DatasetError: it is not.
     """
     _ends(array, name, dataset, index, _remedy(readers))
-
-
-def _tensors(keys: Iterable[_Key]) -> list[str]:
-    return list(dict.fromkeys(name for name, _ in keys))
 
 
 def _ends(array: NDArray[Any], name: str, dataset: Dataset, index: int, remedy: str) -> Range | None:
@@ -179,23 +215,11 @@ def _remedy(layers: Sequence[str], tensors: Sequence[str] = ()) -> str:
     return f"Mend the model, or {', and '.join(ways)}."
 
 
-def _widen(extremes: dict[str, Range], firsts: dict[str, int], index: int, ends: Mapping[str, Range | None]) -> None:
-    """Add the ends of an item's tensors to what was seen, and the item as the first one of those that had no value yet."""
-    for name, range_ in ends.items():
-        if range_ is not None:
-            firsts.setdefault(name, index)
-            before = extremes.get(name, range_)
-            extremes[name] = Range(min(before.low, range_.low), max(before.high, range_.high))
-
-
-def _values_of(session: Session, dataset: Dataset, items: Mapping[str, int]) -> dict[str, NDArray[Any]]:
-    """Return some tensors, each for an item of its own."""
-    values: dict[str, NDArray[Any]] = {}
-    for index in dict.fromkeys(items.values()):
-        names = [name for name, item in items.items() if item == index]
-        feeds = bind(dataset.item(index), session.inputs, name=dataset.name(index))
-        values |= zip(names, session.run(feeds, names), strict=True)
-    return values
+def _remedy_for(found: FoundLayers, source: str) -> str:
+    return _remedy(
+        [layer.name for layer in found.layers if layer.input == source],
+        [tensor.key for tensor in found.tensors if tensor.source == source],
+    )
 
 
 def _sample(array: NDArray[Any]) -> NDArray[np.float32]:

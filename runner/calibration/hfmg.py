@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from runner.arithmetic import FLT_EPSILON
 from runner.calibration.histogram import Histogram, HistogramStatistic
 from runner.calibration.observer import TensorStatistic
-from runner.calibration.rounding import EvenlySpread
+from runner.calibration.rounding_error import EvenlySpread
 from runner.errors import ConfigError
 from runner.ranges import NUM_STEPS, Range
 

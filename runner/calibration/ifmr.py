@@ -25,7 +25,7 @@ from runner.arithmetic import FLT_EPSILON, QMAX, QMIN
 from runner.calibration.extremes import Extremes, ItemExtremes, check_percentile, kept_range
 from runner.calibration.histogram import Histogram, HistogramStatistic
 from runner.calibration.observer import TensorStatistic
-from runner.calibration.rounding import EvenlySpread
+from runner.calibration.rounding_error import EvenlySpread
 from runner.errors import ConfigError
 from runner.ranges import NUM_STEPS, Range
 

@@ -27,7 +27,7 @@ VERSION = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantization:
-    """The all-int8 form, and the layers that cannot be said in int8."""
+    """The all-int8 form, and the layers that cannot be expressed in int8."""
 
     form: QuantizedLayers
     impossible: tuple[LeftAlone, ...]
@@ -38,7 +38,7 @@ def quantize_layers(
     found: FoundLayers,
     calibration: Calibration,
     *,
-    symmetric: bool | Collection[str],
+    symmetric: Collection[str] = (),
     one_scale: Collection[str] = (),
     unfused: Collection[str] = (),
     balance: Factors | None = None,
@@ -49,7 +49,7 @@ def quantize_layers(
         model: the float model.
         found: the layers to quantize.
         calibration: what was seen of them.
-        symmetric: whether ranges lie evenly around zero: for all layers alike, or the names of those whose do.
+        symmetric: names of the layers whose range lies evenly around zero.
         one_scale: layers whose channels share one weight scale.
         unfused: layers that nothing was folded into because the user wants it so.
         balance: factors of the layers whose balanced input was seen.
@@ -58,11 +58,7 @@ def quantize_layers(
 
     def quantized(layer: Layer, node: ir.Node) -> QuantizedLayer:
         range_, sample = _seen(calibration, layer.name)
-        params = params_off_ties(
-            range_,
-            sample,
-            symmetric=layer.symmetric or (symmetric if isinstance(symmetric, bool) else layer.name in symmetric),
-        )
+        params = params_off_ties(range_, sample, symmetric=layer.symmetric or layer.name in symmetric)
         record = arq_record(node, layer, params, one_scale=layer.name in one_scale, factors=factors.get(layer.name, ()))
         return quantize_recorded(node, layer, replace(record, skip_fusion=layer.name in unfused))
 

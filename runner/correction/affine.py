@@ -19,9 +19,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.correction.chance import Channels, likely
+from runner.correction.shrinkage import PerChannel, shrunk
 
-Rows = NDArray[np.float32]
+# Outputs, a channel a row: shape (channels, positions).
+Outputs = NDArray[np.float32]
 
 _STEPS = 4
 # A channel that is hardly ever between the clipping's ends says little: the mean and the factor 1 count as this share of
@@ -41,7 +42,7 @@ class Clipping:
     low: float = -np.inf
     high: float | NDArray[np.float32] = np.inf
 
-    def __call__(self, y: Rows, out: Rows | None = None) -> Rows:
+    def __call__(self, y: Outputs, out: Outputs | None = None) -> Outputs:
         """Return ``y`` clipped; ``out`` says where to."""
         return np.clip(y, np.float32(self.low), np.float32(self.high), out=out)
 
@@ -53,7 +54,7 @@ class Clipping:
         """Return the clipping of outputs counted in a unit."""
         return Clipping(self.low / unit, self.high / unit)
 
-    def passes(self, y: Rows) -> Rows:
+    def passes(self, y: Outputs) -> Outputs:
         """Return 1 where a change of ``y`` changes the result, 0 elsewhere."""
         passes = y > self.low
         if isinstance(self.high, np.ndarray) or self.high < np.inf:
@@ -72,15 +73,15 @@ class Fit:
         factor_chance, level_chance: variances of the estimates, from how the items differ; 0 where there is only one.
     """
 
-    factor: Channels
-    level: Channels
-    means: Channels
-    spread: Channels
-    factor_chance: Channels
-    level_chance: Channels
+    factor: PerChannel
+    level: PerChannel
+    means: PerChannel
+    spread: PerChannel
+    factor_chance: PerChannel
+    level_chance: PerChannel
 
     @property
-    def shift(self) -> Channels:
+    def shift(self) -> PerChannel:
         """What is added."""
         return self.level - self.factor * self.means
 
@@ -90,16 +91,16 @@ class Fit:
         names = cls.__dataclass_fields__
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
-    def likely(self) -> Fit:
+    def shrunk(self) -> Fit:
         """Return the fit, drawn towards leaving the output as it is by what chance adds to it."""
-        factor = 1 + likely(self.factor - 1, self.factor_chance)
-        # In units of each channel's own deviation: what channels have in common must not hang on how they are scaled.
-        shift = likely((self.level - self.means) / np.sqrt(self.spread), self.level_chance / self.spread)
+        factor = 1 + shrunk(self.factor - 1, self.factor_chance)
+        # In units of each channel's own deviation: what channels have in common must not depend on how they are scaled.
+        shift = shrunk((self.level - self.means) / np.sqrt(self.spread), self.level_chance / self.spread)
         return replace(self, factor=factor, level=self.means + shift * np.sqrt(self.spread))
 
 
 def fit_outputs(
-    quantized: Rows, real: Rows, clipping: Clipping, *, with_factor: bool, firsts: Sequence[int] = (0,)
+    quantized: Outputs, real: Outputs, clipping: Clipping, *, with_factor: bool, firsts: Sequence[int] = (0,)
 ) -> Fit:
     """Return the fit of a layer.
 
@@ -147,16 +148,16 @@ def fit_outputs(
     return Fit(factor, level, means, spread, factor_chance, level_chance)
 
 
-def _variance_of_sum(terms: NDArray[np.float64]) -> Channels:
+def _variance_of_sum(terms: NDArray[np.float64]) -> PerChannel:
     """Return the variance of the sum of terms, shape (items, channels), from how they differ; 0 of a single one."""
     count = len(terms)
     return count * terms.var(axis=0, ddof=1) if count > 1 else np.zeros(terms.shape[1])
 
 
-def _column(values: Channels) -> Rows:
+def _column(values: PerChannel) -> Outputs:
     return values.astype(np.float32)[:, np.newaxis]
 
 
-def _sums(a: Rows, b: Rows) -> Channels:
+def _sums(a: Outputs, b: Outputs) -> PerChannel:
     """Return each row's inner product."""
     return np.asarray(np.einsum("cp,cp->c", a, b), np.float64)

@@ -11,14 +11,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.calibration.collect import check_finite
-from runner.dataset.item import Dataset
+from runner.correction.shrinkage import PerChannel
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.graph.probe import with_outputs
 from runner.ranges import NUM_STEPS
-from runner.session import Session
 
-Channels = NDArray[np.float64]
 # A tensor's name, and which of its axes the channels are.
 ChannelsOf = tuple[str, int]
 
@@ -41,14 +39,14 @@ class ChannelStatistics:
         share: of the values that are not 0.
     """
 
-    low: Channels
-    high: Channels
-    mean: Channels
-    square: Channels
-    share: Channels
+    low: PerChannel
+    high: PerChannel
+    mean: PerChannel
+    square: PerChannel
+    share: PerChannel
 
     @property
-    def peaks(self) -> Channels:
+    def peaks(self) -> PerChannel:
         """The largest magnitude."""
         return np.maximum(self.high, -self.low)
 
@@ -56,8 +54,8 @@ class ChannelStatistics:
 def predicted_error(
     weight: NDArray[np.float64],
     seen: ChannelStatistics,
-    interval: tuple[Channels, Channels],
-    factors: Channels,
+    interval: tuple[PerChannel, PerChannel],
+    factors: PerChannel,
     *,
     one_scale: bool = False,
 ) -> float:
@@ -90,8 +88,7 @@ def predicted_error(
 def observe_channels(
     model: ir.Model,
     tensors: Sequence[ChannelsOf],
-    dataset: Dataset,
-    indices: Sequence[int],
+    items: Subset,
     *,
     readers: Mapping[str, Sequence[str]],
     engine: Engine,
@@ -102,8 +99,7 @@ def observe_channels(
     Args:
         model: the prepared float model at a runnable opset.
         tensors: to look at.
-        dataset: calibration data.
-        indices: which items of it.
+        items: calibration data.
         readers: tensor's name -> names of the layers that are to read it in int8.
         engine: runs the model.
         progress: told the number of items done.
@@ -114,16 +110,16 @@ def observe_channels(
     """
     wanted = list(dict.fromkeys(tensors))
     names = list(dict.fromkeys(name for name, _ in wanted))
-    session = Session(with_outputs(model, names))
+    session = engine.session(with_outputs(model, names))
 
     def reduce(index: int, arrays: list[NDArray[Any]]) -> dict[ChannelsOf, _Sums]:
         values = dict(zip(names, arrays, strict=True))
         for name, array in values.items():
-            check_finite(array, name, dataset, index, readers[name])
+            check_finite(array, name, items.dataset, index, readers[name])
         return {(name, axis): _sums(values[name], axis) for name, axis in wanted if values[name].size}
 
     seen: dict[ChannelsOf, _Sums] = {}
-    for done, item in enumerate(engine.map(session, Subset(dataset, indices), reduce, outputs=names), 1):
+    for done, item in enumerate(engine.map(session, items, reduce, outputs=names), 1):
         for key, new in item.items():
             seen[key] = seen[key].with_item(new) if key in seen else new
         progress(done)
@@ -134,8 +130,8 @@ def observe_channels(
 class _Sums:
     """Of a tensor's channels over some items: extremes; sums of values, squares and values other than 0; number of values."""
 
-    low: Channels
-    high: Channels
+    low: PerChannel
+    high: PerChannel
     sums: NDArray[np.float64]
     count: int
 

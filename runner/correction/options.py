@@ -19,19 +19,21 @@ class Correction:
     """Each option is useful alone; none of them changes what AMCT itself would write.
 
     Attributes:
-        bias: ``isolated``: each layer's mean output error on float inputs goes into its bias; ``sequential``: on inputs
-            that the layers before it have quantized already; ``none``.
+        bias: bias correction. ``isolated``: each layer's mean output error on float inputs goes into its bias; ``sequential``:
+            on inputs that the layers before it have quantized already; ``none``. (``bias_correction.py``, ``output_fit.py``)
         scale: whether the fit of the bias also fits one factor a channel, which goes into the weight scale.
-        rounding: ``nearest``, or ``compensated``: the integers that hurt the layer's output least.
+        rounding: ``nearest``, or ``compensated``: GPTQ, the integers that hurt the layer's output least.
+            (``weight_rounding.py``)
         range: ``observer``, or ``output``: the range, among the observer's and those inside what was seen, that hurts the
-            layer's output least; those that read one tensor share it, and their errors add up.
+            layer's output least; those that read one tensor share it, and their errors add up. (``output_range.py``)
         repair: whether every correction is made where these leave the all-int8 plan short of the target, before any layer
             falls back.
-        pixels: whether the first convolution reads an image's own levels as codes, where normalization has put them between
-            these.
-        equalize: whether channels between two convolutions are scaled in the float model where that is predicted to help.
-        balance: migration strength of AMCT's DMQ balancer, for every layer with a weight of which nothing nearer says
-            another; 0 balances none, ``auto`` those that are predicted to gain.
+        pixels: pixel codes. Whether the first convolution reads an image's own levels as codes, where normalization has put
+            them between these. (``pixel_codes.py``)
+        equalize: cross-layer equalization. Whether channels between two convolutions are scaled in the float model where that
+            is predicted to help. (``cross_layer_equalization.py``)
+        balance: smoothing. Migration strength of AMCT's DMQ balancer, for every layer with a weight of which nothing nearer
+            says another; 0 balances none, ``auto`` those that are predicted to gain. (``smoothing.py``)
     """
 
     bias: Literal["none", "isolated", "sequential"] = "none"
@@ -50,11 +52,11 @@ class Correction:
                 "sequential beside it, got none. Set one of them, or correction.scale=false."
             )
 
-        check_balance("correction.balance", self.balance)
+        check_strength("correction.balance", self.balance)
 
     @property
     def changes_nothing(self) -> bool:
-        """Return whether the layers stay as calibration made them, of the rewritten model or the plain one, balanced or not."""
+        """Return whether the layers stay as calibration made them, of the rewritten model or the plain one, smoothed or not."""
         return self.of_layers == Correction()
 
     @property
@@ -63,7 +65,7 @@ class Correction:
         return replace(self, repair=False, pixels=False, equalize=False, balance=0)
 
 
-def check_balance(key: str, strength: Strength) -> None:
+def check_strength(key: str, strength: Strength) -> None:
     """Raise a ConfigError unless it is a migration strength that AMCT takes, 0 or ``auto``."""
     if strength != AUTO and strength != 0 and not LEAST_STRENGTH <= strength <= MOST_STRENGTH:
         raise ConfigError(
@@ -72,5 +74,5 @@ def check_balance(key: str, strength: Strength) -> None:
         )
 
 
-# Without rewriting and balancing: both are settled before a plan can miss the target.
+# Without rewriting and smoothing: both are decided before a plan can miss the target.
 EVERY_CORRECTION = Correction("sequential", scale=True, rounding="compensated", range="output")

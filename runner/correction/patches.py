@@ -15,9 +15,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from runner.correction.positions import by_channel
+from runner.engine import Engine
 from runner.graph.constants import constant
 from runner.graph.layers import Layer
-from runner.session import Session
 
 _X, _PATCHES = "x", "patches"
 _DIGIT = 1 << 12
@@ -78,14 +79,15 @@ class Patches:
         model: holds the layer; for its opset.
         node: the layer's.
         layer: what it is.
+        engine: makes the session.
     """
 
-    def __init__(self, model: ir.Model, node: ir.Node, layer: Layer) -> None:
+    def __init__(self, model: ir.Model, node: ir.Node, layer: Layer, engine: Engine) -> None:
         rows = layer.layout.rows(np.asarray(constant(node.inputs[1])))
         self._layer = layer
         self.weights = int(np.prod(rows.shape[1:]))
         cut = layer.spatial and not _is_pointwise(node, rows.shape[2:])
-        self._session = Session(_cutter(model, node, layer, rows.shape[2:])) if cut else None
+        self._session = engine.session(_cutter(model, node, layer, rows.shape[2:])) if cut else None
         self._read: dict[tuple[Any, ...], _Read] = {}
 
     def __call__(
@@ -121,13 +123,6 @@ class Patches:
         )
         used, inverse = np.unique(high * _DIGIT + low - 1, return_inverse=True)
         return used, inverse.reshape(high.shape)
-
-
-def by_channel(y: NDArray[Any], layer: Layer) -> NDArray[Any]:
-    """Return a layer's input or output as (positions, channels); of a single item a view."""
-    if layer.spatial:
-        return y.swapaxes(0, 1).reshape(y.shape[1], -1).T
-    return y.reshape(-1, y.shape[-1])
 
 
 def _is_pointwise(node: ir.Node, kernel: tuple[int, ...]) -> bool:

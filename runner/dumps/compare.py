@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 
 from runner.dumps.difference import Difference, difference
 from runner.dumps.files import DumpFile, DumpFiles
-from runner.dumps.index import DumpIndex, Place, TensorEntry, read_index
+from runner.dumps.index import DumpIndex, IndexedTensor, Place, read_index
 from runner.dumps.layout import in_layouts
 from runner.dumps.own import deploy_sums, right_codes, right_values
+from runner.engine import Engine
 from runner.errors import ConfigError, DatasetError, RecordError
 
 # What a float operator may cost on its own: a sum of what nearly cancels does.
@@ -143,8 +144,8 @@ def compare_dump(
     if not 0 <= item < len(index.items):
         raise ConfigError(f"item: expected 0 to {len(index.items) - 1} (the items in {job}), got {item}.")
     files = DumpFiles(place, index.nodes)
-    comparison = _Comparison(job, index, files, tolerance or DumpTolerance())
-    found, missing = comparison.of(item)
+    comparer = _Comparer(job, index, files, tolerance or DumpTolerance())
+    found, missing = comparer.of(item)
     if not found:
         shown = ", ".join(files.unmatched[:3])
         raise DatasetError(
@@ -156,15 +157,15 @@ def compare_dump(
             f"{place}: none of its {len(found)} dumps of this model can be compared; {found[0].dump}: {found[0].reason}."
         )
     return DumpComparison(
-        item, index.items[item].name, tuple(found), tuple(missing), files.unmatched, comparison.hint(item, found)
+        item, index.items[item].name, tuple(found), tuple(missing), files.unmatched, comparer.hint(item, found)
     )
 
 
-class _Comparison:
+class _Comparer:
     def __init__(self, folder: Path, index: DumpIndex, files: DumpFiles, tolerance: DumpTolerance) -> None:
         self._folder, self._index, self._files, self._tolerance = folder, index, files, tolerance
-        self._sums = deploy_sums(folder, index)
-        self._placed: dict[tuple[int, Place], TensorEntry] = {}
+        self._sums = deploy_sums(folder, index, Engine())
+        self._placed: dict[tuple[int, Place], IndexedTensor] = {}
         for entry in index.tensors:
             for place in entry.places:
                 self._placed.setdefault((entry.item, place), entry)
@@ -200,7 +201,7 @@ class _Comparison:
         )
 
     def _difference(
-        self, entry: TensorEntry, dumped: Sequence[tuple[Place, DumpFile]], lowest: float = np.inf
+        self, entry: IndexedTensor, dumped: Sequence[tuple[Place, DumpFile]], lowest: float = np.inf
     ) -> TensorDifference:
         place, file = dumped[0]
         blank = TensorDifference(
@@ -231,7 +232,7 @@ class _Comparison:
             return told.own < (limits.own if told.tensor == "codes" else 1.0)
         return told.sqnr_db is None or told.sqnr_db < min(limits.sqnr_db, lowest - _FALL)
 
-    def _own(self, entry: TensorEntry, array: NDArray[Any]) -> float | None:
+    def _own(self, entry: IndexedTensor, array: NDArray[Any]) -> float | None:
         """Return the share of a tensor's values that its operator has to give for what the dump says that it read."""
         maker = next((place.node for place in entry.places if place.side == "output"), None)
         if maker is None or not entry.int8 or entry.tensor not in ("codes", "sums", "output"):
@@ -258,7 +259,7 @@ class _Comparison:
                 return reading
         return None
 
-    def _expected(self, entry: TensorEntry) -> NDArray[Any]:
+    def _expected(self, entry: IndexedTensor) -> NDArray[Any]:
         path = self._folder / entry.file
         try:
             array: NDArray[Any] = np.load(path, mmap_mode="r" if entry.shape and 0 not in entry.shape else None)
@@ -269,7 +270,7 @@ class _Comparison:
         return array
 
 
-def _closest(expected: NDArray[Any], path: Path, entry: TensorEntry) -> tuple[str, NDArray[Any], Difference] | str:
+def _closest(expected: NDArray[Any], path: Path, entry: IndexedTensor) -> tuple[str, NDArray[Any], Difference] | str:
     """Return the reading of a dump that is closest to what was expected, or why there is none."""
     array = _loaded(path)
     if array.dtype.kind not in "fiub":
@@ -285,7 +286,7 @@ def _closest(expected: NDArray[Any], path: Path, entry: TensorEntry) -> tuple[st
     return max(readings, key=lambda found: found[2].equal if found[2].sqnr_db is None else found[2].sqnr_db / 1000)
 
 
-def _real(array: NDArray[Any], entry: TensorEntry) -> NDArray[Any]:
+def _real(array: NDArray[Any], entry: IndexedTensor) -> NDArray[Any]:
     """Return codes counted from their zero point, anything else as it is."""
     if entry.tensor != "codes":
         return np.asarray(array)

@@ -37,7 +37,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class TensorEntry:
+class IndexedTensor:
     """One tensor of one item.
 
     Attributes:
@@ -54,7 +54,7 @@ class TensorEntry:
         zero_point: of codes.
         file: of the values that the deploy file gives, relative to the folder.
         float_file: of the float model's values, None where it has no such tensor.
-        cosine: of the angle between both, in real numbers; None without a float twin, or where a value is not finite.
+        cosine: of the angle between both, in real numbers; None without a float counterpart, or where a value is not finite.
         sqnr_db: ``10 log10(sum f^2 / sum (f-q)^2)`` of both, likewise; None also where they are equal.
         equal: whether both are equal.
     """
@@ -77,7 +77,7 @@ class TensorEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class ItemEntry:
+class IndexedItem:
     """An item: its place in the dataset, and what the user calls it."""
 
     index: int
@@ -102,9 +102,9 @@ class DumpIndex:
     deploy_model: str
     deploy_sha256: str
     final: bool
-    items: tuple[ItemEntry, ...]
+    items: tuple[IndexedItem, ...]
     nodes: tuple[tuple[str, str], ...]
-    tensors: tuple[TensorEntry, ...]
+    tensors: tuple[IndexedTensor, ...]
 
 
 def index_text(index: DumpIndex) -> str:
@@ -171,19 +171,19 @@ def _index(held: Mapping[str, Any]) -> DumpIndex:
         deploy_model=held["deploy_model"],
         deploy_sha256=held["deploy_sha256"],
         final=held["final"],
-        items=tuple(ItemEntry(**item) for item in held["items"]),
+        items=tuple(IndexedItem(**item) for item in held["items"]),
         nodes=tuple((name, op_type) for name, op_type in held["nodes"]),
         tensors=tuple(_entry(entry) for entry in held["tensors"]),
     )
 
 
-def _entry(held: Mapping[str, Any]) -> TensorEntry:
+def _entry(held: Mapping[str, Any]) -> IndexedTensor:
     places = tuple(Place(**place) for place in held["places"])
     sequences = {"places": places, "shape": tuple(held["shape"]), "scale": tuple(held["scale"])}
-    return TensorEntry(**{**held, **sequences})
+    return IndexedTensor(**{**held, **sequences})
 
 
-def _row(entry: TensorEntry) -> Sequence[object]:
+def _row(entry: IndexedTensor) -> Sequence[object]:
     scale = (
         entry.scale[0] if len(entry.scale) == _SCALES_SHOWN else f"{len(entry.scale)} channels" if entry.scale else ""
     )

@@ -15,11 +15,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.arithmetic import reciprocal
-from runner.dumps.index import DumpIndex, TensorEntry
+from runner.dumps.index import DumpIndex, IndexedTensor
+from runner.engine import Engine
 from runner.graph.builder import Builder
 from runner.graph.model_file import file_sha256
-from runner.session import REFERENCE, Session
-from runner.verify.deploy_file import DeployFile, read_deploy
+from runner.session import REFERENCE
+from runner.verify.deploy_file import IntegerModel, read_deploy
 from runner.verify.execute import unrounded_sums
 from runner.verify.sums import layer_sums
 
@@ -27,7 +28,7 @@ from runner.verify.sums import layer_sums
 _RELATIVE, _ABSOLUTE, _LARGEST_HALF = 2.0**-9, 2.0**-24, 65504.0
 
 
-def right_codes(read: NDArray[Any], codes: NDArray[Any], entry: TensorEntry) -> float:
+def right_codes(read: NDArray[Any], codes: NDArray[Any], entry: IndexedTensor) -> float:
     """Return the share of codes that AscendQuant gives for what it read; 0 where one is off by more than a step."""
     if codes.size == 0:
         return 1.0
@@ -39,7 +40,7 @@ def right_codes(read: NDArray[Any], codes: NDArray[Any], entry: TensorEntry) -> 
     return float(np.mean(steps == 0)) if np.all(steps <= 1) else 0.0
 
 
-def right_values(read: NDArray[Any], values: NDArray[Any], sums: TensorEntry) -> float:
+def right_values(read: NDArray[Any], values: NDArray[Any], sums: IndexedTensor) -> float:
     """Return the share of values that are the sums read, times the layer's scales, to a chip's precision.
 
     Args:
@@ -63,12 +64,14 @@ class DeploySums:
 
     Args:
         deploy: the file.
+        engine: makes the sessions.
     """
 
-    def __init__(self, deploy: DeployFile) -> None:
+    def __init__(self, deploy: IntegerModel, engine: Engine) -> None:
+        self._engine = engine
         self._layers = {layer.name: layer for layer in deploy.layers}
-        self._nodes = {node.name: node for node in deploy.twin.graph}
-        self._opset = deploy.twin.opset_imports
+        self._nodes = {node.name: node for node in deploy.standard.graph}
+        self._opset = deploy.standard.opset_imports
 
     def right(self, codes: NDArray[Any], sums: NDArray[Any], name: str) -> float | None:
         """Return the share of a layer's sums that its integers give for codes; None where there is no such layer."""
@@ -82,21 +85,22 @@ class DeploySums:
         for value in build.constants:
             graph.register_initializer(value)
         model = ir.Model(graph, ir_version=8)
-        (right,) = Session(model, REFERENCE).run({"codes": np.asarray(codes).astype(np.int8)})
+        (right,) = self._engine.session(model, REFERENCE).run({"codes": np.asarray(codes).astype(np.int8)})
         right = right.reshape(sums.shape) if right.size == sums.size else right
         # A dump in float32 has rounded what lies beyond 2^24.
         rounded = right.astype(sums.dtype) if sums.dtype.kind == "f" else right
         return float(np.mean(rounded == sums)) if rounded.shape == sums.shape and sums.size else None
 
 
-def deploy_sums(folder: Path, index: DumpIndex) -> DeploySums | None:
+def deploy_sums(folder: Path, index: DumpIndex, engine: Engine) -> DeploySums | None:
     """Return the layers of the deploy file that an index is of; None where it is not there any longer, or is another.
 
     Args:
         folder: of the index, ``amct_log/temp<timestamp>`` of the job.
         index: says which file.
+        engine: makes the sessions.
     """
     path = folder.resolve().parents[1] / index.deploy_model if index.final else folder / index.deploy_model
     if not path.is_file() or file_sha256(path) != index.deploy_sha256:
         return None
-    return DeploySums(read_deploy(path))
+    return DeploySums(read_deploy(path), engine)

@@ -63,7 +63,7 @@ class Levels:
 
 
 # By the name of the convolution that reads the image.
-Pixels = Mapping[str, Levels]
+PixelCodes = Mapping[str, Levels]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def find_image_readers(model: ir.Model) -> tuple[ImageReader, ...]:
     return tuple(readers)
 
 
-def with_whole_pixels(model: ir.Model, pixels: Pixels) -> ir.Model:
+def with_whole_pixels(model: ir.Model, pixels: PixelCodes) -> ir.Model:
     """Return a copy whose first convolutions read whole numbers; it computes the same.
 
     Args:

@@ -8,17 +8,18 @@ from dataclasses import dataclass, replace
 
 from runner.amct_config.layer_names import FUSABLE_TYPES
 from runner.calibration import collect as ranges
-from runner.calibration import isolated
+from runner.calibration import layer_by_layer
 from runner.calibration import quantize as integers
 from runner.calibration.collect import Calibration, collect
 from runner.calibration.observer import Observer
 from runner.calibration.quantize import quantize_layers, quantize_tensors
 from runner.convert import fake_quant
-from runner.correction import balance as balancing
 from runner.correction import correct as corrections
-from runner.correction.balance import Balance, choose_balance
-from runner.correction.correct import Calibrated, correct
+from runner.correction import smoothing
+from runner.correction.calibrated import Calibrated
+from runner.correction.correct import correct
 from runner.correction.options import AUTO, EVERY_CORRECTION, Correction, Strength
+from runner.correction.smoothing import Smoothing, choose_smoothing
 from runner.dataset.subset import Subset
 from runner.errors import ConfigError
 from runner.events import CALIBRATE
@@ -77,7 +78,7 @@ CALIBRATION = Stage(
     "quantized layers, and the costs of all",
     CalibrationInputs,
     CALIBRATION_RESULT,
-    through=(ranges, integers, isolated, balancing, corrections, fake_quant),
+    through=(ranges, integers, layer_by_layer, smoothing, corrections, fake_quant),
 )
 
 
@@ -169,8 +170,7 @@ class CalibratedLayers:
         with job.stages.stage(CALIBRATE, len(rounded.form.layers), "corrections") as progress:
             form = correct(
                 Calibrated(subject.runnable, self._start.layers, rounded.form, seen, self.symmetric),
-                items.dataset,
-                items.indices,
+                items,
                 options=correction,
                 engine=job.engine,
                 progress=progress,
@@ -186,9 +186,7 @@ class CalibratedLayers:
             seen = collect(
                 model,
                 layers,
-                items.dataset,
-                items.indices,
-                observer=next(iter(start.observers.values())),
+                items,
                 observers=start.observers,
                 engine=job.engine,
                 progress=progress,
@@ -213,18 +211,17 @@ class CalibratedLayers:
             some_layers(quantization), quantization.impossible, costs, strengths=balance.strengths
         )
 
-    def _balance(self, job: Context) -> Balance:
+    def _balance(self, job: Context) -> Smoothing:
         """Return how the inputs of layers are to be balanced."""
         items, strengths = self._calibration, self._strengths
         if not strengths:
-            return Balance()
+            return Smoothing()
         with job.stages.stage(CALIBRATE, len(items.indices), "balancing") as progress:
-            balance = choose_balance(
+            balance = choose_smoothing(
                 self._subject.runnable,
                 self._start.layers.layers,
                 strengths,
-                items.dataset,
-                items.indices,
+                items,
                 symmetric=self.symmetric,
                 engine=job.engine,
                 progress=progress,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from runner.calibration.observer import Observer
-from runner.correction.options import Strength, check_balance
+from runner.correction.options import Strength, check_strength
 from runner.errors import ConfigError
 from runner.graph.balance import can_be_balanced
 from runner.graph.layers import LAYER_TYPES, FoundLayers
@@ -66,7 +66,7 @@ class LayerSettings:
                     f"layers[{index}]: expected quantize, observer or balance beside match, got none of them."
                 )
             if rule.balance is not None:
-                check_balance(f"layers[{index}].balance", rule.balance)
+                check_strength(f"layers[{index}].balance", rule.balance)
         for kind in self.skip_layer_types:
             if kind not in LAYER_TYPES:
                 raise ConfigError(

@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from runner.correction import equalize
-from runner.correction import pixels as whole_pixels
-from runner.correction.equalize import choose_exponents
+from runner.correction import cross_layer_equalization, pixel_codes
+from runner.correction.cross_layer_equalization import choose_exponents
 from runner.correction.options import Correction
-from runner.correction.pixels import choose_pixels
+from runner.correction.pixel_codes import choose_levels
 from runner.dataset.subset import Subset
 from runner.errors import RecordError
 from runner.events import CALIBRATE
 from runner.graph import equalization, pixels
 from runner.graph.equalization import Exponents
-from runner.graph.pixels import Levels, Pixels
+from runner.graph.pixels import Levels, PixelCodes
 from runner.graph.rewriting import Rewriting
 from runner.modes.context import Context
 from runner.modes.files.given_files import GivenFiles
@@ -46,7 +45,7 @@ class EqualizationInputs:
     float_layers: tuple[str, ...]
 
 
-LEVELS: Stage[LevelsInputs, Pixels] = Stage(
+LEVELS: Stage[LevelsInputs, PixelCodes] = Stage(
     "levels of the image",
     LevelsInputs,
     Codec(
@@ -56,7 +55,7 @@ LEVELS: Stage[LevelsInputs, Pixels] = Stage(
             for name, (zero, step, lowest) in entry.values.items()
         },
     ),
-    through=(whole_pixels, pixels),
+    through=(pixel_codes, pixels),
 )
 
 EQUALIZATION: Stage[EqualizationInputs, Exponents] = Stage(
@@ -66,7 +65,7 @@ EQUALIZATION: Stage[EqualizationInputs, Exponents] = Stage(
         lambda exponents: Entry({name: list(powers) for name, powers in exponents.items()}),
         lambda entry: {str(name): tuple(int(power) for power in powers) for name, powers in entry.values.items()},
     ),
-    through=(equalize, equalization),
+    through=(cross_layer_equalization, equalization),
 )
 
 
@@ -111,12 +110,11 @@ def rewritten_model(
 def _with_whole_pixels(subject: PreparedModel, calibration: Subset, source: LayerSource, job: Context) -> PreparedModel:
     left_alone = tuple(sorted({*source.skipped, *source.symmetric}))
 
-    def choose() -> Pixels:
+    def choose() -> PixelCodes:
         with job.stages.stage(CALIBRATE, len(calibration), "levels of the image") as progress:
-            return choose_pixels(
+            return choose_levels(
                 subject.runnable,
-                calibration.dataset,
-                calibration.indices,
+                calibration,
                 left_alone=left_alone,
                 engine=job.engine,
                 progress=progress,
@@ -133,8 +131,7 @@ def _equalized(subject: PreparedModel, calibration: Subset, source: LayerSource,
         with job.stages.stage(CALIBRATE, len(calibration), "equalization") as progress:
             return choose_exponents(
                 subject.runnable,
-                calibration.dataset,
-                calibration.indices,
+                calibration,
                 float_layers=source.skipped,
                 engine=job.engine,
                 progress=progress,

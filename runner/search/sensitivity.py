@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from runner.calibration.isolated import LayerSums, pair_sums
+from runner.calibration.layer_by_layer import LayerSums, pair_sums
 from runner.search.plan import Ranking
 from runner.similarity import PairSums, cosine, mse, sqnr_db
 

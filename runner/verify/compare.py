@@ -33,7 +33,6 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.dataset.binding import bind
-from runner.dataset.item import Dataset
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import ModelError, VerificationError
@@ -64,22 +63,23 @@ class Sameness:
     first: int | None
 
 
-class Comparison:
+class FilePair:
     """The two files of a pair, ready to be run side by side.
 
     Args:
         deploy: the deploy file as a graph that can be run.
         path: of the fake-quant file.
+        engine: runs them.
 
     Raises:
         VerificationError: one of them cannot be run, or their inputs or outputs differ.
     """
 
-    def __init__(self, deploy: Executable, path: Path) -> None:
-        self._deploy = deploy
+    def __init__(self, deploy: Executable, path: Path, engine: Engine) -> None:
+        self._deploy, self._engine = deploy, engine
         self._path = path
         self._graph = _loaded(path)
-        self._pair = SideBySide(reference_session(deploy.model), reference_session(self._graph))
+        self._pair = SideBySide(reference_session(deploy.model, engine), reference_session(self._graph, engine))
 
     @property
     def output_names(self) -> Sequence[str]:
@@ -88,18 +88,14 @@ class Comparison:
 
     def check(
         self,
-        dataset: Dataset,
-        indices: Sequence[int],
-        engine: Engine,
+        items: Subset,
         agree: Callable[[Arrays, Arrays], bool],
         progress: Callable[[int], None] = lambda done: None,
     ) -> Sameness:
         """Run both over items; return what it showed, which is that every output has the same bits.
 
         Args:
-            dataset: of the items.
-            indices: which of its items.
-            engine: runs them.
+            items: to run them on.
             agree: whether two models' outputs for an item are the same answer; asked where they are not the same bits.
             progress: told how many items are done.
 
@@ -114,10 +110,10 @@ class Comparison:
             return False, agree(deploy, fake_quant), max(map(_distance, deploy, fake_quant))
 
         seen = []
-        for found in engine.map(self._pair, Subset(dataset, indices), compared):
+        for found in self._engine.map(self._pair, items, compared):
             seen.append(found)
             progress(len(seen))
-        differ = [index for index, (same, _, _) in zip(indices, seen, strict=True) if not same]
+        differ = [index for index, (same, _, _) in zip(items.indices, seen, strict=True) if not same]
         sameness = Sameness(
             items=len(seen),
             identical=len(seen) - len(differ),
@@ -126,71 +122,77 @@ class Comparison:
             first=differ[0] if differ else None,
         )
         if sameness.first is not None:
-            name = dataset.name(sameness.first)
-            feeds = bind(dataset.item(sameness.first), self._pair.inputs, name=name)
+            name, feeds = self._feeds(items, sameness.first)
             raise VerificationError(
                 f"{self._path}: {len(differ)} of {len(seen)} items have other outputs than the deploy file executed as "
                 f"integers, first {name}. {self.parting(feeds) or 'Run again, this item agrees.'} Please report this."
             )
         return sameness
 
-    def check_layers(self, dataset: Dataset, indices: Sequence[int]) -> None:
+    def check_layers(self, items: Subset) -> None:
         """Compare the output of every int8 layer over a few items; a difference may end before it reaches an output.
 
         Raises:
             VerificationError: a layer differs; names it, the item, and by how much.
         """
-        for index in indices:
-            feeds = bind(dataset.item(index), self._pair.inputs, name=dataset.name(index))
+        for index in items.indices:
+            name, feeds = self._feeds(items, index)
             parting = self.parting(feeds)
             if parting is not None:
                 raise VerificationError(
-                    f"{self._path} and the deploy file executed as integers differ for the item {dataset.name(index)}. "
+                    f"{self._path} and the deploy file executed as integers differ for the item {name}. "
                     f"{parting} Please report this."
                 )
 
+    def _feeds(self, items: Subset, index: int) -> tuple[str, Feeds]:
+        """Return an item's name and its arrays."""
+        name = items.dataset.name(index)
+        return name, bind(items.dataset.item(index), self._pair.inputs, name=name)
+
     def parting(self, feeds: Feeds) -> str | None:
         """Return a sentence that names the first layer, in graph order, whose outputs differ; None where nothing does."""
-        missing = [layer for layer, name in self._twins.items() if name is None]
+        missing = [layer for layer, name in self._counterparts.items() if name is None]
         if missing:
             return f"The layer '{missing[0]}' is in the deploy file only."
         deploy = self._inner[0].run(feeds, list(self._deploy.outputs.values()))
-        fake_quant = self._inner[1].run(feeds, [name for name in self._twins.values() if name is not None])
-        for layer, a, b in zip(self._twins, deploy, fake_quant, strict=True):
+        fake_quant = self._inner[1].run(feeds, [name for name in self._counterparts.values() if name is not None])
+        for layer, a, b in zip(self._counterparts, deploy, fake_quant, strict=True):
             if not same_bits(a, b):
-                return f"They part at the layer '{layer}': {difference(a, b)}."
+                return f"They part at the layer '{layer}': {difference_in_words(a, b)}."
         outputs = self._pair.halves(self._pair.run(feeds))
         for name, a, b in zip(self._pair.output_names, *outputs, strict=True):
             if not same_bits(a, b):
-                return f"Every int8 layer agrees, the output '{name}' behind them does not: {difference(a, b)}."
+                return (
+                    f"Every int8 layer agrees, the output '{name}' behind them does not: {difference_in_words(a, b)}."
+                )
         return None
 
     @cached_property
-    def _twins(self) -> dict[str, str | None]:
+    def _counterparts(self) -> dict[str, str | None]:
         """Layer or AscendAntiQuant -> name of its float output in the fake-quant file, None where it has none."""
         nodes = {node.name: node for node in self._graph.graph}
         makers = {value.name: node.name or "" for node in self._graph.graph for value in node.outputs}
-        twins: dict[str, str | None] = {}
+        counterparts: dict[str, str | None] = {}
         for name in self._deploy.outputs:
             if name in self._deploy.layers:
                 value = self._deploy.layers[name]
                 # A node of the source may have the name that would be the last one's.
                 ours = re.fullmatch(rf"{re.escape(name)}(\.dequant(_\d+)?)?", makers.get(value, "")) is not None
-                twins[name] = value if ours else None
+                counterparts[name] = value if ours else None
                 continue
             reader, index = self._deploy.readers.get(name, ("", 0))
             node = nodes.get(reader)
             source = node.inputs[index] if node is not None and index < len(node.inputs) else None
-            twins[name] = None if source is None else source.name
-        return twins
+            counterparts[name] = None if source is None else source.name
+        return counterparts
 
     @cached_property
     def _inner(self) -> tuple[Session, Session]:
         """Sessions of both that give the layers' outputs too."""
-        twins = [name for name in self._twins.values() if name is not None]
+        counterparts = [name for name in self._counterparts.values() if name is not None]
         return (
-            reference_session(with_outputs(self._deploy.model, list(self._deploy.outputs.values()))),
-            reference_session(with_outputs(self._graph, twins)),
+            reference_session(with_outputs(self._deploy.model, list(self._deploy.outputs.values())), self._engine),
+            reference_session(with_outputs(self._graph, counterparts), self._engine),
         )
 
 
@@ -211,7 +213,7 @@ def is_numbers(output: Any) -> bool:  # noqa: ANN401
     return isinstance(output, np.ndarray) and output.dtype.kind in "fiub"
 
 
-def difference(a: Any, b: Any) -> str:  # noqa: ANN401
+def difference_in_words(a: Any, b: Any) -> str:  # noqa: ANN401
     """Return how two outputs differ, in words."""
     if not is_numbers(a) or not is_numbers(b):
         return "strings or tensors of a list differ"
@@ -254,14 +256,14 @@ class SideBySide:
         return arrays[: len(arrays) // 2], arrays[len(arrays) // 2 :]
 
 
-def reference_session(model: ir.Model) -> Session:
+def reference_session(model: ir.Model, engine: Engine) -> Session:
     """Return a session that executes the graph as it stands.
 
     Raises:
         VerificationError: onnxruntime cannot load it.
     """
     try:
-        return Session(model, REFERENCE)
+        return engine.session(model, REFERENCE)
     except ModelError as error:
         raise VerificationError(f"a written model cannot be run: {error} Please report this.") from error
 

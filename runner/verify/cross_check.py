@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.dataset.item import Dataset
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import VerificationError
 from runner.graph.probe import with_outputs
-from runner.verify.compare import Arrays, SideBySide, difference, reference_session, same_bits
-from runner.verify.deploy_file import DeployFile
+from runner.verify.compare import Arrays, SideBySide, difference_in_words, reference_session, same_bits
+from runner.verify.deploy_file import IntegerModel
 from runner.verify.execute import executable
 
 
-def cross_check(deploy: DeployFile, dataset: Dataset, indices: Sequence[int], engine: Engine) -> int:
+def cross_check(deploy: IntegerModel, items: Subset, engine: Engine) -> int:
     """Compare every layer's output over items, bit for bit, and count ties.
 
     Returns:
@@ -29,7 +26,7 @@ def cross_check(deploy: DeployFile, dataset: Dataset, indices: Sequence[int], en
     graphs = [executable(deploy, integer_kernels=integers) for integers in (True, False)]
     layers, unrounded = graphs[0].outputs, graphs[0].unrounded
     names = list(dict.fromkeys([*layers.values(), *unrounded.values()]))
-    pair = SideBySide(*(reference_session(with_outputs(graph.model, names)) for graph in graphs))
+    pair = SideBySide(*(reference_session(with_outputs(graph.model, names), engine) for graph in graphs))
 
     def compared(index: int, arrays: Arrays) -> int:
         integers, floats = (dict(zip(names, half, strict=True)) for half in pair.halves(arrays))
@@ -39,12 +36,12 @@ def cross_check(deploy: DeployFile, dataset: Dataset, indices: Sequence[int], en
             if not same_bits(integers[name], floats[name]):
                 raise VerificationError(
                     f"{deploy.path}: the layer '{layer}' gives other values with onnxruntime's uint8 operators than with "
-                    f"the kernels of the full pass, for the item {dataset.name(index)}: "
-                    f"{difference(integers[name], floats[name])}. Please report this."
+                    f"the kernels of the full pass, for the item {items.dataset.name(index)}: "
+                    f"{difference_in_words(integers[name], floats[name])}. Please report this."
                 )
         return sum(_ties(integers[name]) for name in unrounded.values())
 
-    return sum(engine.map(pair, Subset(dataset, indices), compared, outputs=names))
+    return sum(engine.map(pair, items, compared, outputs=names))
 
 
 def _ties(values: NDArray[np.float32]) -> int:

@@ -91,12 +91,12 @@ class IntegerLayer:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DeployFile:
-    """What a deploy file says.
+class IntegerModel:
+    """What a deploy file says, as a model of integers.
 
     Attributes:
         path: of the file.
-        twin: the graph in standard operators and float types: an Identity in the place of each Ascend operator, weights and
+        standard: the graph in standard operators and float types: an Identity in the place of each Ascend operator, weights and
             biases as floats. Not to be run, but onnx can infer its shapes and raise its opset.
         quants: of each AscendQuant, by node name.
         anti_quants: of each AscendAntiQuant, by node name.
@@ -105,14 +105,14 @@ class DeployFile:
     """
 
     path: Path
-    twin: ir.Model
+    standard: ir.Model
     quants: Mapping[str, Rounding]
     anti_quants: Mapping[str, AntiQuant]
     code_pads: frozenset[str]
     layers: tuple[IntegerLayer, ...]
 
 
-def read_deploy(path: Path) -> DeployFile:
+def read_deploy(path: Path) -> IntegerModel:
     """Read a deploy file.
 
     Raises:
@@ -135,7 +135,7 @@ class _FormatError(Exception):
         super().__init__(f"{node.op_type} '{node.name}': expected {expected}, got {got}")
 
 
-def _read(path: Path, model: ir.Model) -> DeployFile:
+def _read(path: Path, model: ir.Model) -> IntegerModel:
     nodes = [node for node in model.graph if node.op_type in (QUANT, DEQUANT, ANTI_QUANT)]
     for node in nodes:
         _check(node)
@@ -154,7 +154,7 @@ def _read(path: Path, model: ir.Model) -> DeployFile:
     for node in list(model.graph):
         _as_float(node)
     passes.RemoveUnusedNodesPass()(model)
-    return DeployFile(path, model, quants, anti_quants, pads, layers)
+    return IntegerModel(path, model, quants, anti_quants, pads, layers)
 
 
 def _check(node: ir.Node) -> None:

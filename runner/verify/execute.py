@@ -26,7 +26,7 @@ from onnx_ir.passes import common as passes
 from runner.graph.builder import Builder
 from runner.graph.constants import Names, constant, replace_node
 from runner.graph.opset import raise_opset
-from runner.verify.deploy_file import DeployFile, IntegerLayer, Rounding
+from runner.verify.deploy_file import IntegerLayer, IntegerModel, Rounding
 from runner.verify.half import compute_in_half, rounded_to_half
 from runner.verify.padding import counted
 from runner.verify.sums import layer_sums, over_channels
@@ -65,7 +65,7 @@ class Executable:
     sums: Mapping[str, str]
 
 
-def executable(deploy: DeployFile, *, integer_kernels: bool = False, precision: Precision = "fp32") -> Executable:
+def executable(deploy: IntegerModel, *, integer_kernels: bool = False, precision: Precision = "fp32") -> Executable:
     """Return the graph that executes a deploy file.
 
     Args:
@@ -76,7 +76,7 @@ def executable(deploy: DeployFile, *, integer_kernels: bool = False, precision: 
     Raises:
         ModelError: the converter cannot raise an operator's opset.
     """
-    model = raise_opset(deploy.twin)
+    model = raise_opset(deploy.standard)
     graph = model.graph
     nodes = {node.name or "": node for node in graph}
     layers = {layer.dequant: layer for layer in deploy.layers}
@@ -157,7 +157,7 @@ def unrounded_sums(value: ir.Value) -> ir.Value:
 
 
 def _pad_codes(graph: ir.Graph, node: ir.Node) -> None:
-    """Let a Pad between AscendQuant and its pooling fill with a code: the twin holds it as a float."""
+    """Let a Pad between AscendQuant and its pooling fill with a code: the standard operators hold it as a float."""
     fill = node.inputs[2] if len(node.inputs) > 2 else None
     build = Builder()
     code = np.int8(0) if fill is None else np.asarray(constant(fill)).astype(np.int8)

@@ -18,7 +18,8 @@ from runner.app.main import main
 from runner.app.places import shipped
 from runner.app.sweep import SweepReport
 from tests.command import Ended
-from tests.small_data import answers, conv_gemm, normal_items, save
+from tests.data import normal_items
+from tests.models import answers, conv_gemm, save
 
 Command = Callable[..., Ended]
 

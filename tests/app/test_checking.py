@@ -156,7 +156,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from tests.small_data import Items
+from tests.data import Items
 
 
 class Named(Protocol):

@@ -35,7 +35,7 @@ from runner.search.linear import Linear
 from runner.search.pareto import Pareto
 from runner.search.sensitivity import Cosine, MeanSquaredError, SignalToNoise
 from tests.app.conftest import Tiny
-from tests.small_data import random_pixels, write_image
+from tests.data import random_pixels, write_image
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "conf"

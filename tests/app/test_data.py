@@ -11,7 +11,7 @@ import pytest
 
 from tests.app.conftest import Command, Tiny
 from tests.command import Ended, command
-from tests.small_data import onnx_text, save
+from tests.models import onnx_text, save
 
 # docs/datasets.md shows this class.
 OWN = '''

@@ -19,8 +19,9 @@ from runner.errors import ConfigError
 from runner.events import Event, StageAdvanced, StageFinished, StageStarted, ignore
 from tests.app.conftest import Command, Tiny
 from tests.command import command, environment
+from tests.data import random_pixels
 from tests.http_server import WebServer, serving
-from tests.small_data import onnx_text, random_pixels
+from tests.models import onnx_text
 
 
 @pytest.fixture

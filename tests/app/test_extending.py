@@ -17,7 +17,7 @@ from runner.dataset.item import evenly_spaced
 from runner.record_text import read_record
 from tests.app.conftest import Command, Tiny
 from tests.command import Ended, command, environment
-from tests.small_data import conv_gemm, prepared, run_plain
+from tests.models import conv_gemm, prepared, run_plain
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
 CLASSES = {

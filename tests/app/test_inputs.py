@@ -17,8 +17,8 @@ from PIL import Image
 
 from tests.app.conftest import Command, Tiny
 from tests.command import Ended, command
-from tests.small_data import onnx_text, random_pixels, save
-from tests.tiny_models import noise, proto
+from tests.data import noise, random_pixels
+from tests.models import onnx_text, proto, save
 
 QUICK = ["observer=minmax", "quant=amct", "tracking=none", "target_loss=59.9", "metric=sqnr"]
 

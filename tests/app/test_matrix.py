@@ -17,8 +17,8 @@ from omegaconf import OmegaConf
 from runner.app.job import _start, parse_job
 from runner.app.places import register_resolvers, shipped
 from runner.events import ignore
-from tests.small_data import save
-from tests.tiny_models import noise, proto
+from tests.data import noise
+from tests.models import proto, save
 
 OPSETS = range(7, onnx.defs.onnx_opset_version() + 1)
 PRESETS = ("amct", "fast", "best")

@@ -17,7 +17,8 @@ from runner.events import Warned
 from runner.job_folder import JobFolder
 from tests.app.conftest import Command
 from tests.command import environment
-from tests.small_data import onnx_text, random_pixels, save, write_image
+from tests.data import random_pixels, write_image
+from tests.models import onnx_text, save
 
 CHINESE = "数据"
 GBK = os.fsdecode(CHINESE.encode("gbk"))

@@ -18,7 +18,7 @@ from runner.dataset.preprocess import ImagePreprocess
 from runner.session import InputSpec
 from tests.app.conftest import Command
 from tests.app.test_compose import composed, job
-from tests.small_data import random_pixels
+from tests.data import random_pixels
 
 Pixels = NDArray[np.uint8]
 # Wide, tall, square; sides of which halves and cut fractions are hard to get right.

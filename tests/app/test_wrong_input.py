@@ -15,7 +15,8 @@ from onnx import numpy_helper
 from runner.job_folder import read_manifest
 from tests.app.conftest import Command, Tiny
 from tests.command import command, digests
-from tests.small_data import conv_gemm, onnx_text, random_pixels, save, write_image
+from tests.data import random_pixels, write_image
+from tests.models import conv_gemm, onnx_text, save
 
 Arguments = Callable[[Path, Tiny], list[str]]
 

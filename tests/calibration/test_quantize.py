@@ -12,7 +12,7 @@ from runner.calibration.collect import Calibration
 from runner.calibration.quantize import Quantization, quantize_layers, quantize_tensors
 from runner.graph.tensors import TensorInput
 from runner.ranges import Range
-from tests.small_data import onnx_text, prepared
+from tests.models import onnx_text, prepared
 
 F = np.float32
 RANGE = Range(-1.0, 4.0)
@@ -31,7 +31,7 @@ def quantized(model: onnx.ModelProto, range_: Range = RANGE, *, symmetric: bool 
             dict.fromkeys(names, (1, 2, 4, 4)),
             dict.fromkeys(names, range_),
         ),
-        symmetric=symmetric,
+        symmetric=names if symmetric else (),
     )
 
 
@@ -137,7 +137,7 @@ def test_symmetric_pixels_are_taken_off_their_ties() -> None:
     pixels = ((np.arange(256) - 127.5) / 127.5).astype(F)
     ends = {"y": Range(-1.0, 1.0)}
     seen = Calibration(ends, {"y": pixels}, {"y": (1, 3, 4, 4)}, ends)
-    scale = quantize_layers(graph, found, seen, symmetric=False).form.layers["y"].record.activation.scale
+    scale = quantize_layers(graph, found, seen).form.layers["y"].record.activation.scale
     assert 2 / 255 < scale < 1.02 * 2 / 255
 
 
@@ -163,7 +163,7 @@ def test_tensor_gets_the_parameters_that_a_layer_of_the_same_range_gets() -> Non
     names = ["y", *(tensor.key for tensor in tensors)]
     ranges = dict.fromkeys(names, Range(-1.0, 1.0)) | {"add:2": Range(0.0, 255.0 * 2**24)}
     seen = Calibration(ranges, dict.fromkeys(names, pixels), dict.fromkeys(names, (1, 3, 4, 4)), ranges)
-    layers = quantize_layers(graph, found, seen, symmetric=False)
+    layers = quantize_layers(graph, found, seen)
     result = quantize_tensors(layers, replace(found, tensors=tensors), seen, symmetric={"add:1"})
     assert result.form.layers == layers.form.layers and list(result.form.tensors) == ["add:0", "add:1"]
     assert result.form.tensors["add:0"].activation == layers.form.layers["y"].record.activation

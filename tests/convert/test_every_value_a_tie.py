@@ -15,7 +15,7 @@ from runner.graph.layers import find_layers
 from runner.ranges import ActivationParams, Range, activation_params
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers
 from runner.session import LEVELS, REFERENCE, SIMULATION, Session, plain
-from tests.tiny_models import model
+from tests.models import model
 
 F = np.float32
 FORMS = {"engine": (True, SIMULATION), "reference": (False, REFERENCE)}

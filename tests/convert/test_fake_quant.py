@@ -8,7 +8,8 @@ from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
 from runner.session import LEVELS, REFERENCE, SIMULATION, Session, plain
 from tests import device
-from tests.tiny_models import device_output, model, node_named, noise, random_form
+from tests.data import noise
+from tests.models import device_output, model, node_named, random_form
 
 # id -> input shape, layer, weight shape
 LAYERS = {

@@ -5,7 +5,8 @@ import pytest
 
 from runner import integer_kernels
 from runner.convert.fake_quant import fake_quant_model
-from tests.tiny_models import model, noise, random_form
+from tests.data import noise
+from tests.models import model, random_form
 
 GEMM = "g (float[2,6] x) => (float[2,5] y) {{ [layer] y = Gemm<transB={}>(x, w, b) }}"
 

@@ -28,7 +28,8 @@ from runner.session import LEVELS, REFERENCE, SIMULATION, Session, plain
 from runner.targets.ascend.deploy import deploy_model
 from runner.targets.ascend.deploy_check import check_against_form
 from tests import device
-from tests.tiny_models import model, node_named, noise
+from tests.data import noise
+from tests.models import model, node_named
 
 F = np.float32
 # id -> operator with attributes, input shape, weight shape, group
@@ -339,7 +340,7 @@ def test_calibrated_layer_stays_close_to_the_float_one(name):
     x = noise(3, *shape)
     range_ = Range(float(x.min()), float(x.max()))
     seen = Calibration({"layer": range_}, {"layer": x.reshape(-1)}, {"layer": shape}, {"layer": range_})
-    form = quantize_layers(built, found, seen, symmetric=False).form
+    form = quantize_layers(built, found, seen).form
     expected, got = run(built, x), run(fake_quant_model(built, found, form), x)
     assert np.abs(got - expected).max() <= 0.02 * np.abs(expected).max()
     record = form.layers["layer"].record
@@ -370,7 +371,9 @@ def test_scale_of_a_channel_is_that_of_the_weights_that_make_it(name):
 def scales_of(built, shape):
     ends = {"layer": Range(-1, 1)}
     seen = Calibration(ends, {"layer": np.zeros(2, F)}, {"layer": shape}, ends)
-    return quantize_layers(built, find_layers(built), seen, symmetric=True).form.layers["layer"].record.weight_scales
+    return (
+        quantize_layers(built, find_layers(built), seen, symmetric={"layer"}).form.layers["layer"].record.weight_scales
+    )
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -550,7 +553,7 @@ def test_average_over_too_many_values_stays_float():
     )
     ends = {"layer": Range(0, 1)}
     seen = Calibration(ends, {"layer": np.zeros(2, F)}, {"layer": (1, 1, 100, 100)}, ends)
-    (left,) = quantize_layers(built, find_layers(built), seen, symmetric=False).impossible
+    (left,) = quantize_layers(built, find_layers(built), seen).impossible
     assert left.reason == "its window of 10000 values is too large: sums could reach 2550000"
 
 

@@ -12,7 +12,8 @@ from runner.graph.model_file import model_bytes
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
 from runner.session import REFERENCE, Session
-from tests.tiny_models import layer_form, model, node_named, noise, random_form
+from tests.data import noise
+from tests.models import layer_form, model, node_named, random_form
 
 F = np.float32
 LAYERS = {

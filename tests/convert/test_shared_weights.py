@@ -10,8 +10,8 @@ from runner.graph.layers import find_layers
 from runner.graph.prepare import prepare
 from runner.record import QuantizedLayers
 from runner.targets.ascend.deploy import deploy_model
-from tests.small_data import plain_session
-from tests.tiny_models import layer_form, model, noise
+from tests.data import noise
+from tests.models import layer_form, model, plain_session
 
 STEPS = 4
 X = noise(1, 2, 32)

@@ -20,7 +20,8 @@ from runner.session import LEVELS, REFERENCE, SIMULATION, Session, plain
 from runner.targets.ascend.deploy import deploy_model
 from runner.targets.ascend.deploy_check import check_against_form
 from tests import device
-from tests.tiny_models import model, noise, random_form
+from tests.data import noise
+from tests.models import model, random_form
 from tests.verify.pairs import compared
 
 F = np.float32

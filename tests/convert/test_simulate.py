@@ -6,7 +6,8 @@ import pytest
 from runner import integer_kernels
 from runner.convert.fake_quant import fake_quant_model
 from runner.graph.constants import constant
-from tests.tiny_models import model, node_named, noise, random_form
+from tests.data import noise
+from tests.models import model, node_named, random_form
 
 
 def simulated(layer="Conv(x, w, b)", weight=(4, 3, 3, 3), *, shape="1,3,6,6", multiply=False, zero_point=3):

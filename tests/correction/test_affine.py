@@ -78,14 +78,14 @@ def test_fit_of_chance_is_next_to_nothing_and_a_real_one_stays() -> None:
     def fitted(quantized: np.ndarray) -> tuple[Fit, Fit]:
         rows = (array.reshape(items * 10, channels).astype(np.float32) for array in (quantized, real))
         fit = fit_outputs(*rows, Clipping(), with_factor=True, firsts=firsts)
-        return fit, fit.likely()
+        return fit, fit.shrunk()
 
     # Each item is off as a whole: its ten positions tell no more than one.
     of_item = RNG.normal(0, 0.5, (items, 1, channels))
-    fit, likely = fitted(real + of_item)
+    fit, shrunk = fitted(real + of_item)
     assert np.mean(fit.level_chance) == pytest.approx(np.mean((fit.level - fit.means) ** 2), rel=0.3)
-    assert np.mean((likely.level - likely.means) ** 2) < 0.1 * np.mean((fit.level - fit.means) ** 2)
+    assert np.mean((shrunk.level - shrunk.means) ** 2) < 0.1 * np.mean((fit.level - fit.means) ** 2)
     offset, slope = RNG.normal(0, 0.5, channels), RNG.uniform(0.85, 1.15, channels)
-    fit, likely = fitted(real * slope + offset + 0.1 * of_item)
-    np.testing.assert_allclose(likely.level - likely.means, -offset, atol=0.15)
-    np.testing.assert_allclose(likely.factor, fit.factor, atol=0.02)
+    fit, shrunk = fitted(real * slope + offset + 0.1 * of_item)
+    np.testing.assert_allclose(shrunk.level - shrunk.means, -offset, atol=0.15)
+    np.testing.assert_allclose(shrunk.factor, fit.factor, atol=0.02)

@@ -13,18 +13,23 @@ from runner.calibration.collect import collect
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
 from runner.convert.fake_quant import fake_quant_model
-from runner.correction import walk as walk_module
-from runner.correction.correct import Calibrated, correct, outputs_again
+from runner.correction import layerwise_pass
+from runner.correction.calibrated import Calibrated
+from runner.correction.correct import correct
+from runner.correction.layer_state import LayerState
+from runner.correction.layerwise_pass import spread
 from runner.correction.options import Correction
-from runner.correction.walk import spread
+from runner.correction.output_adjustment import adjusted_outputs
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import ConfigError
 from runner.graph.model_file import model_bytes
 from runner.ranges import ActivationParams, Range
-from runner.record import QuantizedLayers, TensorRecord
+from runner.record import QuantizedLayer, QuantizedLayers, TensorRecord
 from runner.targets.ascend.deploy import deploy_model
 from runner.targets.ascend.deploy_check import check_against_form
-from tests.small_data import Items, chain, conv_gemm, dense, normal_items, onnx_text, prepared, run_plain
+from tests.data import Items, normal_items
+from tests.models import chain, conv_gemm, dense, for_all, onnx_text, prepared, run_plain
 
 BEST = Correction("sequential", scale=True, rounding="compensated", range="output")
 ITEMS = normal_items(64, 2, 6, 6)
@@ -32,7 +37,6 @@ RNG = np.random.default_rng(0)
 RESIDUAL = onnx_text(
     """g (float[N,2,6,6] x) => (float[N,3] z) {
         a = Conv <pads = [1,1,1,1]> (x, w1, b1)
-        low, high = Split ()
         s = Clip (a, zero, six)
         d = Conv <group = 4, pads = [1,1,1,1]> (s, w2)
         r = Add (s, d)
@@ -40,7 +44,7 @@ RESIDUAL = onnx_text(
         m = GlobalAveragePool (p)
         f = Flatten (m)
         z = MatMul (f, w3)
-    }""".replace("        low, high = Split ()\n", ""),
+    }""",
     w1=RNG.normal(size=(4, 2, 3, 3)).astype(np.float32),
     b1=RNG.normal(size=4).astype(np.float32),
     w2=RNG.normal(size=(4, 1, 3, 3)).astype(np.float32),
@@ -52,12 +56,12 @@ RESIDUAL = onnx_text(
 
 def calibrated(model: onnx.ModelProto, x: NDArray) -> Calibrated:
     graph, found = prepared(model)
-    seen = collect(graph, found, Items(x), range(len(x)), observer=MinMax(), engine=Engine(1))
-    return Calibrated(graph, found, quantize_layers(graph, found, seen, symmetric=False).form, seen)
+    seen = collect(graph, found, Subset.whole(Items(x)), observers=for_all(found, MinMax()), engine=Engine(1))
+    return Calibrated(graph, found, quantize_layers(graph, found, seen).form, seen)
 
 
 def corrected(start: Calibrated, x: NDArray, options: Correction, callers: int = 2) -> QuantizedLayers:
-    return correct(start, Items(x), range(len(x)), options=options, engine=Engine(callers))
+    return correct(start, Subset.whole(Items(x)), options=options, engine=Engine(callers))
 
 
 def outputs(start: Calibrated, form: QuantizedLayers, x: NDArray, name: str) -> NDArray[np.float64]:
@@ -109,7 +113,9 @@ def test_sequential_bias_leaves_no_mean_error_but_what_may_be_chance() -> None:
         assert after < 0.6 * before
 
 
-@pytest.mark.parametrize("options", [Correction("isolated"), Correction("isolated", scale=True)], ids=["pass", "walk"])
+@pytest.mark.parametrize(
+    "options", [Correction("isolated"), Correction("isolated", scale=True)], ids=["pass", "layerwise"]
+)
 def test_isolated_bias_leaves_no_mean_error_on_float_inputs(options: Correction) -> None:
     x = 1 + normal_items(48, 2, 6, 6)
     start = calibrated(conv_gemm(), x)
@@ -139,10 +145,10 @@ def test_form_stays_legal_and_its_deploy_model_holds_it(model: onnx.ModelProto, 
 
 # Inputs off zero, so that rounding the weights makes mean errors.
 TOKENS, ROWS = 1 + normal_items(48, 7, 5), 1 + normal_items(200, 5)
-IN_THE_WALK = [Correction("isolated", rounding="compensated"), Correction("sequential"), BEST]
+LAYERWISE = [Correction("isolated", rounding="compensated"), Correction("sequential"), BEST]
 
 
-@pytest.mark.parametrize("options", IN_THE_WALK, ids=str)
+@pytest.mark.parametrize("options", LAYERWISE, ids=str)
 def test_matmul_is_corrected_like_the_gemm_that_has_its_bias_as_an_input(options: Correction) -> None:
     one, other = (calibrated(dense(op_type), ROWS) for op_type in ("MatMul", "Gemm"))
     matmul, gemm = (corrected(start, ROWS, options) for start in (one, other))
@@ -170,7 +176,7 @@ def test_sequential_shift_leaves_no_mean_error_where_nothing_is_left_to_chance()
     assert errors[0] < 0.2 * errors[1]
 
 
-@pytest.mark.parametrize("options", [Correction("isolated"), *IN_THE_WALK], ids=str)
+@pytest.mark.parametrize("options", [Correction("isolated"), *LAYERWISE], ids=str)
 def test_shift_is_there_once_in_the_model(options: Correction) -> None:
     start = calibrated(dense(shape="N,7,5"), TOKENS)
     form = corrected(start, TOKENS, options)
@@ -191,7 +197,7 @@ def test_output_under_a_shift_is_that_of_the_corrected_layer() -> None:
         run_plain(fake_quant_model(start.model, start.found, QuantizedLayers({"h": form})), TOKENS, ["s"])
         for form in (before, after)
     )
-    again = outputs_again([one for (one,) in y], start.found["h"], before, after)
+    again = adjusted_outputs([one for (one,) in y], start.found["h"], before, after)
     for one, (other,) in zip(again, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
@@ -208,7 +214,7 @@ def test_items_that_join_behind_a_shifted_bias_see_it(monkeypatch: pytest.Monkey
     x = np.repeat(1 + normal_items(1, 7, 20), 8, axis=0)
     start = calibrated(model, x)
     whole = corrected(start, x, Correction("sequential"))
-    monkeypatch.setattr(walk_module, "_BUDGET", 2 * 16 * 140)
+    monkeypatch.setattr(layerwise_pass, "_BUDGET", 2 * 16 * 140)
     late = corrected(start, x, Correction("sequential"))
     for name in ("h", "k"):
         np.testing.assert_allclose(late.layers[name].shift, whole.layers[name].shift, atol=1e-6)
@@ -235,7 +241,7 @@ def test_output_under_another_bias_and_scale_is_that_of_the_corrected_layer() ->
         )
         for form in (before, after)
     )
-    again = outputs_again([one for (one,) in y], layer, before, after, callers=2)
+    again = adjusted_outputs([one for (one,) in y], layer, before, after, callers=2)
     for one, (other,) in zip(again, expected, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -260,8 +266,8 @@ def test_layer_that_is_left_float_stays_so() -> None:
 @pytest.mark.parametrize("model", [conv_gemm(), RESIDUAL], ids=["chain", "residual"])
 def test_number_of_callers_does_not_change_the_form(model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
     # Work in many pieces.
-    monkeypatch.setattr("runner.correction.correct._FIT_CHANNELS", 2)
-    monkeypatch.setattr("runner.correction.rounding._CHANNELS", 2)
+    monkeypatch.setattr("runner.correction.output_fit._CHANNELS", 2)
+    monkeypatch.setattr("runner.correction.gptq._CHANNELS", 2)
     monkeypatch.setattr("runner.correction.moments._VALUES", 1)
     monkeypatch.setattr("runner.correction.activation_range._VALUES", 1)
     start = calibrated(model, ITEMS)
@@ -275,7 +281,7 @@ def test_items_that_join_late_see_what_the_others_do(model: onnx.ModelProto, mon
     whole = corrected(start, ITEMS, Correction("sequential"))
     # Room for 40 items at first; the layers behind the first read less.
     largest = max(int(np.prod(shape)) for shape in start.seen.input_shapes.values())
-    monkeypatch.setattr(walk_module, "_BUDGET", 40 * 16 * largest)
+    monkeypatch.setattr(layerwise_pass, "_BUDGET", 40 * 16 * largest)
     late = corrected(start, ITEMS, Correction("sequential"))
     last = start.found.layers[-1]
     output = next(node.outputs[0].name for node in start.model.graph if node.name == last.name)
@@ -301,9 +307,55 @@ def test_repair_and_equalization_do_not_change_how_layers_are_corrected(monkeypa
     assert Correction(repair=True, equalize=True).changes_nothing
     start = calibrated(conv_gemm(), ITEMS)
     plain = corrected(start, ITEMS, Correction("isolated"))
-    # One pass, which the walk takes no part in.
-    monkeypatch.delattr("runner.correction.correct.Walk")
+    # One pass, which the layerwise pass takes no part in.
+    monkeypatch.delattr("runner.correction.correct.LayerwisePass")
     assert same(corrected(start, ITEMS, Correction("isolated", repair=True, equalize=True)), plain)
+
+
+def test_own_correction_is_given_a_layer_and_gives_its_form_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, start = [], calibrated(conv_gemm(), ITEMS)
+
+    def halved(state: LayerState) -> QuantizedLayer:
+        seen.append((state.layer.name, state.items, len(state.outputs()), state.float_outputs[0].shape))
+        return dataclasses.replace(state.quantized, weight=state.quantized.weight // 2)
+
+    def impossible(state: LayerState) -> QuantizedLayer:
+        return dataclasses.replace(state.quantized, bias=np.full(state.layer.channels, 2**31 - 1, np.int32))
+
+    monkeypatch.setattr("runner.correction.correct._corrections", lambda start, options: [halved, impossible])
+    form = corrected(start, ITEMS, Correction("sequential"))
+    assert seen == [("first", 64, 64, (1, 4, 6, 6)), ("second", 64, 64, (1, 6, 2, 2)), ("logits", 64, 64, (1, 5))]
+    for name, layer in form.layers.items():
+        np.testing.assert_array_equal(layer.weight, start.form.layers[name].weight // 2)
+        # Sums beyond int32 are not taken.
+        np.testing.assert_array_equal(layer.bias, start.form.layers[name].bias)
+
+
+def test_outputs_of_a_layer_are_those_of_its_form_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, found = calibrated(conv_gemm(), ITEMS), []
+
+    def moved(state: LayerState) -> QuantizedLayer:
+        return dataclasses.replace(state.quantized, bias=state.quantized.bias + np.int32(100))
+
+    def halved(state: LayerState) -> QuantizedLayer:
+        return dataclasses.replace(state.quantized, weight=state.quantized.weight // 2)
+
+    def look(state: LayerState) -> QuantizedLayer:
+        # The first layer alone: what it reads is what the model does.
+        form = QuantizedLayers({"first": state.quantized})
+        if state.layer.name == "first":
+            model, name = fake_quant_model(start.model, start.found, form), state.node.outputs[0].name
+            found.append((list(map(np.copy, state.outputs())), [y for (y,) in run_plain(model, ITEMS, [name])]))
+        return state.quantized
+
+    steps = [look, moved, look, halved, look]
+    monkeypatch.setattr("runner.correction.correct._corrections", lambda start, options: steps)
+    corrected(start, ITEMS, Correction("sequential"))
+    assert len(found) == 3
+    for ours, expected in found:
+        # The pass takes items in another order, spread over the data.
+        for one, place in zip(ours, spread(64, 64), strict=True):
+            np.testing.assert_array_equal(one, expected[place])
 
 
 ROUNDED = onnx_text(
@@ -336,8 +388,8 @@ def with_tensors(start: Calibrated, tensors: dict[str, TensorRecord]) -> Calibra
 def test_sequential_bias_takes_off_what_rounding_a_tensor_adds(at_first: int, monkeypatch: pytest.MonkeyPatch) -> None:
     start = calibrated(ROUNDED, ITEMS)
     largest = max(int(np.prod(shape)) for shape in start.seen.input_shapes.values())
-    # The last stop reads a quarter, so items that do not fit at the others join behind the Add.
-    monkeypatch.setattr(walk_module, "_BUDGET", at_first * 16 * largest)
+    # The last layer reads a quarter, so items that do not fit at the others join behind the Add.
+    monkeypatch.setattr(layerwise_pass, "_BUDGET", at_first * 16 * largest)
     # Half of what is added is cut off.
     tensors = {"s:0": TensorRecord(ActivationParams(start.form.layers["b"].record.activation.scale / 4, -128))}
     rounding = with_tensors(start, tensors)
@@ -358,7 +410,7 @@ def test_layer_that_shares_its_codes_with_another_node_keeps_them() -> None:
     # An observer that looks too far, so that a layer is better off with less.
     high = start.seen.ranges["b"].high
     seen = dataclasses.replace(start.seen, ranges=start.seen.ranges | {"b": Range(0.0, 1.4 * high)})
-    form = quantize_layers(start.model, start.found, seen, symmetric=False).form
+    form = quantize_layers(start.model, start.found, seen).form
     start = dataclasses.replace(start, seen=seen, form=form)
     observed = start.form.layers["b"].record.activation
     alone = corrected(start, ITEMS, BEST)

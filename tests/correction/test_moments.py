@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from runner.correction.moments import gather, products
-from runner.correction.patches import Patches, Rows, by_channel
+from runner.correction.patches import Patches, Rows
+from runner.correction.positions import by_channel
+from runner.engine import Engine
 from runner.graph.constants import constant
-from tests.small_data import normal_items, onnx_text, prepared, run_plain
+from tests.data import normal_items
+from tests.models import onnx_text, prepared, run_plain
 
 RNG = np.random.default_rng(0)
 
@@ -45,7 +48,7 @@ def check_rows(model, x) -> None:
     (layer,) = found.layers
     node = next(n for n in graph.graph if n.name == layer.name)
     weight = layer.layout.rows(constant(node.inputs[1])).reshape(layer.group, -1, 1)
-    cut = Patches(graph, node, layer)
+    cut = Patches(graph, node, layer, Engine(1))
     weight = weight.reshape(layer.group, layer.channels // layer.group, cut.weights)
     outputs = [by_channel(output, layer) for (output,) in run_plain(model, x, ["y"])]
     for step in (1, 3):

@@ -20,7 +20,7 @@ from runner.dataset.npz import NpzDataset
 from runner.dataset.parquet import ParquetDataset
 from runner.dataset.preprocess import ImagePreprocess
 from runner.store.store import Store
-from tests.small_data import random_pixels, write_image
+from tests.data import random_pixels, write_image
 
 COUNT = 5
 

@@ -15,7 +15,7 @@ from runner.dataset.image_folder import ImageFolder
 from runner.dataset.item import ONLY_INPUT, dataset_fingerprint
 from runner.dataset.preprocess import ImagePreprocess
 from runner.errors import DatasetError
-from tests.small_data import random_pixels, write_image
+from tests.data import random_pixels, write_image
 
 
 @pytest.fixture

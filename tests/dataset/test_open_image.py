@@ -26,7 +26,7 @@ from runner.dataset.open_image import FORMATS, SUFFIXES, open_image
 from runner.dataset.parquet import ParquetDataset
 from runner.dataset.preprocess import ImagePreprocess
 from runner.errors import ConfigError, DatasetError
-from tests.small_data import random_pixels
+from tests.data import random_pixels
 
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n0 0 8 8 rectfill\nshowpage\n%%EOF\n"
 

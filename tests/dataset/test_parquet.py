@@ -17,7 +17,7 @@ from runner.dataset.item import ONLY_INPUT
 from runner.dataset.parquet import ParquetDataset
 from runner.dataset.preprocess import ImagePreprocess
 from runner.errors import DatasetError
-from tests.small_data import random_pixels
+from tests.data import random_pixels
 
 
 def png(seed: int) -> bytes:

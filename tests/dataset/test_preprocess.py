@@ -13,7 +13,7 @@ from runner.dataset.geometry import Letterbox, opencv_bilinear
 from runner.dataset.preprocess import ArrayPreprocess, ImagePreprocess, Normalize
 from runner.errors import ConfigError, DatasetError
 from runner.session import InputSpec
-from tests.small_data import random_pixels
+from tests.data import random_pixels
 
 IMAGENET = {"scale": 1 / 255, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 SETTINGS = [

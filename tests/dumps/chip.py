@@ -1,4 +1,4 @@
-"""A chip in numpy: runs ``tests.small_data.conv_gemm`` as its deploy file means it, and dumps every operator.
+"""A chip in numpy: runs ``tests.models.conv_gemm`` as its deploy file means it, and dumps every operator.
 
 The integers are computed by ``tests.device``, in exact int64, from the form that the job wrote; nothing of what writes or
 reads the intermediate values takes part. ``faults`` spoil one step each.

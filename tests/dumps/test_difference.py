@@ -7,7 +7,7 @@ import pytest
 
 from runner.dumps import difference as module
 from runner.dumps.difference import difference
-from tests.small_data import normal_items
+from tests.data import normal_items
 
 
 def test_numbers_are_those_of_the_whole_tensors_however_they_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,8 @@ from runner.evaluation.distance import Kl, Mse, Sqnr
 from runner.evaluation.evaluator import Evaluator
 from runner.evaluation.metric import Metric
 from runner.session import Session
-from tests.small_data import Items, answers, conv_gemm, normal_items, onnx_text, run_plain
+from tests.data import Items, normal_items
+from tests.models import answers, conv_gemm, onnx_text, run_plain
 
 X = normal_items(30, 2, 6, 6)
 MODEL = conv_gemm()

@@ -20,7 +20,7 @@ from runner.engine import Engine
 from runner.evaluation.distance import Sqnr
 from runner.lint.check import check_deploy
 from runner.targets.ascend.proof import VerifyOptions
-from tests.small_data import Items
+from tests.data import Items
 
 ARCHIVE = Path(__file__).with_name("networks.tar.xz")
 # Of each architecture's layers, whoever exports it.

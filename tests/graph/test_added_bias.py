@@ -10,7 +10,8 @@ from runner.graph.added_bias import bias_add, biased, float_bias, shift_biases, 
 from runner.graph.constants import constant
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayer
-from tests.tiny_models import model, node_named, noise
+from tests.data import noise
+from tests.models import model, node_named
 
 BIAS = noise(2, 3)
 W = noise(1, 4, 3)

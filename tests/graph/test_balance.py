@@ -17,8 +17,8 @@ from runner.graph.balance import (
     with_balanced_inputs,
 )
 from runner.graph.layers import find_layers
-from tests.small_data import plain_session, run_plain
-from tests.tiny_models import model, node_named, noise
+from tests.data import noise
+from tests.models import model, node_named, plain_session, run_plain
 
 # id -> node, shape of x, shape of w, groups. Padding and strides let a single value of x meet each of its weights, once.
 LAYERS = {

@@ -6,7 +6,8 @@ import pytest
 from runner.graph.batch_weight import drop_leading_ones
 from runner.graph.layers import find_layers
 from runner.session import REFERENCE, Session
-from tests.tiny_models import model, noise
+from tests.data import noise
+from tests.models import model
 
 
 def product(data, weight):

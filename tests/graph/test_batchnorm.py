@@ -5,7 +5,8 @@ import pytest
 
 from runner.graph.batchnorm import batchnorm_affine, fold_batchnorm
 from runner.session import REFERENCE, Session
-from tests.tiny_models import model, node_named, noise
+from tests.data import noise
+from tests.models import model, node_named
 
 
 def statistics(channels, *, gamma=None, var=None):

@@ -8,8 +8,8 @@ from runner.graph.batchnorm import why_no_affine
 from runner.graph.layers import find_layers
 from runner.graph.opset import raise_opset
 from runner.graph.prepare import prepare
-from tests.small_data import plain_session
-from tests.tiny_models import model, node_named, noise, proto
+from tests.data import noise
+from tests.models import model, node_named, plain_session, proto
 
 X = noise(9, 1, 3, 5, 4)
 

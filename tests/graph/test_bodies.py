@@ -13,8 +13,8 @@ from runner.errors import ModelError
 from runner.graph.layers import find_layers
 from runner.graph.opset import raise_opset
 from runner.graph.prepare import prepare
-from tests.small_data import plain_session
-from tests.tiny_models import noise
+from tests.data import noise
+from tests.models import plain_session
 
 X = noise(3, 1, 3, 6, 6)
 CONDITION = "m = ReduceMean <keepdims = 0> (x) d = Greater (m, zero)"

@@ -6,7 +6,8 @@ import onnx_ir as ir
 from runner.graph.builder import Builder
 from runner.graph.constants import replace_node
 from runner.session import Session
-from tests.tiny_models import model, node_named, noise
+from tests.data import noise
+from tests.models import model, node_named
 
 
 def test_operators_are_collected_in_order_with_names_of_their_own():

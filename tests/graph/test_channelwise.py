@@ -11,7 +11,8 @@ from runner.graph.channelwise import fold_channelwise
 from runner.graph.layers import find_layers
 from runner.graph.prepare import prepare
 from runner.session import REFERENCE, Session
-from tests.tiny_models import model, node_named, noise
+from tests.data import noise
+from tests.models import model, node_named
 
 F = np.float32
 CONSTANTS = {

@@ -15,7 +15,8 @@ from runner.graph.constants import (
     replace_node,
 )
 from runner.session import Session
-from tests.tiny_models import model, node_named, noise
+from tests.data import noise
+from tests.models import model, node_named
 
 GRAPH = """g (float[1,2] x, float[1,2] fed) => (float[1,2] y) {
     [constant] c = Constant<value = float[2] {1, 2}>()

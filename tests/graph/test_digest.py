@@ -12,7 +12,7 @@ from onnx import numpy_helper
 
 from runner.graph.digest import graph_digest
 from runner.graph.model_file import load_model
-from tests.small_data import conv_gemm
+from tests.models import conv_gemm
 
 
 def digest(model: onnx.ModelProto) -> str:

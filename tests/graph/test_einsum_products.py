@@ -13,8 +13,8 @@ from runner.graph.einsum_products import product, write_products
 from runner.graph.layers import find_layers
 from runner.graph.naming import name_nodes
 from runner.graph.prepare import prepare
-from tests.small_data import plain_session
-from tests.tiny_models import model, noise
+from tests.data import noise
+from tests.models import model, plain_session
 
 SIZES = {"n": 2, "c": 3, "h": 4, "w": 5, "k": 6}
 

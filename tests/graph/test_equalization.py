@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from runner.graph.equalization import channel_weight, equalized, find_pairs, output_interval
 from runner.graph.prepare import prepare
-from tests.small_data import normal_items, onnx_text, run_plain
-from tests.tiny_models import model, noise
+from tests.data import noise, normal_items
+from tests.models import model, onnx_text, run_plain
 
 ZERO, SIX = np.float32(0), np.float32(6)
 BETWEEN = {

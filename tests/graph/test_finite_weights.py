@@ -5,7 +5,8 @@ import pytest
 
 from runner.errors import ModelError
 from runner.graph.finite_weights import has_infinities, require_finite_weights
-from tests.tiny_models import model, noise
+from tests.data import noise
+from tests.models import model
 
 IMAGE = "g (float[1,4,8,8] x) => (float[?] y)"
 ROWS = "g (float[1,4] x) => (float[?] y)"

@@ -16,7 +16,8 @@ from runner.graph.digest import graph_digest
 from runner.graph.fixed_inputs import fix_inputs
 from runner.graph.model_file import SourceModel, load_model
 from runner.graph.prepare import prepare
-from tests.tiny_models import noise, proto
+from tests.data import noise
+from tests.models import proto
 
 HEAD = "g (float[N,8] x, int64 rate, float[2] gain, bool loud, float16[1,M] half) => (float[N,4] y, int64 r)"
 BODY = """{

@@ -10,8 +10,8 @@ import pytest
 from runner.errors import ModelError
 from runner.graph.half import _TYPE_ATTRIBUTES, widen_half
 from runner.graph.prepare import tidy
-from tests.small_data import plain_session
-from tests.tiny_models import noise
+from tests.data import noise
+from tests.models import plain_session
 
 X, W = noise(0, 4, 4).astype(np.float16), noise(1, 4, 4).astype(np.float16)
 FOUR, ZERO, ONE = np.int64(4), np.float16(0), np.int64(1)

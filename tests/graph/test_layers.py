@@ -11,7 +11,8 @@ from runner.graph.operators.conv import CONV
 from runner.graph.operators.conv_transpose import CONV_TRANSPOSE
 from runner.graph.operators.gemm import GEMM
 from runner.graph.operators.matmul import MATMUL
-from tests.tiny_models import model, noise
+from tests.data import noise
+from tests.models import model
 
 IMAGE = "g (float[1,4,8,8] x, float[4,4,3,3] fed, float[4] fedbias) => (float[?] y)"
 ROWS = "g (float[1,4] x, float[4,4] fed, float[4] fedbias) => (float[?] y)"

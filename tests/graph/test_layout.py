@@ -7,7 +7,7 @@ import pytest
 
 from runner.graph.layout import InputsFirst, Matrix, OutputsFirst
 from runner.session import REFERENCE, Session
-from tests.tiny_models import model
+from tests.models import model
 
 # operator, attributes, stored shape, layout, input shape without batch
 LAYOUTS = {

@@ -21,8 +21,7 @@ from runner.ranges import Range
 from runner.record import QuantizedLayers
 from runner.record_text import format_record, parse_record
 from runner.session import REFERENCE, SIMULATION, Session
-from tests.small_data import onnx_text
-from tests.tiny_models import model
+from tests.models import model, onnx_text
 
 RNG = np.random.default_rng(7)
 ANY = replace(ASCEND, per_channel=ASCEND.operators, symmetric_over=frozenset(), over_two_axes=frozenset())

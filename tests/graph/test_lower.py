@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from runner.graph.lower import lower
 from runner.graph.naming import name_nodes
-from tests.small_data import plain_session
-from tests.tiny_models import model, noise
+from tests.data import noise
+from tests.models import model, plain_session
 
 IMAGE = "g (float[N,4,6,6] x) => (float[N,M,H,W] y)"
 ROWS = "g (float[N,3,8] x) => (float[N,3,8] y)"

@@ -6,7 +6,7 @@ import pytest
 from runner.graph.layers import find_layers
 from runner.graph.macs import LayerCost, layer_costs
 from runner.session import Session
-from tests.tiny_models import model
+from tests.models import model
 
 
 def cost(attributes, weight, shape, op="Conv"):

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from runner.errors import ModelError
 from runner.graph.map_outputs import without_maps
 from runner.graph.model_file import load_model, model_bytes
-from tests.tiny_models import proto
+from tests.models import proto
 
 X = np.float32([[0.1, 0.9], [0.7, 0.3]])
 

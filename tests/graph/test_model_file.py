@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from runner.errors import ModelError
 from runner.graph.model_file import file_sha256, fits_one_file, load_model, model_bytes, weights_size
-from tests.tiny_models import model, noise, proto
+from tests.data import noise
+from tests.models import model, proto
 
 GRAPH = "g (float[1,8] x) => (float[1,4] y) { [head] y = Gemm(x, w, b) }"
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.graph.naming import name_nodes
-from tests.tiny_models import model
+from tests.models import model
 
 
 def chain(names):

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from runner.errors import ModelError
 from runner.graph.naming import name_nodes
 from runner.graph.opset import raise_opset
-from tests.small_data import plain_session
-from tests.tiny_models import model, noise
+from tests.data import noise
+from tests.models import model, plain_session
 
 IMAGE = "g (float[1,2,6,6] x) => (float[A,B,C,D] y) {"
 TWICE, THRICE, LESS = (np.array([1, 1, scale, scale], np.float32) for scale in (2, 3, 0.5))

@@ -9,7 +9,8 @@ from runner.graph.layers import find_layers
 from runner.graph.one_axis import spread_over_two_axes
 from runner.graph.prepare import prepare
 from runner.session import REFERENCE, Session
-from tests.tiny_models import model, noise, proto
+from tests.data import noise
+from tests.models import model, proto
 
 # Operator and attributes -> shape of the weight, None where there is none
 LAYERS = {

@@ -8,7 +8,7 @@ import pytest
 from runner.graph.layers import LAYER_TYPES, find_layers
 from runner.graph.operators import OPERATORS
 from runner.store.key import stage_key
-from tests.tiny_models import model
+from tests.models import model
 
 ONES = np.ones((3, 3), np.float32)
 

@@ -7,7 +7,8 @@ from runner.errors import ModelError
 from runner.graph.opset import raise_opset
 from runner.graph.prepare import prepare
 from runner.session import REFERENCE, Session
-from tests.tiny_models import model, noise
+from tests.data import noise
+from tests.models import model
 
 # What changed between opset 8 and 13: Softmax and its axis, Squeeze's axes, Reshape, Pad's attributes, Dropout.
 OLD = """g (float[1,2,6,6] x) => (float[1,3] y) {

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from runner.convert.qdq.read import read_qdq
 from runner.errors import ModelError
 from runner.graph.prepare import prepare
-from tests.tiny_models import noise
+from tests.data import noise
 
 ARRAYS = {
     "w": noise(1, 4, 4),

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from runner.graph.opset import raise_opset
 from runner.graph.pixels import Levels, find_image_readers, with_whole_pixels
 from runner.graph.prepare import prepare
-from tests.small_data import onnx_text, run_plain
-from tests.tiny_models import model, noise
+from tests.data import noise
+from tests.models import model, onnx_text, run_plain
 
 MEAN, STD = np.array([0.485, 0.456]), np.array([0.229, 0.224])
 LEVELS = Levels(tuple((120 / 255 - MEAN) / STD), tuple(1 / 255 / STD), -120)

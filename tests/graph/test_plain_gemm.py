@@ -8,7 +8,8 @@ import pytest
 from runner.graph.layers import find_layers
 from runner.graph.plain_gemm import make_gemms_plain
 from runner.session import REFERENCE, Session
-from tests.tiny_models import model, node_named, noise
+from tests.data import noise
+from tests.models import model, node_named
 
 ROWS, DEPTH, COLUMNS = 3, 5, 4
 

@@ -6,7 +6,8 @@ import pytest
 from runner.errors import ModelError
 from runner.graph.prepare import prepare, tidy
 from runner.session import REFERENCE, Session
-from tests.tiny_models import model, node_named, noise
+from tests.data import noise
+from tests.models import model, node_named
 
 
 def run(built, **feeds):

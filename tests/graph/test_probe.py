@@ -4,7 +4,8 @@ import numpy as np
 
 from runner.graph.probe import only_outputs, only_shapes, with_outputs
 from runner.session import Session
-from tests.tiny_models import model, noise
+from tests.data import noise
+from tests.models import model
 
 GRAPH = "g (float[1,3] x) => (float[1,3] y) { a = Neg(x) b = Abs(a) y = Relu(b) }"
 

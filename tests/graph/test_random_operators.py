@@ -8,7 +8,7 @@ import pytest
 from runner.errors import ModelError
 from runner.graph.prepare import prepare
 from runner.graph.random_operators import refuse_random
-from tests.tiny_models import model
+from tests.models import model
 
 GRAPH = "g (float[2,3] x) => (float[2,3] y) { r = %s\n y = Add (x, r) }"
 

@@ -11,7 +11,8 @@ from runner.errors import ModelError
 from runner.graph import spelling
 from runner.graph.model_file import load_model
 from runner.session import REFERENCE, Session
-from tests.tiny_models import noise, proto
+from tests.data import noise
+from tests.models import proto
 
 X = noise(7, 2, 6)
 

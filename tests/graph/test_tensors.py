@@ -7,7 +7,7 @@ import onnx_ir as ir
 import pytest
 
 from runner.graph.tensors import TensorInput, residual_adds, tensor_input, typed
-from tests.small_data import onnx_text, prepared
+from tests.models import onnx_text, prepared
 
 # No value between input and output says its type, as exporters leave it.
 GRAPH = onnx_text(

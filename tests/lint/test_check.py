@@ -17,7 +17,8 @@ from runner.errors import ModelError
 from runner.lint.finding import Finding
 from runner.targets.ascend.deploy import deploy_model
 from tests.amct_style import amct_model
-from tests.tiny_models import model, noise, random_form
+from tests.data import noise
+from tests.models import model, random_form
 
 Mutation = Callable[[ModelProto], object]
 

@@ -45,7 +45,8 @@ from runner.search.greedy import Greedy
 from runner.search.pareto import Pareto
 from runner.search.plan import Plan
 from runner.search.sensitivity import MeanSquaredError, SignalToNoise
-from tests.small_data import answers, chain, conv_gemm, dense, normal_items, onnx_text, prepared, run_plain, save
+from tests.data import normal_items
+from tests.models import answers, chain, conv_gemm, dense, onnx_text, prepared, run_plain, save
 
 PREFIX = "accuracy_based_auto_calibration"
 FILES = {

@@ -27,7 +27,8 @@ from runner.modes.result import AccAutoResult
 from runner.record_text import format_record, read_record
 from runner.session import Session
 from runner.store.store import Store
-from tests.small_data import normal_items, onnx_text, save
+from tests.data import normal_items
+from tests.models import onnx_text, save
 
 PREFIX = "accuracy_based_auto_calibration"
 CONFIG, FINAL, RECORD = "tmp/config.json", f"results/{PREFIX}_final_config.json", "tmp/scale_offset_record.txt"

@@ -13,7 +13,8 @@ from runner.engine import Engine
 from runner.modes import callers
 from runner.modes.callers import choose_callers
 from runner.store.store import Store
-from tests.small_data import Items, conv_gemm, normal_items
+from tests.data import Items, normal_items
+from tests.models import conv_gemm
 
 PART = Subset(Items(normal_items(3, 2, 6, 6)), [0, 1, 2])
 

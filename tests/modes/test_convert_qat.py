@@ -30,7 +30,8 @@ from runner.record_text import read_record
 from runner.report.page import page
 from runner.report.summary import summarize
 from runner.report.table import summary_table
-from tests.small_data import Items, answers, conv_gemm, normal_items, onnx_text, plain_session, run_plain, save
+from tests.data import Items, normal_items
+from tests.models import answers, conv_gemm, onnx_text, plain_session, run_plain, save
 
 X = normal_items(30, 2, 6, 6)
 rng = np.random.default_rng

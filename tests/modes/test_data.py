@@ -12,7 +12,8 @@ from runner.errors import ConfigError, DatasetError
 from runner.events import DataUsed
 from runner.graph.model_file import load_model
 from runner.modes.data import Split, calibration_subset, describe_source, evaluation_subset, split_data
-from tests.small_data import Items, conv_gemm, normal_items, save
+from tests.data import Items, normal_items
+from tests.models import conv_gemm, save
 
 
 def test_evaluation_takes_all_items_unless_told_how_many() -> None:

@@ -16,7 +16,8 @@ from runner.evaluation.distance import Kl
 from runner.evaluation.evaluator import Evaluator
 from runner.modes.expectation import Expectation, at_least, chance_caution
 from runner.modes.input_values import InputsSeen, InputValues
-from tests.small_data import Items, onnx_text
+from tests.data import Items
+from tests.models import onnx_text
 
 SEEN = InputsSeen({"x": InputValues(-1.0, 2.0, 0.5)}, 4)
 

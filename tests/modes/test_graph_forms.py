@@ -27,8 +27,8 @@ from runner.modes.convert_qat import convert_qat
 from runner.modes.files import check_files
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.result import AccAutoResult, ConvertResult
-from tests.small_data import Items, normal_items
-from tests.tiny_models import noise, proto
+from tests.data import Items, noise, normal_items
+from tests.models import proto
 
 X = normal_items(6, 3, 8, 8)
 PRESETS = {

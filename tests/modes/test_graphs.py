@@ -21,8 +21,8 @@ from runner.evaluation.distance import Sqnr
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.result import AccAutoResult
-from tests.small_data import Items, normal_items
-from tests.tiny_models import noise, proto
+from tests.data import Items, noise, normal_items
+from tests.models import proto
 
 F = np.float32
 LEVELS = ("DISABLE_ALL", "ENABLE_BASIC", "ENABLE_EXTENDED", "ENABLE_ALL")

@@ -8,8 +8,8 @@ import onnx_ir as ir
 from runner.dataset.subset import Subset
 from runner.modes.input_values import INPUTS_SEEN, inputs_seen, seen_subset
 from runner.session import Session, input_specs
-from tests.small_data import Items, normal_items
-from tests.tiny_models import model, noise
+from tests.data import Items, noise, normal_items
+from tests.models import model
 
 PLAIN = model("g (float[N,3] x) => (float[N,4] y) { y = MatMul(x, w) }", w=noise(0, 3, 4))
 

@@ -31,7 +31,8 @@ from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import convert_qat
 from runner.modes.result import AccAutoResult, ConvertResult
 from runner.session import InputSpec
-from tests.tiny_models import noise, proto
+from tests.data import noise
+from tests.models import proto
 
 COUNT = 12
 

@@ -27,7 +27,8 @@ from runner.modes.result import AccAutoResult
 from runner.record_text import read_record
 from runner.report.summary import summarize
 from runner.search.linear import Linear
-from tests.small_data import chain, normal_items, save
+from tests.data import normal_items
+from tests.models import chain, save
 
 PREFIX = "accuracy_based_auto_calibration"
 TYPES = {"block1/conv": "Conv", "block1/conv_1": "Conv", "block2/conv": "Conv", "Head[0].fc": "Gemm", "head": "MatMul"}

@@ -9,7 +9,7 @@ from runner.dataset.subset import Subset
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.evaluator import Evaluation
 from runner.modes.result import Comparison, Headline, exit_status
-from tests.small_data import Items
+from tests.data import Items
 
 NO_ITEMS = Subset(Items([]), [])
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import onnx
 import pytest
 
+from tests.data import noise, normal_items
+from tests.models import proto
 from tests.modes.test_graphs import DEPLOY, check, job
-from tests.small_data import normal_items
-from tests.tiny_models import noise, proto
 
 
 def op_types(path: Path) -> list[str]:

@@ -14,7 +14,7 @@ from runner.events import Event, StageAdvanced, StageFinished, StageStarted
 from runner.modes.stages import Stages
 from runner.search.budget import BudgetSpentError
 from runner.session import InputSpec
-from tests.small_data import Items
+from tests.data import Items
 
 
 class SlowItems(Items):

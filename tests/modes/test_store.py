@@ -37,7 +37,8 @@ from runner.session import Session
 from runner.store.store import Store
 from runner.targets.ascend.model_files import write_record
 from runner.targets.ascend.proof import VerifyOptions
-from tests.small_data import answers, chain, normal_items, save
+from tests.data import normal_items
+from tests.models import answers, chain, save
 
 ITEMS = 40
 

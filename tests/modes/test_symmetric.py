@@ -23,7 +23,8 @@ from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.record_text import read_record
 from tests import device
-from tests.small_data import conv_gemm, normal_items, prepared, run_plain, save
+from tests.data import normal_items
+from tests.models import conv_gemm, prepared, run_plain, save
 
 OBSERVERS = {
     "ifmr": Ifmr(asymmetric=False),

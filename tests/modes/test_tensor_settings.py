@@ -32,7 +32,8 @@ from runner.search.greedy import Greedy
 from runner.search.linear import Linear
 from runner.session import Session
 from runner.store.store import Store
-from tests.small_data import normal_items, onnx_text, prepared, run_plain, save
+from tests.data import normal_items
+from tests.models import onnx_text, prepared, run_plain, save
 
 RNG = np.random.default_rng(3)
 

@@ -37,7 +37,8 @@ from runner.search.end_to_end import EndToEnd
 from runner.search.linear import Linear
 from runner.search.sensitivity import Cosine, MeanSquaredError, SignalToNoise
 from runner.store.store import Store
-from tests.small_data import Items, normal_items, onnx_text, save
+from tests.data import Items, normal_items
+from tests.models import onnx_text, save
 
 F = np.float32
 FAST = Correction("isolated", repair=True, pixels=True, equalize=True)

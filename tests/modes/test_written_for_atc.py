@@ -16,8 +16,8 @@ from runner.lint.check import check_deploy
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.prepared_model import load_prepared
-from tests.small_data import Items, normal_items, plain_session, save
-from tests.tiny_models import noise
+from tests.data import Items, noise, normal_items
+from tests.models import plain_session, save
 
 X = normal_items(6, 4, 6, 6)
 ONES, ZEROS = np.ones(4, np.float32), np.zeros(4, np.float32)

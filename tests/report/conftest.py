@@ -13,7 +13,8 @@ from runner.evaluation.distance import Mse
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.result import AccAutoResult
-from tests.small_data import answers, chain, normal_items, save
+from tests.data import normal_items
+from tests.models import answers, chain, save
 
 
 @pytest.fixture(scope="package")

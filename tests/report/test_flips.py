@@ -15,7 +15,7 @@ from runner.evaluation.evaluator import Evaluation
 from runner.modes.result import Comparison
 from runner.report.contact_sheet import contact_sheet, picture
 from runner.report.flips import Flip, flips, flips_csv
-from tests.small_data import Items
+from tests.data import Items
 
 
 def compare(labels: list[int | None], before: list[tuple[int, float]], after: list[tuple[int, float]]) -> Comparison:

@@ -25,7 +25,8 @@ from runner.modes.convert_qat import ConvertQatOptions, convert_qat
 from runner.modes.input_values import InputsSeen, InputValues
 from runner.modes.result import AccAutoResult
 from runner.report.summary import headline_metrics, summarize
-from tests.small_data import answers, chain, normal_items, onnx_text, run_plain, save
+from tests.data import normal_items
+from tests.models import answers, chain, onnx_text, run_plain, save
 
 X = normal_items(60, 3, 4, 4)
 MODEL = chain(6)

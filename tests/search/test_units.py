@@ -12,6 +12,7 @@ import pytest
 from runner.calibration.collect import collect
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.graph.macs import LayerCost
 from runner.ranges import ActivationParams
@@ -19,7 +20,8 @@ from runner.record import QuantizedLayers
 from runner.search.plan import Unit
 from runner.search.units import units_of
 from runner.targets.ascend.deploy import deploy_model
-from tests.small_data import Items, normal_items, onnx_text, prepared
+from tests.data import Items, normal_items
+from tests.models import for_all, onnx_text, prepared
 
 PRICES = {"stem": 5, "left": 7, "right": 11, "next": 13, "logits": 17}
 
@@ -42,8 +44,14 @@ def branches():
         **{f"w{index}": weight() for index in range(5)},
     )
     graph, found = prepared(model)
-    seen = collect(graph, found, Items(normal_items(4, 3, 4, 4)), range(4), observer=MinMax(), engine=Engine(1))
-    return graph, found, quantize_layers(graph, found, seen, symmetric=False).form
+    seen = collect(
+        graph,
+        found,
+        Subset(Items(normal_items(4, 3, 4, 4)), range(4)),
+        observers=for_all(found, MinMax()),
+        engine=Engine(1),
+    )
+    return graph, found, quantize_layers(graph, found, seen).form
 
 
 def costs() -> dict[str, LayerCost]:

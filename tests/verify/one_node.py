@@ -28,7 +28,7 @@ from runner.targets.ascend.deploy import deploy_model
 from runner.targets.ascend.deploy_check import check_against_form
 from runner.verify.deploy_file import read_deploy
 from runner.verify.execute import executable
-from tests.small_data import plain_session
+from tests.models import plain_session
 
 F = np.float32
 
@@ -88,7 +88,7 @@ def put_through(folder: Path, model: onnx.ModelProto, x: NDArray) -> Outcome:
     ranges = {name: Range(min(0, float(a.min())), max(0, float(a.max()))) for name, a in arrays.items()}
     shapes = {name: array.shape for name, array in arrays.items()}
     seen = Calibration(ranges, {name: a.reshape(-1) for name, a in arrays.items()}, shapes, ranges)
-    quantization = quantize_layers(float_model, found, seen, symmetric=False)
+    quantization = quantize_layers(float_model, found, seen)
     assert quantization.impossible == ()
     form = quantization.form
     deploy, fake_quant, record = (folder / name for name in ("deploy.onnx", "fake_quant.onnx", "record.txt"))

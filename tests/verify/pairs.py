@@ -11,16 +11,18 @@ from runner.calibration.collect import collect
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
 from runner.convert.fake_quant import fake_quant_model
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.graph.balance import with_balanced_inputs
 from runner.graph.model_file import model_bytes
 from runner.graph.opset import raise_opset
 from runner.record import QuantizedLayers
 from runner.targets.ascend.deploy import deploy_model
-from runner.verify.compare import Comparison, Sameness
+from runner.verify.compare import FilePair, Sameness
 from runner.verify.deploy_file import read_deploy
 from runner.verify.execute import executable
-from tests.small_data import Items, prepared
+from tests.data import Items
+from tests.models import for_all, prepared
 
 
 def write_pair(
@@ -32,8 +34,8 @@ def write_pair(
     """
     graph, found = prepared(model)
     probed, layers = with_balanced_inputs(graph, found, balance or {})
-    seen = collect(probed, layers, Items(x), range(len(x)), observer=MinMax(), engine=Engine(1))
-    form = quantize_layers(graph, found, seen, symmetric=False, balance=balance).form.without(without)
+    seen = collect(probed, layers, Subset.whole(Items(x)), observers=for_all(layers, MinMax()), engine=Engine(1))
+    form = quantize_layers(graph, found, seen, balance=balance).form.without(without)
     form = QuantizedLayers(form.layers, tensors or {})
     deploy, fake_quant = folder / "deploy.onnx", folder / "fake_quant.onnx"
     deploy.write_bytes(model_bytes(deploy_model(graph, found, form)))
@@ -43,7 +45,7 @@ def write_pair(
 
 def compared(deploy: Path, fake_quant: Path, x) -> Sameness:
     """Hold the two files against each other over items: every layer, then the outputs."""
-    items = Items(x)
-    comparison = Comparison(executable(read_deploy(deploy)), fake_quant)
-    comparison.check_layers(items, range(min(2, len(x))))
-    return comparison.check(items, range(len(x)), Engine(2), lambda a, b: bool(np.argmax(a[0]) == np.argmax(b[0])))
+    items = Subset.whole(Items(x))
+    pair = FilePair(executable(read_deploy(deploy)), fake_quant, Engine(2))
+    pair.check_layers(items.at(range(min(2, len(x)))))
+    return pair.check(items, lambda a, b: bool(np.argmax(a[0]) == np.argmax(b[0])))

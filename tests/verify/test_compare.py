@@ -8,16 +8,17 @@ import numpy as np
 import onnx
 import pytest
 
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import VerificationError
 from runner.ranges import ActivationParams
 from runner.record import TensorRecord
-from runner.verify.compare import Comparison, difference, same_bits
+from runner.verify.compare import FilePair, difference_in_words, same_bits
 from runner.verify.cross_check import cross_check
 from runner.verify.deploy_file import read_deploy
 from runner.verify.execute import executable
-from tests.small_data import Items, conv_gemm, normal_items, onnx_text
-from tests.tiny_models import noise, proto
+from tests.data import Items, noise, normal_items
+from tests.models import conv_gemm, onnx_text, proto
 from tests.verify.pairs import compared, write_pair
 
 F = np.float32
@@ -118,9 +119,9 @@ def altered(path: Path, name: str, step: float) -> None:
 def test_difference_tells_how_many_items_which_layer_and_how_much(tmp_path: Path) -> None:
     deploy, fake_quant, _ = write_pair(tmp_path, conv_gemm(), IMAGES)
     altered(fake_quant, "logits.weight", 1)
-    items, comparison = Items(IMAGES), Comparison(executable(read_deploy(deploy)), fake_quant)
+    items, pair = Items(IMAGES), FilePair(executable(read_deploy(deploy)), fake_quant, Engine(2))
     with pytest.raises(VerificationError) as caught:
-        comparison.check(items, [3, 1, 4], Engine(2), lambda a, b: False)
+        pair.check(Subset(items, [3, 1, 4]), lambda a, b: False)
     assert str(caught.value).startswith(
         f"{fake_quant}: 3 of 3 items have other outputs than the deploy file executed as integers, first item 3. "
         "They part at the layer 'logits': 5 of 5 values differ, by at most "
@@ -174,8 +175,8 @@ def test_file_that_is_no_model_is_a_failed_verification(tmp_path: Path) -> None:
 def test_progress_counts_items(tmp_path: Path) -> None:
     deploy, fake_quant, _ = write_pair(tmp_path, conv_gemm(), IMAGES)
     done: list[int] = []
-    comparison = Comparison(executable(read_deploy(deploy)), fake_quant)
-    comparison.check(Items(IMAGES), [0, 2], Engine(1), lambda a, b: True, done.append)
+    pair = FilePair(executable(read_deploy(deploy)), fake_quant, Engine(2))
+    pair.check(Subset(Items(IMAGES), [0, 2]), lambda a, b: True, done.append)
     assert done == [1, 2]
 
 
@@ -192,9 +193,9 @@ def test_bits_are_compared_not_values() -> None:
 
 def test_difference_is_told_in_words() -> None:
     a, b = np.array([1, 2, np.nan, -0.0], F), np.array([1, 2.5, np.nan, 0.0], F)
-    assert difference(a, b) == "2 of 4 values differ, by at most 0.5"
-    assert difference(a, b.astype(np.float64)) == "float32 [4] against float64 [4]"
-    assert difference(np.array([1, 5]), np.array([2, 5])) == "1 of 2 values differ, by at most 1"
+    assert difference_in_words(a, b) == "2 of 4 values differ, by at most 0.5"
+    assert difference_in_words(a, b.astype(np.float64)) == "float32 [4] against float64 [4]"
+    assert difference_in_words(np.array([1, 5]), np.array([2, 5])) == "1 of 2 values differ, by at most 1"
 
 
 def test_cross_check_counts_the_ties_of_every_rounding(tmp_path: Path) -> None:
@@ -203,7 +204,7 @@ def test_cross_check_counts_the_ties_of_every_rounding(tmp_path: Path) -> None:
     tensor = {"pass:0": TensorRecord(ActivationParams(1.0, 0))}
     deploy, _, _ = write_pair(tmp_path, source, half_steps, tensors=tensor)
     # Beyond the last code nothing is rounded.
-    assert cross_check(read_deploy(deploy), Items(half_steps), [0], Engine(1)) == 4
+    assert cross_check(read_deploy(deploy), Subset(Items(half_steps), [0]), Engine(1)) == 4
 
 
 def test_layer_that_float_kernels_compute_otherwise_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,4 +218,4 @@ def test_layer_that_float_kernels_compute_otherwise_is_named(tmp_path: Path, mon
     with pytest.raises(
         VerificationError, match=r"the layer 'logits' gives other values .* for the item item 1: \d of 5"
     ):
-        cross_check(read, Items(IMAGES), [1], Engine(1))
+        cross_check(read, Subset(Items(IMAGES), [1]), Engine(1))

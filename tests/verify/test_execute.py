@@ -21,7 +21,8 @@ from runner.verify.execute import executable
 from runner.verify.sums import accumulator_bound
 from tests import device
 from tests.convert.test_layer_types import LAYERS, PARAMS, device_output, half_steps, one_layer, random_integers
-from tests.tiny_models import model, noise, random_form
+from tests.data import noise
+from tests.models import model, random_form
 
 F = np.float32
 

@@ -13,7 +13,8 @@ from onnx import AttributeProto, ModelProto, helper, numpy_helper
 from runner.errors import VerificationError
 from runner.verify import sums
 from runner.verify.deploy_file import read_deploy
-from tests.small_data import normal_items, onnx_text
+from tests.data import normal_items
+from tests.models import onnx_text
 from tests.verify.pairs import compared, write_pair
 
 X = normal_items(6, 4, 6, 6) + np.float32(0.3)

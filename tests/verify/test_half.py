@@ -18,7 +18,8 @@ from runner.targets.ascend.deploy import deploy_model
 from runner.verify.deploy_file import read_deploy
 from runner.verify.execute import executable
 from tests import device
-from tests.tiny_models import model, noise, random_form
+from tests.data import noise
+from tests.models import model, random_form
 
 F, H = np.float32, np.float16
 LARGEST = 65504

@@ -12,7 +12,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from tests.tiny_models import noise
+from tests.data import noise
 from tests.verify.one_node import F, put_through
 
 OPSETS = (7, 9, 10, 11, 12, 13, 18, 24)

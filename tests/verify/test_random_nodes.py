@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from runner.graph.layers import LAYER_TYPES
-from tests.small_data import plain_session
+from tests.models import plain_session
 from tests.verify.one_node import F, node_model, put_through
 
 OPSETS = range(7, 25)

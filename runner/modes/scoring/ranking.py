@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from runner.calibration.isolated import isolated_pass
+from runner.calibration.layer_by_layer import layer_by_layer
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.evaluation.evaluator import Evaluation
@@ -72,12 +72,11 @@ class Ranker:
         def work_out() -> Ranking:
             self.attempts.publish()
             with self.attempts.stages.stage(RANK, len(items.indices)) as progress:
-                sums = isolated_pass(
+                sums = layer_by_layer(
                     self.subject.runnable,
                     self.subject.found,
                     form,
-                    items.dataset,
-                    items.indices,
+                    items,
                     engine=self.engine,
                     progress=progress,
                 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runner.calibration import isolated
+from runner.calibration import layer_by_layer
 from runner.convert import fake_quant
 from runner.evaluation import evaluator
 from runner.modes.scoring.score_stages import ScoresInputs
@@ -62,7 +62,7 @@ RANKING: Stage[RankingInputs, Ranking] = Stage(
         lambda ranking: Entry([[name, float(value)] for name, value in ranking.entries]),
         lambda entry: Ranking(tuple((str(name), float(value)) for name, value in entry.values)),
     ),
-    through=(isolated, sensitivity, fake_quant),
+    through=(layer_by_layer, sensitivity, fake_quant),
 )
 DAMAGE: Stage[DamageInputs, Damage] = Stage(
     "damage of each unit",

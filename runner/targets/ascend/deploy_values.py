@@ -19,7 +19,7 @@ from runner.dumps.index import Kind, Place
 from runner.graph.layers import FoundLayers
 from runner.graph.output_kind import other_outputs
 from runner.record import QuantizedLayers
-from runner.verify.deploy_file import ANTI_QUANT, DEQUANT, QUANT, DeployFile, IntegerLayer
+from runner.verify.deploy_file import ANTI_QUANT, DEQUANT, QUANT, IntegerLayer, IntegerModel
 from runner.verify.execute import Executable
 
 # What the chip calls an input of the model.
@@ -71,7 +71,7 @@ class Row:
 
 
 def deploy_rows(
-    deploy: DeployFile, graph: Executable, float_model: ir.Model, found: FoundLayers, form: QuantizedLayers
+    deploy: IntegerModel, graph: Executable, float_model: ir.Model, found: FoundLayers, form: QuantizedLayers
 ) -> list[Row]:
     """Return the tensors to look at, in graph order; several layers may share one.
 
@@ -87,21 +87,21 @@ def deploy_rows(
 
 class _Rows:
     def __init__(
-        self, deploy: DeployFile, graph: Executable, float_model: ir.Model, found: FoundLayers, form: QuantizedLayers
+        self, deploy: IntegerModel, graph: Executable, float_model: ir.Model, found: FoundLayers, form: QuantizedLayers
     ) -> None:
         self._deploy, self._graph, self._form = deploy, graph, form
         self._layers = {layer.name: layer for layer in deploy.layers}
         self._dequants = {layer.dequant: layer for layer in deploy.layers}
         self._found = {layer.name: layer.op_type for layer in found.layers}
         self._tensors = {f"{key.replace(':', '.')}.anti_quant": key for key in form.tensors}
-        self._nodes = {node.name or "": node for node in deploy.twin.graph}
+        self._nodes = {node.name or "": node for node in deploy.standard.graph}
         self._executed = {value.name or "" for node in graph.model.graph for value in node.outputs}
         self._float = {node.name or "": node for node in float_model.graph}
         self._float_values = {value.name for node in float_model.graph for value in node.outputs}
         self._given = {value.name for value in (*float_model.graph.inputs, *float_model.graph.initializers.values())}
 
     def all(self) -> Iterator[Row]:
-        graph = self._deploy.twin.graph
+        graph = self._deploy.standard.graph
         for source in graph.inputs:
             yield Row(source.name or "", "", False, "model_input", self._value(source))
         for name, node in self._nodes.items():
@@ -113,7 +113,7 @@ class _Rows:
                 if node.inputs[0] is not None:
                     yield Row(name, node.op_type, False, "input", self._value(node.inputs[0]))
                 yield Row(name, node.op_type, False, "output", self._value(node.outputs[0]))
-        others = other_outputs(self._deploy.twin)
+        others = other_outputs(self._deploy.standard)
         for result in (value for value in graph.outputs if value.name not in others):
             yield Row(result.name or "", "", False, "model_output", self._value(result))
 
@@ -206,13 +206,13 @@ class _Rows:
         return node.outputs[index].name
 
 
-def nodes_of(deploy: DeployFile) -> tuple[tuple[str, str], ...]:
+def nodes_of(deploy: IntegerModel) -> tuple[tuple[str, str], ...]:
     """Return every node of a deploy file with its type, in graph order, behind the model's inputs, the chip's Data."""
     ascend = {
         **dict.fromkeys(deploy.quants, QUANT),
         **dict.fromkeys(deploy.anti_quants, ANTI_QUANT),
         **dict.fromkeys((layer.dequant for layer in deploy.layers), DEQUANT),
     }
-    nodes = {value.name or "": _DATA for value in deploy.twin.graph.inputs}
-    nodes |= {node.name or "": ascend.get(node.name or "", node.op_type) for node in deploy.twin.graph}
+    nodes = {value.name or "": _DATA for value in deploy.standard.graph.inputs}
+    nodes |= {node.name or "": ascend.get(node.name or "", node.op_type) for node in deploy.standard.graph}
     return tuple(nodes.items())

@@ -30,7 +30,7 @@ from runner.convert.fake_quant import fake_quant_model
 from runner.dataset.binding import bind
 from runner.dataset.item import Dataset
 from runner.dumps.difference import Difference, difference
-from runner.dumps.index import INDEX, TABLE, DumpIndex, ItemEntry, TensorEntry, index_text, table_text
+from runner.dumps.index import INDEX, TABLE, DumpIndex, IndexedItem, IndexedTensor, index_text, table_text
 from runner.dumps.names import file_name
 from runner.errors import OutputError
 from runner.graph.layers import FoundLayers
@@ -134,7 +134,7 @@ class _Writer:
         self._deploy = read_deploy(self._deploy_path())
         self._graph = executable(self._deploy)
         self._rows = deploy_rows(self._deploy, self._graph, self._float, subject.found, subject.form)
-        for output, kind in other_outputs(self._deploy.twin).items():
+        for output, kind in other_outputs(self._deploy.standard).items():
             logger.info(
                 "keep_intermediates: the output '%s' (%s) is left out: only tensors of numbers are written",
                 output,
@@ -165,7 +165,7 @@ class _Writer:
             deploy_model=f"{self._trial}_deploy_model.onnx" if pair is None else pair.deploy,
             deploy_sha256=file_sha256(self._deploy.path),
             final=pair is not None,
-            items=tuple(ItemEntry(index, self._dataset.name(index)) for index in self._indices),
+            items=tuple(IndexedItem(index, self._dataset.name(index)) for index in self._indices),
             nodes=nodes_of(self._deploy),
             tensors=tuple(
                 self._entry(item, row, files[row.value.executed], float_files.get(row.value.twin))
@@ -254,12 +254,12 @@ class _Writer:
     def _feeds(self, session: Session, index: int) -> dict[str, NDArray[Any]]:
         return bind(self._dataset.item(index), session.inputs, name=self._dataset.name(index))
 
-    def _entry(self, item: int, row: Row, file: str, float_file: str | None) -> TensorEntry:
+    def _entry(self, item: int, row: Row, file: str, float_file: str | None) -> IndexedTensor:
         array = np.load(self._temp.path(f"item{item}/{file}"), mmap_mode="r")
         between = None
         if float_file is not None:
             between = _between(np.load(self._temp.path(f"item{item}/{float_file}"), mmap_mode="r"), array, row)
-        return TensorEntry(
+        return IndexedTensor(
             item=item,
             layer=row.layer,
             op_type=row.op_type,
@@ -279,7 +279,7 @@ class _Writer:
 
 
 def _between(expected: NDArray[Any], array: NDArray[Any], row: Row) -> Difference | None:
-    """Return how far a tensor is from its float twin, in real numbers; None where they cannot be compared."""
+    """Return how far a tensor is from its float counterpart, in real numbers; None where they cannot be compared."""
     if row.kind == "codes":
         array = (array.astype(np.float32) - np.float32(row.zero_point or 0)) * np.float32(row.scale[0])
         expected = expected if row.balance is None else expected * row.balance

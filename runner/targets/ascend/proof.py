@@ -12,6 +12,7 @@ import numpy as np
 
 from runner.arithmetic import dequant_scale, reciprocal
 from runner.dataset.item import Dataset, evenly_spaced
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import ConfigError, DatasetError, InternalError, ModelError, VerificationError
 from runner.evaluation.accuracy import Agreement
@@ -19,9 +20,9 @@ from runner.evaluation.evaluator import Evaluation, Evaluator
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, Record
 from runner.record_text import read_record
-from runner.verify.compare import Arrays, Comparison, Sameness, is_numbers, reference_session
+from runner.verify.compare import Arrays, FilePair, Sameness, is_numbers, reference_session
 from runner.verify.cross_check import cross_check
-from runner.verify.deploy_file import DeployFile, Rounding, read_deploy
+from runner.verify.deploy_file import IntegerModel, Rounding, read_deploy
 from runner.verify.execute import Precision, executable
 from runner.verify.sums import accumulator_bound
 
@@ -144,19 +145,20 @@ def prove(
     deploy = read_deploy(files.deploy)
     record_matches = _check_record(files.record, deploy)
     indices = options.items(evaluator.indices)
-    sample = [indices[i] for i in evenly_spaced(min(_CROSS_CHECKED, len(indices)), len(indices))]
-    ties = cross_check(deploy, dataset, sample, engine)
+    items = Subset(dataset, indices)
+    sample = items.at(evenly_spaced(min(_CROSS_CHECKED, len(items)), len(items)))
+    ties = cross_check(deploy, sample, engine)
     graph = executable(deploy)
-    comparison = Comparison(graph, files.fake_quant)
-    comparison.check_layers(dataset, sample)
-    sameness = comparison.check(dataset, indices, engine, _agreement(evaluator, comparison.output_names), progress)
+    pair = FilePair(graph, files.fake_quant, engine)
+    pair.check_layers(sample)
+    sameness = pair.check(items, _agreement(evaluator, pair.output_names), progress)
     bounds = [accumulator_bound(layer) for layer in deploy.layers]
     biases = [int(np.abs(layer.bias.astype(np.int64)).max()) for layer in deploy.layers if layer.bias is not None]
     device = None
     if options.device != "none":
         positions = device_positions(options, evaluator.indices)
         device = _device_metric(
-            deploy, options.device, evaluator, quantized, positions, lambda n: progress(len(indices) + n)
+            deploy, options.device, evaluator, quantized, positions, engine, lambda n: progress(len(items) + n)
         )
     return Proof(
         sameness=sameness,
@@ -184,11 +186,12 @@ def _agreement(evaluator: Evaluator, names: Sequence[str]) -> Callable[[Arrays, 
 
 
 def _device_metric(
-    deploy: DeployFile,
+    deploy: IntegerModel,
     precision: Precision,
     evaluator: Evaluator,
     quantized: Evaluation,
     positions: Sequence[int],
+    engine: Engine,
     progress: Callable[[int], None],
 ) -> DeviceMetric | None:
     if not evaluator.metrics:
@@ -196,7 +199,7 @@ def _device_metric(
     metric = evaluator.metrics[0]
     scores = []
     try:
-        session = reference_session(executable(deploy, precision=precision).model)
+        session = reference_session(executable(deploy, precision=precision).model, engine)
         for score in evaluator.scores(session, positions, only_numbers=True):
             scores.append(score[metric.name])
             progress(len(scores))
@@ -213,7 +216,7 @@ def _device_metric(
     )
 
 
-def _check_record(path: Path, deploy: DeployFile) -> bool:
+def _check_record(path: Path, deploy: IntegerModel) -> bool:
     """Return whether the record read back means the deploy file's scales, bit for bit.
 
     Raises:
@@ -227,7 +230,7 @@ def _check_record(path: Path, deploy: DeployFile) -> bool:
     return True
 
 
-def _layer_faults(record: Record, deploy: DeployFile) -> list[str]:
+def _layer_faults(record: Record, deploy: IntegerModel) -> list[str]:
     layers = {layer.name: layer for layer in deploy.layers}
     faults = [f"layer '{name}' is in one of record and deploy file" for name in record.layers.keys() ^ layers.keys()]
     for name, entry in record.layers.items():
@@ -244,7 +247,7 @@ def _layer_faults(record: Record, deploy: DeployFile) -> list[str]:
     return faults
 
 
-def _tensor_faults(record: Record, deploy: DeployFile) -> list[str]:
+def _tensor_faults(record: Record, deploy: IntegerModel) -> list[str]:
     faults = []
     read = {
         f"{node}:{index}": anti_quant

@@ -17,7 +17,7 @@ from runner.targets.ascend.deploy_check import check_against_form
 from runner.verify.deploy_file import read_deploy
 from runner.verify.execute import executable
 from tests import device
-from tests.tiny_models import proto
+from tests.models import proto
 
 F, I8, U8 = np.float32, np.int8, np.uint8
 S, SW = F(0.0371), np.array([0.01, 0.002, 0.05], F)

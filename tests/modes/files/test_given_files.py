@@ -20,7 +20,8 @@ from runner.modes.layer_settings import LayerRule, LayerSettings
 from runner.modes.result import AccAutoResult
 from runner.record_text import read_record
 from runner.report.summary import summarize
-from tests.small_data import answers, conv_gemm, normal_items, save
+from tests.data import normal_items
+from tests.models import answers, conv_gemm, save
 
 CONFIG, RECORD = "tmp/config.json", "tmp/scale_offset_record.txt"
 FINAL = "results/accuracy_based_auto_calibration_final_config.json"

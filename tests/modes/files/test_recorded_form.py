@@ -13,7 +13,8 @@ from runner.errors import RecordError
 from runner.modes.files.recorded_form import recorded_form
 from runner.modes.prepared_model import PreparedModel, load_prepared
 from runner.record_text import parse_record
-from tests.small_data import normal_items, onnx_text, run_plain, save
+from tests.data import normal_items
+from tests.models import onnx_text, run_plain, save
 
 F = np.float32
 W = np.array([[0.5, -1.0], [0.25, 0.75], [1.0, 0.0]], F).reshape(3, 2, 1, 1)

@@ -13,6 +13,7 @@ from runner.amct_config.create import observed_config
 from runner.calibration.collect import collect
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.job_folder import JobFolder, read_manifest
 from runner.modes.files.write_acc_auto import BestPair, Outcome, write_outcome
@@ -21,7 +22,8 @@ from runner.search.end_to_end import Damage
 from runner.search.pareto import Point
 from runner.search.plan import Plan, Ranking, SearchResult, Trial, Unit
 from runner.targets.ascend.model_files import ModelPair
-from tests.small_data import Items, conv_gemm, normal_items, prepared
+from tests.data import Items, normal_items
+from tests.models import conv_gemm, for_all, prepared
 
 ALWAYS = {
     "tmp/config.json",
@@ -40,8 +42,8 @@ def outcome(folder: JobFolder, fallback: list[str] | None) -> tuple[Outcome, Bes
     """Return the outcome of a search that accepted one plan, or none, and what writes its models."""
     graph, found = prepared(conv_gemm())
     x = normal_items(4, 2, 6, 6)
-    seen = collect(graph, found, Items(x), range(4), observer=MinMax(), engine=Engine(1))
-    form = quantize_layers(graph, found, seen, symmetric=False).form
+    seen = collect(graph, found, Subset(Items(x), range(4)), observers=for_all(found, MinMax()), engine=Engine(1))
+    form = quantize_layers(graph, found, seen).form
     plan = Plan.all_int8(form.layers)
     trials = [Trial(plan, 90.0, 5.0, accepted=False)]
     if fallback is not None:
@@ -146,8 +148,14 @@ def test_repaired_layers_are_written_as_they_were_tried(tmp_path: Path) -> None:
     folder = JobFolder(tmp_path)
     plain, _ = outcome(folder, ["second"])
     graph, found = prepared(conv_gemm())
-    seen = collect(graph, found, Items(normal_items(2, 2, 6, 6, seed=9)), range(2), observer=MinMax(), engine=Engine(1))
-    strong = quantize_layers(graph, found, seen, symmetric=False).form
+    seen = collect(
+        graph,
+        found,
+        Subset(Items(normal_items(2, 2, 6, 6, seed=9)), range(2)),
+        observers=for_all(found, MinMax()),
+        engine=Engine(1),
+    )
+    strong = quantize_layers(graph, found, seen).form
     plan = Plan(tuple((name, {"second": "float"}.get(name, "int8+strong")) for name in plain.all_int8.layers))
     best = Trial(plan, 95.0, 0.0, accepted=True)
     search = SearchResult((*plain.search.trials[:1], best), best)

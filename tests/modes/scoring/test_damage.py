@@ -10,6 +10,7 @@ from runner.calibration.collect import collect
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
 from runner.convert.fake_quant import fake_quant_model
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.evaluation.accuracy import TopK
 from runner.evaluation.distance import Kl, Mse, Sqnr
@@ -20,7 +21,8 @@ from runner.modes.scoring.judge import MetricJudge
 from runner.modes.scoring.trials import TrialRunner
 from runner.search.plan import Plan
 from runner.search.units import units_of
-from tests.small_data import Items, answers, conv_gemm, normal_items, prepared, run_plain
+from tests.data import Items, normal_items
+from tests.models import answers, conv_gemm, for_all, prepared, run_plain
 
 X = normal_items(24, 2, 6, 6)
 ITEMS = 6
@@ -45,8 +47,8 @@ def test_damage_is_that_of_the_plans_models_in_plain_onnxruntime(labelled: bool)
     model = conv_gemm()
     graph, found = prepared(model)
     items = Items(X, answers(model, X)) if labelled else Items(X)
-    seen = collect(graph, found, items, range(8), observer=MinMax(), engine=Engine(1))
-    form = quantize_layers(graph, found, seen, symmetric=False).form
+    seen = collect(graph, found, Subset(items, range(8)), observers=for_all(found, MinMax()), engine=Engine(1))
+    form = quantize_layers(graph, found, seen).form
     evaluator = Evaluator(Engine(2), items, range(len(X)), [TopK(), Kl(), Sqnr()] if labelled else [Mse(), Sqnr()])
     before = evaluator.evaluate_float(graph)
     judge = MetricJudge(evaluator, 0.0)

@@ -11,7 +11,7 @@ from runner.evaluation.evaluator import Evaluation
 from runner.evaluation.uncertainty import loss_interval
 from runner.modes.result import Comparison
 from runner.modes.scoring.final_figure import held_out_status
-from tests.small_data import Items
+from tests.data import Items
 
 
 @pytest.mark.parametrize(

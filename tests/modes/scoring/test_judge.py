@@ -26,7 +26,8 @@ from runner.report.summary import headline_metrics, summarize
 from runner.report.table import summary_table
 from runner.search.end_to_end import EndToEnd
 from runner.search.greedy import Greedy
-from tests.small_data import answers, chain, normal_items, save
+from tests.data import normal_items
+from tests.models import answers, chain, save
 
 X = normal_items(24, 3, 4, 4)
 

@@ -11,6 +11,7 @@ from runner.calibration.collect import collect
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
 from runner.convert.fake_quant import fake_quant_model
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.evaluation.accuracy import Agreement
 from runner.evaluation.distance import Mse, Sqnr
@@ -21,7 +22,8 @@ from runner.modes.scoring.judge import MetricJudge
 from runner.modes.scoring.trials import TrialRunner, planned_form
 from runner.record import QuantizedLayers
 from runner.search.plan import INT8, Plan, Trial
-from tests.small_data import Items, conv_gemm, normal_items, prepared, run_plain
+from tests.data import Items, normal_items
+from tests.models import conv_gemm, for_all, prepared, run_plain
 
 X = normal_items(8, 2, 6, 6)
 
@@ -30,8 +32,8 @@ X = normal_items(8, 2, 6, 6)
 def subject():
     """The tiny model, its layers and its int8 form."""
     graph, found = prepared(conv_gemm())
-    seen = collect(graph, found, Items(X), range(8), observer=MinMax(), engine=Engine(1))
-    return graph, found, quantize_layers(graph, found, seen, symmetric=False).form
+    seen = collect(graph, found, Subset(Items(X), range(8)), observers=for_all(found, MinMax()), engine=Engine(1))
+    return graph, found, quantize_layers(graph, found, seen).form
 
 
 def runner_of(subject, emit=lambda event: None, target=1e-3):
@@ -141,8 +143,8 @@ def test_log_says_what_amct_says(subject, caplog: pytest.LogCaptureFixture) -> N
 def other_form(subject) -> QuantizedLayers:
     """Return the layers under the ranges of two items only: another form of each."""
     graph, found, _ = subject
-    seen = collect(graph, found, Items(X), range(2), observer=MinMax(), engine=Engine(1))
-    return quantize_layers(graph, found, seen, symmetric=False).form
+    seen = collect(graph, found, Subset(Items(X), range(2)), observers=for_all(found, MinMax()), engine=Engine(1))
+    return quantize_layers(graph, found, seen).form
 
 
 def test_each_layer_comes_from_the_form_of_its_treatment(subject) -> None:

@@ -13,7 +13,8 @@ from runner.graph.model_file import model_bytes
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
 from runner.targets.ascend.deploy import deploy_model
-from tests.tiny_models import model, noise, random_form
+from tests.data import noise
+from tests.models import model, random_form
 
 GRAPH = """g (float[1,3,8,8] x) => (float[1,5] y, float[1,4,8,8] a) {
     [stem] a = Conv<pads=[1,1,1,1]>(x, w1, b1)

@@ -13,7 +13,8 @@ from runner.ranges import ActivationParams
 from runner.record import QuantizedLayers, TensorRecord
 from runner.targets.ascend.deploy import deploy_model
 from runner.targets.ascend.deploy_check import check_against_form
-from tests.tiny_models import model, noise, random_form
+from tests.data import noise
+from tests.models import model, random_form
 
 GRAPH = """g (float[1,3,4,4] x) => (float[1,4,4,4] y) {
     [stem] a = Conv<pads=[1,1,1,1]>(x, w1, b1)

@@ -16,7 +16,7 @@ import pytest
 from runner.calibration.minmax import MinMax
 from runner.correction.options import Correction
 from runner.dumps.compare import DumpTolerance, compare_dump
-from runner.dumps.index import DumpIndex, TensorEntry, read_index
+from runner.dumps.index import DumpIndex, IndexedTensor, read_index
 from runner.engine import Engine
 from runner.errors import ConfigError, OutputError
 from runner.evaluation.distance import Mse
@@ -30,10 +30,11 @@ from runner.modes.layer_settings import LayerSettings
 from runner.modes.result import AccAutoResult
 from runner.targets.ascend import intermediates as module
 from tests.command import digests
+from tests.data import Items, normal_items
+from tests.models import conv_gemm, onnx_text, run_plain, save
 from tests.modes.test_balanced_jobs import outliers
 from tests.modes.test_convert_qat import qat_model
 from tests.modes.test_tensor_settings import NET as RESIDUAL
-from tests.small_data import Items, conv_gemm, normal_items, onnx_text, run_plain, save
 
 SHAPES = {"x": (2, 6, 6)}
 FAKE_QUANT, DEPLOY = "results/net_fake_quant_model.onnx", "results/net_deploy_model.onnx"
@@ -66,7 +67,7 @@ def value(result: Any, layer: str, tensor: str, *, item: int = 0, side: str = "f
     return np.load(folder / getattr(entry, side))
 
 
-def entry_of(index: DumpIndex, layer: str, tensor: str, item: int = 0) -> TensorEntry:
+def entry_of(index: DumpIndex, layer: str, tensor: str, item: int = 0) -> IndexedTensor:
     (found,) = [e for e in index.tensors if (e.layer, e.tensor, e.item) == (layer, tensor, item)]
     return found
 

@@ -15,6 +15,7 @@ from runner.calibration.collect import collect
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
 from runner.convert.qdq_twin import qdq_twin
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import VerificationError
 from runner.evaluation.outputs import ClassScores
@@ -24,7 +25,8 @@ from runner.record import QuantizedLayers
 from runner.record_text import read_record
 from runner.targets.ascend import model_files
 from runner.targets.ascend.model_files import ModelPair, verify_pair, write_pair, write_record
-from tests.small_data import Items, conv_gemm, normal_items, plain_session, prepared, run_plain
+from tests.data import Items, normal_items
+from tests.models import conv_gemm, for_all, plain_session, prepared, run_plain
 
 X = normal_items(40, 2, 6, 6)
 CLASSES = ClassScores("logits", 5, "logits")
@@ -35,8 +37,8 @@ PAIR = ModelPair("results/m_deploy_model.onnx", "results/m_fake_quant_model.onnx
 def subject():
     """The tiny model, its layers and its int8 form."""
     graph, found = prepared(conv_gemm())
-    seen = collect(graph, found, Items(X), range(8), observer=MinMax(), engine=Engine(1))
-    return graph, found, quantize_layers(graph, found, seen, symmetric=False).form
+    seen = collect(graph, found, Subset(Items(X), range(8)), observers=for_all(found, MinMax()), engine=Engine(1))
+    return graph, found, quantize_layers(graph, found, seen).form
 
 
 @pytest.fixture

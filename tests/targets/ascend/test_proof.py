@@ -22,8 +22,9 @@ from runner.modes.convert_qat import ConvertQatOptions, convert_qat
 from runner.modes.result import AccAutoResult
 from runner.targets.ascend import proof
 from runner.targets.ascend.proof import Files, VerifyOptions, prove
+from tests.data import Items, normal_items
+from tests.models import answers, conv_gemm, save
 from tests.modes.test_convert_qat import qat_model
-from tests.small_data import Items, answers, conv_gemm, normal_items, save
 
 X = normal_items(12, 2, 6, 6)
 MODEL = conv_gemm()
@@ -114,7 +115,7 @@ def test_device_metric_is_that_of_the_changed_scales(tmp_path: Path) -> None:
             tensor.CopyFrom(numpy_helper.from_array(cut, tensor.name))
     cut_path = tmp_path / "cut.onnx"
     onnx.save(model, cut_path)
-    session = proof.reference_session(proof.executable(proof.read_deploy(cut_path)).model)
+    session = proof.reference_session(proof.executable(proof.read_deploy(cut_path)).model, Engine(1))
     labels = answers(MODEL, X)
     hits = [int(np.argmax(session.run({"x": x[np.newaxis]})[0])) == label for x, label in zip(X, labels, strict=True)]
     assert (device.precision, device.metric, device.items) == ("s19", "top1", 12)
@@ -159,7 +160,7 @@ def test_float16_device_has_float16_around_the_int8_layers(tmp_path: Path) -> No
     assert result.proof is not None and result.proof.device is not None and result.written is not None
     path = result.folder.path(result.written.pair.deploy)
     made = proof.executable(proof.read_deploy(path), precision="fp16").model
-    session = proof.reference_session(made)
+    session = proof.reference_session(made, Engine(1))
     halves = {value.name for node in made.graph if node.op_type == "Cast" for value in node.outputs}
     assert any("first" in (name or "") for name in halves)
     labels = answers(MODEL, X)

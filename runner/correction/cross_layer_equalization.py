@@ -12,14 +12,15 @@ deviations from its mean, as in Nagel et al., section 4.2.1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from runner.correction.channels import WORTHWHILE, Channels, ChannelStatistics, observe_channels, predicted_error
-from runner.dataset.item import Dataset
+from runner.correction.channels import WORTHWHILE, ChannelStatistics, observe_channels, predicted_error
+from runner.correction.shrinkage import PerChannel
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.graph.equalization import Exponents, channel_weight, find_pairs, output_interval
 
@@ -34,8 +35,7 @@ _NEGLIGIBLE = 1e-6
 
 def choose_exponents(
     model: ir.Model,
-    dataset: Dataset,
-    indices: Sequence[int],
+    items: Subset,
     *,
     engine: Engine,
     float_layers: Collection[str] = (),
@@ -45,8 +45,7 @@ def choose_exponents(
 
     Args:
         model: the prepared float model at a runnable opset.
-        dataset: calibration data.
-        indices: which items of it.
+        items: calibration data.
         engine: runs the model.
         float_layers: names of layers that stay float; what they read has no scale.
         progress: told the number of items done.
@@ -57,7 +56,7 @@ def choose_exponents(
     chosen = {}
     tensors = [(pair.tensor, 1) for pair in pairs]
     readers = {pair.tensor: [pair.second] for pair in pairs}
-    statistics = observe_channels(model, tensors, dataset, indices, readers=readers, engine=engine, progress=progress)
+    statistics = observe_channels(model, tensors, items, readers=readers, engine=engine, progress=progress)
     for pair, tensor in zip(pairs, tensors, strict=True):
         if tensor not in statistics:
             continue
@@ -93,7 +92,7 @@ def best_exponents(
     return best
 
 
-def _reach(seen: ChannelStatistics, least: float, most: float) -> tuple[Channels, Channels]:
+def _reach(seen: ChannelStatistics, least: float, most: float) -> tuple[PerChannel, PerChannel]:
     """Return what channels are taken to reach down and up to, 0 included, between the ends of an activation."""
     spread = _DEVIATIONS * np.sqrt(np.maximum(seen.square - seen.mean**2, 0))
     low = np.maximum(np.minimum(seen.low, seen.mean - spread), least)

@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 
 from runner.arithmetic import dequantize, quantize
 from runner.calibration.collect import check_finite
-from runner.dataset.item import Dataset
 from runner.dataset.subset import Subset
 from runner.engine import Engine
-from runner.graph.pixels import ImageReader, Levels, Pixels, find_image_readers
+from runner.graph.pixels import ImageReader, Levels, PixelCodes, find_image_readers
 from runner.graph.probe import only_outputs
 from runner.ranges import NUM_STEPS, Range, activation_params
-from runner.session import Session
 
 # The version of this stage's meaning: raise it when the same model and data would give other levels.
 VERSION = 1
@@ -34,21 +32,19 @@ _EXACT = 0.02
 _Values = NDArray[np.float32]
 
 
-def choose_pixels(
+def choose_levels(
     model: ir.Model,
-    dataset: Dataset,
-    indices: Sequence[int],
+    items: Subset,
     *,
     engine: Engine,
     left_alone: Collection[str] = (),
     progress: Callable[[int], None] = lambda done: None,
-) -> Pixels:
+) -> PixelCodes:
     """Return the levels of images whose values no scale and zero point have codes for.
 
     Args:
         model: the prepared float model at a runnable opset.
-        dataset: calibration data.
-        indices: which items of it.
+        items: calibration data.
         engine: runs what stands before the image's reader.
         left_alone: names of layers that stay float, so that what they read is not rounded, or whose zero point has to be 0.
         progress: told the number of items done.
@@ -61,7 +57,7 @@ def choose_pixels(
     if not readers:
         return {}
     chosen = {}
-    for reader, values in zip(readers, _observe(model, readers, dataset, indices, engine, progress), strict=True):
+    for reader, values in zip(readers, _observe(model, readers, items, engine, progress), strict=True):
         levels = None if values is None or _have_codes(values) else levels_of(values)
         if levels is not None:
             chosen[reader.layer] = levels
@@ -121,22 +117,23 @@ def _have_codes(channels: Sequence[_Values]) -> bool:
 def _observe(
     model: ir.Model,
     readers: Sequence[ImageReader],
-    dataset: Dataset,
-    indices: Sequence[int],
+    items: Subset,
     engine: Engine,
     progress: Callable[[int], None],
 ) -> list[list[_Values] | None]:
     """Return the distinct values of each channel of each image; None where one has more than an image's levels."""
     names = [reader.image for reader in readers]
-    session = Session(only_outputs(model, names))
+    session = engine.session(only_outputs(model, names))
     seen: list[list[_Values] | None] = [[np.zeros(0, np.float32)] * reader.channels for reader in readers]
 
     def distinct(index: int, arrays: list[NDArray[Any]]) -> list[list[_Values]]:
         for name, array in zip(names, arrays, strict=True):
-            check_finite(array, name, dataset, index, [reader.layer for reader in readers if reader.image == name])
+            check_finite(
+                array, name, items.dataset, index, [reader.layer for reader in readers if reader.image == name]
+            )
         return [[np.unique(channel) for channel in np.moveaxis(array, 1, 0)] for array in arrays]
 
-    for done, item in enumerate(engine.map(session, Subset(dataset, indices), distinct), 1):
+    for done, item in enumerate(engine.map(session, items, distinct), 1):
         for place, (before, new) in enumerate(zip(seen, item, strict=True)):
             if before is not None:
                 both = [np.union1d(*pair) for pair in zip(before, new, strict=True)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from runner.calibration.rounding import EvenlySpread
+from runner.calibration.rounding_error import EvenlySpread
 
 # Each bin's values are stood for by so many, evenly spread.
 _PIECES = 400

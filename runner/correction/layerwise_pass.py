@@ -1,12 +1,12 @@
-"""The float model and its quantized form side by side, layer by layer, over all items.
+"""The float model and its quantized form side by side, one layer after the other, over all items.
 
-What a layer reads depends on how the layers before it are quantized, so the layers are settled in graph order: each sees the
-float model's tensors beside those that the layers settled so far make of them. Every node runs once an item and once more
+What a layer reads depends on how the layers before it are quantized, so the layers are finished in graph order: each sees the
+float model's tensors beside those that the layers finished so far make of them. Every node runs once an item and once more
 where quantization has changed what it reads. Only tensors that a later node needs are kept.
 
 Large tensors stand at the front of a network, where one item alone shows thousands of positions; small ones at its end. As
-many items walk along as fit the memory; the others join when the tensors have become small enough, in one run over what is
-settled by then.
+many items take part as fit the memory; the others join when the tensors have become small enough, in one run over what is
+finished by then.
 
 A layer's output is that with its bias: of a MatMul whose bias is added by a node behind it, that node's.
 """
@@ -20,73 +20,60 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.convert.fake_quant import fake_quant_model
+from runner.correction.calibrated import Calibrated
 from runner.correction.parallel import each_of
 from runner.dataset.binding import bind
-from runner.dataset.item import Dataset
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.graph.added_bias import biased
 from runner.graph.constants import constant
-from runner.graph.layers import FoundLayers, Layer
+from runner.graph.layers import Layer
 from runner.record import QuantizedLayer, QuantizedLayers, TensorRecord
 from runner.session import SHORT_LIVED, Session
 
-Array = NDArray[Any]
-Tensors = dict[str, Array]
+Tensors = dict[str, NDArray[Any]]
 T = TypeVar("T")
 
 # Bytes that the tensors of all items may take. Items beyond it join later.
 _BUDGET = 400 << 20
 
 
-class Walk:
+class LayerwisePass:
     """Goes through a model from layer to layer.
 
     Args:
-        model: the prepared float model at a runnable opset, nodes in topological order.
-        found: its layers.
-        form: has the layers to stop at, and what is rounded on its way into other nodes.
-        dataset: calibration data.
-        indices: which items of it.
-        input_shapes: shape of each layer's input for one item, by layer name.
-        engine: how many threads work.
+        start: the model, nodes in topological order, the layers to come to, and what is rounded on its way into other nodes.
+        items: calibration data.
+        engine: runs parts of the model; how many threads work.
         quantized_upstream: whether a layer sees what quantization made of its input; otherwise the float model's.
+
+    Attributes:
+        engine: as given.
+        quantized_upstream: as given.
     """
 
-    def __init__(
-        self,
-        model: ir.Model,
-        found: FoundLayers,
-        form: QuantizedLayers,
-        dataset: Dataset,
-        indices: Sequence[int],
-        *,
-        input_shapes: Mapping[str, tuple[int, ...]],
-        engine: Engine,
-        quantized_upstream: bool,
-    ) -> None:
-        self._model, self._found = model, found
-        self._order = [layer for layer in found.layers if layer.name in form.layers]
-        self._dataset, self._indices = dataset, list(indices)
-        self._callers, self._upstream = engine.callers, quantized_upstream
-        self._tensors = form.tensors if quantized_upstream else {}
+    def __init__(self, start: Calibrated, items: Subset, *, engine: Engine, quantized_upstream: bool) -> None:
+        self.engine, self.quantized_upstream = engine, quantized_upstream
+        self._model, self._found = model, found = start.model, start.found
+        self._order = [layer for layer in found.layers if layer.name in start.form.layers]
+        self._items = items
+        self._callers = engine.callers
+        self._tensors = start.form.tensors if quantized_upstream else {}
         self._nodes = {node.name or "": node for node in model.graph}
         self._producers = {value.name or "": node for node in model.graph for value in node.outputs}
         self._reads = {name: _reads(node) for name, node in self._nodes.items()}
         self._inputs = [value.name or "" for value in model.graph.inputs]
-        self._shapes = input_shapes
-        self._alone = model  # the part of it that is the layer where the walk stands
+        self._shapes = start.seen.input_shapes
+        self._alone = model  # the part of it that is the current layer
         self._done: set[str] = set()
-        self._settled: dict[str, QuantizedLayer] = {}
+        self._finished: dict[str, QuantizedLayer] = {}
         self._float: list[Tensors] = []
         self._quantized: list[Tensors] = []
-        session = Session(model)
-        self._feeds: Callable[[int], Tensors] = lambda index: dict(
-            bind(dataset.item(index), session.inputs, name=dataset.name(index))
-        )
+        self._specs = engine.session(model).inputs
 
     @property
     def items(self) -> int:
-        """How many items walk along now."""
+        """How many items take part now."""
         return len(self._float)
 
     def node(self, layer: Layer) -> ir.Node:
@@ -94,58 +81,61 @@ class Walk:
         return self._nodes[layer.name]
 
     def layers(self) -> Iterator[Layer]:
-        """Stop at each layer in turn, with its input ready; ``settle`` has to be called before the next."""
+        """Yield each layer in turn, with its input ready; ``finish`` has to be called before the next."""
         for place, layer in enumerate(self._order):
             self._admit(self._fitting(place))
             self._advance(layer.input)
             self._alone = self._part([layer.input], [self._output(layer)], [self._float[0]])
             yield layer
-            assert layer.name in self._done  # settle was called
+            assert layer.name in self._done  # finish was called
 
-    def float_input(self, layer: Layer, item: int) -> Array:
+    def float_input(self, layer: Layer, item: int) -> NDArray[Any]:
         """Return what the float model's layer reads."""
         return self._float[item][layer.input]
 
-    def input(self, layer: Layer, item: int) -> Array:
+    def input(self, layer: Layer, item: int) -> NDArray[Any]:
         """Return what the quantized layer reads."""
-        return (self._quantized if self._upstream else self._float)[item][layer.input]
+        return (self._quantized if self.quantized_upstream else self._float)[item][layer.input]
 
     def float_session(self) -> Session:
-        """Return a session of the float layer where the walk stands; its input has the name ``layer.input``."""
-        return Session(self._alone, SHORT_LIVED)
+        """Return a session of the current layer, float; its input has the name ``layer.input``."""
+        return self.engine.session(self._alone, SHORT_LIVED)
 
     def quantized_session(self, layer: Layer, quantized: QuantizedLayer) -> Session:
-        """Return a session of the layer where the walk stands, quantized."""
-        form = QuantizedLayers({layer.name: quantized}, self._rounded_in(self._alone))
-        return Session(fake_quant_model(self._alone, self._found, form, multiply=True), SHORT_LIVED)
+        """Return a session of the current layer, quantized."""
+        return self._simulation(self._alone, {layer.name: quantized})
 
     def each(self, work: Callable[[int], T]) -> list[T]:
-        """Return ``work(item)`` of every item that walks along, in order; the first ones of them lie spread over the data."""
+        """Return ``work(item)`` of every item that takes part, in order; the first ones of them lie spread over the data."""
         return each_of(work, range(self.items), self._callers)
 
-    def settle(
-        self, layer: Layer, quantized: QuantizedLayer, outputs: Sequence[Array], real: Sequence[Array] | None
+    def finish(
+        self,
+        layer: Layer,
+        quantized: QuantizedLayer,
+        float_outputs: Sequence[NDArray[Any]],
+        quantized_outputs: Sequence[NDArray[Any]] | None,
     ) -> None:
-        """Go behind a layer.
+        """Take the current layer as done, so that what it gives can be read.
 
         Args:
-            layer: where the walk stands.
+            layer: the current one.
             quantized: its form.
-            outputs: the float layer's, an entry an item.
-            real: the quantized layer's; None where only the float model is followed.
+            float_outputs: the float layer's, an entry an item.
+            quantized_outputs: the quantized layer's; None where only the float model is followed.
         """
         name = self._output(layer)
         for item in range(self.items):
-            self._float[item][name] = outputs[item]
-            self._quantized[item][name] = outputs[item] if real is None else real[item]
-        self._settled[layer.name] = quantized
+            self._float[item][name] = float_outputs[item]
+            self._quantized[item][name] = (quantized_outputs or float_outputs)[item]
+        self._finished[layer.name] = quantized
         self._done |= {layer.name, biased(self._nodes[layer.name]).name or ""}
 
     def _output(self, layer: Layer) -> str:
         return biased(self._nodes[layer.name]).outputs[0].name or ""
 
     def _fitting(self, place: int) -> int:
-        """How many items may walk along from here to the end."""
+        """How many items may take part from here to the end."""
         largest = 1
         for layer in self._order[place:]:
             values = 1
@@ -153,14 +143,14 @@ class Walk:
                 values *= size
             largest = max(largest, values)
         # Input and output, float and quantized, 4 bytes each; a residual tensor is smaller than these.
-        return max(1, min(len(self._indices), _BUDGET // (largest * 16)))
+        return max(1, min(len(self._items), _BUDGET // (largest * 16)))
 
     def _admit(self, count: int) -> None:
-        """Let more items join, up to ``count``: evenly spaced, brought to where the walk stands."""
-        joining = spread(len(self._indices), count)[self.items :]
-        if not joining:
+        """Let more items join, up to ``count``: evenly spaced, brought to the current layer."""
+        joining = self._items.at(spread(len(self._items), count)[self.items :])
+        if not len(joining):
             return
-        feeds = each_of(lambda k: self._feeds(self._indices[k]), joining, self._callers)
+        feeds = each_of(self._feeds, joining.indices, self._callers)
         live = self._live(self._done)
         here = [name for name in self._float[0] if name in live] if self._float else []
         frontier = [name for name in here if name not in self._inputs]
@@ -169,12 +159,11 @@ class Walk:
             self._quantized += [dict(feed) for feed in feeds]
             return
         prefix = self._part(self._inputs, frontier, [feeds[0], self._float[0]])
-        sessions = [Session(prefix, SHORT_LIVED)]
-        if self._upstream:
+        sessions = [self.engine.session(prefix, SHORT_LIVED)]
+        if self.quantized_upstream:
             inside = {node.name for node in prefix.graph}
-            settled = {name: layer for name, layer in self._settled.items() if name in inside}
-            form = QuantizedLayers(settled, self._rounded_in(prefix))
-            sessions.append(Session(fake_quant_model(prefix, self._found, form, multiply=True), SHORT_LIVED))
+            finished = {name: layer for name, layer in self._finished.items() if name in inside}
+            sessions.append(self._simulation(prefix, finished))
         kept = [name for name in here if name in self._inputs]
 
         def arrive(feed: Tensors) -> list[Tensors]:
@@ -196,11 +185,10 @@ class Walk:
         outputs = [v.name or "" for n in nodes for v in self._nodes[n].outputs if v.name in live]
         inputs = list(dict.fromkeys(name for n in nodes for name in self._reads[n] if name in self._float[0]))
         part = self._part(inputs, outputs, [self._float[0]])
-        session = rounding = Session(part, SHORT_LIVED)
+        session = rounding = self.engine.session(part, SHORT_LIVED)
         tensors = self._rounded_in(part)
         if tensors:
-            form = QuantizedLayers({}, tensors)
-            rounding = Session(fake_quant_model(part, self._found, form, multiply=True), SHORT_LIVED)
+            rounding = self._simulation(part, {})
 
         def step(item: int) -> None:
             real, quantized = self._float[item], self._quantized[item]
@@ -215,6 +203,15 @@ class Walk:
 
         self.each(step)
         self._done = done
+
+    def _feeds(self, index: int) -> Tensors:
+        dataset = self._items.dataset
+        return dict(bind(dataset.item(index), self._specs, name=dataset.name(index)))
+
+    def _simulation(self, part: ir.Model, layers: Mapping[str, QuantizedLayer]) -> Session:
+        """Return a session of a part of the model with some of its layers quantized, and what is rounded in it."""
+        form = QuantizedLayers(layers, self._rounded_in(part))
+        return self.engine.session(fake_quant_model(part, self._found, form, multiply=True), SHORT_LIVED)
 
     def _rounded_in(self, part: ir.Model) -> dict[str, TensorRecord]:
         """Return the tensors that are rounded on their way into nodes of a part of the model."""
@@ -259,7 +256,7 @@ class Walk:
         return ir.Model(graph, ir_version=self._model.ir_version)
 
 
-def _type_of(array: Array) -> ir.TensorType:
+def _type_of(array: NDArray[Any]) -> ir.TensorType:
     return ir.TensorType(ir.DataType.from_numpy(array.dtype))
 
 

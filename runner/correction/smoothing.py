@@ -1,9 +1,9 @@
-"""Choose the factors of balanced inputs (``runner.graph.balance``) as AMCT's DMQ balancer does, from each channel's peaks.
+"""Smoothing: divide input channels by factors (``runner.graph.balance``), chosen as by AMCT's DMQ balancer from peaks.
 
     f_c = actmax_c ** strength / wmax_c ** (1 - strength)
 
 with actmax_c the largest magnitude of input channel c over the items, and wmax_c that of the weights that meet it. The
-balanced channel then reaches ``(actmax_c * wmax_c) ** (1 - strength)``, its weights ``(actmax_c * wmax_c) ** strength``: a
+smoothed channel then reaches ``(actmax_c * wmax_c) ** (1 - strength)``, its weights ``(actmax_c * wmax_c) ** strength``: a
 channel that is wide only because its weights are small no longer takes the codes of all others.
 
 What the input gains the weights lose, and more so in all but depthwise layers. A layer whose strength is ``auto`` gets the one
@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 from runner.arithmetic import FLT_EPSILON
 from runner.correction.channels import (
     WORTHWHILE,
-    Channels,
     ChannelsOf,
     ChannelStatistics,
     observe_channels,
     predicted_error,
 )
 from runner.correction.options import AUTO, Strength
-from runner.dataset.item import Dataset
+from runner.correction.shrinkage import PerChannel
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.graph.balance import Factors, balanced_rows, weight_peaks
 from runner.graph.layers import Layer
@@ -46,8 +46,8 @@ _STRENGTHS = (0.25, 0.5, 0.75)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Balance:
-    """How layers are balanced, by their names; one that is not balanced is in neither.
+class Smoothing:
+    """How the inputs of layers are smoothed, by their names; a layer whose input stays is in neither.
 
     Attributes:
         strengths: migration strengths.
@@ -58,25 +58,23 @@ class Balance:
     factors: Factors = field(default_factory=dict)
 
 
-def choose_balance(
+def choose_smoothing(
     model: ir.Model,
     layers: Sequence[Layer],
     strengths: Mapping[str, Strength],
-    dataset: Dataset,
-    indices: Sequence[int],
+    items: Subset,
     *,
     symmetric: Collection[str] = (),
     engine: Engine,
     progress: Callable[[int], None] = lambda done: None,
-) -> Balance:
-    """Return the factors of the layers to balance, after one pass over the items; one whose factors are all alike has none.
+) -> Smoothing:
+    """Return the factors of the layers to smooth, after one pass over the items; one whose factors are all alike has none.
 
     Args:
         model: the prepared float model at a runnable opset.
         layers: its layers.
-        strengths: layer name -> migration strength, of those to balance.
-        dataset: calibration data.
-        indices: which items of it.
+        strengths: layer name -> migration strength, of those to smooth.
+        items: calibration data.
         symmetric: names of the layers whose input has zero point 0.
         engine: runs the model.
         progress: told the number of items done.
@@ -86,11 +84,11 @@ def choose_balance(
     """
     wanted = [layer for layer in layers if layer.name in strengths]
     if not wanted:
-        return Balance()
+        return Smoothing()
     nodes = {node.name: node for node in model.graph}
     tensors = [_input(layer) for layer in wanted]
     readers = {name: [layer.name for layer in layers if layer.input == name] for name, _ in tensors}
-    statistics = observe_channels(model, tensors, dataset, indices, readers=readers, engine=engine, progress=progress)
+    statistics = observe_channels(model, tensors, items, readers=readers, engine=engine, progress=progress)
     chosen: dict[str, float] = {}
     factors: dict[str, tuple[float, ...]] = {}
     for layer, tensor in zip(wanted, tensors, strict=True):
@@ -102,11 +100,11 @@ def choose_balance(
             strength = best_strength(node, layer, seen, symmetric=even)
         if strength == 0:
             continue
-        found = balance_factors(seen.peaks, weight_peaks(node, layer), strength)
+        found = smoothing_factors(seen.peaks, weight_peaks(node, layer), strength)
         # One factor for all channels would only change the two scales by as much.
         if np.any(found != found[0]):
             chosen[layer.name], factors[layer.name] = strength, tuple(float(factor) for factor in found)
-    return Balance(chosen, factors)
+    return Smoothing(chosen, factors)
 
 
 def best_strength(node: ir.Node, layer: Layer, seen: ChannelStatistics, *, symmetric: bool) -> float:
@@ -123,18 +121,20 @@ def best_strength(node: ir.Node, layer: Layer, seen: ChannelStatistics, *, symme
     peaks = seen.peaks
     interval = (-peaks, peaks) if symmetric else (np.minimum(seen.low, 0), np.maximum(seen.high, 0))
 
-    def error(factors: Channels) -> float:
+    def error(factors: PerChannel) -> float:
         return predicted_error(weight, seen, interval, factors, one_scale=not layer.per_channel)
 
     best, least = 0.0, WORTHWHILE * error(np.ones_like(peaks))
     for strength in _STRENGTHS:
-        made = error(1 / balance_factors(peaks, weight_peaks(node, layer), strength).astype(np.float64))
+        made = error(1 / smoothing_factors(peaks, weight_peaks(node, layer), strength).astype(np.float64))
         if made < least:
             best, least = strength, made
     return best
 
 
-def balance_factors(inputs: NDArray[np.float64], weights: NDArray[np.float64], strength: float) -> NDArray[np.float32]:
+def smoothing_factors(
+    inputs: NDArray[np.float64], weights: NDArray[np.float64], strength: float
+) -> NDArray[np.float32]:
     """Return the factor of each channel, within what a record takes; all three arrays have shape (channels,).
 
     Args:
@@ -148,7 +148,7 @@ def balance_factors(inputs: NDArray[np.float64], weights: NDArray[np.float64], s
     factors = np.ones(inputs.shape)
     if both.any():
         factors[both] = inputs[both] ** strength / weights[both] ** (1 - strength)
-        # AMCT's w_outlier and act_outlier, read as the largest balanced weight and the largest balanced activation of the
+        # AMCT's w_outlier and act_outlier, read as the largest smoothed weight and the largest smoothed activation of the
         # channels that have both: a channel without input gets weights that just reach the one, a channel without weights
         # an activation that just reaches the other. Neither widens a range, and neither reaches the output.
         outlier_weight = np.max(weights[both] * factors[both])

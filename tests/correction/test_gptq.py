@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runner.correction import rounding
-from runner.correction.rounding import compensated, descended, least_error, nearest, output_error
+from runner.correction import gptq
+from runner.correction.gptq import compensated, descended, least_error, nearest, output_error, upper_factor
 
 
 def problem(seed: int, weights: int, channels: int = 4) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -39,7 +39,7 @@ def test_least_error_lies_between_the_exhaustive_optimum_and_rounding_to_nearest
 def test_correlated_inputs_make_a_large_difference(weights: int) -> None:
     target, moments = problem(1, weights)
     plain = output_error(nearest(target), target, moments).sum()
-    assert output_error(compensated(target, np.linalg.inv(moments)), target, moments).sum() < plain
+    assert output_error(compensated(target, upper_factor(np.linalg.inv(moments))), target, moments).sum() < plain
     assert output_error(least_error(target, moments, np.linalg.inv(moments)), target, moments).sum() < 0.5 * plain
 
 
@@ -54,7 +54,7 @@ def test_compensation_is_the_columnwise_least_squares_update() -> None:
         if rest:
             h = moments[np.ix_(rest, rest)]
             moving[rest] -= np.linalg.solve(h, moments[rest, j]) * (done[j] - moving[j])
-    np.testing.assert_array_equal(compensated(target, np.linalg.inv(moments))[0], done)
+    np.testing.assert_array_equal(compensated(target, upper_factor(np.linalg.inv(moments)))[0], done)
 
 
 def test_uncorrelated_inputs_leave_rounding_to_nearest() -> None:
@@ -103,7 +103,7 @@ def test_channels_are_solved_as_if_alone_whoever_solves_them(monkeypatch: pytest
     target, moments = problem(4, 40, channels=11)
     inverse = np.linalg.inv(moments)
     whole = least_error(target, moments, inverse)
-    monkeypatch.setattr(rounding, "_CHANNELS", 3)
+    monkeypatch.setattr(gptq, "_CHANNELS", 3)
     for callers in (1, 2, 4):
         np.testing.assert_array_equal(least_error(target, moments, inverse, callers), whole)
 

@@ -16,17 +16,20 @@ from runner.calibration.collect import collect
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
 from runner.convert.fake_quant import fake_quant_model
-from runner.correction.balance import balance_factors, best_strength, choose_balance
+from runner.correction.calibrated import Calibrated
 from runner.correction.channels import ChannelStatistics
-from runner.correction.correct import Calibrated, correct
+from runner.correction.correct import correct
 from runner.correction.options import AUTO, Correction
+from runner.correction.smoothing import best_strength, choose_smoothing, smoothing_factors
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import DatasetError
 from runner.graph.balance import Factors, with_balanced_inputs
 from runner.graph.layers import Layer
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayers
-from tests.small_data import Items, normal_items, onnx_text, prepared, run_plain
+from tests.data import Items, normal_items
+from tests.models import for_all, onnx_text, prepared, run_plain
 
 RNG = np.random.default_rng(0)
 EPS = float(np.finfo(np.float32).eps)
@@ -82,14 +85,14 @@ def half(model: onnx.ModelProto) -> Factors:
     """Return the factors of every layer for a strength of 0.5."""
     graph, found = prepared(model)
     strengths = dict.fromkeys(("conv", "y", "z"), 0.5)
-    return choose_balance(graph, found.layers, strengths, Items(ITEMS), range(len(ITEMS)), engine=Engine(2)).factors
+    return choose_smoothing(graph, found.layers, strengths, Subset.whole(Items(ITEMS)), engine=Engine(2)).factors
 
 
 def calibrated(model: onnx.ModelProto, factors: Factors) -> Calibrated:
     graph, found = prepared(model)
     probed, layers = with_balanced_inputs(graph, found, factors)
-    seen = collect(probed, layers, Items(ITEMS), range(len(ITEMS)), observer=MinMax(), engine=Engine(2))
-    return Calibrated(graph, found, quantize_layers(graph, found, seen, symmetric=False, balance=factors).form, seen)
+    seen = collect(probed, layers, Subset.whole(Items(ITEMS)), observers=for_all(layers, MinMax()), engine=Engine(2))
+    return Calibrated(graph, found, quantize_layers(graph, found, seen, balance=factors).form, seen)
 
 
 def loss(start: Calibrated, form: QuantizedLayers) -> float:
@@ -103,7 +106,7 @@ def loss(start: Calibrated, form: QuantizedLayers) -> float:
 @pytest.mark.parametrize("strength", [0.2, 0.5, 0.8])
 def test_factors_are_the_formulas(strength: float) -> None:
     inputs, weights = RNG.uniform(0.1, 50, 6), RNG.uniform(0.01, 2, 6)
-    factors = balance_factors(inputs, weights, strength)
+    factors = smoothing_factors(inputs, weights, strength)
     assert factors.dtype == np.float32
     np.testing.assert_allclose(factors, inputs**strength / weights ** (1 - strength), rtol=1e-6)
     # What comes of it: both peaks of a channel are powers of the same product.
@@ -114,7 +117,7 @@ def test_factors_are_the_formulas(strength: float) -> None:
 def test_channel_that_lacks_one_of_both_widens_neither_range() -> None:
     inputs = np.array([4, 0, 9, 0, 1e-8, 16], float)
     weights = np.array([1, 5, 0, 0, 0.25, 4], float)
-    factors = balance_factors(inputs, weights, 0.5).astype(float)
+    factors = smoothing_factors(inputs, weights, 0.5).astype(float)
     # Channels 0 and 5 have both: f = sqrt(4 / 1) = 2 and sqrt(16 / 4) = 2, balanced inputs 2 and 8, balanced weights 2 and 8.
     assert factors[[0, 5, 3]].tolist() == [2, 2, 1]
     np.testing.assert_allclose(weights[[1, 4]] * factors[[1, 4]], 8, rtol=1e-6)  # no input: up to the widest weight
@@ -127,11 +130,11 @@ def test_channel_that_lacks_one_of_both_widens_neither_range() -> None:
     ids=["no_input", "no_weight", "apart"],
 )
 def test_layer_that_multiplies_nothing_by_nothing_is_left_alone(inputs: list[float], weights: list[float]) -> None:
-    assert balance_factors(np.array(inputs, float), np.array(weights, float), 0.5).tolist() == [1, 1]
+    assert smoothing_factors(np.array(inputs, float), np.array(weights, float), 0.5).tolist() == [1, 1]
 
 
 def test_factors_stay_within_what_a_record_takes() -> None:
-    factors = balance_factors(np.array([1e20, 2e-7, 1]), np.array([1e-5, 1e20, 1]), 0.8)
+    factors = smoothing_factors(np.array([1e20, 2e-7, 1]), np.array([1e-5, 1e20, 1]), 0.8)
     LayerRecord(ActivationParams(1.0, 0), (1.0,), balance_factors=tuple(float(factor) for factor in factors))
     assert EPS < factors.min() < 1.01 * EPS and 0.99 / EPS < factors.max() < 1 / EPS
 
@@ -139,7 +142,7 @@ def test_factors_stay_within_what_a_record_takes() -> None:
 def test_peaks_are_taken_over_all_items_and_each_layers_own_weight() -> None:
     graph, found = prepared(outliers())
     strengths = {"conv": 0.5, "y": 0.4, "z": 0.5}
-    made = choose_balance(graph, found.layers, strengths, Items(ITEMS), range(0, 64, 3), engine=Engine(2))
+    made = choose_smoothing(graph, found.layers, strengths, Subset(Items(ITEMS), range(0, 64, 3)), engine=Engine(2))
     assert made.strengths == strengths
     factors = made.factors
     wide, flat = (np.array(a) for a in zip(*run_plain(graph, ITEMS[::3], ["wide", "f"]), strict=True))
@@ -163,7 +166,7 @@ def test_layer_of_one_channel_and_one_that_is_not_asked_for_have_no_factors() ->
     )
     data = Items(normal_items(3, 1, 4, 4))
     for strengths in ({}, {"a": 0.5}):
-        assert choose_balance(graph, found.layers, strengths, data, range(3), engine=Engine(1)).factors == {}
+        assert choose_smoothing(graph, found.layers, strengths, Subset(data, range(3)), engine=Engine(1)).factors == {}
 
 
 def test_activation_that_is_not_finite_is_named() -> None:
@@ -171,7 +174,7 @@ def test_activation_that_is_not_finite_is_named() -> None:
     broken = ITEMS[:2].copy()
     broken[1, 0, 0, 0] = np.nan
     with pytest.raises(DatasetError, match=r"item item 1 holds 1 value\(s\) .* the activation 'wide' made of it"):
-        choose_balance(graph, found.layers, {"conv": 0.5}, Items(broken), range(2), engine=Engine(1))
+        choose_smoothing(graph, found.layers, {"conv": 0.5}, Subset(Items(broken), range(2)), engine=Engine(1))
 
 
 def test_outlier_channels_lose_less_when_balanced() -> None:
@@ -209,7 +212,7 @@ def test_balanced_layers_are_those_of_a_model_that_divides_and_multiplies_itself
     one, other = (
         start.form
         if options == Correction()
-        else correct(start, Items(ITEMS), range(len(ITEMS)), options=options, engine=Engine(2))
+        else correct(start, Subset.whole(Items(ITEMS)), options=options, engine=Engine(2))
         for start in (balanced, itself)
     )
     for name, layer in one.layers.items():
@@ -236,7 +239,7 @@ def test_strength_of_auto_is_the_one_that_rounding_for_real_likes_best(
     def real_error(strength: float) -> float:
         peaks = np.abs(weight).max(axis=1) if kind == "depthwise" else np.abs(weight).max(axis=0)
         factors = (
-            balance_factors(np.abs(x).max(0).astype(float), peaks.astype(float), strength) if strength else np.ones(8)
+            smoothing_factors(np.abs(x).max(0).astype(float), peaks.astype(float), strength) if strength else np.ones(8)
         )
         scaled, grown = x / factors, weight * (factors[:, np.newaxis] if kind == "depthwise" else factors)
         widest = 2 * np.abs(scaled).max() if symmetric else max(scaled.max(), 0) - min(scaled.min(), 0)
@@ -268,10 +271,12 @@ def single(kind: str, weight: NDArray) -> tuple[ir.Node, Layer]:
 def test_auto_balances_outliers_and_leaves_layers_of_even_channels_alone() -> None:
     graph, found = prepared(outliers())
     strengths = dict.fromkeys(("conv", "y", "z"), AUTO)
-    made = choose_balance(graph, found.layers, strengths, Items(ITEMS), range(64), engine=Engine(2))
+    made = choose_smoothing(graph, found.layers, strengths, Subset(Items(ITEMS), range(64)), engine=Engine(2))
     assert made.strengths.keys() == made.factors.keys() == {"conv", "y", "z"}
     for name, strength in made.strengths.items():
-        alone = choose_balance(graph, found.layers, {name: strength}, Items(ITEMS), range(64), engine=Engine(1))
+        alone = choose_smoothing(
+            graph, found.layers, {name: strength}, Subset(Items(ITEMS), range(64)), engine=Engine(1)
+        )
         assert alone.factors == {name: made.factors[name]}
     even, layers = prepared(
         onnx_text(
@@ -279,5 +284,5 @@ def test_auto_balances_outliers_and_leaves_layers_of_even_channels_alone() -> No
             w=RNG.normal(size=(2, 6, 3, 3)).astype(np.float32),
         )
     )
-    made = choose_balance(even, layers.layers, {"y": AUTO}, Items(ITEMS), range(64), engine=Engine(2))
+    made = choose_smoothing(even, layers.layers, {"y": AUTO}, Subset(Items(ITEMS), range(64)), engine=Engine(2))
     assert (made.strengths, made.factors) == ({}, {})

@@ -1,22 +1,25 @@
-"""Models and data small enough to reason about, made by the tests themselves."""
+"""Models small enough to reason about, written as text, and integers to put into them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.parser
 import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from PIL import Image
 
-from runner.dataset.item import ONLY_INPUT, Item, digest
+from runner.calibration.observer import Observer
+from runner.graph.constants import integer_attribute
 from runner.graph.layers import FoundLayers, find_layers
 from runner.graph.prepare import prepare
+from runner.ranges import ActivationParams
+from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers
+from tests import device
 
 HEADER = '<ir_version: 8, opset_import: ["" : 13]>'
 
@@ -37,6 +40,11 @@ def prepared(model: onnx.ModelProto) -> tuple[ir.Model, FoundLayers]:
     """Return the float model as calibration sees it, and its layers."""
     graph = prepare(ir.from_proto(model)).graph
     return graph, find_layers(graph)
+
+
+def for_all(found: FoundLayers, observer: Observer) -> dict[str, Observer]:
+    """Return the same observer for every layer, and for every input of another node that is to be rounded."""
+    return dict.fromkeys([*(layer.name for layer in found.layers), *(tensor.key for tensor in found.tensors)], observer)
 
 
 def plain_session(model: onnx.ModelProto | ir.Model) -> ort.InferenceSession:
@@ -136,11 +144,6 @@ def dense(op_type: str = "MatMul", shape: str = "N,5", seed: int = 0) -> onnx.Mo
     )
 
 
-def normal_items(count: int, *shape: int, seed: int = 1) -> NDArray[np.float32]:
-    """Return ``count`` items of normally distributed values."""
-    return np.random.default_rng(seed).normal(0, 1, (count, *shape)).astype(np.float32)
-
-
 def answers(model: onnx.ModelProto, x: NDArray) -> NDArray[np.int64]:
     """Return the class of the highest score of each item."""
     name = model.graph.output[0].name
@@ -153,43 +156,78 @@ def save(model: onnx.ModelProto, path: Path) -> Path:
     return path
 
 
-@dataclass
-class Items:
-    """A dataset in memory; counts how often an item was read."""
-
-    x: Sequence[NDArray] | NDArray
-    y: Sequence[int | None] | None = None
-    key: str = ONLY_INPUT
-    reads: list[int] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def item(self, index: int) -> Item:
-        self.reads.append(index)
-        arrays: Mapping[str, NDArray] = {self.key: np.asarray(self.x[index])}
-        return Item(arrays, self.label(index))
-
-    def label(self, index: int) -> int | None:
-        label = None if self.y is None else self.y[index]
-        return None if label is None else int(label)
-
-    def name(self, index: int) -> str:
-        return f"item {index}"
-
-    def fingerprint(self, index: int) -> str:
-        return digest(np.asarray(self.x[index]).tobytes())
-
-    def describe(self) -> str:
-        return "items in memory"
+def proto(graph, *, opset=17, ir_version=8, **constants):
+    """Return the ModelProto of ``graph``, ONNX text; ``constants`` become its initializers."""
+    text = f'<ir_version: {ir_version}, opset_import: ["" : {opset}]>\n{graph}'
+    parsed = onnx.parser.parse_model(text)
+    parsed.graph.initializer.extend(onnx.numpy_helper.from_array(a, name) for name, a in constants.items())
+    return parsed
 
 
-def write_image(path: Path, pixels: NDArray[np.uint8]) -> Path:
-    """Write [height, width, 3] bytes as a lossless image."""
-    Image.fromarray(pixels).save(path)
-    return path
+def model(graph, *, opset=17, ir_version=8, **constants) -> ir.Model:
+    """Return the model of ``graph``, ONNX text; ``constants`` become its initializers."""
+    return ir.from_proto(proto(graph, opset=opset, ir_version=ir_version, **constants))
 
 
-def random_pixels(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Return random bytes of shape [height, width, 3]."""
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+def layer_form(found, name, shape, *, seed=0, scale=0.037, zero_point=0, with_bias=True) -> QuantizedLayer:
+    """Return random integers for one layer whose weight has ``shape``."""
+    layer = found[name]
+    rng = np.random.default_rng(seed)
+    scales = rng.uniform(0.001, 0.02, layer.channels if layer.per_channel else 1).astype(np.float32)
+    return QuantizedLayer(
+        LayerRecord(ActivationParams(float(np.float32(scale)), zero_point), tuple(float(s) for s in scales)),
+        rng.integers(-128, 128, shape).astype(np.int8),
+        rng.integers(-5000, 5001, layer.channels).astype(np.int32) if with_bias else None,
+    )
+
+
+def random_form(float_model, *, seed=0, scale=0.037, zero_point=0) -> tuple[FoundLayers, QuantizedLayers]:
+    """Return the layers of a model and random integers for all of them."""
+    found = find_layers(float_model)
+    shapes = {name: tuple(value.shape.numpy()) for name, value in float_model.graph.initializers.items()}
+    layers = {
+        layer.name: layer_form(
+            found,
+            layer.name,
+            shapes[layer.weight],
+            seed=seed + index,
+            scale=scale,
+            zero_point=zero_point,
+            with_bias=layer.bias is not None,
+        )
+        for index, layer in enumerate(found.layers)
+    }
+    return found, QuantizedLayers(layers)
+
+
+def node_named(graph, name) -> ir.Node:
+    """Return the node of that name."""
+    return next(node for node in graph if node.name == name)
+
+
+def device_output(built, found, form, name, x):
+    """Return what the device computes for one layer of ``built`` with its data input ``x``."""
+    layer, quantized = found[name], form.layers[name]
+    activation = quantized.record.activation
+    codes = device.centred(x, activation.scale, activation.zero_point)
+    if layer.op_type == "Conv":
+        attributes = conv_attributes(node_named(built.graph, name))
+        sums = device.conv(codes, quantized.weight, quantized.bias, **attributes)
+    else:
+        sums = device.matmul(codes, quantized.weight, quantized.bias)
+    return device.real(sums, activation.scale, quantized.record.weight_scales, layer.output_axis)
+
+
+def conv_attributes(node):
+    """Return what a Conv's attributes say, as keyword arguments of ``tests.device.conv``."""
+
+    def ints(name, default):
+        attribute = node.attributes.get(name)
+        return default if attribute is None else tuple(attribute.as_ints())
+
+    return {
+        "strides": ints("strides", (1, 1)),
+        "pads": ints("pads", (0, 0, 0, 0)),
+        "dilations": ints("dilations", (1, 1)),
+        "group": integer_attribute(node, "group", 1),
+    }

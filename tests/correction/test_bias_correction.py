@@ -11,10 +11,13 @@ from runner.calibration.collect import collect
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
 from runner.convert.fake_quant import fake_quant_model
-from runner.correction.mean_error import likely_mean, shifted, without_mean_errors
+from runner.correction.bias_correction import correct_biases, shifted, shrunk_mean
+from runner.correction.calibrated import Calibrated
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.record import QuantizedLayers
-from tests.small_data import Items, conv_gemm, dense, normal_items, onnx_text, prepared, run_plain
+from tests.data import Items, normal_items
+from tests.models import conv_gemm, dense, for_all, onnx_text, prepared, run_plain
 
 RNG = np.random.default_rng(3)
 X = normal_items(40, 2, 6, 6)
@@ -22,9 +25,14 @@ X = normal_items(40, 2, 6, 6)
 
 def corrected(model: onnx.ModelProto, x: NDArray) -> tuple:
     graph, found = prepared(model)
-    seen = collect(graph, found, Items(x), range(len(x)), observer=MinMax(), engine=Engine(1))
-    form = quantize_layers(graph, found, seen, symmetric=False).form
-    return graph, found, form, without_mean_errors(graph, found, form, Items(x), range(len(x)), engine=Engine(2))
+    seen = collect(graph, found, Subset.whole(Items(x)), observers=for_all(found, MinMax()), engine=Engine(1))
+    form = quantize_layers(graph, found, seen).form
+    return (
+        graph,
+        found,
+        form,
+        correct_biases(Calibrated(graph, found, form, seen), Subset.whole(Items(x)), engine=Engine(2)),
+    )
 
 
 def test_shift_of_each_layer_is_what_separate_runs_say() -> None:
@@ -44,21 +52,21 @@ def test_shift_of_each_layer_is_what_separate_runs_say() -> None:
         record = before.layers[layer.name].record
         deq = record.activation.scale * np.array(record.weight_scales, np.float64)
         moved = (after.layers[layer.name].bias - before.layers[layer.name].bias.astype(np.int64)) * deq
-        np.testing.assert_allclose(moved, likely_mean((f - q).astype(np.float64)), atol=0.51 * deq.max() + 1e-6)
+        np.testing.assert_allclose(moved, shrunk_mean((f - q).astype(np.float64)), atol=0.51 * deq.max() + 1e-6)
         assert np.array_equal(after.layers[layer.name].weight, before.layers[layer.name].weight)
 
 
 def test_mean_of_pure_chance_is_next_to_nothing_and_a_real_one_stays() -> None:
     noise = RNG.normal(size=(50, 200))
     real = RNG.normal(size=200)
-    assert np.mean(likely_mean(noise) ** 2) < 0.2 * np.mean(noise.mean(axis=0) ** 2)
-    estimate = likely_mean(real + noise)
+    assert np.mean(shrunk_mean(noise) ** 2) < 0.2 * np.mean(noise.mean(axis=0) ** 2)
+    estimate = shrunk_mean(real + noise)
     assert np.mean((estimate - real) ** 2) < np.mean(((real + noise).mean(axis=0) - real) ** 2)
-    np.testing.assert_allclose(likely_mean(np.tile(real, (5, 1))), real)
+    np.testing.assert_allclose(shrunk_mean(np.tile(real, (5, 1))), real)
 
 
 def test_mean_of_one_item_is_taken_as_it_is() -> None:
-    np.testing.assert_array_equal(likely_mean(np.array([[1.0, -2.0]])), [1.0, -2.0])
+    np.testing.assert_array_equal(shrunk_mean(np.array([[1.0, -2.0]])), [1.0, -2.0])
 
 
 def test_shift_of_a_matmul_is_its_mean_error_and_its_integers_stay() -> None:
@@ -68,7 +76,7 @@ def test_shift_of_a_matmul_is_its_mean_error_and_its_integers_stay() -> None:
         alone = fake_quant_model(graph, found, QuantizedLayers({name: before.layers[name]}))
         q, f = (np.array([a[0].mean(axis=0) for (a,) in run_plain(m, x, [added])]) for m in (alone, graph))
         old, new = before.layers[name], after.layers[name]
-        np.testing.assert_allclose(new.shift, likely_mean((f - q).astype(np.float64)), atol=2e-6)
+        np.testing.assert_allclose(new.shift, shrunk_mean((f - q).astype(np.float64)), atol=2e-6)
         assert new.shift.dtype == np.float32 and np.abs(new.shift).max() > 1e-4
         assert (new.weight is old.weight, new.bias, new.record) == (True, None, old.record)
 

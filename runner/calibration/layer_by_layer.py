@@ -1,6 +1,6 @@
 """The isolated-layer pass: every layer's float and quantized output on the same float input, in one graph, in one pass.
 
-Beside each layer of the float model stands its quantized twin, reading the layer's own float input; what leaves the graph is
+Beside each layer of the float model stands its quantized copy, reading the layer's own float input; what leaves the graph is
 a few numbers, so no feature map is kept. Which sums is up to the caller.
 """
 
@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from runner.convert.simulate import Simulator
 from runner.dataset.binding import bind
-from runner.dataset.item import Dataset
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.graph.builder import Builder
@@ -34,7 +33,7 @@ VERSION = 3
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """What is left of a tensor: f (float output), q (twin's output) or d = f - q.
+    """What is left of a tensor: f (float output), q (quantized output) or d = f - q.
 
     Attributes:
         name: of the result.
@@ -63,12 +62,11 @@ _LOST = 1e250
 LayerSums = Mapping[str, Mapping[str, NDArray[np.float64]]]
 
 
-def isolated_pass(
+def layer_by_layer(
     model: ir.Model,
     found: FoundLayers,
     form: QuantizedLayers,
-    dataset: Dataset,
-    indices: Sequence[int],
+    items: Subset,
     *,
     engine: Engine,
     reductions: Sequence[Reduction] = PAIR_SUMS,
@@ -80,14 +78,13 @@ def isolated_pass(
         model: the prepared float model at opset 13 or later.
         found: its layers.
         form: their quantized form.
-        dataset: calibration data.
-        indices: which items of it.
+        items: calibration data.
         engine: runs the model.
         reductions: what to sum.
         progress: told the number of items done.
     """
     layers = [found[name] for name in form.layers]
-    session = Session(isolated_model(model, layers, form, reductions))
+    session = engine.session(layer_by_layer_model(model, layers, form, reductions))
     names = [reduction.name for reduction in reductions] + [COUNT]
     keys = [(layer.name, name) for layer in layers for name in names]
     squared = [reduction.name for reduction in reductions if reduction.squared]
@@ -100,19 +97,19 @@ def isolated_pass(
 
     @functools.cache
     def in_double() -> Session:
-        return Session(isolated_model(model, layers, form, reductions, double=True))
+        return engine.session(layer_by_layer_model(model, layers, form, reductions, double=True))
 
     def reduce(index: int, arrays: list[NDArray[Any]]) -> LayerSums:
         sums = by_layer(arrays)
         if any(_left_float32(layer[name]) for layer in sums.values() for name in squared if layer[COUNT]):
             wide = in_double()
-            feeds = bind(dataset.item(index), wide.inputs, name=dataset.name(index))
+            feeds = bind(items.dataset.item(index), wide.inputs, name=items.dataset.name(index))
             for name, layer in by_layer(wide.run(feeds)).items():
                 if any(_left_float32(sums[name][reduction]) for reduction in squared):
                     sums[name] = layer
         return sums
 
-    for done, sums in enumerate(engine.map(session, Subset(dataset, indices), reduce), start=1):
+    for done, sums in enumerate(engine.map(session, items, reduce), start=1):
         yield sums
         progress(done)
 
@@ -121,7 +118,7 @@ def _left_float32(total: NDArray[np.float64]) -> bool:
     return not _LEAST < total < _MOST
 
 
-def isolated_model(
+def layer_by_layer_model(
     model: ir.Model,
     layers: Sequence[Layer],
     form: QuantizedLayers,
@@ -129,13 +126,13 @@ def isolated_model(
     *,
     double: bool = False,
 ) -> ir.Model:
-    """Return the float model with a quantized twin beside each layer and the reductions as its only outputs.
+    """Return the float model with a quantized copy beside each layer and the reductions as its only outputs.
 
     Behind the reductions of each layer stands the number of values that its output has. In ``double``, squares of float32 are
     summed in float64, which takes longer.
     """
-    twinned = model.clone()
-    graph = twinned.graph
+    doubled = model.clone()
+    graph = doubled.graph
     nodes = {node.name: node for node in graph}
     names = Names.of(graph)
     simulator = Simulator(multiply=True)
@@ -146,18 +143,18 @@ def isolated_model(
         assert source is not None  # a layer reads an activation
         build = Builder()
         quantized = form.layers[layer.name]
-        twin = simulator.layer(build, node, layer, quantized, f"{layer.name}.twin", source)
+        copy = simulator.layer(build, node, layer, quantized, f"{layer.name}.copy", source)
         if quantized.shift is not None:
             # What the Add behind the layer adds more stands here: the two outputs are compared before their Add.
-            shift = build.constant(f"{layer.name}.twin.shift", quantized.shift)
-            twin = build.op("Add", [twin, shift], f"{layer.name}.twin.shifted", ir.DataType.FLOAT)
-        opset = twinned.opset_imports[""]
-        outputs += _reduce(build, layer, node.outputs[0], twin, reductions, opset, double=double)
+            shift = build.constant(f"{layer.name}.copy.shift", quantized.shift)
+            copy = build.op("Add", [copy, shift], f"{layer.name}.copy.shifted", ir.DataType.FLOAT)
+        opset = doubled.opset_imports[""]
+        outputs += _reduce(build, layer, node.outputs[0], copy, reductions, opset, double=double)
         build.register(graph, names)
         graph.insert_after(node, build.nodes)
     graph.outputs.clear()
     graph.outputs.extend(outputs)
-    return twinned
+    return doubled
 
 
 def pair_sums(sums: Mapping[str, NDArray[np.float64]]) -> PairSums:

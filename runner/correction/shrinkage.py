@@ -1,4 +1,4 @@
-"""What estimates from few items are worth: each is drawn towards nothing by what chance adds to it.
+"""Shrinkage: what estimates from few items are worth. Each is drawn towards nothing by what chance adds to it.
 
 A hundred items tell a layer's mean errors and factors only so well. What chance puts into them fits the calibration items, and
 a long chain of layers multiplies it: the model becomes better on those items and worse on all others. (Measured on a
@@ -10,10 +10,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Channels = NDArray[np.float64]
+# A number of each channel, shape (channels,).
+PerChannel = NDArray[np.float64]
 
 
-def likely(estimates: Channels, chance: Channels) -> Channels:
+def shrunk(estimates: PerChannel, chance: PerChannel) -> PerChannel:
     """Return the estimates, drawn towards 0 by what chance adds to each.
 
     Empirical Bayes (Efron and Morris 1973): E estimate^2 = real^2 + chance, over the channels of a layer.

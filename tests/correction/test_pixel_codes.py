@@ -11,12 +11,14 @@ from runner.calibration.collect import collect
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
 from runner.convert.fake_quant import fake_quant_model
-from runner.correction.pixels import choose_pixels, levels_of
+from runner.correction.pixel_codes import choose_levels, levels_of
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import DatasetError
 from runner.graph.layers import find_layers
 from runner.graph.pixels import with_whole_pixels
-from tests.small_data import Items, normal_items, onnx_text, prepared, run_plain
+from tests.data import Items, normal_items
+from tests.models import for_all, onnx_text, prepared, run_plain
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (24, 3, 9, 9))
@@ -43,7 +45,7 @@ def network(seed: int = 0) -> tuple:
 
 def chosen(x: np.ndarray, **options: object) -> dict:
     graph, _ = network()
-    return dict(choose_pixels(graph, Items(x), range(len(x)), engine=Engine(), **options))
+    return dict(choose_levels(graph, Subset.whole(Items(x)), engine=Engine(), **options))
 
 
 def channel(places: object, zero: float = 0.3, step: float = 0.017) -> np.ndarray:
@@ -156,14 +158,14 @@ def test_first_layer_loses_nothing_but_its_weights_precision() -> None:
 
     def quantized_output(model: object) -> tuple[np.ndarray, np.ndarray]:
         layers = find_layers(model)
-        seen = collect(model, layers, Items(x), items, observer=MinMax(), engine=Engine())
-        form = quantize_layers(model, layers, seen, symmetric=()).form
+        seen = collect(model, layers, Subset(Items(x), items), observers=for_all(layers, MinMax()), engine=Engine())
+        form = quantize_layers(model, layers, seen).form
         fake = fake_quant_model(model, layers, form, multiply=False)
         layer = form.layers["z"]
         weight = layer.weight * np.float32(layer.record.weight_scales).reshape(-1, 1, 1, 1)
         return np.concatenate([z for (z,) in run_plain(fake, x, ["z"])]), weight
 
-    pixels = choose_pixels(graph, Items(x), items, engine=Engine())
+    pixels = choose_levels(graph, Subset(Items(x), items), engine=Engine())
     whole, weight = quantized_output(with_whole_pixels(graph, pixels))
     # The oracle: the float image under the dequantized weights, in units of the image again.
     levels = pixels["z"]

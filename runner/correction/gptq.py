@@ -1,9 +1,9 @@
-"""Choose the integers of a weight such that the error of the layer's output is least, not that of each weight.
+"""GPTQ: choose the integers of a weight such that the error of the layer's output is least, not that of each weight.
 
 For one output channel with target weights ``t`` and codes ``q``, both in units of its scale, the output's squared error over
 the calibration data is ``(q - t)' H (q - t)`` with H the second moments of what the weights multiply. Two steps lower it:
 
-* compensated rounding (GPTQ, Frantar et al. 2022; OBQ in closed form): one weight after the other is rounded, and those not
+* compensated rounding (Frantar et al. 2022; OBQ in closed form): one weight after the other is rounded, and those not
   yet rounded move so as to make up for it. The order is that of falling ``H[j, j]``; the moves are the rows of the Cholesky
   factor of the inverse of H.
 * coordinate descent: each code in turn goes where the error is least while the others stay, until none moves.
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from runner.arithmetic import QMAX, QMIN
 from runner.correction.parallel import each_of
 
-Rows = NDArray[np.float64]
+# One or a stack of them: shape (..., rows, columns).
+Matrices = NDArray[np.float64]
 
 # Columns that are rounded before the rest is moved, in one product.
 _BLOCK = 64
@@ -32,12 +33,12 @@ _CHANNELS = 256
 _SWEEPS = 8
 
 
-def nearest(target: Rows) -> Rows:
+def nearest(target: Matrices) -> Matrices:
     """Return the codes nearest to ``target``."""
     return np.clip(np.rint(target), QMIN, QMAX)
 
 
-def output_error(codes: Rows, target: Rows, moments: Rows) -> Rows:
+def output_error(codes: Matrices, target: Matrices, moments: Matrices) -> Matrices:
     """Return each channel's ``(q - t)' H (q - t)``, shape (..., channels).
 
     Args:
@@ -49,7 +50,7 @@ def output_error(codes: Rows, target: Rows, moments: Rows) -> Rows:
     return np.asarray(np.sum((difference @ moments) * difference, axis=-1))
 
 
-def least_error(target: Rows, moments: Rows, inverse: Rows, callers: int = 1) -> Rows:
+def least_error(target: Matrices, moments: Matrices, inverse: Matrices, callers: int = 1) -> Matrices:
     """Return codes of low output error, integers in -128..127 of the shape of ``target``.
 
     Args:
@@ -61,11 +62,11 @@ def least_error(target: Rows, moments: Rows, inverse: Rows, callers: int = 1) ->
     order = np.argsort(-_diagonal(moments), axis=-1, kind="stable")
     target = _taken(target, order)
     moments, inverse = _reordered(moments, order), _reordered(inverse, order)
-    factor = _factor(inverse)
+    factor = upper_factor(inverse)
 
-    def solved(channels: slice) -> Rows:
+    def solved(channels: slice) -> Matrices:
         wanted = target[..., channels, :]
-        plain, other = nearest(wanted), _compensated(wanted, factor)
+        plain, other = nearest(wanted), compensated(wanted, factor)
         better = output_error(other, wanted, moments) < output_error(plain, wanted, moments)
         return descended(np.where(better[..., np.newaxis], other, plain), wanted, moments)
 
@@ -73,22 +74,18 @@ def least_error(target: Rows, moments: Rows, inverse: Rows, callers: int = 1) ->
     return _taken(np.concatenate(each_of(solved, blocks, callers), axis=-2), np.argsort(order, axis=-1))
 
 
-def compensated(target: Rows, inverse: Rows) -> Rows:
-    """Return codes rounded one after the other, from the first on, those that follow making up for each error.
-
-    Args:
-        target: t, shape (..., channels, weights).
-        inverse: of H, shape (..., weights, weights).
-    """
-    return _compensated(target, _factor(inverse))
-
-
-def _factor(inverse: Rows) -> Rows:
+def upper_factor(inverse: Matrices) -> Matrices:
     """Return the upper triangle U of ``inverse = U' U``."""
     return np.asarray(np.linalg.cholesky(inverse).swapaxes(-1, -2))
 
 
-def _compensated(target: Rows, factor: Rows) -> Rows:
+def compensated(target: Matrices, factor: Matrices) -> Matrices:
+    """Return codes rounded one after the other, from the first on, those that follow making up for each error.
+
+    Args:
+        target: t, shape (..., channels, weights).
+        factor: of the inverse of H, shape (..., weights, weights).
+    """
     # One weight of all channels lies in a row of memory.
     moving = target.swapaxes(-1, -2).copy()
     codes = np.empty_like(moving)
@@ -107,7 +104,7 @@ def _compensated(target: Rows, factor: Rows) -> Rows:
     return codes.swapaxes(-1, -2)
 
 
-def descended(codes: Rows, target: Rows, moments: Rows) -> Rows:
+def descended(codes: Matrices, target: Matrices, moments: Matrices) -> Matrices:
     """Return codes that no change of a single one makes better, found from ``codes`` by coordinate descent.
 
     Channels have nothing to do with each other, and few codes move: so each channel goes straight to the next of its codes
@@ -140,16 +137,16 @@ def descended(codes: Rows, target: Rows, moments: Rows) -> Rows:
     return codes.reshape(shape)
 
 
-def _diagonal(moments: Rows) -> Rows:
+def _diagonal(moments: Matrices) -> Matrices:
     return np.diagonal(moments, axis1=-2, axis2=-1)
 
 
-def _taken(rows: Rows, order: NDArray[np.intp]) -> Rows:
+def _taken(rows: Matrices, order: NDArray[np.intp]) -> Matrices:
     """Return the columns of ``rows`` in another order, each problem's own."""
     return np.take_along_axis(rows, order[..., np.newaxis, :], axis=-1)
 
 
-def _reordered(square: Rows, order: NDArray[np.intp]) -> Rows:
+def _reordered(square: Matrices, order: NDArray[np.intp]) -> Matrices:
     """Return the rows and columns of each problem's ``square`` in another order."""
     size = order.shape[-1]
     rows, columns = order.reshape(-1, size, 1), order.reshape(-1, 1, size)

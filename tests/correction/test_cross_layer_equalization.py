@@ -11,14 +11,17 @@ from runner.calibration.collect import collect
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
 from runner.convert.fake_quant import fake_quant_model
+from runner.correction.calibrated import Calibrated
 from runner.correction.channels import ChannelStatistics
-from runner.correction.correct import Calibrated, correct
-from runner.correction.equalize import best_exponents, choose_exponents
+from runner.correction.correct import correct
+from runner.correction.cross_layer_equalization import best_exponents, choose_exponents
 from runner.correction.options import Correction
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.graph.equalization import equalized
 from runner.graph.layers import find_layers
-from tests.small_data import Items, normal_items, onnx_text, prepared, run_plain
+from tests.data import Items, normal_items
+from tests.models import for_all, onnx_text, prepared, run_plain
 
 RNG = np.random.default_rng(0)
 X = normal_items(24, 3, 6, 6)
@@ -99,15 +102,15 @@ def test_scaling_a_full_convolution_pays_when_rounding_is_done_for_real() -> Non
 @pytest.mark.parametrize("line", ["r = Relu (a)", "r = Clip (a, zero, high)", "r = Identity (a)"])
 def test_equalized_model_loses_less_in_int8(line: str) -> None:
     graph, found = prepared(unbalanced(line))
-    exponents = choose_exponents(graph, Items(X), range(12), engine=Engine(2))
+    exponents = choose_exponents(graph, Subset(Items(X), range(12)), engine=Engine(2))
     assert list(exponents) == ["a"]
     assert np.ptp(exponents["a"]) >= 3
     errors = []
     wanted = np.concatenate([y for (y,) in run_plain(graph, X, ["z"])])
     for model in (graph, equalized(graph, exponents)):
-        seen = collect(model, found, Items(X), range(12), observer=MinMax(), engine=Engine(2))
+        seen = collect(model, found, Subset(Items(X), range(12)), observers=for_all(found, MinMax()), engine=Engine(2))
         layers = find_layers(model)
-        form = quantize_layers(model, layers, seen, symmetric=False).form
+        form = quantize_layers(model, layers, seen).form
         got = np.concatenate([y for (y,) in run_plain(fake_quant_model(model, layers, form), X, ["z"])])
         errors.append(float(np.mean((got - wanted) ** 2)))
     assert errors[1] < errors[0] / 2
@@ -116,16 +119,18 @@ def test_equalized_model_loses_less_in_int8(line: str) -> None:
 def test_pair_whose_second_layer_stays_float_is_left_alone() -> None:
     graph, _ = prepared(unbalanced())
     seen: list[int] = []
-    chosen = choose_exponents(graph, Items(X), range(6), engine=Engine(1), float_layers=("d",), progress=seen.append)
+    chosen = choose_exponents(
+        graph, Subset(Items(X), range(6)), engine=Engine(1), float_layers=("d",), progress=seen.append
+    )
     assert "a" not in chosen
     assert seen == [1, 2, 3, 4, 5, 6]
-    assert choose_exponents(graph, Items(X), range(6), engine=Engine(1), float_layers=("d", "z")) == {}
+    assert choose_exponents(graph, Subset(Items(X), range(6)), engine=Engine(1), float_layers=("d", "z")) == {}
 
 
 def test_exponents_do_not_depend_on_the_number_of_callers() -> None:
     graph, _ = prepared(unbalanced())
-    assert choose_exponents(graph, Items(X), range(24), engine=Engine(1)) == choose_exponents(
-        graph, Items(X), range(24), engine=Engine(3)
+    assert choose_exponents(graph, Subset(Items(X), range(24)), engine=Engine(1)) == choose_exponents(
+        graph, Subset(Items(X), range(24)), engine=Engine(3)
     )
 
 
@@ -136,9 +141,13 @@ def test_fit_of_a_bias_sees_the_ends_of_an_equalized_relu6() -> None:
     biases = []
     for model in (graph, equalized(graph, {"a": (1,) * 6})):
         layers = find_layers(model)
-        seen = collect(model, layers, Items(X), range(12), observer=MinMax(), engine=Engine(1))
-        form = quantize_layers(model, layers, seen, symmetric=False).form
-        made = correct(Calibrated(model, layers, form, seen), Items(X), range(12), options=options, engine=Engine(1))
+        seen = collect(
+            model, layers, Subset(Items(X), range(12)), observers=for_all(layers, MinMax()), engine=Engine(1)
+        )
+        form = quantize_layers(model, layers, seen).form
+        made = correct(
+            Calibrated(model, layers, form, seen), Subset(Items(X), range(12)), options=options, engine=Engine(1)
+        )
         biases.append([None if layer.bias is None else layer.bias.tolist() for layer in made.layers.values()])
     assert biases[0] == biases[1]
     assert biases[0][0] is not None
@@ -165,10 +174,12 @@ def test_every_channel_is_fitted_up_to_its_own_end() -> None:
     powers = tuple(int(power) for power in rng.integers(0, 6, 40))
     for model in (graph, equalized(graph, {"a": powers})):
         layers = find_layers(model)
-        seen = collect(model, layers, Items(X + 1), range(12), observer=MinMax(), engine=Engine(1))
-        start = Calibrated(model, layers, quantize_layers(model, layers, seen, symmetric=False).form, seen)
+        seen = collect(
+            model, layers, Subset(Items(X + 1), range(12)), observers=for_all(layers, MinMax()), engine=Engine(1)
+        )
+        start = Calibrated(model, layers, quantize_layers(model, layers, seen).form, seen)
         options = Correction("isolated", scale=True)
-        form = correct(start, Items(X + 1), range(12), options=options, engine=Engine(2))
+        form = correct(start, Subset(Items(X + 1), range(12)), options=options, engine=Engine(2))
         made.append(form.layers["a"])
     plain, scaled = made
     np.testing.assert_array_equal(scaled.bias, plain.bias)

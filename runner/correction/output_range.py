@@ -1,0 +1,103 @@
+"""``range=output``: of the observer's range and those inside what was seen, the one that costs the layers' outputs least."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.calibration.quantize import quantize_recorded
+from runner.calibration.ties import params_off_ties
+from runner.convert.fake_quant import tensor_place
+from runner.correction.activation_range import Cost, best_range, output_roots
+from runner.correction.calibrated import Calibrated
+from runner.correction.layer_state import LayerState
+from runner.correction.positions import some_positions, unit_of_squares
+from runner.graph.balance import rounded_tensor
+from runner.graph.layers import Layer
+from runner.ranges import ActivationParams
+from runner.record import QuantizedLayer
+
+# Positions, over all items, that a range is judged by. Chance errs by one over their root.
+_POSITIONS = 15_000
+
+
+class OutputRange:
+    """Gives layers that read one tensor one range, chosen at the first of them for all.
+
+    Args:
+        start: has the layers.
+    """
+
+    def __init__(self, start: Calibrated) -> None:
+        self._readers = {readers[0].name: readers for readers in _readers(start)}
+        self._chosen: dict[str, ActivationParams] = {}
+
+    def __call__(self, state: LayerState) -> QuantizedLayer:
+        """Return the layer under the chosen range, or as it is where its bias does not fit that."""
+        name = state.layer.name
+        if name in self._readers:
+            readers = self._readers[name]
+            self._chosen |= dict.fromkeys([reader.name for reader in readers], _better_range(state, readers))
+        if name not in self._chosen:
+            return state.quantized
+        record = replace(state.quantized.record, activation=self._chosen[name])
+        try:
+            return quantize_recorded(state.node, state.layer, record)
+        except ValueError:
+            return state.quantized
+
+
+def _better_range(state: LayerState, readers: Sequence[Layer]) -> ActivationParams:
+    """Return the parameters that cost the outputs of all readers least, inside what was seen or the observer's."""
+    name, start, callers = state.layer.name, state.start, state.engine.callers
+    values, _ = some_positions(state.input, state.layer, state.items, _POSITIONS, callers)
+    if not len(values):
+        return state.quantized.record.activation
+    symmetric = start.is_symmetric(state.layer)
+    alike: dict[tuple[int, bool], list[NDArray[np.float64]]] = {}
+    for reader in readers:
+        alike.setdefault((reader.group, state.fits_bias(reader)), []).append(state.weight(reader))
+    unit = unit_of_squares(
+        np.concatenate([np.abs(weight).max(keepdims=True) for weights in alike.values() for weight in weights])
+    )
+    return best_range(
+        start.seen.extremes[name],
+        start.seen.ranges[name],
+        values,
+        [
+            Cost(output_roots([w / unit for w in weights], groups, values.shape[1] // groups), centred)
+            for (groups, centred), weights in alike.items()
+        ],
+        lambda range_: params_off_ties(range_, start.seen.samples[name], symmetric=symmetric),
+        callers=callers,
+    )
+
+
+def _readers(start: Calibrated) -> list[list[Layer]]:
+    """Return the layers whose range may be chosen; those that read one tensor stand together, as they share its rounding."""
+    rounded = _rounded_tensors(start)
+    readers: dict[tuple[str, bool], list[Layer]] = {}
+    for layer in start.found.layers:
+        if layer.name not in start.form.layers or layer.weight is None:
+            continue
+        record = start.form.layers[layer.name].record
+        source = rounded_tensor(layer, record.balance_factors)
+        # Another node that reads the same codes would take another range with the layer, at a cost that is not seen from here.
+        if (source, record.activation) not in rounded:
+            readers.setdefault((source, start.is_symmetric(layer)), []).append(layer)
+    return list(readers.values())
+
+
+def _rounded_tensors(start: Calibrated) -> set[tuple[str, ActivationParams]]:
+    """Return the tensors that are rounded on their way into nodes that are no layers, with their parameters."""
+    nodes = {node.name: node for node in start.model.graph}
+    rounded = set()
+    for key, tensor in start.form.tensors.items():
+        node, index = tensor_place(nodes, key)
+        source = node.inputs[index]
+        assert source is not None  # the place was read off the graph
+        rounded.add((source.name or "", tensor.activation))
+    return rounded
