@@ -22,8 +22,8 @@ from runner.modes.recipe import CalibrationResult
 from runner.modes.result import Prediction
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
-from runner.search.end_to_end import Damage
-from runner.search.plan import Ranking, Unit
+from runner.search.end_to_end import LossContributions
+from runner.search.plan import LayerGroup, Ranking
 from runner.store.remembered import Codec
 from runner.store.store import Entry
 from runner.verify.compare import Sameness
@@ -46,29 +46,29 @@ INPUTS_SEEN: Codec[InputsSeen] = Codec(
     ),
 )
 
-# Without the units, which follow from the form.
+# Without the groups, which follow from the form.
 RANKING: Codec[Ranking] = Codec(
     lambda ranking: Entry([[name, float(value)] for name, value in ranking.entries]),
     lambda entry: Ranking(tuple((str(name), float(value)) for name, value in entry.values)),
 )
 
 
-def _decode_damage(entry: Entry) -> Damage:
+def _decode_contributions(entry: Entry) -> LossContributions:
     values = entry.values
-    units = tuple((Unit(tuple(layers), int(macs)), float(damage)) for layers, macs, damage in values["units"])
-    return Damage(str(values["measure"]), tuple(values["items"]), float(values["total"]), units)
+    groups = tuple((LayerGroup(tuple(layers), int(macs)), float(part)) for layers, macs, part in values["units"])
+    return LossContributions(str(values["measure"]), tuple(values["items"]), float(values["total"]), groups)
 
 
-DAMAGE: Codec[Damage] = Codec(
-    lambda damage: Entry(
+LOSS_CONTRIBUTIONS: Codec[LossContributions] = Codec(
+    lambda contributions: Entry(
         {
-            "measure": damage.measure,
-            "items": list(damage.items),
-            "total": damage.total,
-            "units": [[list(unit.layers), unit.macs, value] for unit, value in damage.units],
+            "measure": contributions.measure,
+            "items": list(contributions.items),
+            "total": contributions.total,
+            "units": [[list(group.layers), group.macs, part] for group, part in contributions.groups],
         }
     ),
-    _decode_damage,
+    _decode_contributions,
 )
 
 PIXELS: Codec[Pixels] = Codec(

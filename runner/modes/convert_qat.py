@@ -21,8 +21,9 @@ from runner.engine import Engine
 from runner.errors import ConfigError
 from runner.evaluation.accuracy import Agreement, TiedAnswers, TopK
 from runner.evaluation.distance import Kl, Sqnr
-from runner.evaluation.evaluator import Evaluator, named_outputs
+from runner.evaluation.evaluator import Evaluator
 from runner.evaluation.metric import Metric
+from runner.evaluation.model_outputs import named_outputs
 from runner.evaluation.outputs import ClassScores, OutputKind
 from runner.evaluation.uncertainty import loss_interval
 from runner.events import FINAL_EVAL, FLOAT_EVAL, LOAD, VERIFY, WRITE, Emit, ModelUsed, StageAdvanced, ignore
@@ -160,23 +161,23 @@ def convert_qat(
         kind = "probabilities"
     ties = TiedAnswers()
     measured = [*_metrics(dataset, part.indices), ties]
-    evaluator = Evaluator(engine, dataset, part.indices, measured, output_kind=kind)
-    scores = RememberedScores(evaluator, keys, store)
+    evaluator = Evaluator(engine, part, measured, output_kind=kind)
     with stages.stage(FLOAT_EVAL, len(part.indices), "the source as stored") as progress:
-        before = scores.of_float(source_model.graph, progress)
-    metric = evaluator.metrics[0]
+        scores = RememberedScores.against(source_model.graph, evaluator, keys, store, progress)
+    scorer = scores.scorer
+    metric, before = scorer.metrics[0], scorer.float_scores
     figure = metric.aggregate(before.scores[metric.name])
     check_expectation(options.expect, metric)
-    require_expected(options.expect, metric.name, figure, seen, evaluator, before)
-    cautions = [*outputs_caution(source_model), *evaluator.cautions]
-    warnings = told([*cautions, *batch_caution(seen), *chance_caution(seen, evaluator, before)], emit)
+    require_expected(options.expect, metric.name, figure, seen, scorer)
+    cautions = [*outputs_caution(source_model), *scorer.cautions]
+    warnings = told([*cautions, *batch_caution(seen), *chance_caution(seen, scorer)], emit)
     with stages.stage(FINAL_EVAL, len(part.indices)) as progress:
         after = scores.of_form(qat.form, lambda: _simulated(qat), progress)
     interval = loss_interval(metric, before.scores[metric.name], after.scores[metric.name])
     prediction = remembered(
         store,
-        keys.prediction(qat.form, dataset.fingerprint(shown), dataset.name(shown), evaluator),
-        lambda: _prediction((source_model.graph, _simulated(qat)), dataset, shown, evaluator.classes),
+        keys.prediction(qat.form, dataset.fingerprint(shown), dataset.name(shown), scorer),
+        lambda: _prediction((source_model.graph, _simulated(qat)), dataset, shown, scorer.classes),
         PREDICTION,
     )
 
@@ -184,12 +185,10 @@ def convert_qat(
         write_record(folder, _RECORD, qat.form)
         folder.write_json("conversion_report.json", qat.report.to_json(), indent=2)
         pair = write_pair(folder, name, qat.graph, qat.found, qat.form)
-    evaluations, items_scored = evaluator.evaluations, evaluator.items_scored
+    evaluations, items_scored = evaluator.ledger.full, evaluator.ledger.items
     job = Job(folder, qat.graph, qat.found, dataset, engine, options.verify, keys, store)
     with stages.stage(VERIFY, checks) as progress:
-        written, proof = check_files(
-            job, pair, _RECORD, qat.form, evaluator=evaluator, quantized=after, progress=progress
-        )
+        written, proof = check_files(job, pair, _RECORD, qat.form, scorer=scorer, quantized=after, progress=progress)
         warnings += warn_of_notes(written, emit)
     converted = Intermediates(name, qat.graph, qat.found, qat.form, pair)
     intermediates = write_kept(folder, converted, dataset, kept, stages)
@@ -197,7 +196,7 @@ def convert_qat(
         status="converted",
         source=source,
         comparison=Comparison(
-            [m for m in evaluator.metrics if m is not ties], before, after, evaluator.classes, part, interval=interval
+            [m for m in scorer.metrics if m is not ties], before, after, scorer.classes, part, interval=interval
         ),
         found=qat.found,
         form=qat.form,

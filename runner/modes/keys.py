@@ -10,7 +10,7 @@
 | float outputs | graph, items |
 | quantized form, layer costs | prepared graph, calibration items, the recipe (layers, observers, corrections, record) |
 | ranking | prepared graph, the form's scales and integers, calibration items, sensitivity |
-| damages | prepared graph, the plan's form, its units with their prices, evaluation items, metrics, ``sensitivity.items`` |
+| loss contributions | prepared graph, the plan's form, its layer groups and prices, items, metrics, ``sensitivity.items`` |
 | scores of a plan | prepared graph, the plan's form, items, metrics, how class scores are read |
 | scores of a plan that was settled early, STEP items at a time | the same, and which items |
 | check of the written files | graph, bytes of both files, the form, items |
@@ -34,8 +34,8 @@ from runner.convert import fake_quant
 from runner.correction import balance, correct, equalize
 from runner.correction import pixels as levels
 from runner.dataset.item import Dataset, dataset_fingerprint
-from runner.evaluation import evaluator as evaluation
-from runner.evaluation.evaluator import Evaluator
+from runner.evaluation import scorer as evaluation
+from runner.evaluation.scorer import Scorer
 from runner.graph import equalization, pixels
 from runner.graph.model_file import file_sha256
 from runner.modes import input_values, proof
@@ -45,7 +45,7 @@ from runner.modes.proof import VerifyOptions
 from runner.record import QuantizedLayers
 from runner.search import end_to_end, sensitivity
 from runner.search.end_to_end import EndToEnd
-from runner.search.plan import Unit
+from runner.search.plan import LayerGroup
 from runner.search.sensitivity import Sensitivity
 from runner.session import SIMULATION
 from runner.store.key import cpu_name, stage_key
@@ -105,48 +105,44 @@ class StageKeys:
         versions = [isolated.VERSION, sensitivity.VERSION, fake_quant.VERSION]
         return stage_key("ranking", versions, self.graph, _digest(form), self.calibration, measure, SIMULATION)
 
-    def damage(
-        self, form: QuantizedLayers, units: Sequence[Unit], evaluator: Evaluator, measure: EndToEnd
+    def loss_contributions(
+        self, form: QuantizedLayers, groups: Sequence[LayerGroup], scorer: Scorer, measure: EndToEnd
     ) -> str | None:
-        """Key of what each unit of a form does to the outputs, against the float model that the evaluator has seen."""
+        """Key of what each layer group of a form does to the outputs, against the scorer's float model."""
         versions = [end_to_end.VERSION, evaluation.VERSION, fake_quant.VERSION]
-        how = [evaluator.metrics, evaluator.classes, measure, SIMULATION]
-        return stage_key("damage", versions, self.graph, _digest(form), units, self.items, how)
+        how = [scorer.metrics, scorer.classes, measure, SIMULATION]
+        return stage_key("damage", versions, self.graph, _digest(form), groups, self.items, how)
 
-    def scores(self, form: QuantizedLayers, evaluator: Evaluator) -> str | None:
-        """Key of a form's scores, against the float model that the evaluator has seen."""
+    def scores(self, form: QuantizedLayers, scorer: Scorer) -> str | None:
+        """Key of a form's scores, against the scorer's float model."""
         versions = [evaluation.VERSION, fake_quant.VERSION]
-        how = [evaluator.metrics, evaluator.classes, SIMULATION]
+        how = [scorer.metrics, scorer.classes, SIMULATION]
         return stage_key("scores", versions, self.graph, _digest(form), self.items, how)
 
-    def prediction(self, form: QuantizedLayers, item: str, name: str, evaluator: Evaluator) -> str | None:
+    def prediction(self, form: QuantizedLayers, item: str, name: str, scorer: Scorer) -> str | None:
         """Key of the float and the quantized model's answers to one item."""
         versions = [evaluation.VERSION, fake_quant.VERSION]
-        return stage_key("prediction", versions, self.graph, _digest(form), item, name, evaluator.classes, SIMULATION)
+        return stage_key("prediction", versions, self.graph, _digest(form), item, name, scorer.classes, SIMULATION)
 
     def costs(self, form: QuantizedLayers, item: str) -> str | None:
         """Key of the layers' costs for one item."""
         return stage_key("costs", [quantize.VERSION], self.graph, _digest(form), item)
 
-    def written(
-        self, files: Sequence[Path], form: QuantizedLayers, dataset: Dataset, evaluator: Evaluator
-    ) -> str | None:
+    def written(self, files: Sequence[Path], form: QuantizedLayers, dataset: Dataset, scorer: Scorer) -> str | None:
         """Key of what re-opening both files shows.
 
         Files count by name and content: the name is part of what is kept.
         """
         looked_at = dataset_fingerprint(dataset, write_models.checked_items(dataset))
         digests = [[path.name, file_sha256(path)] for path in files]
-        how = [self.items, looked_at, evaluator.classes]
+        how = [self.items, looked_at, scorer.classes]
         return stage_key("written", [write_models.VERSION], self.graph, digests, _digest(form), how)
 
-    def proof(
-        self, files: Sequence[Path], options: VerifyOptions, dataset: Dataset, evaluator: Evaluator
-    ) -> str | None:
+    def proof(self, files: Sequence[Path], options: VerifyOptions, dataset: Dataset, scorer: Scorer) -> str | None:
         """Key of what holding the files against each other shows; they count by content."""
         digests = [file_sha256(path) for path in files]
-        evaluated = dataset_fingerprint(dataset, evaluator.indices)
-        how = [self.graph, evaluated, list(evaluator.metrics[:1]), evaluator.classes, options]
+        evaluated = dataset_fingerprint(dataset, scorer.items.indices)
+        how = [self.graph, evaluated, list(scorer.metrics[:1]), scorer.classes, options]
         return stage_key("proof", [proof.VERSION, evaluation.VERSION], digests, how)
 
 

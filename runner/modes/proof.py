@@ -15,7 +15,8 @@ from runner.dataset.item import Dataset, evenly_spaced
 from runner.engine import Engine
 from runner.errors import ConfigError, DatasetError, InternalError, ModelError, VerificationError
 from runner.evaluation.accuracy import Agreement
-from runner.evaluation.evaluator import Evaluation, Evaluator
+from runner.evaluation.scorer import Scorer
+from runner.evaluation.scores import Evaluation
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, Record
 from runner.record_text import read_record
@@ -118,7 +119,7 @@ def prove(
     engine: Engine,
     options: VerifyOptions,
     *,
-    evaluator: Evaluator,
+    scorer: Scorer,
     quantized: Evaluation,
     progress: Callable[[int], None],
 ) -> Proof:
@@ -129,7 +130,7 @@ def prove(
         dataset: evaluation data.
         engine: runs models.
         options: on how many items, and which device.
-        evaluator: that measured the quantized model.
+        scorer: that measured the quantized model.
         quantized: its scores.
         progress: told how many of ``proof_items`` are done.
 
@@ -138,18 +139,18 @@ def prove(
     """
     deploy = read_deploy(files.deploy)
     record_matches = _check_record(files.record, deploy)
-    indices = options.items(evaluator.indices)
+    indices = options.items(scorer.items.indices)
     sample = [indices[i] for i in evenly_spaced(min(_CROSS_CHECKED, len(indices)), len(indices))]
     ties = cross_check(deploy, dataset, sample, engine)
     graph = executable(deploy)
     comparison = Comparison(graph, files.fake_quant)
     comparison.check_layers(dataset, sample)
-    sameness = comparison.check(dataset, indices, engine, _agreement(evaluator, comparison.output_names), progress)
+    sameness = comparison.check(dataset, indices, engine, _agreement(scorer, comparison.output_names), progress)
     bounds = [accumulator_bound(layer) for layer in deploy.layers]
     biases = [int(np.abs(layer.bias.astype(np.int64)).max()) for layer in deploy.layers if layer.bias is not None]
     device = None
     if options.device != "none":
-        device = _device_metric(deploy, options.device, evaluator, quantized, lambda n: progress(len(indices) + n))
+        device = _device_metric(deploy, options.device, scorer, quantized, lambda n: progress(len(indices) + n))
     return Proof(
         sameness=sameness,
         cross_checked=len(sample),
@@ -162,7 +163,7 @@ def prove(
     )
 
 
-def _agreement(evaluator: Evaluator, names: Sequence[str]) -> Callable[[Arrays, Arrays], bool]:
+def _agreement(scorer: Scorer, names: Sequence[str]) -> Callable[[Arrays, Arrays], bool]:
     metric = Agreement()
 
     def agree(one: Arrays, other: Arrays) -> bool:
@@ -170,7 +171,7 @@ def _agreement(evaluator: Evaluator, names: Sequence[str]) -> Callable[[Arrays, 
             {name: array for name, array in zip(names, arrays, strict=True) if is_numbers(array)}
             for arrays in (one, other)
         )
-        return bool(metric.score(fake_quant, deploy, None, evaluator.classes)[0])
+        return bool(metric.score(fake_quant, deploy, None, scorer.classes)[0])
 
     return agree
 
@@ -178,18 +179,18 @@ def _agreement(evaluator: Evaluator, names: Sequence[str]) -> Callable[[Arrays, 
 def _device_metric(
     deploy: DeployFile,
     precision: Precision,
-    evaluator: Evaluator,
+    scorer: Scorer,
     quantized: Evaluation,
     progress: Callable[[int], None],
 ) -> DeviceMetric | None:
-    if not evaluator.metrics:
+    if not scorer.metrics:
         return None
-    metric = evaluator.metrics[0]
-    positions = evenly_spaced(min(_DEVICE_ITEMS, len(evaluator.indices)), len(evaluator.indices))
+    metric = scorer.metrics[0]
+    positions = evenly_spaced(min(_DEVICE_ITEMS, len(scorer.items.indices)), len(scorer.items.indices))
     scores = []
     try:
         session = reference_session(executable(deploy, precision=precision).model)
-        for score in evaluator.scores(session, positions, only_numbers=True):
+        for score in scorer.scores(session, positions, only_numbers=True):
             scores.append(score[metric.name])
             progress(len(scores))
     except (DatasetError, InternalError, ModelError, VerificationError) as error:

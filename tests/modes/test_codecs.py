@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runner.evaluation.evaluator import EVALUATION, Evaluation
+from runner.evaluation.scores import EVALUATION, Evaluation
 from runner.graph.layers import LeftAlone
 from runner.graph.macs import LayerCost
 from runner.lint.finding import Finding
-from runner.modes.codecs import DAMAGE, EXPONENTS, NUMBER, OUTPUTS, PREDICTION, QUANTIZED, RANKING, WRITTEN
+from runner.modes.codecs import EXPONENTS, LOSS_CONTRIBUTIONS, NUMBER, OUTPUTS, PREDICTION, QUANTIZED, RANKING, WRITTEN
 from runner.modes.files.write_models import ModelPair, Written
 from runner.modes.recipe import CalibrationResult
 from runner.modes.result import Prediction
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
-from runner.search.end_to_end import Damage
-from runner.search.plan import Ranking, Unit
+from runner.search.end_to_end import LossContributions
+from runner.search.plan import LayerGroup, Ranking
 from runner.store.remembered import Codec
 from runner.store.store import Store
 
@@ -45,10 +45,10 @@ def test_ranking_keeps_its_order(tmp_path: Path) -> None:
 
 
 def test_damage_keeps_its_units(tmp_path: Path) -> None:
-    units = ((Unit(("b/c:0", "a"), 40), 0.1 + 0.2), (Unit(("\u732b",), 0), -1e-300))
-    damage = Damage("noise", (3, 7), 0.7, units)
-    got = back(DAMAGE, damage, tmp_path)
-    assert got == damage and isinstance(got, Damage) and got.ranking == damage.ranking
+    units = ((LayerGroup(("b/c:0", "a"), 40), 0.1 + 0.2), (LayerGroup(("\u732b",), 0), -1e-300))
+    damage = LossContributions("noise", (3, 7), 0.7, units)
+    got = back(LOSS_CONTRIBUTIONS, damage, tmp_path)
+    assert got == damage and isinstance(got, LossContributions) and got.ranking == damage.ranking
 
 
 def test_exponents(tmp_path: Path) -> None:

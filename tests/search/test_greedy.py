@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 from runner.search.binary import Binary
-from runner.search.driver import search
 from runner.search.greedy import Greedy
 from runner.search.linear import Linear
-from runner.search.plan import Plan, Ranking, Trial, Unit
-from tests.search.small_searches import Small, additive, random_small, units
+from runner.search.plan import LayerGroup, Plan, Ranking, Trial
+from tests.search.small_searches import Small, additive, random_small, searched, units
 
 SEEDS = range(120)
 
@@ -52,7 +51,7 @@ def most_float(small: Small) -> list[Plan]:
     return [small.start.with_fallback(name for unit in order[:-1] for name in unit.layers)] if order[1:] else []
 
 
-def worth(small: Small, unit: Unit) -> float:
+def worth(small: Small, unit: LayerGroup) -> float:
     everything = small.loss(small.start.int8_layers)
     return (everything - small.loss(small.start.with_fallback(unit.layers).int8_layers)) / unit.macs
 
@@ -93,7 +92,7 @@ def test_number_of_units_is_found_in_few_trials(count: int) -> None:
             fallen = len(plan.fallback)
             return Trial(plan, 0.0, float(count - fallen), fallen >= needed, fallen)
 
-        result = search(evaluate(start), ranking, Greedy(give_back=0), evaluate)
+        result = searched(evaluate(start), ranking, Greedy(give_back=0), evaluate)
         assert (result.best is None) if needed == count else (result.best and result.best.float_macs == needed)
         made = len(result.trials) - 1
         assert made <= Greedy(give_back=0).most_trials(count)
@@ -101,7 +100,7 @@ def test_number_of_units_is_found_in_few_trials(count: int) -> None:
 
 
 def test_layers_of_one_unit_fall_back_together() -> None:
-    pair = (Unit(("layer0", "layer1"), 10), Unit(("layer2",), 10), Unit(("layer3",), 10))
+    pair = (LayerGroup(("layer0", "layer1"), 10), LayerGroup(("layer2",), 10), LayerGroup(("layer3",), 10))
 
     def loss(int8: tuple[str, ...]) -> float:
         # The damage is that of the tensor they read, whichever of the two is int8.

@@ -11,7 +11,8 @@ import onnx_ir as ir
 
 from runner.dataset.item import Dataset
 from runner.engine import Engine
-from runner.evaluation.evaluator import Evaluation, Evaluator
+from runner.evaluation.scorer import Scorer
+from runner.evaluation.scores import Evaluation
 from runner.graph.layers import FoundLayers
 from runner.job_folder import JobFolder
 from runner.modes.codecs import PROOF, WRITTEN
@@ -54,7 +55,7 @@ def check_files(
     record: str,
     form: QuantizedLayers,
     *,
-    evaluator: Evaluator,
+    scorer: Scorer,
     quantized: Evaluation,
     progress: Callable[[int], None],
 ) -> tuple[Written, Proof]:
@@ -65,7 +66,7 @@ def check_files(
         pair: the models.
         record: name of the record file.
         form: what the files shall hold.
-        evaluator: that measured the quantized model.
+        scorer: that measured the quantized model.
         quantized: its scores.
         progress: told how many of ``proof_items`` are done.
 
@@ -78,21 +79,19 @@ def check_files(
         paths: list[Path] = [files.deploy, files.fake_quant]
         written = remembered(
             job.store,
-            job.keys.written(paths, form, job.dataset, evaluator),
-            lambda: verify_pair(
-                job.folder, pair, job.model, job.found, form, job.dataset, job.engine, evaluator.classes
-            ),
+            job.keys.written(paths, form, job.dataset, scorer),
+            lambda: verify_pair(job.folder, pair, job.model, job.found, form, job.dataset, job.engine, scorer.classes),
             WRITTEN,
         )
         proof = remembered(
             job.store,
-            job.keys.proof([*paths, files.record], job.options, job.dataset, evaluator),
+            job.keys.proof([*paths, files.record], job.options, job.dataset, scorer),
             lambda: prove(
                 files,
                 job.dataset,
                 job.engine,
                 job.options,
-                evaluator=evaluator,
+                scorer=scorer,
                 quantized=quantized,
                 progress=progress,
             ),

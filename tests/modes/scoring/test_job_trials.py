@@ -11,16 +11,22 @@ from runner.calibration.collect import collect
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
 from runner.convert.fake_quant import fake_quant_model
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.evaluation.accuracy import Agreement
 from runner.evaluation.distance import Mse, Sqnr
+from runner.evaluation.early_stopping.early_judge import EarlyJudge
 from runner.evaluation.evaluator import Evaluator
+from runner.evaluation.judge import MetricJudge
+from runner.evaluation.ledger import Ledger
+from runner.evaluation.scorer import Scorer
 from runner.events import TrialFinished
 from runner.graph.macs import LayerCost
-from runner.modes.scoring.judge import MetricJudge
-from runner.modes.scoring.trials import TrialRunner, planned_form
+from runner.modes.scoring.job_trials import job_trials
 from runner.record import QuantizedLayers
 from runner.search.plan import INT8, Plan, Trial
+from runner.search.planned_models import PlannedModels, planned_form
+from runner.search.trial_log import TrialLog
 from tests.small_data import Items, conv_gemm, normal_items, prepared, run_plain
 
 X = normal_items(8, 2, 6, 6)
@@ -34,19 +40,22 @@ def subject():
     return graph, found, quantize_layers(graph, found, seen, symmetric=False).form
 
 
-def runner_of(subject, emit=lambda event: None, target=1e-3):
+def scorer_of(graph, x, metric, callers=2) -> Scorer:
+    evaluator = Evaluator(Engine(callers), Subset.whole(Items(x)), [metric])
+    return evaluator.against(evaluator.outputs(graph))
+
+
+def log_of(subject, emit=lambda event: None, target=1e-3, forms=None, **options) -> TrialLog:
     graph, found, form = subject
-    evaluator = Evaluator(Engine(2), Items(X), range(8), [Mse()])
-    judge = MetricJudge(evaluator, target)
-    judge.look_at_float(evaluator.evaluate_float(graph))
-    return TrialRunner(graph, found, form, judge, emit)
+    models = PlannedModels(graph, found, {INT8: form, **(forms or {})})
+    return job_trials(models, MetricJudge(scorer_of(graph, X, Mse()), target), emit, **options)
 
 
 @pytest.mark.parametrize("fallback", [[], ["first"], ["second", "logits"], ["first", "second", "logits"]], ids=str)
 def test_loss_is_that_of_the_written_form_of_the_plan_in_plain_onnxruntime(subject, fallback) -> None:
     graph, found, form = subject
     plan = Plan.all_int8(form.layers).with_fallback(fallback)
-    trial = runner_of(subject).run(plan, lambda done: None)
+    trial = log_of(subject).trial(plan, lambda done: None)
     written = fake_quant_model(graph, found, form.without(fallback))
     f = np.concatenate([y for (y,) in run_plain(graph, X, ["logits"])])
     q = np.concatenate([y for (y,) in run_plain(written, X, ["logits"])])
@@ -56,53 +65,56 @@ def test_loss_is_that_of_the_written_form_of_the_plan_in_plain_onnxruntime(subje
 
 def test_each_trial_is_told_numbered_and_kept(subject) -> None:
     heard: list[TrialFinished] = []
-    trials = runner_of(subject, heard.append)
+    trials = log_of(subject, heard.append)
     plans = [Plan.all_int8(subject[2].layers)]
     plans.append(plans[0].with_fallback(["second"]))
-    made = [trials.run(plan, lambda done: None) for plan in plans]
+    made = [trials.trial(plan, lambda done: None) for plan in plans]
     assert heard == [
         TrialFinished(0, made[0].value, made[0].loss, made[0].accepted, 3, ()),
         TrialFinished(1, made[1].value, made[1].loss, made[1].accepted, 2, ("second",)),
     ]
-    assert list(trials.verdicts) == plans
-    assert trials.verdicts[plans[1]].evaluation.scores["mse"].shape == (8, 2)
+    assert [trial.plan for trial in trials.trials] == plans
+    assert trials.verdict(plans[1]).evaluation.scores["mse"].shape == (8, 2)
 
 
 def test_progress_counts_items_of_the_trial(subject) -> None:
     told: list[int] = []
-    runner_of(subject).run(Plan.all_int8(subject[2].layers), told.append)
+    log_of(subject).trial(Plan.all_int8(subject[2].layers), told.append)
     assert told == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 MANY = normal_items(300, 2, 6, 6, seed=4)
 
 
-def judged_early(subject, emit=lambda event: None, metric=None, target=0.5, callers=2):
-    """Return an evaluator over many items, and a runner that has tried the all-int8 plan."""
+def judged_early(
+    subject, emit=lambda event: None, metric=None, target=0.5, callers=2, confidence=0.99, early=True
+) -> tuple[Ledger, TrialLog]:
+    """Return a log that has tried the all-int8 plan over many items, and what counts its runs."""
     graph, found, form = subject
-    evaluator = Evaluator(Engine(callers), Items(MANY), range(len(MANY)), [metric or Mse()])
-    judge = MetricJudge(evaluator, target, confidence=0.99)
-    judge.look_at_float(evaluator.evaluate_float(graph))
-    trials = TrialRunner(graph, found, form, judge, emit)
-    trials.run(Plan.all_int8(form.layers), lambda done: None)
-    return evaluator, trials
+    scorer = scorer_of(graph, MANY, metric or Mse(), callers)
+    judge = MetricJudge(scorer, target)
+    trials = job_trials(
+        PlannedModels(graph, found, {INT8: form}), EarlyJudge(judge, confidence=confidence) if early else judge, emit
+    )
+    trials.trial(Plan.all_int8(form.layers))
+    return scorer.ledger, trials
 
 
 def test_early_trial_stops_at_a_border_and_is_completed_without_scoring_an_item_twice(subject) -> None:
     heard: list[TrialFinished] = []
-    evaluator, trials = judged_early(subject, heard.append)
-    plan, scored, told = Plan.all_int8(subject[2].layers).with_fallback(["first"]), evaluator.items_scored, []
-    early = trials.run_early(plan, told.append)
-    assert early.settled_after == evaluator.items_scored - scored == told[-1] < 300
+    ledger, trials = judged_early(subject, heard.append)
+    plan, scored, told = Plan.all_int8(subject[2].layers).with_fallback(["first"]), ledger.items, []
+    early = trials.trial(plan, told.append, early=True)
+    assert early.settled_after == ledger.items - scored == told[-1] < 300
     assert early.settled_after % 64 == 0 and early.accepted and not early.full
-    assert trials.verdicts[plan].evaluation is None
+    assert trials.verdict(plan).evaluation is None
     told.clear()
-    full = trials.run(plan, told.append)
-    assert evaluator.items_scored == scored + 300 and told[-1] == 300 - early.settled_after
-    direct = judged_early(subject)[1].run(plan, lambda done: None)
+    full = trials.trial(plan, told.append)
+    assert ledger.items == scored + 300 and told[-1] == 300 - early.settled_after
+    direct = judged_early(subject)[1].trial(plan, lambda done: None)
     assert full == direct and full.full
     assert early.loss == pytest.approx(full.loss, rel=0.5)
-    assert trials.verdicts[plan].evaluation.scores["mse"].shape == (300, 2)
+    assert trials.verdict(plan).evaluation.scores["mse"].shape == (300, 2)
     assert [(event.step, event.settled_after) for event in heard] == [(0, None), (1, early.settled_after), (1, None)]
 
 
@@ -111,24 +123,24 @@ def test_early_trial_is_the_same_with_any_number_of_callers(subject, metric) -> 
     plan = Plan.all_int8(subject[2].layers).with_fallback(["second"])
     target = {"mse": 0.5, "sqnr": 25.0, "agreement": 1.0}[metric.name]
     found = [judged_early(subject, metric=metric, target=target, callers=c) for c in (1, 2, 5)]
-    made = [(trials.run_early(plan, lambda done: None), evaluator.items_scored) for evaluator, trials in found]
+    made = [(trials.trial(plan, lambda done: None, early=True), ledger.items) for ledger, trials in found]
     assert made[0] == made[1] == made[2]
 
 
 def test_early_trial_that_nothing_settles_is_a_full_one(subject) -> None:
     plan = Plan.all_int8(subject[2].layers).with_fallback(["first"])
-    loss = judged_early(subject)[1].run(plan, lambda done: None).loss
-    evaluator, trials = judged_early(subject, target=loss * (1 + 1e-6))
-    trial = trials.run_early(plan, lambda done: None)
+    loss = judged_early(subject)[1].trial(plan, lambda done: None).loss
+    ledger, trials = judged_early(subject, target=loss * (1 + 1e-6))
+    trial = trials.trial(plan, lambda done: None, early=True)
     assert trial == Trial(plan, loss, loss, accepted=True)
-    assert evaluator.items_scored == 900 and trials.verdicts[plan].evaluation is not None
+    assert ledger.items == 900 and trials.verdict(plan).evaluation is not None
 
 
 def test_log_says_what_amct_says(subject, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "runner.modes.scoring.trials")
-    trials = runner_of(subject)
-    first = trials.run(Plan.all_int8(subject[2].layers), lambda done: None)
-    second = trials.run(first.plan.with_fallback(["first"]), lambda done: None)
+    caplog.set_level(logging.INFO, "runner.modes.scoring.job_trials")
+    trials = log_of(subject)
+    first = trials.trial(Plan.all_int8(subject[2].layers), lambda done: None)
+    second = trials.trial(first.plan.with_fallback(["first"]), lambda done: None)
     assert caplog.messages == [
         f"global calibration accuracy: {first.value}",
         "******************** fine search step 1 ********************",
@@ -155,23 +167,21 @@ def test_each_layer_comes_from_the_form_of_its_treatment(subject) -> None:
 
 def test_trial_of_a_repaired_plan_is_that_of_its_form(subject) -> None:
     graph, found, plain = subject
-    trials, strong = runner_of(subject), other_form(subject)
-    trials.forms["int8+strong"] = strong
+    strong = other_form(subject)
+    trials = log_of(subject, forms={"int8+strong": strong})
     plan = Plan.all_int8(plain.layers).with_repair("int8+strong").with_fallback(["second"])
-    loss = trials.run(plan, lambda done: None).loss
+    loss = trials.trial(plan, lambda done: None).loss
     written = fake_quant_model(graph, found, strong.without(["second"]))
     f = np.concatenate([y for (y,) in run_plain(graph, X, ["logits"])])
     q = np.concatenate([y for (y,) in run_plain(written, X, ["logits"])])
     assert loss == pytest.approx(np.mean((f - q).astype(np.float64) ** 2), rel=1e-3)
-    assert loss != trials.run(Plan.all_int8(plain.layers).with_fallback(["second"]), lambda done: None).loss
+    assert loss != trials.trial(Plan.all_int8(plain.layers).with_fallback(["second"]), lambda done: None).loss
 
 
 def test_trial_knows_what_it_leaves_float(subject) -> None:
-    graph, found, form = subject
-    priced = runner_of(subject)
+    form = subject[2]
     costs = {"first": LayerCost(100, 1), "second": LayerCost(20, 1), "logits": LayerCost(3, 1)}
-    judge = priced._judge
-    trials = TrialRunner(graph, found, form, judge, lambda event: None, costs)
+    trials = log_of(subject, costs=costs)
     plan = Plan.all_int8(form.layers)
-    assert trials.run(plan, lambda done: None).float_macs == 0
-    assert trials.run(plan.with_fallback(["first", "logits"]), lambda done: None).float_macs == 103
+    assert trials.trial(plan, lambda done: None).float_macs == 0
+    assert trials.trial(plan.with_fallback(["first", "logits"]), lambda done: None).float_macs == 103
