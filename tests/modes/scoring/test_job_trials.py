@@ -24,8 +24,12 @@ from runner.events import TrialFinished
 from runner.graph.macs import LayerCost
 from runner.modes.scoring.job_trials import job_trials
 from runner.record import QuantizedLayers
-from runner.search.plan import INT8, Plan, Trial
+from runner.search.binary import Binary
+from runner.search.budget import Budget, Meter
+from runner.search.linear import Linear
+from runner.search.plan import INT8, Plan, Ranking, Trial
 from runner.search.planned_models import PlannedModels, planned_form
+from runner.search.search import search
 from runner.search.trial_log import TrialLog
 from tests.small_data import Items, conv_gemm, normal_items, prepared, run_plain
 
@@ -185,3 +189,46 @@ def test_trial_knows_what_it_leaves_float(subject) -> None:
     plan = Plan.all_int8(form.layers)
     assert trials.trial(plan, lambda done: None).float_macs == 0
     assert trials.trial(plan.with_fallback(["first", "logits"]), lambda done: None).float_macs == 103
+
+
+TARGETS = {"mse": (1e-9, 1e-4, 0.05), "sqnr": (1.0, 20.0, 30.0, 40.0), "agreement": (0.0, 2.0, 10.0, 60.0)}
+
+
+@pytest.mark.parametrize("metric", [Mse(), Sqnr(), Agreement(sqnr_min=30)], ids=lambda metric: metric.name)
+def test_verdicts_that_have_to_be_certain_are_those_without_early_stopping(subject, metric) -> None:
+    everything = Plan.all_int8(subject[2].layers)
+    plans = [everything.with_fallback(names) for names in (["first"], ["second"], ["logits"], ["first", "logits"])]
+    saved = 0
+    for target in TARGETS[metric.name]:
+        options = {"metric": metric, "target": target, "confidence": None}
+        (ledger, early), (_, plain) = (judged_early(subject, early=early, **options) for early in (True, False))
+        for plan in plans:
+            settled, scored = early.trial(plan, early=True), plain.trial(plan, early=True)
+            assert scored.full and settled.accepted == scored.accepted
+            assert settled == scored or not settled.full
+        saved += plain.evaluations * len(MANY) - ledger.items
+        # Completed they are the same to the last bit.
+        assert tuple(early.trial(plan) for plan in (everything, *plans)) == plain.trials
+    assert saved > 0
+
+
+@pytest.mark.parametrize("strategy", [Linear(), Binary(give_back=None)], ids=["linear", "binary"])
+@pytest.mark.parametrize("target", [0.001, 0.05, 0.5])
+def test_search_without_early_stopping_tries_the_same_plans_and_finds_the_same(subject, strategy, target) -> None:
+    found = []
+    for early in (True, False):
+        _, log = judged_early(subject, target=target, confidence=None, early=early)
+        meter, ranking = Meter(Budget()), Ranking((("second", 3.0), ("logits", 2.0), ("first", 1.0)))
+        search(log.trials[0], ranking, strategy, log, meter)
+        result = log.result(meter.stopped)
+        found.append((result.best, [(trial.plan, trial.accepted) for trial in result.trials]))
+    assert found[0] == found[1]
+
+
+def test_a_model_counts_once_whether_it_was_run_in_one_go_or_in_two(subject) -> None:
+    ledger, log = judged_early(subject)
+    plan = Plan.all_int8(subject[2].layers).with_fallback(["first"])
+    assert not log.trial(plan, early=True).full
+    assert (ledger.full, ledger.partial) == (2, 1)  # the float model and the all-int8 plan
+    log.trial(plan)
+    assert (ledger.full, ledger.partial, ledger.items) == (3, 0, 900)
