@@ -56,32 +56,32 @@ def searched(
 class Small:
     """Units with prices, the loss of a set of int8 layers, and a target."""
 
-    units: tuple[LayerGroup, ...]
+    groups: tuple[LayerGroup, ...]
     loss: Loss
     target: float
 
     @property
     def start(self) -> Plan:
-        return Plan.all_int8(name for unit in self.units for name in unit.layers)
+        return Plan.all_int8(name for group in self.groups for name in group.layers)
 
     def trial(self, plan: Plan) -> Trial:
-        macs = sum(unit.macs for unit in self.units if set(unit.layers) <= set(plan.fallback))
+        macs = sum(group.macs for group in self.groups if set(group.layers) <= set(plan.fallback))
         loss = self.loss(plan.int8_layers)
         return Trial(plan, 100 - loss, loss, loss < self.target, macs)
 
     def run(self, strategy: Strategy, ranking: Ranking | None = None) -> SearchResult:
-        """Search, with contributions measured by leaving one unit out unless another ranking is given."""
+        """Search, with contributions measured by leaving one group out unless another ranking is given."""
         return searched(self.trial(self.start), ranking or self.contributions().ranking, strategy, self.trial)
 
     def misleading(self, seed: int) -> Ranking:
         """Return a ranking that knows the prices but nothing of the contributions."""
-        values = np.random.default_rng(seed).random(len(self.units))
-        entries = [(unit.layers[0], float(value)) for unit, value in zip(self.units, values, strict=True)]
-        return Ranking(tuple(sorted(entries, key=lambda entry: -entry[1])), self.units)
+        values = np.random.default_rng(seed).random(len(self.groups))
+        entries = [(group.layers[0], float(value)) for group, value in zip(self.groups, values, strict=True)]
+        return Ranking(tuple(sorted(entries, key=lambda entry: -entry[1])), self.groups)
 
     def contributions(self) -> LossContributions:
         return leave_one_out(
-            self.units,
+            self.groups,
             self.start,
             lambda plan: self.loss(plan.int8_layers),
             total=self.loss(self.start.int8_layers),
@@ -90,28 +90,28 @@ class Small:
         )
 
     def plans(self) -> Iterator[Plan]:
-        """Yield every plan that leaves at least one unit int8."""
-        for count in range(len(self.units)):
-            for chosen in itertools.combinations(self.units, count):
-                yield self.start.with_fallback(name for unit in chosen for name in unit.layers)
+        """Yield every plan that leaves at least one group int8."""
+        for count in range(len(self.groups)):
+            for chosen in itertools.combinations(self.groups, count):
+                yield self.start.with_fallback(name for group in chosen for name in group.layers)
 
     def optimum(self) -> int | None:
         """Return the fewest multiply-accumulates left float by any accepted plan."""
         return min((t.float_macs for t in map(self.trial, self.plans()) if t.accepted), default=None)
 
     def can_give_back(self, plan: Plan) -> list[LayerGroup]:
-        """Return the units that could be int8 beside what is int8 already."""
-        left = [unit for unit in self.units if set(unit.layers) <= set(plan.fallback)]
-        return [unit for unit in left if self.trial(plan.restored(unit.layers, self.start)).accepted]
+        """Return the groups that could be int8 beside what is int8 already."""
+        left = [group for group in self.groups if set(group.layers) <= set(plan.fallback)]
+        return [group for group in left if self.trial(plan.restored(group.layers, self.start)).accepted]
 
 
-def units(prices: Sequence[int]) -> tuple[LayerGroup, ...]:
+def groups(prices: Sequence[int]) -> tuple[LayerGroup, ...]:
     return tuple(LayerGroup((f"layer{index}",), int(price)) for index, price in enumerate(prices))
 
 
-def additive(damages: Sequence[float]) -> Loss:
-    """Return the loss that is the sum of the int8 layers' damages."""
-    table = {f"layer{index}": float(damage) for index, damage in enumerate(damages)}
+def additive(contributions: Sequence[float]) -> Loss:
+    """Return the loss that is the sum of the int8 layers' contributions."""
+    table = {f"layer{index}": float(contribution) for index, contribution in enumerate(contributions)}
     return lambda int8: sum(table[name] for name in int8)
 
 
@@ -134,4 +134,4 @@ def random_small(seed: int, kind: str, *, equal_prices: bool = False) -> Small:
     prices = [5] * count if equal_prices else rng.integers(1, 20, count)
     loss = additive(rng.random(count) ** 3) if kind == "additive" else growing(rng, count)
     everything = loss(tuple(f"layer{index}" for index in range(count)))
-    return Small(units(prices), loss, everything * float(rng.uniform(0.05, 1.0)))
+    return Small(groups(prices), loss, everything * float(rng.uniform(0.05, 1.0)))

@@ -15,12 +15,12 @@ from runner.search.needs import StrategyNeeds
 from runner.search.pareto import Pareto
 from runner.search.plan import LayerGroup, Plan, Proposals, Ranking, Strategy, Trial
 from runner.search.restore_int8 import most_restored, priced_groups, with_int8_restored
-from tests.search.small_searches import Small, additive, random_small, searched, units
+from tests.search.small_searches import Small, additive, groups, random_small, searched
 
 
 @pytest.mark.parametrize("strategy", [Binary, Linear])
 @pytest.mark.parametrize("kind", ["additive", "growing"])
-def test_result_is_never_dearer_and_no_unit_can_be_given_back(strategy: type, kind: str) -> None:
+def test_result_is_never_dearer_and_no_group_can_be_given_back(strategy: type, kind: str) -> None:
     cheaper = 0
     for seed in range(120):
         small = random_small(seed, kind)
@@ -51,7 +51,7 @@ def test_a_loss_that_jumps_about_still_gives_an_accepted_plan_no_dearer(seed: in
     rng = np.random.default_rng(seed)
     prices = rng.integers(1, 20, 6)
     known: dict[tuple[str, ...], float] = {}
-    small = Small(units(prices), lambda int8: known.setdefault(int8, float(rng.random())), target=0.4)
+    small = Small(groups(prices), lambda int8: known.setdefault(int8, float(rng.random())), target=0.4)
     plain, given = small.run(Linear()).best, small.run(Linear(give_back=None)).best
     if plain is not None:
         assert given is not None and given.accepted and given.float_macs <= plain.float_macs
@@ -104,9 +104,9 @@ class Fixed:
         pytest.param(0, [["0", "1", "2"]], id="none"),
     ],
 )
-def test_dearest_unit_comes_back_first_and_the_bound_is_kept(most: int | None, tried: list[list[str]]) -> None:
-    # Int8 damage must stay below 6: layer 1 (3) comes back, layer 2 (4) or layer 0 (5) beside it and layer 3 (1) may not.
-    small = Small(units([10, 30, 20, 5]), additive([5.0, 3.0, 4.0, 1.0]), target=6.0)
+def test_dearest_group_comes_back_first_and_the_bound_is_kept(most: int | None, tried: list[list[str]]) -> None:
+    # Int8 contribution must stay below 6: layer 1 (3) comes back, layer 2 (4) or layer 0 (5) beside it and layer 3 (1) may not.
+    small = Small(groups([10, 30, 20, 5]), additive([5.0, 3.0, 4.0, 1.0]), target=6.0)
     result = small.run(Fixed(["layer0", "layer1", "layer2"], most))
     assert [[name[5:] for name in trial.plan.fallback] for trial in result.trials[1:]] == tried
     assert result.best is not None and result.best.plan.fallback == (
@@ -114,7 +114,7 @@ def test_dearest_unit_comes_back_first_and_the_bound_is_kept(most: int | None, t
     )
 
 
-def test_unit_of_two_layers_comes_back_whole_and_to_its_repaired_form() -> None:
+def test_group_of_two_layers_comes_back_whole_and_to_its_repaired_form() -> None:
     start = Plan((("a", "int8+strong"), ("b", "int8+strong"), ("c", "int8+strong")))
     ranking = Ranking((("c", 2.0), ("a", 1.0), ("b", 1.0)), (LayerGroup(("a", "b"), 8), LayerGroup(("c",), 3)))
 
@@ -127,12 +127,12 @@ def test_unit_of_two_layers_comes_back_whole_and_to_its_repaired_form() -> None:
     assert result.best.plan.treatments == (("a", "int8+strong"), ("b", "int8+strong"), ("c", "float"))
 
 
-def test_every_layer_is_a_unit_where_no_prices_are_known() -> None:
+def test_every_layer_is_a_group_where_no_prices_are_known() -> None:
     assert priced_groups(Ranking((("b", 2.0), ("a", 1.0)))) == (LayerGroup(("b",), 1), LayerGroup(("a",), 1))
 
 
 def test_proposals_that_hold_no_accepted_plan_are_not_added_to() -> None:
-    small = Small(units([10, 20]), additive([5.0, 3.0]), target=0.5)
+    small = Small(groups([10, 20]), additive([5.0, 3.0]), target=0.5)
     assert len(small.run(Fixed(["layer0"], None)).trials) == 2
 
 
