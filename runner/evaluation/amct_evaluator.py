@@ -46,19 +46,27 @@ class AmctEvaluator:
         if not isinstance(self.evaluator, str):
             shown = type(self.evaluator).__name__
             _check_methods(self.evaluator, shown)
-            return LoadedEvaluator(self.evaluator, shown)
+            return LoadedEvaluator(self.evaluator, shown, self.name, self.unit)
         shown = self.evaluator
         # Looked at before anything of it is called: whatever is no evaluator does nothing.
         kind = class_at(shown, "metric.evaluator")
         _check_methods(kind, shown)
-        return LoadedEvaluator(_call(kind, self.kwargs, f"{shown}()"), shown)
+        return LoadedEvaluator(_call(kind, self.kwargs, f"{shown}()"), shown, self.name, self.unit)
 
 
 class LoadedEvaluator:
-    """A user's evaluator object; what it returns is checked where it returns it."""
+    """A user's evaluator object; what it returns is checked where it returns it.
 
-    def __init__(self, evaluator: Any, shown: str) -> None:  # noqa: ANN401 - any object with the two methods
+    Args:
+        evaluator: any object with the two methods.
+        shown: what it is called in messages.
+        name: what its figure is called.
+        unit: of its loss.
+    """
+
+    def __init__(self, evaluator: Any, shown: str, name: str, unit: str) -> None:  # noqa: ANN401 - the user's
         self._evaluator, self._shown = evaluator, shown
+        self.name, self.unit = name, unit
 
     def evaluate(self, model_file: Path) -> Any:  # noqa: ANN401 - any object, as in AMCT
         """Return the user's metric of a model file that plain onnxruntime loads.

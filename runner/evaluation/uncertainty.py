@@ -18,7 +18,7 @@ import numpy as np
 
 from runner.evaluation.metric import Metric, Scores
 
-Verdict = Literal["met", "not_met", "undecided"]
+Conclusion = Literal["met", "not_met", "undecided"]
 
 LEVEL = 0.95
 _Z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
@@ -42,7 +42,7 @@ class Interval:
     method: Literal["tango", "bootstrap"]
     items_to_settle: int | None = None
 
-    def verdict(self, target: float) -> Verdict:
+    def verdict(self, target: float) -> Conclusion:
         """Return whether the loss on new items stays below the target, as far as these items can tell."""
         if self.high < target:
             return "met"

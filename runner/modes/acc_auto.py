@@ -8,15 +8,18 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import onnx_ir as ir
-
 from runner.dataset.fitting import fit
 from runner.dataset.input_settings import constants_of
 from runner.dataset.item import Dataset
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.evaluation.amct_evaluator import AmctEvaluator
-from runner.evaluation.evaluator import Evaluation, Evaluator
+from runner.evaluation.early_stopping.early_judge import EarlyJudge
+from runner.evaluation.evaluator import Evaluator
+from runner.evaluation.judge import AmctJudge, Judge, MetricJudge
+from runner.evaluation.ledger import Ledger
+from runner.evaluation.scorer import Scorer
+from runner.evaluation.scores import Evaluation
 from runner.events import (
     FINAL_EVAL,
     FLOAT_EVAL,
@@ -57,23 +60,21 @@ from runner.modes.recorded_layers import RecordedLayers
 from runner.modes.result import AccAutoResult, Comparison, Status
 from runner.modes.rewriting import recorded_model, rewritten_model
 from runner.modes.rewriting_gap import cached_gap
-from runner.modes.scoring.attempts import Attempts
 from runner.modes.scoring.final_figure import fresh_comparison, held_out_status, judged_comparison
-from runner.modes.scoring.judge import AmctJudge, Judge, MetricJudge
+from runner.modes.scoring.job_trials import job_trials
 from runner.modes.scoring.ranking import Ranker
 from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.modes.scoring.reported_metrics import reported_metrics
-from runner.modes.scoring.score_stages import SCORES
 from runner.modes.scoring.searching import try_plans, try_repairs
-from runner.modes.scoring.trials import TrialRunner
 from runner.modes.stages import Stages
 from runner.modes.tensor_settings import select_tensors
 from runner.modes.work_ahead import items_ahead, items_of_search
-from runner.search.budget import BudgetSpentError, Meter
-from runner.search.ladder import foothold
+from runner.search.budget import Meter
+from runner.search.ladder import starting_plan
+from runner.search.layer_groups import layer_groups
 from runner.search.pareto import Pareto, curve_of
-from runner.search.plan import Plan, Ranking, SearchResult
-from runner.search.units import units_of
+from runner.search.plan import INT8, Plan, Ranking, SearchResult
+from runner.search.planned_models import PlannedModels
 from runner.session import input_specs
 from runner.store.store import Store
 from runner.targets.ascend.intermediates import Intermediates
@@ -162,96 +163,97 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     # Before the work: more data or another target may be wanted.
     warn(*outputs_caution(subject.source), *overlap_caution(source))
     warn(*resolution_caution(options, source), *batch_caution(seen))
+    ledger = Ledger()
+    own = options.metric.load() if isinstance(options.metric, AmctEvaluator) else None
     evaluator = Evaluator(
         engine,
-        evaluation.dataset,
-        evaluation.indices,
+        evaluation,
         reported_metrics(options.metric, subject.source.graph),
         output_kind=options.output_kind,
-        decides=not isinstance(options.metric, AmctEvaluator),
+        decides=own is None,
+        ledger=ledger,
     )
-    scores = RememberedScores(evaluator, evaluation, subject.digest, subject.digest, store)
-    judge = _judge(options, evaluator, model, subject.source.graph if constants else None, store)
-    with stages.stage(FLOAT_EVAL, len(evaluation.indices)) as progress:
-        float_evaluation = scores.of_float(subject.runnable, progress)
-        before = judge.look_at_float(float_evaluation)
-    logger.info("original evaluation accuracy: %s", before)
-    require_expected(options.expect, judge.name, before, seen, evaluator, float_evaluation)
-    warn(*evaluator.cautions, *chance_caution(seen, evaluator, float_evaluation))
+    with stages.stage(FLOAT_EVAL, len(evaluation)) as progress:
+        scores = RememberedScores.against(
+            subject.runnable,
+            evaluator,
+            float_graph=subject.digest,
+            graph=subject.digest,
+            store=store,
+            progress=progress,
+        )
+        scorer = scores.scorer
+        if own is None:
+            judge = _metric_judge(options, scorer, store)
+        else:
+            judge = AmctJudge.against(own, model, ledger, fixed=subject.source.graph if constants else None)
+    logger.info("original evaluation accuracy: %s", judge.float_value)
+    require_expected(options.expect, judge.name, judge.float_value, seen, scorer)
+    warn(*scorer.cautions, *chance_caution(seen, scorer))
 
     quantized = layer_source.quantize(job)
     warn(*layer_source.warnings, *(f"layer '{left.name}' stays float: {left.reason}" for left in quantized.impossible))
 
-    trials = TrialRunner(
-        subject.runnable,
-        subject.found,
-        quantized.form,
-        judge,
-        emit,
-        quantized.costs,
-        lambda form: SCORES.key(scores.inputs(form)),
-    )
-    best = BestPair(folder, f"results/{name}", subject.prepared.graph, subject.found, trials.form)
+    models = PlannedModels(subject.runnable, subject.found, {INT8: quantized.form})
+    best = BestPair(folder, f"results/{name}", subject.prepared.graph, subject.found, models.form)
 
-    attempts = Attempts(trials, best, stages)
-    with stages.stage(SEARCH, len(evaluation.indices), "all layers int8") as progress:
-        all_int8 = attempts.run(Plan.all_int8(quantized.form.layers), progress)
-    ranking = damage = stopped = None
-    try:
+    def publish() -> None:
+        with stages.apart(WRITE):
+            best.publish()
+
+    log = job_trials(models, judge, emit, quantized.costs, key=scores.key, offer=best.offer, publish=publish)
+    items = len(evaluation)
+    with stages.stage(SEARCH, items, "all layers int8") as progress:
+        all_int8 = log.trial(Plan.all_int8(quantized.form.layers), progress)
+    ranking = contributions = None
+    with meter.until_stopped():
         if calibration is not None:
-            items = len(evaluation.indices)
-            start = foothold(try_repairs(all_int8, lambda: layer_source.repaired(job), attempts, meter, items))
-            units = units_of(subject.found, trials.form(start.plan), quantized.costs)
-            emit(WorkAhead(items_of_search(options, parts, len(quantized.form.layers), len(units), start)))
+            repairs = partial(layer_source.repaired, job)
+            tried = try_repairs(all_int8, repairs, models, log, meter=meter, stages=stages, items=items)
+            start = starting_plan(tried)
+            groups = layer_groups(subject.found, models.form(start.plan), quantized.costs)
+            emit(WorkAhead(items_of_search(options, parts, len(quantized.form.layers), len(groups), start)))
             # As in AMCT the ranking is made also where nothing has to fall back.
-            ranker = Ranker(subject, calibration, engine, attempts, scores, float_evaluation, meter)
-            ranking, damage = ranker.rank(start.plan, units, options.sensitivity)
-            stopped = try_plans(start, ranking, options.strategy, attempts, meter, items)
-    except BudgetSpentError:
-        stopped = "budget"
-    except KeyboardInterrupt:
-        stopped = "interrupted"
-    found = attempts.result(stopped)
+            ranker = Ranker(subject, calibration, engine, models, log, scores, stages, meter, publish)
+            ranking, contributions = ranker.rank(start.plan, groups, options.sensitivity)
+            try_plans(start, ranking, options.strategy, log, meter=meter, stages=stages, items=items)
+    found = log.result(meter.stopped)
     chosen = found.best or found.closest
-    verdict = trials.verdicts[chosen.plan]
+    verdict = log.verdict(chosen.plan)
     final_evaluation = verdict.evaluation
-    try:
-        final_evaluation = final_evaluation or _final_scores(scores, trials, found, stages)
-    except KeyboardInterrupt:
-        found = replace(found, stopped="interrupted")
+    if final_evaluation is None and meter.stopped != "interrupted":
+        # An evaluator of the user's judged, which gives no scores. Interrupted, there is no time to make any.
+        with meter.until_stopped():
+            final_evaluation = _final_scores(scores, models, chosen.plan, stages)
+        found = replace(found, stopped=meter.stopped)
     warn(*tensors_caution(found, all_int8, len(quantized.form.tensors)))
-    comparison = judged_comparison(
-        judge,
-        evaluator,
-        evaluation,
-        before=(before, float_evaluation),
-        after=(verdict, final_evaluation),
-        seed=options.seed,
-    )
+    comparison = judged_comparison(judge, scorer, verdict, final_evaluation, seed=options.seed)
     status: Status = "met" if found.best is not None else "not_met"
-    evaluations, items_scored, measured = judge.evaluations, evaluator.items_scored, evaluator
+    measured = scorer
     if parts.held_out and found.stopped != "interrupted":
-        measured = Evaluator(engine, dataset, parts.report.indices, evaluator.metrics, output_kind=options.output_kind)
-        fresh_scores = RememberedScores(measured, parts.report, subject.digest, subject.digest, store)
-        models = _fresh_scores(fresh_scores, subject, trials, chosen.plan, stages)
-        evaluations, items_scored = evaluations + measured.evaluations, items_scored + measured.items_scored
-        if models is None:
+        evaluator = Evaluator(engine, parts.report, scorer.metrics, output_kind=options.output_kind, ledger=ledger)
+        fresh = None
+        with meter.until_stopped():
+            fresh = _fresh_scores(evaluator, models, chosen.plan, graph=subject.digest, store=store, stages=stages)
+        if fresh is None:
             # The figures are those of the search then.
-            found = replace(found, stopped="interrupted")
+            found = replace(found, stopped=meter.stopped)
         else:
+            measured, after = fresh
             warn(*(caution for caution in measured.cautions if caution not in warnings))
-            comparison = fresh_comparison(measured, parts.report, models, target=judge.target, seed=options.seed)
+            comparison = fresh_comparison(measured, after, target=judge.target, seed=options.seed)
             status, found = _borne_out(found, comparison, options.target_loss, warn)
+    evaluations, items_scored = ledger.full, ledger.items
 
     outcome = Outcome(
         all_int8=quantized.form,
-        corrected=quantized.corrected or bool(trials.repaired),
+        corrected=quantized.corrected or bool(models.repaired),
         rewriting=subject.rewriting,
         config=None if layer_source.config is None else layer_source.config.with_balance(quantized.strengths),
         ranking=ranking,
         search=found,
-        repaired=trials.repaired,
-        damage=damage,
+        repaired=models.repaired,
+        damage=contributions,
         curve=curve_of(found, quantized.costs) if isinstance(options.strategy, Pareto) else (),
     )
     with stages.stage(WRITE):
@@ -276,7 +278,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
                     pair,
                     RECORD,
                     outcome.final_form,
-                    evaluator=measured,
+                    scorer=measured,
                     quantized=comparison.quantized,
                     progress=progress,
                 )
@@ -300,7 +302,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         search=found,
         costs=quantized.costs,
         evaluations=evaluations,
-        partial_evaluations=evaluator.partial_evaluations,
+        partial_evaluations=ledger.partial,
         items_scored=items_scored,
         folder=folder,
         written=written,
@@ -309,7 +311,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         warnings=tuple(warnings),
         skipped=layer_source.skipped,
         from_record=given.record is not None,
-        damage=damage,
+        damage=contributions,
         curve=outcome.curve,
         inputs=seen,
         chosen=settled,
@@ -351,12 +353,9 @@ def _announce(parts: DataSplit, calibration: Subset | None, emit: Emit) -> None:
         calibration.announce("calibration", emit)
 
 
-def _judge(
-    options: AccAutoOptions, evaluator: Evaluator, model: str | Path, fixed: ir.Model | None, store: Store | None
-) -> Judge:
-    if isinstance(options.metric, AmctEvaluator):
-        return AmctJudge(options.metric, model, fixed)
-    return MetricJudge(evaluator, options.target_loss, store, confidence=options.confidence, seed=options.seed)
+def _metric_judge(options: AccAutoOptions, scorer: Scorer, store: Store | None) -> Judge:
+    judge = MetricJudge(scorer, options.target_loss, store)
+    return EarlyJudge(judge, confidence=options.confidence, seed=options.seed)
 
 
 def _layer_source(
@@ -381,27 +380,23 @@ def _layer_source(
     return CalibratedLayers(subject, calibration, start, warnings, options.correction)
 
 
-def _final_scores(scores: RememberedScores, trials: TrialRunner, found: SearchResult, stages: Stages) -> Evaluation:
-    """Return the chosen plan's scores where an evaluator of the user's judged, which gives none."""
-    if found.stopped == "interrupted":
-        raise KeyboardInterrupt  # the evaluator's figure has to do: there is no time to make others
-    plan = (found.best or found.closest).plan
-    with stages.stage(FINAL_EVAL, len(scores.evaluator.indices)) as progress:
-        return scores.of_form(trials.form(plan), partial(trials.model, plan, multiply=True), progress)
+def _final_scores(scores: RememberedScores, models: PlannedModels, plan: Plan, stages: Stages) -> Evaluation:
+    """Return a plan's scores where the judge gave none."""
+    with stages.stage(FINAL_EVAL, len(scores.scorer.items)) as progress:
+        return scores.of_form(models.form(plan), partial(models.model, plan, multiply=True), progress)
 
 
 def _fresh_scores(
-    scores: RememberedScores, subject: PreparedModel, trials: TrialRunner, plan: Plan, stages: Stages
-) -> tuple[Evaluation, Evaluation] | None:
-    """Return the float model's scores and a plan's over items that the search never saw; None where interrupted."""
-    items = len(scores.evaluator.indices)
-    build = partial(trials.model, plan, multiply=True)
-    try:
-        with stages.stage(FINAL_EVAL, 2 * items, "items that the search never saw") as progress:
-            before = scores.of_float(subject.runnable, progress)
-            return before, scores.of_form(trials.form(plan), build, lambda done: progress(items + done))
-    except KeyboardInterrupt:
-        return None
+    evaluator: Evaluator, models: PlannedModels, plan: Plan, *, graph: str, store: Store | None, stages: Stages
+) -> tuple[Scorer, Evaluation]:
+    """Return the scorer over items that the search never saw, and a plan's scores."""
+    items = len(evaluator.items)
+    build = partial(models.model, plan, multiply=True)
+    with stages.stage(FINAL_EVAL, 2 * items, "items that the search never saw") as progress:
+        scores = RememberedScores.against(
+            models.graph, evaluator, float_graph=graph, graph=graph, store=store, progress=progress
+        )
+        return scores.scorer, scores.of_form(models.form(plan), build, lambda done: progress(items + done))
 
 
 def _borne_out(

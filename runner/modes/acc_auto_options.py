@@ -18,8 +18,7 @@ from runner.modes.layer_settings import LayerSettings
 from runner.search.binary import Binary
 from runner.search.budget import Budget
 from runner.search.end_to_end import EndToEnd
-from runner.search.greedy import Greedy
-from runner.search.pareto import Pareto
+from runner.search.needs import StrategyNeeds, gives_loss_contributions
 from runner.search.plan import Strategy
 from runner.search.sensitivity import Cosine, Sensitivity
 from runner.targets.ascend.proof import VerifyOptions
@@ -86,7 +85,7 @@ class AccAutoOptions:
                 "search.confidence: expected 0.5 or more and less than 1, or null for verdicts that are certain, "
                 f"got {self.confidence}."
             )
-        if isinstance(self.strategy, Greedy | Pareto) and not isinstance(self.sensitivity, EndToEnd):
+        if StrategyNeeds.of(self.strategy).loss_contributions and not gives_loss_contributions(self.sensitivity):
             raise ConfigError(
                 f"strategy: {type(self.strategy).__name__.lower()} weighs what a layer costs the outputs against its price; "
                 "it needs sensitivity=end_to_end beside it."

@@ -155,16 +155,18 @@ def convert_qat(
         kind = "probabilities"
     ties = TiedAnswers()
     measured = [*_metrics(dataset, part.indices), ties]
-    evaluator = Evaluator(engine, dataset, part.indices, measured, output_kind=kind)
-    scores = RememberedScores(evaluator, part, source_digest, digest, store)
+    evaluator = Evaluator(engine, part, measured, output_kind=kind)
     with stages.stage(FLOAT_EVAL, len(part.indices), "the source as stored") as progress:
-        before = scores.of_float(source_model.graph, progress)
-    metric = evaluator.metrics[0]
+        scores = RememberedScores.against(
+            source_model.graph, evaluator, float_graph=source_digest, graph=digest, store=store, progress=progress
+        )
+    scorer = scores.scorer
+    metric, before = scorer.metrics[0], scorer.float_scores
     figure = metric.aggregate(before.scores[metric.name])
     check_expectation(options.expect, metric)
-    require_expected(options.expect, metric.name, figure, seen, evaluator, before)
-    cautions = [*outputs_caution(source_model), *evaluator.cautions]
-    warnings = told([*cautions, *batch_caution(seen), *chance_caution(seen, evaluator, before)], emit)
+    require_expected(options.expect, metric.name, figure, seen, scorer)
+    cautions = [*outputs_caution(source_model), *scorer.cautions]
+    warnings = told([*cautions, *batch_caution(seen), *chance_caution(seen, scorer)], emit)
 
     def simulated() -> ir.Model:
         return fake_quant_model(runnable, qat.found, qat.form, multiply=True)
@@ -173,24 +175,22 @@ def convert_qat(
         after = scores.of_form(qat.form, simulated, progress)
     interval = loss_interval(metric, before.scores[metric.name], after.scores[metric.name])
     inputs = PredictionInputs(
-        source_digest, digest, qat.form, dataset.fingerprint(shown), dataset.name(shown), evaluator.classes
+        source_digest, digest, qat.form, dataset.fingerprint(shown), dataset.name(shown), scorer.classes
     )
     prediction = PREDICTION.cached(
         store,
         inputs,
-        lambda: predict((source_model.graph, simulated()), dataset, shown, evaluator.classes, engine),
+        lambda: predict((source_model.graph, simulated()), dataset, shown, scorer.classes, engine),
     )
 
     with stages.stage(WRITE):
         write_record(folder, _RECORD, qat.form)
         folder.write_json("conversion_report.json", qat.report.to_json(), indent=2)
         pair = write_pair(folder, name, qat.graph, qat.found, qat.form)
-    evaluations, items_scored = evaluator.evaluations, evaluator.items_scored
+    evaluations, items_scored = evaluator.ledger.full, evaluator.ledger.items
     opened = Job(folder, qat.graph, qat.found, dataset, engine, options.verify, source_digest, digest, store)
     with stages.stage(VERIFY, checks) as progress:
-        written, proof = check_files(
-            opened, pair, _RECORD, qat.form, evaluator=evaluator, quantized=after, progress=progress
-        )
+        written, proof = check_files(opened, pair, _RECORD, qat.form, scorer=scorer, quantized=after, progress=progress)
         warnings += warn_of_notes(written, emit)
     converted = Intermediates(name, qat.graph, qat.found, qat.form, pair)
     intermediates = write_kept(folder, converted, dataset, kept, stages)
@@ -198,7 +198,7 @@ def convert_qat(
         status="converted",
         source=source,
         comparison=Comparison(
-            [m for m in evaluator.metrics if m is not ties], before, after, evaluator.classes, part, interval=interval
+            [m for m in scorer.metrics if m is not ties], before, after, scorer.classes, part, interval=interval
         ),
         found=qat.found,
         form=qat.form,

@@ -11,7 +11,7 @@ import numpy as np
 from runner.errors import ConfigError, DatasetError
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.distance import Kl, Mse, Sqnr
-from runner.evaluation.evaluator import Evaluation, Evaluator
+from runner.evaluation.scorer import Scorer
 from runner.modes.input_values import InputsSeen
 
 # How likely a figure like this, or a better one, is by chance, before it is told from chance.
@@ -50,9 +50,7 @@ def check_expectation(expect: Expectation, metric: object) -> None:
         )
 
 
-def require_expected(
-    expect: Expectation, name: str, figure: float, seen: InputsSeen, evaluator: Evaluator, evaluation: Evaluation
-) -> None:
+def require_expected(expect: Expectation, name: str, figure: float, seen: InputsSeen, scorer: Scorer) -> None:
     """Refuse a float model whose figure is not the expected one.
 
     Args:
@@ -60,8 +58,7 @@ def require_expected(
         name: of the metric.
         figure: the float model's.
         seen: what reaches it.
-        evaluator: that measured it.
-        evaluation: what that found.
+        scorer: against it.
 
     Raises:
         DatasetError: the figure is further away than allowed; lists what to look at.
@@ -71,24 +68,24 @@ def require_expected(
         return
     raise DatasetError(
         f"expect: the float model's {name} is {figure:.6g}, expected {expect.value:g} within {expect.within:g} "
-        f"(expect.within). {_what_to_look_at(seen, evaluator, evaluation)}"
+        f"(expect.within). {_what_to_look_at(seen, scorer)}"
     )
 
 
-def chance_caution(seen: InputsSeen, evaluator: Evaluator, evaluation: Evaluation) -> list[str]:
+def chance_caution(seen: InputsSeen, scorer: Scorer) -> list[str]:
     """Return a warning where a classifier's float figure is what guessing gives."""
-    metric = next((metric for metric in evaluator.metrics if isinstance(metric, TopK)), None)
-    if metric is None or evaluator.classes is None or metric.k >= evaluator.classes.classes:
+    metric = next((metric for metric in scorer.metrics if isinstance(metric, TopK)), None)
+    if metric is None or scorer.classes is None or metric.k >= scorer.classes.classes:
         return []
-    items, classes = len(evaluator.indices), evaluator.classes.classes
-    hits, chance = int(evaluation.scores[metric.name].sum()), metric.k / classes
+    items, classes = len(scorer.items), scorer.classes.classes
+    hits, chance = int(scorer.float_scores.scores[metric.name].sum()), metric.k / classes
     # A few items tell nothing of a good model: half-way to perfect is not called chance.
     if hits >= items * (1 + chance) / 2 or at_least(hits, items, chance) <= _LIKELY:
         return []
     return [
         f"the float model's {metric.name} of {100 * hits / items:.4g} over {items} items is no better than chance "
         f"({100 * chance:.4g} with {classes} classes), so what is lost against it says little. "
-        f"{_what_to_look_at(seen, evaluator, evaluation)}"
+        f"{_what_to_look_at(seen, scorer)}"
     ]
 
 
@@ -115,7 +112,7 @@ def at_least(hits: int, items: int, chance: float) -> float:
     )
 
 
-def _what_to_look_at(seen: InputsSeen, evaluator: Evaluator, evaluation: Evaluation) -> str:
+def _what_to_look_at(seen: InputsSeen, scorer: Scorer) -> str:
     ranges = "; ".join(
         f"'{name}' holds {values.low:.4g} to {values.high:.4g}, mean {values.mean:.4g}"
         for name, values in seen.values.items()
@@ -125,18 +122,18 @@ def _what_to_look_at(seen: InputsSeen, evaluator: Evaluator, evaluation: Evaluat
         f"{f' (the input {ranges})' if ranges else ''}, channels (rgb or bgr), layout (nchw or nhwc), resize, crop and "
         "interpolation; and at the labels"
     )
-    return f"{text}{_offset(evaluator, evaluation) or ', which may be offset by one'}."
+    return f"{text}{_offset(scorer) or ', which may be offset by one'}."
 
 
-def _offset(evaluator: Evaluator, evaluation: Evaluation) -> str:
+def _offset(scorer: Scorer) -> str:
     """Return what labels one larger or smaller would make of a classifier's answers, where that is far better."""
-    labels = [evaluator.label(index) for index in evaluator.indices]
-    if evaluation.answers is None or evaluator.classes is None or any(label is None for label in labels):
+    labels = [scorer.items.dataset.label(index) for index in scorer.items.indices]
+    if scorer.float_scores.answers is None or scorer.classes is None or any(label is None for label in labels):
         return ""
-    answers, items = evaluation.answers[:, 0].astype(int), len(labels)
+    answers, items = scorer.float_scores.answers[:, 0].astype(int), len(labels)
     hits = {shift: _hits(answers, labels, shift) for shift in (0, 1, -1)}
     best = max((1, -1), key=lambda shift: hits[shift])
-    if hits[best] < 2 * hits[0] or at_least(hits[best], items, 1 / evaluator.classes.classes) > _LIKELY / 10:
+    if hits[best] < 2 * hits[0] or at_least(hits[best], items, 1 / scorer.classes.classes) > _LIKELY / 10:
         return ""
     share, way = 100 * hits[best] / items, "larger" if best > 0 else "smaller"
     return f": with each one {way} by one, {share:.4g} % of the answers are right"

@@ -10,8 +10,8 @@ from runner.convert import fake_quant
 from runner.dataset.binding import bind, first_rows, repeats
 from runner.dataset.item import Dataset
 from runner.engine import Engine
-from runner.evaluation import evaluator
-from runner.evaluation.evaluator import named_outputs
+from runner.evaluation import scorer
+from runner.evaluation.model_outputs import named_outputs
 from runner.evaluation.outputs import ClassScores
 from runner.modes.result import Prediction
 from runner.record import QuantizedLayers
@@ -52,7 +52,7 @@ PREDICTION: Stage[PredictionInputs, Prediction | None] = Stage(
     "answers for one item",
     PredictionInputs,
     Codec(lambda prediction: Entry(None if prediction is None else asdict(prediction)), _decode_prediction),
-    through=(evaluator, fake_quant),
+    through=(scorer, fake_quant),
 )
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from runner.dataset.subset import Subset
-from runner.evaluation.evaluator import Evaluation
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import ClassScores
+from runner.evaluation.scores import Evaluation
 from runner.evaluation.uncertainty import Interval
 from runner.graph.layers import FoundLayers, LeftAlone
 from runner.graph.macs import LayerCost
@@ -18,7 +18,7 @@ from runner.graph.rewriting import Rewriting
 from runner.job_folder import JobFolder
 from runner.modes.input_values import InputsSeen
 from runner.record import QuantizedLayers
-from runner.search.end_to_end import Damage
+from runner.search.end_to_end import LossContributions
 from runner.search.pareto import Point
 from runner.search.plan import Ranking, SearchResult
 from runner.targets.ascend.model_files import Written
@@ -179,7 +179,7 @@ class AccAutoResult:
     warnings: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     from_record: bool = False
-    damage: Damage | None = None
+    damage: LossContributions | None = None
     curve: tuple[Point, ...] = ()
     inputs: InputsSeen | None = None
     chosen: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from runner.evaluation.score_stages import FLOAT_OUTPUTS, SCORES, SOME_SCORES
 from runner.modes.calibrated_layers import CALIBRATION
 from runner.modes.callers import CALLERS
 from runner.modes.files.check_files import PROOF, WRITTEN
@@ -13,8 +14,7 @@ from runner.modes.layer_costs import COSTS
 from runner.modes.prediction import PREDICTION
 from runner.modes.rewriting import EQUALIZATION, LEVELS
 from runner.modes.rewriting_gap import GAP
-from runner.modes.scoring.ranking_stages import DAMAGE, RANKING
-from runner.modes.scoring.score_stages import FLOAT_OUTPUTS, SCORES, SOME_SCORES
+from runner.modes.scoring.ranking_stages import LOSS_CONTRIBUTIONS, RANKING
 from runner.store.stage import Stage
 
 STAGES: tuple[Stage[Any, Any], ...] = (
@@ -29,7 +29,7 @@ STAGES: tuple[Stage[Any, Any], ...] = (
     SCORES,
     SOME_SCORES,
     RANKING,
-    DAMAGE,
+    LOSS_CONTRIBUTIONS,
     PREDICTION,
     WRITTEN,
     PROOF,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.data import DataSplit
-from runner.search.driver import goes_on
 from runner.search.end_to_end import EndToEnd
+from runner.search.needs import StrategyNeeds
 from runner.search.plan import Trial
 
 
@@ -29,7 +29,7 @@ def items_ahead(options: AccAutoOptions, parts: DataSplit, layers: int, passes: 
 
 
 def items_of_search(
-    options: AccAutoOptions, parts: DataSplit, layers: int, units: int, start: Trial | None = None
+    options: AccAutoOptions, parts: DataSplit, layers: int, groups: int, start: Trial | None = None
 ) -> int:
     """Return how many items ranking, search and report look at, at most.
 
@@ -37,16 +37,16 @@ def items_of_search(
         options: of the job.
         parts: its items, some of them for calibration.
         layers: how many can fall back.
-        units: how many units they form.
+        groups: how many layer groups they form.
         start: the trial of the plan to fall back from, once it is known.
     """
     assert parts.calibration is not None
     items = len(parts.search.indices)
     if isinstance(options.sensitivity, EndToEnd):
-        ranked = units * min(options.sensitivity.items, items)
+        ranked = groups * min(options.sensitivity.items, items)
     else:
         ranked = len(parts.calibration.indices)
-    at_end = start is not None and start.accepted and not goes_on(options.strategy)
+    at_end = start is not None and start.accepted and not StrategyNeeds.of(options.strategy).always
     plans = 0 if at_end else options.strategy.most_trials(layers)
     return ranked + plans * items + _items_reported(parts)
 

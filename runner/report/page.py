@@ -214,7 +214,7 @@ def _layers(result: Result) -> list[LayerRow]:
         ranks = {name: (place, value) for place, (name, value) in enumerate(result.ranking.entries, start=1)}
         treatments = dict((result.search.best or result.search.closest).plan.treatments)
         if result.damage is not None:
-            shares = [(unit.layers, result.damage.share(value)) for unit, value in result.damage.units]
+            shares = [(unit.layers, result.damage.share(value)) for unit, value in result.damage.groups]
             damages = {name: share for layers, share in shares for name in layers}
     rows = []
     for layer in result.found.layers:

@@ -22,7 +22,7 @@ from runner.report.wording import (
     uncertainty_phrases,
     written_phrases,
 )
-from runner.search.end_to_end import Damage
+from runner.search.end_to_end import LossContributions
 from runner.targets.ascend.atc_commands import atc_command, check_command, compare_command
 
 Result = AccAutoResult | ConvertResult
@@ -162,7 +162,7 @@ def _fallback(names: Sequence[str]) -> str:
     return shown if len(names) <= _MOST_FALLBACK else f"{shown} and {len(names) - _MOST_FALLBACK} more"
 
 
-def _damage(damage: Damage) -> str:
+def _damage(damage: LossContributions) -> str:
     """Return the units that do most damage, with how much of it each alone does."""
     worst = [(unit, value) for unit, value in damage.worst_first[:_MOST_DAMAGE] if value > 0]
     shown = ", ".join(f"{' + '.join(unit.layers)} {damage.share(value):.0%}" for unit, value in worst)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runner.search.give_back import GivesBack, given_back, most_given_back
 from runner.search.plan import Plan, Proposals, Ranking, Trial
+from runner.search.restore_int8 import RestoresInt8, most_restored, with_int8_restored
 
 
 @dataclass(frozen=True, slots=True)
-class Binary(GivesBack):
+class Binary(RestoresInt8):
     """Halve the ranking: at most ceil(log2 n) trials for n layers.
 
     Finds the smallest accepted prefix where the loss falls as the prefix grows. A prefix of every layer is the float model
@@ -17,12 +17,12 @@ class Binary(GivesBack):
     """
 
     def propose(self, ranking: Ranking, all_int8: Trial) -> Proposals:
-        """Yield prefixes of the ranking, then plans that give back."""
-        return given_back(_prefixes(ranking, all_int8.plan), ranking, all_int8.plan, self.give_back)
+        """Yield prefixes of the ranking, then plans that restore int8."""
+        return with_int8_restored(_prefixes(ranking, all_int8.plan), ranking, all_int8.plan, self.give_back)
 
     def most_trials(self, layers: int) -> int:
-        """Return the depth of the halving and the most that is given back."""
-        return max(0, layers - 1).bit_length() + most_given_back(self.give_back, layers)
+        """Return the depth of the halving and the most that is restored."""
+        return max(0, layers - 1).bit_length() + most_restored(self.give_back, layers)
 
 
 def _prefixes(ranking: Ranking, start: Plan) -> Proposals:

@@ -1,11 +1,14 @@
-"""How long a search may go on; what it has found by then is its result."""
+"""How long a search may go on, and what cut it short; what it has found by then is its result."""
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from runner.errors import ConfigError
+from runner.search.plan import Stopped
 
 # The float model and the plan with every layer int8: without them there is no result.
 _LEAST_EVALUATIONS = 2
@@ -39,10 +42,25 @@ class Budget:
 
 
 class Meter:
-    """A budget being spent, from now on."""
+    """A job's budget being spent, from now on; alone turns a spent budget or an interruption into a value.
+
+    Attributes:
+        stopped: what cut the work short, if anything; once interrupted it stays so.
+    """
 
     def __init__(self, budget: Budget) -> None:
         self._budget, self._start = budget, time.monotonic()
+        self.stopped: Stopped | None = None
+
+    @contextlib.contextmanager
+    def until_stopped(self) -> Iterator[None]:
+        """Run work that may be cut short; what did so is kept in ``stopped``, and the caller goes on with what there is."""
+        try:
+            yield
+        except BudgetSpentError:
+            self.stopped = self.stopped or "budget"
+        except KeyboardInterrupt:
+            self.stopped = "interrupted"
 
     def check(self, evaluations: int = 0) -> None:
         """Return while there is something left.

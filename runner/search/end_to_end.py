@@ -1,24 +1,25 @@
-"""Damage measured at the model's outputs: what comes back when one unit alone is left float.
+"""Loss contributions, measured at the model's outputs: what comes back when one layer group alone is left float.
 
-The isolated pass tells how much a layer's own output suffers; what reaches the answers is another matter. Here every unit
-is left out of the all-int8 plan in turn, and the outputs of a few items are compared with the float model's. Only the items
-that matter are run: those whose answer changed, and those whose answer is least sure. No labels are needed. The cost is the
-number of units times the number of items.
+The layer-by-layer pass tells how much a layer's own output suffers; what reaches the answers is another matter. Here every
+group is left out of the all-int8 plan in turn, and the outputs of a few items are compared with the float model's. Only the
+items that matter are run: those whose answer changed, and those whose answer is least sure. No labels are needed. The cost is
+the number of groups times the number of items.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runner.errors import ConfigError
-from runner.evaluation.evaluator import Evaluation
-from runner.search.plan import Plan, Ranking, Unit
+from runner.evaluation.scores import Evaluation
+from runner.search.plan import LayerGroup, Plan, Ranking
 
-# The version of this stage's meaning: raise it when the same scores would give other damages.
+# The version of this stage's meaning: raise it when the same scores would give other contributions.
 VERSION = 2
 
 
@@ -27,10 +28,11 @@ class EndToEnd:
     """``sensitivity=end_to_end``.
 
     Attributes:
-        items: how many items each unit is measured on; all of them where there are no more.
+        items: how many items each group is measured on; all of them where there are no more.
     """
 
     items: int = 32
+    gives_loss_contributions: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.items < 1:
@@ -38,86 +40,86 @@ class EndToEnd:
 
 
 @dataclass(frozen=True, slots=True)
-class Damage:
-    """What every unit does to the outputs.
+class LossContributions:
+    """What every layer group does to the outputs.
 
     Attributes:
         measure: ``kl`` in nats of a classifier, else ``noise``: sum (f - q)^2 / sum f^2, 1 where only the second is 0; mean
             over the items.
         items: positions of the items among the evaluated ones.
-        total: of the plan in which every unit is int8.
-        units: each with how much less it is where that unit alone is float; below 0 where that makes it worse.
+        total: of the plan in which every group is int8.
+        groups: each with how much less it is where that group alone is float; below 0 where that makes it worse.
     """
 
     measure: str
     items: tuple[int, ...]
     total: float
-    units: tuple[tuple[Unit, float], ...]
+    groups: tuple[tuple[LayerGroup, float], ...]
 
-    def share(self, damage: float) -> float:
-        """Return a damage as a share of the total. Shares need not sum to 1: errors meet further down."""
-        return damage / self.total if self.total else 0.0
+    def share(self, contribution: float) -> float:
+        """Return a contribution as a share of the total. Shares need not sum to 1: errors meet further down."""
+        return contribution / self.total if self.total else 0.0
 
     @property
-    def worst_first(self) -> tuple[tuple[Unit, float], ...]:
-        """The units, most damage first; ties in graph order."""
-        return tuple(sorted(self.units, key=lambda entry: -entry[1]))
+    def worst_first(self) -> tuple[tuple[LayerGroup, float], ...]:
+        """The groups, the largest contribution first; ties in graph order."""
+        return tuple(sorted(self.groups, key=lambda entry: -entry[1]))
 
     @property
     def ranking(self) -> Ranking:
-        """The layers by damage; the layers of a unit have equal parts of the unit's."""
-        entries = [(name, damage / len(unit.layers)) for unit, damage in self.units for name in unit.layers]
+        """The layers by contribution; the layers of a group have equal parts of the group's."""
+        entries = [(name, part / len(group.layers)) for group, part in self.groups for name in group.layers]
         return Ranking(
             tuple(sorted(entries, key=lambda entry: -entry[1])),
-            tuple(unit for unit, _ in self.units),
+            tuple(group for group, _ in self.groups),
         )
 
 
 def leave_one_out(
-    units: Sequence[Unit],
+    groups: Sequence[LayerGroup],
     start: Plan,
-    damage: Callable[[Plan], float],
+    loss: Callable[[Plan], float],
     *,
     total: float,
     measure: str,
     items: Sequence[int],
-) -> Damage:
-    """Return what each unit alone takes away from the damage.
+) -> LossContributions:
+    """Return what each group alone takes away from the loss.
 
     Args:
-        units: to leave float in turn.
+        groups: to leave float in turn.
         start: the plan that the total belongs to.
-        damage: of a plan over the items.
-        total: ``damage(start)``.
-        measure: what damage is.
+        loss: of a plan over the items, by the measure.
+        total: ``loss(start)``.
+        measure: what the loss is.
         items: positions of the items.
     """
-    shares = tuple((unit, total - damage(start.with_fallback(unit.layers))) for unit in units)
-    return Damage(measure, tuple(items), total, shares)
+    parts = tuple((group, total - loss(start.with_fallback(group.layers))) for group in groups)
+    return LossContributions(measure, tuple(items), total, parts)
 
 
-def items_that_matter(before: Evaluation, after: Evaluation, damages: NDArray[np.float64], count: int) -> list[int]:
+def items_that_matter(before: Evaluation, after: Evaluation, losses: NDArray[np.float64], count: int) -> list[int]:
     """Return the positions of the items to measure on, in ascending order.
 
-    Of a classifier those whose answer changed, then those of the least float margin; of another model those of the most
-    damage. Ties go to the earlier item.
+    Of a classifier those whose answer changed, then those of the least float margin; of another model those of the
+    largest loss. Ties go to the earlier item.
 
     Args:
         before: of the float model.
         after: of the quantized one.
-        damages: of each item, shape (items,).
+        losses: of each item, shape (items,).
         count: at most so many.
     """
     if before.answers is None or after.answers is None:
-        order = np.argsort(-damages, kind="stable")
+        order = np.argsort(-losses, kind="stable")
     else:
         kept = before.answers[:, 0] == after.answers[:, 0]
         order = np.lexsort((before.answers[:, 1], kept))
     return sorted(int(position) for position in order[:count])
 
 
-def damages_of(scores: Mapping[str, NDArray[np.float64]]) -> tuple[str, NDArray[np.float64]]:
-    """Return the measure and each item's damage, shape (items,), from the scores of the usual metrics."""
+def item_losses(scores: Mapping[str, NDArray[np.float64]]) -> tuple[str, NDArray[np.float64]]:
+    """Return the measure and each item's loss, shape (items,), from the scores of the usual metrics."""
     if "kl" in scores:
         return "kl", scores["kl"][:, 0]
     signal, noise = scores["sqnr"][:, 0], scores["sqnr"][:, 1]

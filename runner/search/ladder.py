@@ -17,7 +17,7 @@ def climb(
         repairs: treatments to try, the gentlest first; the first that is accepted ends the climb.
         evaluate: scores a plan in full.
         tensors: whether tensors are rounded for nodes that are no layers. They cost no multiply-accumulates, so they are
-            given back before any layer is.
+            made float before any layer is.
     """
     trials = [all_int8]
     for repair in repairs:
@@ -25,10 +25,10 @@ def climb(
             break
         trials.append(evaluate(all_int8.plan.with_repair(repair)))
     if tensors and not trials[-1].accepted:
-        trials.append(evaluate(foothold(trials).plan.with_float_tensors()))
+        trials.append(evaluate(starting_plan(trials).plan.with_float_tensors()))
     return tuple(trials)
 
 
-def foothold(trials: Iterable[Trial]) -> Trial:
+def starting_plan(trials: Iterable[Trial]) -> Trial:
     """Return the trial to fall back from: an accepted one, else that of the least loss, the latest among equals."""
     return min(reversed(list(trials)), key=lambda trial: (not trial.accepted, trial.loss))

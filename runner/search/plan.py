@@ -92,7 +92,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class LayerGroup:
     """Layers that are left float, and made int8 again, together; ``macs`` for one item."""
 
     layers: tuple[str, ...]
@@ -105,11 +105,16 @@ class Ranking:
 
     Attributes:
         entries: (layer, sensitivity), most sensitive first; ties in graph order.
-        units: what the layers form, in graph order, with its price; nothing where prices are not known.
+        groups: what the layers form, in graph order, with its price; nothing where prices are not known.
     """
 
     entries: tuple[tuple[str, float], ...]
-    units: tuple[Unit, ...] = ()
+    groups: tuple[LayerGroup, ...] = ()
+
+    @property
+    def units(self) -> tuple[LayerGroup, ...]:
+        """The groups, under the name that strategies written earlier know."""
+        return self.groups
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -119,7 +124,8 @@ class Ranking:
 
 Proposals = Generator[Plan, Trial, None]
 
-# Which trials are scored over every item; the others as long as it takes to settle their verdict.
+# Which trials are scored over every item: only the plan that is returned, every accepted one because others are made from it,
+# or all. The others are scored as long as it takes to settle their verdict.
 InFull = Literal["chosen", "accepted", "all"]
 
 # What ends a search before its strategy does.
@@ -129,9 +135,7 @@ Stopped = Literal["interrupted", "budget"]
 class Strategy(Protocol):
     """Proposes plans and is told what each cost; holds no model, data or budget.
 
-    Two attributes may stand beside this. A true ``always``: there is something to propose also where the first plan is
-    accepted. ``in_full``: whether only the plan that is returned has to be scored over every item ("chosen", where nothing is
-    said), every accepted one because others are made from it ("accepted"), or "all".
+    Attributes beside its methods say what it needs of the search, see ``runner.search.needs``.
     """
 
     def propose(self, ranking: Ranking, all_int8: Trial) -> Proposals:

@@ -8,12 +8,15 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import ConfigError, DatasetError, ModelError
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.distance import Kl, Mse, Sqnr
 from runner.evaluation.evaluator import Evaluator
 from runner.evaluation.metric import Metric
+from runner.evaluation.scorer import Scorer
+from runner.evaluation.scores import by_item, gathered
 from runner.session import Session
 from tests.data import Items, normal_items
 from tests.models import answers, conv_gemm, onnx_text, run_plain
@@ -24,8 +27,15 @@ OTHER = conv_gemm(seed=5)
 LABELS = answers(MODEL, X)
 
 
-def scorer(metrics: list[Metric], y: object = LABELS, callers: int = 2, **options: object) -> Evaluator:
-    return Evaluator(Engine(callers), Items(X, y), range(len(X)), metrics, **options)
+def scorer_of(
+    metrics: list[Metric], y: object = LABELS, callers: int = 2, model: object = MODEL, **options: object
+) -> Scorer:
+    """Return the scorer against a float model."""
+    return against(Evaluator(Engine(callers), Subset.whole(Items(X, y)), metrics, **options), graph(model))
+
+
+def against(evaluator: Evaluator, model: ir.Model) -> Scorer:
+    return evaluator.against(evaluator.outputs(model))
 
 
 def graph(model: object) -> ir.Model:
@@ -33,8 +43,8 @@ def graph(model: object) -> ir.Model:
 
 
 def test_scores_are_those_of_the_outputs_that_onnxruntime_gives() -> None:
-    evaluator = scorer([TopK(), Agreement(), Kl(), Sqnr(), Mse()])
-    before, after = evaluator.evaluate_float(graph(MODEL)), evaluator.evaluate(graph(OTHER))
+    scorer = scorer_of([TopK(), Agreement(), Kl(), Sqnr(), Mse()])
+    before, after = scorer.float_scores, scorer.evaluate(graph(OTHER))
     f = np.concatenate([y for (y,) in run_plain(MODEL, X, ["logits"])]).astype(np.float64)
     q = np.concatenate([y for (y,) in run_plain(OTHER, X, ["logits"])]).astype(np.float64)
     assert before.scores["top1"].ravel().tolist() == [1.0] * 30
@@ -43,44 +53,40 @@ def test_scores_are_those_of_the_outputs_that_onnxruntime_gives() -> None:
     assert after.scores["top1"].ravel().tolist() == after.scores["agreement"].ravel().tolist() == same.tolist()
     p, r = (np.exp(a) / np.exp(a).sum(axis=1, keepdims=True) for a in (f, q))
     np.testing.assert_allclose(after.scores["kl"].ravel(), (p * np.log(p / r)).sum(axis=1), rtol=1e-4, atol=1e-6)
-    assert evaluator.metrics[4].aggregate(after.scores["mse"]) == pytest.approx(np.mean((f - q) ** 2), rel=1e-4)
+    assert scorer.metrics[4].aggregate(after.scores["mse"]) == pytest.approx(np.mean((f - q) ** 2), rel=1e-4)
     expected = 10 * np.log10((f**2).sum() / ((f - q) ** 2).sum())
-    assert evaluator.metrics[3].aggregate(after.scores["sqnr"]) == pytest.approx(expected, abs=1e-3)
+    assert scorer.metrics[3].aggregate(after.scores["sqnr"]) == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.parametrize("metric", [TopK(), TopK(3), Agreement(), Kl(), Sqnr(), Mse()], ids=lambda m: m.name)
 def test_the_float_model_has_no_loss_against_itself(metric: Metric) -> None:
-    evaluator = scorer([metric])
-    before, again = evaluator.evaluate_float(graph(MODEL)), evaluator.evaluate(graph(MODEL))
+    scorer = scorer_of([metric])
+    before, again = scorer.float_scores, scorer.evaluate(graph(MODEL))
     assert metric.loss(before.scores[metric.name], again.scores[metric.name]) == 0.0
 
 
 def test_results_do_not_depend_on_the_number_of_callers() -> None:
     results = []
     for callers in (1, 2, 5):
-        evaluator = scorer([Kl(), Sqnr(), TopK()], callers=callers)
-        evaluator.evaluate_float(graph(MODEL))
-        results.append(evaluator.evaluate(graph(OTHER)).scores)
+        scorer = scorer_of([Kl(), Sqnr(), TopK()], callers=callers)
+        results.append(scorer.evaluate(graph(OTHER)).scores)
     assert all(np.array_equal(results[0][name], other[name]) for other in results[1:] for name in results[0])
 
 
 def test_metrics_that_do_not_apply_are_left_out() -> None:
     companions = [Agreement(), TopK(), Kl(), Sqnr()]
-    unlabelled = scorer(companions, y=None)
-    unlabelled.evaluate_float(graph(MODEL))
+    unlabelled = scorer_of(companions, y=None)
     assert [m.name for m in unlabelled.metrics] == ["agreement", "sqnr"] and unlabelled.classes is None
-    logits = scorer(companions, y=None, output_kind="logits")
-    logits.evaluate_float(graph(MODEL))
+    logits = scorer_of(companions, y=None, output_kind="logits")
     assert [m.name for m in logits.metrics] == ["agreement", "kl", "sqnr"]
-    labelled = scorer(companions)
-    labelled.evaluate_float(graph(MODEL))
+    labelled = scorer_of(companions)
     assert [m.name for m in labelled.metrics] == ["agreement", "top1", "kl", "sqnr"]
 
 
 @pytest.mark.parametrize("labels", [None, [*LABELS[:-1], None]], ids=["none", "one missing"])
 def test_metric_of_labels_without_labels_is_refused_with_the_ways_out(labels: object) -> None:
     with pytest.raises(ConfigError) as error:
-        scorer([TopK()], y=labels).evaluate_float(graph(MODEL))
+        scorer_of([TopK()], y=labels)
     assert str(error.value) == (
         "metric: top1 needs a label for every item, but the dataset has none. "
         "Set dataset.labels=FILE, or choose metric=agreement, kl, sqnr or mse."
@@ -91,14 +97,14 @@ def test_metric_of_classes_without_classes_is_refused_with_the_ways_out() -> Non
     with pytest.raises(
         ConfigError, match=r"metric: kl needs an output of class scores.*metric\.output.*metric=sqnr or mse"
     ):
-        scorer([Kl()], y=None).evaluate_float(graph(MODEL))
+        scorer_of([Kl()], y=None)
 
 
 def test_label_outside_the_classes_is_refused_with_item_and_range() -> None:
     labels = LABELS.copy()
     labels[7] = 5
     with pytest.raises(DatasetError) as error:
-        scorer([TopK()], y=labels).evaluate_float(graph(MODEL))
+        scorer_of([TopK()], y=labels)
     assert str(error.value) == ("dataset.labels: item 7 has class 5, but the model gives 5 scores (classes 0 to 4).")
 
 
@@ -109,7 +115,7 @@ def test_label_outside_the_classes_is_refused_with_item_and_range() -> None:
 )
 def test_unknown_output_is_refused_whatever_the_metric(metric: Metric) -> None:
     with pytest.raises(ConfigError, match=r"metric\.output: the model has no output 'logit'; it has logits\."):
-        scorer([metric]).evaluate_float(graph(MODEL))
+        scorer_of([metric])
 
 
 TWO_OUTPUTS = onnx_text(
@@ -124,43 +130,41 @@ TWO_OUTPUTS = onnx_text(
 
 
 def test_output_named_by_the_metric_holds_the_classes() -> None:
-    evaluator = scorer([Agreement(output="scores")], y=None)
-    evaluator.evaluate_float(graph(TWO_OUTPUTS))
-    assert evaluator.classes is not None and (evaluator.classes.output, evaluator.classes.kind) == (
+    scorer = scorer_of([Agreement(output="scores")], y=None, model=TWO_OUTPUTS)
+    assert scorer.classes is not None and (scorer.classes.output, scorer.classes.kind) == (
         "scores",
         "probabilities",
     )
-    without = scorer([Agreement()], y=None)
-    without.evaluate_float(graph(TWO_OUTPUTS))
+    without = scorer_of([Agreement()], y=None, model=TWO_OUTPUTS)
     assert without.classes is None
 
 
 def test_chosen_positions_are_scored_and_counted() -> None:
-    evaluator = scorer([TopK(), Kl()])
-    evaluator.evaluate_float(graph(MODEL))
-    whole = evaluator.evaluate(graph(OTHER))
-    assert evaluator.items_scored == 60
-    some = list(evaluator.scores(Session(graph(OTHER)), [3, 29, 11]))
+    scorer = scorer_of([TopK(), Kl()])
+    whole = scorer.evaluate(graph(OTHER))
+    assert scorer.ledger.items == 60
+    some = list(scorer.scores(Session(graph(OTHER)), [3, 29, 11]))
     assert [s["kl"] for s in some] == [tuple(whole.scores["kl"][i]) for i in (3, 29, 11)]
-    assert evaluator.items_scored == 63
+    assert scorer.ledger.items == 63
 
 
 def test_items_are_those_of_the_indices() -> None:
-    evaluator = Evaluator(Engine(1), Items(X, LABELS), [4, 2, 9], [TopK()])
+    evaluator = Evaluator(Engine(1), Subset(Items(X, LABELS), [4, 2, 9]), [TopK()])
     told: list[int] = []
-    scores = evaluator.evaluate_float(graph(MODEL), told.append).scores["top1"]
+    made = evaluator.against(evaluator.outputs(graph(MODEL), told.append))
+    scores = made.float_scores.scores["top1"]
     assert scores.shape == (3, 1) and told == [1, 2, 3]
     expected = run_plain(MODEL, X[[2]], ["logits"])[0][0]
-    np.testing.assert_allclose(evaluator.reference(1)["logits"], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(made.reference[1]["logits"], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_model_with_a_fixed_batch_is_judged_by_one_row_an_item() -> None:
     fixed = conv_gemm()
     for value in (*fixed.graph.input, *fixed.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = 4
-    evaluator = scorer([TopK(), Mse()])
-    scores = evaluator.evaluate_float(graph(fixed)).scores
-    assert evaluator.classes is not None and evaluator.classes.classes == 5
+    scorer = scorer_of([TopK(), Mse()], model=fixed)
+    scores = scorer.float_scores.scores
+    assert scorer.classes is not None and scorer.classes.classes == 5
     assert scores["top1"].all()
     assert scores["mse"][:, 1].tolist() == [5.0] * 30
 
@@ -169,14 +173,14 @@ LOG = '<ir_version: 8, opset_import: ["":13]> g (float[N,2] x) => (float[N,2] y)
 
 
 def of_items(values: Any, *metrics: Metric, **options: Any) -> Evaluator:
-    """Return an evaluator over unlabelled items of two values each."""
-    return Evaluator(Engine(1), Items(np.array(values, np.float32)), range(len(values)), metrics, **options)
+    """Return an scorer over unlabelled items of two values each."""
+    return Evaluator(Engine(1), Subset.whole(Items(np.array(values, np.float32))), metrics, **options)
 
 
 def test_nan_that_the_float_model_makes_is_told_and_equals_nan_in_the_same_place() -> None:
-    evaluator = of_items([[1.0, 2.0], [1.0, -2.0], [-1.0, 3.0]], Sqnr(), Agreement())
-    before = evaluator.evaluate_float(ir.from_onnx_text(LOG))
-    assert evaluator.cautions == [
+    scorer = against(of_items([[1.0, 2.0], [1.0, -2.0], [-1.0, 3.0]], Sqnr(), Agreement()), ir.from_onnx_text(LOG))
+    before = scorer.float_scores
+    assert list(scorer.cautions) == [
         "the float model's output 'y' holds NaN for 2 of 3 items, first item 1; NaN in the same places counts as equal. "
         "A Log, Sqrt or Div of values that it is not made for gives it."
     ]
@@ -185,7 +189,7 @@ def test_nan_that_the_float_model_makes_is_told_and_equals_nan_in_the_same_place
         np.array([[np.log(2) ** 2, 0], [0, 0], [np.log(3) ** 2, 0]]), rel=1e-6
     )
     assert before.scores["agreement"].tolist() == [[1], [1], [1]]
-    other = evaluator.evaluate(ir.from_onnx_text(LOG.replace("y = Log(x)", "z = Neg(x) y = Log(z)")))
+    other = scorer.evaluate(ir.from_onnx_text(LOG.replace("y = Log(x)", "z = Neg(x) y = Log(z)")))
     assert other.scores["agreement"].tolist() == [[0], [0], [0]]
     assert np.isfinite(other.scores["sqnr"]).all()
 
@@ -194,78 +198,75 @@ def test_nan_that_the_float_model_makes_is_told_and_equals_nan_in_the_same_place
 def test_item_that_is_not_finite_is_named_where_the_float_output_is_nan(bad: float) -> None:
     graph_ = ir.from_onnx_text(LOG.replace("y = Log(x)", "y = Sub(x, x)"))
     with pytest.raises(DatasetError) as error:
-        of_items([[1.0, 2.0], [1.0, bad]], Sqnr()).evaluate_float(graph_)
+        against(of_items([[1.0, 2.0], [1.0, bad]], Sqnr()), graph_)
     assert str(error.value) == (
         "dataset: item item 1 holds 1 value(s) that are NaN or infinite, and the model's output 'y' for it says nothing; "
         "expected finite numbers. Mend the item or leave it out."
     )
     # Where somebody else decides, a figure is no reason to stop.
-    assert np.isfinite(
-        of_items([[1.0, 2.0], [1.0, bad]], Sqnr(), decides=False).evaluate_float(graph_).scores["sqnr"]
-    ).all()
+    undecided = against(of_items([[1.0, 2.0], [1.0, bad]], Sqnr(), decides=False), graph_)
+    assert np.isfinite(undecided.float_scores.scores["sqnr"]).all()
 
 
 def test_item_that_is_not_finite_is_named_where_only_the_quantized_output_is_finite() -> None:
-    evaluator = of_items([[1.0, 2.0], [1.0, np.inf]], Sqnr())
-    evaluator.evaluate_float(ir.from_onnx_text(LOG.replace("y = Log(x)", "y = Relu(x)")))
+    relu = ir.from_onnx_text(LOG.replace("y = Log(x)", "y = Relu(x)"))
+    scorer = against(of_items([[1.0, 2.0], [1.0, np.inf]], Sqnr()), relu)
     clipped = ir.from_onnx_text(LOG.replace("y = Log(x)", "a = Relu(x) y = Erf(a)"))
     with pytest.raises(DatasetError, match=r"item item 1 holds 1 value\(s\) that are NaN or infinite"):
-        evaluator.evaluate(clipped)
+        scorer.evaluate(clipped)
 
 
 def test_mask_of_infinities_in_an_item_is_no_fault_where_both_models_pass_it_on() -> None:
-    evaluator = of_items([[1.0, -np.inf], [2.0, -np.inf]], Sqnr(), Agreement())
-    evaluator.evaluate_float(ir.from_onnx_text(LOG.replace("y = Log(x)", "y = Identity(x)")))
-    scores = evaluator.evaluate(ir.from_onnx_text(LOG.replace("y = Log(x)", "y = Add(x, x)"))).scores
-    assert scores["sqnr"].tolist() == [[1, 1], [4, 4]] and evaluator.cautions == []
+    identity = ir.from_onnx_text(LOG.replace("y = Log(x)", "y = Identity(x)"))
+    scorer = against(of_items([[1.0, -np.inf], [2.0, -np.inf]], Sqnr(), Agreement()), identity)
+    scores = scorer.evaluate(ir.from_onnx_text(LOG.replace("y = Log(x)", "y = Add(x, x)"))).scores
+    assert scores["sqnr"].tolist() == [[1, 1], [4, 4]] and scorer.cautions == ()
 
 
 def test_class_scores_that_hold_nan_are_refused_by_a_metric_that_needs_them_and_ignored_by_others() -> None:
     values, softmax = [[1.0, 2.0], [1.0, -2.0]], LOG.replace("y = Log(x)", "a = Log(x) y = Softmax(a)")
     with pytest.raises(ModelError) as error:
-        of_items(values, Kl(), output_kind="probabilities").evaluate_float(ir.from_onnx_text(softmax))
+        against(of_items(values, Kl(), output_kind="probabilities"), ir.from_onnx_text(softmax))
     assert str(error.value) == (
         "model.path: the class scores 'y' hold NaN for the item item 1; expected numbers, which metric=kl compares. Mend the "
         "model, or choose metric=sqnr or mse."
     )
     others = of_items(values, Sqnr(), Kl(), output_kind="probabilities")
-    assert list(others.evaluate_float(ir.from_onnx_text(softmax)).scores) == ["sqnr"]
+    assert list(against(others, ir.from_onnx_text(softmax)).float_scores.scores) == ["sqnr"]
 
 
 def test_evaluator_without_metrics_gives_no_figures() -> None:
-    evaluator = of_items([[1.0, 2.0], [1.0, 3.0]])
-    for evaluation in (evaluator.evaluate_float(ir.from_onnx_text(LOG)), evaluator.evaluate(ir.from_onnx_text(LOG))):
+    scorer = against(of_items([[1.0, 2.0], [1.0, 3.0]]), ir.from_onnx_text(LOG))
+    for evaluation in (scorer.float_scores, scorer.evaluate(ir.from_onnx_text(LOG))):
         assert (evaluation.scores, evaluation.answers, evaluation.leads) == ({}, None, None)
 
 
 def test_leads_are_kept_of_a_headline_metric_that_counts_hits_and_of_no_other() -> None:
-    evaluator = scorer([TopK(), Kl()])
-    before, after = evaluator.evaluate_float(graph(MODEL)), evaluator.evaluate(graph(OTHER))
+    scorer = scorer_of([TopK(), Kl()])
+    before, after = scorer.float_scores, scorer.evaluate(graph(OTHER))
     for model, evaluation in ((MODEL, before), (OTHER, after)):
         rows = np.concatenate([y for (y,) in run_plain(model, X, ["logits"])]).astype(np.float64)
         own = rows[np.arange(30), LABELS]
         rows[np.arange(30), LABELS] = -np.inf
         np.testing.assert_allclose(evaluation.leads, own - rows.max(axis=1), rtol=1e-4, atol=1e-4)
-    assert scorer([Kl(), TopK()]).evaluate_float(graph(MODEL)).leads is None
+    assert scorer_of([Kl(), TopK()]).float_scores.leads is None
 
 
 @pytest.mark.parametrize("headline", [TopK(), Kl()], ids=["with leads", "without"])
 def test_scores_of_items_and_of_all_are_the_same_numbers(headline: Any) -> None:
-    evaluator = scorer([headline, Mse()])
-    evaluator.evaluate_float(graph(MODEL))
+    scorer = scorer_of([headline, Mse()])
     session = Session(graph(OTHER))
-    items = list(evaluator.scores(session, range(30)))
-    assert list(evaluator.of_items(evaluator.evaluate(session)).values()) == items
-    assert list(evaluator.of_items(evaluator.gathered(items))) == list(range(30))
+    items = list(scorer.scores(session, range(30)))
+    assert by_item(scorer.evaluate(session)) == items
+    assert by_item(gathered(items)) == items
 
 
 def test_known_scores_are_not_scored_again() -> None:
-    evaluator, told = scorer([Mse()]), []
-    evaluator.evaluate_float(graph(MODEL))
-    full = evaluator.evaluate(graph(OTHER))
+    scorer, told = scorer_of([Mse()]), []
+    full = scorer.evaluate(graph(OTHER))
     session = Session(graph(OTHER))
-    known = dict(zip([7, 3, 29], evaluator.scores(session, [7, 3, 29]), strict=True))
-    before = evaluator.items_scored
-    again = evaluator.evaluate(session, told.append, known)
+    known = dict(zip([7, 3, 29], scorer.scores(session, [7, 3, 29]), strict=True))
+    before = scorer.ledger.items
+    again = scorer.evaluate(session, told.append, known)
     assert np.array_equal(again.scores["mse"], full.scores["mse"])
-    assert evaluator.items_scored - before == 27 and told == list(range(1, 28))
+    assert scorer.ledger.items - before == 27 and told == list(range(1, 28))

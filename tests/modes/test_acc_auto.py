@@ -511,10 +511,11 @@ def test_interrupted_on_held_out_items_the_figures_are_those_of_the_search(
     small: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Interrupted(RememberedScores):
-        def of_float(self, *args: Any, **options: Any) -> Any:
-            if len(self.evaluator.indices) == 15:
+        @classmethod
+        def against(cls, model: Any, evaluator: Any, *args: Any) -> Any:
+            if len(evaluator.items) == 15:
                 raise KeyboardInterrupt
-            return super().of_float(*args, **options)
+            return super().against(model, evaluator, *args)
 
     monkeypatch.setattr(acc_auto_module, "RememberedScores", Interrupted)
     result = small.run(target_loss=50.0, metric=Kl(), split=Split(report=0.25))
@@ -673,7 +674,7 @@ def test_damage_and_ranking_of_a_job_are_those_of_leaving_each_layer_out(deep: B
     assert result.damage is not None and result.damage.items == tuple(range(60))
     everything = losses[()]
     assert result.damage.total == pytest.approx(everything, rel=0.03)
-    for unit, value in result.damage.units:
+    for unit, value in result.damage.groups:
         assert value == pytest.approx(everything - losses[unit.layers], abs=0.03 * everything)
     values = [value for _, value in result.ranking.entries]
     assert values == sorted(values, reverse=True)

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import ConfigError
 from runner.evaluation.accuracy import TopK
@@ -41,8 +42,8 @@ def cautions(hits: int, items: int, classes: int, k: int = 1) -> list[str]:
     x = np.tile(scores, (items, 1))
     model = onnx_text(f"g (float[N,{classes}] x) => (float[N,{classes}] y) {{ y = Identity (x) }}")
     data = Items(x, [0] * hits + [classes - 1] * (items - hits))
-    evaluator = Evaluator(Engine(1), data, range(items), [TopK(k)])
-    return chance_caution(SEEN, evaluator, evaluator.evaluate_float(ir.from_proto(model)))
+    evaluator = Evaluator(Engine(1), Subset(data, range(items)), [TopK(k)])
+    return chance_caution(SEEN, evaluator.against(evaluator.outputs(ir.from_proto(model))))
 
 
 @pytest.mark.parametrize(
@@ -89,6 +90,6 @@ def test_impossible_expectations_are_refused(options: dict, message: str) -> Non
 
 
 def test_nothing_is_said_of_data_without_labels() -> None:
-    evaluator = Evaluator(Engine(1), Items(np.eye(3, dtype=np.float32), None), range(3), [Kl(), TopK()])
+    evaluator = Evaluator(Engine(1), Subset.whole(Items(np.eye(3, dtype=np.float32), None)), [Kl(), TopK()])
     model = onnx_text("g (float[N,3] x) => (float[N,3] y) { y = Softmax <axis = 1> (x) }")
-    assert chance_caution(SEEN, evaluator, evaluator.evaluate_float(ir.from_proto(model))) == []
+    assert chance_caution(SEEN, evaluator.against(evaluator.outputs(ir.from_proto(model)))) == []

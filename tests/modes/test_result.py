@@ -7,7 +7,7 @@ import pytest
 
 from runner.dataset.subset import Subset
 from runner.evaluation.accuracy import Agreement, TopK
-from runner.evaluation.evaluator import Evaluation
+from runner.evaluation.scores import Evaluation
 from runner.modes.result import Comparison, Headline, exit_status
 from tests.data import Items
 

@@ -21,6 +21,14 @@ from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.distance import Kl
 from runner.evaluation.evaluator import Evaluation
 from runner.evaluation.outputs import ClassScores
+from runner.evaluation.score_stages import (
+    FLOAT_OUTPUTS,
+    SCORES,
+    SOME_SCORES,
+    ItemScoresInputs,
+    OutputsInputs,
+    ScoresInputs,
+)
 from runner.graph.layers import Layer, LeftAlone
 from runner.graph.macs import LayerCost
 from runner.graph.pixels import Levels
@@ -36,20 +44,12 @@ from runner.modes.prediction import PREDICTION, PredictionInputs
 from runner.modes.result import Prediction
 from runner.modes.rewriting import EQUALIZATION, LEVELS, EqualizationInputs, LevelsInputs
 from runner.modes.rewriting_gap import GAP, GapInputs
-from runner.modes.scoring.ranking_stages import DAMAGE, RANKING, DamageInputs, RankingInputs
-from runner.modes.scoring.score_stages import (
-    FLOAT_OUTPUTS,
-    SCORES,
-    SOME_SCORES,
-    ItemScoresInputs,
-    OutputsInputs,
-    ScoresInputs,
-)
+from runner.modes.scoring.ranking_stages import LOSS_CONTRIBUTIONS, RANKING, LossContributionsInputs, RankingInputs
 from runner.modes.stage_table import STAGES, stage_table
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
-from runner.search.end_to_end import Damage, EndToEnd
-from runner.search.plan import Ranking, Unit
+from runner.search.end_to_end import EndToEnd, LossContributions
+from runner.search.plan import LayerGroup, Ranking
 from runner.search.sensitivity import Cosine, MeanSquaredError
 from runner.session import InputSpec
 from runner.store.stage import Stage
@@ -137,7 +137,7 @@ TENSOR = TensorInput("add", "Add", 0, "y")
 SPEC = InputSpec("x", (None, 3, 4, 4), np.dtype(np.float32))
 LEVEL = Levels((0.1, -0.5), (1 / 3, 0.25), -128)
 SOURCE = Correction("isolated", scale=True, rounding="compensated", range="output")
-UNITS = (Unit(("b/c:0", "a"), 40), Unit(("\u732b",), 0))
+UNITS = (LayerGroup(("b/c:0", "a"), 40), LayerGroup(("\u732b",), 0))
 PROVED = Proof(
     Sameness(**{field.name: index for index, field in enumerate(fields(Sameness))}),
     4,
@@ -270,14 +270,14 @@ EXAMPLES: Mapping[Stage[Any, Any], Example] = {
         },
         [Ranking((("b/c:0", 0.1 + 0.2), ("a", 0.5), ("\u732b", 0.5)))],
     ),
-    DAMAGE: Example(
-        DamageInputs(SCORED, UNITS, EndToEnd(items=12)),
+    LOSS_CONTRIBUTIONS: Example(
+        LossContributionsInputs(SCORED, UNITS, EndToEnd(items=12)),
         {
             "scores": [replace(SCORED, **{name: other}) for name, others in SCORED_CHANGES.items() for other in others],
             "units": [(), UNITS[:1], UNITS[::-1], (replace(UNITS[0], macs=41), UNITS[1])],
             "sensitivity": [EndToEnd(items=13)],
         },
-        [Damage("noise", (3, 7), 0.7, tuple(zip(UNITS, (0.1 + 0.2, -1e-300), strict=True)))],
+        [LossContributions("noise", (3, 7), 0.7, tuple(zip(UNITS, (0.1 + 0.2, -1e-300), strict=True)))],
     ),
     PREDICTION: Example(
         PredictionInputs("source", "graph", LAYERS, "item", "name", CLASSES),
@@ -402,7 +402,10 @@ def test_every_stage_has_a_name_of_its_own_and_no_two_share_a_key() -> None:
     ("stage", "own"),
     [
         (SCORES, replace(SCORED, metrics=(Kl(), OwnMetric()))),
-        (DAMAGE, replace(EXAMPLES[DAMAGE].inputs, scores=replace(SCORED, metrics=(OwnMetric(),)))),
+        (
+            LOSS_CONTRIBUTIONS,
+            replace(EXAMPLES[LOSS_CONTRIBUTIONS].inputs, scores=replace(SCORED, metrics=(OwnMetric(),))),
+        ),
         (PROOF, replace(EXAMPLES[PROOF].inputs, metrics=(OwnMetric(),))),
         (CALIBRATION, replace(EXAMPLES[CALIBRATION].inputs, observers={"a": OwnObserver()})),
     ],

@@ -11,7 +11,7 @@ from PIL import Image
 
 from runner.dataset.subset import Subset
 from runner.evaluation.accuracy import TopK
-from runner.evaluation.evaluator import Evaluation
+from runner.evaluation.scores import Evaluation
 from runner.modes.result import Comparison
 from runner.report.contact_sheet import contact_sheet, picture
 from runner.report.flips import Flip, flips, flips_csv

@@ -13,8 +13,8 @@ from runner.modes.result import AccAutoResult
 from runner.report.flips import Answer, Flip
 from runner.report.page import page
 from runner.report.summary import summarize
-from runner.search.end_to_end import Damage
-from runner.search.plan import Ranking, SearchResult, Trial, Unit
+from runner.search.end_to_end import LossContributions
+from runner.search.plan import LayerGroup, Ranking, SearchResult, Trial
 
 
 class Parsed(HTMLParser):
@@ -143,8 +143,12 @@ def test_plans_tried_are_listed_with_their_verdicts(job: dict[str, AccAutoResult
 
 def test_damage_is_shown_where_it_was_measured(job: dict[str, AccAutoResult]) -> None:
     names = [layer.name for layer in job["met"].found.layers]
-    units = ((Unit((names[0], names[1]), 1), 2.0), (Unit((names[2],), 1), 1.0), (Unit((names[3],), 1), -0.5))
-    rows = Parsed(written(replace(job["met"], damage=Damage("kl", (0,), 10.0, units)))).table("layer")
+    units = (
+        (LayerGroup((names[0], names[1]), 1), 2.0),
+        (LayerGroup((names[2],), 1), 1.0),
+        (LayerGroup((names[3],), 1), -0.5),
+    )
+    rows = Parsed(written(replace(job["met"], damage=LossContributions("kl", (0,), 10.0, units)))).table("layer")
     assert [row["damage that goes with it (kl)"] for row in rows] == ["20.0%", "20.0%", "10.0%", "-5.0%"]
 
 

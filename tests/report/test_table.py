@@ -13,8 +13,8 @@ from runner.lint.finding import Finding
 from runner.modes.result import AccAutoResult
 from runner.report.summary import summarize
 from runner.report.table import deploy_lines, summary_table, sweep_table
-from runner.search.end_to_end import Damage
-from runner.search.plan import Unit
+from runner.search.end_to_end import LossContributions
+from runner.search.plan import LayerGroup
 
 
 def printed(table: RenderableType, width: int = 200) -> list[str]:
@@ -76,12 +76,12 @@ def test_gaps_and_what_atc_says_are_shown(job: dict[str, AccAutoResult]) -> None
 
 
 def test_layers_of_most_damage_are_shown_with_their_shares(job: dict[str, AccAutoResult]) -> None:
-    units = (*((Unit((f"layer{n}",), 1), float(n)) for n in range(7)), (Unit(("q[k]", "v"), 1), 6.5))
-    damaged = replace(job["met"], damage=Damage("kl", (0, 1, 2), 10.0, units))
+    units = (*((LayerGroup((f"layer{n}",), 1), float(n)) for n in range(7)), (LayerGroup(("q[k]", "v"), 1), 6.5))
+    damaged = replace(job["met"], damage=LossContributions("kl", (0, 1, 2), 10.0, units))
     (line,) = [line for line in table(damaged) if line.startswith("most damage")]
     shown = "q[k] + v 65%, layer6 60%, layer5 50%, layer4 40%, layer3 30%  (kl on 3 items)"
     assert line.removeprefix("most damage").strip() == shown
-    harmless = replace(job["met"], damage=Damage("noise", (0,), 0.0, units[:1]))
+    harmless = replace(job["met"], damage=LossContributions("noise", (0,), 0.0, units[:1]))
     assert any(line.split() == ["most", "damage", "none", "(noise", "on", "1", "items)"] for line in table(harmless))
     assert not any("most damage" in line for line in table(job["met"]))
 

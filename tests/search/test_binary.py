@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from runner.search.binary import Binary
-from runner.search.driver import search
 from runner.search.plan import Plan, Ranking, SearchResult, Trial
+from tests.search.small_searches import searched
 
 
 def layers(count: int) -> list[str]:
@@ -27,7 +27,7 @@ def run(count: int, accepts: Callable[[int], bool], order: list[str] | None = No
         assert set(plan.fallback) == set(order[:k]), "not a prefix of the ranking"
         return Trial(plan, 0.0, float(count - k), accepts(k))
 
-    return search(evaluate(Plan.all_int8(sorted(order))), ranking, Binary(), evaluate)
+    return searched(evaluate(Plan.all_int8(sorted(order))), ranking, Binary(), evaluate)
 
 
 def tried(result: SearchResult) -> list[int]:

@@ -44,3 +44,29 @@ def test_minutes_that_are_no_time_are_refused(minutes: float) -> None:
 def test_fewer_evaluations_than_a_result_needs_are_refused(evaluations: int) -> None:
     with pytest.raises(ConfigError, match=rf"budget\.evaluations: expected 2 or more .* got {evaluations}\."):
         Budget(evaluations=evaluations)
+
+
+@pytest.mark.parametrize(
+    ("errors", "stopped"),
+    [
+        ([], None),
+        ([BudgetSpentError], "budget"),
+        ([KeyboardInterrupt], "interrupted"),
+        ([BudgetSpentError, KeyboardInterrupt], "interrupted"),
+        ([KeyboardInterrupt, BudgetSpentError], "interrupted"),
+    ],
+    ids=["nothing", "budget", "interruption", "interrupted after the budget", "budget after an interruption"],
+)
+def test_what_cuts_work_short_becomes_a_value(errors: list[type[BaseException]], stopped: str | None) -> None:
+    meter = Meter(Budget())
+    for error in errors:
+        with meter.until_stopped():
+            raise error
+    assert meter.stopped == stopped
+
+
+def test_a_fault_is_nothing_that_cuts_work_short() -> None:
+    meter = Meter(Budget())
+    with pytest.raises(RuntimeError, match="no memory"), meter.until_stopped():
+        raise RuntimeError("no memory")
+    assert meter.stopped is None

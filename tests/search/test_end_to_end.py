@@ -1,4 +1,4 @@
-"""Damage by leaving out: which items, which figures, which ranking."""
+"""LossContributions by leaving out: which items, which figures, which ranking."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from runner.errors import ConfigError
-from runner.evaluation.evaluator import Evaluation
-from runner.search.end_to_end import Damage, EndToEnd, damages_of, items_that_matter, leave_one_out
-from runner.search.plan import Plan, Unit
+from runner.evaluation.scores import Evaluation
+from runner.search.end_to_end import EndToEnd, LossContributions, item_losses, items_that_matter, leave_one_out
+from runner.search.plan import LayerGroup, Plan
 
-UNITS = (Unit(("a",), 4), Unit(("b", "c"), 6), Unit(("d",), 2))
+GROUPS = (LayerGroup(("a",), 4), LayerGroup(("b", "c"), 6), LayerGroup(("d",), 2))
 START = Plan.all_int8("abcd")
 
 
@@ -31,46 +31,46 @@ BEFORE = evaluation([(0, 0.9), (1, 0.3), (2, 0.1), (3, 0.2), (4, 0.8)])
     ],
 )
 def test_items_that_matter(after: list[int], count: int, items: list[int]) -> None:
-    # What the quantized model is sure of does not count, nor does the damage of a classifier's item.
+    # What the quantized model is sure of does not count, nor does the contribution of a classifier's item.
     quantized = evaluation([(answer, 0.5) for answer in after])
     assert items_that_matter(BEFORE, quantized, np.arange(5.0), count) == items
 
 
-def test_without_classes_the_most_damaged_items_matter_the_earlier_among_equals() -> None:
-    damages = np.array([0.1, 0.5, 0.2, 0.5, 0.0])
-    assert items_that_matter(evaluation(None), evaluation(None), damages, 3) == [1, 2, 3]
+def test_without_classes_the_worst_items_matter_the_earlier_among_equals() -> None:
+    contributions = np.array([0.1, 0.5, 0.2, 0.5, 0.0])
+    assert items_that_matter(evaluation(None), evaluation(None), contributions, 3) == [1, 2, 3]
     assert items_that_matter(evaluation(None), evaluation(None), np.zeros(5), 2) == [0, 1]
 
 
-def test_damage_is_kl_of_a_classifier_and_relative_noise_otherwise() -> None:
+def test_contribution_is_kl_of_a_classifier_and_relative_noise_otherwise() -> None:
     sqnr = np.array([[4.0, 1.0], [0.0, 0.0], [2.0, 3.0]])
-    measure, values = damages_of({"top1": np.ones((3, 1)), "sqnr": sqnr, "kl": np.array([[0.1], [0.2], [0.3]])})
+    measure, values = item_losses({"top1": np.ones((3, 1)), "sqnr": sqnr, "kl": np.array([[0.1], [0.2], [0.3]])})
     assert measure == "kl" and values.tolist() == [0.1, 0.2, 0.3]
-    measure, values = damages_of({"mse": np.ones((3, 2)), "sqnr": sqnr})
+    measure, values = item_losses({"mse": np.ones((3, 2)), "sqnr": sqnr})
     assert measure == "noise" and values.tolist() == [0.25, 0.0, 1.5]
 
 
-def measured() -> Damage:
+def measured() -> LossContributions:
     left = {("a",): 6.0, ("b", "c"): 2.0, ("d",): 11.0}
-    return leave_one_out(UNITS, START, lambda plan: left[plan.fallback], total=10.0, measure="kl", items=[3, 5])
+    return leave_one_out(GROUPS, START, lambda plan: left[plan.fallback], total=10.0, measure="kl", items=[3, 5])
 
 
-def test_damage_of_a_unit_is_what_goes_when_it_alone_is_float() -> None:
-    damage = measured()
-    assert damage.units == ((UNITS[0], 4.0), (UNITS[1], 8.0), (UNITS[2], -1.0))
-    assert damage.worst_first == ((UNITS[1], 8.0), (UNITS[0], 4.0), (UNITS[2], -1.0))
-    assert [damage.share(value) for _, value in damage.worst_first] == [0.8, 0.4, -0.1]
+def test_contribution_of_a_group_is_what_goes_when_it_alone_is_float() -> None:
+    contributions = measured()
+    assert contributions.groups == ((GROUPS[0], 4.0), (GROUPS[1], 8.0), (GROUPS[2], -1.0))
+    assert contributions.worst_first == ((GROUPS[1], 8.0), (GROUPS[0], 4.0), (GROUPS[2], -1.0))
+    assert [contributions.share(value) for _, value in contributions.worst_first] == [0.8, 0.4, -0.1]
 
 
-def test_ranking_shares_a_units_damage_out_to_its_layers_and_knows_the_units() -> None:
+def test_ranking_shares_a_groups_contribution_out_to_its_layers_and_knows_the_groups() -> None:
     ranking = measured().ranking
     assert ranking.entries == (("a", 4.0), ("b", 4.0), ("c", 4.0), ("d", -1.0))
-    assert ranking.units == UNITS
+    assert ranking.groups == GROUPS
 
 
-def test_no_damage_at_all_has_no_shares() -> None:
-    damage = leave_one_out(UNITS, START, lambda plan: 0.0, total=0.0, measure="kl", items=[0])
-    assert [damage.share(value) for _, value in damage.units] == [0.0, 0.0, 0.0]
+def test_no_contribution_at_all_has_no_shares() -> None:
+    contributions = leave_one_out(GROUPS, START, lambda plan: 0.0, total=0.0, measure="kl", items=[0])
+    assert [contributions.share(value) for _, value in contributions.groups] == [0.0, 0.0, 0.0]
 
 
 def test_fewer_than_one_item_is_refused() -> None:

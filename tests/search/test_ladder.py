@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.search.ladder import climb, foothold
+from runner.search.ladder import climb, starting_plan
 from runner.search.plan import Plan, Trial, best_of
 
 PLAIN = Plan.all_int8(["a", "b"])
@@ -20,7 +20,7 @@ def evaluate(losses: dict[str, float]):
 
 def test_without_repairs_only_the_first_trial_is_there() -> None:
     trials = climb(REFUSED, [], evaluate({}))
-    assert trials == (REFUSED,) and foothold(trials) is REFUSED
+    assert trials == (REFUSED,) and starting_plan(trials) is REFUSED
 
 
 def test_accepted_plan_is_not_repaired() -> None:
@@ -32,13 +32,13 @@ def test_first_accepted_repair_ends_the_climb() -> None:
     table = {"int8+a": 3.0, "int8+b": 1.0, "int8+c": 0.0}
     trials = climb(REFUSED, list(table), evaluate(table))
     assert [trial.plan.treatments[0][1] for trial in trials] == ["int8", "int8+a", "int8+b"]
-    assert foothold(trials).plan == PLAIN.with_repair("int8+b")
+    assert starting_plan(trials).plan == PLAIN.with_repair("int8+b")
 
 
 def test_search_starts_from_the_rung_of_least_loss_the_strongest_among_equals() -> None:
     worse, same = {"int8+a": 7.0}, {"int8+a": 4.0, "int8+b": 4.0}
-    assert foothold(climb(REFUSED, worse, evaluate(worse))) is REFUSED
-    assert foothold(climb(REFUSED, same, evaluate(same))).plan == PLAIN.with_repair("int8+b")
+    assert starting_plan(climb(REFUSED, worse, evaluate(worse))) is REFUSED
+    assert starting_plan(climb(REFUSED, same, evaluate(same))).plan == PLAIN.with_repair("int8+b")
 
 
 def test_layers_that_stay_int8_keep_their_repair() -> None:
@@ -56,7 +56,7 @@ def test_tensors_are_given_back_behind_the_repairs_from_the_best_of_them() -> No
 
     trials = climb(REFUSED, ["int8+a", "int8+b"], trial, tensors=True)
     assert [each.loss for each in trials] == [5.0, 4.0, 4.5, 3.0]
-    assert foothold(trials).plan == PLAIN.with_repair("int8+a").with_float_tensors()
+    assert starting_plan(trials).plan == PLAIN.with_repair("int8+a").with_float_tensors()
     assert climb(REFUSED, [], trial, tensors=True)[-1].plan == PLAIN.with_float_tensors()
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from runner.search.driver import search
 from runner.search.linear import Linear
 from runner.search.plan import Plan, Ranking, SearchResult, Trial
+from tests.search.small_searches import searched
 
 
 def run(order: list[str], accepts: Callable[[int], bool]) -> SearchResult:
@@ -21,7 +21,7 @@ def run(order: list[str], accepts: Callable[[int], bool]) -> SearchResult:
         return Trial(plan, 0.0, float(len(order) - k), accepts(k))
 
     ranking = Ranking(tuple((name, float(place)) for place, name in enumerate(order)))
-    return search(evaluate(Plan.all_int8(sorted(order))), ranking, Linear(), evaluate)
+    return searched(evaluate(Plan.all_int8(sorted(order))), ranking, Linear(), evaluate)
 
 
 def tried(result: SearchResult) -> list[int]:

@@ -12,10 +12,11 @@ from runner.convert import fake_quant
 from runner.dataset.item import Dataset
 from runner.dataset.subset import Subset
 from runner.engine import Engine
-from runner.evaluation import evaluator as evaluation
-from runner.evaluation.evaluator import Evaluation, Evaluator
+from runner.evaluation import scorer as evaluation
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import ClassScores
+from runner.evaluation.scorer import Scorer
+from runner.evaluation.scores import Evaluation
 from runner.graph.layers import FoundLayers
 from runner.graph.model_file import file_sha256
 from runner.job_folder import JobFolder
@@ -146,7 +147,7 @@ def check_files(
     record: str,
     form: QuantizedLayers,
     *,
-    evaluator: Evaluator,
+    scorer: Scorer,
     quantized: Evaluation,
     progress: Callable[[int], None],
 ) -> tuple[Written, Proof]:
@@ -157,7 +158,7 @@ def check_files(
         pair: the models.
         record: name of the record file.
         form: what the files shall hold.
-        evaluator: that measured the quantized model.
+        scorer: that measured the quantized model.
         quantized: its scores.
         progress: told how many of ``proof_items`` are done.
 
@@ -169,20 +170,18 @@ def check_files(
         files = Files(*(job.folder.path(name) for name in (pair.deploy, pair.fake_quant, record)))
         written = WRITTEN.cached(
             job.store,
-            _written_inputs(job, files, pair, form, evaluator),
-            lambda: verify_pair(
-                job.folder, pair, job.model, job.found, form, job.dataset, job.engine, evaluator.classes
-            ),
+            _written_inputs(job, files, pair, form, scorer),
+            lambda: verify_pair(job.folder, pair, job.model, job.found, form, job.dataset, job.engine, scorer.classes),
         )
         proof = PROOF.cached(
             job.store,
-            _proof_inputs(job, files, evaluator),
+            _proof_inputs(job, files, scorer),
             lambda: prove(
                 files,
                 job.dataset,
                 job.engine,
                 job.options,
-                evaluator=evaluator,
+                scorer=scorer,
                 quantized=quantized,
                 progress=progress,
             ),
@@ -190,9 +189,7 @@ def check_files(
         return written, proof
 
 
-def _written_inputs(
-    job: Job, files: Files, pair: ModelPair, form: QuantizedLayers, evaluator: Evaluator
-) -> WrittenInputs:
+def _written_inputs(job: Job, files: Files, pair: ModelPair, form: QuantizedLayers, scorer: Scorer) -> WrittenInputs:
     return WrittenInputs(
         pair,
         file_sha256(files.deploy),
@@ -200,13 +197,15 @@ def _written_inputs(
         job.graph,
         form,
         Subset(job.dataset, checked_items(job.dataset)).content,
-        evaluator.classes,
+        scorer.classes,
     )
 
 
-def _proof_inputs(job: Job, files: Files, evaluator: Evaluator) -> ProofInputs:
-    verified = Subset(job.dataset, job.options.items(evaluator.indices))
-    device = Subset(job.dataset, [evaluator.indices[at] for at in device_positions(job.options, evaluator.indices)])
+def _proof_inputs(job: Job, files: Files, scorer: Scorer) -> ProofInputs:
+    verified = Subset(job.dataset, job.options.items(scorer.items.indices))
+    device = Subset(
+        job.dataset, [scorer.items.indices[at] for at in device_positions(job.options, scorer.items.indices)]
+    )
     return ProofInputs(
         file_sha256(files.deploy),
         file_sha256(files.fake_quant),
@@ -214,8 +213,8 @@ def _proof_inputs(job: Job, files: Files, evaluator: Evaluator) -> ProofInputs:
         job.float_graph,
         verified.content,
         device.fingerprint if device.indices else "",
-        tuple(evaluator.metrics[:1]),
-        evaluator.classes,
+        tuple(scorer.metrics[:1]),
+        scorer.classes,
         job.options,
     )
 

@@ -1,23 +1,23 @@
-"""What a search found beyond AMCT's files: the damage of each unit and the curve of the plans, as plain values."""
+"""What a search found beyond AMCT's files: loss contributions and the curve of the plans, as plain values."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from runner.search.end_to_end import Damage
+from runner.search.end_to_end import LossContributions
 from runner.search.pareto import Point
 
 
-def damage_entries(damage: Damage) -> dict[str, Any]:
-    """Return the content of ``damage.json``: an entry a unit, most damage first."""
+def contribution_entries(contributions: LossContributions) -> dict[str, Any]:
+    """Return the content of ``damage.json``: an entry a layer group, the largest contribution first."""
     return {
-        "measure": damage.measure,
-        "items": len(damage.items),
-        "all_int8": damage.total,
+        "measure": contributions.measure,
+        "items": len(contributions.items),
+        "all_int8": contributions.total,
         "units": [
-            {"layers": list(unit.layers), "damage": value, "share": damage.share(value), "macs": unit.macs}
-            for unit, value in damage.worst_first
+            {"layers": list(group.layers), "damage": part, "share": contributions.share(part), "macs": group.macs}
+            for group, part in contributions.worst_first
         ],
     }
 

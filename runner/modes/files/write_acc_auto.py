@@ -15,12 +15,12 @@ from runner.job_folder import JobFolder
 from runner.modes.files.amct_files import history_entries, ranking_entries
 from runner.modes.files.integers_file import integers_bytes, integers_path
 from runner.modes.files.rewriting_file import rewriting_path, rewriting_text
-from runner.modes.files.search_files import curve_entries, damage_entries
-from runner.modes.planned_form import planned_form
+from runner.modes.files.search_files import contribution_entries, curve_entries
 from runner.record import QuantizedLayers
-from runner.search.end_to_end import Damage
+from runner.search.end_to_end import LossContributions
 from runner.search.pareto import Point
 from runner.search.plan import INT8, Plan, Ranking, SearchResult, Trial, best_of
+from runner.search.planned_models import planned_form
 from runner.targets.ascend.model_files import ModelPair, write_pair, write_record
 
 RECORD = "tmp/scale_offset_record.txt"
@@ -49,7 +49,7 @@ class Outcome:
     search: SearchResult
     corrected: bool = False
     repaired: Mapping[str, QuantizedLayers] = field(default_factory=dict)
-    damage: Damage | None = None
+    damage: LossContributions | None = None
     curve: tuple[Point, ...] = ()
     rewriting: Rewriting = field(default_factory=Rewriting)
 
@@ -134,7 +134,7 @@ def write_outcome(folder: JobFolder, outcome: Outcome, pair: BestPair) -> ModelP
         folder.write_json(f"results/{_PREFIX}_ranking_info.json", ranking_entries(outcome.ranking), compact_keys=True)
     folder.write_json(f"amct_log/{_PREFIX}_record.json", history_entries(outcome.search.trials), compact_keys=True)
     if outcome.damage is not None:
-        folder.write_json(DAMAGE, damage_entries(outcome.damage), indent=2)
+        folder.write_json(DAMAGE, contribution_entries(outcome.damage), indent=2)
     if outcome.curve:
         folder.write_json(CURVE, curve_entries(outcome.curve), indent=2)
     if best is None:

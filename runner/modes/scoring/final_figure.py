@@ -2,61 +2,47 @@
 
 from __future__ import annotations
 
-from runner.dataset.subset import Subset
-from runner.evaluation.evaluator import Evaluation, Evaluator
+from runner.evaluation.judge import Judge, Verdict
+from runner.evaluation.scorer import Scorer
+from runner.evaluation.scores import Evaluation
 from runner.evaluation.uncertainty import Interval, loss_interval
 from runner.modes.result import Comparison, Headline, Status
-from runner.modes.scoring.judge import AmctJudge, Judge, Verdict
 
 
 def judged_comparison(
-    judge: Judge,
-    evaluator: Evaluator,
-    part: Subset,
-    *,
-    before: tuple[float, Evaluation],
-    after: tuple[Verdict, Evaluation | None],
-    seed: int,
+    judge: Judge, scorer: Scorer, verdict: Verdict, after: Evaluation | None, *, seed: int
 ) -> Comparison:
     """Return the float model against a judged one.
 
     Args:
         judge: what decided.
-        evaluator: what made both evaluations.
-        part: the items.
-        before: of the float model.
-        after: of the quantized model; without scores where an interruption left no time for any but the judge's figure.
+        scorer: against the float model.
+        verdict: on the quantized model.
+        after: its scores; None where an interruption left no time for any but the judge's figure.
         seed: of the interval's bootstrap.
     """
-    (figure, old), (verdict, new) = before, after
-    headline = Headline(judge.name, judge.unit, figure, verdict.value, verdict.loss)
-    if new is None:
-        return Comparison((), old, Evaluation({}), None, part, headline)
-    # Nothing is known of the spread of a figure that an evaluator of the user's gives.
-    interval = None if isinstance(judge, AmctJudge) else _interval(evaluator, old, new, judge.target, seed)
-    return Comparison(evaluator.metrics, old, new, evaluator.classes, part, headline, interval)
+    headline = Headline(judge.name, judge.unit, judge.float_value, verdict.value, verdict.loss)
+    before, items = scorer.float_scores, scorer.items
+    if after is None:
+        return Comparison((), before, Evaluation({}), None, items, headline)
+    # Nothing is known of the spread of a figure that is judged by a rule of its own.
+    interval = None if judge.target is None else _interval(scorer, after, judge.target, seed)
+    return Comparison(scorer.metrics, before, after, scorer.classes, items, headline, interval)
 
 
-def fresh_comparison(
-    evaluator: Evaluator,
-    part: Subset,
-    models: tuple[Evaluation, Evaluation],
-    *,
-    target: float | None,
-    seed: int,
-) -> Comparison:
+def fresh_comparison(scorer: Scorer, after: Evaluation, *, target: float | None, seed: int) -> Comparison:
     """Return the float model against the quantized one over items that the search never saw.
 
     Args:
-        evaluator: over the part's items.
-        part: the items.
-        models: scores of the float one and of the quantized one.
+        scorer: over those items.
+        after: scores of the quantized model.
         target: of the loss, if there is one.
         seed: of the interval's bootstrap.
     """
-    before, after = models
-    interval = _interval(evaluator, before, after, target, seed)
-    return Comparison(evaluator.metrics, before, after, evaluator.classes, part, interval=interval, held_out=True)
+    interval = _interval(scorer, after, target, seed)
+    return Comparison(
+        scorer.metrics, scorer.float_scores, after, scorer.classes, scorer.items, interval=interval, held_out=True
+    )
 
 
 def held_out_status(comparison: Comparison, target: float) -> Status:
@@ -72,6 +58,6 @@ def held_out_status(comparison: Comparison, target: float) -> Status:
     return "not_met" if surely else "undecided"
 
 
-def _interval(evaluator: Evaluator, before: Evaluation, after: Evaluation, target: float | None, seed: int) -> Interval:
-    metric = evaluator.metrics[0]
-    return loss_interval(metric, before.scores[metric.name], after.scores[metric.name], target=target, seed=seed)
+def _interval(scorer: Scorer, after: Evaluation, target: float | None, seed: int) -> Interval:
+    name, before = scorer.metrics[0].name, scorer.float_scores
+    return loss_interval(scorer.metrics[0], before.scores[name], after.scores[name], target=target, seed=seed)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
 from runner.calibration.layer_by_layer import layer_by_layer
 from runner.dataset.subset import Subset
 from runner.engine import Engine
-from runner.evaluation.evaluator import Evaluation
 from runner.events import RANK
 from runner.modes.prepared_model import PreparedModel
-from runner.modes.scoring.attempts import Attempts
-from runner.modes.scoring.damage import measure_damage
-from runner.modes.scoring.ranking_stages import DAMAGE, RANKING, DamageInputs, RankingInputs
+from runner.modes.scoring.measure_contributions import measure_contributions
+from runner.modes.scoring.ranking_stages import LOSS_CONTRIBUTIONS, RANKING, LossContributionsInputs, RankingInputs
 from runner.modes.scoring.remembered_scores import RememberedScores
+from runner.modes.stages import Stages
 from runner.search.budget import Meter
-from runner.search.end_to_end import Damage, EndToEnd
-from runner.search.plan import Plan, Ranking, Unit
+from runner.search.end_to_end import EndToEnd, LossContributions
+from runner.search.plan import LayerGroup, Plan, Ranking
+from runner.search.planned_models import PlannedModels
 from runner.search.sensitivity import Sensitivity, rank
+from runner.search.trial_log import TrialLog
 
 logger = logging.getLogger(__name__)
 
@@ -33,45 +34,49 @@ class Ranker:
         subject: the model.
         calibration: what each layer alone is looked at with.
         engine: runs models.
-        attempts: made so far.
-        scores: of the float model and of plans; has the evaluated items and the store.
-        before: the float model's scores.
-        meter: of the job; a spent budget ends the measuring of damages.
+        models: of plans.
+        log: the trials made so far.
+        scores: of plans; has the scorer and the store.
+        stages: of the job.
+        meter: of the job; a spent budget ends the measuring of loss contributions.
+        publish: called before anything that takes time.
     """
 
     subject: PreparedModel
     calibration: Subset
     engine: Engine
-    attempts: Attempts
+    models: PlannedModels
+    log: TrialLog
     scores: RememberedScores
-    before: Evaluation
+    stages: Stages
     meter: Meter
+    publish: Callable[[], None]
 
     def rank(
-        self, plan: Plan, units: tuple[Unit, ...], sensitivity: Sensitivity | EndToEnd
-    ) -> tuple[Ranking, Damage | None]:
-        """Return the ranking of the layers of a plan, and their damages where those were asked for.
+        self, plan: Plan, groups: tuple[LayerGroup, ...], sensitivity: Sensitivity | EndToEnd
+    ) -> tuple[Ranking, LossContributions | None]:
+        """Return the ranking of the layers of a plan, and their loss contributions where those were asked for.
 
         Raises:
-            BudgetSpentError: there was no time to measure every damage.
+            BudgetSpentError: there was no time to measure every contribution.
         """
-        damage = None
+        contributions = None
         if isinstance(sensitivity, EndToEnd):
-            damage = self._damage(plan, units, sensitivity)
-            ranking = damage.ranking
+            contributions = self._contributions(plan, groups, sensitivity)
+            ranking = contributions.ranking
         else:
-            ranking = replace(self._isolated(plan, sensitivity), units=units)
+            ranking = replace(self._layer_by_layer(plan, sensitivity), groups=groups)
         for layer, value in ranking.entries:
             logger.info("******** sensitivity of module %s is %s ********", layer, value)
-        return ranking, damage
+        return ranking, contributions
 
-    def _isolated(self, plan: Plan, sensitivity: Sensitivity) -> Ranking:
+    def _layer_by_layer(self, plan: Plan, sensitivity: Sensitivity) -> Ranking:
         """Return the layers by what quantization does to each one's own output."""
-        form, items = self.attempts.trials.form(plan), self.calibration
+        form, items = self.models.form(plan), self.calibration
 
         def work_out() -> Ranking:
-            self.attempts.publish()
-            with self.attempts.stages.stage(RANK, len(items.indices)) as progress:
+            self.publish()
+            with self.stages.stage(RANK, len(items)) as progress:
                 sums = layer_by_layer(
                     self.subject.runnable,
                     self.subject.found,
@@ -85,34 +90,27 @@ class Ranker:
         inputs = RankingInputs(self.subject.digest, form, items.content, sensitivity)
         return RANKING.cached(self.scores.store, inputs, work_out)
 
-    def _damage(self, plan: Plan, units: Sequence[Unit], sensitivity: EndToEnd) -> Damage:
-        """Return the damage of each unit of a plan's layers."""
-        evaluator, form = self.scores.evaluator, self.attempts.trials.form(plan)
-        items = min(sensitivity.items, len(evaluator.indices))
+    def _contributions(self, plan: Plan, groups: tuple[LayerGroup, ...], sensitivity: EndToEnd) -> LossContributions:
+        """Return the contribution of each group of a plan's layers."""
+        scorer, form = self.scores.scorer, self.models.form(plan)
+        items = min(sensitivity.items, len(scorer.items))
 
-        def work_out() -> Damage:
-            self.attempts.publish()
-            total = len(units) * items
-            with self.attempts.stages.stage(RANK, total, f"{len(units)} units on {items} items") as progress:
+        def work_out() -> LossContributions:
+            self.publish()
+            what = f"{len(groups)} units on {items} items"
+            with self.stages.stage(RANK, len(groups) * items, what) as progress:
 
                 def measured(done: int) -> None:
                     self.meter.check()
                     progress(done)
 
                 # An evaluator of the user's keeps its answers to itself.
-                after = self.attempts.trials.verdicts[plan].evaluation or self.scores.of_form(
-                    form, partial(self.attempts.trials.model, plan, multiply=True), lambda done: None
+                after = self.log.verdict(plan).evaluation or self.scores.of_form(
+                    form, partial(self.models.model, plan, multiply=True), lambda done: None
                 )
-                evaluations = self.before, after
-                return measure_damage(
-                    units,
-                    plan,
-                    self.attempts.trials,
-                    evaluator,
-                    evaluations=evaluations,
-                    items=items,
-                    progress=measured,
+                return measure_contributions(
+                    groups, plan, self.models, scorer, after=after, items=items, progress=measured
                 )
 
-        inputs = DamageInputs(self.scores.inputs(form), tuple(units), sensitivity)
-        return DAMAGE.cached(self.scores.store, inputs, work_out)
+        inputs = LossContributionsInputs(self.scores.inputs(form), tuple(groups), sensitivity)
+        return LOSS_CONTRIBUTIONS.cached(self.scores.store, inputs, work_out)

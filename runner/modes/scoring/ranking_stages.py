@@ -1,4 +1,4 @@
-"""Rankings of layers and what int8 costs each unit of them: what they depend on, and how they are kept."""
+"""Rankings of layers and what each layer group contributes to the loss: what they depend on, and how they are kept."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from runner.calibration import layer_by_layer
 from runner.convert import fake_quant
-from runner.evaluation import evaluator
-from runner.modes.scoring.score_stages import ScoresInputs
+from runner.evaluation import scorer
+from runner.evaluation.score_stages import ScoresInputs
 from runner.record import QuantizedLayers
 from runner.search import end_to_end, sensitivity
-from runner.search.end_to_end import Damage, EndToEnd
-from runner.search.plan import Ranking, Unit
+from runner.search.end_to_end import EndToEnd, LossContributions
+from runner.search.plan import LayerGroup, Ranking
 from runner.search.sensitivity import Sensitivity
 from runner.store.remembered import Codec
 from runner.store.stage import Stage
@@ -29,32 +29,32 @@ class RankingInputs:
 
 
 @dataclass(frozen=True, slots=True)
-class DamageInputs:
-    """What the damage of each unit of a plan depends on: all that its scores do, the units, and how it is measured."""
+class LossContributionsInputs:
+    """What the loss contributions of a plan depend on: all that its scores do, the layer groups, and how they are measured."""
 
     scores: ScoresInputs
-    units: tuple[Unit, ...]
+    groups: tuple[LayerGroup, ...]
     sensitivity: EndToEnd
 
 
-def _encode_damage(damage: Damage) -> Entry:
+def _encode_contributions(contributions: LossContributions) -> Entry:
     return Entry(
         {
-            "measure": damage.measure,
-            "items": list(damage.items),
-            "total": damage.total,
-            "units": [[list(unit.layers), unit.macs, value] for unit, value in damage.units],
+            "measure": contributions.measure,
+            "items": list(contributions.items),
+            "total": contributions.total,
+            "units": [[list(group.layers), group.macs, part] for group, part in contributions.groups],
         }
     )
 
 
-def _decode_damage(entry: Entry) -> Damage:
+def _decode_contributions(entry: Entry) -> LossContributions:
     values = entry.values
-    units = tuple((Unit(tuple(layers), int(macs)), float(damage)) for layers, macs, damage in values["units"])
-    return Damage(str(values["measure"]), tuple(values["items"]), float(values["total"]), units)
+    groups = tuple((LayerGroup(tuple(layers), int(macs)), float(part)) for layers, macs, part in values["units"])
+    return LossContributions(str(values["measure"]), tuple(values["items"]), float(values["total"]), groups)
 
 
-# Without the units, which follow from the layers.
+# Without the groups, which follow from the layers.
 RANKING: Stage[RankingInputs, Ranking] = Stage(
     "ranking of the layers",
     RankingInputs,
@@ -64,9 +64,9 @@ RANKING: Stage[RankingInputs, Ranking] = Stage(
     ),
     through=(layer_by_layer, sensitivity, fake_quant),
 )
-DAMAGE: Stage[DamageInputs, Damage] = Stage(
-    "damage of each unit",
-    DamageInputs,
-    Codec(_encode_damage, _decode_damage),
-    through=(end_to_end, evaluator, fake_quant),
+LOSS_CONTRIBUTIONS: Stage[LossContributionsInputs, LossContributions] = Stage(
+    "loss contribution of each layer group",
+    LossContributionsInputs,
+    Codec(_encode_contributions, _decode_contributions),
+    through=(end_to_end, scorer, fake_quant),
 )

@@ -1,4 +1,4 @@
-"""An evaluator whose results are kept."""
+"""Scores that are kept."""
 
 from __future__ import annotations
 
@@ -7,44 +7,57 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from runner.dataset.subset import Subset
-from runner.evaluation.evaluator import Evaluation, Evaluator, Progress
-from runner.modes.scoring.score_stages import FLOAT_OUTPUTS, SCORES, OutputsInputs, ScoresInputs
+from runner.evaluation.evaluator import Evaluator
+from runner.evaluation.score_stages import FLOAT_OUTPUTS, SCORES, OutputsInputs, ScoresInputs
+from runner.evaluation.scorer import Progress, Scorer
+from runner.evaluation.scores import Evaluation
 from runner.record import QuantizedLayers
 from runner.store.store import Store
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RememberedScores:
-    """Scores of models over the evaluator's items, run only where they are not known.
+    """Scores of models over a scorer's items, run only where they are not known; made by ``against``.
 
     Attributes:
-        evaluator: over the items.
-        items: what it evaluates on.
+        scorer: over the items.
         float_graph: digest of the float model.
         graph: digest of the model whose layers are quantized.
         store: None keeps nothing.
     """
 
-    evaluator: Evaluator
-    items: Subset
+    scorer: Scorer
     float_graph: str
     graph: str
     store: Store | None
 
+    @classmethod
+    def against(
+        cls,
+        model: ir.Model,
+        evaluator: Evaluator,
+        *,
+        float_graph: str,
+        graph: str,
+        store: Store | None,
+        progress: Progress,
+    ) -> RememberedScores:
+        """Return the scores against a float model, which is run where its outputs are not known."""
+        inputs = OutputsInputs(float_graph, evaluator.items.content)
+        outputs = FLOAT_OUTPUTS.cached(store, inputs, lambda: evaluator.outputs(model, progress))
+        return cls(evaluator.against(outputs), float_graph, graph, store)
+
     def inputs(self, form: QuantizedLayers) -> ScoresInputs:
-        """Return what a form's scores depend on, once the evaluator has seen the float model."""
-        evaluator = self.evaluator
+        """Return what a form's scores depend on."""
+        scorer = self.scorer
         return ScoresInputs(
-            self.float_graph, self.graph, form, self.items.fingerprint, tuple(evaluator.metrics), evaluator.classes
+            self.float_graph, self.graph, form, scorer.items.fingerprint, tuple(scorer.metrics), scorer.classes
         )
 
-    def of_float(self, model: ir.Model, progress: Progress) -> Evaluation:
-        """Return the float model's scores; the evaluator refers to it from here on."""
-        inputs = OutputsInputs(self.float_graph, self.items.content)
-        outputs = FLOAT_OUTPUTS.cached(self.store, inputs, lambda: self.evaluator.outputs(model, progress))
-        return self.evaluator.refer_to(outputs)
+    def key(self, form: QuantizedLayers) -> str | None:
+        """Return the key of a form's scores."""
+        return SCORES.key(self.inputs(form))
 
     def of_form(self, form: QuantizedLayers, build: Callable[[], ir.Model], progress: Progress) -> Evaluation:
         """Return the scores of a quantized form, whose model is built where it has to be run."""
-        return SCORES.cached(self.store, self.inputs(form), lambda: self.evaluator.evaluate(build(), progress))
+        return SCORES.cached(self.store, self.inputs(form), lambda: self.scorer.evaluate(build(), progress))

@@ -6,26 +6,38 @@ import logging
 from collections.abc import Callable, Mapping
 
 from runner.events import SEARCH
-from runner.modes.scoring.attempts import Attempts
+from runner.modes.stages import Stages
 from runner.record import QuantizedLayers
 from runner.search.budget import Meter
-from runner.search.driver import goes_on, in_full, search
 from runner.search.ladder import climb
-from runner.search.plan import Plan, Ranking, Stopped, Strategy, Trial
+from runner.search.needs import StrategyNeeds
+from runner.search.plan import Plan, Ranking, Strategy, Trial
+from runner.search.planned_models import PlannedModels
+from runner.search.search import search
+from runner.search.trial_log import TrialLog
 
 logger = logging.getLogger(__name__)
 
 
 def try_repairs(
-    all_int8: Trial, repairs: Callable[[], Mapping[str, QuantizedLayers]], attempts: Attempts, meter: Meter, items: int
+    all_int8: Trial,
+    repairs: Callable[[], Mapping[str, QuantizedLayers]],
+    models: PlannedModels,
+    log: TrialLog,
+    *,
+    meter: Meter,
+    stages: Stages,
+    items: int,
 ) -> tuple[Trial, ...]:
     """Return the trials of the plans in which no layer falls back, ``all_int8`` first.
 
     Args:
         all_int8: the trial of the plan without repairs.
         repairs: gives stronger forms by treatment, where ``all_int8`` is refused.
-        attempts: runs trials.
+        models: of plans; are given those forms.
+        log: makes trials.
         meter: of the job.
+        stages: of the job.
         items: of a trial.
 
     Raises:
@@ -33,70 +45,44 @@ def try_repairs(
     """
 
     def evaluate(plan: Plan) -> Trial:
-        meter.check(attempts.evaluations)
+        meter.check(log.evaluations)
         what = "tensors float again" if plan.float_tensors else "all layers repaired"
-        with attempts.stages.stage(SEARCH, items, what) as progress:
-            return attempts.run(plan, progress)
+        with stages.stage(SEARCH, items, what) as progress:
+            return log.trial(plan, progress)
 
     if all_int8.accepted:
         return (all_int8,)
-    attempts.trials.forms |= repairs()
-    tensors = bool(attempts.trials.form(all_int8.plan).tensors)
-    return climb(all_int8, attempts.trials.repaired, evaluate, tensors=tensors)
+    models.forms.update(repairs())
+    return climb(all_int8, models.repaired, evaluate, tensors=bool(models.form(all_int8.plan).tensors))
 
 
 def try_plans(
-    start: Trial,
-    ranking: Ranking,
-    strategy: Strategy,
-    attempts: Attempts,
-    meter: Meter,
-    items: int,
-) -> Stopped | None:
-    """Try the plans that a strategy proposes; return what stopped it, if anything.
+    start: Trial, ranking: Ranking, strategy: Strategy, log: TrialLog, *, meter: Meter, stages: Stages, items: int
+) -> None:
+    """Try the plans that a strategy proposes; what stopped it, if anything, is in the meter.
 
     Args:
         start: the trial of the plan to fall back from.
         ranking: of its layers.
         strategy: proposes plans.
-        attempts: runs trials.
+        log: makes trials.
         meter: of the job.
+        stages: of the job.
         items: of a trial.
     """
     if start.accepted:
         logger.info("The model satisfy the requirement after all layers are quantized, automatic calibration succeed!")
-        if not goes_on(strategy):
-            return None
+        if not StrategyNeeds.of(strategy).always:
+            return
     most = strategy.most_trials(len(ranking.layers))
-    score = attempts.run if in_full(strategy) == "all" else attempts.run_early
-    made = reached = 0
-    with attempts.stages.stage(SEARCH, most * items, f"at most {most} plans") as progress:
-
-        def evaluate(plan: Plan) -> Trial:
-            nonlocal made
-            meter.check(attempts.evaluations)
-            done, made = made * items, made + 1
-
-            def scored(count: int) -> None:
-                nonlocal reached
-                meter.check()
-                reached = done + count
-                progress(reached)
-
-            return score(plan, scored)
-
-        def confirm(plan: Plan) -> Trial:
-            done = reached
-            return attempts.run(plan, lambda scored: progress(min(most * items, done + scored)))
-
-        found = search(start, ranking, strategy, evaluate, confirm=confirm)
-    if found.stopped is not None:
-        logger.info("The search was stopped (%s) after %d plans.", found.stopped, len(found.trials))
-    elif found.best is None:
+    with stages.stage(SEARCH, most * items, f"at most {most} plans") as progress:
+        search(start, ranking, strategy, log, meter, items=items, progress=progress)
+    if meter.stopped is not None:
+        logger.info("The search was stopped (%s) after %d plans.", meter.stopped, len(log))
+    elif log.result().best is None:
         logger.info(
             "No quantized model are generated due to all quant layers are roll backed, "
             "the accuracy target may be too difficult to achieve."
         )
     else:
         logger.info("Fine search finish, automatic calibration succeed!")
-    return found.stopped

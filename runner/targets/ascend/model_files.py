@@ -21,7 +21,7 @@ from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import InternalError, ModelError, VerificationError
 from runner.evaluation.accuracy import Agreement
-from runner.evaluation.evaluator import named_outputs
+from runner.evaluation.model_outputs import named_outputs
 from runner.evaluation.outputs import ClassScores, Outputs
 from runner.events import Emit, Warned
 from runner.graph.layers import FoundLayers

@@ -16,7 +16,8 @@ from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import ConfigError, DatasetError, InternalError, ModelError, VerificationError
 from runner.evaluation.accuracy import Agreement
-from runner.evaluation.evaluator import Evaluation, Evaluator
+from runner.evaluation.scorer import Scorer
+from runner.evaluation.scores import Evaluation
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, Record
 from runner.record_text import read_record
@@ -124,7 +125,7 @@ def prove(
     engine: Engine,
     options: VerifyOptions,
     *,
-    evaluator: Evaluator,
+    scorer: Scorer,
     quantized: Evaluation,
     progress: Callable[[int], None],
 ) -> Proof:
@@ -135,7 +136,7 @@ def prove(
         dataset: evaluation data.
         engine: runs models.
         options: on how many items, and which device.
-        evaluator: that measured the quantized model.
+        scorer: that measured the quantized model.
         quantized: its scores.
         progress: told how many of ``proof_items`` are done.
 
@@ -144,21 +145,20 @@ def prove(
     """
     deploy = read_deploy(files.deploy)
     record_matches = _check_record(files.record, deploy)
-    indices = options.items(evaluator.indices)
-    items = Subset(dataset, indices)
+    items = Subset(dataset, options.items(scorer.items.indices))
     sample = items.at(evenly_spaced(min(_CROSS_CHECKED, len(items)), len(items)))
     ties = cross_check(deploy, sample, engine)
     graph = executable(deploy)
     pair = FilePair(graph, files.fake_quant, engine)
     pair.check_layers(sample)
-    sameness = pair.check(items, _agreement(evaluator, pair.output_names), progress)
+    sameness = pair.check(items, _agreement(scorer, pair.output_names), progress)
     bounds = [accumulator_bound(layer) for layer in deploy.layers]
     biases = [int(np.abs(layer.bias.astype(np.int64)).max()) for layer in deploy.layers if layer.bias is not None]
     device = None
     if options.device != "none":
-        positions = device_positions(options, evaluator.indices)
+        positions = device_positions(options, scorer.items.indices)
         device = _device_metric(
-            deploy, options.device, evaluator, quantized, positions, engine, lambda n: progress(len(items) + n)
+            deploy, options.device, scorer, quantized, positions, engine, lambda n: progress(len(items) + n)
         )
     return Proof(
         sameness=sameness,
@@ -172,7 +172,7 @@ def prove(
     )
 
 
-def _agreement(evaluator: Evaluator, names: Sequence[str]) -> Callable[[Arrays, Arrays], bool]:
+def _agreement(scorer: Scorer, names: Sequence[str]) -> Callable[[Arrays, Arrays], bool]:
     metric = Agreement()
 
     def agree(one: Arrays, other: Arrays) -> bool:
@@ -180,7 +180,7 @@ def _agreement(evaluator: Evaluator, names: Sequence[str]) -> Callable[[Arrays, 
             {name: array for name, array in zip(names, arrays, strict=True) if is_numbers(array)}
             for arrays in (one, other)
         )
-        return bool(metric.score(fake_quant, deploy, None, evaluator.classes)[0])
+        return bool(metric.score(fake_quant, deploy, None, scorer.classes)[0])
 
     return agree
 
@@ -188,19 +188,19 @@ def _agreement(evaluator: Evaluator, names: Sequence[str]) -> Callable[[Arrays, 
 def _device_metric(
     deploy: IntegerModel,
     precision: Precision,
-    evaluator: Evaluator,
+    scorer: Scorer,
     quantized: Evaluation,
     positions: Sequence[int],
     engine: Engine,
     progress: Callable[[int], None],
 ) -> DeviceMetric | None:
-    if not evaluator.metrics:
+    if not scorer.metrics:
         return None
-    metric = evaluator.metrics[0]
+    metric = scorer.metrics[0]
     scores = []
     try:
         session = reference_session(executable(deploy, precision=precision).model, engine)
-        for score in evaluator.scores(session, positions, only_numbers=True):
+        for score in scorer.scores(session, positions, only_numbers=True):
             scores.append(score[metric.name])
             progress(len(scores))
     except (DatasetError, InternalError, ModelError, VerificationError) as error:

@@ -18,9 +18,9 @@ from runner.engine import Engine
 from runner.job_folder import JobFolder, read_manifest
 from runner.modes.files.write_acc_auto import BestPair, Outcome, write_outcome
 from runner.record_text import read_record
-from runner.search.end_to_end import Damage
+from runner.search.end_to_end import LossContributions
 from runner.search.pareto import Point
-from runner.search.plan import Plan, Ranking, SearchResult, Trial, Unit
+from runner.search.plan import LayerGroup, Plan, Ranking, SearchResult, Trial
 from runner.targets.ascend.model_files import ModelPair
 from tests.data import Items, normal_items
 from tests.models import conv_gemm, for_all, prepared
@@ -120,10 +120,10 @@ def digests(folder: Path, pattern: str) -> dict[str, str]:
 def test_damage_and_curve_are_written_where_there_are_any(tmp_path: Path) -> None:
     folder = JobFolder(tmp_path)
     found, pair = outcome(folder, ["second"])
-    units = ((Unit(("first", "second"), 40), 0.25), (Unit(("logits",), 2), 0.75))
+    units = ((LayerGroup(("first", "second"), 40), 0.25), (LayerGroup(("logits",), 2), 0.75))
     plans = [trial.plan for trial in found.search.trials]
     curve = (Point(0, 1.0, 5.0, False, True, False, plans[0]), Point(1, 0.5, 0.0, True, True, True, plans[1]))
-    write_outcome(folder, replace(found, damage=Damage("kl", (3, 7, 9), 2.0, units), curve=curve), pair)
+    write_outcome(folder, replace(found, damage=LossContributions("kl", (3, 7, 9), 2.0, units), curve=curve), pair)
     beside = {"results/damage.json", "results/pareto.json", "manifest.json"}
     assert written(tmp_path) == ALWAYS | ACCEPTED_ONLY | beside
     assert json.loads((tmp_path / "results" / "damage.json").read_text()) == {

@@ -7,7 +7,7 @@ import pytest
 
 from runner.dataset.subset import Subset
 from runner.evaluation.accuracy import TopK
-from runner.evaluation.evaluator import Evaluation
+from runner.evaluation.scores import Evaluation
 from runner.evaluation.uncertainty import loss_interval
 from runner.modes.result import Comparison
 from runner.modes.scoring.final_figure import held_out_status

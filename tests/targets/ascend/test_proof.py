@@ -12,6 +12,7 @@ from onnx import numpy_helper
 
 from runner.calibration.minmax import MinMax
 from runner.correction.options import Correction
+from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import ConfigError, InternalError, VerificationError
 from runner.evaluation.distance import Sqnr
@@ -240,7 +241,7 @@ def proved(done: AccAutoResult, record: Path) -> proof.Proof:
     files = Files(done.folder.path(pair.deploy), done.folder.path(pair.fake_quant), record)
 
     class Measured:
-        indices = (0, 1)
+        items = Subset(Items(X), (0, 1))
         classes = None
         metrics = ()
 
@@ -249,7 +250,7 @@ def proved(done: AccAutoResult, record: Path) -> proof.Proof:
         Items(X),
         Engine(1),
         VerifyOptions(device="none"),
-        evaluator=Measured(),  # type: ignore[arg-type]
+        scorer=Measured(),  # type: ignore[arg-type]
         quantized=done.comparison.quantized,
         progress=lambda done: None,
     )

@@ -2,9 +2,9 @@
 
 Layers that read one tensor under one scale and zero point share one AscendQuant. While one of them is int8 the tensor is
 rounded for it, so leaving another float neither spares the device that work nor undoes the rounding's part in the loss:
-they are one unit, with one price and one damage.
+they are one group, with one price and one loss contribution.
 
-Two layers one behind the other are two units. The deploy format has an AscendDequant behind every layer, and its output is
+Two layers one behind the other are two groups. The deploy format has an AscendDequant behind every layer, and its output is
 float: no layer's integers reach another layer.
 """
 
@@ -17,11 +17,11 @@ from runner.graph.layers import FoundLayers
 from runner.graph.macs import LayerCost
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayers
-from runner.search.plan import Unit
+from runner.search.plan import LayerGroup
 
 
-def units_of(found: FoundLayers, form: QuantizedLayers, costs: Mapping[str, LayerCost]) -> tuple[Unit, ...]:
-    """Return the units of the layers of a form, in graph order of their first layers.
+def layer_groups(found: FoundLayers, form: QuantizedLayers, costs: Mapping[str, LayerCost]) -> tuple[LayerGroup, ...]:
+    """Return the groups of the layers of a form, in graph order of their first layers.
 
     Args:
         found: the model's layers.
@@ -33,4 +33,4 @@ def units_of(found: FoundLayers, form: QuantizedLayers, costs: Mapping[str, Laye
         record = quantized.record
         tensor = rounded_tensor(found[name], record.balance_factors)
         shared.setdefault((tensor, record.activation), []).append(name)
-    return tuple(Unit(tuple(names), sum(costs[name].macs for name in names)) for names in shared.values())
+    return tuple(LayerGroup(tuple(names), sum(costs[name].macs for name in names)) for names in shared.values())

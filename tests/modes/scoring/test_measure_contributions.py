@@ -16,11 +16,10 @@ from runner.evaluation.accuracy import TopK
 from runner.evaluation.distance import Kl, Mse, Sqnr
 from runner.evaluation.evaluator import Evaluator
 from runner.graph.macs import LayerCost
-from runner.modes.scoring.damage import measure_damage
-from runner.modes.scoring.judge import MetricJudge
-from runner.modes.scoring.trials import TrialRunner
-from runner.search.plan import Plan
-from runner.search.units import units_of
+from runner.modes.scoring.measure_contributions import measure_contributions
+from runner.search.layer_groups import layer_groups
+from runner.search.plan import INT8, Plan
+from runner.search.planned_models import PlannedModels
 from tests.data import Items, normal_items
 from tests.models import answers, conv_gemm, for_all, prepared, run_plain
 
@@ -49,20 +48,17 @@ def test_damage_is_that_of_the_plans_models_in_plain_onnxruntime(labelled: bool)
     items = Items(X, answers(model, X)) if labelled else Items(X)
     seen = collect(graph, found, Subset(items, range(8)), observers=for_all(found, MinMax()), engine=Engine(1))
     form = quantize_layers(graph, found, seen).form
-    evaluator = Evaluator(Engine(2), items, range(len(X)), [TopK(), Kl(), Sqnr()] if labelled else [Mse(), Sqnr()])
-    before = evaluator.evaluate_float(graph)
-    judge = MetricJudge(evaluator, 0.0)
-    judge.look_at_float(before)
-    trials = TrialRunner(graph, found, form, judge, lambda event: None)
+    metrics = [TopK(), Kl(), Sqnr()] if labelled else [Mse(), Sqnr()]
+    evaluator = Evaluator(Engine(2), Subset.whole(items), metrics)
+    scorer = evaluator.against(evaluator.outputs(graph))
+    models = PlannedModels(graph, found, {INT8: form})
     start = Plan.all_int8(form.layers)
-    trials.run(start, lambda done: None)
-    after = trials.verdicts[start].evaluation
-    scored, told = evaluator.items_scored, []
-    units = units_of(found, form, {name: LayerCost(1, 1) for name in form.layers})
-    damage = measure_damage(
-        units, start, trials, evaluator, evaluations=(before, after), items=ITEMS, progress=told.append
-    )
-    assert told == list(range(1, 3 * ITEMS + 1)) and evaluator.items_scored - scored == 3 * ITEMS
+    after = scorer.evaluate(models.model(start, multiply=True))
+    scored, told = scorer.ledger.items, []
+    groups = layer_groups(found, form, {name: LayerCost(1, 1) for name in form.layers})
+    damage = measure_contributions(groups, start, models, scorer, after=after, items=ITEMS, progress=told.append)
+    assert told == list(range(1, 3 * ITEMS + 1)) and scorer.ledger.items - scored == 3 * ITEMS
+    assert scorer.ledger.partial == 3
 
     def outputs(fallback: list[str]) -> NDArray:
         written = fake_quant_model(graph, found, form.without(fallback))
@@ -80,7 +76,7 @@ def test_damage_is_that_of_the_plans_models_in_plain_onnxruntime(labelled: bool)
     chosen = sorted(order[:ITEMS])
     assert damage.items == tuple(chosen) and damage.measure == ("kl" if labelled else "noise")
     assert damage.total == pytest.approx(everything[chosen].mean(), rel=0.02)
-    assert [unit.layers for unit, _ in damage.units] == [("first",), ("second",), ("logits",)]
-    for unit, value in damage.units:
+    assert [unit.layers for unit, _ in damage.groups] == [("first",), ("second",), ("logits",)]
+    for unit, value in damage.groups:
         expected = (everything - of(f, outputs(list(unit.layers))))[chosen].mean()
         assert value == pytest.approx(expected, abs=0.02 * damage.total)

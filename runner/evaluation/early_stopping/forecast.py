@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 
 from runner.evaluation.accuracy import Counted
 from runner.evaluation.distance import Distance
-from runner.evaluation.evaluator import Evaluation
 from runner.evaluation.metric import Metric, Scores
+from runner.evaluation.scores import Evaluation
 
 # Items between two looks: enough of them to know the noise from.
 STEP = 64
@@ -61,7 +61,7 @@ class Forecast(Protocol):
         """Return the positions of all items in the order in which to score them."""
         ...
 
-    def look(self, seen: Evaluation) -> Outlook:
+    def outlook(self, seen: Evaluation) -> Outlook:
         """Return the outlook, given the scores of the first items of the order."""
         ...
 
@@ -112,7 +112,7 @@ class HitForecast:
         lead = np.abs(self._leads)
         self.order: Sequence[int] = np.lexsort((np.abs(_leads(first)), lead, stays & ~early, stays)).tolist()
 
-    def look(self, seen: Evaluation) -> Outlook:
+    def outlook(self, seen: Evaluation) -> Outlook:
         """Return the outlook, given the scores of the first items of the order."""
         scored, rest = np.split(np.asarray(self.order), [len(seen.scores[self._metric.name])])
         scores = self._before.copy()
@@ -193,7 +193,7 @@ class SumForecast:
         rest = np.random.default_rng(seed).permutation(worst_first[self._census :])
         self.order: Sequence[int] = np.concatenate([worst_first[: self._census], rest]).tolist()
 
-    def look(self, seen: Evaluation) -> Outlook:
+    def outlook(self, seen: Evaluation) -> Outlook:
         """Return the outlook, given the scores of the first items of the order."""
         known = seen.scores[self._metric.name]
         scored, rest = np.split(np.asarray(self.order), [len(known)])

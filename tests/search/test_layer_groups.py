@@ -1,4 +1,4 @@
-"""Layers that share one AscendQuant in the deploy model are one unit, and no others."""
+"""Layers that share one AscendQuant in the deploy model are one group, and no others."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from runner.engine import Engine
 from runner.graph.macs import LayerCost
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayers
-from runner.search.plan import Unit
-from runner.search.units import units_of
+from runner.search.layer_groups import layer_groups
+from runner.search.plan import LayerGroup
 from runner.targets.ascend.deploy import deploy_model
 from tests.data import Items, normal_items
 from tests.models import for_all, onnx_text, prepared
@@ -68,36 +68,36 @@ def sharing_a_quant(graph: ir.Model, found, form: QuantizedLayers) -> set[frozen
     return {frozenset(names) for names in readers.values()}
 
 
-def test_units_are_the_layers_that_share_an_ascend_quant_of_the_deploy_model(branches) -> None:
+def test_groups_are_the_layers_that_share_an_ascend_quant_of_the_deploy_model(branches) -> None:
     graph, found, form = branches
-    units = units_of(found, form, costs())
-    assert units == (
-        Unit(("stem",), 5),
-        Unit(("left", "right"), 18),
-        Unit(("next",), 13),
-        Unit(("logits",), 17),
+    groups = layer_groups(found, form, costs())
+    assert groups == (
+        LayerGroup(("stem",), 5),
+        LayerGroup(("left", "right"), 18),
+        LayerGroup(("next",), 13),
+        LayerGroup(("logits",), 17),
     )
-    assert {frozenset(unit.layers) for unit in units} == sharing_a_quant(graph, found, form)
+    assert {frozenset(group.layers) for group in groups} == sharing_a_quant(graph, found, form)
 
 
-def test_one_tensor_under_two_scales_makes_two_units(branches) -> None:
+def test_one_tensor_under_two_scales_makes_two_groups(branches) -> None:
     graph, found, form = branches
     right = form.layers["right"]
     other = ActivationParams(2 * right.record.activation.scale, right.record.activation.zero_point)
     changed = replace(right, record=replace(right.record, activation=other))
     form = QuantizedLayers({**form.layers, "right": changed})
-    units = units_of(found, form, costs())
-    assert [unit.layers for unit in units] == [("stem",), ("left",), ("right",), ("next",), ("logits",)]
-    assert {frozenset(unit.layers) for unit in units} == sharing_a_quant(graph, found, form)
+    groups = layer_groups(found, form, costs())
+    assert [group.layers for group in groups] == [("stem",), ("left",), ("right",), ("next",), ("logits",)]
+    assert {frozenset(group.layers) for group in groups} == sharing_a_quant(graph, found, form)
 
 
 def test_layer_that_is_not_quantized_belongs_to_no_unit(branches) -> None:
     _, found, form = branches
-    units = units_of(found, form.without(["left"]), costs())
-    assert [unit.layers for unit in units] == [("stem",), ("right",), ("next",), ("logits",)]
+    groups = layer_groups(found, form.without(["left"]), costs())
+    assert [group.layers for group in groups] == [("stem",), ("right",), ("next",), ("logits",)]
 
 
-def test_balanced_layers_that_read_one_tensor_are_units_of_their_own(branches) -> None:
+def test_balanced_layers_that_read_one_tensor_are_groups_of_their_own(branches) -> None:
     graph, found, form = branches
     factors = (0.5, 2.0, 1.0)
     both = {
@@ -106,6 +106,6 @@ def test_balanced_layers_that_read_one_tensor_are_units_of_their_own(branches) -
     }
     for names in (("left",), ("left", "right")):
         balanced = QuantizedLayers({**form.layers, **{name: both[name] for name in names}})
-        units = units_of(found, balanced, costs())
-        assert [unit.layers for unit in units] == [("stem",), ("left",), ("right",), ("next",), ("logits",)]
-        assert {frozenset(unit.layers) for unit in units} == sharing_a_quant(graph, found, balanced)
+        groups = layer_groups(found, balanced, costs())
+        assert [group.layers for group in groups] == [("stem",), ("left",), ("right",), ("next",), ("logits",)]
+        assert {frozenset(group.layers) for group in groups} == sharing_a_quant(graph, found, balanced)

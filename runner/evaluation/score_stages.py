@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.convert import fake_quant
-from runner.evaluation import evaluator
-from runner.evaluation.evaluator import EVALUATION, ITEM_SCORES, Evaluation, ItemScores
+from runner.evaluation import scorer
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import ClassScores, Outputs
+from runner.evaluation.scores import EVALUATION, ITEM_SCORES, Evaluation, ItemScores
 from runner.record import QuantizedLayers
 from runner.store.remembered import Codec
 from runner.store.stage import Stage
@@ -86,10 +86,10 @@ FLOAT_OUTPUTS: Stage[OutputsInputs, list[Outputs]] = Stage(
     "outputs of the float model",
     OutputsInputs,
     Codec(_encode_outputs, _decode_outputs),
-    through=(evaluator,),
+    through=(scorer,),
 )
 SCORES: Stage[ScoresInputs, Evaluation] = Stage(
-    "scores of a plan", ScoresInputs, EVALUATION, through=(evaluator, fake_quant)
+    "scores of a plan", ScoresInputs, EVALUATION, through=(scorer, fake_quant)
 )
 SOME_SCORES: Stage[ItemScoresInputs, Mapping[int, ItemScores]] = Stage(
     "scores of a plan that was settled early, step by step", ItemScoresInputs, ITEM_SCORES, profile=None

@@ -1,4 +1,4 @@
-"""The driver: counts, remembers and judges."""
+"""The search: what is tried, what is confirmed, what ends it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from runner.search.binary import Binary
 from runner.search.budget import BudgetSpentError
-from runner.search.driver import search
 from runner.search.plan import Plan, Proposals, Ranking, Trial
+from tests.search.small_searches import searched
 
 NAMES = ("a", "b", "c", "d")
 ALL = Plan.all_int8(NAMES)
@@ -51,40 +51,40 @@ REFUSED = Trial(ALL, 0.0, 10.0, accepted=False)
 
 def test_plan_is_evaluated_once_and_answered_from_memory() -> None:
     oracle, strategy = Oracle(), Scripted(["a", "ab", "a", "", "ab"], [])
-    told: list[Trial] = []
-    result = search(REFUSED, RANKING, strategy, oracle, told.append)
+    told: list[tuple[int, Trial]] = []
+    result = searched(REFUSED, RANKING, strategy, oracle, told=lambda step, trial: told.append((step, trial)))
     assert oracle.calls == ["a", "ab"]
     assert ["".join(t.plan.fallback) for t in strategy.told] == ["", "a", "ab", "a", "", "ab"]
     assert [t.plan for t in result.trials] == [ALL, ALL.with_fallback("a"), ALL.with_fallback("ab")]
-    assert told == list(result.trials[1:])
+    assert told == list(enumerate(result.trials))
 
 
 def test_best_is_the_accepted_trial_with_the_fewest_fallbacks_not_the_last() -> None:
-    result = search(REFUSED, RANKING, Scripted(["abc", "ab", "cd", "d", "a"], []), Oracle("abc", "ab", "cd"))
+    result = searched(REFUSED, RANKING, Scripted(["abc", "ab", "cd", "d", "a"], []), Oracle("abc", "ab", "cd"))
     assert result.best is not None and result.best.plan.fallback == ("a", "b")
 
 
 def test_nothing_accepted_gives_no_best_and_the_closest() -> None:
-    result = search(REFUSED, RANKING, Scripted(["a", "abc", "b"], []), Oracle())
+    result = searched(REFUSED, RANKING, Scripted(["a", "abc", "b"], []), Oracle())
     assert result.best is None
     assert result.closest.plan.fallback == ("a", "b", "c")
 
 
 def test_all_float_is_never_the_best() -> None:
-    assert search(REFUSED, RANKING, Scripted(["abcd"], []), Oracle("abcd")).best is None
+    assert searched(REFUSED, RANKING, Scripted(["abcd"], []), Oracle("abcd")).best is None
 
 
 def test_strategy_is_not_asked_when_all_int8_is_accepted() -> None:
     accepted, strategy, oracle = Trial(ALL, 0.0, 0.0, accepted=True), Scripted(["a"], []), Oracle()
-    result = search(accepted, RANKING, strategy, oracle)
-    assert result.trials == (accepted,) and result.best is accepted
+    result = searched(accepted, RANKING, strategy, oracle)
+    assert result.trials == (accepted,) and result.best == accepted
     assert strategy.told == [] and oracle.calls == []
 
 
 @pytest.mark.parametrize("ranking", [Ranking(()), RANKING], ids=["no layer", "no proposal"])
 def test_search_without_proposals_ends_with_the_first_trial(ranking: Ranking) -> None:
-    result = search(REFUSED, ranking, Scripted([], []), Oracle())
-    assert result.trials == (REFUSED,) and result.best is None and result.closest is REFUSED
+    result = searched(REFUSED, ranking, Scripted([], []), Oracle())
+    assert result.trials == (REFUSED,) and result.best is None and result.closest == REFUSED
 
 
 class Glance:
@@ -121,7 +121,7 @@ class Shortest:
 
 def test_best_plan_is_confirmed_and_no_other() -> None:
     glance = Glance("ab", "abc", wrong=[])
-    result = search(REFUSED, RANKING, Shortest(), glance, confirm=glance.confirm)
+    result = searched(REFUSED, RANKING, Shortest(), glance.confirm, glance=glance)
     assert (glance.glances, glance.confirmed) == (["a", "ab"], ["ab"])
     assert result.best == Trial(ALL.with_fallback("ab"), 0.0, 8.0, accepted=True)
     assert [trial.settled_after for trial in result.trials] == [None, 64, None]
@@ -129,12 +129,23 @@ def test_best_plan_is_confirmed_and_no_other() -> None:
 
 def test_search_goes_on_where_the_best_plan_is_not_confirmed() -> None:
     glance = Glance("abc", wrong=["a", "ab"])
-    told: list[Trial] = []
-    result = search(REFUSED, RANKING, Shortest(), glance, told.append, confirm=glance.confirm)
+    told: list[tuple[int, bool, bool]] = []
+
+    def note(step: int, trial: Trial) -> None:
+        told.append((step, trial.accepted, trial.full))
+
+    result = searched(REFUSED, RANKING, Shortest(), glance.confirm, glance=glance, told=note)
     assert (glance.glances, glance.confirmed) == (["a", "ab", "abc"], ["a", "ab", "abc"])
     assert result.best is not None and result.best.plan.fallback == ("a", "b", "c")
     assert [(t.accepted, t.full) for t in result.trials] == [(False, True)] * 3 + [(True, True)]
-    assert [t.plan for t in told] == [t.plan for t in result.trials[1:]]
+    # Each plan keeps its step when its trial is completed.
+    glances = [(step, True, False) for step in (1, 2, 3)]
+    assert told == [
+        (0, False, True),
+        *(glances[0], (1, False, True)),
+        *(glances[1], (2, False, True)),
+        *(glances[2], (3, True, True)),
+    ]
 
 
 @dataclass(frozen=True)
@@ -142,10 +153,14 @@ class Fussy(Shortest):
     """A prefix, and on from there; wants some trials in full."""
 
     in_full: str
+    told: list[Trial]
 
     def propose(self, ranking: Ranking, all_int8: Trial) -> Proposals:
-        yield from super().propose(ranking, all_int8)
-        yield ALL.with_fallback("c")
+        for names in ("a", "ab", "abc"):
+            self.told.append((yield ALL.with_fallback(names)))
+            if self.told[-1].accepted:
+                break
+        self.told.append((yield ALL.with_fallback("c")))
 
 
 @pytest.mark.parametrize(
@@ -153,14 +168,14 @@ class Fussy(Shortest):
     [
         ("chosen", ["a", "ab", "c"], ["ab"]),
         ("accepted", ["a", "ab", "abc", "c"], ["ab", "abc"]),
-        ("all", ["a", "ab", "abc", "c"], ["a", "ab", "abc", "c"]),
+        ("all", [], ["a", "ab", "abc", "c"]),
     ],
 )
 def test_strategy_says_which_trials_it_wants_in_full(in_full: str, glances: list[str], confirmed: list[str]) -> None:
     # A glance takes "ab" for accepted, which it is not.
     glance = Glance("abc", wrong=["ab"]) if in_full != "chosen" else Glance("ab", wrong=[])
     told: list[Trial] = []
-    result = search(REFUSED, RANKING, Fussy(in_full), glance, told.append, confirm=glance.confirm)
+    result = searched(REFUSED, RANKING, Fussy(in_full, told), glance.confirm, glance=glance)
     assert (glance.glances, glance.confirmed) == (glances, confirmed)
     if in_full != "chosen":
         # The strategy is told of what was confirmed, not of the estimate.
@@ -171,24 +186,24 @@ def test_strategy_says_which_trials_it_wants_in_full(in_full: str, glances: list
 
 def test_closest_plan_is_confirmed_where_none_is_accepted() -> None:
     glance = Glance(wrong=[])
-    result = search(REFUSED, RANKING, Shortest(), glance, confirm=glance.confirm)
+    result = searched(REFUSED, RANKING, Shortest(), glance.confirm, glance=glance)
     assert glance.confirmed == ["abc"] and result.best is None
     assert result.closest == Trial(ALL.with_fallback("abc"), 0.0, 7.0, accepted=False)
 
 
 def test_closest_plan_that_turns_out_to_be_good_is_the_best() -> None:
     glance = Glance("abc", wrong=["abc"])
-    result = search(REFUSED, RANKING, Shortest(), glance, confirm=glance.confirm)
+    result = searched(REFUSED, RANKING, Shortest(), glance.confirm, glance=glance)
     assert glance.confirmed == ["abc"]
     assert result.best is not None and result.best.plan.fallback == ("a", "b", "c")
 
 
 def test_estimates_are_never_the_closest() -> None:
     glance = Glance(wrong=[])
-    result = search(
-        REFUSED, RANKING, Scripted(["ab", "abc"], []), glance, confirm=lambda plan: Trial(plan, 0.0, 50.0, False)
+    result = searched(
+        REFUSED, RANKING, Scripted(["ab", "abc"], []), lambda plan: Trial(plan, 0.0, 50.0, False), glance=glance
     )
-    assert result.closest is REFUSED
+    assert result.closest == REFUSED
 
 
 def test_fault_of_an_evaluation_propagates() -> None:
@@ -196,7 +211,7 @@ def test_fault_of_an_evaluation_propagates() -> None:
         raise RuntimeError("no memory")
 
     with pytest.raises(RuntimeError, match="no memory"):
-        search(REFUSED, RANKING, Scripted(["a"], []), broken)
+        searched(REFUSED, RANKING, Scripted(["a"], []), broken)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +228,7 @@ def test_search_that_is_stopped_ends_with_what_it_found(error: type[BaseExceptio
         made.append(plan)
         return Trial(plan, 0.0, 0.0, accepted=len(plan.fallback) >= 3)
 
-    result = search(Trial(plan, 0.0, 1.0, accepted=False), ranking, Binary(), evaluate)
+    result = searched(Trial(plan, 0.0, 1.0, accepted=False), ranking, Binary(), evaluate)
     assert result.stopped == stopped
     assert [trial.plan for trial in result.trials] == [plan, *made]
     assert result.best is not None and len(result.best.plan.fallback) == 3

@@ -8,18 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 
 import onnx_ir as ir
 
-from runner.evaluation.evaluator import EVALUATION, ITEM_SCORES, Evaluator, ItemScores, Progress
-from runner.modes.scoring.score_stages import SOME_SCORES, ItemScoresInputs
-from runner.session import Session
+from runner.evaluation.score_stages import SOME_SCORES, ItemScoresInputs
+from runner.evaluation.scorer import Progress, Scorer
+from runner.evaluation.scores import EVALUATION, ITEM_SCORES, ItemScores, by_item
 from runner.store.remembered import recalled, remembered
 from runner.store.store import Store
 
 
-class KeptItemScores:
+class KeptScores:
     """Scores of one model by position; the model is built once, and not where every score is remembered.
 
     Args:
-        evaluator: scores items.
+        scorer: scores items.
         build: gives the model.
         progress: told how many items were asked for so far.
         store: keeps the scores of each call's positions as one entry; None keeps nothing.
@@ -28,20 +28,20 @@ class KeptItemScores:
 
     def __init__(
         self,
-        evaluator: Evaluator,
+        scorer: Scorer,
         build: Callable[[], ir.Model],
         progress: Progress,
         store: Store | None = None,
         key: str | None = None,
     ) -> None:
-        self._evaluator, self._progress, self._store, self._key = evaluator, progress, store, key
-        self._session = functools.cache(lambda: Session(build()))
+        self._scorer, self._progress, self._store, self._key = scorer, progress, store, key
+        self._session = functools.cache(lambda: scorer.engine.session(build()))
         self._done = 0
         whole = recalled(store, key, EVALUATION)
-        self._whole = None if whole is None else evaluator.of_items(whole)
+        self._whole = None if whole is None else by_item(whole)
 
     def of(self, positions: Sequence[int]) -> Mapping[int, ItemScores]:
-        """Return the scores at some positions of the evaluator's items, in their order."""
+        """Return the scores at some positions of the scorer's items, in their order."""
         if self._whole is not None:
             found: Mapping[int, ItemScores] = {position: self._whole[position] for position in positions}
         else:
@@ -53,7 +53,7 @@ class KeptItemScores:
 
     def _scored(self, positions: Sequence[int]) -> Mapping[int, ItemScores]:
         found = dict[int, ItemScores]()
-        with contextlib.closing(self._evaluator.scores(self._session(), positions)) as scores:
+        with contextlib.closing(self._scorer.scores(self._session(), positions)) as scores:
             for position, score in zip(positions, scores, strict=True):
                 found[position] = score
                 self._progress(self._done + len(found))

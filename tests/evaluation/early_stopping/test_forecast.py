@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.distance import Kl, Mse, Sqnr
-from runner.evaluation.evaluator import Evaluation
+from runner.evaluation.early_stopping.forecast import STEP, Forecast, chance_of_flips, forecast
 from runner.evaluation.metric import Metric
-from runner.evaluation.settle import STEP, Forecast, chance_of_flips, forecast
+from runner.evaluation.scores import Evaluation
 
 Array = NDArray[np.float64]
 
@@ -41,7 +41,7 @@ def verdict(plan: Forecast, metric: Metric, before: Evaluation, after: Evaluatio
     """Return what a trial says that stops at the first look that settles it, and after how many items."""
     items = len(plan.order)
     for count in range(STEP, items, STEP):
-        outlook = plan.look(taken(after, plan.order[:count]))
+        outlook = plan.outlook(taken(after, plan.order[:count]))
         if outlook.settled:
             return metric.accepts(before.scores[metric.name], outlook.scores, target), count
     return metric.accepts(before.scores[metric.name], after.scores[metric.name], target), items
@@ -67,7 +67,7 @@ def test_certain_verdict_is_that_of_every_completion_and_no_look_misses_it(seed:
         lost = int(hit[done].sum()) - int(now[done].sum())
         worst, best = lost + int(hit[rest].sum()), lost - int((~hit[rest]).sum())
         certain = allowed(target, worst, items) == allowed(target, best, items)
-        outlook = plan.look(taken(of_leads(after), done))
+        outlook = plan.outlook(taken(of_leads(after), done))
         if seed % 2:
             assert outlook.settled == certain
         elif certain:
@@ -182,9 +182,11 @@ def test_nothing_is_told_from_leads_that_are_infinite() -> None:
     first = Evaluation({"agreement": (near >= 0).astype(np.float64)[:, np.newaxis]}, None, near)
     plan = forecast(Agreement(), before, first, target=5.0, confidence=0.9)
     assert plan is not None and list(plan.order)[:3] == [1, 0, 2]
-    assert not plan.look(taken(first, plan.order[:STEP])).settled
+    assert not plan.outlook(taken(first, plan.order[:STEP])).settled
     strict = forecast(Agreement(), before, first, target=1.0, confidence=0.9)
-    assert strict is not None and strict.look(taken(first, strict.order[:STEP])).settled  # two of two allowed are lost
+    assert (
+        strict is not None and strict.outlook(taken(first, strict.order[:STEP])).settled
+    )  # two of two allowed are lost
 
 
 def test_metric_of_the_users_is_not_foretold() -> None:

@@ -1,0 +1,57 @@
+"""What a model gives for each item, by name, and whose fault it is where that says nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.dataset.finite import not_finite_in
+from runner.dataset.item import Dataset
+from runner.dataset.subset import Subset
+from runner.engine import Engine
+from runner.errors import DatasetError
+from runner.evaluation.ledger import Ledger
+from runner.evaluation.outputs import Outputs
+from runner.session import Session
+
+
+def named_outputs(session: Session, arrays: Sequence[NDArray[Any]]) -> Outputs:
+    """Return one item's outputs by name.
+
+    Args:
+        session: that gave them.
+        arrays: one for each of ``session.number_names``: what is no tensor of numbers is not measured.
+    """
+    return dict(zip(session.number_names, arrays, strict=True))
+
+
+def model_outputs(session: Session, items: Subset, engine: Engine, ledger: Ledger) -> Generator[Outputs, None, None]:
+    """Yield a model's outputs for each item, in order; stop iterating to stop early."""
+
+    def named(_: int, arrays: list[NDArray[Any]]) -> Outputs:
+        return named_outputs(session, arrays)
+
+    yield from ledger.counted(engine.map(session, items, named, outputs=session.number_names, first_row=True))
+
+
+def has_nan(array: NDArray[Any]) -> bool:
+    """Return whether an output holds NaN."""
+    return array.dtype.kind == "f" and bool(np.isnan(array).any())
+
+
+def is_finite(array: NDArray[Any]) -> bool:
+    """Return whether every value of an output is finite."""
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+
+
+def refuse_item_at_fault(dataset: Dataset, index: int, output: str) -> None:
+    """Raise a DatasetError where an item is not finite itself, so that an output for it says nothing."""
+    bad = not_finite_in(dataset, index)
+    if bad is not None:
+        raise DatasetError(
+            f"dataset: item {dataset.name(index)} holds {bad} that are NaN or infinite, and the model's output "
+            f"'{output}' for it says nothing; expected finite numbers. Mend the item or leave it out."
+        )

@@ -1,0 +1,47 @@
+"""The loss contribution of every layer group, measured with the models of a job's plans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from runner.evaluation.scorer import Scorer
+from runner.evaluation.scores import Evaluation
+from runner.search.end_to_end import LossContributions, item_losses, items_that_matter, leave_one_out
+from runner.search.plan import LayerGroup, Plan
+from runner.search.planned_models import PlannedModels
+
+
+def measure_contributions(
+    groups: Sequence[LayerGroup],
+    start: Plan,
+    models: PlannedModels,
+    scorer: Scorer,
+    *,
+    after: Evaluation,
+    items: int,
+    progress: Callable[[int], None],
+) -> LossContributions:
+    """Return the contribution of each group to the loss on the items that matter.
+
+    Args:
+        groups: of the plan's layers.
+        start: the plan in which every group is int8.
+        models: of plans.
+        scorer: against the float model.
+        after: the scores of ``start``, over every item.
+        items: how many to measure on at most.
+        progress: told the number of model runs done, ``len(groups) * items`` in the end.
+    """
+    measure, losses = item_losses(after.scores)
+    positions = items_that_matter(scorer.float_scores, after, losses, items)
+    measured = 0
+
+    def loss(plan: Plan) -> float:
+        nonlocal measured
+        done, measured = measured * len(positions), measured + 1
+        model = models.model(plan, multiply=True)
+        scores = scorer.evaluate_some(model, positions, lambda scored: progress(done + scored)).scores
+        return float(item_losses(scores)[1].mean())
+
+    total = float(losses[positions].mean())
+    return leave_one_out(groups, start, loss, total=total, measure=measure, items=positions)
