@@ -56,7 +56,7 @@ from runner.modes.layer_settings import select_layers
 from runner.modes.prepared_model import PreparedModel, load_prepared, rewriting_gap
 from runner.modes.proof import proof_items
 from runner.modes.recipe import CalibrationRecipe, Recipe, RecordRecipe
-from runner.modes.result import AccAutoResult, Comparison, Status
+from runner.modes.result import AccAutoResult, Comparison, JobFiles, Layers, ModelInputs, Status, Work
 from runner.modes.rewriting import recorded_model, rewritten_model
 from runner.modes.scoring.attempts import Attempts
 from runner.modes.scoring.final_figure import fresh_comparison, held_out_status, judged_comparison
@@ -290,33 +290,23 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     return AccAutoResult(
         status=found.stopped or status,
         source=source,
-        target_loss=judge.target,
         comparison=comparison,
-        found=subject.found,
+        layers=Layers(subject.found, outcome.final_form, quantized.costs),
+        inputs=ModelInputs(seen, settled, constants),
+        files=JobFiles(folder, written, proof, intermediates),
+        work=Work(evaluations, items_scored, stages.seconds(), evaluator.partial_evaluations),
+        warnings=tuple(warnings),
+        curve=outcome.curve,
+        target_loss=judge.target,
+        search=found,
+        ranking=ranking or Ranking(()),
+        damage=damage,
         impossible=quantized.impossible,
+        skipped=recipe.skipped,
         folded=subject.prepared.folded,
         rewriting=subject.rewriting,
         rewriting_gap=gap,
-        form=outcome.final_form,
-        ranking=ranking or Ranking(()),
-        search=found,
-        costs=quantized.costs,
-        evaluations=evaluations,
-        partial_evaluations=evaluator.partial_evaluations,
-        items_scored=items_scored,
-        folder=folder,
-        written=written,
-        proof=proof,
-        seconds=stages.seconds(),
-        warnings=tuple(warnings),
-        skipped=recipe.skipped,
         from_record=given.record is not None,
-        damage=damage,
-        curve=outcome.curve,
-        inputs=seen,
-        chosen=settled,
-        constants=constants,
-        intermediates=intermediates,
     )
 
 

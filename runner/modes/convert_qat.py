@@ -54,7 +54,7 @@ from runner.modes.input_values import inputs_seen, seen_subset
 from runner.modes.keys import StageKeys
 from runner.modes.prepared_model import log_left_alone, log_lowered, require_same_raised
 from runner.modes.proof import VerifyOptions, proof_items
-from runner.modes.result import Comparison, ConvertResult, Prediction
+from runner.modes.result import Comparison, ConvertResult, JobFiles, Layers, ModelInputs, Prediction, Work
 from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.modes.stages import Stages
 from runner.session import Session, input_specs
@@ -193,28 +193,19 @@ def convert_qat(
         warnings += warn_of_notes(written, emit)
     converted = Intermediates(name, qat.graph, qat.found, qat.form, pair)
     intermediates = write_kept(folder, converted, dataset, kept, stages)
+    reported = [metric for metric in evaluator.metrics if metric is not ties]
+    costs = remembered(store, keys.costs(qat.form, dataset.fingerprint(0)), lambda: _costs(qat, dataset), COSTS)
     return ConvertResult(
         status="converted",
         source=source,
-        comparison=Comparison(
-            [m for m in evaluator.metrics if m is not ties], before, after, evaluator.classes, part, interval=interval
-        ),
-        found=qat.found,
-        form=qat.form,
+        comparison=Comparison(reported, before, after, evaluator.classes, part, interval=interval),
+        layers=Layers(qat.found, qat.form, costs),
+        inputs=ModelInputs(seen, settled, constants),
+        files=JobFiles(folder, written, proof, intermediates),
+        work=Work(evaluations, items_scored, stages.seconds()),
+        warnings=tuple(warnings),
         report=qat.report.to_json(),
         prediction=prediction,
-        costs=remembered(store, keys.costs(qat.form, dataset.fingerprint(0)), lambda: _costs(qat, dataset), COSTS),
-        evaluations=evaluations,
-        items_scored=items_scored,
-        folder=folder,
-        written=written,
-        proof=proof,
-        seconds=stages.seconds(),
-        warnings=tuple(warnings),
-        inputs=seen,
-        chosen=settled,
-        constants=constants,
-        intermediates=intermediates,
         coarse_outputs=qat.coarse_outputs,
         tied_answers=int(after.scores[ties.name].sum()) if ties.name in after.scores else None,
     )
