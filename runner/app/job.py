@@ -20,8 +20,9 @@ from runner.app.inputs import lifted
 from runner.app.journal import Journal
 from runner.app.live_jobs import counted_as_live, default_folder
 from runner.app.logs import job_log
-from runner.app.options import JOBS, AccAutoJob, ConvertQatJob
+from runner.app.options import JOBS, AccAutoJob, Job
 from runner.app.progress import ProgressDisplay
+from runner.app.run_description import label, own_tags, params
 from runner.app.termination import terminated_as_interrupted
 from runner.app.tracking import store_uri, track
 from runner.engine import Engine, available_cores
@@ -33,7 +34,6 @@ from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import ConvertQatOptions, convert_qat
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.result import INTERRUPTED, JobResult, exit_status
-from runner.report.environment import versions
 from runner.report.summary import SUMMARY
 from runner.report.terminal import print_report
 from runner.report.told import JobFacts
@@ -42,8 +42,6 @@ from runner.report.write import write_report
 from runner.store.store import Store
 
 logger = logging.getLogger(__name__)
-Job = AccAutoJob | ConvertQatJob
-
 INTERNAL_FAULT, WRONG_INPUT, VERIFICATION_FAILED = 1, 2, 4
 
 
@@ -142,7 +140,7 @@ def _run(
     display: ProgressDisplay,
 ) -> int:
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()
-    emit(JobStarted(_label(job, choices), _params(config, choices), config, {**_tags(job), **tags}))
+    emit(JobStarted(label(job, choices), params(config, choices), config, {**own_tags(job), **tags}))
     result = _start(job, folder, emit)
     status = exit_status(result.status)
     report = write_report(result, JobFacts(job.seed, digest))
@@ -277,34 +275,3 @@ def _add_track_seconds(folder: Path, seconds: float) -> None:
     summary["seconds"]["total"] = round(summary["seconds"]["total"] + seconds, 3)
     summary["seconds"]["track"] = round(seconds, 3)
     replace_listed(folder, SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False))
-
-
-def _label(job: Job, choices: Mapping[str, str]) -> str:
-    name = job.model.name or Path(job.model.path).stem
-    if isinstance(job, AccAutoJob):
-        # What a sweep turns comes first: MLflow's list cuts long names.
-        return f"{choices.get('metric', 'loss')}<{job.target_loss:g} {choices.get('strategy', '')} {name}"
-    return f"convert_qat {name}"
-
-
-def _params(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, Any]:
-    """Return flat options: the knobs that sweeps turn first, then the chosen groups, then the rest."""
-    first = {key: config[key] for key in ("mode", "target_loss") if key in config}
-    groups = {key: value for key, value in choices.items() if "/" not in key and key in config and key not in first}
-    rest = {}
-    for key, value in _flat(config, ""):
-        top = key.partition(".")[0]
-        if key not in first and top not in ("paths", "tracking") and not key.endswith("_target_"):
-            rest[key] = value
-    return {**first, **groups, **rest}
-
-
-def _flat(value: Any, key: str) -> list[tuple[str, Any]]:  # noqa: ANN401
-    if isinstance(value, Mapping):
-        return [entry for name, inner in value.items() for entry in _flat(inner, f"{key}.{name}" if key else str(name))]
-    return [(key, value)]
-
-
-def _tags(job: Job) -> dict[str, str]:
-    found = {f"version.{name}": version for name, version in versions().items()}
-    return {"kind": "job", "mode": job.mode, "mlflow.source.name": "quant-runner", **found}

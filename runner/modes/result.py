@@ -58,7 +58,6 @@ class Source:
     model: str
     model_path: str
     model_sha256: str
-    opset: int
     dataset: str
     dataset_fingerprint: str
     evaluation_items: int
