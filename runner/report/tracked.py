@@ -8,7 +8,7 @@ from runner.report.figure import Report
 
 # A tracker's list opens on these.
 _FIRST = ("loss", "quantized/", "float/", "layers/int8")
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_./-]")
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]")
 
 
 def tracked(report: Report) -> dict[str, float]:
@@ -19,7 +19,7 @@ def tracked(report: Report) -> dict[str, float]:
 
 def tracker_name(text: str) -> str:
     """Return a text as one part of a number's name: MLflow takes few signs."""
-    return _NOT_IN_NAMES.sub("_", text).replace("/", "_")
+    return _NOT_IN_NAMES.sub("_", text)
 
 
 def _place(name: str) -> int:

@@ -29,6 +29,7 @@ def layers(kept: Layers, fallback: Sequence[str]) -> Section:
             phrase=f"{int8} of {total}, {share:.1%} of MACs",
             card=Card("int8 layers", f"{int8} of {total}", f"{share:.1%} of multiply-accumulates"),
         ),
+        Figure(value=len(fallback), tracked="layers/fallback", title="left float", phrase=_names(fallback)),
         Figure(
             key="tensors_quantized",
             value=tensors,
@@ -37,8 +38,7 @@ def layers(kept: Layers, fallback: Sequence[str]) -> Section:
             sentence=f"{tensors} tensors that other nodes read are int8 too." if tensors else "",
         ),
         Figure(key="macs_int8_share", value=share, tracked="layers/macs_int8_share"),
-        Figure(key="fallback", value=list(fallback), title="left float", phrase=_names(fallback)),
-        Figure(value=len(fallback), tracked="layers/fallback"),
+        Figure(key="fallback", value=list(fallback)),
     )
     return Section(name="layers", figures=figures)
 
