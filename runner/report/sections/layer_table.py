@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runner.arithmetic import QMAX, QMIN
 from runner.graph.layers import Layer, LeftAlone
 from runner.modes.result import AccAutoResult, JobResult
 from runner.ranges import ActivationParams
-from runner.record import QuantizedLayer
-from runner.report.figure import Block, Column, Figure, Paragraph, Row, Section, Table
+from runner.report.figure import Column, Figure, Paragraph, Row, Section, Table
 from runner.search.plan import INT8
+
+_BEFORE = (Column("layer", "name"), Column("operator"), Column("MACs", "number"), Column("form"))
+_BEHIND = (
+    Column("input range"),
+    Column("scale_d", "number"),
+    Column("offset_d", "number"),
+    Column("scale_w"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,62 +51,35 @@ def judged(result: AccAutoResult) -> Judged:
 def layer_table(result: JobResult, known: Judged | None = None) -> Section:
     """Return the section."""
     known = known or Judged()
-    columns = [column for column, _ in _columns(result, known)]
-    rows = []
-    for layer in result.found.layers:
-        quantized = None if layer.name in result.fallback else result.form.layers.get(layer.name)
-        cells = [cell(layer, quantized) for _, cell in _columns(result, known)]
-        rows.append(Row(cells, "float" if quantized is None else ""))
-    blocks: list[Block] = [Table(columns, rows)]
+    measured = [Column(title, "number") for title, _ in known.columns]
+    rows = [_row(result, layer, known) for layer in result.found.layers]
+    table = Table((*_BEFORE, *measured, *_BEHIND), rows)
     left = result.found.left_alone
     if not left:
-        return Section(name="layer_table", heading="Layers", blocks=blocks)
-    blocks.append(Paragraph((_reasons(left),), soft=True))
+        return Section(name="layer_table", heading="Layers", blocks=(table,))
     kinds = ", ".join(sorted({node.op_type for node in left}))
     figure = Figure(title="left alone", phrase=f"{len(left)} nodes ({kinds}); the log gives each reason")
+    blocks = (table, Paragraph((_reasons(left),), soft=True))
     return Section(name="layer_table", heading="Layers", figures=(figure,), blocks=blocks)
 
 
-_Cell = Callable[[Layer, QuantizedLayer | None], str]
-
-
-def _columns(result: JobResult, known: Judged) -> list[tuple[Column, _Cell]]:
-    """Return each column with what it says of a layer and its int8 form."""
+def _row(result: JobResult, layer: Layer, known: Judged) -> Row:
     costs = result.layers.costs
     total = sum(cost.macs for cost in costs.values())
-
-    def macs(layer: Layer, quantized: QuantizedLayer | None) -> str:
-        return f"{costs[layer.name].macs / total:.2%}" if layer.name in costs and total else ""
-
-    def form(layer: Layer, quantized: QuantizedLayer | None) -> str:
-        return "float" if quantized is None else known.treatments.get(layer.name, INT8)
-
-    def measured(values: Mapping[str, str]) -> _Cell:
-        return lambda layer, quantized: values.get(layer.name, "")
-
-    return [
-        (Column("layer", "name"), lambda layer, quantized: layer.name),
-        (Column("operator"), lambda layer, quantized: layer.op_type + (" depthwise" if _is_depthwise(layer) else "")),
-        (Column("MACs", "number"), macs),
-        (Column("form"), form),
-        *((Column(title, "number"), measured(values)) for title, values in known.columns),
-        (Column("input range"), _of_input(_range)),
-        (Column("scale_d", "number"), _of_input(lambda params: f"{params.scale:.4g}")),
-        (Column("offset_d", "number"), _of_input(lambda params: str(params.zero_point))),
-        (Column("scale_w"), lambda layer, q: "" if q is None else _spread(q.record.weight_scales)),
-    ]
-
-
-def _is_depthwise(layer: Layer) -> bool:
-    return layer.group > 1 and layer.group == layer.channels
-
-
-def _of_input(said: Callable[[ActivationParams], str]) -> _Cell:
-    def cell(layer: Layer, quantized: QuantizedLayer | None) -> str:
-        params = None if quantized is None else quantized.record.activation
-        return said(params) if params else ""
-
-    return cell
+    quantized = None if layer.name in result.fallback else result.form.layers.get(layer.name)
+    params = None if quantized is None else quantized.record.activation
+    cells = (
+        layer.name,
+        layer.op_type + (" depthwise" if layer.group > 1 and layer.group == layer.channels else ""),
+        f"{costs[layer.name].macs / total:.2%}" if layer.name in costs and total else "",
+        "float" if quantized is None else known.treatments.get(layer.name, INT8),
+        *(values.get(layer.name, "") for _, values in known.columns),
+        _range(params) if params else "",
+        f"{params.scale:.4g}" if params else "",
+        str(params.zero_point) if params else "",
+        "" if quantized is None else _spread(quantized.record.weight_scales),
+    )
+    return Row(cells, "float" if quantized is None else "")
 
 
 def _range(params: ActivationParams) -> str:
