@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 # Stages, in the order in which they come.
-DOWNLOAD, LOAD, CALIBRATE, FLOAT_EVAL, RANK, SEARCH, FINAL_EVAL, WRITE, VERIFY, TRACK = (
+DOWNLOAD, LOAD, CALIBRATE, FLOAT_EVAL, RANK, SEARCH, FINAL_EVAL, WRITE, VERIFY = (
     "download",
     "load",
     "calibrate",
@@ -20,7 +20,6 @@ DOWNLOAD, LOAD, CALIBRATE, FLOAT_EVAL, RANK, SEARCH, FINAL_EVAL, WRITE, VERIFY, 
     "final_eval",
     "write",
     "verify",
-    "track",
 )
 
 

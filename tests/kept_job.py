@@ -46,5 +46,5 @@ def kept_job(folder: Path) -> KeptJob:
     )
     result = acc_auto(save(source, folder / "net.onnx"), Items(x, answers(source, x)), folder / "job", options)
     result.folder.finish()
-    assert result.intermediates is not None
-    return KeptJob(folder / "job", result.intermediates, result, x)
+    assert result.files.intermediates is not None
+    return KeptJob(folder / "job", result.files.intermediates, result, x)

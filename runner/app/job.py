@@ -13,8 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from runner.app.belonging import belongs
 from runner.app.checking import build, refuse_misplaced, unknown_key
 from runner.app.downloads import fetch_missing, without_urls
@@ -22,8 +20,9 @@ from runner.app.inputs import lifted
 from runner.app.journal import Journal
 from runner.app.live_jobs import counted_as_live, default_folder
 from runner.app.logs import job_log
-from runner.app.options import JOBS, AccAutoJob, ConvertQatJob
+from runner.app.options import JOBS, AccAutoJob, Job
 from runner.app.progress import ProgressDisplay
+from runner.app.run_description import label, own_tags, params
 from runner.app.termination import terminated_as_interrupted
 from runner.app.tracking import store_uri, track
 from runner.engine import Engine, available_cores
@@ -34,21 +33,15 @@ from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import ConvertQatOptions, convert_qat
 from runner.modes.layer_settings import LayerSettings
-from runner.modes.result import INTERRUPTED, ConvertResult, exit_status
-from runner.report.contact_sheet import SHEET, contact_sheet
-from runner.report.conversion_table import conversion_table
-from runner.report.curve_chart import CHART, curve_chart
-from runner.report.environment import versions
-from runner.report.flips import FLIPS, Flip, flips, flips_csv
-from runner.report.page import PAGE, page
-from runner.report.summary import Result, headline_metrics, summarize
-from runner.report.table import deploy_lines, prediction_lines, summary_table
+from runner.modes.result import INTERRUPTED, JobResult, exit_status
+from runner.report.summary import SUMMARY
+from runner.report.terminal import print_report
+from runner.report.told import JobFacts
+from runner.report.tracked import tracked
+from runner.report.write import write_report
 from runner.store.store import Store
 
 logger = logging.getLogger(__name__)
-Job = AccAutoJob | ConvertQatJob
-
-SUMMARY = "summary.json"
 INTERNAL_FAULT, WRONG_INPUT, VERIFICATION_FAILED = 1, 2, 4
 
 
@@ -147,18 +140,18 @@ def _run(
     display: ProgressDisplay,
 ) -> int:
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()
-    emit(JobStarted(_label(job, choices), _params(config, choices), config, {**_tags(job), **tags}))
+    emit(JobStarted(label(job, choices), params(config, choices), config, {**own_tags(job), **tags}))
     result = _start(job, folder, emit)
     status = exit_status(result.status)
-    _write_summary(result, job, digest)
+    report = write_report(result, JobFacts(job.seed, digest))
     files = tuple(path.relative_to(folder).as_posix() for path in result.folder.files)
-    emit(JobFinished(result.status, status, headline_metrics(result), files))
+    emit(JobFinished(result.status, status, tracked(report), files))
     display.close()
-    _print(result, json.loads(result.folder.path(SUMMARY).read_text(encoding="utf-8")))
+    print_report(report, result.folder.root, result.folder.files)
     return status
 
 
-def _start(job: Job, folder: Path, emit: Emit) -> Result:
+def _start(job: Job, folder: Path, emit: Emit) -> JobResult:
     store = _store(job, emit)
     with counted_as_live(default_folder()) as live_jobs:
         engine = Engine(job.engine.callers, share=lambda: -(-available_cores() // live_jobs()))
@@ -181,7 +174,7 @@ def _store(job: Job, emit: Emit) -> Store | None:
     return Store(root, int(job.cache.max_gb * 1e9), refresh=job.cache.name == "refresh", warn=warn)
 
 
-def _finished(job: Job, folder: Path, engine: Engine, store: Store | None, emit: Emit) -> Result:
+def _finished(job: Job, folder: Path, engine: Engine, store: Store | None, emit: Emit) -> JobResult:
     if isinstance(job, AccAutoJob):
         options = AccAutoOptions(
             target_loss=job.target_loss,
@@ -229,47 +222,6 @@ def _finished(job: Job, folder: Path, engine: Engine, store: Store | None, emit:
     return convert_qat(
         job.model.path, job.dataset, folder, convert, name=job.model.name, engine=engine, store=store, emit=emit
     )
-
-
-def _write_summary(result: Result, job: Job, digest: str) -> None:
-    summary = summarize(result, mode=job.mode, seed=job.seed, config_sha256=digest)
-    found, sheet = _write_flips(result)
-    _write_chart(result)
-    result.folder.write_text(PAGE, page(result, summary, found, sheet))
-    result.folder.write_json(SUMMARY, summary, indent=2)
-    result.folder.finish()
-
-
-def _write_flips(result: Result) -> tuple[list[Flip] | None, bytes | None]:
-    """Write which answers changed, and a picture of the worst; nothing where the model is no classifier."""
-    found = flips(result.comparison)
-    if found is None:
-        return None, None
-    result.folder.write_text(FLIPS, flips_csv(found))
-    sheet = contact_sheet(found, result.comparison.part.dataset)
-    if sheet is not None:
-        result.folder.write_bytes(SHEET, sheet)
-    return found, sheet
-
-
-def _write_chart(result: Result) -> None:
-    """Draw the curve of the plans tried, where one was asked for."""
-    if isinstance(result, ConvertResult) or not result.curve:
-        return
-    unit = result.comparison.headline.unit
-    title = f"{result.source.model} on {result.source.dataset}"
-    result.folder.write_text(CHART, curve_chart(result.curve, title=title, unit=unit, target=result.target_loss))
-
-
-def _print(result: Result, summary: Mapping[str, Any]) -> None:
-    if isinstance(result, ConvertResult):
-        for line in prediction_lines(result):
-            print(line)
-        Console().print(conversion_table(result.report))
-    Console().print(summary_table(result, summary))
-    for line in deploy_lines(result):
-        print(line)
-    sys.stdout.flush()
 
 
 def _fail(error: BaseException, journal: Journal | None, display: ProgressDisplay) -> int:
@@ -323,34 +275,3 @@ def _add_track_seconds(folder: Path, seconds: float) -> None:
     summary["seconds"]["total"] = round(summary["seconds"]["total"] + seconds, 3)
     summary["seconds"]["track"] = round(seconds, 3)
     replace_listed(folder, SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False))
-
-
-def _label(job: Job, choices: Mapping[str, str]) -> str:
-    name = job.model.name or Path(job.model.path).stem
-    if isinstance(job, AccAutoJob):
-        # What a sweep turns comes first: MLflow's list cuts long names.
-        return f"{choices.get('metric', 'loss')}<{job.target_loss:g} {choices.get('strategy', '')} {name}"
-    return f"convert_qat {name}"
-
-
-def _params(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, Any]:
-    """Return flat options: the knobs that sweeps turn first, then the chosen groups, then the rest."""
-    first = {key: config[key] for key in ("mode", "target_loss") if key in config}
-    groups = {key: value for key, value in choices.items() if "/" not in key and key in config and key not in first}
-    rest = {}
-    for key, value in _flat(config, ""):
-        top = key.partition(".")[0]
-        if key not in first and top not in ("paths", "tracking") and not key.endswith("_target_"):
-            rest[key] = value
-    return {**first, **groups, **rest}
-
-
-def _flat(value: Any, key: str) -> list[tuple[str, Any]]:  # noqa: ANN401
-    if isinstance(value, Mapping):
-        return [entry for name, inner in value.items() for entry in _flat(inner, f"{key}.{name}" if key else str(name))]
-    return [(key, value)]
-
-
-def _tags(job: Job) -> dict[str, str]:
-    found = {f"version.{name}": version for name, version in versions().items()}
-    return {"kind": "job", "mode": job.mode, "mlflow.source.name": "quant-runner", **found}

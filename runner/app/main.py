@@ -247,7 +247,7 @@ def _ended(statuses: list[int]) -> int:
         return statuses[0] if statuses else 0
     from rich.console import Console
 
-    from runner.report.table import sweep_table
+    from runner.report.sweep import sweep_table
 
     jobs = sweep_jobs(SweepReport.folder)
     Console().print(sweep_table(jobs))

@@ -185,4 +185,5 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
+Job = AccAutoJob | ConvertQatJob
 JOBS: dict[str, type[Any]] = {"acc_auto": AccAutoJob, "convert_qat": ConvertQatJob}

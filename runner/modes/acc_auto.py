@@ -57,7 +57,7 @@ from runner.modes.layer_settings import select_layers
 from runner.modes.layer_source import LayerSource
 from runner.modes.prepared_model import PreparedModel, load_prepared
 from runner.modes.recorded_layers import RecordedLayers
-from runner.modes.result import AccAutoResult, Comparison, Status
+from runner.modes.result import AccAutoResult, Comparison, JobFiles, Layers, ModelInputs, Status, Work
 from runner.modes.rewriting import recorded_model, rewritten_model
 from runner.modes.rewriting_gap import cached_gap
 from runner.modes.scoring.final_figure import fresh_comparison, held_out_status, judged_comparison
@@ -253,7 +253,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         ranking=ranking,
         search=found,
         repaired=models.repaired,
-        damage=contributions,
+        loss_contributions=contributions,
         curve=curve_of(found, quantized.costs) if isinstance(options.strategy, Pareto) else (),
     )
     with stages.stage(WRITE):
@@ -290,33 +290,23 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     return AccAutoResult(
         status=found.stopped or status,
         source=source,
-        target_loss=judge.target,
         comparison=comparison,
-        found=subject.found,
+        layers=Layers(subject.found, outcome.final_form, quantized.costs),
+        inputs=ModelInputs(seen, settled, constants),
+        files=JobFiles(folder, written, proof, intermediates),
+        work=Work(evaluations, items_scored, stages.seconds(), ledger.partial),
+        warnings=tuple(warnings),
+        curve=outcome.curve,
+        target_loss=judge.target,
+        search=found,
+        ranking=ranking or Ranking(()),
+        loss_contributions=contributions,
         impossible=quantized.impossible,
+        skipped=layer_source.skipped,
         folded=subject.prepared.folded,
         rewriting=subject.rewriting,
         rewriting_gap=gap,
-        form=outcome.final_form,
-        ranking=ranking or Ranking(()),
-        search=found,
-        costs=quantized.costs,
-        evaluations=evaluations,
-        partial_evaluations=ledger.partial,
-        items_scored=items_scored,
-        folder=folder,
-        written=written,
-        proof=proof,
-        seconds=stages.seconds(),
-        warnings=tuple(warnings),
-        skipped=layer_source.skipped,
         from_record=given.record is not None,
-        damage=contributions,
-        curve=outcome.curve,
-        inputs=seen,
-        chosen=settled,
-        constants=constants,
-        intermediates=intermediates,
     )
 
 

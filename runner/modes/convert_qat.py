@@ -50,7 +50,7 @@ from runner.modes.input_values import cached_inputs_seen
 from runner.modes.layer_costs import cached_costs
 from runner.modes.prediction import PREDICTION, PredictionInputs, predict
 from runner.modes.prepared_model import log_left_alone, log_lowered
-from runner.modes.result import Comparison, ConvertResult
+from runner.modes.result import Comparison, ConvertResult, JobFiles, Layers, ModelInputs, Work
 from runner.modes.rewriting_gap import require_same_raised
 from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.modes.stages import Stages
@@ -194,28 +194,19 @@ def convert_qat(
         warnings += warn_of_notes(written, emit)
     converted = Intermediates(name, qat.graph, qat.found, qat.form, pair)
     intermediates = write_kept(folder, converted, dataset, kept, stages)
+    reported = [metric for metric in scorer.metrics if metric is not ties]
+    costs = cached_costs(runnable, digest, qat.found, Subset(dataset, [0]), job)
     return ConvertResult(
         status="converted",
         source=source,
-        comparison=Comparison(
-            [m for m in scorer.metrics if m is not ties], before, after, scorer.classes, part, interval=interval
-        ),
-        found=qat.found,
-        form=qat.form,
+        comparison=Comparison(reported, before, after, scorer.classes, part, interval=interval),
+        layers=Layers(qat.found, qat.form, costs),
+        inputs=ModelInputs(seen, settled, constants),
+        files=JobFiles(folder, written, proof, intermediates),
+        work=Work(evaluations, items_scored, stages.seconds()),
+        warnings=tuple(warnings),
         report=qat.report.to_json(),
         prediction=prediction,
-        costs=cached_costs(runnable, digest, qat.found, Subset(dataset, [0]), job),
-        evaluations=evaluations,
-        items_scored=items_scored,
-        folder=folder,
-        written=written,
-        proof=proof,
-        seconds=stages.seconds(),
-        warnings=tuple(warnings),
-        inputs=seen,
-        chosen=settled,
-        constants=constants,
-        intermediates=intermediates,
         coarse_outputs=qat.coarse_outputs,
         tied_answers=int(after.scores[ties.name].sum()) if ties.name in after.scores else None,
     )

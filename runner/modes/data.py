@@ -125,7 +125,6 @@ def describe_source(name: str, model: SourceModel, parts: DataSplit) -> Source:
         model=name,
         model_path=str(model.path),
         model_sha256=model.sha256,
-        opset=int(model.graph.opset_imports[""]),
         dataset=parts.report.dataset.describe(),
         dataset_fingerprint=parts.report.fingerprint,
         evaluation_items=len(parts.report.indices),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from runner.dataset.subset import Subset
 from runner.evaluation.metric import Metric
@@ -58,7 +58,6 @@ class Source:
     model: str
     model_path: str
     model_sha256: str
-    opset: int
     dataset: str
     dataset_fingerprint: str
     evaluation_items: int
@@ -127,64 +126,165 @@ class Comparison:
         """How many items both were measured on."""
         return len(self.part.indices)
 
+    @property
+    def answers_changed(self) -> int | None:
+        """How many answers differ; None where the models are no classifiers."""
+        before, after = self.float_.answers, self.quantized.answers
+        return None if before is None or after is None else int((before[:, 0] != after[:, 0]).sum())
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class AccAutoResult:
-    """The outcome of ``acc_auto``.
+class Layers:
+    """The layers that could be int8, their quantized form, and what each costs.
 
     Attributes:
-        target_loss: what the loss had to stay below; None where an evaluator of the user's decided.
-        folder: where the files are; its manifest is not written yet.
-        comparison: of the chosen plan, or of the closest one where none was accepted.
-        evaluations: models that this run evaluated in full; remembered results cost none.
-        partial_evaluations: models that it ran over some items only, to settle a verdict or to measure damage.
-        items_scored: items that any model was scored on in this run.
-        written: the model pair; None where no plan was accepted, or an interruption left it unchecked.
-        form: the quantized form of the chosen plan, or of the all-int8 plan where none was accepted.
-        folded: names of the BatchNormalization nodes folded into their convolutions.
-        rewriting: what was done to the float model for the sake of its quantized form.
-        rewriting_gap: how far it, folding and the raised opset moved the float outputs, relative to the largest.
-        impossible: layers that cannot be said in int8.
-        skipped: names of the layers that were not to be quantized.
-        proof: what holding the written files against each other showed; None where none were written.
-        from_record: the scales were read from a record; nothing was calibrated, ranked or searched.
-        damage: of each unit, where it was measured.
-        curve: of the plans tried, where one was asked for.
-        inputs: what reached the model; None where nothing looked.
+        form: of the result; of a search that accepted no plan the all-int8 one.
+    """
+
+    found: FoundLayers
+    form: QuantizedLayers
+    costs: Mapping[str, LayerCost]
+
+    def int8_share(self, fallback: Sequence[str]) -> float:
+        """Return the share of multiply-accumulates, 0..1, that are int8 where some layers stay float."""
+        total = sum(cost.macs for cost in self.costs.values())
+        int8 = sum(cost.macs for name, cost in self.costs.items() if name not in set(fallback))
+        return int8 / total if total else 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelInputs:
+    """What reaches the model.
+
+    Attributes:
+        seen: the values of its inputs; None where nothing looked.
         chosen: options of the preprocessing that the model's inputs settled.
         constants: inputs of the source that are fixed, and their values.
+    """
+
+    seen: InputsSeen | None = None
+    chosen: tuple[str, ...] = ()
+    constants: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JobFiles:
+    """What was written, and what looking at it showed.
+
+    Attributes:
+        folder: where the files are; its manifest is not written yet.
+        written: the model pair; None where no plan was accepted, or an interruption left it unchecked.
+        proof: what holding the written files against each other showed; None where none were written.
         intermediates: the folder of what flows through the model, where it was asked for.
     """
 
+    folder: JobFolder
+    written: Written | None = None
+    proof: Proof | None = None
+    intermediates: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What this run took; remembered results cost nothing.
+
+    Attributes:
+        evaluations: models evaluated in full.
+        items_scored: items that any model was scored on.
+        seconds: wall time of each stage, and in all.
+        partial_evaluations: models run over some items only, to settle a verdict or to measure damage.
+    """
+
+    evaluations: int
+    items_scored: int
+    seconds: Mapping[str, float]
+    partial_evaluations: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class JobResult:
+    """What the outcome of every mode has.
+
+    Attributes:
+        comparison: of the float (or source) model and the quantized one.
+        target: what the files were written for.
+        curve: of the plans tried, where one was asked for.
+        target_loss: what the loss had to stay below; None where nothing, or an evaluator of the user's, decided.
+    """
+
+    mode: ClassVar[str]
     status: Status
     source: Source
-    target_loss: float | None
     comparison: Comparison
-    found: FoundLayers
-    impossible: tuple[LeftAlone, ...]
+    layers: Layers
+    inputs: ModelInputs
+    files: JobFiles
+    work: Work
+    warnings: tuple[str, ...] = ()
+    target: str = "ascend"
+    curve: tuple[Point, ...] = ()
+    target_loss: float | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the job came to its end."""
+        return True
+
+    @property
+    def fallback(self) -> tuple[str, ...]:
+        """Layers left float in the result, in graph order."""
+        return tuple(layer.name for layer in self.found.layers if layer.name not in self.form.layers)
+
+    @property
+    def found(self) -> FoundLayers:
+        """The layers that could be int8."""
+        return self.layers.found
+
+    @property
+    def form(self) -> QuantizedLayers:
+        """Their quantized form."""
+        return self.layers.form
+
+    @property
+    def folder(self) -> JobFolder:
+        """Where the files are."""
+        return self.files.folder
+
+    @property
+    def written(self) -> Written | None:
+        """The model pair, where one is written."""
+        return self.files.written
+
+    @property
+    def proof(self) -> Proof | None:
+        """What holding the written files against each other showed."""
+        return self.files.proof
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class AccAutoResult(JobResult):
+    """The outcome of ``acc_auto``; its comparison is of the chosen plan, or of the closest one where none was accepted.
+
+    Attributes:
+        impossible: layers that cannot be said in int8.
+        skipped: names of the layers that were not to be quantized.
+        folded: names of the BatchNormalization nodes folded into their convolutions.
+        rewriting: what was done to the float model for the sake of its quantized form.
+        rewriting_gap: how far it, folding and the raised opset moved the float outputs, relative to the largest.
+        from_record: the scales were read from a record; nothing was calibrated, ranked or searched.
+        loss_contributions: of each unit, where it was measured.
+    """
+
+    mode: ClassVar[str] = "acc_auto"
+    search: SearchResult
+    ranking: Ranking
+    loss_contributions: LossContributions | None = None
+    impossible: tuple[LeftAlone, ...] = ()
+    skipped: tuple[str, ...] = ()
     folded: tuple[str, ...]
     rewriting: Rewriting
     rewriting_gap: float
-    form: QuantizedLayers
-    ranking: Ranking
-    search: SearchResult
-    costs: Mapping[str, LayerCost]
-    evaluations: int
-    partial_evaluations: int
-    items_scored: int
-    folder: JobFolder
-    written: Written | None
-    seconds: Mapping[str, float]
-    proof: Proof | None = None
-    warnings: tuple[str, ...] = ()
-    skipped: tuple[str, ...] = ()
     from_record: bool = False
-    damage: LossContributions | None = None
-    curve: tuple[Point, ...] = ()
-    inputs: InputsSeen | None = None
-    chosen: tuple[str, ...] = ()
-    constants: Mapping[str, Any] = field(default_factory=dict)
-    intermediates: Path | None = None
 
     @property
     def complete(self) -> bool:
@@ -213,43 +313,19 @@ class Prediction:
     after: tuple[int, float]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ConvertResult:
-    """The outcome of ``convert_qat``; ``comparison`` has the Q/DQ source as "float".
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class ConvertResult(JobResult):
+    """The outcome of ``convert_qat``; its comparison has the Q/DQ source as "float".
 
     Attributes:
+        report: what became of every layer and Q/DQ node, as ``conversion_report.json`` holds it.
+        prediction: for one image; None where the model is no classifier.
         coarse_outputs: names of the outputs whose values the source rounds to 8 bits.
         tied_answers: answers that differ where the source gives both classes its highest score; None without classes.
     """
 
-    status: Status
-    source: Source
-    comparison: Comparison
-    found: FoundLayers
-    form: QuantizedLayers
+    mode: ClassVar[str] = "convert_qat"
     report: Mapping[str, Any]
     prediction: Prediction | None
-    costs: Mapping[str, LayerCost]
-    evaluations: int
-    items_scored: int
-    folder: JobFolder
-    written: Written | None
-    seconds: Mapping[str, float]
-    proof: Proof | None = None
-    warnings: tuple[str, ...] = field(default=())
-    inputs: InputsSeen | None = None
-    chosen: tuple[str, ...] = ()
-    constants: Mapping[str, Any] = field(default_factory=dict)
-    intermediates: Path | None = None
     coarse_outputs: tuple[str, ...] = ()
     tied_answers: int | None = None
-
-    @property
-    def complete(self) -> bool:
-        """Whether the conversion came to its end."""
-        return True
-
-    @property
-    def fallback(self) -> tuple[str, ...]:
-        """Layers left float, in graph order."""
-        return tuple(layer.name for layer in self.found.layers if layer.name not in self.form.layers)

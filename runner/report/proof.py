@@ -4,36 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
-from runner.targets.ascend.proof import Proof
+from runner.targets.ascend.proof import DeviceMetric, Proof
 
 _INT32_MAX = 2**31 - 1
 
 
 def verification(proof: Proof) -> dict[str, Any]:
-    """Return the summary's ``verify`` object, and ``device_metric`` where one was measured."""
-    same, device = proof.sameness, proof.device
-    found: dict[str, Any] = {
-        "verify": {
-            "items": same.items,
-            "agreement": same.agreeing / same.items,
-            "max_abs_diff": same.max_abs_diff,
-            "identical_outputs_share": same.identical / same.items,
-            "accumulator_max": proof.accumulator_max,
-            "bias_max": proof.bias_max,
-            "layers_split": proof.layers_split,
-            "ties": proof.ties,
-            "record_matches_deploy": proof.record_matches,
-        }
+    """Return the summary's ``verify`` object."""
+    same = proof.sameness
+    return {
+        "items": same.items,
+        "agreement": same.agreeing / same.items,
+        "max_abs_diff": same.max_abs_diff,
+        "identical_outputs_share": same.identical / same.items,
+        "accumulator_max": proof.accumulator_max,
+        "bias_max": proof.bias_max,
+        "layers_split": proof.layers_split,
+        "ties": proof.ties,
+        "record_matches_deploy": proof.record_matches,
     }
-    if device is not None:
-        found["device_metric"] = {
-            "precision": device.precision,
-            "metric": device.metric,
-            "items": device.items,
-            "quantized": device.quantized,
-            "device": device.device,
-        }
-    return found
+
+
+def device_metric(device: DeviceMetric) -> dict[str, Any]:
+    """Return the summary's ``device_metric`` object."""
+    return {
+        "precision": device.precision,
+        "metric": device.metric,
+        "items": device.items,
+        "quantized": device.quantized,
+        "device": device.device,
+    }
 
 
 def sentences(proof: Proof) -> list[str]:

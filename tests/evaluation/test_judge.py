@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from rich.console import Console
 
 from runner.dataset.npz import NpzDataset
 from runner.engine import Engine
@@ -22,12 +21,11 @@ from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.result import AccAutoResult
 from runner.report.flips import flips
-from runner.report.summary import headline_metrics, summarize
-from runner.report.table import summary_table
 from runner.search.end_to_end import EndToEnd
 from runner.search.greedy import Greedy
 from tests.data import normal_items
 from tests.models import answers, chain, save
+from tests.told import rows_of, summary_of, tracked_of
 
 X = normal_items(24, 3, 4, 4)
 
@@ -98,13 +96,13 @@ def test_summary_has_the_evaluators_figures_and_the_usual_companions(job: Any) -
             return original_metric - new_metric < 0.5, original_metric - new_metric
 
     result = job(Accuracy(0.0))
-    summary = summarize(result, mode="acc_auto", seed=0, config_sha256="")
+    summary = summary_of(result)
     assert (summary["float_metric"], summary["quantized_metric"], summary["loss"]) == (1.0, 0.75, 0.25)
     assert summary["target_met"] is True and "target_loss" not in summary
     assert summary["metrics"]["amct_evaluator"] == {"float": 1.0, "quantized": 0.75}
     assert summary["metrics"].keys() == {"amct_evaluator", "sqnr", "top1", "agreement", "kl"}
     assert 0 < summary["agreement"] <= 1 and summary["kl"] > 0 and summary["sqnr_db"] > 0
-    assert list(headline_metrics(result).items())[:2] == [("loss", 0.25), ("quantized/amct_evaluator", 0.75)]
+    assert list(tracked_of(result).items())[:2] == [("loss", 0.25), ("quantized/amct_evaluator", 0.75)]
 
 
 @pytest.mark.parametrize("allowed", [0.5, 1e9], ids=["in the search", "in the runner's own figures"])
@@ -121,19 +119,12 @@ def test_interrupted_job_tells_the_evaluators_figures_alone(
     result = job(evaluator)
     result.folder.finish()
     assert (result.status, result.complete, len(result.search.trials)) == ("interrupted", False, 1)
-    summary = summarize(result, mode="acc_auto", seed=0, config_sha256="")
+    summary = summary_of(result)
     assert (summary["status"], summary["loss"], summary["samples"]) == ("interrupted", losses[0], 24)
-    assert headline_metrics(result)["loss"] == losses[0]
-    assert "interrupted" in shown(summary_table(result, summary))
+    assert tracked_of(result)["loss"] == losses[0]
+    assert "interrupted" in "\n".join(rows_of(result))
     assert summary["metrics"].keys() == {"amct_evaluator"} and flips(result.comparison) is None
     assert ("results/net_deploy_model.onnx" in read_manifest(tmp_path / "out")) is (allowed > 1)
-
-
-def shown(table: Any) -> str:
-    console = Console(width=120)
-    with console.capture() as capture:
-        console.print(table)
-    return capture.get()
 
 
 def interrupt(*args: object) -> None:
@@ -176,4 +167,8 @@ def test_an_evaluator_of_the_users_can_decide_over_damages(job: Any) -> None:
     # Its answers stay with it, so the items that matter come from the runner's own figures.
     result = job(Evaluator(0.0), strategy=Greedy(), sensitivity=EndToEnd(items=4))
     assert result.status == "not_met" and len(result.search.trials) > 1
-    assert result.damage is not None and result.damage.total > 0 and len(result.damage.items) == 4
+    assert (
+        result.loss_contributions is not None
+        and result.loss_contributions.total > 0
+        and len(result.loss_contributions.items) == 4
+    )

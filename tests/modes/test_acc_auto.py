@@ -37,8 +37,7 @@ from runner.modes.result import AccAutoResult
 from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.modes.scoring.reported_metrics import with_companions
 from runner.record_text import read_record
-from runner.report.summary import summarize
-from runner.report.wording import items_phrase
+from runner.report.sections.headline import items_phrase
 from runner.search.binary import Binary
 from runner.search.end_to_end import EndToEnd
 from runner.search.greedy import Greedy
@@ -47,6 +46,7 @@ from runner.search.plan import Plan
 from runner.search.sensitivity import MeanSquaredError, SignalToNoise
 from tests.data import normal_items
 from tests.models import answers, chain, conv_gemm, dense, onnx_text, prepared, run_plain, save
+from tests.told import summary_of
 
 PREFIX = "accuracy_based_auto_calibration"
 FILES = {
@@ -319,7 +319,7 @@ def test_listener_hears_the_stages_in_order_and_every_trial(deep: Bench) -> None
     assert [event.fallback for event in trials] == [trial.plan.fallback for trial in result.search.trials]
     used = {event.context: event.items for event in heard if isinstance(event, DataUsed)}
     assert used == {"evaluation": 60, "calibration": 10}
-    assert result.items_scored == 60 * (1 + len(trials))
+    assert result.work.items_scored == 60 * (1 + len(trials))
 
 
 def test_search_stops_after_the_first_trial_when_it_is_accepted_but_layers_are_ranked(small: Bench) -> None:
@@ -332,7 +332,7 @@ def test_search_stops_after_the_first_trial_when_it_is_accepted_but_layers_are_r
 
 def test_evaluation_count_limits_what_is_scored(small: Bench) -> None:
     result = small.run(target_loss=50.0, evaluation_count=7)
-    assert result.comparison.items == 7 and result.items_scored == 14
+    assert result.comparison.items == 7 and result.work.items_scored == 14
     assert (result.source.evaluation_items, result.source.calibration_items, result.source.overlap) == (7, 10, 0)
 
 
@@ -440,13 +440,13 @@ def test_early_trials_end_with_the_plan_of_full_ones(many: Bench, metric: object
     assert early.fallback == certain.fallback and early.search.best == certain.search.best
     assert [t.accepted for t in early.search.trials] == [t.accepted for t in certain.search.trials]
     partial = [trial for trial in early.search.trials if not trial.full]
-    assert partial and early.items_scored <= certain.items_scored
-    evaluations = summarize(early, mode="acc_auto", seed=0, config_sha256="")["evaluations"]
+    assert partial and early.work.items_scored <= certain.work.items_scored
+    evaluations = summary_of(early)["evaluations"]
     assert evaluations["partial"] == len(partial) and sum(evaluations.values()) == (
-        1 + len(early.search.trials) + early.items_scored
+        1 + len(early.search.trials) + early.work.items_scored
     )
     scored = sum(600 if trial.full else trial.settled_after or 0 for trial in early.search.trials)
-    assert early.items_scored == 600 + scored
+    assert early.work.items_scored == 600 + scored
     estimates = {e.fallback for e in heard if isinstance(e, TrialFinished) and e.settled_after is not None}
     assert {trial.plan.fallback for trial in partial} <= estimates
     history = read_history(many.folder / "early" / "amct_log" / f"{PREFIX}_record.json")
@@ -466,14 +466,14 @@ def test_no_step_is_built_upon_an_estimate(many: Bench, strategy: object) -> Non
     assert all(trial.full for trial in early.search.trials if trial.accepted)
     refused = [trial for trial in early.search.trials if not trial.full]
     every_item = 600 * (1 + len(early.search.trials)) + 6 * 16
-    assert refused and early.items_scored <= certain.items_scored and early.items_scored < every_item
+    assert refused and early.work.items_scored <= certain.work.items_scored and early.work.items_scored < every_item
     told = [event for event in heard if isinstance(event, TrialFinished)]
     confirmed = {event.step for event in told if event.settled_after is not None and event.accepted}
     # Where an accepted plan was settled early it is told of a second time, before the next plan.
     assert confirmed and [event.step for event in told] == sorted(event.step for event in told)
     assert all([event.step for event in told].count(step) == 2 for step in confirmed)
-    assert early.partial_evaluations == len(refused) + 6
-    assert early.evaluations == 1 + len(early.search.trials) - len(refused)
+    assert early.work.partial_evaluations == len(refused) + 6
+    assert early.work.evaluations == 1 + len(early.search.trials) - len(refused)
 
 
 def test_curve_holds_no_estimate(many: Bench) -> None:
@@ -481,7 +481,7 @@ def test_curve_holds_no_estimate(many: Bench) -> None:
     loss = many.run("probe", target_loss=50.0, metric=Kl()).search.trials[0].loss
     result = many.run("curve", target_loss=0.5 * loss, **options)
     assert all(trial.full for trial in result.search.trials) and len(result.curve) == len(result.search.trials)
-    assert result.partial_evaluations == 6  # the damages
+    assert result.work.partial_evaluations == 6  # the damages
 
 
 @pytest.mark.parametrize("metric", [TopK(), Agreement(), Kl(), Sqnr(), Mse()], ids=lambda m: m.name)
@@ -502,7 +502,7 @@ def test_figures_of_held_out_items_are_those_of_the_written_model_on_them(small:
     written = onnx.load(small.folder / "out" / "results" / "net_fake_quant_model.onnx")
     expected = kl(logits(small.model, report), logits(written, report))
     assert result.comparison.headline.loss == pytest.approx(expected, rel=1e-4)
-    assert items_phrase(result) == "15 items that the search of 45 never saw"
+    assert items_phrase(result.comparison, result.source) == "15 items that the search of 45 never saw"
     assert result.comparison.interval is not None
     assert result.comparison.interval.low < expected < result.comparison.interval.high
 
@@ -521,7 +521,7 @@ def test_interrupted_on_held_out_items_the_figures_are_those_of_the_search(
     result = small.run(target_loss=50.0, metric=Kl(), split=Split(report=0.25))
     assert (result.status, result.comparison.items) == ("interrupted", 45)
     assert result.comparison.headline.loss == pytest.approx(result.search.trials[0].loss)
-    assert items_phrase(result) == "45 items"
+    assert items_phrase(result.comparison, result.source) == "45 items"
     assert (small.folder / "out" / "results" / "net_deploy_model.onnx").is_file()
 
 
@@ -643,7 +643,7 @@ def test_greedy_job_against_every_plan(tmp_path: Path) -> None:
         options = {"target_loss": target, "metric": Kl()}
         greedy = bench.run("greedy", strategy=Greedy(), sensitivity=END_TO_END, **options)
         given = bench.run("given", strategy=Binary(give_back=None), **options)
-        macs = {name: cost.macs for name, cost in greedy.costs.items()}
+        macs = {name: cost.macs for name, cost in greedy.layers.costs.items()}
         for result in (greedy, given):
             for trial in result.search.trials:
                 assert trial.loss == pytest.approx(losses[trial.plan.fallback], rel=0.03, abs=1e-9)
@@ -671,10 +671,10 @@ def test_damage_and_ranking_of_a_job_are_those_of_leaving_each_layer_out(deep: B
     heard: list[object] = []
     result = deep.run(target_loss=0.0, metric=Kl(), sensitivity=EndToEnd(items=60), emit=heard.append)
     losses, _ = targets(deep)
-    assert result.damage is not None and result.damage.items == tuple(range(60))
+    assert result.loss_contributions is not None and result.loss_contributions.items == tuple(range(60))
     everything = losses[()]
-    assert result.damage.total == pytest.approx(everything, rel=0.03)
-    for unit, value in result.damage.groups:
+    assert result.loss_contributions.total == pytest.approx(everything, rel=0.03)
+    for unit, value in result.loss_contributions.groups:
         assert value == pytest.approx(everything - losses[unit.layers], abs=0.03 * everything)
     values = [value for _, value in result.ranking.entries]
     assert values == sorted(values, reverse=True)
@@ -684,8 +684,8 @@ def test_damage_and_ranking_of_a_job_are_those_of_leaving_each_layer_out(deep: B
     ]
     (rank,) = [event for event in heard if isinstance(event, StageStarted) and event.stage == "rank"]
     assert (rank.total, rank.detail) == (6 * 60, "6 units on 60 items")
-    assert result.partial_evaluations == 6
-    assert result.items_scored == 60 * (1 + len(result.search.trials)) + 6 * 60
+    assert result.work.partial_evaluations == 6
+    assert result.work.items_scored == 60 * (1 + len(result.search.trials)) + 6 * 60
 
 
 def test_pareto_job_writes_its_curve_even_where_all_int8_is_accepted(deep: Bench) -> None:
@@ -822,7 +822,7 @@ def test_equalized_job_says_the_same_in_float_and_its_record_gives_the_same_mode
         "Relu",
     ]
     assert first.form.layers.keys() == plain.form.layers.keys()
-    losses = [summarize(result, mode="acc_auto", seed=0, config_sha256="")["kl"] for result in (plain, first)]
+    losses = [summary_of(result)["kl"] for result in (plain, first)]
     assert losses[1] < losses[0]
     record = str(first.folder.path("tmp/scale_offset_record.txt"))
     second = bench.run("second", target_loss=1.0, metric=Kl(), record=record)

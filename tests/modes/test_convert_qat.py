@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import io
 import json
 from collections import Counter
 from dataclasses import replace
@@ -15,7 +14,6 @@ import onnx
 import onnx_ir
 import pytest
 from numpy.typing import NDArray
-from rich.console import Console
 
 from runner.convert.qdq.read import read_qdq
 from runner.dataset.image_folder import ImageFolder
@@ -27,11 +25,9 @@ from runner.events import DataUsed, Event, ModelUsed, StageAdvanced, StageFinish
 from runner.modes.convert_qat import ConvertQatOptions, convert_qat
 from runner.modes.result import ConvertResult
 from runner.record_text import read_record
-from runner.report.page import page
-from runner.report.summary import summarize
-from runner.report.table import summary_table
 from tests.data import Items, normal_items
 from tests.models import answers, conv_gemm, onnx_text, plain_session, run_plain, save
+from tests.told import page_of, rows_of, summary_of
 
 X = normal_items(30, 2, 6, 6)
 rng = np.random.default_rng
@@ -133,14 +129,14 @@ def test_every_quantize_and_dequantize_is_accounted_for(converted: ConvertResult
 
 
 def test_costs_are_counted_by_hand(converted: ConvertResult) -> None:
-    costs = {name: (cost.macs, cost.outputs) for name, cost in converted.costs.items()}
+    costs = {name: (cost.macs, cost.outputs) for name, cost in converted.layers.costs.items()}
     assert costs == {"conv": (4 * 16 * 2 * 9, 4 * 16), "fc": (5 * 64, 5)}
 
 
 def test_accuracy_leads_where_every_item_has_a_label(converted: ConvertResult) -> None:
     assert [metric.name for metric in converted.comparison.metrics] == ["top1", "agreement", "kl", "sqnr"]
     assert converted.comparison.headline.before == 100.0
-    assert (converted.status, converted.comparison.items, converted.items_scored) == ("converted", 30, 60)
+    assert (converted.status, converted.comparison.items, converted.work.items_scored) == ("converted", 30, 60)
 
 
 def test_agreement_leads_without_labels_and_a_model_that_is_no_classifier_has_no_prediction(tmp_path: Path) -> None:
@@ -184,7 +180,7 @@ def test_image_that_is_not_in_the_data_is_refused(image: int | str, message: str
 def test_part_of_the_data_is_enough(tmp_path: Path) -> None:
     events: list[Event] = []
     result = convert(tmp_path, qat_model(), emit=events.append, evaluation_count=8)
-    assert (result.comparison.items, result.items_scored) == (8, 16)
+    assert (result.comparison.items, result.work.items_scored) == (8, 16)
     (data,) = [event for event in events if isinstance(event, DataUsed)]
     assert (data.context, data.items) == ("evaluation", 8)
 
@@ -196,7 +192,7 @@ def test_stages_come_in_order_and_the_model_is_named(tmp_path: Path) -> None:
     assert [event.stage for event in events if isinstance(event, StageStarted)] == stages
     assert [event.stage for event in events if isinstance(event, StageFinished)] == stages
     assert [event for event in events if isinstance(event, ModelUsed)] == [ModelUsed("net", result.source.model_sha256)]
-    assert result.seconds["calibrate"] == result.seconds["search"] == 0.0
+    assert result.work.seconds["calibrate"] == result.work.seconds["search"] == 0.0
 
 
 def test_reading_the_model_is_told_step_by_step(tmp_path: Path) -> None:
@@ -230,13 +226,11 @@ def test_outputs_of_eight_bits_and_ties_are_told_everywhere(tmp_path: Path) -> N
     answers_after[:3, 0] = (answers_after[:3, 0] + 1) % 5
     quantized = replace(result.comparison.quantized, answers=answers_after)
     result = replace(result, comparison=replace(result.comparison, quantized=quantized))
-    summary = summarize(result, mode="convert_qat", seed=0, config_sha256="")
+    summary = summary_of(result)
     changed = summary["answers_changed"]
     assert (summary["outputs_8bit"], summary["tied_answers"]) == (["logits"], 2)
     assert changed == int((result.comparison.float_.answers[:, 0] != answers_after[:, 0]).sum()) >= 3
-    console = Console(width=200, record=True, file=io.StringIO())
-    console.print(summary_table(result, summary))
-    for text in (console.export_text(), html.unescape(page(result, summary, None, None))):
+    for text in ("\n".join(rows_of(result)), html.unescape(page_of(result))):
         assert "he source rounds logits to 8 bits, so KL and SQNR compare values of 8 bits" in text
         assert f"2 of {changed} changed answers are ties: the source gives both classes its highest score" in text
 

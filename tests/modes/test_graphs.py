@@ -274,7 +274,7 @@ def test_batch_of_matrices_is_one_layer_of_one_scale(tmp_path: Path) -> None:
     x = normal_items(6, 3, 5, 6)
     result = job(tmp_path, source, x)
     check(tmp_path, result, x, ["m", "n"])
-    assert {name: cost.macs for name, cost in result.costs.items()} == {"m": 3 * 5 * 6 * 4, "n": 3 * 5 * 4 * 2}
+    assert {name: cost.macs for name, cost in result.layers.costs.items()} == {"m": 3 * 5 * 6 * 4, "n": 3 * 5 * 4 * 2}
     deployed = {tensor.name: tensor for tensor in onnx.load(tmp_path / DEPLOY).graph.initializer}
     assert (deployed["w"].data_type, list(deployed["w"].dims)) == (TensorProto.INT8, [3, 6, 4])
     assert list(deployed["m.dequant.param"].dims) == [1]

@@ -355,15 +355,15 @@ def test_conversion_meets_a_gray_model_of_channels_last(tmp_path: Path) -> None:
     path.write_bytes(model.SerializeToString())
     data = ImageFolder(str(tmp_path / "images"), None, ImagePreprocess(scale=1 / 255))
     result = convert_qat(path, data, tmp_path / "out", name="net", engine=Engine(1))
-    assert result.chosen == (
+    assert result.inputs.chosen == (
         "dataset.preprocess.channels=gray, as the model input 'x' takes 8x8x1",
         "dataset.preprocess.layout=nhwc, as the model input 'x' takes 8x8x1",
     )
     gray = [np.asarray(Image.fromarray(image).convert("L"), np.float32) for image in pixels]
     (first,) = data.item(0).arrays.values()
     assert np.allclose(first, gray[0][:, :, None] / 255, atol=1e-7)
-    assert result.inputs is not None
-    assert result.inputs.values["x"].high == pytest.approx(max(image.max() for image in gray) / 255)
+    assert result.inputs.seen is not None
+    assert result.inputs.seen.values["x"].high == pytest.approx(max(image.max() for image in gray) / 255)
 
 
 def test_data_set_meets_one_model_after_another(tmp_path: Path) -> None:

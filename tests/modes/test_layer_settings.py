@@ -25,10 +25,10 @@ from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.layer_settings import LayerRule, LayerSelection, LayerSettings, select_layers
 from runner.modes.result import AccAutoResult
 from runner.record_text import read_record
-from runner.report.summary import summarize
 from runner.search.linear import Linear
 from tests.data import normal_items
 from tests.models import chain, save
+from tests.told import summary_of
 
 PREFIX = "accuracy_based_auto_calibration"
 TYPES = {"block1/conv": "Conv", "block1/conv_1": "Conv", "block2/conv": "Conv", "Head[0].fc": "Gemm", "head": "MatMul"}
@@ -187,7 +187,7 @@ def test_skipped_layers_stay_float_in_every_file_and_are_never_searched(tmp_path
 
     result = job(tmp_path / "b", settings)
     assert result.fallback == result.skipped == ("conv1", "conv4", "conv5")
-    summary = summarize(result, mode="acc_auto", seed=0, config_sha256="")
+    summary = summary_of(result)
     assert (summary["layers_total"], summary["layers_int8"]) == (6, 3)
     assert summary["fallback"] == ["conv1", "conv4", "conv5"]
     # 3 -> 6 channels in the first layer, 6 -> 6 in the others, all over 16 pixels.

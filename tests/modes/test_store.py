@@ -109,7 +109,7 @@ def test_second_job_runs_no_model_and_writes_the_same_bytes(bench: Bench) -> Non
     first = finished(bench.run("one"))
     assert bench.runs > ITEMS * (1 + len(first.search.trials)) and len(first.search.trials) > 2
     second = finished(bench.run("two"))
-    assert (bench.runs, second.evaluations, second.items_scored) == (0, 0, 0)
+    assert (bench.runs, second.work.evaluations, second.work.items_scored) == (0, 0, 0)
     without = finished(bench.run("three", store=False))
     assert bench.written("one") == bench.written("two") == bench.written("three")
     for other in (second, without):
@@ -119,7 +119,7 @@ def test_second_job_runs_no_model_and_writes_the_same_bytes(bench: Bench) -> Non
             assert other.comparison.value(metric, other.comparison.quantized) == first.comparison.value(
                 metric, first.comparison.quantized
             )
-        assert asdict(other.written) == asdict(first.written) and other.costs == first.costs
+        assert asdict(other.written) == asdict(first.written) and other.layers.costs == first.layers.costs
 
 
 END_TO_END = EndToEnd(items=12)
@@ -129,15 +129,24 @@ END_TO_END = EndToEnd(items=12)
 def test_damages_are_measured_once_for_a_form(bench: Bench, strategy: Strategy) -> None:
     options: dict[str, Any] = {"strategy": strategy, "sensitivity": END_TO_END}
     first = finished(bench.run("one", **options))
-    assert first.partial_evaluations == 6 and first.damage is not None
+    assert first.work.partial_evaluations == 6 and first.loss_contributions is not None
     second = finished(bench.run("two", **options))
-    assert (bench.runs, second.evaluations, second.partial_evaluations, second.items_scored) == (0, 0, 0, 0)
-    assert second.damage == first.damage and second.ranking == first.ranking and second.curve == first.curve
+    assert (bench.runs, second.work.evaluations, second.work.partial_evaluations, second.work.items_scored) == (
+        0,
+        0,
+        0,
+        0,
+    )
+    assert (
+        second.loss_contributions == first.loss_contributions
+        and second.ranking == first.ranking
+        and second.curve == first.curve
+    )
     finished(bench.run("three", store=False, **options))
     assert bench.written("one") == bench.written("two") == bench.written("three")
-    assert finished(bench.run(target_loss=1e9, **options)).partial_evaluations == 0
+    assert finished(bench.run(target_loss=1e9, **options)).work.partial_evaluations == 0
     more = finished(bench.run(target_loss=1e9, strategy=strategy, sensitivity=EndToEnd(items=13)))
-    assert more.partial_evaluations == 6 and more.items_scored == 6 * 13
+    assert more.work.partial_evaluations == 6 and more.work.items_scored == 6 * 13
 
 
 @dataclass(frozen=True)
@@ -178,7 +187,7 @@ def test_what_is_made_again_is_what_depends_on_the_change(bench: Bench, name: st
     shapes = int(name == "skipped layer")
     costs = {"calibrate": count + shapes, "trial": ITEMS, "rank": count, "verify": VERIFY, "proof": PROOF}
     assert bench.runs == sum(costs[stage] for stage in stages)
-    assert result.evaluations == ("trial" in stages)
+    assert result.work.evaluations == ("trial" in stages)
     # Whatever was remembered, the bytes are those of a job that remembers nothing.
     finished(bench.run("plain", store=False, **options))
     assert bench.written("changed") == bench.written("plain")
@@ -190,10 +199,10 @@ def test_changed_weight_label_or_item_is_never_taken_for_the_old_one(bench: Benc
     np.savez(bench.folder / "data.npz", x=data["x"], y=(data["y"] + 1) % 6)
     # No output of the float model depends on a label, and no range does.
     result = finished(bench.run(target_loss=1e9))
-    assert result.evaluations == 1 and bench.runs == ITEMS + PROOF
+    assert result.work.evaluations == 1 and bench.runs == ITEMS + PROOF
     save(chain(6, seed=1), bench.model)
     result = finished(bench.run(target_loss=1e9))
-    assert result.evaluations == 2 and bench.runs == FLOAT + 8 + ITEMS + 8 + VERIFY
+    assert result.work.evaluations == 2 and bench.runs == FLOAT + 8 + ITEMS + 8 + VERIFY
 
 
 FEW = VerifyOptions(count=4, device="none")
@@ -263,13 +272,13 @@ def test_another_target_scores_only_items_that_no_job_has_scored(
     for trial in (trial for result in alone for trial in result.search.trials):
         most[trial.plan] = max(trial.settled_after or 400, most.get(trial.plan, 0))
     assert {64, 400} < set(most.values())
-    assert shared[0].items_scored == alone[0].items_scored
-    assert shared[0].items_scored + shared[1].items_scored == 400 + sum(most.values())
+    assert shared[0].work.items_scored == alone[0].work.items_scored
+    assert shared[0].work.items_scored + shared[1].work.items_scored == 400 + sum(most.values())
     second = shared[1]
-    assert second.items_scored <= 64
-    assert (second.evaluations, second.partial_evaluations) == (0, int(second.items_scored > 0))
+    assert second.work.items_scored <= 64
+    assert (second.work.evaluations, second.work.partial_evaluations) == (0, int(second.work.items_scored > 0))
     again = finished(many.run("again", **jobs[0][1]))
-    assert (many.runs, again.evaluations, again.partial_evaluations, again.items_scored) == (0, 0, 0, 0)
+    assert (many.runs, again.work.evaluations, again.work.partial_evaluations, again.work.items_scored) == (0, 0, 0, 0)
 
 
 def test_killed_trial_keeps_the_steps_it_has_made(many: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,7 +291,7 @@ def test_killed_trial_keeps_the_steps_it_has_made(many: Bench, monkeypatch: pyte
         assert finished(many.run(**options)).status == "interrupted"
     again = finished(many.run(**options))
     assert again.search == alone.search and many.written() == many.written("alone")
-    assert again.items_scored == 64 + 400
+    assert again.work.items_scored == 64 + 400
 
 
 class Evaluator:
@@ -303,7 +312,7 @@ def test_evaluator_of_the_users_is_asked_every_time(bench: Bench) -> None:
     evaluator = Evaluator()
     for runs in (1, 2):
         result = finished(bench.run(metric=AmctEvaluator(evaluator)))
-        assert len(evaluator.seen) == 2 * runs and result.evaluations == 2
+        assert len(evaluator.seen) == 2 * runs and result.work.evaluations == 2
     assert bench.runs == 0  # what the runner itself measures is remembered
 
 
@@ -320,7 +329,7 @@ def test_interrupted_search_gives_the_best_plan_so_far_and_the_next_job_goes_on(
     assert result.search.trials == plain.search.trials[:trials]
     assert read_manifest(bench.folder / "out").keys() == bench.written().keys() - {"manifest.json"}
     again = finished(bench.run())
-    assert again.evaluations == len(plain.search.trials) - trials
+    assert again.work.evaluations == len(plain.search.trials) - trials
     assert bench.written() == bench.written("plain")
 
 
@@ -378,7 +387,7 @@ def test_interruption_while_writing_ends_with_every_file(bench: Bench, monkeypat
 def test_budget_of_evaluations_ends_at_the_same_plan_remembered_or_not(bench: Bench) -> None:
     most = 4
     results = [finished(bench.run(name, budget=Budget(evaluations=most))) for name in ("one", "two")]
-    assert [result.evaluations for result in results] == [most, 0]
+    assert [result.work.evaluations for result in results] == [most, 0]
     assert all((r.status, r.complete, len(r.search.trials)) == ("budget", False, most - 1) for r in results)
     assert bench.written("one") == bench.written("two")
 
@@ -406,7 +415,7 @@ def test_spent_budget_ends_the_measuring_of_damages(bench: Bench, monkeypatch: p
     monkeypatch.setattr("runner.search.budget.time.monotonic", clock)
     # One tick at the start, one an item and layer.
     result = finished(bench.run(strategy=Greedy(), sensitivity=END_TO_END, budget=Budget(minutes=30 / 60)))
-    assert (result.status, len(result.search.trials), result.damage, result.partial_evaluations) == (
+    assert (result.status, len(result.search.trials), result.loss_contributions, result.work.partial_evaluations) == (
         "budget",
         1,
         None,
@@ -414,7 +423,7 @@ def test_spent_budget_ends_the_measuring_of_damages(bench: Bench, monkeypatch: p
     )
     monkeypatch.undo()
     again = finished(bench.run(strategy=Greedy(), sensitivity=END_TO_END))
-    assert again.damage is not None and again.partial_evaluations == 6
+    assert again.loss_contributions is not None and again.work.partial_evaluations == 6
     finished(bench.run("plain", strategy=Greedy(), sensitivity=END_TO_END, store=False))
     assert bench.written() == bench.written("plain")
 
@@ -448,7 +457,7 @@ def test_repaired_plans_are_remembered(bench: Bench, monkeypatch: pytest.MonkeyP
     repairs(bench, monkeypatch)
     finished(bench.run("one"))
     second = finished(bench.run("two"))
-    assert (bench.runs, second.evaluations) == (0, 0)
+    assert (bench.runs, second.work.evaluations) == (0, 0)
     finished(bench.run("three", store=False))
     assert bench.written("one") == bench.written("two") == bench.written("three")
 
@@ -467,8 +476,12 @@ def test_conversion_a_second_time_runs_no_model(bench: Bench, root: Path) -> Non
                 store=Store(bench.folder / "cache", 10_000_000, warn=pytest.fail),
             )
         )
-    assert (bench.runs, results[1].evaluations, results[1].items_scored) == (0, 0, 0)
+    assert (bench.runs, results[1].work.evaluations, results[1].work.items_scored) == (0, 0, 0)
     assert bench.written("one") == bench.written("two")
     one, two = results
-    assert (one.prediction, one.costs, asdict(one.written)) == (two.prediction, two.costs, asdict(two.written))
+    assert (one.prediction, one.layers.costs, asdict(one.written)) == (
+        two.prediction,
+        two.layers.costs,
+        asdict(two.written),
+    )
     assert one.comparison.headline == two.comparison.headline

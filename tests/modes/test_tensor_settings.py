@@ -26,7 +26,6 @@ from runner.modes.result import AccAutoResult
 from runner.modes.tensor_settings import TensorRule, TensorSettings, select_tensors
 from runner.record import Record, TensorRecord
 from runner.record_text import read_record
-from runner.report.summary import summarize
 from runner.search.end_to_end import EndToEnd
 from runner.search.greedy import Greedy
 from runner.search.linear import Linear
@@ -34,6 +33,7 @@ from runner.session import Session
 from runner.store.store import Store
 from tests.data import normal_items
 from tests.models import onnx_text, prepared, run_plain, save
+from tests.told import summary_of
 
 RNG = np.random.default_rng(3)
 
@@ -147,7 +147,7 @@ def test_deploy_model_has_a_pair_of_operators_for_each_and_shares_codes_with_lay
 
 def test_tensors_are_counted_apart_from_layers(tmp_path: Path) -> None:
     results = [job(tmp_path / tensors, tensors) for tensors in ("none", "adds")]
-    figures = [summarize(result, mode="acc_auto", seed=0, config_sha256="") for result in results]
+    figures = [summary_of(result) for result in results]
     assert [summary["tensors_quantized"] for summary in figures] == [0, 4]
     for key in ("layers_total", "layers_int8", "macs_int8_share", "fallback"):
         assert figures[0][key] == figures[1][key]
@@ -229,7 +229,7 @@ def test_tensors_stay_float_where_the_target_is_missed_before_any_layer_does(tmp
     assert record(tmp_path / "between").tensors == {}
     assert len(config(tmp_path / "between")["tensor_quantize"]) == 4
     assert config(tmp_path / "between", FINAL)["tensor_quantize"] == []
-    assert summarize(result, mode="acc_auto", seed=0, config_sha256="")["tensors_quantized"] == 0
+    assert summary_of(result)["tensors_quantized"] == 0
     assert bool(result.repaired) == repair
 
 

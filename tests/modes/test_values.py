@@ -31,14 +31,13 @@ from runner.modes.convert_qat import ConvertQatOptions, convert_qat
 from runner.modes.layer_settings import LayerRule, LayerSettings
 from runner.modes.result import AccAutoResult
 from runner.report.flips import flips
-from runner.report.page import page
-from runner.report.summary import summarize
 from runner.search.end_to_end import EndToEnd
 from runner.search.linear import Linear
 from runner.search.sensitivity import Cosine, MeanSquaredError, SignalToNoise
 from runner.store.store import Store
 from tests.data import Items, normal_items
 from tests.models import onnx_text, save
+from tests.told import page_of, summary_of
 
 F = np.float32
 FAST = Correction("isolated", repair=True, pixels=True, equalize=True)
@@ -66,8 +65,8 @@ def job(folder: Path, model: onnx.ModelProto, x: Sequence[NDArray[Any]], **optio
 
 def told(result: AccAutoResult) -> dict[str, Any]:
     """Return the summary, which has to be plain numbers, as the page has to be made."""
-    summary = summarize(result, mode="acc_auto", seed=0, config_sha256="")
-    assert page(result, summary, flips(result.comparison), None)
+    summary = summary_of(result)
+    assert page_of(result, flips=flips(result.comparison))
     return dict(json.loads(json.dumps(summary, allow_nan=False)))
 
 
@@ -297,7 +296,7 @@ def test_remembered_outputs_of_several_sizes_give_the_same_figures(tmp_path: Pat
     store = Store(tmp_path / "cache", 10**9)
     for model, x in ((RAGGED, RAGGED_ITEMS), (detector(before=False), rows_picked(0, 2, 0, 4, 1, 0))):
         first, again = (job(tmp_path, model, x, store=store) for _ in range(2))
-        assert first.items_scored > 0 and again.items_scored == 0
+        assert first.work.items_scored > 0 and again.work.items_scored == 0
         for name, scores in first.comparison.quantized.scores.items():
             assert np.array_equal(again.comparison.quantized.scores[name], scores)
 
@@ -674,7 +673,7 @@ def test_converted_model_is_compared_whatever_its_outputs_hold(tmp_path: Path, m
     x = [weights(3, 6 + i % 3, 8 - i % 2, seed=i) for i in range(6)]
     path = save(model, tmp_path / "net.onnx")
     result = convert_qat(path, Items(x), tmp_path / "out", ConvertQatOptions(), engine=Engine(2))
-    summary = summarize(result, mode="convert_qat", seed=0, config_sha256="")
+    summary = summary_of(result)
     json.dumps(summary, allow_nan=False)
     assert summary["sqnr_db"] > 50 and summary["verify"]["identical_outputs_share"] == 1.0
     assert bool(result.warnings) == any("Log" in node.op_type for node in model.graph.node)

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from runner.graph.rewriting import Rewriting
 from runner.modes.result import AccAutoResult
 from runner.report.flips import Answer, Flip
-from runner.report.page import page
-from runner.report.summary import summarize
 from runner.search.end_to_end import LossContributions
 from runner.search.plan import LayerGroup, Ranking, SearchResult, Trial
+from tests.told import page_of, summary_of
 
 
 class Parsed(HTMLParser):
@@ -68,7 +68,7 @@ class Parsed(HTMLParser):
 
 
 def written(result: AccAutoResult, flips: Any = None, sheet: bytes | None = None) -> str:
-    return page(result, summarize(result, mode="acc_auto", seed=0, config_sha256=""), flips, sheet)
+    return page_of(result, flips=flips, sheet=sheet)
 
 
 def test_verdict_figures_and_atc_command_are_told(job: dict[str, AccAutoResult]) -> None:
@@ -85,10 +85,11 @@ def test_verdict_figures_and_atc_command_are_told(job: dict[str, AccAutoResult])
 
 
 def test_rounded_tensors_are_told_where_there_are_any(job: dict[str, AccAutoResult]) -> None:
-    summary = summarize(job["met"], mode="acc_auto", seed=0, config_sha256="")
+    result = job["met"]
     told = "4 tensors that other nodes read are int8 too."
-    assert told not in Parsed(page(job["met"], summary, None, None)).text
-    assert told in Parsed(page(job["met"], summary | {"tensors_quantized": 4}, None, None)).text
+    assert told not in Parsed(written(result)).text
+    form = replace(result.form, tensors=dict.fromkeys("abcd"))
+    assert told in Parsed(written(replace(result, layers=replace(result.layers, form=form)))).text
 
 
 def test_every_layer_has_its_record_and_its_place_in_the_ranking(job: dict[str, AccAutoResult]) -> None:
@@ -148,7 +149,9 @@ def test_damage_is_shown_where_it_was_measured(job: dict[str, AccAutoResult]) ->
         (LayerGroup((names[2],), 1), 1.0),
         (LayerGroup((names[3],), 1), -0.5),
     )
-    rows = Parsed(written(replace(job["met"], damage=LossContributions("kl", (0,), 10.0, units)))).table("layer")
+    rows = Parsed(written(replace(job["met"], loss_contributions=LossContributions("kl", (0,), 10.0, units)))).table(
+        "layer"
+    )
     assert [row["damage that goes with it (kl)"] for row in rows] == ["20.0%", "20.0%", "10.0%", "-5.0%"]
 
 
@@ -173,10 +176,9 @@ def test_names_of_a_model_are_text_whatever_they_hold(job: dict[str, AccAutoResu
     layers = tuple(replace(layer, name=evil) if n == 0 else layer for n, layer in enumerate(result.found.layers))
     changed = replace(
         result,
-        found=replace(result.found, layers=layers),
+        layers=replace(result.layers, found=replace(result.found, layers=layers), form=replace(result.form, layers={})),
         warnings=(f"layer {evil}",),
         ranking=Ranking(((evil, 0.5),)),
-        form=replace(result.form, layers={}),
     )
     shown = Parsed(written(changed))
     assert "script" not in shown.tags
@@ -195,13 +197,13 @@ def test_page_names_no_folder_and_no_time(job: dict[str, AccAutoResult], tmp_pat
     """The same job in another folder, another day, gives the same bytes."""
     text = written(job["met"])
     assert str(job["met"].folder.root) not in text
-    assert written(replace(job["met"], seconds={**job["met"].seconds, "load": 1e6})) == text
+    slower = replace(job["met"].work, seconds={**job["met"].work.seconds, "load": 1e6})
+    assert written(replace(job["met"], work=slower)) == text
 
 
 def test_what_was_rewritten_is_told(job: dict[str, AccAutoResult]) -> None:
-    summary = summarize(job["met"], mode="acc_auto", seed=0, config_sha256="")
+    summary = summary_of(job["met"])
     assert (summary["rewritten"], summary["balanced"]) == ({"pixels": [], "equalized": []}, [])
     told = "For the int8 form a reads the image's own levels as codes."
-    assert told not in Parsed(page(job["met"], summary, None, None)).text
-    changed = summary | {"rewritten": {"pixels": ["a"], "equalized": []}}
-    assert told in Parsed(page(job["met"], changed, None, None)).text
+    assert told not in Parsed(written(job["met"])).text
+    assert told in Parsed(written(replace(job["met"], rewriting=Rewriting(pixels=dict.fromkeys("a"))))).text

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
-from runner.report.proof import sentences, verification
+from runner.job_folder import JobFolder
+from runner.modes.result import JobFiles
+from runner.report.proof import device_metric, sentences, verification
+from runner.report.sections.ascend import deployed
 from runner.targets.ascend.proof import DeviceMetric, Proof
 from runner.verify.compare import Sameness
 
@@ -22,20 +26,27 @@ PROOF = Proof(
 
 def test_summary_has_exactly_the_figures_of_the_object() -> None:
     assert verification(PROOF) == {
-        "verify": {
-            "items": 8,
-            "agreement": 0.875,
-            "max_abs_diff": 0.25,
-            "identical_outputs_share": 0.75,
-            "accumulator_max": 3384029,
-            "bias_max": 504639,
-            "layers_split": 2,
-            "ties": 11,
-            "record_matches_deploy": True,
-        },
-        "device_metric": {"precision": "s19", "metric": "top1", "items": 200, "quantized": 99.5, "device": 99.25},
+        "items": 8,
+        "agreement": 0.875,
+        "max_abs_diff": 0.25,
+        "identical_outputs_share": 0.75,
+        "accumulator_max": 3384029,
+        "bias_max": 504639,
+        "layers_split": 2,
+        "ties": 11,
+        "record_matches_deploy": True,
     }
-    assert "device_metric" not in verification(replace(PROOF, device=None))
+    assert PROOF.device is not None
+    told = {"precision": "s19", "metric": "top1", "items": 200, "quantized": 99.5, "device": 99.25}
+    assert device_metric(PROOF.device) == told
+
+
+def test_precision_that_was_not_measured_is_absent(tmp_path: Path) -> None:
+    files = JobFiles(JobFolder(tmp_path), proof=PROOF)
+    keys = [figure.key for figure in deployed(files).figures if figure.key]
+    assert keys == ["verify", "device_metric"]
+    unmeasured = replace(files, proof=replace(PROOF, device=None))
+    assert [figure.key for figure in deployed(unmeasured).figures if figure.key] == ["verify"]
 
 
 def test_every_figure_is_said_in_a_sentence() -> None:

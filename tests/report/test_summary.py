@@ -23,8 +23,11 @@ from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import ConvertQatOptions, convert_qat
 from runner.modes.input_values import InputsSeen, InputValues
-from runner.modes.result import AccAutoResult
-from runner.report.summary import headline_metrics, summarize
+from runner.modes.result import AccAutoResult, ConvertResult, ModelInputs
+from runner.report.figure import Figure, Report, Section
+from runner.report.summary import summary as as_summary
+from runner.report.told import JobFacts
+from tests import told
 from tests.data import normal_items
 from tests.models import answers, chain, onnx_text, run_plain, save
 
@@ -45,8 +48,8 @@ def log_softmax(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
 
 
-def summary_of(result: AccAutoResult) -> dict[str, Any]:
-    return summarize(result, mode="acc_auto", seed=3, config_sha256="ab" * 32)
+def summary_of(result: AccAutoResult | ConvertResult) -> dict[str, Any]:
+    return told.summary_of(result, JobFacts(3, "ab" * 32))
 
 
 @pytest.fixture(scope="module")
@@ -137,13 +140,12 @@ def test_evaluations_are_the_float_models_and_one_a_trial(met: AccAutoResult) ->
 
 
 def test_seconds_add_up(met: AccAutoResult) -> None:
-    seconds = summarize(met, mode="acc_auto", seed=0, config_sha256="", track_seconds=2.5)["seconds"]
+    seconds = summary_of(met)["seconds"]
     work = sum(seconds[name] for name in ("calibrate", "float_eval", "rank", "search", "final_eval"))
     assert seconds["model_work"] == pytest.approx(work, abs=0.005)
-    assert seconds["track"] == 2.5
-    assert seconds["total"] == pytest.approx(met.seconds["total"] + 2.5, abs=0.002)
+    assert seconds["track"] == 0.0 and seconds["total"] == met.work.seconds["total"]
     stages = work + sum(seconds[name] for name in ("load", "decode", "write", "verify"))
-    assert stages <= met.seconds["total"] + 0.01
+    assert stages <= met.work.seconds["total"] + 0.01
 
 
 def test_summary_is_json_with_what_it_takes_to_run_again(met: AccAutoResult) -> None:
@@ -158,7 +160,9 @@ def test_summary_is_json_with_what_it_takes_to_run_again(met: AccAutoResult) -> 
 
 def test_int8_gap_that_could_not_be_measured_is_absent(met: AccAutoResult) -> None:
     assert met.written is not None
-    assert "cpu_int8_gap" not in summary_of(replace(met, written=replace(met.written, cpu_int8_gap=None)))
+    assert "cpu_int8_gap" not in summary_of(
+        replace(met, files=replace(met.files, written=replace(met.written, cpu_int8_gap=None)))
+    )
 
 
 def test_target_that_nothing_meets_tells_the_closest_plan_and_no_figure_of_a_file(
@@ -180,7 +184,7 @@ def test_evaluation_of_a_part_counts_its_items(quantize: Callable[..., AccAutoRe
 
 
 def test_metrics_of_a_tracker_have_the_headline_first_and_agree_with_the_summary(met: AccAutoResult) -> None:
-    numbers, summary = headline_metrics(met), summary_of(met)
+    numbers, summary = told.tracked_of(met), summary_of(met)
     assert list(numbers)[:4] == ["loss", "quantized/top1", "float/top1", "layers/int8"]
     pairs = {
         "loss": "loss",
@@ -199,7 +203,7 @@ def test_metrics_of_a_tracker_have_the_headline_first_and_agree_with_the_summary
 
 
 def test_layers_without_multiplications_have_no_share(met: AccAutoResult) -> None:
-    assert summary_of(replace(met, costs={}))["macs_int8_share"] == 0.0
+    assert summary_of(replace(met, layers=replace(met.layers, costs={})))["macs_int8_share"] == 0.0
 
 
 def test_converted_model_without_labels_is_judged_by_its_agreement_and_has_no_target(tmp_path: Path) -> None:
@@ -223,7 +227,7 @@ def test_converted_model_without_labels_is_judged_by_its_agreement_and_has_no_ta
         tmp_path / "out",
         ConvertQatOptions(),
     )
-    summary = summarize(result, mode="convert_qat", seed=0, config_sha256="")
+    summary = summary_of(result)
     assert (summary["status"], summary["float_metric"], summary["layers_int8"]) == ("converted", 100.0, 1)
     assert summary["quantized_metric"] == pytest.approx(100 * summary["agreement"])
     assert not {"target_loss", "target_met", "overlap"} & summary.keys()
@@ -233,11 +237,29 @@ def test_converted_model_without_labels_is_judged_by_its_agreement_and_has_no_ta
 
 def test_inputs_have_names_that_mlflow_takes(met: AccAutoResult) -> None:
     values = InputValues(-1.0, 2.0, 0.25)
-    named = replace(met, inputs=InputsSeen({"input:0": values, "a/b": values}, 9), constants={"sr": 16000})
-    numbers = headline_metrics(named)
+    named = replace(met, inputs=ModelInputs(InputsSeen({"input:0": values, "a/b": values}, 9), (), {"sr": 16000}))
+    numbers = told.tracked_of(named)
     for name in ("input_0", "a_b"):
         assert [numbers[f"input/{name}/{key}"] for key in ("min", "max", "mean")] == [-1.0, 2.0, 0.25]
     summary = summary_of(named)
     assert summary["inputs"]["input:0"] == {"min": -1.0, "max": 2.0, "mean": 0.25, "items": 9}
     assert summary["constants"] == {"sr": 16000} and "chosen" not in summary
-    assert not {"inputs", "constants", "chosen"} & set(summary_of(replace(met, inputs=None)))
+    assert not {"inputs", "constants", "chosen"} & set(summary_of(replace(met, inputs=ModelInputs())))
+
+
+def test_figure_of_a_new_section_comes_before_what_it_takes_to_run_again() -> None:
+    sections = (
+        Section(name="environment", figures=(Figure(key="seed", value=0),)),
+        Section(name="mine", figures=(Figure(key="mine", value=1), Figure(key=("inner", "mine"), value=2))),
+        Section(name="run", figures=(Figure(key="mode", value="m"), Figure(title="told to people", phrase="alone"))),
+    )
+    told_of = Report("m", "net", "data", ("met", "green"), (), sections)
+    assert list(as_summary(told_of).items()) == [("mode", "m"), ("mine", 1), ("inner", {"mine": 2}), ("seed", 0)]
+
+
+def test_every_key_of_the_summary_and_every_tracked_name_is_told_once(met: AccAutoResult) -> None:
+    figures = told.report_of(met).figures
+    for names in ([figure.key for figure in figures if figure.key], [f.tracked for f in figures if f.tracked]):
+        assert len(names) == len(set(names))
+    sections = [section.name for section in told.report_of(met).sections]
+    assert len(sections) == len(set(sections))

@@ -38,7 +38,7 @@ class Outcome:
         ranking: of the layers; None where there was no search.
         corrected: whether the record's scales alone do not say the integers.
         repaired: stronger forms of the layers, by treatment.
-        damage: of each unit, where it was measured.
+        loss_contributions: of each unit, where it was measured.
         curve: of the plans tried, where one was asked for.
         rewriting: of the model that the form is of.
     """
@@ -49,7 +49,7 @@ class Outcome:
     search: SearchResult
     corrected: bool = False
     repaired: Mapping[str, QuantizedLayers] = field(default_factory=dict)
-    damage: LossContributions | None = None
+    loss_contributions: LossContributions | None = None
     curve: tuple[Point, ...] = ()
     rewriting: Rewriting = field(default_factory=Rewriting)
 
@@ -133,8 +133,8 @@ def write_outcome(folder: JobFolder, outcome: Outcome, pair: BestPair) -> ModelP
     if outcome.ranking is not None:
         folder.write_json(f"results/{_PREFIX}_ranking_info.json", ranking_entries(outcome.ranking), compact_keys=True)
     folder.write_json(f"amct_log/{_PREFIX}_record.json", history_entries(outcome.search.trials), compact_keys=True)
-    if outcome.damage is not None:
-        folder.write_json(DAMAGE, contribution_entries(outcome.damage), indent=2)
+    if outcome.loss_contributions is not None:
+        folder.write_json(DAMAGE, contribution_entries(outcome.loss_contributions), indent=2)
     if outcome.curve:
         folder.write_json(CURVE, curve_entries(outcome.curve), indent=2)
     if best is None:

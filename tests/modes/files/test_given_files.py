@@ -19,9 +19,9 @@ from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.layer_settings import LayerRule, LayerSettings
 from runner.modes.result import AccAutoResult
 from runner.record_text import read_record
-from runner.report.summary import summarize
 from tests.data import normal_items
 from tests.models import answers, conv_gemm, save
+from tests.told import summary_of
 
 CONFIG, RECORD = "tmp/config.json", "tmp/scale_offset_record.txt"
 FINAL = "results/accuracy_based_auto_calibration_final_config.json"
@@ -97,7 +97,7 @@ def test_old_file_is_given_back_byte_for_byte_and_followed(bench: Bench) -> None
     result = bench.run(quant_config=bench.config(text))
     assert bench.read(CONFIG).decode() == bench.read(FINAL).decode() == text
     assert result.fallback == result.skipped == ("second", "logits")
-    assert (result.source.calibration_items, summarize(result, mode="", seed=0, config_sha256="")["layers_int8"]) == (
+    assert (result.source.calibration_items, summary_of(result)["layers_int8"]) == (
         9,
         1,
     )

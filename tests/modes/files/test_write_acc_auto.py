@@ -123,7 +123,9 @@ def test_damage_and_curve_are_written_where_there_are_any(tmp_path: Path) -> Non
     units = ((LayerGroup(("first", "second"), 40), 0.25), (LayerGroup(("logits",), 2), 0.75))
     plans = [trial.plan for trial in found.search.trials]
     curve = (Point(0, 1.0, 5.0, False, True, False, plans[0]), Point(1, 0.5, 0.0, True, True, True, plans[1]))
-    write_outcome(folder, replace(found, damage=LossContributions("kl", (3, 7, 9), 2.0, units), curve=curve), pair)
+    write_outcome(
+        folder, replace(found, loss_contributions=LossContributions("kl", (3, 7, 9), 2.0, units), curve=curve), pair
+    )
     beside = {"results/damage.json", "results/pareto.json", "manifest.json"}
     assert written(tmp_path) == ALWAYS | ACCEPTED_ONLY | beside
     assert json.loads((tmp_path / "results" / "damage.json").read_text()) == {

@@ -58,7 +58,7 @@ def job(folder: Path, model: onnx.ModelProto, x: Any, **options: Any) -> AccAuto
 
 
 def read(result: Any) -> tuple[Path, DumpIndex]:
-    return result.intermediates, read_index(result.intermediates)
+    return result.files.intermediates, read_index(result.files.intermediates)
 
 
 def value(result: Any, layer: str, tensor: str, *, item: int = 0, side: str = "file") -> Any:
@@ -206,7 +206,7 @@ def test_balanced_layers_and_averages_are_compared_in_their_own_units(tmp_path: 
     pooled = entry_of(index, "pooled", "codes")
     centred = value(result, "pooled", "codes").astype(np.int64) - pooled.zero_point
     np.testing.assert_array_equal(value(result, "pooled", "sums"), centred.sum(axis=(2, 3), keepdims=True))
-    found = compare_dump(result.intermediates, result.intermediates / "item0" / "deploy")
+    found = compare_dump(result.files.intermediates, result.files.intermediates / "item0" / "deploy")
     assert {t.own for t in found.tensors if t.tensor == "sums"} == {1.0}
 
 
@@ -289,12 +289,12 @@ def test_values_of_a_large_model_are_written_in_parts(tmp_path: Path, monkeypatc
     assert len(sessions) == len({e.file for e in read(in_parts)[1].tensors if e.item == 0}) + len(
         {e.float_file for e in read(in_parts)[1].tensors if e.item == 0 and e.float_file}
     )
-    assert digests(at_once.intermediates) == digests(in_parts.intermediates)
+    assert digests(at_once.files.intermediates) == digests(in_parts.files.intermediates)
 
 
 def test_same_job_writes_the_same_bytes_under_another_time(tmp_path: Path) -> None:
     results = [job(tmp_path / name, conv_gemm(), normal_items(8, 2, 6, 6)) for name in ("one", "two")]
-    one, two = (result.intermediates for result in results)
+    one, two = (result.files.intermediates for result in results)
     assert one.name != two.name
     assert digests(one) == digests(two)
 
@@ -302,21 +302,21 @@ def test_same_job_writes_the_same_bytes_under_another_time(tmp_path: Path) -> No
 def test_manifest_lists_every_file_and_the_next_job_removes_them(tmp_path: Path) -> None:
     x = normal_items(8, 2, 6, 6)
     first = job(tmp_path, conv_gemm(), x)
-    root, name = first.folder.root, first.intermediates.relative_to(first.folder.root).as_posix()
-    kept = {path.relative_to(root).as_posix() for path in first.intermediates.rglob("*") if path.is_file()}
+    root, name = first.folder.root, first.files.intermediates.relative_to(first.folder.root).as_posix()
+    kept = {path.relative_to(root).as_posix() for path in first.files.intermediates.rglob("*") if path.is_file()}
     listed = read_manifest(root)
     assert kept == {file for file in listed if file.startswith(name)}
     # What a report lists, and a tracker keeps, is the index alone.
     told = {path.relative_to(root).as_posix() for path in first.folder.files}
     assert told & kept == {f"{name}/index.json", f"{name}/index.csv"}
-    mine = first.intermediates / "mine.txt"
+    mine = first.files.intermediates / "mine.txt"
     mine.write_text("notes")
     second = job(tmp_path, conv_gemm(), x)
-    assert [path.name for path in first.intermediates.rglob("*")] == ["mine.txt"]
+    assert [path.name for path in first.files.intermediates.rglob("*")] == ["mine.txt"]
     mine.unlink()
-    first.intermediates.rmdir()
+    first.files.intermediates.rmdir()
     job(tmp_path, conv_gemm(), x, keep_intermediates=False)
-    assert not second.intermediates.exists()
+    assert not second.files.intermediates.exists()
     assert not any("temp" in file for file in read_manifest(root))
 
 
@@ -332,7 +332,7 @@ def test_interrupted_in_the_middle_nothing_of_them_is_left(tmp_path: Path, monke
     real = JobFolder.write_array
     monkeypatch.setattr(JobFolder, "write_array", stopped)
     result = job(tmp_path, conv_gemm(), normal_items(8, 2, 6, 6))
-    assert (result.status, result.intermediates) == ("interrupted", None)
+    assert (result.status, result.files.intermediates) == ("interrupted", None)
     assert result.proof is not None
     left = [
         path.name for path in result.folder.root.rglob("*") if "temp" in path.name or path.name.startswith(".folder")
@@ -429,7 +429,7 @@ def test_fault_of_ours_takes_the_values_away_and_not_the_result(
         path, Items(normal_items(8, 2, 6, 6)), tmp_path / "out", options, engine=Engine(1), emit=events.append
     )
     result.folder.finish()
-    assert (result.status, result.intermediates) == ("met", None) and result.proof is not None
+    assert (result.status, result.files.intermediates) == ("met", None) and result.proof is not None
     assert (
         Warned(
             "keep_intermediates: the values could not be written, by a fault of this program (KeyError: 'gone'); all else is "
@@ -466,7 +466,7 @@ def test_size_is_said_beforehand(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     with caplog.at_level("INFO", "runner.targets.ascend.intermediates"):
         result = job(tmp_path, conv_gemm(), normal_items(8, 2, 6, 6))
     before, after = (record.getMessage() for record in caplog.records if record.name.endswith("intermediates"))
-    folder = result.intermediates
+    folder = result.files.intermediates
     arrays = [np.load(path) for path in folder.rglob("*.npy")]
     weights = weights_size(load_model(folder / "net_all_int8_fake_quant_model.onnx").graph)
     assert before == (
@@ -501,7 +501,7 @@ def test_folder_can_be_moved_with_its_job(tmp_path: Path) -> None:
     result = job(tmp_path, conv_gemm(), normal_items(8, 2, 6, 6))
     moved = tmp_path / "elsewhere"
     shutil.move(tmp_path / "out", moved)
-    folder = moved / result.intermediates.relative_to(tmp_path / "out")
+    folder = moved / result.files.intermediates.relative_to(tmp_path / "out")
     found = compare_dump(folder, folder / "item1" / "deploy", item=1, tolerance=DumpTolerance(exact=True))
     assert found.first is None
     assert {t.own for t in found.tensors if t.tensor == "sums"} == {1.0}

@@ -5,30 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from runner.report.figure import Grid, Section
 
 _MOST_UNUSED = 20
 _COLUMNS = ("layer", "operator", "input", "weight", "bias", "legalised", "error added")
 _ALL = "conversion_report.json lists all"
 
 
-def conversion_table(report: Mapping[str, Any]) -> RenderableType:
+def conversion(report: Mapping[str, Any]) -> Section:
     """Return a row a layer; below it, why layers stay float and why QuantizeLinear or DequantizeLinear were not used.
 
     Args:
         report: as ``conversion_report.json`` holds it.
     """
-    table = Table(title="conversion", title_justify="left")
-    for heading in _COLUMNS:
-        # Fold, never cut: a name of the model has no spaces to break at.
-        table.add_column(heading, overflow="fold")
     shared = _shared_nodes(report["nodes"])
-    for layer in report["layers"]:
-        # Text, not str: a name from the model may hold brackets, which rich would read as markup.
-        table.add_row(*map(Text, _cells(layer, shared.get(layer["name"], []))))
-    return Group(table, *map(Text, _notes(report)))
+    rows = [_cells(layer, shared.get(layer["name"], [])) for layer in report["layers"]]
+    return Section(name="conversion", grid=Grid("conversion", _COLUMNS, rows, _notes(report)))
 
 
 def _cells(layer: Mapping[str, Any], shared: list[str]) -> tuple[str, ...]:

@@ -9,20 +9,20 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from rich.console import Console
 
 from runner.convert.qdq.read import read_qdq
-from runner.report.conversion_table import conversion_table
+from runner.report.sections.conversion import conversion
+from runner.report.terminal import grid_table
+from tests import told
 
 F, U8, I8 = np.float32, np.uint8, np.int8
 COLUMNS = ["layer", "operator", "input", "weight", "bias", "legalised", "error added"]
 
 
 def printed(report: dict[str, Any], width: int = 240) -> list[str]:
-    console = Console(width=width, color_system=None)
-    with console.capture() as capture:
-        console.print(conversion_table(report))
-    return [line.rstrip() for line in capture.get().splitlines()]
+    grid = conversion(report).grid
+    assert grid is not None
+    return told.printed(grid_table(grid), width)
 
 
 def rows(lines: list[str]) -> dict[str, list[str]]:

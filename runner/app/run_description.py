@@ -1,0 +1,43 @@
+"""A job as a tracker lists it: a label, flat options and tags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from runner.app.options import AccAutoJob, Job
+from runner.report.environment import versions
+
+
+def label(job: Job, choices: Mapping[str, str]) -> str:
+    """Return the run's short readable name."""
+    name = job.model.name or Path(job.model.path).stem
+    if isinstance(job, AccAutoJob):
+        # What a sweep turns comes first: MLflow's list cuts long names.
+        return f"{choices.get('metric', 'loss')}<{job.target_loss:g} {choices.get('strategy', '')} {name}"
+    return f"convert_qat {name}"
+
+
+def params(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, Any]:
+    """Return flat options: the knobs that sweeps turn first, then the chosen groups, then the rest."""
+    first = {key: config[key] for key in ("mode", "target_loss") if key in config}
+    groups = {key: value for key, value in choices.items() if "/" not in key and key in config and key not in first}
+    rest = {}
+    for key, value in _flat(config, ""):
+        top = key.partition(".")[0]
+        if key not in first and top not in ("paths", "tracking") and not key.endswith("_target_"):
+            rest[key] = value
+    return {**first, **groups, **rest}
+
+
+def _flat(value: Any, key: str) -> list[tuple[str, Any]]:  # noqa: ANN401
+    if isinstance(value, Mapping):
+        return [entry for name, inner in value.items() for entry in _flat(inner, f"{key}.{name}" if key else str(name))]
+    return [(key, value)]
+
+
+def own_tags(job: Job) -> dict[str, str]:
+    """Return what is known of a run before it begins: mode and versions."""
+    found = {f"version.{name}": version for name, version in versions().items()}
+    return {"kind": "job", "mode": job.mode, "mlflow.source.name": "quant-runner", **found}

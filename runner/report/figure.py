@@ -1,0 +1,176 @@
+"""What a report is made of: figures, each told once, in sections. Terminal, page, summary.json and MLflow know nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A figure to see first on the page: what it is, the figure, and what stands below it."""
+
+    title: str
+    figure: str
+    below: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """Something that a job found; where a field is empty it is not told there.
+
+    Attributes:
+        key: in summary.json; a path where objects lie in objects.
+        value: a plain value of JSON.
+        tracked: the name under which sweeps compare the value, as ``group/name``.
+        title: of its row in the terminal; of rows that follow each other with one title the first shows it.
+        phrase: the row.
+        sentence: on the page.
+        card: on the page.
+    """
+
+    key: str | tuple[str, ...] = ()
+    value: Any = None
+    tracked: str = ""
+    title: str = ""
+    phrase: str = ""
+    sentence: str = ""
+    card: Card | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A text of a kind that the page has a look for: ``code``, or a class of its style sheet."""
+
+    text: str
+    kind: str
+
+
+Text = str | Marked
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """A paragraph on the page; a soft one is less than the others."""
+
+    shape: ClassVar[str] = "paragraph"
+    parts: Sequence[Text]
+    soft: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table; its kind is ``number``, ``name`` (may be broken anywhere) or empty."""
+
+    title: str
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a table; its kind is a class of the page's style sheet, or empty."""
+
+    cells: Sequence[Text]
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table on the page."""
+
+    shape: ClassVar[str] = "table"
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture on the page: the text of an SVG of our own, or a PNG with what it shows."""
+
+    shape: ClassVar[str] = "picture"
+    svg: str = ""
+    png: bytes = b""
+    shows: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Files of the job on the page, by their paths within its folder."""
+
+    shape: ClassVar[str] = "links"
+    names: Sequence[str]
+
+
+Block = Paragraph | Table | Picture | Links
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How to go on: a command to copy, and what it is for.
+
+    Attributes:
+        why: for the terminal.
+        command: with absolute paths, for the terminal.
+        on_page: what it is for, on the page.
+        page_command: with paths within the job's folder; without it the page does not tell of the step.
+    """
+
+    why: str
+    command: str
+    on_page: Sequence[Text] = ()
+    page_command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table for the terminal, and lines below it."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    below: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """Figures that belong together, and what is shown with them.
+
+    Attributes:
+        name: of the section, unique within a report.
+        heading: on the page; sections of one heading stand together, those without one at the top.
+        blocks: on the page, below the heading and the figures' sentences.
+        lines: for the terminal, before everything else, never wrapped.
+        grid: for the terminal, before the rows.
+        steps: how to go on.
+    """
+
+    name: str
+    figures: Sequence[Figure] = ()
+    heading: str = ""
+    blocks: Sequence[Block] = ()
+    lines: Sequence[str] = ()
+    grid: Grid | None = None
+    steps: Sequence[Step] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that is told of a job.
+
+    Attributes:
+        verdict: what its status means, and the colour to say it in.
+        sections: in the order in which people read them.
+    """
+
+    mode: str
+    model: str
+    dataset: str
+    verdict: tuple[str, str]
+    warnings: Sequence[str]
+    sections: Sequence[Section]
+
+    @property
+    def figures(self) -> list[Figure]:
+        """All figures, in reading order."""
+        return [figure for section in self.sections for figure in section.figures]

@@ -1,0 +1,86 @@
+"""Of the files for an Ascend NPU: whether they are what was measured, and how to go on with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runner.lint.finding import gathered
+from runner.modes.result import JobFiles
+from runner.report.figure import Figure, Marked, Section, Step
+from runner.report.proof import device_metric, sentences, verification
+from runner.targets.ascend.atc_commands import atc_command, check_command, compare_command
+from runner.targets.ascend.model_files import Written
+from runner.targets.ascend.proof import Proof
+
+_MOST_NOTES = 3
+_CHECK = "To let ATC check its operators, on a host with or without an NPU:"
+
+
+def deployed(files: JobFiles) -> Section:
+    """Return whether the deploy model is the measured one; without figures where none was written."""
+    written, proof = files.written, files.proof
+    # On the page the proof comes first, in the terminal it fills the screen and comes last.
+    said = [] if proof is None else sentences(proof)
+    figures = [Figure(sentence=sentence) for sentence in said]
+    figures += [] if written is None else _elsewhere(written)
+    figures += [] if proof is None else _verified(proof, said)
+    heading = "Is the deploy model the measured one?" if figures else ""
+    return Section(name="deployed", heading=heading, figures=figures)
+
+
+def next_steps(files: JobFiles) -> tuple[Section, ...]:
+    """Return what to do with the deploy model, and with the values kept for comparing."""
+    return (_to_the_chip(files), _against_a_dump(files))
+
+
+def _elsewhere(written: Written) -> list[Figure]:
+    """Return what another execution of the quantized model would change, and what ATC says to the deploy model."""
+    optimised, kernels = written.ort_level_gap, written.cpu_int8_gap
+    figures = [] if optimised is None else [Figure(key="ort_level_gap", value=optimised)]
+    gaps = "not known: no output is a tensor of numbers"
+    if optimised is not None:
+        gaps = f"{optimised:.1%} of a batch's answers change with onnxruntime's optimisations"
+    if kernels is not None:
+        figures.append(Figure(key="cpu_int8_gap", value=kernels))
+        gaps += f", {kernels:.1%} with the CPU's own int8 kernels"
+    # A model can hold one unsupported operator many times; quant-check-deploy tells each.
+    notes = gathered(sorted(written.notes, key=lambda note: note.severity == "warning"))
+    more = len(notes) - _MOST_NOTES
+    told = "\n".join([*notes[:_MOST_NOTES], *([f"and {more} more"] if more > 0 else [])])
+    told = told or "nothing that ATC would refuse or misread"
+    return [
+        *figures,
+        Figure(title="elsewhere", phrase=gaps, sentence=f"elsewhere: {gaps}"),
+        Figure(title="deploy check", phrase=told, sentence=f"deploy check: {told}"),
+    ]
+
+
+def _verified(proof: Proof, said: list[str]) -> list[Figure]:
+    figures = [Figure(key="verify", value=verification(proof), title="verified", phrase="\n".join(said))]
+    if proof.device is not None:
+        figures.append(Figure(key="device_metric", value=device_metric(proof.device)))
+    return figures
+
+
+def _to_the_chip(files: JobFiles) -> Section:
+    if files.written is None:
+        return Section(name="to_the_chip")
+    deploy, shapes = files.written.pair.deploy, files.written.input_shapes
+    path, within = files.folder.path(deploy), Path(deploy)
+    steps = (
+        Step(_CHECK, check_command(path), (_CHECK,), check_command(within)),
+        Step(
+            "For the NPU (set --soc_version to your chip):",
+            atc_command(path, shapes),
+            ("For the NPU, from this folder (set ", Marked("--soc_version", "code"), " to your chip):"),
+            atc_command(within, shapes),
+        ),
+    )
+    return Section(name="to_the_chip", heading="Files", steps=steps)
+
+
+def _against_a_dump(files: JobFiles) -> Section:
+    if files.intermediates is None:
+        return Section(name="against_a_dump")
+    step = Step("To hold a chip's dump against this run:", compare_command(files.intermediates))
+    return Section(name="against_a_dump", steps=(step,))

@@ -1,0 +1,35 @@
+"""Where the scales come from, and which items served for what."""
+
+from __future__ import annotations
+
+from runner.modes.result import Source
+from runner.report.figure import Figure, Section
+
+
+def data_split(source: Source, *, from_record: bool) -> Section:
+    """Return the section.
+
+    Args:
+        source: what was run on what.
+        from_record: whether the scales were read from a record.
+    """
+    split = {
+        "calibration": source.calibration_items,
+        "search": source.search_items,
+        "report": source.evaluation_items,
+        "held_out": source.held_out,
+        "left_out": source.left_out,
+    }
+    untouched = "nothing was calibrated, ranked or searched"
+    calibrated = f"{source.calibration_items} calibration items, {source.overlap} of them measured on."
+    figures = (
+        Figure(
+            key="overlap",
+            value=source.overlap,
+            title="scales",
+            phrase=f"from the record; {untouched}" if from_record else "",
+            sentence=f"The scales were read from a record; {untouched}." if from_record else calibrated,
+        ),
+        Figure(key="split", value=split),
+    )
+    return Section(name="data_split", figures=figures)

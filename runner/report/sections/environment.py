@@ -1,0 +1,29 @@
+"""What it takes to run the job again, and the files that it has written."""
+
+from __future__ import annotations
+
+from runner.modes.result import Source
+from runner.report.environment import versions
+from runner.report.figure import Figure, Links, Paragraph, Section
+from runner.store.key import cpu_name
+
+
+def environment(source: Source, *, seed: int, config_sha256: str, files: tuple[str, ...]) -> Section:
+    """Return the section.
+
+    Args:
+        source: what was run on what.
+        seed: of the job.
+        config_sha256: digest of its configuration.
+        files: of the job, by their paths within its folder.
+    """
+    found = versions()
+    figures = (
+        Figure(key="versions", value=found),
+        Figure(key="cpu", value=cpu_name()),
+        Figure(key="seed", value=seed),
+        Figure(key="config_sha256", value=config_sha256),
+    )
+    said = ", ".join(f"{name} {version}" for name, version in found.items())
+    again = Paragraph((f"Model sha256 {source.model_sha256}. Seed {seed}.\n{said}.",), soft=True)
+    return Section(name="environment", heading="Files", figures=figures, blocks=(Links(files), again))

@@ -1,0 +1,40 @@
+"""What reaches the model's inputs: the values of each, and those that are fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from runner.modes.result import ModelInputs
+from runner.report.figure import Figure, Section
+from runner.report.tracked import tracker_name
+
+_TITLE = "input values"
+
+
+def inputs(given: ModelInputs) -> Section:
+    """Return the section."""
+    return Section(name="inputs", figures=(*_values(given), *_settled(given)))
+
+
+def _values(given: ModelInputs) -> Iterator[Figure]:
+    seen = given.seen
+    for name, values in seen.values.items() if seen is not None else ():
+        items = 0 if seen is None else seen.items
+        told = {"min": values.low, "max": values.high, "mean": values.mean, "items": items}
+        phrase = f"{name} {values.low:.4g} to {values.high:.4g}, mean {values.mean:.4g} ({items} items)"
+        yield _figure(("inputs", name), told, phrase)
+        for key in ("min", "max", "mean"):
+            yield Figure(value=told[key], tracked=f"input/{tracker_name(name)}/{key}")
+
+
+def _settled(given: ModelInputs) -> Iterator[Figure]:
+    if given.chosen:
+        yield Figure(key="chosen", value=list(given.chosen))
+    for text in given.chosen:
+        yield Figure(title=_TITLE, phrase=f"chosen: {text}", sentence=f"Input values: chosen: {text}.")
+    for name, value in given.constants.items():
+        yield _figure(("constants", name), value, f"{name} fixed at {value}")
+
+
+def _figure(key: tuple[str, str], value: object, phrase: str) -> Figure:
+    return Figure(key=key, value=value, title=_TITLE, phrase=phrase, sentence=f"Input values: {phrase}.")

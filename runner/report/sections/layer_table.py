@@ -1,0 +1,100 @@
+"""Every layer with its form, range and scales; what was measured of it; and the nodes that are no layers, with reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from runner.arithmetic import QMAX, QMIN
+from runner.graph.layers import Layer, LeftAlone
+from runner.modes.result import AccAutoResult, JobResult
+from runner.ranges import ActivationParams
+from runner.report.figure import Column, Figure, Paragraph, Row, Section, Table
+from runner.search.plan import INT8
+
+_BEFORE = (Column("layer", "name"), Column("operator"), Column("MACs", "number"), Column("form"))
+_BEHIND = (
+    Column("input range"),
+    Column("scale_d", "number"),
+    Column("offset_d", "number"),
+    Column("scale_w"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a search knows of layers; a search that knows nothing leaves the columns out.
+
+    Attributes:
+        treatments: the int8 form of a layer where it is not the plain one.
+        columns: a title and the cell of each layer.
+    """
+
+    treatments: Mapping[str, str] = field(default_factory=dict)
+    columns: Sequence[tuple[str, Mapping[str, str]]] = ()
+
+
+def judged(result: AccAutoResult) -> Judged:
+    """Return what ranking, loss contributions and the chosen plan say of each layer."""
+    columns: list[tuple[str, Mapping[str, str]]] = []
+    entries = result.ranking.entries
+    if entries:
+        columns.append(("rank", {name: str(place) for place, (name, _) in enumerate(entries, start=1)}))
+        columns.append(("sensitivity", {name: f"{value:.6g}" for name, value in entries}))
+    contributions = result.loss_contributions
+    if contributions is not None:
+        shares = {
+            name: f"{contributions.share(value):.1%}" for group, value in contributions.groups for name in group.layers
+        }
+        columns.append((f"damage that goes with it ({contributions.measure})", shares))
+    return Judged(dict((result.search.best or result.search.closest).plan.treatments), columns)
+
+
+def layer_table(result: JobResult, known: Judged | None = None) -> Section:
+    """Return the section."""
+    known = known or Judged()
+    measured = [Column(title, "number") for title, _ in known.columns]
+    rows = [_row(result, layer, known) for layer in result.found.layers]
+    table = Table((*_BEFORE, *measured, *_BEHIND), rows)
+    left = result.found.left_alone
+    if not left:
+        return Section(name="layer_table", heading="Layers", blocks=(table,))
+    kinds = ", ".join(sorted({node.op_type for node in left}))
+    figure = Figure(title="left alone", phrase=f"{len(left)} nodes ({kinds}); the log gives each reason")
+    blocks = (table, Paragraph((_reasons(left),), soft=True))
+    return Section(name="layer_table", heading="Layers", figures=(figure,), blocks=blocks)
+
+
+def _row(result: JobResult, layer: Layer, known: Judged) -> Row:
+    costs = result.layers.costs
+    total = sum(cost.macs for cost in costs.values())
+    quantized = None if layer.name in result.fallback else result.form.layers.get(layer.name)
+    params = None if quantized is None else quantized.record.activation
+    cells = (
+        layer.name,
+        layer.op_type + (" depthwise" if layer.group > 1 and layer.group == layer.channels else ""),
+        f"{costs[layer.name].macs / total:.2%}" if layer.name in costs and total else "",
+        "float" if quantized is None else known.treatments.get(layer.name, INT8),
+        *(values.get(layer.name, "") for _, values in known.columns),
+        _range(params) if params else "",
+        f"{params.scale:.4g}" if params else "",
+        str(params.zero_point) if params else "",
+        "" if quantized is None else _spread(quantized.record.weight_scales),
+    )
+    return Row(cells, "float" if quantized is None else "")
+
+
+def _range(params: ActivationParams) -> str:
+    """Return the real values of the lowest and the highest code."""
+    low, high = ((code - params.zero_point) * params.scale for code in (QMIN, QMAX))
+    return f"{low:.4g} … {high:.4g}"
+
+
+def _spread(scales: Sequence[float]) -> str:
+    low, high = min(scales), max(scales)
+    return f"{low:.3g}" if low == high else f"{low:.3g} … {high:.3g}"
+
+
+def _reasons(left: Sequence[LeftAlone]) -> str:
+    said = "; \n".join(f"{node.name} ({node.op_type}): {node.reason}" for node in left)
+    return f"Not quantizable:\n{said}.\n"

@@ -1,0 +1,50 @@
+"""How much of the model is int8: its layers, the tensors that other nodes read, the work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from runner.modes.result import Layers
+from runner.report.figure import Card, Figure, Section
+
+_MOST_NAMES = 8
+
+
+def layers(kept: Layers, fallback: Sequence[str]) -> Section:
+    """Return the section.
+
+    Args:
+        kept: the layers and their costs.
+        fallback: names of those left float, in graph order.
+    """
+    total, tensors = len(kept.found.layers), len(kept.form.tensors)
+    int8, share = total - len(fallback), kept.int8_share(fallback)
+    figures = (
+        Figure(key="layers_total", value=total, tracked="layers/total"),
+        Figure(
+            key="layers_int8",
+            value=int8,
+            tracked="layers/int8",
+            title="int8 layers",
+            phrase=f"{int8} of {total}, {share:.1%} of MACs",
+            card=Card("int8 layers", f"{int8} of {total}", f"{share:.1%} of multiply-accumulates"),
+        ),
+        Figure(value=len(fallback), tracked="layers/fallback", title="left float", phrase=_names(fallback)),
+        Figure(
+            key="tensors_quantized",
+            value=tensors,
+            title="int8 tensors",
+            phrase=f"{tensors} that other nodes read" if tensors else "",
+            sentence=f"{tensors} tensors that other nodes read are int8 too." if tensors else "",
+        ),
+        Figure(key="macs_int8_share", value=share, tracked="layers/macs_int8_share"),
+        Figure(key="fallback", value=list(fallback)),
+    )
+    return Section(name="layers", figures=figures)
+
+
+def _names(names: Sequence[str]) -> str:
+    if not names:
+        return "none"
+    shown = ", ".join(names[:_MOST_NAMES])
+    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"

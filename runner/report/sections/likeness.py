@@ -1,0 +1,46 @@
+"""How like the float model's the answers and outputs are: agreement, KL divergence, SQNR, as far as they apply."""
+
+from __future__ import annotations
+
+from runner.modes.result import Comparison
+from runner.report.figure import Card, Figure, Section
+
+_PERCENT = 0.01
+
+
+def likeness(comparison: Comparison) -> Section:
+    """Return the section: agreement as a share, KL in nats, SQNR in dB."""
+    agreement, kl, sqnr = (_value(comparison, name) for name in ("agreement", "kl", "sqnr"))
+    figures = []
+    if agreement is not None:
+        share = agreement * _PERCENT
+        figures.append(
+            Figure(
+                key="agreement",
+                value=share,
+                tracked="compare/agreement",
+                title="agreement",
+                phrase=f"{share:.2%} of answers as before",
+                card=Card("agreement", f"{share:.2%}", "of answers as before"),
+            )
+        )
+    if kl is not None:
+        figures.append(
+            Figure(
+                key="kl",
+                value=kl,
+                tracked="compare/kl",
+                title="KL divergence",
+                phrase=f"{kl:.3g} nats",
+                card=Card("KL divergence", f"{kl:.3g}", "nats, from the float model's"),
+            )
+        )
+    if sqnr is not None:
+        card = Card("SQNR", f"{sqnr:.1f} dB", "of the raw outputs") if kl is None else None
+        figures.append(Figure(key="sqnr_db", value=sqnr, tracked="compare/sqnr_db", card=card))
+    return Section(name="likeness", figures=figures)
+
+
+def _value(comparison: Comparison, name: str) -> float | None:
+    metric = comparison.named(name)
+    return None if metric is None else comparison.value(metric, comparison.quantized)

@@ -1,0 +1,21 @@
+"""The answer for one image, before and after, in the lines of AMCT's sample."""
+
+from __future__ import annotations
+
+from runner.modes.result import Prediction
+from runner.report.figure import Section
+
+_INDENT = " " * 8
+
+
+def prediction(answers: Prediction | None) -> Section:
+    """Return the section; empty where the model is no classifier."""
+    if answers is None:
+        return Section(name="prediction")
+    lines = []
+    for title, (category, probability) in (
+        ("Origin Model Prediction:", answers.before),
+        ("Quantized Model Prediction:", answers.after),
+    ):
+        lines += [title, f"{_INDENT}category index: {category}", f"{_INDENT}category prob: {probability:.3f}"]
+    return Section(name="prediction", lines=lines)

@@ -1,0 +1,21 @@
+"""The layers that are int8 in a repaired form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from runner.report.figure import Figure, Section
+
+
+def repaired(names: Sequence[str]) -> Section:
+    """Return the section; without figures where no layer is repaired."""
+    if not names:
+        return Section(name="repaired")
+    figure = Figure(
+        key="repaired",
+        value=list(names),
+        title="repaired",
+        phrase=f"{len(names)} of the int8 layers",
+        sentence=f"{len(names)} of the int8 layers are repaired: their biases, weights or ranges were refitted.",
+    )
+    return Section(name="repaired", figures=(figure,))

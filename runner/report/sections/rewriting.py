@@ -1,0 +1,31 @@
+"""What was done to the float model, and what stands before layers, for the sake of their int8 form."""
+
+from __future__ import annotations
+
+from runner.graph.rewriting import Rewriting
+from runner.record import QuantizedLayers
+from runner.report.figure import Figure, Section
+
+
+def rewriting(done: Rewriting, gap: float, form: QuantizedLayers) -> Section:
+    """Return the section.
+
+    Args:
+        done: to the float model.
+        gap: how far that moved its outputs, relative to the largest.
+        form: of the layers.
+    """
+    pixels, equalized = list(done.pixels), list(done.exponents)
+    balanced = [name for name, layer in form.layers.items() if layer.record.balance_factors]
+    phrases = [f"{name} reads the image's own levels as codes" for name in pixels]
+    if equalized:
+        phrases.append(f"output channels of {', '.join(equalized)} are scaled")
+    if balanced:
+        phrases.append(f"the inputs of {len(balanced)} layers are balanced by a Mul")
+    figures = (
+        Figure(key="rewriting_gap", value=gap),
+        Figure(key="rewritten", value={"pixels": pixels, "equalized": equalized}),
+        Figure(key="balanced", value=balanced),
+        *(Figure(title="rewritten", phrase=text, sentence=f"For the int8 form {text}.") for text in phrases),
+    )
+    return Section(name="rewriting", figures=figures)

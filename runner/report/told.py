@@ -1,0 +1,140 @@
+"""What is told of each kind of result: a line a section, in the order in which people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import singledispatch
+
+from runner.modes.result import AccAutoResult, ConvertResult, JobFiles, JobResult
+from runner.report.figure import Report, Section
+from runner.report.flips import Flip
+from runner.report.sections import ascend
+from runner.report.sections.changed_answers import changed_answers
+from runner.report.sections.closest_plan import closest_plan
+from runner.report.sections.coarse_outputs import coarse_outputs
+from runner.report.sections.conversion import conversion
+from runner.report.sections.data_split import data_split
+from runner.report.sections.environment import environment
+from runner.report.sections.headline import headline
+from runner.report.sections.inputs import inputs
+from runner.report.sections.layer_table import judged, layer_table
+from runner.report.sections.layers import layers
+from runner.report.sections.likeness import likeness
+from runner.report.sections.loss_contributions import loss_contributions
+from runner.report.sections.metrics import metrics
+from runner.report.sections.plans_tried import plans_tried
+from runner.report.sections.prediction import prediction
+from runner.report.sections.repaired import repaired
+from runner.report.sections.rewriting import rewriting
+from runner.report.sections.run import run
+from runner.report.sections.target_loss import allowed, target_loss
+from runner.report.sections.uncertainty import uncertainty
+from runner.report.sections.work import work
+from runner.report.summary import SUMMARY
+
+# Status -> what it means, and the colour to say it in.
+_VERDICT = {
+    "met": ("target met", "green"),
+    "not_met": ("target not met", "red"),
+    "undecided": ("target met on the search's items, undecided on those kept for the report", "yellow"),
+    "converted": ("converted", "green"),
+    "interrupted": ("interrupted; the best plan so far", "yellow"),
+    "budget": ("the budget is spent; the best plan so far", "yellow"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSections:
+    """What is told of the files that were written for a device: whether they are what was measured, and how to go on."""
+
+    deployed: Callable[[JobFiles], Section]
+    next_steps: Callable[[JobFiles], Sequence[Section]]
+
+
+TARGETS: Mapping[str, TargetSections] = {"ascend": TargetSections(ascend.deployed, ascend.next_steps)}
+
+
+@dataclass(frozen=True, slots=True)
+class JobFacts:
+    """What a result does not know of its job.
+
+    Attributes:
+        seed: of the job.
+        config_sha256: digest of its configuration.
+        flips: the answers that changed, worst first; None where the model is no classifier.
+        sheet: a PNG of the worst, or None.
+    """
+
+    seed: int = 0
+    config_sha256: str = ""
+    flips: Sequence[Flip] | None = None
+    sheet: bytes | None = None
+
+
+def told(result: JobResult, job: JobFacts) -> Report:
+    """Return all that is told of a result."""
+    source = result.source
+    verdict, warnings = _VERDICT[result.status], result.warnings
+    return Report(result.mode, source.model, source.dataset, verdict, warnings, _sections(result, job))
+
+
+@singledispatch
+def _sections(result: JobResult, job: JobFacts) -> tuple[Section, ...]:
+    raise TypeError(f"nothing is told of a {type(result).__name__}")
+
+
+@_sections.register
+def _(result: AccAutoResult, job: JobFacts) -> tuple[Section, ...]:
+    comparison, source, target = result.comparison, result.source, result.target_loss
+    return (
+        run(result),
+        headline(comparison, source, allowed(target)),
+        target_loss(result),
+        uncertainty(comparison.interval, comparison.items, target),
+        metrics(comparison),
+        inputs(result.inputs),
+        layers(result.layers, result.fallback),
+        rewriting(result.rewriting, result.rewriting_gap, result.form),
+        plans_tried(result),
+        layer_table(result, judged(result)),
+        likeness(comparison),
+        data_split(source, from_record=result.from_record),
+        repaired(result.repaired),
+        loss_contributions(result.loss_contributions),
+        closest_plan(result.search),
+        *_end(result, job),
+    )
+
+
+@_sections.register
+def _(result: ConvertResult, job: JobFacts) -> tuple[Section, ...]:
+    comparison = result.comparison
+    return (
+        run(result),
+        prediction(result.prediction),
+        conversion(result.report),
+        headline(comparison, result.source),
+        uncertainty(comparison.interval, comparison.items),
+        metrics(comparison),
+        inputs(result.inputs),
+        layers(result.layers, result.fallback),
+        layer_table(result),
+        likeness(comparison),
+        coarse_outputs(result),
+        *_end(result, job),
+    )
+
+
+def _end(result: JobResult, job: JobFacts) -> tuple[Section, ...]:
+    """Return what stands at the end of every report."""
+    root = result.files.folder.root
+    files = {path.relative_to(root).as_posix() for path in result.files.folder.files} | {SUMMARY}
+    target = TARGETS[result.target]
+    return (
+        changed_answers(job.flips, job.sheet, result.comparison.items),
+        target.deployed(result.files),
+        work(result.work),
+        *target.next_steps(result.files),
+        environment(result.source, seed=job.seed, config_sha256=job.config_sha256, files=tuple(sorted(files))),
+    )

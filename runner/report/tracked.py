@@ -1,0 +1,26 @@
+"""The numbers of a report that sweeps compare, as a tracker takes them."""
+
+from __future__ import annotations
+
+import re
+
+from runner.report.figure import Report
+
+# A tracker's list opens on these.
+_FIRST = ("loss", "quantized/", "float/", "layers/int8")
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]")
+
+
+def tracked(report: Report) -> dict[str, float]:
+    """Return a job's numbers for a tracker, the headline first; names are ``group/name``."""
+    numbers = {figure.tracked: float(figure.value) for figure in report.figures if figure.tracked}
+    return dict(sorted(numbers.items(), key=lambda number: _place(number[0])))
+
+
+def tracker_name(text: str) -> str:
+    """Return a text as one part of a number's name: MLflow takes few signs."""
+    return _NOT_IN_NAMES.sub("_", text)
+
+
+def _place(name: str) -> int:
+    return next((place for place, first in enumerate(_FIRST) if name.startswith(first)), len(_FIRST))

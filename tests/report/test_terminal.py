@@ -1,0 +1,185 @@
+"""A report in the terminal: what a user reads, whatever the names hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.graph.rewriting import Rewriting
+from runner.lint.finding import Finding
+from runner.modes.result import AccAutoResult, Headline
+from runner.report.figure import Figure, Report, Section
+from runner.report.terminal import figures_table, print_report, step_lines
+from runner.search.end_to_end import LossContributions
+from runner.search.plan import LayerGroup, SearchResult
+from tests.told import printed, report_of, rows_of
+
+
+def test_verdict_and_figures_are_shown(job: dict[str, AccAutoResult]) -> None:
+    lines = shown_of(job["met"], Headline("top1", "percentage points", 99.125, 98.9, 0.225))
+    shown = dict(line.split("  ", 1) for line in lines if "  " in line and not line.startswith(" "))
+    assert lines[0] == "net on data: target met"
+    assert shown["top1"].strip() == "99.12 -> 98.9  (20 items)"
+    assert shown["loss"].strip() == "0.225 percentage points; allowed below 90"
+    assert shown["int8 layers"].strip() == "4 of 4, 100.0% of MACs"
+    assert shown["left float"].strip() == "none"
+
+
+def test_files_and_how_to_go_on_are_printed_below_the_figures(
+    job: dict[str, AccAutoResult], capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = job["met"]
+    root = result.folder.root
+    print_report(report_of(result), root, result.folder.files)
+    lines = capsys.readouterr().out.splitlines()
+    first = lines.index(f"Files in {root}:") + 1
+    files = [f"  {path.relative_to(root)}" for path in sorted(result.folder.files)]
+    assert lines[first:] == files + step_lines(report_of(result))
+    assert lines[0].rstrip() == "net on data: target met"
+
+
+def test_missed_target_names_the_closest_plan_and_offers_no_atc_line(job: dict[str, AccAutoResult]) -> None:
+    lines = rows_of(job["missed"])
+    closest = job["missed"].search.closest
+    assert lines[0] == "net on data: target not met"
+    said = f"loss {closest.loss:.4g} with {len(closest.plan.fallback)} layers float; no model is written"
+    assert any(line.startswith("closest plan") and line.endswith(said) for line in lines)
+    assert step_lines(report_of(job["missed"])) == []
+
+
+def test_gaps_and_what_atc_says_are_shown(job: dict[str, AccAutoResult]) -> None:
+    result = job["met"]
+    assert result.written is not None
+    warned = Finding("x", "fixed sizes", "N", "warning")
+    twice = [Finding(f"{name}{index}", f"a{index}", "b", "unsupported") for name in "nm" for index in range(5)]
+
+    def shown(**changed: Any) -> list[str]:
+        return rows_of(replace(result, files=replace(result.files, written=replace(result.written, **changed))))
+
+    lines = shown(ort_level_gap=0.03125, cpu_int8_gap=0.0625, notes=())
+    said = "3.1% of a batch's answers change with onnxruntime's optimisations, 6.2% with the CPU's own int8 kernels"
+    assert f"elsewhere      {said}" in lines
+    assert "deploy check   nothing that ATC would refuse or misread" in lines
+    lines = shown(ort_level_gap=0.0, cpu_int8_gap=None, notes=(warned, *twice))
+    assert "elsewhere      0.0% of a batch's answers change with onnxruntime's optimisations" in lines
+    first = lines.index("deploy check   n0, m0: expected a0, got b")
+    assert [line.strip() for line in lines[first + 1 : first + 4]] == [
+        "n1, m1: expected a1, got b",
+        "n2, m2: expected a2, got b",
+        "and 3 more",
+    ]
+
+
+def test_layers_of_most_damage_are_shown_with_their_shares(job: dict[str, AccAutoResult]) -> None:
+    units = (*((LayerGroup((f"layer{n}",), 1), float(n)) for n in range(7)), (LayerGroup(("q[k]", "v"), 1), 6.5))
+    damaged = replace(job["met"], loss_contributions=LossContributions("kl", (0, 1, 2), 10.0, units))
+    (line,) = [line for line in rows_of(damaged) if line.startswith("most damage")]
+    shown = "q[k] + v 65%, layer6 60%, layer5 50%, layer4 40%, layer3 30%  (kl on 3 items)"
+    assert line.removeprefix("most damage").strip() == shown
+    harmless = replace(job["met"], loss_contributions=LossContributions("noise", (0,), 0.0, units[:1]))
+    assert any(line.split() == ["most", "damage", "none", "(noise", "on", "1", "items)"] for line in rows_of(harmless))
+    assert not any("most damage" in line for line in rows_of(job["met"]))
+
+
+def test_repaired_layers_are_counted(job: dict[str, AccAutoResult]) -> None:
+    trial = job["met"].search.best
+    assert trial is not None and not any(line.startswith("repaired") for line in rows_of(job["met"]))
+    fixed = replace(trial, plan=trial.plan.with_fallback(["conv0", "conv1"]).with_repair("int8+all"))
+    lines = rows_of(replace(job["met"], search=SearchResult((trial, fixed), fixed)))
+    assert any(line.split() == ["repaired", "2", "of", "the", "int8", "layers"] for line in lines)
+
+
+def test_line_for_atc_names_the_deploy_model_and_its_shape(job: dict[str, AccAutoResult]) -> None:
+    result = job["met"]
+    assert result.written is not None
+    line = step_lines(report_of(result))[-1]
+    assert f"--model={result.folder.path(result.written.pair.deploy)} " in line
+    assert '--input_shape="x:1,3,4,4"' in line
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(1, "n0"), (8, "n0, n1, n2, n3, n4, n5, n6, n7"), (10, "n0, n1, n2, n3, n4, n5, n6, n7 and 2 more")],
+)
+def test_long_lists_of_float_layers_are_cut(count: int, shown: str, job: dict[str, AccAutoResult]) -> None:
+    lines = rows_of(with_float_layers(job["met"], [f"n{index}" for index in range(count)]))
+    assert any(line.startswith("left float") and line.endswith(f"  {shown}") for line in lines)
+
+
+def test_rounded_tensors_have_a_row_of_their_own(job: dict[str, AccAutoResult]) -> None:
+    result = job["met"]
+    assert not any(line.startswith("int8 tensors") for line in rows_of(result))
+    form = replace(result.form, tensors=dict.fromkeys("abcd"))
+    lines = rows_of(replace(result, layers=replace(result.layers, form=form)))
+    assert any(line.startswith("int8 tensors") and line.endswith("  4 that other nodes read") for line in lines)
+
+
+def test_companions_that_do_not_apply_have_no_row(job: dict[str, AccAutoResult]) -> None:
+    comparison = job["met"].comparison
+    alone = replace(comparison, metrics=[comparison.metrics[0]])
+    lines = rows_of(replace(job["met"], comparison=alone))
+    assert not any(line.startswith(("agreement", "KL")) for line in lines)
+
+
+def test_names_with_brackets_and_colons_are_shown_as_they_are(job: dict[str, AccAutoResult]) -> None:
+    source = replace(job["met"].source, model="net[v2]", dataset="[/data]")
+    named = with_float_layers(job["met"], ["block[/0]/conv", "[red]", ":cat:"])
+    lines = rows_of(replace(named, source=source))
+    assert lines[0] == "net[v2] on [/data]: target met"
+    assert any(line.endswith("block[/0]/conv, [red], :cat:") for line in lines)
+
+
+def test_rows_of_one_title_show_it_once() -> None:
+    figures = [Figure(title=title, phrase=f"{title}{n}") for n, title in enumerate("aabbba")]
+    shown = Report("m", "net", "data", ("met", "green"), (), (Section(name="x", figures=figures),))
+    lines = printed(figures_table(shown))
+    assert [line.split() for line in lines[-6:]] == [["a", "a0"], ["a1"], ["b", "b2"], ["b3"], ["b4"], ["a", "a5"]]
+
+
+def test_paths_are_not_cut_on_a_narrow_terminal(
+    job: dict[str, AccAutoResult], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    result = job["met"]
+    print_report(report_of(result), result.folder.root, result.folder.files)
+    text = "".join(line.strip() for line in capsys.readouterr().out.splitlines())
+    assert Path(str(result.folder.root)).as_posix() in text.partition("Files in")[2].partition("To let ATC")[0]
+
+
+def test_names_are_not_cut_on_a_narrow_terminal(job: dict[str, AccAutoResult]) -> None:
+    name = "stem/" + "block" * 12
+    lines = rows_of(with_float_layers(job["met"], [name]), width=40)
+    assert name in "".join(line.removeprefix("left float").strip() for line in lines)
+
+
+def test_what_was_rewritten_is_told(job: dict[str, AccAutoResult]) -> None:
+    result = job["met"]
+    assert not any(line.startswith("rewritten") for line in rows_of(result))
+    done = Rewriting(dict.fromkeys("a"), dict.fromkeys("bc"))
+    balanced = {
+        name: replace(layer, record=replace(layer.record, balance_factors=(1.0,)))
+        for name, layer in list(result.form.layers.items())[:2]
+    }
+    form = replace(result.form, layers=balanced)
+    lines = rows_of(replace(result, rewriting=done, layers=replace(result.layers, form=form)))
+    first = next(place for place, line in enumerate(lines) if line.startswith("rewritten"))
+    assert [line.removeprefix("rewritten").strip() for line in lines[first : first + 3]] == [
+        "a reads the image's own levels as codes",
+        "output channels of b, c are scaled",
+        "the inputs of 2 layers are balanced by a Mul",
+    ]
+
+
+def with_float_layers(result: AccAutoResult, names: list[str]) -> AccAutoResult:
+    """Return the result with layers of these names, all float."""
+    layer = result.found.layers[0]
+    found = replace(result.found, layers=tuple(replace(layer, name=name) for name in names))
+    return replace(result, layers=replace(result.layers, found=found), skipped=tuple(names))
+
+
+def shown_of(result: AccAutoResult, headline: Headline) -> list[str]:
+    """Return the rows where another figure decides."""
+    return rows_of(replace(result, comparison=replace(result.comparison, judged=headline)))
