@@ -15,7 +15,7 @@ from onnx import numpy_helper
 from PIL import Image
 
 from runner.dataset.item import ONLY_INPUT, Item, digest
-from runner.graph.layers import FoundLayers, find_layers
+from runner.graph.layers import LayeredModel, find_layers
 from runner.graph.prepare import prepare
 
 HEADER = '<ir_version: 8, opset_import: ["" : 13]>'
@@ -33,7 +33,7 @@ def onnx_text(text: str, **initializers: NDArray) -> onnx.ModelProto:
     return model
 
 
-def prepared(model: onnx.ModelProto) -> tuple[ir.Model, FoundLayers]:
+def prepared(model: onnx.ModelProto) -> tuple[ir.Model, LayeredModel]:
     """Return the float model as calibration sees it, and its layers."""
     graph = prepare(ir.from_proto(model)).graph
     return graph, find_layers(graph)

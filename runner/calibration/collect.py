@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.calibration.observer import Observer, TensorStatistic
@@ -16,7 +15,7 @@ from runner.dataset.finite import not_finite
 from runner.dataset.item import Dataset
 from runner.dataset.subset import Subset
 from runner.engine import Engine
-from runner.graph.layers import FoundLayers
+from runner.graph.layers import LayeredModel
 from runner.graph.probe import with_outputs
 from runner.ranges import Range
 from runner.session import Session
@@ -49,8 +48,7 @@ class Calibration:
 
 
 def collect(
-    model: ir.Model,
-    found: FoundLayers,
+    model: LayeredModel,
     dataset: Dataset,
     indices: Sequence[int],
     *,
@@ -62,8 +60,7 @@ def collect(
     """Return the ranges of what is quantized over the items, in as many passes as the observer needs.
 
     Args:
-        model: the prepared float model at a runnable opset.
-        found: its layers, and inputs of other nodes that are quantized too.
+        model: the prepared float model at a runnable opset, with its layers and inputs of other nodes that are quantized too.
         dataset: calibration data.
         indices: which items of it.
         observer: how ranges are chosen.
@@ -75,8 +72,8 @@ def collect(
         ModelError: an activation holds a value that is not finite.
         DatasetError: it does because an item holds one.
     """
-    sources = {layer.name: layer.input for layer in found.layers} | {
-        tensor.key: tensor.source for tensor in found.tensors
+    sources = {layer.name: layer.input for layer in model.layers} | {
+        tensor.key: tensor.source for tensor in model.tensors
     }
     keys: dict[str, _Key] = {}
     statistics: dict[_Key, TensorStatistic] = {}
@@ -86,15 +83,15 @@ def collect(
         keys[name] = key = (source, id(chosen))
         if key not in statistics:
             statistics[key] = chosen.start(len(indices))
-    session = Session(with_outputs(model, _tensors(statistics)))
+    session = Session(with_outputs(model.graph, _tensors(statistics)))
     extremes: dict[str, Range] = {}
     samples: dict[str, NDArray[np.float32]] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     firsts: dict[str, int] = {}  # of the items that have a value
     remedies = {
         source: _remedy(
-            [layer.name for layer in found.layers if layer.input == source],
-            [tensor.key for tensor in found.tensors if tensor.source == source],
+            [layer.name for layer in model.layers if layer.input == source],
+            [tensor.key for tensor in model.tensors if tensor.source == source],
         )
         for source in _tensors(statistics)
     }

@@ -23,7 +23,7 @@ from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.graph.builder import Builder
 from runner.graph.constants import Names
-from runner.graph.layers import FoundLayers, Layer
+from runner.graph.layers import Layer, LayeredModel
 from runner.record import QuantizedLayers
 from runner.session import Session
 from runner.similarity import PairSums
@@ -64,8 +64,7 @@ LayerSums = Mapping[str, Mapping[str, NDArray[np.float64]]]
 
 
 def isolated_pass(
-    model: ir.Model,
-    found: FoundLayers,
+    model: LayeredModel,
     form: QuantizedLayers,
     dataset: Dataset,
     indices: Sequence[int],
@@ -78,7 +77,6 @@ def isolated_pass(
 
     Args:
         model: the prepared float model at opset 13 or later.
-        found: its layers.
         form: their quantized form.
         dataset: calibration data.
         indices: which items of it.
@@ -86,8 +84,8 @@ def isolated_pass(
         reductions: what to sum.
         progress: told the number of items done.
     """
-    layers = [found[name] for name in form.layers]
-    session = Session(isolated_model(model, layers, form, reductions))
+    layers = [model.layer(name) for name in form.layers]
+    session = Session(isolated_model(model.graph, layers, form, reductions))
     names = [reduction.name for reduction in reductions] + [COUNT]
     keys = [(layer.name, name) for layer in layers for name in names]
     squared = [reduction.name for reduction in reductions if reduction.squared]
@@ -100,7 +98,7 @@ def isolated_pass(
 
     @functools.cache
     def in_double() -> Session:
-        return Session(isolated_model(model, layers, form, reductions, double=True))
+        return Session(isolated_model(model.graph, layers, form, reductions, double=True))
 
     def reduce(index: int, arrays: list[NDArray[Any]]) -> LayerSums:
         sums = by_layer(arrays)

@@ -30,7 +30,7 @@ from runner.engine import Engine
 from runner.graph.added_bias import biased, float_bias, takes_bias
 from runner.graph.balance import balanced, balanced_rows, rounded_tensor
 from runner.graph.constants import constant
-from runner.graph.layers import FoundLayers, Layer
+from runner.graph.layers import Layer, LayeredModel
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayer, QuantizedLayers
 
@@ -60,14 +60,12 @@ class Calibrated:
 
     Attributes:
         model: the prepared float model at a runnable opset.
-        found: its layers.
         form: their quantized form, rounded to nearest.
         seen: what calibration saw of the layers' inputs.
         symmetric: names of the layers whose input has zero point 0 because the user or the format wants it so.
     """
 
-    model: ir.Model
-    found: FoundLayers
+    model: LayeredModel
     form: QuantizedLayers
     seen: Calibration
     symmetric: Collection[str] = ()
@@ -113,7 +111,6 @@ def _corrected(
         items = indices[::step]
         return without_mean_errors(
             start.model,
-            start.found,
             form,
             dataset,
             items,
@@ -122,7 +119,6 @@ def _corrected(
         )
     walk = Walk(
         start.model,
-        start.found,
         form,
         dataset,
         indices,
@@ -151,7 +147,7 @@ def _readers(start: Calibrated) -> list[list[Layer]]:
     """Return the layers whose range may be chosen; those that read one tensor stand together, as they share its rounding."""
     rounded = _rounded_tensors(start)
     readers: dict[tuple[str, bool], list[Layer]] = {}
-    for layer in start.found.layers:
+    for layer in start.model.layers:
         if layer.name not in start.form.layers or layer.weight is None:
             continue
         record = start.form.layers[layer.name].record
@@ -168,7 +164,7 @@ def _is_symmetric(start: Calibrated, layer: Layer) -> bool:
 
 def _rounded_tensors(start: Calibrated) -> set[tuple[str, ActivationParams]]:
     """Return the tensors that are rounded on their way into nodes that are no layers, with their parameters."""
-    nodes = {node.name: node for node in start.model.graph}
+    nodes = {node.name: node for node in start.model.graph.graph}
     rounded = set()
     for key, tensor in start.form.tensors.items():
         node, index = tensor_place(nodes, key)
@@ -229,7 +225,7 @@ class _Stop:
         """Choose the integers that hurt the output least."""
         layer, params = self._layer, self.quantized.record.activation
         weight = self._weight(layer)
-        cut = Patches(self._start.model, self._node, layer)
+        cut = Patches(self._start.model.graph, self._node, layer)
         sizes = {item: len(by_channel(self._real[item], layer)) for item in self._comparable}
         if not any(sizes.values()):
             return

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-import onnx_ir as ir
 
 from runner.arithmetic import dequant_scale, quantize_bias
 from runner.calibration.isolated import COUNT, MEAN_ERROR, isolated_pass
@@ -18,13 +17,12 @@ from runner.correction.chance import Channels, likely
 from runner.dataset.item import Dataset
 from runner.engine import Engine
 from runner.graph.added_bias import takes_bias
-from runner.graph.layers import FoundLayers, Layer
+from runner.graph.layers import Layer, LayeredModel
 from runner.record import QuantizedLayer, QuantizedLayers
 
 
 def without_mean_errors(
-    model: ir.Model,
-    found: FoundLayers,
+    model: LayeredModel,
     form: QuantizedLayers,
     dataset: Dataset,
     indices: Sequence[int],
@@ -36,28 +34,24 @@ def without_mean_errors(
 
     Args:
         model: the prepared float model at a runnable opset.
-        found: its layers.
         form: their quantized form.
         dataset: calibration data.
         indices: which items of it.
         engine: runs the model.
         progress: told the number of items done.
     """
-    nodes = {node.name: node for node in model.graph}
-    biased = QuantizedLayers({name: layer for name, layer in form.layers.items() if takes_bias(nodes[name])})
+    biased = QuantizedLayers({name: layer for name, layer in form.layers.items() if takes_bias(model.node(name))})
     if not biased.layers:
         return form
     errors: dict[str, list[Channels]] = {name: [] for name in biased.layers}
-    passes = isolated_pass(
-        model, found, biased, dataset, indices, engine=engine, reductions=(MEAN_ERROR,), progress=progress
-    )
+    passes = isolated_pass(model, biased, dataset, indices, engine=engine, reductions=(MEAN_ERROR,), progress=progress)
     for sums in passes:
         for name, reduced in sums.items():
             if reduced[COUNT]:
                 errors[name].append(reduced[MEAN_ERROR.name])
     shifts = {name: likely_mean(np.array(items)) for name, items in errors.items() if items}
     return QuantizedLayers(
-        {name: shifted(found[name], layer, shifts.get(name)) for name, layer in form.layers.items()}, form.tensors
+        {name: shifted(model.layer(name), layer, shifts.get(name)) for name, layer in form.layers.items()}, form.tensors
     )
 
 

@@ -26,7 +26,7 @@ from runner.dataset.item import Dataset
 from runner.engine import Engine
 from runner.graph.added_bias import biased
 from runner.graph.constants import constant
-from runner.graph.layers import FoundLayers, Layer
+from runner.graph.layers import Layer, LayeredModel
 from runner.record import QuantizedLayer, QuantizedLayers, TensorRecord
 from runner.session import SHORT_LIVED, Session
 
@@ -43,7 +43,6 @@ class Walk:
 
     Args:
         model: the prepared float model at a runnable opset, nodes in topological order.
-        found: its layers.
         form: has the layers to stop at, and what is rounded on its way into other nodes.
         dataset: calibration data.
         indices: which items of it.
@@ -54,8 +53,7 @@ class Walk:
 
     def __init__(
         self,
-        model: ir.Model,
-        found: FoundLayers,
+        model: LayeredModel,
         form: QuantizedLayers,
         dataset: Dataset,
         indices: Sequence[int],
@@ -64,22 +62,22 @@ class Walk:
         engine: Engine,
         quantized_upstream: bool,
     ) -> None:
-        self._model, self._found = model, found
-        self._order = [layer for layer in found.layers if layer.name in form.layers]
+        self._layered, self._model = model, model.graph
+        self._order = [layer for layer in model.layers if layer.name in form.layers]
         self._dataset, self._indices = dataset, list(indices)
         self._callers, self._upstream = engine.callers, quantized_upstream
         self._tensors = form.tensors if quantized_upstream else {}
-        self._nodes = {node.name or "": node for node in model.graph}
-        self._producers = {value.name or "": node for node in model.graph for value in node.outputs}
+        self._nodes = {node.name or "": node for node in model.graph.graph}
+        self._producers = {value.name or "": node for node in model.graph.graph for value in node.outputs}
         self._reads = {name: _reads(node) for name, node in self._nodes.items()}
-        self._inputs = [value.name or "" for value in model.graph.inputs]
+        self._inputs = [value.name or "" for value in model.graph.graph.inputs]
         self._shapes = input_shapes
-        self._alone = model  # the part of it that is the layer where the walk stands
+        self._alone = model.graph  # the part of it that is the layer where the walk stands
         self._done: set[str] = set()
         self._settled: dict[str, QuantizedLayer] = {}
         self._float: list[Tensors] = []
         self._quantized: list[Tensors] = []
-        session = Session(model)
+        session = Session(model.graph)
         self._feeds: Callable[[int], Tensors] = lambda index: dict(
             bind(dataset.item(index), session.inputs, name=dataset.name(index))
         )
@@ -117,7 +115,7 @@ class Walk:
     def quantized_session(self, layer: Layer, quantized: QuantizedLayer) -> Session:
         """Return a session of the layer where the walk stands, quantized."""
         form = QuantizedLayers({layer.name: quantized}, self._rounded_in(self._alone))
-        return Session(fake_quant_model(self._alone, self._found, form, multiply=True), SHORT_LIVED)
+        return Session(fake_quant_model(self._layered.on(self._alone), form, multiply=True), SHORT_LIVED)
 
     def each(self, work: Callable[[int], T]) -> list[T]:
         """Return ``work(item)`` of every item that walks along, in order; the first ones of them lie spread over the data."""
@@ -174,7 +172,7 @@ class Walk:
             inside = {node.name for node in prefix.graph}
             settled = {name: layer for name, layer in self._settled.items() if name in inside}
             form = QuantizedLayers(settled, self._rounded_in(prefix))
-            sessions.append(Session(fake_quant_model(prefix, self._found, form, multiply=True), SHORT_LIVED))
+            sessions.append(Session(fake_quant_model(self._layered.on(prefix), form, multiply=True), SHORT_LIVED))
         kept = [name for name in here if name in self._inputs]
 
         def arrive(feed: Tensors) -> list[Tensors]:
@@ -200,7 +198,7 @@ class Walk:
         tensors = self._rounded_in(part)
         if tensors:
             form = QuantizedLayers({}, tensors)
-            rounding = Session(fake_quant_model(part, self._found, form, multiply=True), SHORT_LIVED)
+            rounding = Session(fake_quant_model(self._layered.on(part), form, multiply=True), SHORT_LIVED)
 
         def step(item: int) -> None:
             real, quantized = self._float[item], self._quantized[item]

@@ -134,7 +134,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         kept = kept_items(parts.report, options.keep_intermediates, options.intermediates_count)
         require_measurable(subject.source.graph, options.metric, options.sensitivity)
         keys = StageKeys(
-            graph_digest(subject.runnable),
+            graph_digest(subject.runnable.graph),
             evaluation.fingerprint,
             "" if calibration is None else calibration.fingerprint,
         )
@@ -150,14 +150,14 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
             lambda: inputs_seen(subject.source.graph, looked_at),
             INPUTS_SEEN,
         )
-        settle_callers(engine, subject.runnable, evaluation, keys, store)
+        settle_callers(engine, subject.runnable.graph, evaluation, keys, store)
         _announce(parts, calibration, emit)
 
-    emit(WorkAhead(items_ahead(options, parts, len(subject.found.layers), recipe.passes)))
+    emit(WorkAhead(items_ahead(options, parts, len(subject.runnable.layers), recipe.passes)))
     prepared = subject
     subject = rewritten_model(prepared, options.correction, calibration, recipe, engine, stages, keys, store)
     if subject is not prepared:
-        keys = replace(keys, graph=graph_digest(subject.runnable))
+        keys = replace(keys, graph=graph_digest(subject.runnable.graph))
         recipe = _recipe(given, subject, options, evaluation, calibration)
         gap = _rewriting_gap(subject, evaluation, keys, store)
     warnings: list[str] = []
@@ -182,7 +182,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     scores = RememberedScores(evaluator, keys, store)
     judge = _judge(options, evaluator, model, subject.source.graph if constants else None, store)
     with stages.stage(FLOAT_EVAL, len(evaluation.indices)) as progress:
-        float_evaluation = scores.of_float(subject.runnable, progress)
+        float_evaluation = scores.of_float(subject.runnable.graph, progress)
         before = judge.look_at_float(float_evaluation)
     logger.info("original evaluation accuracy: %s", before)
     require_expected(options.expect, judge.name, before, seen, evaluator, float_evaluation)
@@ -193,14 +193,13 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
 
     trials = TrialRunner(
         subject.runnable,
-        subject.found,
         quantized.form,
         judge,
         emit,
         quantized.costs,
         lambda form: keys.scores(form, evaluator),
     )
-    best = BestPair(folder, f"results/{name}", subject.prepared.graph, subject.found, trials.form)
+    best = BestPair(folder, f"results/{name}", subject.at_source_opset, trials.form)
 
     attempts = Attempts(trials, best, stages)
     with stages.stage(SEARCH, len(evaluation.indices), "all layers int8") as progress:
@@ -213,7 +212,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
                 remembered, store, keys.repaired(recipe.settings), lambda: recipe.repaired(engine, stages), FORMS
             )
             start = foothold(try_repairs(all_int8, repairs, attempts, meter, items))
-            units = units_of(subject.found, trials.form(start.plan), quantized.costs)
+            units = units_of(subject.runnable, trials.form(start.plan), quantized.costs)
             emit(WorkAhead(items_of_search(options, parts, len(quantized.form.layers), len(units), start)))
             # As in AMCT the ranking is made also where nothing has to fall back.
             ranker = Ranker(subject, calibration, engine, attempts, scores, float_evaluation, meter)
@@ -270,7 +269,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         pair, found = _write(folder, outcome, best)
     written = proof = None
     if pair is not None and found.stopped != "interrupted":
-        job = Job(folder, subject.prepared.graph, subject.found, dataset, engine, options.verify, keys, store)
+        job = Job(folder, subject.at_source_opset, dataset, engine, options.verify, keys, store)
         try:
             with stages.stage(VERIFY, checks) as progress:
                 written, proof = check_files(
@@ -285,14 +284,14 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
                 warnings += warn_of_notes(written, emit)
         except KeyboardInterrupt:
             found = replace(found, stopped="interrupted")
-    shown = Intermediates(name, subject.prepared.graph, subject.found, outcome.final_form, pair, quantized.form)
+    shown = Intermediates(name, subject.at_source_opset, outcome.final_form, pair, quantized.form)
     intermediates, found = _keep(found, partial(write_kept, folder, shown, dataset, kept, stages))
     return AccAutoResult(
         status=found.stopped or status,
         source=source,
         target_loss=judge.target,
         comparison=comparison,
-        found=subject.found,
+        found=subject.runnable,
         impossible=quantized.impossible,
         folded=subject.prepared.folded,
         rewriting=subject.rewriting,
@@ -373,8 +372,8 @@ def _recipe(
         return RecordRecipe(subject, given, evaluation)
     assert calibration is not None  # there is one wherever no record is given
     selection = replace(
-        select_layers(options.settings, subject.found, subject.node_types),
-        tensors=select_tensors(options.settings.tensor_quantize, subject.runnable),
+        select_layers(options.settings, subject.runnable, subject.node_types),
+        tensors=select_tensors(options.settings.tensor_quantize, subject.runnable.graph),
     )
     start = starting_point(
         given,
@@ -405,7 +404,7 @@ def _fresh_scores(
     build = partial(trials.model, plan, multiply=True)
     try:
         with stages.stage(FINAL_EVAL, 2 * items, "items that the search never saw") as progress:
-            before = scores.of_float(subject.runnable, progress)
+            before = scores.of_float(subject.runnable.graph, progress)
             return before, scores.of_form(trials.form(plan), build, lambda done: progress(items + done))
     except KeyboardInterrupt:
         return None

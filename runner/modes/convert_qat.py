@@ -183,15 +183,15 @@ def convert_qat(
     with stages.stage(WRITE):
         write_record(folder, _RECORD, qat.form)
         folder.write_json("conversion_report.json", qat.report.to_json(), indent=2)
-        pair = write_pair(folder, name, qat.graph, qat.found, qat.form)
+        pair = write_pair(folder, name, qat.found, qat.form)
     evaluations, items_scored = evaluator.evaluations, evaluator.items_scored
-    job = Job(folder, qat.graph, qat.found, dataset, engine, options.verify, keys, store)
+    job = Job(folder, qat.found, dataset, engine, options.verify, keys, store)
     with stages.stage(VERIFY, checks) as progress:
         written, proof = check_files(
             job, pair, _RECORD, qat.form, evaluator=evaluator, quantized=after, progress=progress
         )
         warnings += warn_of_notes(written, emit)
-    converted = Intermediates(name, qat.graph, qat.found, qat.form, pair)
+    converted = Intermediates(name, qat.found, qat.form, pair)
     intermediates = write_kept(folder, converted, dataset, kept, stages)
     return ConvertResult(
         status="converted",
@@ -238,7 +238,7 @@ def _item_index(dataset: Dataset, image: int | str) -> int:
 
 
 def _simulated(qat: QatModel) -> ir.Model:
-    return fake_quant_model(raise_opset(qat.graph), qat.found, qat.form, multiply=True)
+    return fake_quant_model(qat.found.on(raise_opset(qat.graph)), qat.form, multiply=True)
 
 
 def _prediction(
@@ -264,4 +264,4 @@ def _costs(qat: QatModel, dataset: Dataset) -> dict[str, LayerCost]:
     session = Session(with_outputs(raise_opset(qat.graph), names))
     arrays = session.run(bind(dataset.item(0), session.inputs, name=dataset.name(0)), names)
     shapes = {name: array.shape for name, array in zip(names, arrays, strict=True)}
-    return layer_costs(qat.graph, qat.found, {layer.name: shapes[layer.input] for layer in qat.found.layers})
+    return layer_costs(qat.found, {layer.name: shapes[layer.input] for layer in qat.found.layers})

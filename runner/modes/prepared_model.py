@@ -21,7 +21,8 @@ from runner.errors import ModelError
 from runner.graph.batchnorm import Folds, into_all
 from runner.graph.batchnorm_by_place import WHY_LEFT
 from runner.graph.fixed_inputs import fix_inputs
-from runner.graph.layers import FoundLayers, Layer, find_layers, require_layers
+from runner.graph.layers import Layer, LayeredModel, find_layers, require_layers
+from runner.graph.limits import ASCEND, Limits
 from runner.graph.lower import Lowered
 from runner.graph.model_file import SourceModel, load_model
 from runner.graph.opset import DEPLOY_OPSET, SIMULATION_OPSET, raise_opset
@@ -54,16 +55,21 @@ class PreparedModel:
     Attributes:
         source: as it was read.
         prepared: after exact rewriting, at the source's opset; the writers start from it.
-        runnable: the same at the simulation's opset; whatever runs starts from it.
-        found: its layers, under the same names in both.
+        runnable: the same at the simulation's opset with its layers; whatever runs starts from it.
         rewriting: what was done to it for the sake of its quantized form.
+        limits: what the target holds in int8.
     """
 
     source: SourceModel
     prepared: PreparedGraph
-    runnable: ir.Model
-    found: FoundLayers
+    runnable: LayeredModel
     rewriting: Rewriting = field(default_factory=Rewriting)
+    limits: Limits = ASCEND
+
+    @property
+    def at_source_opset(self) -> LayeredModel:
+        """The prepared model at the source's opset, with the layers of the runnable one, which have the same names."""
+        return self.runnable.on(self.prepared.graph)
 
     @property
     def node_types(self) -> dict[str, str]:
@@ -80,13 +86,15 @@ class PreparedModel:
         both = Rewriting(
             {**self.rewriting.pixels, **rewriting.pixels}, {**self.rewriting.exponents, **rewriting.exponents}
         )
-        return PreparedModel(
-            self.source, replace(self.prepared, graph=graph), raise_opset(graph), find_layers(graph), both
-        )
+        runnable = find_layers(graph, self.limits).on(raise_opset(graph))
+        return replace(self, prepared=replace(self.prepared, graph=graph), runnable=runnable, rewriting=both)
 
 
 def load_prepared(
-    model: str | Path, folds: Folds = into_all, constants: Mapping[str, Any] = MappingProxyType({})
+    model: str | Path,
+    folds: Folds = into_all,
+    constants: Mapping[str, Any] = MappingProxyType({}),
+    limits: Limits = ASCEND,
 ) -> PreparedModel:
     """Read, prepare and survey a float model; nothing is folded into a layer whose name ``folds`` says no to.
 
@@ -94,23 +102,24 @@ def load_prepared(
         model: its file.
         folds: which layers take BatchNormalization.
         constants: inputs that are fixed, and no inputs any more.
+        limits: what the target holds in int8.
 
     Raises:
         ModelError: it cannot be read, is quantized already, or has no layer to quantize.
         ConfigError: a constant fits no input.
     """
     source = fix_inputs(load_model(model), constants)
-    prepared = prepare(source.graph, folds, takes)
-    found = find_layers(prepared.graph)
+    prepared = prepare(source.graph, folds, takes, limits)
+    found = find_layers(prepared.graph, limits)
     require_layers(found)
     log_left_alone(found)
     for name in prepared.by_place:
         logger.info("left alone: %s (BatchNormalization): %s", name, WHY_LEFT)
     log_lowered(prepared.lowered, prepared.graph)
-    return PreparedModel(source, prepared, raise_opset(prepared.graph), found)
+    return PreparedModel(source, prepared, found.on(raise_opset(prepared.graph)), limits=limits)
 
 
-def log_left_alone(found: FoundLayers) -> None:
+def log_left_alone(found: LayeredModel) -> None:
     """Log each node that looks like a layer but stays float, with the reason."""
     for left in found.left_alone:
         logger.info("left alone: %s (%s): %s", left.name, left.op_type, left.reason)
@@ -141,7 +150,7 @@ def rewriting_gap(subject: PreparedModel, part: Subset) -> float:
     names = None
     results = []
     # One after the other: what onnxruntime says of the source as it is comes first.
-    for graph, given in ((subject.source.graph, True), (subject.runnable, False)):
+    for graph, given in ((subject.source.graph, True), (subject.runnable.graph, False)):
         session = Session(graph, given=given)
         names = names or session.number_names
         results.append(session.run(bind(item, session.inputs, name=name), names))
@@ -187,7 +196,7 @@ def require_same_raised(source: SourceModel, part: Subset) -> None:
 
 
 def _what_was_done(subject: PreparedModel) -> str:
-    opset, runs = (graph.opset_imports[""] for graph in (subject.source.graph, subject.runnable))
+    opset, runs = (graph.opset_imports[""] for graph in (subject.source.graph, subject.runnable.graph))
     return f"constants and BatchNormalization folded, opset {opset}{'' if opset == runs else f' as {runs}'}"
 
 

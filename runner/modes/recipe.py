@@ -163,7 +163,7 @@ class CalibrationRecipe:
         return {REPAIRED: self._made(EVERY_CORRECTION, engine, stages).form}
 
     def _made(self, correction: Correction, engine: Engine, stages: Stages) -> CalibrationResult:
-        subject, items = self._subject, self._calibration
+        items = self._calibration
         if self._calibrated is None:
             self._calibrated = self._calibrate(engine, stages)
         seen, rounded = self._calibrated
@@ -171,7 +171,7 @@ class CalibrationRecipe:
             return rounded
         with stages.stage(CALIBRATE, len(rounded.form.layers), "corrections") as progress:
             form = correct(
-                Calibrated(subject.runnable, self._start.layers, rounded.form, seen, self.symmetric),
+                Calibrated(self._start.layers, rounded.form, seen, self.symmetric),
                 items.dataset,
                 items.indices,
                 options=correction,
@@ -184,11 +184,10 @@ class CalibrationRecipe:
         """Return what calibration saw, and the form rounded to nearest under it."""
         subject, items, start = self._subject, self._calibration, self._start
         balance = self._balance(engine, stages)
-        model, layers = with_balanced_inputs(subject.runnable, start.layers, balance.factors)
+        model = with_balanced_inputs(start.layers, balance.factors)
         with stages.stage(CALIBRATE, len(items.indices) * _passes(start.observers)) as progress:
             seen = collect(
                 model,
-                layers,
                 items.dataset,
                 items.indices,
                 observer=next(iter(start.observers.values())),
@@ -199,7 +198,6 @@ class CalibrationRecipe:
             whole = {name: levels.range for name, levels in self._pixels.items() if name not in balance.factors}
             seen = replace(seen, ranges={**seen.ranges, **whole})
             quantization = quantize_layers(
-                subject.runnable,
                 start.layers,
                 seen,
                 symmetric=self.symmetric,
@@ -209,9 +207,9 @@ class CalibrationRecipe:
             )
             quantization = quantize_tensors(quantization, start.layers, seen, symmetric=self.symmetric)
         # Skipped layers cost MACs too, though calibration did not look at them.
-        unseen = [layer for layer in subject.found.layers if layer.name in self.skipped]
-        shapes = {**seen.input_shapes, **input_shapes(subject.runnable, unseen, items)}
-        costs = layer_costs(subject.runnable, subject.found, shapes)
+        unseen = [layer for layer in subject.runnable.layers if layer.name in self.skipped]
+        shapes = {**seen.input_shapes, **input_shapes(subject.runnable.graph, unseen, items)}
+        costs = layer_costs(subject.runnable, shapes)
         return seen, CalibrationResult(_some(quantization), quantization.impossible, costs, strengths=balance.strengths)
 
     def _balance(self, engine: Engine, stages: Stages) -> Balance:
@@ -221,7 +219,7 @@ class CalibrationRecipe:
             return Balance()
         with stages.stage(CALIBRATE, len(items.indices), "balancing") as progress:
             balance = choose_balance(
-                self._subject.runnable,
+                self._subject.runnable.graph,
                 self._start.layers.layers,
                 strengths,
                 items.dataset,
@@ -261,8 +259,8 @@ class RecordRecipe:
     def quantize(self, engine: Engine, stages: Stages) -> CalibrationResult:
         """Return the form that the record describes."""
         subject = self._subject
-        shapes = input_shapes(subject.runnable, subject.found.layers, self._part)
-        costs = layer_costs(subject.runnable, subject.found, shapes)
+        shapes = input_shapes(subject.runnable.graph, subject.runnable.layers, self._part)
+        costs = layer_costs(subject.runnable, shapes)
         return CalibrationResult(_some(self._quantization), self._quantization.impossible, costs, self._corrected)
 
     def repaired(self, engine: Engine, stages: Stages) -> Mapping[str, QuantizedLayers]:
@@ -275,7 +273,7 @@ def _passes(observers: Mapping[str, Observer]) -> int:
 
 
 def _others(subject: PreparedModel, layers: Container[str]) -> tuple[str, ...]:
-    skipped = tuple(layer.name for layer in subject.found.layers if layer.name not in layers)
+    skipped = tuple(layer.name for layer in subject.runnable.layers if layer.name not in layers)
     for name in skipped:
         logger.info("skipped: %s stays float, as configured", name)
     return skipped

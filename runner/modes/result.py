@@ -12,7 +12,7 @@ from runner.evaluation.evaluator import Evaluation
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import ClassScores
 from runner.evaluation.uncertainty import Interval
-from runner.graph.layers import FoundLayers, LeftAlone
+from runner.graph.layers import LayeredModel, LeftAlone
 from runner.graph.macs import LayerCost
 from runner.graph.rewriting import Rewriting
 from runner.job_folder import JobFolder
@@ -160,7 +160,7 @@ class AccAutoResult:
     source: Source
     target_loss: float | None
     comparison: Comparison
-    found: FoundLayers
+    found: LayeredModel
     impossible: tuple[LeftAlone, ...]
     folded: tuple[str, ...]
     rewriting: Rewriting
@@ -225,7 +225,7 @@ class ConvertResult:
     status: Status
     source: Source
     comparison: Comparison
-    found: FoundLayers
+    found: LayeredModel
     form: QuantizedLayers
     report: Mapping[str, Any]
     prediction: Prediction | None

@@ -76,7 +76,9 @@ def rewritten_model(
 
     def chosen(what: str, choose: Callable[..., T]) -> T:
         with stages.stage(CALIBRATE, len(calibration.indices), what) as progress:
-            return choose(subject.runnable, calibration.dataset, calibration.indices, engine=engine, progress=progress)
+            return choose(
+                subject.runnable.graph, calibration.dataset, calibration.indices, engine=engine, progress=progress
+            )
 
     pixels = partial(chosen, "levels of the image", partial(choose_pixels, left_alone=left_alone))
     exponents = partial(chosen, "equalization", partial(choose_exponents, float_layers=recipe.skipped))
@@ -86,7 +88,7 @@ def rewritten_model(
             logger.info("whole pixels: the levels of the image that %s reads become its codes", name)
         if found:
             subject = subject.rewritten(Rewriting(found))
-            keys = replace(keys, graph=graph_digest(subject.runnable))
+            keys = replace(keys, graph=graph_digest(subject.runnable.graph))
     if correction.equalize:
         powers = remembered(store, keys.equalization(recipe.skipped), exponents, EXPONENTS)
         for name in powers:

@@ -25,7 +25,7 @@ def calibrated(
     model: object, data: Items, indices: list[int], observer: object = None, callers: int = 2
 ) -> Calibration:
     graph, found = prepared(model)
-    return collect(graph, found, data, indices, observer=observer or MinMax(), engine=Engine(callers))
+    return collect(found.on(graph), data, indices, observer=observer or MinMax(), engine=Engine(callers))
 
 
 def test_ranges_are_the_extremes_of_each_layers_input_over_the_chosen_items() -> None:
@@ -130,7 +130,7 @@ def test_progress_counts_items_over_all_passes() -> None:
     graph, found = prepared(TWO_READERS)
     told: list[int] = []
     items = Items(normal_items(4, 2, 4, 4))
-    collect(graph, found, items, range(4), observer=Counting(2), engine=Engine(2), progress=told.append)
+    collect(found.on(graph), items, range(4), observer=Counting(2), engine=Engine(2), progress=told.append)
     assert told == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
@@ -178,7 +178,9 @@ def test_inputs_of_other_nodes_that_would_be_rounded_are_named_beside_the_layers
     ):
         asked = replace(found, layers=layers, tensors=rounded)
         with pytest.raises(ModelError) as error:
-            collect(graph, asked, Items(-np.ones((1, 2, 4, 4), np.float32)), [0], observer=MinMax(), engine=Engine(1))
+            collect(
+                asked.on(graph), Items(-np.ones((1, 2, 4, 4), np.float32)), [0], observer=MinMax(), engine=Engine(1)
+            )
         assert str(error.value).endswith(remedy)
 
 
@@ -232,9 +234,9 @@ def test_items_without_values_change_nothing_that_is_seen_of_the_others(observer
 def test_layer_that_no_item_gives_a_value_stays_float_and_says_why(observer: object) -> None:
     x = rows_picked(0, 0)
     graph, found = prepared(PICKED)
-    seen = collect(graph, found, Items(x), [0, 1], observer=observer, engine=Engine(2))
+    seen = collect(found.on(graph), Items(x), [0, 1], observer=observer, engine=Engine(2))
     assert seen.ranges == {} and seen.input_shapes == {"y": (0, 3)}
-    (left,) = quantize_layers(graph, found, seen, symmetric=False).impossible
+    (left,) = quantize_layers(found.on(graph), seen, symmetric=False).impossible
     assert (left.name, left.reason) == (
         "y",
         "no calibration item gives its input any value, so nothing is known of its range",
@@ -247,7 +249,7 @@ def test_layers_that_share_an_input_get_the_range_of_their_own_observer() -> Non
     own = Percentile(0.8, 0.8)
 
     def ranges(observer: object, observers: dict | None = None) -> dict:
-        return collect(graph, found, data, range(6), observer=observer, observers=observers, engine=Engine(2)).ranges
+        return collect(found.on(graph), data, range(6), observer=observer, observers=observers, engine=Engine(2)).ranges
 
     mixed = ranges(MinMax(), {"b": own})
     assert mixed == {"a": ranges(MinMax())["a"], "b": ranges(own)["b"]}

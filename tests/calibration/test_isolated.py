@@ -16,7 +16,7 @@ from runner.calibration.isolated import FF, MEAN_ERROR, PAIR_SUMS, LayerSums, Re
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
 from runner.engine import Engine
-from runner.graph.layers import FoundLayers, Layer
+from runner.graph.layers import Layer, LayeredModel
 from runner.graph.opset import DEPLOY_OPSET
 from runner.record import QuantizedLayer, QuantizedLayers
 from tests.small_data import Items, conv_gemm, dense, normal_items, onnx_text, plain_session, prepared, run_plain
@@ -49,10 +49,10 @@ CASES = [
 ]
 
 
-def quantized(model: onnx.ModelProto, x: NDArray) -> tuple[ir.Model, FoundLayers, QuantizedLayers]:
+def quantized(model: onnx.ModelProto, x: NDArray) -> tuple[ir.Model, LayeredModel, QuantizedLayers]:
     graph, found = prepared(model)
-    seen = collect(graph, found, Items(x), range(len(x)), observer=MinMax(), engine=Engine(1))
-    return graph, found, quantize_layers(graph, found, seen, symmetric=False).form
+    seen = collect(found.on(graph), Items(x), range(len(x)), observer=MinMax(), engine=Engine(1))
+    return graph, found, quantize_layers(found.on(graph), seen, symmetric=False).form
 
 
 def twin_output(graph: ir.Model, layer: Layer, form: QuantizedLayer, source: NDArray) -> NDArray[np.float64]:
@@ -88,7 +88,7 @@ def test_sums_are_those_of_the_layers_run_alone(model: onnx.ModelProto, x: NDArr
     graph, found, form = quantized(model, x)
     names = [name for layer in found.layers for name in (layer.input, _output(graph, layer))]
     tensors = run_plain(graph, x, names)
-    results = list(isolated_pass(graph, found, form, Items(x), range(len(x)), engine=Engine(2)))
+    results = list(isolated_pass(found.on(graph), form, Items(x), range(len(x)), engine=Engine(2)))
     assert len(results) == len(x)
     for item, sums in zip(tensors, results, strict=True):
         assert list(sums) == [layer.name for layer in found.layers]
@@ -117,7 +117,7 @@ def test_sums_and_means_are_the_same_at_every_opset(opset: int) -> None:
         # A newer source is written at the opset that a deploy model has.
         assert graph.opset_imports[""] == min(model.opset_import[0].version, DEPLOY_OPSET)
         reductions = (FF, MEAN_ERROR)
-        return list(isolated_pass(graph, found, form, Items(X), range(2), engine=Engine(1), reductions=reductions))
+        return list(isolated_pass(found.on(graph), form, Items(X), range(2), engine=Engine(1), reductions=reductions))
 
     at_opset = conv_gemm()
     at_opset.opset_import[0].version = opset
@@ -132,7 +132,7 @@ def test_sums_and_means_are_the_same_at_every_opset(opset: int) -> None:
 def test_results_have_the_same_bits_with_any_number_of_callers() -> None:
     graph, found, form = quantized(conv_gemm(), X)
     one, *others = (
-        [as_numbers(s) for s in isolated_pass(graph, found, form, Items(X), [3, 0, 2], engine=Engine(n))]
+        [as_numbers(s) for s in isolated_pass(found.on(graph), form, Items(X), [3, 0, 2], engine=Engine(n))]
         for n in (1, 2, 4)
     )
     assert all(other == one for other in others)
@@ -141,8 +141,8 @@ def test_results_have_the_same_bits_with_any_number_of_callers() -> None:
 def test_pass_reads_the_float_models_activations_not_the_quantized_ones() -> None:
     # Quantizing the first layer alone or all layers makes no difference to what is seen of a later one.
     graph, found, form = quantized(conv_gemm(), X)
-    whole = next(isolated_pass(graph, found, form, Items(X), [0], engine=Engine(1)))
-    last = next(isolated_pass(graph, found, form.without(["first", "second"]), Items(X), [0], engine=Engine(1)))
+    whole = next(isolated_pass(found.on(graph), form, Items(X), [0], engine=Engine(1)))
+    last = next(isolated_pass(found.on(graph), form.without(["first", "second"]), Items(X), [0], engine=Engine(1)))
     assert list(last) == ["logits"]
     np.testing.assert_allclose(last["logits"]["dd"], whole["logits"]["dd"], rtol=1e-3)
 
@@ -152,7 +152,7 @@ def test_caller_may_ask_for_the_mean_of_each_channel(model: onnx.ModelProto, x: 
     graph, found, form = quantized(model, x)
     asked = (Reduction("mean_f", "f", squared=False), FF)
     (item,) = run_plain(graph, x[:1], [_output(graph, layer) for layer in found.layers])
-    sums = next(isolated_pass(graph, found, form, Items(x), [0], engine=Engine(1), reductions=asked))
+    sums = next(isolated_pass(found.on(graph), form, Items(x), [0], engine=Engine(1), reductions=asked))
     for layer, f in zip(found.layers, item, strict=True):
         axes = (0, 2, 3) if layer.op_type == "Conv" else tuple(range(f.ndim - 1))
         assert list(sums[layer.name]) == ["mean_f", "ff", "count"]
@@ -166,7 +166,7 @@ def test_twin_of_a_layer_with_a_shifted_bias_has_the_shift() -> None:
     shifts = {"h": np.arange(6, dtype=np.float32), "k": -np.arange(4, dtype=np.float32)}
     moved = QuantizedLayers({name: replace(layer, shift=shifts[name]) for name, layer in form.layers.items()})
     before, after = (
-        list(isolated_pass(graph, found, f, Items(x), range(3), engine=Engine(1), reductions=[MEAN_ERROR]))
+        list(isolated_pass(found.on(graph), f, Items(x), range(3), engine=Engine(1), reductions=[MEAN_ERROR]))
         for f in (form, moved)
     )
     for one, other in zip(before, after, strict=True):
@@ -177,7 +177,7 @@ def test_twin_of_a_layer_with_a_shifted_bias_has_the_shift() -> None:
 def test_progress_counts_items_and_the_model_is_left_as_it_was() -> None:
     graph, found, form = quantized(conv_gemm(), X)
     before, told = ir.to_proto(graph).SerializeToString(), []
-    for _ in isolated_pass(graph, found, form, Items(X), range(4), engine=Engine(2), progress=told.append):
+    for _ in isolated_pass(found.on(graph), form, Items(X), range(4), engine=Engine(2), progress=told.append):
         pass
     assert told == [1, 2, 3, 4]
     assert ir.to_proto(graph).SerializeToString() == before
@@ -186,7 +186,7 @@ def test_progress_counts_items_and_the_model_is_left_as_it_was() -> None:
 def test_items_are_read_as_their_sums_are_taken() -> None:
     graph, found, form = quantized(conv_gemm(), X)
     items = Items(np.concatenate([X] * 10))
-    sums = isolated_pass(graph, found, form, items, range(40), engine=Engine(1))
+    sums = isolated_pass(found.on(graph), form, items, range(40), engine=Engine(1))
     next(sums)
     assert len(items.reads) < 10
 
@@ -200,10 +200,10 @@ def test_squares_that_leave_float32_are_summed_in_double(size: float) -> None:
     x = normal_items(3, 5)
     graph, found, form = quantized(model, x)
     names = [name for layer in found.layers for name in (layer.input, _output(graph, layer))]
-    results = list(isolated_pass(graph, found, form, Items(x), range(3), engine=Engine(2)))
+    results = list(isolated_pass(found.on(graph), form, Items(x), range(3), engine=Engine(2)))
     for item, sums in zip(run_plain(graph, x, names), results, strict=True):
         f = item[3].astype(np.float64)
-        q = twin_output(graph, found["logits"], form.layers["logits"], item[2]).astype(np.float64)
+        q = twin_output(graph, found.layer("logits"), form.layers["logits"], item[2]).astype(np.float64)
         ours = pair_sums(sums["logits"])
         assert ours.ff == pytest.approx((f * f).sum(), rel=1e-5)
         assert ours.qq == pytest.approx((q * q).sum(), rel=1e-5)
@@ -227,7 +227,7 @@ def test_layer_without_values_for_an_item_has_sums_of_none() -> None:
     x[1] *= -1
     graph, found, form = quantized(model, x)
     passes = isolated_pass(
-        graph, found, form, Items(x), range(3), engine=Engine(1), reductions=(*PAIR_SUMS, MEAN_ERROR)
+        found.on(graph), form, Items(x), range(3), engine=Engine(1), reductions=(*PAIR_SUMS, MEAN_ERROR)
     )
     sums = [item["y"] for item in passes]
     assert [int(each["count"]) for each in sums] == [4, 0, 4]

@@ -52,8 +52,8 @@ RESIDUAL = onnx_text(
 
 def calibrated(model: onnx.ModelProto, x: NDArray) -> Calibrated:
     graph, found = prepared(model)
-    seen = collect(graph, found, Items(x), range(len(x)), observer=MinMax(), engine=Engine(1))
-    return Calibrated(graph, found, quantize_layers(graph, found, seen, symmetric=False).form, seen)
+    seen = collect(found.on(graph), Items(x), range(len(x)), observer=MinMax(), engine=Engine(1))
+    return Calibrated(found.on(graph), quantize_layers(found.on(graph), seen, symmetric=False).form, seen)
 
 
 def corrected(start: Calibrated, x: NDArray, options: Correction, callers: int = 2) -> QuantizedLayers:
@@ -61,7 +61,7 @@ def corrected(start: Calibrated, x: NDArray, options: Correction, callers: int =
 
 
 def outputs(start: Calibrated, form: QuantizedLayers, x: NDArray, name: str) -> NDArray[np.float64]:
-    model = fake_quant_model(start.model, start.found, form)
+    model = fake_quant_model(start.model, form)
     return np.concatenate([a.reshape(-1, a.shape[-1]) for (a,) in run_plain(model, x, [name])]).astype(np.float64)
 
 
@@ -125,7 +125,7 @@ def test_form_stays_legal_and_its_deploy_model_holds_it(model: onnx.ModelProto, 
     start = calibrated(model, ITEMS)
     form = corrected(start, ITEMS, BEST)
     assert list(form.layers) == list(start.form.layers)
-    for layer in start.found.layers:
+    for layer in start.model.layers:
         before, after = start.form.layers[layer.name], form.layers[layer.name]
         assert after.weight.dtype == np.int8
         assert after.weight.shape == before.weight.shape
@@ -133,8 +133,8 @@ def test_form_stays_legal_and_its_deploy_model_holds_it(model: onnx.ModelProto, 
         # What follows RESIDUAL's MatMul is no Add.
         assert layer.op_type not in ("MatMul", "AveragePool") or (after.bias, after.shift) == (None, None)
     path = tmp_path / "deploy.onnx"
-    path.write_bytes(model_bytes(deploy_model(start.model, start.found, form)))
-    assert check_against_form(path, form, start.model) == []
+    path.write_bytes(model_bytes(deploy_model(start.model, form)))
+    assert check_against_form(path, form, start.model.graph) == []
 
 
 # Inputs off zero, so that rounding the weights makes mean errors.
@@ -150,7 +150,7 @@ def test_matmul_is_corrected_like_the_gemm_that_has_its_bias_as_an_input(options
         a, b = matmul.layers[name], gemm.layers[twin]
         assert (a.record, a.weight.tolist(), a.bias) == (b.record, b.weight.tolist(), None)
         deq = b.record.activation.scale * b.record.weight_scales[0]
-        constant = one.model.graph.initializers[bias].const_value.numpy()
+        constant = one.model.graph.graph.initializers[bias].const_value.numpy()
         # A Gemm's bias is a multiple of deq, before the fit and behind it; the second reads what the first gives.
         np.testing.assert_allclose(constant + a.shift, b.bias * deq, atol=3 * deq)
         assert np.abs(a.shift).max() > 6 * deq
@@ -188,10 +188,10 @@ def test_output_under_a_shift_is_that_of_the_corrected_layer() -> None:
     start = calibrated(dense(shape="N,7,5"), TOKENS)
     before, after = start.form.layers["h"], corrected(start, TOKENS, Correction("sequential")).layers["h"]
     y, expected = (
-        run_plain(fake_quant_model(start.model, start.found, QuantizedLayers({"h": form})), TOKENS, ["s"])
+        run_plain(fake_quant_model(start.model, QuantizedLayers({"h": form})), TOKENS, ["s"])
         for form in (before, after)
     )
-    again = outputs_again([one for (one,) in y], start.found["h"], before, after)
+    again = outputs_again([one for (one,) in y], start.model.layer("h"), before, after)
     for one, (other,) in zip(again, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
@@ -227,11 +227,13 @@ def test_output_under_another_bias_and_scale_is_that_of_the_corrected_layer() ->
     before = start.form.layers["first"]
     after = corrected(start, ITEMS, Correction("sequential", scale=True)).layers["first"]
     assert before.record.weight_scales != after.record.weight_scales
-    (layer,) = (layer for layer in start.found.layers if layer.name == "first")
-    node = next(node for node in start.model.graph if node.name == "first")
+    (layer,) = (layer for layer in start.model.layers if layer.name == "first")
+    node = start.model.node("first")
     y, expected = (
         run_plain(
-            fake_quant_model(start.model, start.found, QuantizedLayers({"first": form})), ITEMS, [node.outputs[0].name]
+            fake_quant_model(start.model, QuantizedLayers({"first": form})),
+            ITEMS,
+            [node.outputs[0].name],
         )
         for form in (before, after)
     )
@@ -277,8 +279,8 @@ def test_items_that_join_late_see_what_the_others_do(model: onnx.ModelProto, mon
     largest = max(int(np.prod(shape)) for shape in start.seen.input_shapes.values())
     monkeypatch.setattr(walk_module, "_BUDGET", 40 * 16 * largest)
     late = corrected(start, ITEMS, Correction("sequential"))
-    last = start.found.layers[-1]
-    output = next(node.outputs[0].name for node in start.model.graph if node.name == last.name)
+    last = start.model.layers[-1]
+    output = start.model.node(last.name).outputs[0].name
     real = outputs(start, QuantizedLayers({}), ITEMS, output)
     for form in (whole, late):
         if last.op_type != "MatMul":
@@ -358,7 +360,7 @@ def test_layer_that_shares_its_codes_with_another_node_keeps_them() -> None:
     # An observer that looks too far, so that a layer is better off with less.
     high = start.seen.ranges["b"].high
     seen = dataclasses.replace(start.seen, ranges=start.seen.ranges | {"b": Range(0.0, 1.4 * high)})
-    form = quantize_layers(start.model, start.found, seen, symmetric=False).form
+    form = quantize_layers(start.model, seen, symmetric=False).form
     start = dataclasses.replace(start, seen=seen, form=form)
     observed = start.form.layers["b"].record.activation
     alone = corrected(start, ITEMS, BEST)

@@ -105,10 +105,10 @@ def test_equalized_model_loses_less_in_int8(line: str) -> None:
     errors = []
     wanted = np.concatenate([y for (y,) in run_plain(graph, X, ["z"])])
     for model in (graph, equalized(graph, exponents)):
-        seen = collect(model, found, Items(X), range(12), observer=MinMax(), engine=Engine(2))
+        seen = collect(found.on(model), Items(X), range(12), observer=MinMax(), engine=Engine(2))
         layers = find_layers(model)
-        form = quantize_layers(model, layers, seen, symmetric=False).form
-        got = np.concatenate([y for (y,) in run_plain(fake_quant_model(model, layers, form), X, ["z"])])
+        form = quantize_layers(layers.on(model), seen, symmetric=False).form
+        got = np.concatenate([y for (y,) in run_plain(fake_quant_model(layers.on(model), form), X, ["z"])])
         errors.append(float(np.mean((got - wanted) ** 2)))
     assert errors[1] < errors[0] / 2
 
@@ -136,9 +136,9 @@ def test_fit_of_a_bias_sees_the_ends_of_an_equalized_relu6() -> None:
     biases = []
     for model in (graph, equalized(graph, {"a": (1,) * 6})):
         layers = find_layers(model)
-        seen = collect(model, layers, Items(X), range(12), observer=MinMax(), engine=Engine(1))
-        form = quantize_layers(model, layers, seen, symmetric=False).form
-        made = correct(Calibrated(model, layers, form, seen), Items(X), range(12), options=options, engine=Engine(1))
+        seen = collect(layers.on(model), Items(X), range(12), observer=MinMax(), engine=Engine(1))
+        form = quantize_layers(layers.on(model), seen, symmetric=False).form
+        made = correct(Calibrated(layers.on(model), form, seen), Items(X), range(12), options=options, engine=Engine(1))
         biases.append([None if layer.bias is None else layer.bias.tolist() for layer in made.layers.values()])
     assert biases[0] == biases[1]
     assert biases[0][0] is not None
@@ -165,8 +165,8 @@ def test_every_channel_is_fitted_up_to_its_own_end() -> None:
     powers = tuple(int(power) for power in rng.integers(0, 6, 40))
     for model in (graph, equalized(graph, {"a": powers})):
         layers = find_layers(model)
-        seen = collect(model, layers, Items(X + 1), range(12), observer=MinMax(), engine=Engine(1))
-        start = Calibrated(model, layers, quantize_layers(model, layers, seen, symmetric=False).form, seen)
+        seen = collect(layers.on(model), Items(X + 1), range(12), observer=MinMax(), engine=Engine(1))
+        start = Calibrated(layers.on(model), quantize_layers(layers.on(model), seen, symmetric=False).form, seen)
         options = Correction("isolated", scale=True)
         form = correct(start, Items(X + 1), range(12), options=options, engine=Engine(2))
         made.append(form.layers["a"])

@@ -42,8 +42,8 @@ def branches():
         **{f"w{index}": weight() for index in range(5)},
     )
     graph, found = prepared(model)
-    seen = collect(graph, found, Items(normal_items(4, 3, 4, 4)), range(4), observer=MinMax(), engine=Engine(1))
-    return graph, found, quantize_layers(graph, found, seen, symmetric=False).form
+    seen = collect(found.on(graph), Items(normal_items(4, 3, 4, 4)), range(4), observer=MinMax(), engine=Engine(1))
+    return graph, found, quantize_layers(found.on(graph), seen, symmetric=False).form
 
 
 def costs() -> dict[str, LayerCost]:
@@ -52,7 +52,7 @@ def costs() -> dict[str, LayerCost]:
 
 def sharing_a_quant(graph: ir.Model, found, form: QuantizedLayers) -> set[frozenset[str]]:
     """Return the layers by the AscendQuant that they read, from the deploy model itself."""
-    deploy = deploy_model(graph, found, form)
+    deploy = deploy_model(found.on(graph), form)
     readers = defaultdict(set)
     for node in deploy.graph:
         if node.op_type == "Conv":

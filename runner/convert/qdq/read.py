@@ -37,7 +37,7 @@ from runner.convert.qdq.settle import (
 from runner.errors import ModelError
 from runner.graph.constants import Names
 from runner.graph.finite_weights import require_finite_weights
-from runner.graph.layers import LAYER_TYPES, FoundLayers, find_layers
+from runner.graph.layers import LAYER_TYPES, LayeredModel, find_layers
 from runner.graph.other_quantizers import only_weights
 from runner.record import QuantizedLayer, QuantizedLayers, TensorRecord
 
@@ -82,7 +82,7 @@ class QatModel:
     """
 
     graph: ir.Model
-    found: FoundLayers
+    found: LayeredModel
     form: QuantizedLayers
     report: ConversionReport
     coarse_outputs: tuple[str, ...] = ()
@@ -148,7 +148,7 @@ def read_qdq(
 
 
 def _convert_layers(
-    found: FoundLayers,
+    found: LayeredModel,
     sources: Mapping[str, LayerSource],
     *,
     refuse_asymmetric: bool,
@@ -327,7 +327,7 @@ def _what_instead(nodes: list[ir.Node]) -> str:
     return " Its weights alone are quantized; give the float model that it was made from, with mode=acc_auto."
 
 
-def _nothing_converted(conversions: tuple[LayerConversion, ...], found: FoundLayers) -> str:
+def _nothing_converted(conversions: tuple[LayerConversion, ...], found: LayeredModel) -> str:
     reasons = [f"{c.name} ({c.op_type}): {c.reason}" for c in conversions]
     reasons += [
         f"{i.name} ({i.op_type}): {i.reason}" for i in found.left_alone if i.name not in {c.name for c in conversions}

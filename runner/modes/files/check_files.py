@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx_ir as ir
-
 from runner.dataset.item import Dataset
 from runner.engine import Engine
 from runner.evaluation.evaluator import Evaluation, Evaluator
-from runner.graph.layers import FoundLayers
+from runner.graph.layers import LayeredModel
 from runner.job_folder import JobFolder
 from runner.modes.codecs import PROOF, WRITTEN
 from runner.modes.files.write_models import ModelPair, Written, verify_pair
@@ -30,7 +28,6 @@ class Job:
     Attributes:
         folder: of the job.
         model: the prepared float model at the source's opset.
-        found: its layers.
         dataset: evaluation data.
         engine: runs models.
         options: how the files are held against each other.
@@ -39,8 +36,7 @@ class Job:
     """
 
     folder: JobFolder
-    model: ir.Model
-    found: FoundLayers
+    model: LayeredModel
     dataset: Dataset
     engine: Engine
     options: VerifyOptions
@@ -79,9 +75,7 @@ def check_files(
         written = remembered(
             job.store,
             job.keys.written(paths, form, job.dataset, evaluator),
-            lambda: verify_pair(
-                job.folder, pair, job.model, job.found, form, job.dataset, job.engine, evaluator.classes
-            ),
+            lambda: verify_pair(job.folder, pair, job.model, form, job.dataset, job.engine, evaluator.classes),
             WRITTEN,
         )
         proof = remembered(

@@ -75,7 +75,6 @@ class Ranker:
             with self.attempts.stages.stage(RANK, len(items.indices)) as progress:
                 sums = isolated_pass(
                     self.subject.runnable,
-                    self.subject.found,
                     form,
                     items.dataset,
                     items.indices,

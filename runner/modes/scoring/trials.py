@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from runner.convert.fake_quant import fake_quant_model
 from runner.events import Emit, TrialFinished
-from runner.graph.layers import FoundLayers
+from runner.graph.layers import LayeredModel
 from runner.graph.macs import LayerCost
 from runner.modes.files.amct_files import roll_back_config
 from runner.modes.scoring.judge import Candidate, Judge, Verdict
@@ -24,7 +24,6 @@ class TrialRunner:
 
     Args:
         model: the prepared float model at a runnable opset.
-        found: its layers.
         form: every layer in int8.
         judge: after it has looked at the float model.
         emit: told of each trial.
@@ -38,15 +37,14 @@ class TrialRunner:
 
     def __init__(
         self,
-        model: ir.Model,
-        found: FoundLayers,
+        model: LayeredModel,
         form: QuantizedLayers,
         judge: Judge,
         emit: Emit,
         costs: Mapping[str, LayerCost] | None = None,
         key: Callable[[QuantizedLayers], str | None] = lambda form: None,
     ) -> None:
-        self._model, self._found, self._judge, self._emit = model, found, judge, emit
+        self._model, self._judge, self._emit = model, judge, emit
         self._costs, self._key = costs or {}, key
         self.forms: dict[str, QuantizedLayers] = {INT8: form}
         self.verdicts: dict[Plan, Verdict] = {}
@@ -81,7 +79,7 @@ class TrialRunner:
 
     def model(self, plan: Plan, *, multiply: bool) -> ir.Model:
         """Return a plan's simulation model."""
-        return fake_quant_model(self._model, self._found, self.form(plan), multiply=multiply)
+        return fake_quant_model(self._model, self.form(plan), multiply=multiply)
 
     def _candidate(self, plan: Plan, before_evaluation: Callable[[], None]) -> Candidate:
         def build() -> ir.Model:

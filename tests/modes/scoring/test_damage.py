@@ -45,13 +45,13 @@ def test_damage_is_that_of_the_plans_models_in_plain_onnxruntime(labelled: bool)
     model = conv_gemm()
     graph, found = prepared(model)
     items = Items(X, answers(model, X)) if labelled else Items(X)
-    seen = collect(graph, found, items, range(8), observer=MinMax(), engine=Engine(1))
-    form = quantize_layers(graph, found, seen, symmetric=False).form
+    seen = collect(found.on(graph), items, range(8), observer=MinMax(), engine=Engine(1))
+    form = quantize_layers(found.on(graph), seen, symmetric=False).form
     evaluator = Evaluator(Engine(2), items, range(len(X)), [TopK(), Kl(), Sqnr()] if labelled else [Mse(), Sqnr()])
     before = evaluator.evaluate_float(graph)
     judge = MetricJudge(evaluator, 0.0)
     judge.look_at_float(before)
-    trials = TrialRunner(graph, found, form, judge, lambda event: None)
+    trials = TrialRunner(found.on(graph), form, judge, lambda event: None)
     start = Plan.all_int8(form.layers)
     trials.run(start, lambda done: None)
     after = trials.verdicts[start].evaluation
@@ -63,7 +63,7 @@ def test_damage_is_that_of_the_plans_models_in_plain_onnxruntime(labelled: bool)
     assert told == list(range(1, 3 * ITEMS + 1)) and evaluator.items_scored - scored == 3 * ITEMS
 
     def outputs(fallback: list[str]) -> NDArray:
-        written = fake_quant_model(graph, found, form.without(fallback))
+        written = fake_quant_model(found.on(graph), form.without(fallback))
         return np.concatenate([y for (y,) in run_plain(written, X, ["logits"])])
 
     f = np.concatenate([y for (y,) in run_plain(graph, X, ["logits"])])

@@ -30,8 +30,8 @@ X = normal_items(8, 2, 6, 6)
 def subject():
     """The tiny model, its layers and its int8 form."""
     graph, found = prepared(conv_gemm())
-    seen = collect(graph, found, Items(X), range(8), observer=MinMax(), engine=Engine(1))
-    return graph, found, quantize_layers(graph, found, seen, symmetric=False).form
+    seen = collect(found.on(graph), Items(X), range(8), observer=MinMax(), engine=Engine(1))
+    return graph, found, quantize_layers(found.on(graph), seen, symmetric=False).form
 
 
 def runner_of(subject, emit=lambda event: None, target=1e-3):
@@ -39,7 +39,7 @@ def runner_of(subject, emit=lambda event: None, target=1e-3):
     evaluator = Evaluator(Engine(2), Items(X), range(8), [Mse()])
     judge = MetricJudge(evaluator, target)
     judge.look_at_float(evaluator.evaluate_float(graph))
-    return TrialRunner(graph, found, form, judge, emit)
+    return TrialRunner(found.on(graph), form, judge, emit)
 
 
 @pytest.mark.parametrize("fallback", [[], ["first"], ["second", "logits"], ["first", "second", "logits"]], ids=str)
@@ -47,7 +47,7 @@ def test_loss_is_that_of_the_written_form_of_the_plan_in_plain_onnxruntime(subje
     graph, found, form = subject
     plan = Plan.all_int8(form.layers).with_fallback(fallback)
     trial = runner_of(subject).run(plan, lambda done: None)
-    written = fake_quant_model(graph, found, form.without(fallback))
+    written = fake_quant_model(found.on(graph), form.without(fallback))
     f = np.concatenate([y for (y,) in run_plain(graph, X, ["logits"])])
     q = np.concatenate([y for (y,) in run_plain(written, X, ["logits"])])
     assert trial.loss == trial.value == pytest.approx(np.mean((f - q).astype(np.float64) ** 2), rel=1e-3, abs=1e-12)
@@ -83,7 +83,7 @@ def judged_early(subject, emit=lambda event: None, metric=None, target=0.5, call
     evaluator = Evaluator(Engine(callers), Items(MANY), range(len(MANY)), [metric or Mse()])
     judge = MetricJudge(evaluator, target, confidence=0.99)
     judge.look_at_float(evaluator.evaluate_float(graph))
-    trials = TrialRunner(graph, found, form, judge, emit)
+    trials = TrialRunner(found.on(graph), form, judge, emit)
     trials.run(Plan.all_int8(form.layers), lambda done: None)
     return evaluator, trials
 
@@ -141,8 +141,8 @@ def test_log_says_what_amct_says(subject, caplog: pytest.LogCaptureFixture) -> N
 def other_form(subject) -> QuantizedLayers:
     """Return the layers under the ranges of two items only: another form of each."""
     graph, found, _ = subject
-    seen = collect(graph, found, Items(X), range(2), observer=MinMax(), engine=Engine(1))
-    return quantize_layers(graph, found, seen, symmetric=False).form
+    seen = collect(found.on(graph), Items(X), range(2), observer=MinMax(), engine=Engine(1))
+    return quantize_layers(found.on(graph), seen, symmetric=False).form
 
 
 def test_each_layer_comes_from_the_form_of_its_treatment(subject) -> None:
@@ -159,7 +159,7 @@ def test_trial_of_a_repaired_plan_is_that_of_its_form(subject) -> None:
     trials.forms["int8+strong"] = strong
     plan = Plan.all_int8(plain.layers).with_repair("int8+strong").with_fallback(["second"])
     loss = trials.run(plan, lambda done: None).loss
-    written = fake_quant_model(graph, found, strong.without(["second"]))
+    written = fake_quant_model(found.on(graph), strong.without(["second"]))
     f = np.concatenate([y for (y,) in run_plain(graph, X, ["logits"])])
     q = np.concatenate([y for (y,) in run_plain(written, X, ["logits"])])
     assert loss == pytest.approx(np.mean((f - q).astype(np.float64) ** 2), rel=1e-3)
@@ -171,7 +171,7 @@ def test_trial_knows_what_it_leaves_float(subject) -> None:
     priced = runner_of(subject)
     costs = {"first": LayerCost(100, 1), "second": LayerCost(20, 1), "logits": LayerCost(3, 1)}
     judge = priced._judge
-    trials = TrialRunner(graph, found, form, judge, lambda event: None, costs)
+    trials = TrialRunner(found.on(graph), form, judge, lambda event: None, costs)
     plan = Plan.all_int8(form.layers)
     assert trials.run(plan, lambda done: None).float_macs == 0
     assert trials.run(plan.with_fallback(["first", "logits"]), lambda done: None).float_macs == 103
