@@ -44,7 +44,7 @@ def test_job_on_a_real_model_keeps_its_target(zoo: Path, tmp_path: Path) -> None
     written = {name for name in read_manifest(folder) if name.endswith("_model.onnx")}
     assert bool(written) == summary["target_met"]
     found = digests(folder)
-    assert {name: found[name] for name in read_manifest(folder)} == read_manifest(folder)
+    assert {name: found.layer(name) for name in read_manifest(folder)} == read_manifest(folder)
 
 
 @pytest.mark.parametrize(
@@ -91,12 +91,12 @@ def test_all_int8_model_gives_the_same_bits_at_every_optimisation_level(zoo: Pat
     graph = raise_opset(prepare(source.graph).graph)
     found = find_layers(graph)
     seen = collect(
-        graph, found, Subset(photos, range(0, 1000, 250)), observers=for_all(found, MinMax()), engine=Engine()
+        found.on(graph), Subset(photos, range(0, 1000, 250)), observers=for_all(found, MinMax()), engine=Engine()
     )
-    form = quantize_layers(graph, found, seen).form
+    form = quantize_layers(found.on(graph), seen).form
     assert len(form.layers) == len(found.layers) == 53
     path = tmp_path / "fake_quant.onnx"
-    path.write_bytes(model_bytes(fake_quant_model(graph, found, form)))
+    path.write_bytes(model_bytes(fake_quant_model(found.on(graph), form)))
     answers = {}
     for level in ("DISABLE_ALL", "ENABLE_BASIC", "ENABLE_EXTENDED", "ENABLE_ALL"):
         options = ort.SessionOptions()

@@ -24,11 +24,11 @@ from runner.amct_config.model import (
 from runner.calibration.observer import Observer
 from runner.errors import RecordError
 from runner.graph.balance import can_be_balanced
-from runner.graph.layers import FoundLayers, Layer
+from runner.graph.layers import Layer, LayeredModel
 
 
 def observed_config(
-    found: FoundLayers, observers: Mapping[str, Observer], *, batch_num: int, activation_offset: bool
+    found: LayeredModel, observers: Mapping[str, Observer], *, batch_num: int, activation_offset: bool
 ) -> QuantConfig:
     """Return the configuration that says what a job's own options say.
 
@@ -62,7 +62,7 @@ def said_by(observer: Observer) -> ActivationAlgorithm:
     return parse_activation(observer.amct_params(), f"{type(observer).__name__}.amct_params")
 
 
-def expand(cfg: SimplifiedConfig, found: FoundLayers, nodes: Mapping[str, str], name: str) -> QuantConfig:
+def expand(cfg: SimplifiedConfig, found: LayeredModel, nodes: Mapping[str, str], name: str) -> QuantConfig:
     """Return the configuration that AMCT's ``create_quant_config`` makes of a simplified one.
 
     Args:

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from runner.amct_config.limits import GLOBAL_KEYS
 from runner.errors import RecordError
 from runner.graph.balance import can_be_balanced
-from runner.graph.layers import LAYER_TYPES, FoundLayers, Layer
+from runner.graph.layers import LAYER_TYPES, Layer, LayeredModel
 
 # Types with a weight scale an output channel; others can be folded into them.
 PER_CHANNEL_TYPES = FUSABLE_TYPES = ("Conv", "ConvTranspose")
 
 
-def check_names(found: FoundLayers, file: str) -> None:
+def check_names(found: LayeredModel, file: str) -> None:
     """Raise a RecordError when a layer of the model is called like a global key."""
     for layer in found.layers:
         if layer.name in GLOBAL_KEYS:

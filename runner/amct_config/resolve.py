@@ -12,7 +12,7 @@ from runner.calibration.hfmg import Hfmg
 from runner.calibration.ifmr import Ifmr
 from runner.calibration.observer import Observer
 from runner.errors import RecordError
-from runner.graph.layers import FoundLayers
+from runner.graph.layers import LayeredModel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +50,7 @@ def _ifmr(params: Any, asymmetric: bool) -> Observer:  # noqa: ANN401 - the algo
 OBSERVERS: Mapping[type[ActivationAlgorithm], Callable[[Any, bool], Observer]] = {IfmrParams: _ifmr, HfmgParams: _hfmg}
 
 
-def resolve(config: QuantConfig, found: FoundLayers, nodes: Mapping[str, str], name: str) -> ConfiguredLayers:
+def resolve(config: QuantConfig, found: LayeredModel, nodes: Mapping[str, str], name: str) -> ConfiguredLayers:
     """Return what a configuration means for a model.
 
     Args:
@@ -95,7 +95,7 @@ def resolve(config: QuantConfig, found: FoundLayers, nodes: Mapping[str, str], n
     )
 
 
-def _check(config: QuantConfig, found: FoundLayers, nodes: Mapping[str, str], name: str) -> None:
+def _check(config: QuantConfig, found: LayeredModel, nodes: Mapping[str, str], name: str) -> None:
     check_names(found, name)
     for layer, entry in config.layers:
         check_named(layer, nodes, name)
@@ -120,7 +120,7 @@ def _check(config: QuantConfig, found: FoundLayers, nodes: Mapping[str, str], na
         raise RecordError(f"{name}: No quant enable layer in quant config file, please check the quant config file.")
 
 
-def _beyond_us(config: QuantConfig, found: FoundLayers) -> tuple[str, ...]:
+def _beyond_us(config: QuantConfig, found: LayeredModel) -> tuple[str, ...]:
     """Return a warning for each layer that is enabled and not quantizable here."""
     layers = {layer.name for layer in found.layers}
     reasons = {item.name: item.reason for item in found.left_alone}

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.calibration.observer import Observer, TensorStatistic
@@ -15,7 +14,7 @@ from runner.dataset.finite import not_finite
 from runner.dataset.item import Dataset
 from runner.dataset.subset import Subset
 from runner.engine import Engine
-from runner.graph.layers import FoundLayers
+from runner.graph.layers import LayeredModel
 from runner.graph.probe import with_outputs
 from runner.ranges import Range
 
@@ -44,8 +43,7 @@ class Calibration:
 
 
 def collect(
-    model: ir.Model,
-    found: FoundLayers,
+    model: LayeredModel,
     items: Subset,
     *,
     observers: Mapping[str, Observer],
@@ -55,8 +53,7 @@ def collect(
     """Return the ranges of what is quantized over the items, in as many passes as the observers need.
 
     Args:
-        model: the prepared float model at a runnable opset.
-        found: its layers, and inputs of other nodes that are quantized too.
+        model: the prepared float model at a runnable opset, with its layers and the inputs of other nodes to quantize too.
         items: calibration data.
         observers: layer name or tensor's key -> how its range is chosen.
         engine: runs the model.
@@ -66,13 +63,13 @@ def collect(
         ModelError: an activation holds a value that is not finite.
         DatasetError: it does because an item holds one.
     """
-    sources = {layer.name: layer.input for layer in found.layers} | {
-        tensor.key: tensor.source for tensor in found.tensors
+    sources = {layer.name: layer.input for layer in model.layers} | {
+        tensor.key: tensor.source for tensor in model.tensors
     }
-    watched = {source: _WatchedTensor(source, _remedy_for(found, source)) for source in sources.values()}
+    watched = {source: _WatchedTensor(source, _remedy_for(model, source)) for source in sources.values()}
     for name, source in sources.items():
         watched[source].watch(observers[name], len(items))
-    session = engine.session(with_outputs(model, list(watched)))
+    session = engine.session(with_outputs(model.graph, list(watched)))
     unfinished, done = list(watched.values()), 0
     while unfinished:
 
@@ -215,7 +212,7 @@ def _remedy(layers: Sequence[str], tensors: Sequence[str] = ()) -> str:
     return f"Mend the model, or {', and '.join(ways)}."
 
 
-def _remedy_for(found: FoundLayers, source: str) -> str:
+def _remedy_for(found: LayeredModel, source: str) -> str:
     return _remedy(
         [layer.name for layer in found.layers if layer.input == source],
         [tensor.key for tensor in found.tensors if tensor.source == source],

@@ -22,7 +22,7 @@ from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.graph.builder import Builder
 from runner.graph.constants import Names
-from runner.graph.layers import FoundLayers, Layer
+from runner.graph.layers import Layer, LayeredModel
 from runner.record import QuantizedLayers
 from runner.session import Session
 from runner.similarity import PairSums
@@ -63,8 +63,7 @@ LayerSums = Mapping[str, Mapping[str, NDArray[np.float64]]]
 
 
 def layer_by_layer(
-    model: ir.Model,
-    found: FoundLayers,
+    model: LayeredModel,
     form: QuantizedLayers,
     items: Subset,
     *,
@@ -76,15 +75,14 @@ def layer_by_layer(
 
     Args:
         model: the prepared float model at opset 13 or later.
-        found: its layers.
         form: their quantized form.
         items: calibration data.
         engine: runs the model.
         reductions: what to sum.
         progress: told the number of items done.
     """
-    layers = [found[name] for name in form.layers]
-    session = engine.session(layer_by_layer_model(model, layers, form, reductions))
+    layers = [model.layer(name) for name in form.layers]
+    session = engine.session(layer_by_layer_model(model.graph, layers, form, reductions))
     names = [reduction.name for reduction in reductions] + [COUNT]
     keys = [(layer.name, name) for layer in layers for name in names]
     squared = [reduction.name for reduction in reductions if reduction.squared]
@@ -97,7 +95,7 @@ def layer_by_layer(
 
     @functools.cache
     def in_double() -> Session:
-        return engine.session(layer_by_layer_model(model, layers, form, reductions, double=True))
+        return engine.session(layer_by_layer_model(model.graph, layers, form, reductions, double=True))
 
     def reduce(index: int, arrays: list[NDArray[Any]]) -> LayerSums:
         sums = by_layer(arrays)

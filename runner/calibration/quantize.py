@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from runner.convert.exact_sums import exact_sums
 from runner.graph.balance import Factors, balanced_rows
 from runner.graph.constants import constant
 from runner.graph.finite_weights import has_infinities
-from runner.graph.layers import FoundLayers, Layer, LeftAlone
+from runner.graph.layers import Layer, LayeredModel, LeftAlone
 from runner.ranges import ActivationParams, Range
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
 
@@ -34,8 +34,7 @@ class Quantization:
 
 
 def quantize_layers(
-    model: ir.Model,
-    found: FoundLayers,
+    model: LayeredModel,
     calibration: Calibration,
     *,
     symmetric: Collection[str] = (),
@@ -46,8 +45,7 @@ def quantize_layers(
     """Return the quantized form of every layer; one whose scale or sums would be illegal stays float, with the reason.
 
     Args:
-        model: the float model.
-        found: the layers to quantize.
+        model: the float model with the layers to quantize.
         calibration: what was seen of them.
         symmetric: names of the layers whose range lies evenly around zero.
         one_scale: layers whose channels share one weight scale.
@@ -62,23 +60,23 @@ def quantize_layers(
         record = arq_record(node, layer, params, one_scale=layer.name in one_scale, factors=factors.get(layer.name, ()))
         return quantize_recorded(node, layer, replace(record, skip_fusion=layer.name in unfused))
 
-    return quantize_each(model, found.layers, quantized)
+    return quantize_each(model, quantized)
 
 
 def quantize_tensors(
-    quantization: Quantization, found: FoundLayers, calibration: Calibration, *, symmetric: Collection[str]
+    quantization: Quantization, model: LayeredModel, calibration: Calibration, *, symmetric: Collection[str]
 ) -> Quantization:
     """Return the quantized form with the inputs of other nodes as well; one whose scale would be illegal stays float.
 
     Args:
         quantization: of the layers.
-        found: has the inputs.
+        model: has the inputs.
         calibration: what was seen of them.
         symmetric: keys of those whose range lies evenly around zero.
     """
     records: dict[str, TensorRecord] = {}
     impossible = list(quantization.impossible)
-    for tensor in found.tensors:
+    for tensor in model.tensors:
         try:
             range_, sample = _seen(calibration, tensor.key)
             records[tensor.key] = TensorRecord(params_off_ties(range_, sample, symmetric=tensor.key in symmetric))
@@ -98,16 +96,13 @@ def _seen(calibration: Calibration, key: str) -> tuple[Range, NDArray[np.float32
     return calibration.ranges[key], calibration.samples[key]
 
 
-def quantize_each(
-    model: ir.Model, layers: Iterable[Layer], quantize: Callable[[Layer, ir.Node], QuantizedLayer]
-) -> Quantization:
+def quantize_each(model: LayeredModel, quantize: Callable[[Layer, ir.Node], QuantizedLayer]) -> Quantization:
     """Return the form of the layers that ``quantize`` can say in int8; a ValueError of it is a layer's reason to stay float."""
-    nodes = {node.name: node for node in model.graph}
     form: dict[str, QuantizedLayer] = {}
     impossible: list[LeftAlone] = []
-    for layer in layers:
+    for layer in model.layers:
         try:
-            form[layer.name] = quantize(layer, nodes[layer.name])
+            form[layer.name] = quantize(layer, model.node(layer.name))
         except ValueError as error:
             impossible.append(LeftAlone(layer.name, layer.op_type, str(error)))
     return Quantization(QuantizedLayers(form), tuple(impossible))

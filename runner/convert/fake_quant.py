@@ -11,7 +11,7 @@ from runner.convert.simulate import Simulator
 from runner.graph.added_bias import shift_biases
 from runner.graph.builder import Builder
 from runner.graph.constants import Names, replace_node
-from runner.graph.layers import FoundLayers, Layer
+from runner.graph.layers import Layer, LayeredModel
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayer, QuantizedLayers
 
@@ -19,16 +19,15 @@ from runner.record import QuantizedLayer, QuantizedLayers
 VERSION = 1
 
 
-def fake_quant_model(model: ir.Model, found: FoundLayers, form: QuantizedLayers, *, multiply: bool = False) -> ir.Model:
+def fake_quant_model(model: LayeredModel, form: QuantizedLayers, *, multiply: bool = False) -> ir.Model:
     """Return a copy of the float model in which the layers and tensors of ``form`` are simulated.
 
     Args:
         model: prepared, at opset 13 or later.
-        found: its layers.
         form: what is quantized; every layer that is not in it stays float.
         multiply: the faster equal form for the runner's own sessions (see Simulator).
     """
-    return with_layers(model, found, form, Simulator(multiply))
+    return with_layers(model, form, Simulator(multiply))
 
 
 class LayerBuilder(Protocol):
@@ -45,9 +44,9 @@ class LayerBuilder(Protocol):
         ...
 
 
-def with_layers(model: ir.Model, found: FoundLayers, form: QuantizedLayers, builder: LayerBuilder) -> ir.Model:
+def with_layers(model: LayeredModel, form: QuantizedLayers, builder: LayerBuilder) -> ir.Model:
     """Return a copy of the float model in which ``builder`` has replaced the layers and tensors of ``form``."""
-    replaced = model.clone()
+    replaced = model.graph.clone()
     graph = replaced.graph
     nodes = {node.name: node for node in graph}
     names = Names.of(graph)
@@ -68,7 +67,7 @@ def with_layers(model: ir.Model, found: FoundLayers, form: QuantizedLayers, buil
         build = Builder()
         source = node.inputs[0]
         assert source is not None  # a layer reads an activation
-        output = builder.layer(build, node, found[name], quantized, name, source)
+        output = builder.layer(build, node, model.layer(name), quantized, name, source)
         build.register(graph, names, instead=node)
         replace_node(graph, node, build.nodes, output)
     passes.RemoveUnusedNodesPass()(replaced)

@@ -21,14 +21,14 @@ from runner.convert.fake_quant import with_layers
 from runner.convert.simulate import Simulator
 from runner.graph.balance import divided
 from runner.graph.builder import Builder
-from runner.graph.layers import FoundLayers, Layer
+from runner.graph.layers import Layer, LayeredModel
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayer, QuantizedLayers
 
 _FLOAT = ir.DataType.FLOAT
 
 
-def qdq_twin(model: ir.Model, found: FoundLayers, form: QuantizedLayers) -> ir.Model:
+def qdq_twin(model: LayeredModel, form: QuantizedLayers) -> ir.Model:
     """Return a copy of the float model with the layers and tensors of ``form`` between QuantizeLinear and DequantizeLinear.
 
     A transposed convolution with groups stays simulated: no axis of its weight numbers the output channels, so one
@@ -36,10 +36,9 @@ def qdq_twin(model: ir.Model, found: FoundLayers, form: QuantizedLayers) -> ir.M
 
     Args:
         model: prepared, at opset 13 or later.
-        found: its layers.
         form: what is quantized; every layer that is not in it stays float.
     """
-    return with_layers(model, found, form, _Twin())
+    return with_layers(model, form, _Twin())
 
 
 @dataclass(slots=True)

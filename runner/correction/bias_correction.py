@@ -29,21 +29,20 @@ def correct_biases(
         engine: runs the model.
         progress: told the number of items done.
     """
-    form, nodes = start.form, {node.name: node for node in start.model.graph}
+    form, nodes = start.form, {node.name: node for node in start.model.graph.graph}
     biased = QuantizedLayers({name: layer for name, layer in form.layers.items() if takes_bias(nodes[name])})
     if not biased.layers:
         return form
     errors: dict[str, list[PerChannel]] = {name: [] for name in biased.layers}
-    passes = layer_by_layer(
-        start.model, start.found, biased, items, engine=engine, reductions=(MEAN_ERROR,), progress=progress
-    )
+    passes = layer_by_layer(start.model, biased, items, engine=engine, reductions=(MEAN_ERROR,), progress=progress)
     for sums in passes:
         for name, reduced in sums.items():
             if reduced[COUNT]:
                 errors[name].append(reduced[MEAN_ERROR.name])
     shifts = {name: shrunk_mean(np.array(means)) for name, means in errors.items() if means}
     return QuantizedLayers(
-        {name: shifted(start.found[name], layer, shifts.get(name)) for name, layer in form.layers.items()}, form.tensors
+        {name: shifted(start.model.layer(name), layer, shifts.get(name)) for name, layer in form.layers.items()},
+        form.tensors,
     )
 
 

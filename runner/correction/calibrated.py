@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-import onnx_ir as ir
-
 from runner.calibration.collect import Calibration
-from runner.graph.layers import FoundLayers, Layer
+from runner.graph.layers import Layer, LayeredModel
 from runner.record import QuantizedLayers
 
 
@@ -17,15 +15,13 @@ class Calibrated:
     """A model whose layers are to be corrected.
 
     Attributes:
-        model: the prepared float model at a runnable opset.
-        found: its layers.
+        model: the prepared float model at a runnable opset, with its layers.
         form: their quantized form, rounded to nearest.
         seen: what calibration saw of the layers' inputs.
         symmetric: names of the layers whose input has zero point 0 because the user or the format wants it so.
     """
 
-    model: ir.Model
-    found: FoundLayers
+    model: LayeredModel
     form: QuantizedLayers
     seen: Calibration
     symmetric: Collection[str] = ()

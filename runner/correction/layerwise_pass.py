@@ -54,22 +54,23 @@ class LayerwisePass:
 
     def __init__(self, start: Calibrated, items: Subset, *, engine: Engine, quantized_upstream: bool) -> None:
         self.engine, self.quantized_upstream = engine, quantized_upstream
-        self._model, self._found = model, found = start.model, start.found
-        self._order = [layer for layer in found.layers if layer.name in start.form.layers]
+        self._layered, self._model = start.model, start.model.graph
+        graph = self._model.graph
+        self._order = [layer for layer in start.model.layers if layer.name in start.form.layers]
         self._items = items
         self._callers = engine.callers
         self._tensors = start.form.tensors if quantized_upstream else {}
-        self._nodes = {node.name or "": node for node in model.graph}
-        self._producers = {value.name or "": node for node in model.graph for value in node.outputs}
+        self._nodes = {node.name or "": node for node in graph}
+        self._producers = {value.name or "": node for node in graph for value in node.outputs}
         self._reads = {name: _reads(node) for name, node in self._nodes.items()}
-        self._inputs = [value.name or "" for value in model.graph.inputs]
+        self._inputs = [value.name or "" for value in graph.inputs]
         self._shapes = start.seen.input_shapes
-        self._alone = model  # the part of it that is the current layer
+        self._alone = self._model  # the part of it that is the current layer
         self._done: set[str] = set()
         self._finished: dict[str, QuantizedLayer] = {}
         self._float: list[Tensors] = []
         self._quantized: list[Tensors] = []
-        self._specs = engine.session(model).inputs
+        self._specs = engine.session(self._model).inputs
 
     @property
     def items(self) -> int:
@@ -211,7 +212,7 @@ class LayerwisePass:
     def _simulation(self, part: ir.Model, layers: Mapping[str, QuantizedLayer]) -> Session:
         """Return a session of a part of the model with some of its layers quantized, and what is rounded in it."""
         form = QuantizedLayers(layers, self._rounded_in(part))
-        return self.engine.session(fake_quant_model(part, self._found, form, multiply=True), SHORT_LIVED)
+        return self.engine.session(fake_quant_model(self._layered.on(part), form, multiply=True), SHORT_LIVED)
 
     def _rounded_in(self, part: ir.Model) -> dict[str, TensorRecord]:
         """Return the tensors that are rounded on their way into nodes of a part of the model."""

@@ -80,7 +80,7 @@ def _readers(start: Calibrated) -> list[list[Layer]]:
     """Return the layers whose range may be chosen; those that read one tensor stand together, as they share its rounding."""
     rounded = _rounded_tensors(start)
     readers: dict[tuple[str, bool], list[Layer]] = {}
-    for layer in start.found.layers:
+    for layer in start.model.layers:
         if layer.name not in start.form.layers or layer.weight is None:
             continue
         record = start.form.layers[layer.name].record
@@ -93,7 +93,7 @@ def _readers(start: Calibrated) -> list[list[Layer]]:
 
 def _rounded_tensors(start: Calibrated) -> set[tuple[str, ActivationParams]]:
     """Return the tensors that are rounded on their way into nodes that are no layers, with their parameters."""
-    nodes = {node.name: node for node in start.model.graph}
+    nodes = {node.name: node for node in start.model.graph.graph}
     rounded = set()
     for key, tensor in start.form.tensors.items():
         node, index = tensor_place(nodes, key)

@@ -57,7 +57,7 @@ def _moments(state: LayerState, weight: NDArray[np.float64], unit: float) -> Mom
         unit: of weights and outputs.
     """
     layer, params = state.layer, state.quantized.record.activation
-    cut = Patches(state.start.model, state.node, layer, state.engine)
+    cut = Patches(state.start.model.graph, state.node, layer, state.engine)
     sizes = {item: len(by_channel(state.float_outputs[item], layer)) for item in state.comparable}
     if not any(sizes.values()):
         return None

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from runner.graph.builder import Builder
 from runner.graph.constants import Names, constant
-from runner.graph.layers import FoundLayers, Layer
+from runner.graph.layers import Layer, LayeredModel
 
 # By layer name: one factor an input channel, float32 numbers.
 Factors = Mapping[str, tuple[float, ...]]
@@ -97,18 +97,18 @@ def rounded_tensor(layer: Layer, factors: Sequence[float]) -> str:
     return f"{layer.name}.mul.output0" if factors else layer.input
 
 
-def with_balanced_inputs(model: ir.Model, found: FoundLayers, factors: Factors) -> tuple[ir.Model, FoundLayers]:
-    """Return a copy of a float model that also computes the balanced inputs, and its layers as readers of these.
+def with_balanced_inputs(model: LayeredModel, factors: Factors) -> LayeredModel:
+    """Return a copy of a float model that also computes the balanced inputs, its layers as readers of these.
 
     For those who observe what layers read; the layers themselves still compute with the input as it was.
     """
     if not factors:
-        return model, found
-    copy = model.clone()
+        return model
+    copy = model.graph.clone()
     nodes = {node.name: node for node in copy.graph}
     names = Names.of(copy.graph)
     layers = []
-    for layer in found.layers:
+    for layer in model.layers:
         read = layer.input
         if layer.name in factors:
             node = nodes[layer.name]
@@ -120,7 +120,7 @@ def with_balanced_inputs(model: ir.Model, found: FoundLayers, factors: Factors) 
             copy.graph.insert_before(node, build.nodes)
             read = value.name or ""
         layers.append(replace(layer, input=read))
-    return copy, replace(found, layers=tuple(layers))
+    return replace(model, graph=copy, layers=tuple(layers))
 
 
 def _rows(node: ir.Node, layer: Layer) -> NDArray[Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import onnx_ir as ir
@@ -43,26 +45,52 @@ class LeftAlone:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class FoundLayers:
-    """What ``find_layers`` found, in graph order.
+@dataclass(frozen=True, eq=False)
+class LayeredModel:
+    """A float model with its layers, and its nodes by name. The graph must stay as it is from the first look at a node on.
 
     Attributes:
-        tensors: inputs of nodes that are no layers, to be rounded; not found but asked for.
+        graph: the model.
+        layers: those to quantize, in graph order.
+        left_alone: nodes that look like layers but stay float.
+        tensors: inputs of nodes that are no layers, to be rounded because the user asks for it.
     """
 
+    graph: ir.Model
     layers: tuple[Layer, ...]
-    left_alone: tuple[LeftAlone, ...]
+    left_alone: tuple[LeftAlone, ...] = ()
     tensors: tuple[TensorInput, ...] = ()
 
-    def __getitem__(self, name: str) -> Layer:
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        raise KeyError(name)
+    @cached_property
+    def _nodes(self) -> dict[str | None, ir.Node]:
+        return {node.name: node for node in self.graph.graph}
+
+    @cached_property
+    def _layers(self) -> dict[str, Layer]:
+        return {layer.name: layer for layer in self.layers}
+
+    def node(self, name: str) -> ir.Node:
+        """Return the node of that name, whether it is a layer's or not."""
+        return self._nodes[name]
+
+    def layer(self, name: str) -> Layer:
+        """Return the layer of that name."""
+        return self._layers[name]
+
+    def only(self, names: Container[str]) -> LayeredModel:
+        """Return the model with those of its layers that are named, and no tensors."""
+        return LayeredModel(self.graph, tuple(layer for layer in self.layers if layer.name in names), self.left_alone)
+
+    def with_tensors(self, tensors: tuple[TensorInput, ...]) -> LayeredModel:
+        """Return the model with these inputs of other nodes to be rounded."""
+        return replace(self, tensors=tensors)
+
+    def on(self, graph: ir.Model) -> LayeredModel:
+        """Return another graph with the same layers: a copy, one at another opset, or a part of this one."""
+        return replace(self, graph=graph)
 
 
-def find_layers(model: ir.Model, limits: Limits = ASCEND) -> FoundLayers:
+def find_layers(model: ir.Model, limits: Limits = ASCEND) -> LayeredModel:
     """Return the layers of a prepared model that a target can hold, and the nodes left alone, in graph order."""
     layers: list[Layer] = []
     left: list[LeftAlone] = []
@@ -84,7 +112,7 @@ def find_layers(model: ir.Model, limits: Limits = ASCEND) -> FoundLayers:
             left.append(LeftAlone(node.name or "", node.op_type, reason or ""))
         else:
             layers.append(_layer(node, operator, limits))
-    return FoundLayers(tuple(layers), tuple(left))
+    return LayeredModel(model, tuple(layers), tuple(left))
 
 
 def why_not_spread(node: ir.Node, limits: Limits) -> str | None:
@@ -96,12 +124,12 @@ def why_not_spread(node: ir.Node, limits: Limits) -> str | None:
     return reason if reason is not None or operator.spatial(node) == 1 else "it is over two axes already"
 
 
-def require_layers(found: FoundLayers) -> None:
+def require_layers(model: LayeredModel) -> None:
     """Raise a ModelError that lists the reasons when nothing can be quantized."""
-    if found.layers:
+    if model.layers:
         return
-    listed = "; ".join(f"{item.name} ({item.op_type}): {item.reason}" for item in found.left_alone[:5])
-    inside = any(item.reason.startswith(_INSIDE.format("If")) for item in found.left_alone)
+    listed = "; ".join(f"{item.name} ({item.op_type}): {item.reason}" for item in model.left_alone[:5])
+    inside = any(item.reason.startswith(_INSIDE.format("If")) for item in model.left_alone)
     way_out = " Where an input decides which body runs, fix it: dataset.constants={INPUT: VALUE}." if inside else ""
     raise ModelError(
         f"model.path: no layer can be quantized; expected a {_alternatives(weighted=True)} with constant float32 weights, or "

@@ -143,10 +143,10 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         emit(ModelUsed(name, source.model_sha256))
         gap = cached_gap(subject, evaluation, job)
         seen = cached_inputs_seen(subject.source.graph, evaluation, store)
-        choose_callers(engine, subject.runnable, subject.digest, evaluation, store)
+        choose_callers(engine, subject.runnable.graph, subject.digest, evaluation, store)
         _announce(parts, calibration, emit)
 
-    emit(WorkAhead(items_ahead(options, parts, len(subject.found.layers), layer_source.passes)))
+    emit(WorkAhead(items_ahead(options, parts, len(subject.runnable.layers), layer_source.passes)))
     prepared = subject
     subject = rewritten_model(prepared, options.correction, calibration, layer_source, job)
     if subject is not prepared:
@@ -175,7 +175,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     )
     with stages.stage(FLOAT_EVAL, len(evaluation)) as progress:
         scores = RememberedScores.against(
-            subject.runnable,
+            subject.runnable.graph,
             evaluator,
             float_graph=subject.digest,
             graph=subject.digest,
@@ -194,8 +194,8 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     quantized = layer_source.quantize(job)
     warn(*layer_source.warnings, *(f"layer '{left.name}' stays float: {left.reason}" for left in quantized.impossible))
 
-    models = PlannedModels(subject.runnable, subject.found, {INT8: quantized.form})
-    best = BestPair(folder, f"results/{name}", subject.prepared.graph, subject.found, models.form)
+    models = PlannedModels(subject.runnable, {INT8: quantized.form})
+    best = BestPair(folder, f"results/{name}", subject.at_source_opset, models.form)
 
     def publish() -> None:
         with stages.apart(WRITE):
@@ -211,7 +211,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
             repairs = partial(layer_source.repaired, job)
             tried = try_repairs(all_int8, repairs, models, log, meter=meter, stages=stages, items=items)
             start = starting_plan(tried)
-            groups = layer_groups(subject.found, models.form(start.plan), quantized.costs)
+            groups = layer_groups(subject.runnable, models.form(start.plan), quantized.costs)
             emit(WorkAhead(items_of_search(options, parts, len(quantized.form.layers), len(groups), start)))
             # As in AMCT the ranking is made also where nothing has to fall back.
             ranker = Ranker(subject, calibration, engine, models, log, scores, stages, meter, publish)
@@ -262,8 +262,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     if pair is not None and found.stopped != "interrupted":
         opened = Job(
             folder,
-            subject.prepared.graph,
-            subject.found,
+            subject.at_source_opset,
             dataset,
             engine,
             options.verify,
@@ -285,13 +284,13 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
                 warnings += warn_of_notes(written, emit)
         except KeyboardInterrupt:
             found = replace(found, stopped="interrupted")
-    shown = Intermediates(name, subject.prepared.graph, subject.found, outcome.final_form, pair, quantized.form)
+    shown = Intermediates(name, subject.at_source_opset, outcome.final_form, pair, quantized.form)
     intermediates, found = _keep(found, partial(write_kept, folder, shown, dataset, kept, stages))
     return AccAutoResult(
         status=found.stopped or status,
         source=source,
         comparison=comparison,
-        layers=Layers(subject.found, outcome.final_form, quantized.costs),
+        layers=Layers(subject.runnable, outcome.final_form, quantized.costs),
         inputs=ModelInputs(seen, settled, constants),
         files=JobFiles(folder, written, proof, intermediates),
         work=Work(evaluations, items_scored, stages.seconds(), ledger.partial),
@@ -355,8 +354,8 @@ def _layer_source(
         return RecordedLayers(subject, given, evaluation)
     assert calibration is not None  # there is one wherever no record is given
     selection = replace(
-        select_layers(options.settings, subject.found, subject.node_types),
-        tensors=select_tensors(options.settings.tensor_quantize, subject.runnable),
+        select_layers(options.settings, subject.runnable, subject.node_types),
+        tensors=select_tensors(options.settings.tensor_quantize, subject.runnable.graph),
     )
     start = starting_point(
         given,
@@ -384,7 +383,7 @@ def _fresh_scores(
     build = partial(models.model, plan, multiply=True)
     with stages.stage(FINAL_EVAL, 2 * items, "items that the search never saw") as progress:
         scores = RememberedScores.against(
-            models.graph, evaluator, float_graph=graph, graph=graph, store=store, progress=progress
+            models.float_model.graph, evaluator, float_graph=graph, graph=graph, store=store, progress=progress
         )
         return scores.scorer, scores.of_form(models.form(plan), build, lambda done: progress(items + done))
 

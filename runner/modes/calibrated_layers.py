@@ -161,7 +161,7 @@ class CalibratedLayers:
         return CALIBRATION.cached(job.store, self.inputs(correction), lambda: self._correct(correction, job))
 
     def _correct(self, correction: Correction, job: Context) -> CalibrationResult:
-        subject, items = self._subject, self._calibration
+        items = self._calibration
         if self._calibrated is None:
             self._calibrated = self._calibrate(job)
         seen, rounded = self._calibrated
@@ -169,7 +169,7 @@ class CalibratedLayers:
             return rounded
         with job.stages.stage(CALIBRATE, len(rounded.form.layers), "corrections") as progress:
             form = correct(
-                Calibrated(subject.runnable, self._start.layers, rounded.form, seen, self.symmetric),
+                Calibrated(self._start.layers, rounded.form, seen, self.symmetric),
                 items,
                 options=correction,
                 engine=job.engine,
@@ -181,11 +181,10 @@ class CalibratedLayers:
         """Return what calibration saw, and the form rounded to nearest under it."""
         subject, items, start = self._subject, self._calibration, self._start
         balance = self._balance(job)
-        model, layers = with_balanced_inputs(subject.runnable, start.layers, balance.factors)
+        model = with_balanced_inputs(start.layers, balance.factors)
         with job.stages.stage(CALIBRATE, len(items.indices) * _passes(start.observers)) as progress:
             seen = collect(
                 model,
-                layers,
                 items,
                 observers=start.observers,
                 engine=job.engine,
@@ -194,7 +193,6 @@ class CalibratedLayers:
             whole = {name: levels.range for name, levels in self._pixels.items() if name not in balance.factors}
             seen = replace(seen, ranges={**seen.ranges, **whole})
             quantization = quantize_layers(
-                subject.runnable,
                 start.layers,
                 seen,
                 symmetric=self.symmetric,
@@ -204,9 +202,9 @@ class CalibratedLayers:
             )
             quantization = quantize_tensors(quantization, start.layers, seen, symmetric=self.symmetric)
         # Skipped layers cost MACs too, though calibration did not look at them.
-        unseen = [layer for layer in subject.found.layers if layer.name in self.skipped]
-        shapes = {**seen.input_shapes, **input_shapes(subject.runnable, unseen, items, job.engine)}
-        costs = layer_costs(subject.runnable, subject.found, shapes)
+        unseen = [layer for layer in subject.runnable.layers if layer.name in self.skipped]
+        shapes = {**seen.input_shapes, **input_shapes(subject.runnable.graph, unseen, items, job.engine)}
+        costs = layer_costs(subject.runnable, shapes)
         return seen, CalibrationResult(
             some_layers(quantization), quantization.impossible, costs, strengths=balance.strengths
         )
@@ -218,7 +216,7 @@ class CalibratedLayers:
             return Smoothing()
         with job.stages.stage(CALIBRATE, len(items.indices), "balancing") as progress:
             balance = choose_smoothing(
-                self._subject.runnable,
+                self._subject.runnable.graph,
                 self._start.layers.layers,
                 strengths,
                 items,

@@ -169,7 +169,7 @@ def convert_qat(
     warnings = told([*cautions, *batch_caution(seen), *chance_caution(seen, scorer)], emit)
 
     def simulated() -> ir.Model:
-        return fake_quant_model(runnable, qat.found, qat.form, multiply=True)
+        return fake_quant_model(qat.found.on(runnable), qat.form, multiply=True)
 
     with stages.stage(FINAL_EVAL, len(part.indices)) as progress:
         after = scores.of_form(qat.form, simulated, progress)
@@ -186,16 +186,16 @@ def convert_qat(
     with stages.stage(WRITE):
         write_record(folder, _RECORD, qat.form)
         folder.write_json("conversion_report.json", qat.report.to_json(), indent=2)
-        pair = write_pair(folder, name, qat.graph, qat.found, qat.form)
+        pair = write_pair(folder, name, qat.found, qat.form)
     evaluations, items_scored = evaluator.ledger.full, evaluator.ledger.items
-    opened = Job(folder, qat.graph, qat.found, dataset, engine, options.verify, source_digest, digest, store)
+    opened = Job(folder, qat.found, dataset, engine, options.verify, source_digest, digest, store)
     with stages.stage(VERIFY, checks) as progress:
         written, proof = check_files(opened, pair, _RECORD, qat.form, scorer=scorer, quantized=after, progress=progress)
         warnings += warn_of_notes(written, emit)
-    converted = Intermediates(name, qat.graph, qat.found, qat.form, pair)
+    converted = Intermediates(name, qat.found, qat.form, pair)
     intermediates = write_kept(folder, converted, dataset, kept, stages)
     reported = [metric for metric in scorer.metrics if metric is not ties]
-    costs = cached_costs(runnable, digest, qat.found, Subset(dataset, [0]), job)
+    costs = cached_costs(qat.found.on(runnable), digest, Subset(dataset, [0]), job)
     return ConvertResult(
         status="converted",
         source=source,

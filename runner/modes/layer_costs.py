@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-import onnx_ir as ir
-
 from runner.dataset.subset import Subset
-from runner.graph.layers import FoundLayers
+from runner.graph.layers import LayeredModel
 from runner.graph.macs import LayerCost, layer_costs
 from runner.modes.context import Context
 from runner.modes.prepared_model import input_shapes
@@ -36,21 +34,18 @@ COSTS: Stage[CostsInputs, Mapping[str, LayerCost]] = Stage(
 )
 
 
-def cached_costs(
-    model: ir.Model, graph: str, found: FoundLayers, items: Subset, job: Context
-) -> Mapping[str, LayerCost]:
+def cached_costs(model: LayeredModel, graph: str, items: Subset, job: Context) -> Mapping[str, LayerCost]:
     """Return each layer's cost, from the shapes that its input has for the first item.
 
     Args:
         model: the prepared float model at a runnable opset.
         graph: its digest.
-        found: its layers.
         items: of which the first is run.
         job: runs the model and keeps the costs.
     """
     inputs = CostsInputs(graph, items.contents[0])
 
     def costs() -> Mapping[str, LayerCost]:
-        return layer_costs(model, found, input_shapes(model, found.layers, items, job.engine))
+        return layer_costs(model, input_shapes(model.graph, model.layers, items, job.engine))
 
     return COSTS.cached(job.store, inputs, costs)

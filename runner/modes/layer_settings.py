@@ -15,7 +15,7 @@ from runner.calibration.observer import Observer
 from runner.correction.options import Strength, check_strength
 from runner.errors import ConfigError
 from runner.graph.balance import can_be_balanced
-from runner.graph.layers import LAYER_TYPES, FoundLayers
+from runner.graph.layers import LAYER_TYPES, LayeredModel
 from runner.graph.tensors import TensorInput
 from runner.modes.tensor_settings import TensorSettings
 
@@ -86,14 +86,14 @@ class LayerSelection:
         tensors: inputs of other nodes that are to be rounded.
     """
 
-    quantized: FoundLayers
+    quantized: LayeredModel
     skipped: tuple[str, ...] = ()
     observers: Mapping[str, Observer] = field(default_factory=dict)
     balance: Mapping[str, Strength] = field(default_factory=dict)
     tensors: tuple[TensorInput, ...] = ()
 
 
-def select_layers(settings: LayerSettings, found: FoundLayers, node_types: Mapping[str, str]) -> LayerSelection:
+def select_layers(settings: LayerSettings, found: LayeredModel, node_types: Mapping[str, str]) -> LayerSelection:
     """Return what the settings mean for the layers of a model.
 
     Args:
@@ -131,18 +131,16 @@ def select_layers(settings: LayerSettings, found: FoundLayers, node_types: Mappi
         if name not in names:
             raise ConfigError(f"skip_layers: {_no_skippable(name, found, node_types)}")
         skipped.add(name)
-    quantized = tuple(layer for layer in found.layers if layer.name not in skipped)
+    quantized = [name for name in names if name not in skipped]
     if not quantized:
         raise ConfigError(
             f"Except skip_layers, no layer needs to quantize. All {len(names)} layers are left out by skip_layers, "
             "skip_layer_types or layers; leave at least one."
         )
-    return LayerSelection(
-        FoundLayers(quantized, found.left_alone), tuple(name for name in names if name in skipped), observers, balance
-    )
+    return LayerSelection(found.only(quantized), tuple(name for name in names if name in skipped), observers, balance)
 
 
-def _no_layer(pattern: str, found: FoundLayers, node_types: Mapping[str, str]) -> str:
+def _no_layer(pattern: str, found: LayeredModel, node_types: Mapping[str, str]) -> str:
     reasons = _reasons(found)
     others = [name for name in node_types if name == pattern or fnmatchcase(name, pattern)]
     if others:
@@ -152,14 +150,14 @@ def _no_layer(pattern: str, found: FoundLayers, node_types: Mapping[str, str]) -
     return f"none of the {len(found.layers)} layers.{_near(pattern, [layer.name for layer in found.layers])}"
 
 
-def _no_skippable(name: str, found: FoundLayers, node_types: Mapping[str, str]) -> str:
+def _no_skippable(name: str, found: LayeredModel, node_types: Mapping[str, str]) -> str:
     if name not in node_types:
         return f"Layer {name} does not exist in the graph.{_near(name, [layer.name for layer in found.layers])}"
     reason = _reasons(found).get(name, f"a {node_types[name]} is never quantized")
     return f"Layer {name} is not quantized anyway ({reason}). Leave it out."
 
 
-def _reasons(found: FoundLayers) -> dict[str, str]:
+def _reasons(found: LayeredModel) -> dict[str, str]:
     return {left.name: left.reason for left in found.left_alone}
 
 

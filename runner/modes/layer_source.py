@@ -57,7 +57,7 @@ class LayerSource(Protocol):
 
 def skipped_layers(subject: PreparedModel, wanted: Container[str]) -> tuple[str, ...]:
     """Return the names of a model's layers that are not wanted in int8."""
-    skipped = tuple(layer.name for layer in subject.found.layers if layer.name not in wanted)
+    skipped = tuple(layer.name for layer in subject.runnable.layers if layer.name not in wanted)
     for name in skipped:
         logger.info("skipped: %s stays float, as configured", name)
     return skipped

@@ -19,7 +19,8 @@ from runner.graph.batchnorm import Folds, into_all
 from runner.graph.batchnorm_by_place import WHY_LEFT
 from runner.graph.digest import graph_digest
 from runner.graph.fixed_inputs import fix_inputs
-from runner.graph.layers import FoundLayers, Layer, find_layers, require_layers
+from runner.graph.layers import Layer, LayeredModel, find_layers, require_layers
+from runner.graph.limits import ASCEND, Limits
 from runner.graph.lower import Lowered
 from runner.graph.model_file import SourceModel, load_model
 from runner.graph.opset import DEPLOY_OPSET, raise_opset
@@ -38,21 +39,26 @@ class PreparedModel:
     Attributes:
         source: as it was read.
         prepared: after exact rewriting, at the source's opset; the writers start from it.
-        runnable: the same at the simulation's opset; whatever runs starts from it.
-        found: its layers, under the same names in both.
+        runnable: the same at the simulation's opset with its layers; whatever runs starts from it.
         rewriting: what was done to it for the sake of its quantized form.
+        limits: what the target holds in int8.
     """
 
     source: SourceModel
     prepared: PreparedGraph
-    runnable: ir.Model
-    found: FoundLayers
+    runnable: LayeredModel
     rewriting: Rewriting = field(default_factory=Rewriting)
+    limits: Limits = ASCEND
+
+    @property
+    def at_source_opset(self) -> LayeredModel:
+        """The prepared model at the source's opset, with the layers of the runnable one, which have the same names."""
+        return self.runnable.on(self.prepared.graph)
 
     @cached_property
     def digest(self) -> str:
         """Of the graph that runs, with its weights."""
-        return graph_digest(self.runnable)
+        return graph_digest(self.runnable.graph)
 
     @cached_property
     def source_digest(self) -> str:
@@ -74,13 +80,15 @@ class PreparedModel:
         both = Rewriting(
             {**self.rewriting.pixels, **rewriting.pixels}, {**self.rewriting.exponents, **rewriting.exponents}
         )
-        return PreparedModel(
-            self.source, replace(self.prepared, graph=graph), raise_opset(graph), find_layers(graph), both
-        )
+        runnable = find_layers(graph, self.limits).on(raise_opset(graph))
+        return replace(self, prepared=replace(self.prepared, graph=graph), runnable=runnable, rewriting=both)
 
 
 def load_prepared(
-    model: str | Path, folds: Folds = into_all, constants: Mapping[str, Any] = MappingProxyType({})
+    model: str | Path,
+    folds: Folds = into_all,
+    constants: Mapping[str, Any] = MappingProxyType({}),
+    limits: Limits = ASCEND,
 ) -> PreparedModel:
     """Read, prepare and survey a float model; nothing is folded into a layer whose name ``folds`` says no to.
 
@@ -88,23 +96,24 @@ def load_prepared(
         model: its file.
         folds: which layers take BatchNormalization.
         constants: inputs that are fixed, and no inputs any more.
+        limits: what the target holds in int8.
 
     Raises:
         ModelError: it cannot be read, is quantized already, or has no layer to quantize.
         ConfigError: a constant fits no input.
     """
     source = fix_inputs(load_model(model), constants)
-    prepared = prepare(source.graph, folds, takes)
-    found = find_layers(prepared.graph)
+    prepared = prepare(source.graph, folds, takes, limits)
+    found = find_layers(prepared.graph, limits)
     require_layers(found)
     log_left_alone(found)
     for name in prepared.by_place:
         logger.info("left alone: %s (BatchNormalization): %s", name, WHY_LEFT)
     log_lowered(prepared.lowered, prepared.graph)
-    return PreparedModel(source, prepared, raise_opset(prepared.graph), found)
+    return PreparedModel(source, prepared, found.on(raise_opset(prepared.graph)), limits=limits)
 
 
-def log_left_alone(found: FoundLayers) -> None:
+def log_left_alone(found: LayeredModel) -> None:
     """Log each node that looks like a layer but stays float, with the reason."""
     for left in found.left_alone:
         logger.info("left alone: %s (%s): %s", left.name, left.op_type, left.reason)

@@ -41,7 +41,7 @@ class RecordedLayers:
     def quantize(self, job: Context) -> CalibrationResult:
         """Return the layers that the record describes."""
         subject, form = self._subject, some_layers(self._quantization)
-        costs = cached_costs(subject.runnable, subject.digest, subject.found, self._part, job)
+        costs = cached_costs(subject.runnable, subject.digest, self._part, job)
         return CalibrationResult(form, self._quantization.impossible, costs, self._corrected)
 
     def repaired(self, job: Context) -> Mapping[str, QuantizedLayers]:

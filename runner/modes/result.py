@@ -12,7 +12,7 @@ from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import ClassScores
 from runner.evaluation.scores import Evaluation
 from runner.evaluation.uncertainty import Interval
-from runner.graph.layers import FoundLayers, LeftAlone
+from runner.graph.layers import LayeredModel, LeftAlone
 from runner.graph.macs import LayerCost
 from runner.graph.rewriting import Rewriting
 from runner.job_folder import JobFolder
@@ -141,7 +141,7 @@ class Layers:
         form: of the result; of a search that accepted no plan the all-int8 one.
     """
 
-    found: FoundLayers
+    found: LayeredModel
     form: QuantizedLayers
     costs: Mapping[str, LayerCost]
 
@@ -236,7 +236,7 @@ class JobResult:
         return tuple(layer.name for layer in self.found.layers if layer.name not in self.form.layers)
 
     @property
-    def found(self) -> FoundLayers:
+    def found(self) -> LayeredModel:
         """The layers that could be int8."""
         return self.layers.found
 

@@ -113,7 +113,7 @@ def _with_whole_pixels(subject: PreparedModel, calibration: Subset, source: Laye
     def choose() -> PixelCodes:
         with job.stages.stage(CALIBRATE, len(calibration), "levels of the image") as progress:
             return choose_levels(
-                subject.runnable,
+                subject.runnable.graph,
                 calibration,
                 left_alone=left_alone,
                 engine=job.engine,
@@ -130,7 +130,7 @@ def _equalized(subject: PreparedModel, calibration: Subset, source: LayerSource,
     def choose() -> Exponents:
         with job.stages.stage(CALIBRATE, len(calibration), "equalization") as progress:
             return choose_exponents(
-                subject.runnable,
+                subject.runnable.graph,
                 calibration,
                 float_layers=source.skipped,
                 engine=job.engine,

@@ -68,7 +68,7 @@ def rewriting_gap(subject: PreparedModel, part: Subset, engine: Engine) -> float
     names = None
     results = []
     # One after the other: what onnxruntime says of the source as it is comes first.
-    for graph, given in ((subject.source.graph, True), (subject.runnable, False)):
+    for graph, given in ((subject.source.graph, True), (subject.runnable.graph, False)):
         session = engine.session(graph, given=given)
         names = names or session.number_names
         results.append(session.run(bind(item, session.inputs, name=name), names))
@@ -114,7 +114,7 @@ def require_same_raised(source: SourceModel, part: Subset, engine: Engine) -> No
 
 
 def _what_was_done(subject: PreparedModel) -> str:
-    opset, runs = (graph.opset_imports[""] for graph in (subject.source.graph, subject.runnable))
+    opset, runs = (graph.opset_imports[""] for graph in (subject.source.graph, subject.runnable.graph))
     return f"constants and BatchNormalization folded, opset {opset}{'' if opset == runs else f' as {runs}'}"
 
 

@@ -13,24 +13,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from runner.graph.balance import rounded_tensor
-from runner.graph.layers import FoundLayers
+from runner.graph.layers import LayeredModel
 from runner.graph.macs import LayerCost
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayers
 from runner.search.plan import LayerGroup
 
 
-def layer_groups(found: FoundLayers, form: QuantizedLayers, costs: Mapping[str, LayerCost]) -> tuple[LayerGroup, ...]:
+def layer_groups(model: LayeredModel, form: QuantizedLayers, costs: Mapping[str, LayerCost]) -> tuple[LayerGroup, ...]:
     """Return the groups of the layers of a form, in graph order of their first layers.
 
     Args:
-        found: the model's layers.
+        model: with its layers.
         form: the quantized ones.
         costs: of each layer.
     """
     shared: dict[tuple[str, ActivationParams], list[str]] = {}
     for name, quantized in form.layers.items():
         record = quantized.record
-        tensor = rounded_tensor(found[name], record.balance_factors)
+        tensor = rounded_tensor(model.layer(name), record.balance_factors)
         shared.setdefault((tensor, record.activation), []).append(name)
     return tuple(LayerGroup(tuple(names), sum(costs[name].macs for name in names)) for names in shared.values())

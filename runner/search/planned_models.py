@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from runner.convert.fake_quant import fake_quant_model
-from runner.graph.layers import FoundLayers
+from runner.graph.layers import LayeredModel
 from runner.record import QuantizedLayers
 from runner.search.plan import FLOAT, INT8, Plan
 
@@ -18,14 +18,12 @@ class PlannedModels:
     """Makes the quantized form and the simulation model of any plan.
 
     Attributes:
-        graph: the prepared float model at a runnable opset.
-        found: its layers.
+        float_model: prepared, at a runnable opset.
         forms: the form that each treatment of a layer is taken from; the one of ``INT8`` has every layer and the tensors.
             Repaired ones, the gentlest first, are added once they are wanted.
     """
 
-    graph: ir.Model
-    found: FoundLayers
+    float_model: LayeredModel
     forms: dict[str, QuantizedLayers]
 
     @property
@@ -39,7 +37,7 @@ class PlannedModels:
 
     def model(self, plan: Plan, *, multiply: bool) -> ir.Model:
         """Return a plan's simulation model; ``multiply`` as in ``fake_quant_model``."""
-        return fake_quant_model(self.graph, self.found, self.form(plan), multiply=multiply)
+        return fake_quant_model(self.float_model, self.form(plan), multiply=multiply)
 
 
 def planned_form(forms: Mapping[str, QuantizedLayers], plan: Plan) -> QuantizedLayers:

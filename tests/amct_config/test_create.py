@@ -15,27 +15,28 @@ from runner.calibration.ifmr import Ifmr
 from runner.calibration.minmax import MinMax
 from runner.calibration.observer import Observer
 from runner.errors import RecordError
-from runner.graph.layers import FoundLayers, Layer
+from runner.graph.layers import Layer, LayeredModel
 from runner.graph.layout import OutputsFirst
 from runner.graph.operators import OPERATORS
+from tests.models import layered
 
 
 def layer(name: str, op_type: str = "Conv") -> Layer:
     return Layer(name, OPERATORS[op_type], "x", "w", None, OutputsFirst(), 8, per_channel=op_type == "Conv")
 
 
-FOUND = FoundLayers((layer("Conv_2"), layer("Conv_10"), layer("全连接", "Gemm"), layer("m", "MatMul")), ())
+FOUND = layered((layer("Conv_2"), layer("Conv_10"), layer("全连接", "Gemm"), layer("m", "MatMul")), ())
 POOL = Layer("pool", OPERATORS["AveragePool"], "x", None, None, OutputsFirst(), 1, per_channel=False)
 NODES = {each.name: each.op_type for each in FOUND.layers} | {"relu": "Relu", "pool": "AveragePool"}
 
 
-def observed(found: FoundLayers, observer: Observer, **own: Observer) -> QuantConfig:
+def observed(found: LayeredModel, observer: Observer, **own: Observer) -> QuantConfig:
     observers = {each.name: own.get(each.name, observer) for each in found.layers}
     return observed_config(found, observers, batch_num=32, activation_offset=observer.asymmetric)
 
 
 def test_config_of_options_is_the_file_written_by_hand(root: Path) -> None:
-    config = observed(FoundLayers(FOUND.layers[:3], ()), Ifmr()).with_enabled(["全连接", "Conv_10"])
+    config = observed(layered(FOUND.layers[:3], ()), Ifmr()).with_enabled(["全连接", "Conv_10"])
     assert format_config(config).encode() == (root / "tests" / "golden" / "config.json").read_bytes()
 
 
@@ -112,7 +113,7 @@ def test_balancer_of_a_layer_goes_before_its_types_and_that_before_the_common_on
         override_layer_types { layer_type: "Gemm" calibration_config { hfmg_quantize {} } }
         override_layer_configs { layer_name: "Conv_2" calibration_config { dmq_balancer {} } }
     """
-    config = expand(parse_cfg(text, "f"), FoundLayers((*FOUND.layers, POOL), ()), NODES, "f")
+    config = expand(parse_cfg(text, "f"), layered((*FOUND.layers, POOL), ()), NODES, "f")
     # A pooling has no weight: the common part passes it by.
     assert {name: entry.balance for name, entry in config.layers} == {
         "Conv_10": 0.3,
@@ -133,7 +134,7 @@ def test_balancer_of_a_layer_goes_before_its_types_and_that_before_the_common_on
 )
 def test_balancer_of_a_layer_without_weight_is_refused(override: str) -> None:
     with pytest.raises(RecordError, match=r"f: dmq_balancer of layer 'pool': AveragePool has no weight to balance"):
-        expand(parse_cfg(override, "f"), FoundLayers((*FOUND.layers, POOL), ()), NODES, "f")
+        expand(parse_cfg(override, "f"), layered((*FOUND.layers, POOL), ()), NODES, "f")
 
 
 def test_skipped_layers_stay_in_the_file_switched_off() -> None:
@@ -179,7 +180,7 @@ def test_what_does_not_fit_the_model_is_refused(text: str, message: str) -> None
 
 def test_layer_called_like_a_global_key_is_refused() -> None:
     with pytest.raises(RecordError, match="the model's layer 'version' is called like a global parameter"):
-        expand(parse_cfg("", "f"), FoundLayers((layer("version"),), ()), {"version": "Conv"}, "f")
+        expand(parse_cfg("", "f"), layered((layer("version"),), ()), {"version": "Conv"}, "f")
 
 
 def test_tensor_follows_its_own_algorithm_then_the_common_one() -> None:

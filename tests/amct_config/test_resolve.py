@@ -11,20 +11,21 @@ from runner.amct_config.resolve import ConfiguredLayers, resolve
 from runner.calibration.hfmg import Hfmg
 from runner.calibration.ifmr import Ifmr
 from runner.errors import RecordError
-from runner.graph.layers import FoundLayers, Layer, LeftAlone
+from runner.graph.layers import Layer, LayeredModel, LeftAlone
 from runner.graph.layout import OutputsFirst
 from runner.graph.operators import OPERATORS
+from tests.models import layered
 
 
 def layer(name: str, op_type: str = "Conv") -> Layer:
     return Layer(name, OPERATORS[op_type], "x", "w", None, OutputsFirst(), 8, per_channel=op_type == "Conv")
 
 
-FOUND = FoundLayers((layer("c2"), layer("c1"), layer("g", "Gemm")), (LeftAlone("odd", "Conv", "the weight is shared"),))
+FOUND = layered((layer("c2"), layer("c1"), layer("g", "Gemm")), (LeftAlone("odd", "Conv", "the weight is shared"),))
 NODES = {"c1": "Conv", "c2": "Conv", "g": "Gemm", "odd": "Conv", "relu": "Relu"}
 
 
-def resolved(found: FoundLayers = FOUND, **entries: object) -> ConfiguredLayers:
+def resolved(found: LayeredModel = FOUND, **entries: object) -> ConfiguredLayers:
     return resolve(parse_config(json.dumps(entries), "f"), found, NODES, "f")
 
 
@@ -81,7 +82,7 @@ def test_enabled_layers_with_a_strength_are_balanced() -> None:
 def test_layer_without_weight_cannot_be_balanced() -> None:
     pool = Layer("c1", OPERATORS["AveragePool"], "x", None, None, OutputsFirst(), 1, per_channel=False)
     with pytest.raises(RecordError, match=r"f: c1\.dmq_balancer_param: AveragePool has no weight to balance its input"):
-        resolved(FoundLayers((pool,), ()), c1={"dmq_balancer_param": 0.5})
+        resolved(layered((pool,), ()), c1={"dmq_balancer_param": 0.5})
 
 
 def test_enabled_layer_that_cannot_be_quantized_here_is_a_warning() -> None:
@@ -116,10 +117,10 @@ def test_what_does_not_fit_the_model_is_refused(entries: dict[str, object], mess
 
 def test_layer_called_like_a_global_key_is_refused() -> None:
     with pytest.raises(RecordError, match="the model's layer 'batch_num' is called like a global parameter"):
-        resolved(FoundLayers((layer("batch_num"),), ()), c1={})
+        resolved(layered((layer("batch_num"),), ()), c1={})
 
 
-VOLUME = FoundLayers(
+VOLUME = layered(
     (Layer("c1", OPERATORS["Conv"], "x", "w", None, OutputsFirst(), 8, per_channel=True, spatial=3, symmetric=True),),
     (),
 )

@@ -28,7 +28,7 @@ def calibrated(
 ) -> Calibration:
     graph, found = prepared(model)
     return collect(
-        graph, found, Subset(data, indices), observers=for_all(found, observer or MinMax()), engine=Engine(callers)
+        found.on(graph), Subset(data, indices), observers=for_all(found, observer or MinMax()), engine=Engine(callers)
     )
 
 
@@ -135,8 +135,7 @@ def test_progress_counts_items_over_all_passes() -> None:
     told: list[int] = []
     items = Items(normal_items(4, 2, 4, 4))
     collect(
-        graph,
-        found,
+        found.on(graph),
         Subset(items, range(4)),
         observers=for_all(found, Counting(2)),
         engine=Engine(2),
@@ -190,7 +189,7 @@ def test_inputs_of_other_nodes_that_would_be_rounded_are_named_beside_the_layers
         asked = replace(found, layers=layers, tensors=rounded)
         with pytest.raises(ModelError) as error:
             items = Subset(Items(-np.ones((1, 2, 4, 4), np.float32)), [0])
-            collect(graph, asked, items, observers=for_all(asked, MinMax()), engine=Engine(1))
+            collect(asked.on(graph), items, observers=for_all(asked, MinMax()), engine=Engine(1))
         assert str(error.value).endswith(remedy)
 
 
@@ -244,9 +243,9 @@ def test_items_without_values_change_nothing_that_is_seen_of_the_others(observer
 def test_layer_that_no_item_gives_a_value_stays_float_and_says_why(observer: object) -> None:
     x = rows_picked(0, 0)
     graph, found = prepared(PICKED)
-    seen = collect(graph, found, Subset(Items(x), [0, 1]), observers=for_all(found, observer), engine=Engine(2))
+    seen = collect(found.on(graph), Subset(Items(x), [0, 1]), observers=for_all(found, observer), engine=Engine(2))
     assert seen.ranges == {} and seen.input_shapes == {"y": (0, 3)}
-    (left,) = quantize_layers(graph, found, seen).impossible
+    (left,) = quantize_layers(found.on(graph), seen).impossible
     assert (left.name, left.reason) == (
         "y",
         "no calibration item gives its input any value, so nothing is known of its range",
@@ -260,8 +259,7 @@ def test_layers_that_share_an_input_get_the_range_of_their_own_observer() -> Non
 
     def ranges(observer: object, own: dict | None = None) -> dict:
         return collect(
-            graph,
-            found,
+            found.on(graph),
             Subset(data, range(6)),
             observers=for_all(found, observer) | (own or {}),
             engine=Engine(2),

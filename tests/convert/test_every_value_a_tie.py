@@ -33,7 +33,7 @@ def layer(scale, zero_point, weight_scale, weight, bias=None):
 def run(name, built, form, x):
     multiply, profile = FORMS[name]
     found = find_layers(built)
-    return Session(fake_quant_model(built, found, form, multiply=multiply), profile).run({"x": x})[0]
+    return Session(fake_quant_model(found.on(built), form, multiply=multiply), profile).run({"x": x})[0]
 
 
 def half_to_even(halves, zero_point):

@@ -70,7 +70,7 @@ def test_layer_gives_the_devices_bits(name, params, session):
     built = one_layer(name)
     found, form = random_form(built, scale=scale, zero_point=zero_point)
     x = half_steps(LAYERS[name][0], scale)
-    written = fake_quant_model(built, found, form)
+    written = fake_quant_model(found.on(built), form)
     assert np.array_equal(run(written, x, SESSIONS[session]), device_output(built, found, form, "layer", x))
 
 
@@ -80,8 +80,8 @@ def test_the_searchs_faster_form_gives_the_bits_of_the_file(name):
     built = one_layer(name)
     found, form = random_form(built, scale=0.5, zero_point=3)
     x = half_steps(LAYERS[name][0], 0.5)
-    searched = run(fake_quant_model(built, found, form, multiply=True), x, SIMULATION)
-    assert np.array_equal(searched, run(fake_quant_model(built, found, form), x, plain("all")))
+    searched = run(fake_quant_model(found.on(built), form, multiply=True), x, SIMULATION)
+    assert np.array_equal(searched, run(fake_quant_model(found.on(built), form), x, plain("all")))
 
 
 @pytest.mark.parametrize("zero_point", [-128, -5, 0, 4, 127])
@@ -105,7 +105,7 @@ def test_padding_counts_as_the_zero_point(zero_point):
     expected = device.real(
         sums.astype(np.int64) + layer.bias.reshape(1, -1, 1, 1).astype(np.int64), 0.5, layer.record.weight_scales, 1
     )
-    assert np.array_equal(run(fake_quant_model(built, found, form), x), expected)
+    assert np.array_equal(run(fake_quant_model(found.on(built), form), x), expected)
 
 
 IMAGE_TAILS = {
@@ -152,7 +152,7 @@ def test_what_follows_a_layer_sees_the_devices_bits(name, tail, level):
     layer_output = device_output(built, found, form, "layer", x)
     alone = model(f"g (float[{','.join(map(str, layer_output.shape))}] h) => (float[] y) {{ {TAILED[name, tail]} }}")
     (expected,) = Session(alone, REFERENCE).run({"h": layer_output})
-    assert np.array_equal(run(fake_quant_model(built, found, form), x, plain(level)), expected)
+    assert np.array_equal(run(fake_quant_model(found.on(built), form), x, plain(level)), expected)
 
 
 def heavy(op_type):
@@ -182,14 +182,14 @@ def test_layer_beyond_exact_float_sums_gives_the_devices_bits(op_type, session):
     built, found, form, x = heavy(op_type)
     expected = device_output(built, found, form, "layer", x)
     assert np.min(expected) > 2**25 * 0.5 * 0.001  # the sums do leave the range in which float32 holds every integer
-    assert np.array_equal(run(fake_quant_model(built, found, form), x, SESSIONS[session]), expected)
+    assert np.array_equal(run(fake_quant_model(found.on(built), form), x, SESSIONS[session]), expected)
 
 
 @pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("op_type", ["Conv", "Gemm", "MatMul"])
 def test_layer_beyond_exact_float_sums_gives_the_same_bits_in_the_search(op_type):
     built, found, form, x = heavy(op_type)
-    searched = run(fake_quant_model(built, found, form, multiply=True), x, SIMULATION)
+    searched = run(fake_quant_model(found.on(built), form, multiply=True), x, SIMULATION)
     assert np.array_equal(searched, device_output(built, found, form, "layer", x))
 
 
@@ -203,7 +203,7 @@ def test_bias_beyond_exact_float_sums_is_added_as_an_integer(name, session):
     form = QuantizedLayers({"layer": QuantizedLayer(layer.record, layer.weight, bias)})
     x = half_steps(LAYERS[name][0], 0.5)
     expected = device_output(built, found, form, "layer", x)
-    assert np.array_equal(run(fake_quant_model(built, found, form), x, SESSIONS[session]), expected)
+    assert np.array_equal(run(fake_quant_model(found.on(built), form), x, SESSIONS[session]), expected)
 
 
 CHAIN = """g (float[1,3,8,8] x) => (float[1,5] y) {
@@ -259,7 +259,7 @@ def chain_on_the_device(found, form, x):
 def test_whole_network_gives_the_devices_bits(session):
     found, form = chain_form()
     x = half_steps((1, 3, 8, 8), 0.25)
-    written = fake_quant_model(chain(), found, form)
+    written = fake_quant_model(found.on(chain()), form)
     expected = chain_on_the_device(found, form, x)
     assert len(np.unique(expected)) > 3
     assert np.array_equal(run(written, x, SESSIONS[session]), expected)
@@ -272,7 +272,7 @@ def test_layers_that_read_one_tensor_alike_share_its_rounding():
         v=noise(1, 2, 3, 3, 3),
     )
     found, form = random_form(built, zero_point=3)
-    assert count(fake_quant_model(built, found, form), "QuantizeLinear") == 1
+    assert count(fake_quant_model(found.on(built), form), "QuantizeLinear") == 1
 
 
 def test_layers_that_read_one_tensor_differently_round_it_apart():
@@ -288,7 +288,7 @@ def test_layers_that_read_one_tensor_differently_round_it_apart():
         {"a": form.layers["a"], "b": QuantizedLayer(other, form.layers["b"].weight, form.layers["b"].bias)}
     )
     x = half_steps((1, 4), 0.5)
-    y, z = Session(fake_quant_model(built, found, form), plain("all")).run({"x": x})
+    y, z = Session(fake_quant_model(found.on(built), form), plain("all")).run({"x": x})
     assert np.array_equal(y, device_output(built, found, form, "a", x))
     assert np.array_equal(z, device_output(built, found, form, "b", x))
 
@@ -296,7 +296,7 @@ def test_layers_that_read_one_tensor_differently_round_it_apart():
 def test_layer_left_out_of_the_form_stays_float():
     found, form = chain_form()
     stem_only = form.without(["depthwise", "project", "head"])
-    written = fake_quant_model(chain(), found, stem_only)
+    written = fake_quant_model(found.on(chain()), stem_only)
     assert count(written, "QuantizeLinear") == 1
     for name in ("depthwise", "project", "head"):
         before, after = node_named(chain().graph, name), node_named(written.graph, name)
@@ -306,7 +306,7 @@ def test_layer_left_out_of_the_form_stays_float():
 def test_form_without_a_layer_gives_the_float_models_bits():
     found, _ = chain_form()
     x = noise(9, 1, 3, 8, 8)
-    assert np.array_equal(run(fake_quant_model(chain(), found, QuantizedLayers({})), x), run(chain(), x))
+    assert np.array_equal(run(fake_quant_model(found.on(chain()), QuantizedLayers({})), x), run(chain(), x))
 
 
 def test_order_of_the_form_is_of_no_account():
@@ -314,7 +314,7 @@ def test_order_of_the_form_is_of_no_account():
     backwards = QuantizedLayers(dict(reversed(form.layers.items())))
     x = half_steps((1, 3, 8, 8), 0.25)
     assert np.array_equal(
-        run(fake_quant_model(chain(), found, backwards), x), run(fake_quant_model(chain(), found, form), x)
+        run(fake_quant_model(found.on(chain()), backwards), x), run(fake_quant_model(found.on(chain()), form), x)
     )
 
 
@@ -329,7 +329,7 @@ def test_tensor_entry_rounds_one_input_of_its_node(session):
     built = model("g (float[1,64] a, float[1,64] x) => (float[] y) { [add] y = Add(a, x) }")
     params = ActivationParams(0.1, -3)
     found, _ = random_form(built)
-    written = fake_quant_model(built, found, QuantizedLayers({}, {"add:1": TensorRecord(params)}))
+    written = fake_quant_model(found.on(built), QuantizedLayers({}, {"add:1": TensorRecord(params)}))
     a, x = noise(0, 1, 64), half_steps((1, 64), 0.1)
     (y,) = Session(written, SESSIONS[session]).run({"a": a, "x": x})
     assert np.array_equal(y, a + rounded(x, params))
@@ -341,7 +341,7 @@ def test_tensor_entry_behind_a_quantized_layer_rounds_its_output():
     with_tensor = QuantizedLayers({"stem": form.layers["stem"]}, {"relu:0": TensorRecord(params)})
     x = half_steps((1, 3, 8, 8), 0.25)
     expected = np.maximum(rounded(device_output(chain(), found, form, "stem", x), params), 0)
-    written = fake_quant_model(chain(), found, with_tensor)
+    written = fake_quant_model(found.on(chain()), with_tensor)
     written.graph.outputs[:] = [node_named(written.graph, "relu").outputs[0]]
     assert np.array_equal(run(written, x), expected)
 
@@ -350,7 +350,7 @@ def test_tensor_and_layer_that_read_alike_share_the_rounding():
     found, form = chain_form()
     params = form.layers["depthwise"].record.activation
     shared = QuantizedLayers(form.layers, {"residual:0": TensorRecord(params)})
-    assert count(fake_quant_model(chain(), found, shared), "QuantizeLinear") == len(form.layers)
+    assert count(fake_quant_model(found.on(chain()), shared), "QuantizeLinear") == len(form.layers)
 
 
 def test_tensor_key_names_a_node_and_its_input():
@@ -361,7 +361,7 @@ def test_tensor_key_names_a_node_and_its_input():
 
 def test_inputs_and_outputs_keep_names_types_and_shapes():
     found, form = chain_form()
-    before, after = chain().graph, fake_quant_model(chain(), found, form).graph
+    before, after = chain().graph, fake_quant_model(found.on(chain()), form).graph
     for theirs, ours in zip([*before.inputs, *before.outputs], [*after.inputs, *after.outputs], strict=True):
         assert (ours.name, ours.type, ours.shape) == (theirs.name, theirs.type, theirs.shape)
 
@@ -369,20 +369,20 @@ def test_inputs_and_outputs_keep_names_types_and_shapes():
 def test_the_float_model_is_left_as_it_is():
     found, form = chain_form()
     source = chain()
-    fake_quant_model(source, found, form)
+    fake_quant_model(found.on(source), form)
     x = noise(9, 1, 3, 8, 8)
     assert np.array_equal(run(source, x), run(chain(), x))
 
 
 def test_float_weights_of_quantized_layers_are_gone():
     found, form = chain_form()
-    names = set(fake_quant_model(chain(), found, form).graph.initializers)
+    names = set(fake_quant_model(found.on(chain()), form).graph.initializers)
     assert names.isdisjoint({"w1", "b1", "w2", "b2", "w3", "b3", "w4", "b4"})
 
 
 def test_only_standard_operators_are_used():
     found, form = chain_form()
-    domains = {node.domain for node in fake_quant_model(chain(), found, form).graph}
+    domains = {node.domain for node in fake_quant_model(found.on(chain()), form).graph}
     assert domains == {""}
 
 
@@ -392,7 +392,7 @@ def test_names_that_the_source_already_has_are_no_obstacle():
     node_named(built.graph, "relu").outputs[0].name = "stem.quant.mul.output0"
     found, form = chain_form()
     x = half_steps((1, 3, 8, 8), 0.25)
-    assert np.array_equal(run(fake_quant_model(built, found, form), x), chain_on_the_device(found, form, x))
+    assert np.array_equal(run(fake_quant_model(found.on(built), form), x), chain_on_the_device(found, form, x))
 
 
 @pytest.mark.parametrize("opset", [13, 15, 18, 21, 22])
@@ -402,13 +402,13 @@ def test_every_opset_from_13_on_gives_the_devices_bits(opset):
     found, form = random_form(built, scale=0.5, zero_point=3)
     x = half_steps(LAYERS["plain"][0], 0.5)
     expected = device_output(built, found, form, "layer", x)
-    assert np.array_equal(run(fake_quant_model(built, found, form), x, plain("all")), expected)
+    assert np.array_equal(run(fake_quant_model(found.on(built), form), x, plain("all")), expected)
 
 
 def test_an_open_batch_may_have_any_size():
     built = model("g (float[N,4] x) => (float[N,3] y) { [layer] y = Gemm(x, w, b) }", w=noise(0, 4, 3), b=noise(1, 3))
     found, form = random_form(built, scale=0.5, zero_point=3)
-    written = fake_quant_model(built, found, form)
+    written = fake_quant_model(found.on(built), form)
     for batch in (1, 5):
         x = half_steps((batch, 4), 0.5)
         assert np.array_equal(run(written, x, plain("all")), device_output(built, found, form, "layer", x))

@@ -14,7 +14,7 @@ GEMM = "g (float[2,6] x) => (float[2,5] y) {{ [layer] y = Gemm<transB={}>(x, w, 
 def searched_types(built, monkeypatch, *, exact):
     monkeypatch.setattr(integer_kernels, "are_exact", lambda: exact)
     found, form = random_form(built, scale=0.1, zero_point=3)
-    return [node.op_type for node in fake_quant_model(built, found, form, multiply=True).graph]
+    return [node.op_type for node in fake_quant_model(found.on(built), form, multiply=True).graph]
 
 
 def conv(group):
@@ -46,7 +46,7 @@ def test_no_file_holds_an_integer_operator(monkeypatch):
     monkeypatch.setattr(integer_kernels, "are_exact", lambda: True)
     built = conv(1)
     found, form = random_form(built, scale=0.1, zero_point=3)
-    assert not any("Integer" in node.op_type for node in fake_quant_model(built, found, form).graph)
+    assert not any("Integer" in node.op_type for node in fake_quant_model(found.on(built), form).graph)
 
 
 def saturating(operator, x, weight):

@@ -315,7 +315,7 @@ def test_layer_gives_the_devices_bits_at_every_level(name, params):
     scale, zero_point = PARAMS[params]
     found, form = random_integers(name, scale, zero_point)
     x = half_steps(LAYERS[name][2], scale)
-    written = fake_quant_model(one_layer(name), found, form)
+    written = fake_quant_model(found.on(one_layer(name)), form)
     expected = device_output(name, form, x)
     for session, profile in SESSIONS.items():
         assert np.array_equal(run(written, x, profile), expected), session
@@ -328,7 +328,7 @@ def test_layer_gives_the_devices_bits_in_the_search(name, params):
     scale, zero_point = PARAMS[params]
     found, form = random_integers(name, scale, zero_point)
     x = half_steps(LAYERS[name][2], scale)
-    searched = fake_quant_model(one_layer(name), found, form, multiply=True)
+    searched = fake_quant_model(found.on(one_layer(name)), form, multiply=True)
     assert np.array_equal(run(searched, x, SIMULATION), device_output(name, form, x))
 
 
@@ -340,15 +340,15 @@ def test_calibrated_layer_stays_close_to_the_float_one(name):
     x = noise(3, *shape)
     range_ = Range(float(x.min()), float(x.max()))
     seen = Calibration({"layer": range_}, {"layer": x.reshape(-1)}, {"layer": shape}, {"layer": range_})
-    form = quantize_layers(built, found, seen).form
-    expected, got = run(built, x), run(fake_quant_model(built, found, form), x)
+    form = quantize_layers(found.on(built), seen).form
+    expected, got = run(built, x), run(fake_quant_model(found.on(built), form), x)
     assert np.abs(got - expected).max() <= 0.02 * np.abs(expected).max()
     record = form.layers["layer"].record
-    count = outputs(name) if found["layer"].per_channel else 1
+    count = outputs(name) if found.layer("layer").per_channel else 1
     assert len(record.weight_scales) == count
     if len(shape) == 5:
         assert record.activation.zero_point == 0
-    assert layer_costs(built, found, {"layer": shape})["layer"].outputs == expected.size
+    assert layer_costs(found.on(built), {"layer": shape})["layer"].outputs == expected.size
 
 
 @pytest.mark.parametrize("name", [name for name in LAYERS if LAYERS[name][0] in ("Conv", "ConvTranspose")])
@@ -371,22 +371,20 @@ def test_scale_of_a_channel_is_that_of_the_weights_that_make_it(name):
 def scales_of(built, shape):
     ends = {"layer": Range(-1, 1)}
     seen = Calibration(ends, {"layer": np.zeros(2, F)}, {"layer": shape}, ends)
-    return (
-        quantize_layers(built, find_layers(built), seen, symmetric={"layer"}).form.layers["layer"].record.weight_scales
-    )
+    return quantize_layers(find_layers(built), seen, symmetric={"layer"}).form.layers["layer"].record.weight_scales
 
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_deploy_model_holds_the_layer_between_ascend_operators(name, tmp_path):
-    found, form = random_integers(name, 0.5, 0 if find_layers(one_layer(name))["layer"].symmetric else 3)
+    found, form = random_integers(name, 0.5, 0 if find_layers(one_layer(name)).layer("layer").symmetric else 3)
     path = tmp_path / "deploy.onnx"
-    ir.save(deploy_model(one_layer(name), found, form), path)
+    ir.save(deploy_model(found.on(one_layer(name)), form), path)
     assert [*check_deploy(path), *check_against_form(path, form, one_layer(name))] == []
     written = onnx.load(path)
     assert [node.op_type for node in written.graph.node] == ["AscendQuant", LAYERS[name][0], "AscendDequant"]
     arrays = {t.name: numpy_helper.to_array(t) for t in written.graph.initializer}
     layer = form.layers["layer"]
-    count = outputs(name) if found["layer"].per_channel else 1
+    count = outputs(name) if found.layer("layer").per_channel else 1
     assert arrays["layer.dequant.param"].shape == (count,)
     if LAYERS[name][0] == "AveragePool":
         assert len(written.graph.node[1].input) == 1
@@ -417,10 +415,10 @@ def test_balanced_layer_gives_the_devices_bits_at_every_level(name, params):
     x = noise(3, *LAYERS[name][2]) * F(40 * scale)
     form, read = balanced_by_hand(name, form, x)
     expected = device_output(name, form, read)
-    written = fake_quant_model(one_layer(name), found, form)
+    written = fake_quant_model(found.on(one_layer(name)), form)
     for session, profile in SESSIONS.items():
         assert np.array_equal(run(written, x, profile), expected), session
-    searched = fake_quant_model(one_layer(name), found, form, multiply=True)
+    searched = fake_quant_model(found.on(one_layer(name)), form, multiply=True)
     assert np.array_equal(run(searched, x, SIMULATION), expected)
 
 
@@ -431,7 +429,7 @@ def test_deploy_model_multiplies_by_the_reciprocals_before_ascend_quant(name, op
     found, form = random_integers(name, 0.5, 0)
     form, _ = balanced_by_hand(name, form, x)
     path = tmp_path / "deploy.onnx"
-    ir.save(deploy_model(one_layer(name, opset), found, form), path)
+    ir.save(deploy_model(found.on(one_layer(name, opset)), form), path)
     assert [*check_deploy(path), *check_against_form(path, form, one_layer(name, opset))] == []
     written = onnx.load(path)
     assert [node.op_type for node in written.graph.node] == ["Mul", "AscendQuant", LAYERS[name][0], "AscendDequant"]
@@ -441,7 +439,7 @@ def test_deploy_model_multiplies_by_the_reciprocals_before_ascend_quant(name, op
     factors = np.array(form.layers["layer"].record.balance_factors)
     assert factor.dtype == F and np.array_equal(factor.reshape(-1), (1 / factors).astype(F))
     # Like the deploy file, the file for onnxruntime holds the Mul.
-    assert "layer.mul" in [node.name for node in fake_quant_model(one_layer(name), found, form).graph]
+    assert "layer.mul" in [node.name for node in fake_quant_model(found.on(one_layer(name)), form).graph]
 
 
 PAD_THEN_POOL = "[pool_pad] p = Pad(x, amounts) [pool] y = AveragePool<kernel_shape=[2,2]>(p)"
@@ -479,7 +477,7 @@ def test_pad_that_belongs_to_an_average_pads_codes(opset, nodes, kinds, tmp_path
     ones = np.ones((1, 1, 2, 2), np.int8)
     form = QuantizedLayers({"pool": QuantizedLayer(LayerRecord(ActivationParams(0.5, 3), (1.0,)), ones, None)})
     path = tmp_path / "deploy.onnx"
-    ir.save(deploy_model(built, found, form), path)
+    ir.save(deploy_model(found.on(built), form), path)
     assert [*check_deploy(path), *check_against_form(path, form, built)] == []
     written = onnx.load(path)
     assert [node.op_type for node in written.graph.node] == kinds
@@ -522,7 +520,7 @@ def test_layer_of_4608_inputs_is_split_and_stays_exact(op, weight, group):
         shape = (1, 1, weight[1])
         built = model("g (float[1,1,4608] x) => (float[] y) { [layer] y = MatMul(x, w) }", w=np.ones(weight, F))
     found = find_layers(built)
-    layer = found["layer"]
+    layer = found.layer("layer")
     rng = np.random.default_rng(0)
     codes = rng.integers(126, 128, weight).astype(np.int8)
     scales = (0.01,) * (layer.channels if layer.per_channel else 1)
@@ -540,10 +538,10 @@ def test_layer_of_4608_inputs_is_split_and_stays_exact(op, weight, group):
         sums = q @ codes.astype(np.int64)
     assert sums.max() > 2**27
     expected = device.real(sums, 0.5, scales, layer.output_axis)
-    written = fake_quant_model(built, found, QuantizedLayers({"layer": quantized}))
+    written = fake_quant_model(found.on(built), QuantizedLayers({"layer": quantized}))
     for level in LEVELS:
         assert np.array_equal(run(written, x, plain(level)), expected), level
-    searched = fake_quant_model(built, found, QuantizedLayers({"layer": quantized}), multiply=True)
+    searched = fake_quant_model(found.on(built), QuantizedLayers({"layer": quantized}), multiply=True)
     assert np.array_equal(run(searched, x, SIMULATION), expected)
 
 
@@ -553,7 +551,7 @@ def test_average_over_too_many_values_stays_float():
     )
     ends = {"layer": Range(0, 1)}
     seen = Calibration(ends, {"layer": np.zeros(2, F)}, {"layer": (1, 1, 100, 100)}, ends)
-    (left,) = quantize_layers(built, find_layers(built), seen).impossible
+    (left,) = quantize_layers(find_layers(built), seen).impossible
     assert left.reason == "its window of 10000 values is too large: sums could reach 2550000"
 
 
@@ -563,7 +561,7 @@ def test_average_of_an_image_of_open_size_counts_each_sizes_own_borders():
     )
     built = model(text)
     found, form = find_layers(built), random_integers("average_of_three", 0.5, 3)[1]
-    session = Session(fake_quant_model(built, found, form), plain("all"))
+    session = Session(fake_quant_model(found.on(built), form), plain("all"))
     node = node_named(built.graph, "layer")
     for height, width in ((4, 6), (7, 3)):
         x = half_steps((2, 2, height, width), 0.5)

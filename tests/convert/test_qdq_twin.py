@@ -54,14 +54,14 @@ def test_twin_computes_the_layer_on_dequantized_integers(name):
         b=(np.zeros(4) if layer.bias is None else layer.bias * 0.25 * scales).astype(F),
     )
     (expected,) = Session(exact, REFERENCE).run({"x": (0.25 * real).astype(F)})
-    (got,) = Session(qdq_twin(built, found, form), REFERENCE).run({"x": x})
+    (got,) = Session(qdq_twin(found.on(built), form), REFERENCE).run({"x": x})
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
 def test_twin_holds_the_forms_integers_and_scales():
     built = built_from("conv")
     found, form = random_form(built, scale=0.1, zero_point=3)
-    graph, layer = qdq_twin(built, found, form).graph, form.layers["layer"]
+    graph, layer = qdq_twin(found.on(built), form).graph, form.layers["layer"]
     values = [constant(value) for value in node_named(graph, "layer.weight.real").inputs]
     assert np.array_equal(values[0], layer.weight) and values[0].dtype == np.int8
     assert values[1].tolist() == list(layer.record.weight_scales)
@@ -83,7 +83,7 @@ def test_average_and_tensor_are_rounded_and_the_rest_stays_float():
     )
     x = noise(0, 1, 2, 4, 4)
     pooled = (np.round(x * 2) / 2).reshape(1, 2, 2, 2, 2, 2).mean((3, 5))
-    (y,) = Session(qdq_twin(built, find_layers(built), form), REFERENCE).run({"x": x})
+    (y,) = Session(qdq_twin(find_layers(built), form), REFERENCE).run({"x": x})
     np.testing.assert_allclose(y, pooled + np.round(pooled / 2) * 2, atol=1e-6)
 
 
@@ -92,7 +92,7 @@ def test_layers_that_read_one_tensor_alike_share_its_rounding():
                   w=noise(0, 4, 4), v=noise(1, 4, 2))  # fmt: skip
     found = find_layers(built)
     form = QuantizedLayers({name: layer_form(found, name, (4, n), with_bias=False) for name, n in (("a", 4), ("b", 2))})
-    kinds = [node.op_type for node in qdq_twin(built, found, form).graph]
+    kinds = [node.op_type for node in qdq_twin(found.on(built), form).graph]
     assert kinds.count("QuantizeLinear") == 1
 
 
@@ -108,6 +108,6 @@ def test_default_session_runs_the_twin_with_int8_kernels(tmp_path):
     options = ort.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     options.log_severity_level = 3
-    ort.InferenceSession(model_bytes(qdq_twin(built, found, form)), options, providers=["CPUExecutionProvider"])
+    ort.InferenceSession(model_bytes(qdq_twin(found.on(built), form)), options, providers=["CPUExecutionProvider"])
     kinds = {node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node}
     assert "QLinearConv" in kinds and "Relu" not in kinds

@@ -52,7 +52,7 @@ def outputs(built):
 def test_equal_integers_are_stored_once_in_both_files(seeds, distinct):
     prepared = prepare(recurrence()).graph
     found, form = quantized(prepared, seeds=seeds)
-    deployed, simulated = deploy_model(prepared, found, form), fake_quant_model(prepared, found, form)
+    deployed, simulated = deploy_model(found.on(prepared), form), fake_quant_model(found.on(prepared), form)
     before = outputs(simulated)
     for built, dtype in ((deployed, ir.DataType.INT8), (simulated, ir.DataType.FLOAT)):
         assert len(weights(built, dtype)) == STEPS
@@ -68,7 +68,7 @@ def test_equal_integers_are_stored_once_in_both_files(seeds, distinct):
 def test_layers_left_float_share_their_float_weight_and_the_others_their_integers():
     prepared = prepare(recurrence()).graph
     found, form = quantized(prepared, seeds=(5, 5, 5, 5), without=("step2", "step3"))
-    deployed = deploy_model(prepared, found, form)
+    deployed = deploy_model(found.on(prepared), form)
     share_weights(deployed)
     assert len(weights(deployed, ir.DataType.INT8)) == len(weights(deployed, ir.DataType.FLOAT)) == 1
     for node in deployed.graph:
@@ -79,7 +79,7 @@ def test_layers_left_float_share_their_float_weight_and_the_others_their_integer
 def test_parameters_biases_and_small_constants_stay_a_layers_own():
     prepared = prepare(recurrence()).graph
     found, form = quantized(prepared, seeds=(5, 5, 5, 5))
-    deployed = deploy_model(prepared, found, form)
+    deployed = deploy_model(found.on(prepared), form)
     before = set(deployed.graph.initializers)
     gone = set(share_weights(deployed))
     assert before - gone == set(deployed.graph.initializers)

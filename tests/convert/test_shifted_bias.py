@@ -70,14 +70,14 @@ SESSIONS = {f"level {level}": plain(level) for level in LEVELS} | {"reference": 
 @pytest.mark.parametrize("session", SESSIONS)
 def test_fake_quant_model_adds_the_constant_and_the_shift_as_one_float32(session):
     found, form = shifted()
-    outputs = Session(fake_quant_model(built(), found, form), SESSIONS[session]).run({"x": X})
+    outputs = Session(fake_quant_model(found.on(built()), form), SESSIONS[session]).run({"x": X})
     for output, truth in zip(outputs, expected(form), strict=True):
         np.testing.assert_array_equal(output, truth)
 
 
 def test_the_runners_own_session_gives_the_same_bits():
     found, form = shifted()
-    outputs = Session(fake_quant_model(built(), found, form, multiply=True), SIMULATION).run({"x": X})
+    outputs = Session(fake_quant_model(found.on(built()), form, multiply=True), SIMULATION).run({"x": X})
     for output, truth in zip(outputs, expected(form), strict=True):
         np.testing.assert_array_equal(output, truth)
 
@@ -86,7 +86,7 @@ def test_the_runners_own_session_gives_the_same_bits():
 def test_layer_left_float_has_its_own_constant_back(left, tmp_path):
     found, form = shifted()
     form = form.without([left])
-    outputs = Session(fake_quant_model(built(), found, form), REFERENCE).run({"x": X})
+    outputs = Session(fake_quant_model(found.on(built()), form), REFERENCE).run({"x": X})
     for output, truth in zip(outputs, expected(form), strict=True):
         np.testing.assert_allclose(output, truth, rtol=1e-5, atol=1e-5)
     bias = {"m": ("a", B1), "k": ("o", B2)}[left]
@@ -96,15 +96,15 @@ def test_layer_left_float_has_its_own_constant_back(left, tmp_path):
 def test_twin_of_plain_operators_has_the_shift_too():
     found, form = shifted()
     # Codes differ at ties and the scale is divided by, so by a step here and there.
-    (y, _), (truth, _) = (Session(qdq_twin(built(), found, form), plain("none")).run({"x": X}), expected(form))
+    (y, _), (truth, _) = (Session(qdq_twin(found.on(built()), form), plain("none")).run({"x": X}), expected(form))
     unshifted = QuantizedLayers({name: replace(layer, shift=None) for name, layer in form.layers.items()})
-    (other, _) = Session(fake_quant_model(built(), found, unshifted)).run({"x": X})
+    (other, _) = Session(fake_quant_model(found.on(built()), unshifted)).run({"x": X})
     assert np.abs(y - truth).mean() < 0.01 * np.abs(other - truth).mean()
 
 
 def written(folder, found, form):
     path = folder / "deploy.onnx"
-    path.write_bytes(model_bytes(deploy_model(built(), found, form)))
+    path.write_bytes(model_bytes(deploy_model(found.on(built()), form)))
     return path
 
 
@@ -129,7 +129,7 @@ def test_deploy_file_holds_the_shifted_constants_and_gives_the_bits_of_the_fake_
     np.testing.assert_array_equal(added(path, "o"), B2 + SHIFT["k"])
     np.testing.assert_array_equal(added(path, "n"), B1)
     fake_quant = tmp_path / "fake_quant.onnx"
-    fake_quant.write_bytes(model_bytes(fake_quant_model(built(), found, form)))
+    fake_quant.write_bytes(model_bytes(fake_quant_model(found.on(built()), form)))
     assert compared(path, fake_quant, X).identical == len(X)
 
 
@@ -151,7 +151,7 @@ def test_constant_that_differs_by_a_bit_is_found(tmp_path):
     found, form = shifted()
     path = written(tmp_path, found, form)
     fake_quant = tmp_path / "fake_quant.onnx"
-    fake_quant.write_bytes(model_bytes(fake_quant_model(built(), found, form)))
+    fake_quant.write_bytes(model_bytes(fake_quant_model(found.on(built()), form)))
     tampered(path, "o", next_float)
     (finding,) = check_against_form(path, form, built())
     assert str(finding) == "o: expected its constant with the shift of the layer, got other numbers"

@@ -16,7 +16,7 @@ def simulated(layer="Conv(x, w, b)", weight=(4, 3, 3, 3), *, shape="1,3,6,6", mu
         f"g (float[{shape}] x) => (float[] y) {{ [layer] y = {layer} }}", w=noise(1, *weight), b=noise(2, channels)
     )
     found, form = random_form(built, scale=0.1, zero_point=zero_point)
-    return fake_quant_model(built, found, form, multiply=multiply).graph, form.layers["layer"]
+    return fake_quant_model(found.on(built), form, multiply=multiply).graph, form.layers["layer"]
 
 
 def op_types(graph):

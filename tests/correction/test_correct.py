@@ -56,8 +56,8 @@ RESIDUAL = onnx_text(
 
 def calibrated(model: onnx.ModelProto, x: NDArray) -> Calibrated:
     graph, found = prepared(model)
-    seen = collect(graph, found, Subset.whole(Items(x)), observers=for_all(found, MinMax()), engine=Engine(1))
-    return Calibrated(graph, found, quantize_layers(graph, found, seen).form, seen)
+    seen = collect(found.on(graph), Subset.whole(Items(x)), observers=for_all(found, MinMax()), engine=Engine(1))
+    return Calibrated(found.on(graph), quantize_layers(found.on(graph), seen).form, seen)
 
 
 def corrected(start: Calibrated, x: NDArray, options: Correction, callers: int = 2) -> QuantizedLayers:
@@ -65,7 +65,7 @@ def corrected(start: Calibrated, x: NDArray, options: Correction, callers: int =
 
 
 def outputs(start: Calibrated, form: QuantizedLayers, x: NDArray, name: str) -> NDArray[np.float64]:
-    model = fake_quant_model(start.model, start.found, form)
+    model = fake_quant_model(form.on(start.model))
     return np.concatenate([a.reshape(-1, a.shape[-1]) for (a,) in run_plain(model, x, [name])]).astype(np.float64)
 
 
@@ -131,7 +131,7 @@ def test_form_stays_legal_and_its_deploy_model_holds_it(model: onnx.ModelProto, 
     start = calibrated(model, ITEMS)
     form = corrected(start, ITEMS, BEST)
     assert list(form.layers) == list(start.form.layers)
-    for layer in start.found.layers:
+    for layer in start.model.layers:
         before, after = start.form.layers[layer.name], form.layers[layer.name]
         assert after.weight.dtype == np.int8
         assert after.weight.shape == before.weight.shape
@@ -139,8 +139,8 @@ def test_form_stays_legal_and_its_deploy_model_holds_it(model: onnx.ModelProto, 
         # What follows RESIDUAL's MatMul is no Add.
         assert layer.op_type not in ("MatMul", "AveragePool") or (after.bias, after.shift) == (None, None)
     path = tmp_path / "deploy.onnx"
-    path.write_bytes(model_bytes(deploy_model(start.model, start.found, form)))
-    assert check_against_form(path, form, start.model) == []
+    path.write_bytes(model_bytes(deploy_model(form.on(start.model))))
+    assert check_against_form(path, form, start.model.graph) == []
 
 
 # Inputs off zero, so that rounding the weights makes mean errors.
@@ -156,7 +156,7 @@ def test_matmul_is_corrected_like_the_gemm_that_has_its_bias_as_an_input(options
         a, b = matmul.layers[name], gemm.layers[twin]
         assert (a.record, a.weight.tolist(), a.bias) == (b.record, b.weight.tolist(), None)
         deq = b.record.activation.scale * b.record.weight_scales[0]
-        constant = one.model.graph.initializers[bias].const_value.numpy()
+        constant = one.model.graph.graph.initializers[bias].const_value.numpy()
         # A Gemm's bias is a multiple of deq, before the fit and behind it; the second reads what the first gives.
         np.testing.assert_allclose(constant + a.shift, b.bias * deq, atol=3 * deq)
         assert np.abs(a.shift).max() > 6 * deq
@@ -194,10 +194,10 @@ def test_output_under_a_shift_is_that_of_the_corrected_layer() -> None:
     start = calibrated(dense(shape="N,7,5"), TOKENS)
     before, after = start.form.layers["h"], corrected(start, TOKENS, Correction("sequential")).layers["h"]
     y, expected = (
-        run_plain(fake_quant_model(start.model, start.found, QuantizedLayers({"h": form})), TOKENS, ["s"])
+        run_plain(fake_quant_model(QuantizedLayers({"h": form}).on(start.model)), TOKENS, ["s"])
         for form in (before, after)
     )
-    again = adjusted_outputs([one for (one,) in y], start.found["h"], before, after)
+    again = adjusted_outputs([one for (one,) in y], start.found.layer("h"), before, after)
     for one, (other,) in zip(again, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
@@ -233,11 +233,13 @@ def test_output_under_another_bias_and_scale_is_that_of_the_corrected_layer() ->
     before = start.form.layers["first"]
     after = corrected(start, ITEMS, Correction("sequential", scale=True)).layers["first"]
     assert before.record.weight_scales != after.record.weight_scales
-    (layer,) = (layer for layer in start.found.layers if layer.name == "first")
-    node = next(node for node in start.model.graph if node.name == "first")
+    (layer,) = (layer for layer in start.model.layers if layer.name == "first")
+    node = start.model.node("first")
     y, expected = (
         run_plain(
-            fake_quant_model(start.model, start.found, QuantizedLayers({"first": form})), ITEMS, [node.outputs[0].name]
+            fake_quant_model(QuantizedLayers({"first": form}).on(start.model)),
+            ITEMS,
+            [node.outputs[0].name],
         )
         for form in (before, after)
     )
@@ -283,8 +285,8 @@ def test_items_that_join_late_see_what_the_others_do(model: onnx.ModelProto, mon
     largest = max(int(np.prod(shape)) for shape in start.seen.input_shapes.values())
     monkeypatch.setattr(layerwise_pass, "_BUDGET", 40 * 16 * largest)
     late = corrected(start, ITEMS, Correction("sequential"))
-    last = start.found.layers[-1]
-    output = next(node.outputs[0].name for node in start.model.graph if node.name == last.name)
+    last = start.model.layers[-1]
+    output = start.model.node(last.name).outputs[0].name
     real = outputs(start, QuantizedLayers({}), ITEMS, output)
     for form in (whole, late):
         if last.op_type != "MatMul":
@@ -344,7 +346,7 @@ def test_outputs_of_a_layer_are_those_of_its_form_as_it_stands(monkeypatch: pyte
         # The first layer alone: what it reads is what the model does.
         form = QuantizedLayers({"first": state.quantized})
         if state.layer.name == "first":
-            model, name = fake_quant_model(start.model, start.found, form), state.node.outputs[0].name
+            model, name = fake_quant_model(start.found.on(start.model), form), state.node.outputs[0].name
             found.append((list(map(np.copy, state.outputs())), [y for (y,) in run_plain(model, ITEMS, [name])]))
         return state.quantized
 
@@ -410,7 +412,7 @@ def test_layer_that_shares_its_codes_with_another_node_keeps_them() -> None:
     # An observer that looks too far, so that a layer is better off with less.
     high = start.seen.ranges["b"].high
     seen = dataclasses.replace(start.seen, ranges=start.seen.ranges | {"b": Range(0.0, 1.4 * high)})
-    form = quantize_layers(start.model, start.found, seen).form
+    form = quantize_layers(start.found.on(start.model), seen).form
     start = dataclasses.replace(start, seen=seen, form=form)
     observed = start.form.layers["b"].record.activation
     alone = corrected(start, ITEMS, BEST)

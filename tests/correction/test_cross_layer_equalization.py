@@ -108,10 +108,12 @@ def test_equalized_model_loses_less_in_int8(line: str) -> None:
     errors = []
     wanted = np.concatenate([y for (y,) in run_plain(graph, X, ["z"])])
     for model in (graph, equalized(graph, exponents)):
-        seen = collect(model, found, Subset(Items(X), range(12)), observers=for_all(found, MinMax()), engine=Engine(2))
+        seen = collect(
+            found.on(model), Subset(Items(X), range(12)), observers=for_all(found, MinMax()), engine=Engine(2)
+        )
         layers = find_layers(model)
-        form = quantize_layers(model, layers, seen).form
-        got = np.concatenate([y for (y,) in run_plain(fake_quant_model(model, layers, form), X, ["z"])])
+        form = quantize_layers(layers.on(model), seen).form
+        got = np.concatenate([y for (y,) in run_plain(fake_quant_model(layers.on(model), form), X, ["z"])])
         errors.append(float(np.mean((got - wanted) ** 2)))
     assert errors[1] < errors[0] / 2
 
@@ -142,11 +144,11 @@ def test_fit_of_a_bias_sees_the_ends_of_an_equalized_relu6() -> None:
     for model in (graph, equalized(graph, {"a": (1,) * 6})):
         layers = find_layers(model)
         seen = collect(
-            model, layers, Subset(Items(X), range(12)), observers=for_all(layers, MinMax()), engine=Engine(1)
+            layers.on(model), Subset(Items(X), range(12)), observers=for_all(layers, MinMax()), engine=Engine(1)
         )
-        form = quantize_layers(model, layers, seen).form
+        form = quantize_layers(layers.on(model), seen).form
         made = correct(
-            Calibrated(model, layers, form, seen), Subset(Items(X), range(12)), options=options, engine=Engine(1)
+            Calibrated(layers.on(model), form, seen), Subset(Items(X), range(12)), options=options, engine=Engine(1)
         )
         biases.append([None if layer.bias is None else layer.bias.tolist() for layer in made.layers.values()])
     assert biases[0] == biases[1]
@@ -175,9 +177,9 @@ def test_every_channel_is_fitted_up_to_its_own_end() -> None:
     for model in (graph, equalized(graph, {"a": powers})):
         layers = find_layers(model)
         seen = collect(
-            model, layers, Subset(Items(X + 1), range(12)), observers=for_all(layers, MinMax()), engine=Engine(1)
+            layers.on(model), Subset(Items(X + 1), range(12)), observers=for_all(layers, MinMax()), engine=Engine(1)
         )
-        start = Calibrated(model, layers, quantize_layers(model, layers, seen).form, seen)
+        start = Calibrated(layers.on(model), quantize_layers(layers.on(model), seen).form, seen)
         options = Correction("isolated", scale=True)
         form = correct(start, Subset(Items(X + 1), range(12)), options=options, engine=Engine(2))
         made.append(form.layers["a"])

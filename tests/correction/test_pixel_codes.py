@@ -158,9 +158,9 @@ def test_first_layer_loses_nothing_but_its_weights_precision() -> None:
 
     def quantized_output(model: object) -> tuple[np.ndarray, np.ndarray]:
         layers = find_layers(model)
-        seen = collect(model, layers, Subset(Items(x), items), observers=for_all(layers, MinMax()), engine=Engine())
-        form = quantize_layers(model, layers, seen).form
-        fake = fake_quant_model(model, layers, form, multiply=False)
+        seen = collect(layers.on(model), Subset(Items(x), items), observers=for_all(layers, MinMax()), engine=Engine())
+        form = quantize_layers(layers.on(model), seen).form
+        fake = fake_quant_model(layers.on(model), form, multiply=False)
         layer = form.layers["z"]
         weight = layer.weight * np.float32(layer.record.weight_scales).reshape(-1, 1, 1, 1)
         return np.concatenate([z for (z,) in run_plain(fake, x, ["z"])]), weight

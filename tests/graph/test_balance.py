@@ -64,7 +64,7 @@ def only(name: str, channel: int) -> np.ndarray:
 @pytest.mark.parametrize("name", LAYERS)
 def test_peaks_are_of_the_weights_that_a_channel_meets(name: str) -> None:
     built = one_layer(name)
-    layer, node = find_layers(built)["layer"], node_named(built.graph, "layer")
+    layer, node = find_layers(built).layer("layer"), node_named(built.graph, "layer")
     # A single 1 in the channel: each output is one weight, or 0.
     expected = [np.abs(run(built, only(name, channel))).max() for channel in range(channels(name))]
     assert input_channels(node, layer) == channels(name)
@@ -74,7 +74,7 @@ def test_peaks_are_of_the_weights_that_a_channel_meets(name: str) -> None:
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer_computes_the_same_on_its_balanced_input(name: str) -> None:
     built = one_layer(name)
-    layer, node = find_layers(built)["layer"], node_named(built.graph, "layer")
+    layer, node = find_layers(built).layer("layer"), node_named(built.graph, "layer")
     _, shape, stored, _ = LAYERS[name]
     # Powers of two, so that nothing is rounded: every bit must stay.
     factors = tuple(2.0 ** RNG.integers(-3, 4, channels(name)))
@@ -89,12 +89,13 @@ def test_layer_computes_the_same_on_its_balanced_input(name: str) -> None:
 
 def test_without_factors_nothing_changes() -> None:
     built = one_layer("conv")
-    layer, node = find_layers(built)["layer"], node_named(built.graph, "layer")
+    layer, node = find_layers(built).layer("layer"), node_named(built.graph, "layer")
     x = noise(2, 1, 3, 1, 1)
     assert balanced(x, (), layer) is x
     assert np.array_equal(balanced_rows(node, layer, ()), noise(1, 4, 3, 3, 2))
     assert rounded_tensor(layer, ()) == "x"
-    assert with_balanced_inputs(built, find_layers(built), {}) == (built, find_layers(built))
+    found = find_layers(built)
+    assert with_balanced_inputs({}.on(found)) is found
 
 
 def test_layers_that_read_one_tensor_have_a_balanced_input_each() -> None:
@@ -107,12 +108,14 @@ def test_layers_that_read_one_tensor_have_a_balanced_input_each() -> None:
     )
     found = find_layers(built)
     factors = {"a": (1.0, 3.0, 0.3), "b": (7.0, 1.0, 1.0)}
-    probed, layers = with_balanced_inputs(built, found, factors)
-    reads = {layer.name: layer.input for layer in layers.layers}
+    probed = with_balanced_inputs(factors.on(found))
+    reads = {layer.name: layer.input for layer in probed.layers}
     assert reads["pool"] == "x" and len(set(reads.values())) == 3
-    assert reads["a"] == rounded_tensor(found["a"], factors["a"])
+    assert reads["a"] == rounded_tensor(found.layer("a"), factors["a"])
     x = noise(3, 1, 3, 2, 2)
-    plain, seen = (run_plain(made, x, ["y", "z", *extra])[0] for made, extra in ((built, []), (probed, reads.values())))
+    plain, seen = (
+        run_plain(made, x, ["y", "z", *extra])[0] for made, extra in ((built, []), (probed.graph, reads.values()))
+    )
     # The layers themselves still read what they read.
     assert all(np.array_equal(a, b) for a, b in zip(plain, seen[:2], strict=True))
     for read, name in zip(seen[2:], reads, strict=True):
@@ -122,6 +125,6 @@ def test_layers_that_read_one_tensor_have_a_balanced_input_each() -> None:
 
 def test_pool_and_old_opsets_are_not_balanced() -> None:
     pool = model("g (float[1,3,4,4] x) => (float[] y) { [p] y = AveragePool<kernel_shape=[2,2]>(x) }", opset=6)
-    assert not can_be_balanced(find_layers(pool)["p"])
+    assert not can_be_balanced(find_layers(pool).layer("p"))
     assert why_not_balanced(pool) == "a Mul by one factor a channel needs opset 7 or later, and the model has 6"
     assert why_not_balanced(one_layer("conv")) is None

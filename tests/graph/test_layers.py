@@ -96,9 +96,19 @@ def test_quantizable_node_is_found_with_its_names_and_axes(header, nodes, weight
 def test_layers_come_in_graph_order_and_by_name():
     result = found(ROWS, "[b] h = MatMul(x, w) [a] y = MatMul(h, w2)", w=noise(0, 4, 4), w2=noise(1, 4, 4))
     assert [layer.name for layer in result.layers] == ["b", "a"]
-    assert result["a"].weight == "w2"
+    assert result.layer("a").weight == "w2"
     with pytest.raises(KeyError, match="'c'"):
-        result["c"]
+        result.layer("c")
+
+
+def test_each_graph_gives_its_own_nodes_of_the_same_layers():
+    result = found(ROWS, "[b] h = MatMul(x, w) [a] y = MatMul(h, w2)", w=noise(0, 4, 4), w2=noise(1, 4, 4))
+    copy = result.graph.clone()
+    copied = result.on(copy)
+    for layered in (result, copied):
+        assert layered.node("a") in list(layered.graph.graph)
+    assert copied.layers == result.layers and copied.node("a") is not result.node("a")
+    assert [layer.name for layer in result.only(["a"]).layers] == ["a"] and result.only(["a"]).graph is result.graph
 
 
 def test_other_nodes_are_not_mentioned():

@@ -174,7 +174,7 @@ def test_file_of_ours_has_no_findings(path: Path, opset_version: int) -> None:
         d=noise(3, 5),
     )
     found, form = random_form(built)
-    ir.save(deploy_model(built, found, form), path)
+    ir.save(deploy_model(found.on(built), form), path)
     assert check_deploy(path) == []
 
 

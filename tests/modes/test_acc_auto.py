@@ -206,7 +206,7 @@ def test_search_is_amcts_over_the_losses_of_every_prefix(tmp_path: Path, seed: i
     order, form = rejected.ranking.layers, rejected.form
     graph, found = prepared(bench.model)
     f = logits(bench.model, bench.x)
-    prefixes = [fake_quant_model(graph, found, form.without(order[:k])) for k in range(6)]
+    prefixes = [fake_quant_model(found.on(graph), form.without(order[:k])) for k in range(6)]
     losses = [kl(f, logits(model, bench.x)) for model in prefixes]
     for trial in rejected.search.trials:
         assert trial.loss == pytest.approx(losses[len(trial.plan.fallback)], rel=0.03, abs=1e-9)
@@ -627,7 +627,7 @@ def targets(bench: Bench) -> tuple[dict[tuple[str, ...], float], list[float]]:
     graph, found = prepared(bench.model)
     f, names = logits(bench.model, bench.x), list(rejected.form.layers)
     losses = {
-        chosen: kl(f, logits(fake_quant_model(graph, found, rejected.form.without(chosen)), bench.x))
+        chosen: kl(f, logits(fake_quant_model(found.on(graph), rejected.form.without(chosen)), bench.x))
         for count in range(len(names))
         for chosen in itertools.combinations(names, count)
     }

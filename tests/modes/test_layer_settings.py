@@ -17,7 +17,7 @@ from runner.dataset.npz import NpzDataset
 from runner.engine import Engine
 from runner.errors import ConfigError
 from runner.evaluation.distance import Kl
-from runner.graph.layers import FoundLayers, Layer, LeftAlone
+from runner.graph.layers import Layer, LeftAlone
 from runner.graph.layout import OutputsFirst
 from runner.graph.operators import OPERATORS
 from runner.modes.acc_auto import acc_auto
@@ -27,12 +27,12 @@ from runner.modes.result import AccAutoResult
 from runner.record_text import read_record
 from runner.search.linear import Linear
 from tests.data import normal_items
-from tests.models import chain, save
+from tests.models import chain, layered, save
 from tests.told import summary_of
 
 PREFIX = "accuracy_based_auto_calibration"
 TYPES = {"block1/conv": "Conv", "block1/conv_1": "Conv", "block2/conv": "Conv", "Head[0].fc": "Gemm", "head": "MatMul"}
-FOUND = FoundLayers(
+FOUND = layered(
     tuple(
         Layer(name, OPERATORS[kind], "x", "w", None, OutputsFirst(), 8, per_channel=kind == "Conv")
         for name, kind in TYPES.items()
@@ -95,7 +95,7 @@ def test_later_strength_wins_and_an_entry_without_one_leaves_it() -> None:
 
 def test_pattern_may_match_layers_that_cannot_be_balanced_beside_those_that_can() -> None:
     pool = Layer("average", OPERATORS["AveragePool"], "x", None, None, OutputsFirst(), 1, per_channel=False)
-    found, nodes = FoundLayers((*FOUND.layers, pool), ()), NODES | {"average": "AveragePool"}
+    found, nodes = layered((*FOUND.layers, pool), ()), NODES | {"average": "AveragePool"}
     rule = LayerSettings(layers=rules(("*", {"balance": 0.5})))
     assert select_layers(rule, found, nodes).balance == dict.fromkeys(TYPES, 0.5)
     with pytest.raises(ConfigError) as caught:

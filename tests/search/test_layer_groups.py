@@ -45,13 +45,12 @@ def branches():
     )
     graph, found = prepared(model)
     seen = collect(
-        graph,
-        found,
+        found.on(graph),
         Subset(Items(normal_items(4, 3, 4, 4)), range(4)),
         observers=for_all(found, MinMax()),
         engine=Engine(1),
     )
-    return graph, found, quantize_layers(graph, found, seen).form
+    return graph, found, quantize_layers(found.on(graph), seen).form
 
 
 def costs() -> dict[str, LayerCost]:
@@ -60,7 +59,7 @@ def costs() -> dict[str, LayerCost]:
 
 def sharing_a_quant(graph: ir.Model, found, form: QuantizedLayers) -> set[frozenset[str]]:
     """Return the layers by the AscendQuant that they read, from the deploy model itself."""
-    deploy = deploy_model(graph, found, form)
+    deploy = deploy_model(found.on(graph), form)
     readers = defaultdict(set)
     for node in deploy.graph:
         if node.op_type == "Conv":

@@ -88,12 +88,12 @@ def put_through(folder: Path, model: onnx.ModelProto, x: NDArray) -> Outcome:
     ranges = {name: Range(min(0, float(a.min())), max(0, float(a.max()))) for name, a in arrays.items()}
     shapes = {name: array.shape for name, array in arrays.items()}
     seen = Calibration(ranges, {name: a.reshape(-1) for name, a in arrays.items()}, shapes, ranges)
-    quantization = quantize_layers(float_model, found, seen)
+    quantization = quantize_layers(found.on(float_model), seen)
     assert quantization.impossible == ()
     form = quantization.form
     deploy, fake_quant, record = (folder / name for name in ("deploy.onnx", "fake_quant.onnx", "record.txt"))
-    deploy.write_bytes(model_bytes(deploy_model(float_model, found, form)))
-    fake_quant.write_bytes(model_bytes(fake_quant_model(runnable, found, form)))
+    deploy.write_bytes(model_bytes(deploy_model(found.on(float_model), form)))
+    fake_quant.write_bytes(model_bytes(fake_quant_model(found.on(runnable), form)))
     record.write_text(format_record(form.record))
     assert dict(read_record(record)) == dict(form.record)
     faults = [finding for finding in check_deploy(deploy) if finding.severity == "fault"]
@@ -102,9 +102,9 @@ def put_through(folder: Path, model: onnx.ModelProto, x: NDArray) -> Outcome:
     output = run(fake_quant, feeds)
     for kernels in (False, True):
         assert_same_bits(run(executable(executed, integer_kernels=kernels).model, feeds), output)
-    assert_same_bits(Session(fake_quant_model(runnable, found, form, multiply=True)).run(feeds)[0], output)
+    assert_same_bits(Session(fake_quant_model(found.on(runnable), form, multiply=True)).run(feeds)[0], output)
     nodes = {node.name: node for node in runnable.graph}
-    for layer, cost in layer_costs(float_model, found, shapes).items():
+    for layer, cost in layer_costs(found.on(float_model), shapes).items():
         made = nodes[layer].outputs[0].name
         assert cost.outputs == Session(with_outputs(runnable, [made])).run(feeds, [made])[0].size
     return Outcome(tuple(left.reason for left in found.left_alone), expected, output)

@@ -33,13 +33,13 @@ def write_pair(
     ``without`` names layers left float, ``tensors`` is rounded besides, ``balance`` holds factors of layers.
     """
     graph, found = prepared(model)
-    probed, layers = with_balanced_inputs(graph, found, balance or {})
-    seen = collect(probed, layers, Subset.whole(Items(x)), observers=for_all(layers, MinMax()), engine=Engine(1))
-    form = quantize_layers(graph, found, seen, balance=balance).form.without(without)
+    probed, layers = with_balanced_inputs(found.on(graph), balance or {})
+    seen = collect(layers.on(probed), Subset.whole(Items(x)), observers=for_all(layers, MinMax()), engine=Engine(1))
+    form = quantize_layers(found.on(graph), seen, balance=balance).form.without(without)
     form = QuantizedLayers(form.layers, tensors or {})
     deploy, fake_quant = folder / "deploy.onnx", folder / "fake_quant.onnx"
-    deploy.write_bytes(model_bytes(deploy_model(graph, found, form)))
-    fake_quant.write_bytes(model_bytes(fake_quant_model(raise_opset(graph), found, form)))
+    deploy.write_bytes(model_bytes(deploy_model(found.on(graph), form)))
+    fake_quant.write_bytes(model_bytes(fake_quant_model(found.on(raise_opset(graph)), form)))
     return deploy, fake_quant, form
 
 

@@ -30,7 +30,7 @@ F = np.float32
 def deployed(folder: Path, built, form) -> Path:
     """Write the deploy model and return its path."""
     path = folder / "deploy.onnx"
-    path.write_bytes(model_bytes(deploy_model(built, find_layers(built), form)))
+    path.write_bytes(model_bytes(deploy_model(find_layers(built), form)))
     return path
 
 
@@ -102,7 +102,7 @@ def test_padding_and_cropping_are_onnxruntimes_own(tmp_path: Path, name: str, ze
     expected = device.real(sums, 0.0371, layer.record.weight_scales, 1)
     built.graph.initializers["w"].const_value = ir.tensor(noise(1, *weight), name="w")
     assert executed(deployed(tmp_path, built, form), x).tobytes() == expected.tobytes()
-    assert found["layer"].op_type in graph
+    assert found.layer("layer").op_type in graph
 
 
 @pytest.mark.parametrize("op", ["Gemm", "MatMul"])
@@ -190,7 +190,7 @@ def test_image_of_open_size_is_padded_by_its_own(tmp_path: Path) -> None:
     for height, width, pads in ((6, 7, (0, 1, 1, 1)), (5, 4, (1, 0, 1, 1))):
         x = half_steps((2, 2, height, width), 0.5)
         sums = device.conv(device.centred(x, 0.5, -7), layer.weight, None, strides=(2, 2), pads=pads)
-        expected = device.real(sums, 0.5, layer.record.weight_scales, found["layer"].output_axis)
+        expected = device.real(sums, 0.5, layer.record.weight_scales, found.layer("layer").output_axis)
         assert session.run({"x": x})[0].tobytes() == expected.tobytes()
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from runner.convert.qdq.report import ConversionReport, LayerConversion, NodeAccount, NodeUse, Role
 from runner.graph.batchnorm import Affine
 from runner.graph.constants import Array
-from runner.graph.layers import FoundLayers
+from runner.graph.layers import LayeredModel
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayers
 
@@ -231,7 +231,7 @@ class AnnotatedGraph:
     constant_uses: Sequence[ConstantUse]
     sources: Mapping[str, LayerSource]
     coarse_outputs: tuple[str, ...]
-    found: FoundLayers = field(default_factory=lambda: FoundLayers((), ()))
+    found: LayeredModel
     form: QuantizedLayers = field(default_factory=lambda: QuantizedLayers({}, {}))
     conversions: tuple[LayerConversion, ...] = ()
     users: Mapping[str, NodeUse] = field(default_factory=dict)

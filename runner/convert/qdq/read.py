@@ -23,7 +23,7 @@ from runner.convert.qdq.nodes import is_dequantize, is_quantize
 from runner.convert.qdq.report import ConversionReport
 from runner.convert.qdq.survey import survey
 from runner.errors import ModelError
-from runner.graph.layers import FoundLayers, find_layers
+from runner.graph.layers import LayeredModel, find_layers
 from runner.graph.other_quantizers import all_nodes, only_weights, refuse_other_quantizers
 from runner.graph.random_operators import refuse_random
 from runner.record import QuantizedLayers
@@ -48,7 +48,7 @@ class QatModel:
     """
 
     graph: ir.Model
-    found: FoundLayers
+    found: LayeredModel
     form: QuantizedLayers
     report: ConversionReport
     coarse_outputs: tuple[str, ...] = ()

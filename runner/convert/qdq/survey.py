@@ -13,6 +13,7 @@ from runner.convert.qdq.layers.source import constant_uses, layer_sources
 from runner.convert.qdq.nodes import code_clip, is_dequantize, is_quantize
 from runner.convert.qdq.normalise import normalise
 from runner.errors import ModelError
+from runner.graph.layers import LayeredModel
 
 # From few values they make few: what comes out of them is as coarse as what goes in.
 _VALUE_BY_VALUE = (
@@ -36,7 +37,8 @@ def survey(source: ir.Model) -> AnnotatedGraph:
     coarse = _coarse_outputs(graph, pairs)
     uses = constant_uses(graph, constants)
     sources = layer_sources(graph, pairs, constants, uses=uses, idle=idle)
-    return AnnotatedGraph(model, nodes, pairs, constants, uses, sources, coarse)
+    # Layers are found once their constants are in place.
+    return AnnotatedGraph(model, nodes, pairs, constants, uses, sources, coarse, LayeredModel(model, ()))
 
 
 def _refuse_integer_operators(nodes: Iterable[ir.Node], constants: Constants) -> None:

@@ -6,8 +6,6 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
-import onnx_ir as ir
-
 from runner.convert import fake_quant
 from runner.dataset.item import Dataset
 from runner.dataset.subset import Subset
@@ -17,7 +15,7 @@ from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import ClassScores
 from runner.evaluation.scorer import Scorer
 from runner.evaluation.scores import Evaluation
-from runner.graph.layers import FoundLayers
+from runner.graph.layers import LayeredModel
 from runner.graph.model_file import file_sha256
 from runner.job_folder import JobFolder
 from runner.lint.finding import Finding
@@ -121,7 +119,6 @@ class Job:
     Attributes:
         folder: of the job.
         model: the prepared float model at the source's opset.
-        found: its layers.
         dataset: evaluation data.
         engine: runs models.
         options: how the files are held against each other.
@@ -131,8 +128,7 @@ class Job:
     """
 
     folder: JobFolder
-    model: ir.Model
-    found: FoundLayers
+    model: LayeredModel
     dataset: Dataset
     engine: Engine
     options: VerifyOptions
@@ -171,7 +167,7 @@ def check_files(
         written = WRITTEN.cached(
             job.store,
             _written_inputs(job, files, pair, form, scorer),
-            lambda: verify_pair(job.folder, pair, job.model, job.found, form, job.dataset, job.engine, scorer.classes),
+            lambda: verify_pair(job.folder, pair, job.model, form, job.dataset, job.engine, scorer.classes),
         )
         proof = PROOF.cached(
             job.store,

@@ -15,7 +15,7 @@ from runner.calibration.observer import Observer
 from runner.correction.options import AUTO, Strength
 from runner.errors import ConfigError, RecordError
 from runner.graph.balance import can_be_balanced
-from runner.graph.layers import FoundLayers, Layer
+from runner.graph.layers import Layer, LayeredModel
 from runner.graph.rewriting import Rewriting
 from runner.graph.tensors import TensorInput, tensor_input, typed
 from runner.modes.files.integers_file import Integers, read_integers
@@ -111,7 +111,7 @@ class StartingPoint:
     """
 
     config: QuantConfig
-    layers: FoundLayers
+    layers: LayeredModel
     observers: Mapping[str, Observer]
     balance: Mapping[str, Strength] = field(default_factory=dict)
     one_scale: frozenset[str] = frozenset()
@@ -141,7 +141,7 @@ def starting_point(
         RecordError: the configuration does not fit the model.
         ConfigError: no layer is left to quantize.
     """
-    config, found, nodes = given.config, subject.found, subject.node_types
+    config, found, nodes = given.config, subject.runnable, subject.node_types
     wanted = [TensorEntry(tensor.node, tensor.index) for tensor in selection.tensors]
     if config is None:
         observers = {layer.name: selection.observers.get(layer.name, observer) for layer in found.layers}
@@ -151,7 +151,7 @@ def starting_point(
         said_to_all = _strengths(found.layers, balance, {}, selection)
         strengths = {name: strength for name, strength in said_to_all.items() if name in chosen}
         chosen |= {tensor.key: observer for tensor in selection.tensors}
-        layers_and_tensors = replace(selection.quantized, tensors=selection.tensors)
+        layers_and_tensors = selection.quantized.with_tensors(selection.tensors)
         return StartingPoint(made.with_balance(_numbers(said_to_all)), layers_and_tensors, chosen, strengths)
     if isinstance(config, SimplifiedConfig):
         config = expand(config, found, nodes, given.name)
@@ -169,7 +169,7 @@ def starting_point(
     strengths = _strengths(layers, balance, start.balance, selection)
     return StartingPoint(
         config.with_activations(said).with_balance({layer.name: None for layer in layers} | _numbers(strengths)),
-        FoundLayers(layers, found.left_alone, tensors),
+        found.only({layer.name for layer in layers}).with_tensors(tensors),
         observers,
         strengths,
         start.one_scale,
@@ -194,7 +194,7 @@ def _numbers(strengths: Mapping[str, Strength]) -> dict[str, float | None]:
 def _tensors(config: QuantConfig, subject: PreparedModel, name: str) -> tuple[TensorInput, ...]:
     if not config.tensors:
         return ()
-    model = typed(subject.runnable)
+    model = typed(subject.runnable.graph)
     found = []
     for place, tensor in enumerate(config.tensors):
         try:

@@ -28,7 +28,7 @@ def recorded_form(record: Record, subject: PreparedModel, name: str, integers: I
     Raises:
         RecordError: a layer is not in the model, cannot be quantized, or has other channels or another offset than it may.
     """
-    layers = {layer.name: layer for layer in subject.found.layers}
+    layers = {layer.name: layer for layer in subject.runnable.layers}
     for key, entry in record.layers.items():
         if key not in layers:
             raise RecordError(_no_layer(key, subject, name))
@@ -48,8 +48,7 @@ def recorded_form(record: Record, subject: PreparedModel, name: str, integers: I
             return quantize_recorded(node, layer, entry)
         return _with_integers(node, layer, entry, integers, name)
 
-    in_order = [layer for layer in subject.found.layers if layer.name in record.layers]
-    quantization = quantize_each(subject.runnable, in_order, quantized)
+    quantization = quantize_each(subject.runnable.only(record.layers), quantized)
     return Quantization(QuantizedLayers(quantization.form.layers, tensors), quantization.impossible)
 
 
@@ -81,7 +80,7 @@ def _no_layer(key: str, subject: PreparedModel, name: str) -> str:
             f"{name}: find {key} failure in {subject.source.path}. Please match the record with the model: "
             "it has no node of that name."
         )
-    reasons = {item.name: item.reason for item in subject.found.left_alone}
+    reasons = {item.name: item.reason for item in subject.runnable.left_alone}
     return f"{name}: layer {key} cannot be quantized: {reasons.get(key, f'it is of type {kind}')}."
 
 
@@ -98,7 +97,7 @@ def _check_factors(layer: Layer, count: int, subject: PreparedModel, name: str) 
     where = f"{name}: tensor_balance_factor of layer '{layer.name}'"
     if not can_be_balanced(layer):
         raise RecordError(f"{where}: {layer.op_type} has no weight to balance its input with; expected none.")
-    channels = input_channels(next(node for node in subject.runnable.graph if node.name == layer.name), layer)
+    channels = input_channels(subject.runnable.node(layer.name), layer)
     if count != channels:
         raise RecordError(f"{where} has {count} entries; expected {channels}, one per input channel.")
     reason = why_not_balanced(subject.prepared.graph)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import onnx_ir as ir
-
 from runner.amct_config.json_file import format_config
 from runner.amct_config.model import QuantConfig
-from runner.graph.layers import FoundLayers
+from runner.graph.layers import LayeredModel
 from runner.graph.rewriting import Rewriting
 from runner.job_folder import JobFolder
 from runner.modes.files.amct_files import history_entries, ranking_entries
@@ -67,7 +65,6 @@ class BestPair:
         folder: of the job.
         prefix: sub-folder and model name of the pair.
         model: the prepared float model at the source's opset.
-        found: its layers.
         form: gives a plan's quantized form.
     """
 
@@ -75,12 +72,11 @@ class BestPair:
         self,
         folder: JobFolder,
         prefix: str,
-        model: ir.Model,
-        found: FoundLayers,
+        model: LayeredModel,
         form: Callable[[Plan], QuantizedLayers],
     ) -> None:
         self._folder, self._prefix = folder, prefix
-        self._model, self._found, self._form = model, found, form
+        self._model, self._form = model, form
         self._best: Trial | None = None
         self._written: tuple[Plan, ModelPair] | None = None
 
@@ -104,7 +100,7 @@ class BestPair:
         if self._written is None or self._written[0] != plan:
             self._written = None
             with self._folder.published():
-                pair = write_pair(self._folder, self._prefix, self._model, self._found, self._form(plan))
+                pair = write_pair(self._folder, self._prefix, self._model, self._form(plan))
             self._written = plan, pair
         return self._written[1]
 

@@ -79,7 +79,6 @@ class Ranker:
             with self.stages.stage(RANK, len(items)) as progress:
                 sums = layer_by_layer(
                     self.subject.runnable,
-                    self.subject.found,
                     form,
                     items,
                     engine=self.engine,

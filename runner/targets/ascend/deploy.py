@@ -14,7 +14,7 @@ from runner.graph.added_bias import shift_biases
 from runner.graph.balance import divided
 from runner.graph.builder import Builder
 from runner.graph.constants import Names, constant, float_attribute, is_own, make_constant, string_attribute
-from runner.graph.layers import FoundLayers, Layer
+from runner.graph.layers import Layer, LayeredModel
 from runner.graph.operators import OPERATORS
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayer, QuantizedLayers
@@ -24,18 +24,17 @@ from runner.targets.ascend import ascend_ops
 _PAD_TAKES_INPUTS = 11
 
 
-def deploy_model(model: ir.Model, found: FoundLayers, form: QuantizedLayers) -> ir.Model:
+def deploy_model(model: LayeredModel, form: QuantizedLayers) -> ir.Model:
     """Return a copy of the float model with the layers of ``form`` in int8 between Ascend operators.
 
     The graph is not type-consistent for ONNX (a Conv on int8) and onnxruntime cannot run it; ATC expects it so.
 
     Args:
         model: prepared, at the source's opset, which is kept.
-        found: its layers.
         form: what is quantized. The bias goes in without the offset correction, which ATC adds; that of a MatMul stays in
             the float Add behind it.
     """
-    deployed = model.clone()
+    deployed = model.graph.clone()
     _write_kernel_shapes(deployed)
     graph = deployed.graph
     nodes = {node.name: node for node in graph}
@@ -47,7 +46,7 @@ def deploy_model(model: ir.Model, found: FoundLayers, form: QuantizedLayers) -> 
     # reads it alike shares one AscendQuant.
     for name, node in nodes.items():
         if name is not None and name in form.layers:
-            _deploy_layer(graph, node, found[name], form.layers[name], quants, names)
+            _deploy_layer(graph, node, model.layer(name), form.layers[name], quants, names)
     for key, tensor in form.tensors.items():
         node, index = tensor_place(nodes, key)
         prefix = key.replace(":", ".")

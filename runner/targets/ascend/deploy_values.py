@@ -16,7 +16,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.dumps.index import Kind, Place
-from runner.graph.layers import FoundLayers
+from runner.graph.layers import LayeredModel
 from runner.graph.output_kind import other_outputs
 from runner.record import QuantizedLayers
 from runner.verify.deploy_file import ANTI_QUANT, DEQUANT, QUANT, IntegerLayer, IntegerModel
@@ -70,35 +70,33 @@ class Row:
     balance: NDArray[np.float32] | None = None
 
 
-def deploy_rows(
-    deploy: IntegerModel, graph: Executable, float_model: ir.Model, found: FoundLayers, form: QuantizedLayers
-) -> list[Row]:
+def deploy_rows(deploy: IntegerModel, graph: Executable, float_model: LayeredModel, form: QuantizedLayers) -> list[Row]:
     """Return the tensors to look at, in graph order; several layers may share one.
 
     Args:
         deploy: the file.
         graph: that executes it.
         float_model: the model that the file is the quantized form of, under the same node names.
-        found: its layers.
         form: what the file holds.
     """
-    return list(_Rows(deploy, graph, float_model, found, form).all())
+    return list(_Rows(deploy, graph, float_model, form).all())
 
 
 class _Rows:
     def __init__(
-        self, deploy: IntegerModel, graph: Executable, float_model: ir.Model, found: FoundLayers, form: QuantizedLayers
+        self, deploy: IntegerModel, graph: Executable, float_model: LayeredModel, form: QuantizedLayers
     ) -> None:
         self._deploy, self._graph, self._form = deploy, graph, form
         self._layers = {layer.name: layer for layer in deploy.layers}
         self._dequants = {layer.dequant: layer for layer in deploy.layers}
-        self._found = {layer.name: layer.op_type for layer in found.layers}
+        self._found = {layer.name: layer.op_type for layer in float_model.layers}
         self._tensors = {f"{key.replace(':', '.')}.anti_quant": key for key in form.tensors}
         self._nodes = {node.name or "": node for node in deploy.standard.graph}
         self._executed = {value.name or "" for node in graph.model.graph for value in node.outputs}
-        self._float = {node.name or "": node for node in float_model.graph}
-        self._float_values = {value.name for node in float_model.graph for value in node.outputs}
-        self._given = {value.name for value in (*float_model.graph.inputs, *float_model.graph.initializers.values())}
+        source = float_model.graph.graph
+        self._float = {node.name or "": node for node in source}
+        self._float_values = {value.name for node in source for value in node.outputs}
+        self._given = {value.name for value in (*source.inputs, *source.initializers.values())}
 
     def all(self) -> Iterator[Row]:
         graph = self._deploy.standard.graph

@@ -33,7 +33,7 @@ from runner.dumps.difference import Difference, difference
 from runner.dumps.index import INDEX, TABLE, DumpIndex, IndexedItem, IndexedTensor, index_text, table_text
 from runner.dumps.names import file_name
 from runner.errors import OutputError
-from runner.graph.layers import FoundLayers
+from runner.graph.layers import LayeredModel
 from runner.graph.model_file import file_sha256, weights_size
 from runner.graph.opset import raise_opset
 from runner.graph.output_kind import other_outputs
@@ -62,15 +62,13 @@ class Intermediates:
     Attributes:
         name: its configured name.
         prepared: the float model that the deploy file was made of.
-        found: its layers.
         form: what the deploy file holds.
         pair: the job's models; None where no plan was accepted.
         all_int8: the form with every layer in int8, where plans were tried; None writes no trial.
     """
 
     name: str
-    prepared: ir.Model
-    found: FoundLayers
+    prepared: LayeredModel
     form: QuantizedLayers
     pair: ModelPair | None
     all_int8: QuantizedLayers | None = None
@@ -129,11 +127,11 @@ class _Writer:
     ) -> None:
         self._folder, self._temp, self._subject = folder, temp, subject
         self._dataset, self._indices = dataset, indices
-        self._float = raise_opset(subject.prepared)
+        self._float = raise_opset(subject.prepared.graph)
         self._trial = f"{subject.name}_all_int8"
         self._deploy = read_deploy(self._deploy_path())
         self._graph = executable(self._deploy)
-        self._rows = deploy_rows(self._deploy, self._graph, self._float, subject.found, subject.form)
+        self._rows = deploy_rows(self._deploy, self._graph, subject.prepared.on(self._float), subject.form)
         for output, kind in other_outputs(self._deploy.standard).items():
             logger.info(
                 "keep_intermediates: the output '%s' (%s) is left out: only tensors of numbers are written",
@@ -145,14 +143,14 @@ class _Writer:
         """Write all but the index, and return it."""
         subject, pair, items = self._subject, self._subject.pair, len(self._indices)
         # By the names that the nodes have in the source where a later opset has others.
-        nodes = [*self._float.graph, *subject.prepared.graph]
+        nodes = [*self._float.graph, *subject.prepared.graph.graph]
         made = {output.name: (node.name or "", at) for node in nodes for at, output in enumerate(node.outputs)}
         twins = [row.value.twin for row in self._rows if row.value.twin is not None]
         float_taps = self._taps("float", self._float, {name: made.get(name, (name, 0)) for name in twins})
         taps = self._deploy_taps()
         trial = None
         if subject.all_int8 is not None:
-            trial = fake_quant_model(self._float, subject.found, subject.all_int8)
+            trial = fake_quant_model(subject.prepared.on(self._float), subject.all_int8)
         self._check_space([*float_taps, *taps], 0 if trial is None else weights_size(trial))
         if trial is not None:
             self._temp.write_model(f"{self._trial}_fake_quant_model.onnx", trial)
@@ -178,7 +176,7 @@ class _Writer:
         subject = self._subject
         if subject.pair is not None:
             return self._folder.path(subject.pair.deploy)
-        model = deploy_model(subject.prepared, subject.found, subject.form)
+        model = deploy_model(subject.prepared, subject.form)
         return self._temp.write_model(f"{self._trial}_deploy_model.onnx", model)
 
     def _deploy_taps(self) -> list[_Tap]:

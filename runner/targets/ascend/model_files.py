@@ -24,7 +24,7 @@ from runner.evaluation.accuracy import Agreement
 from runner.evaluation.model_outputs import named_outputs
 from runner.evaluation.outputs import ClassScores, Outputs
 from runner.events import Emit, Warned
-from runner.graph.layers import FoundLayers
+from runner.graph.layers import LayeredModel
 from runner.graph.opset import raise_opset
 from runner.job_folder import JobFolder
 from runner.lint.check import check_deploy
@@ -73,19 +73,18 @@ class Written:
     input_shapes: Mapping[str, tuple[int, ...]]
 
 
-def write_pair(folder: JobFolder, prefix: str, model: ir.Model, found: FoundLayers, form: QuantizedLayers) -> ModelPair:
+def write_pair(folder: JobFolder, prefix: str, model: LayeredModel, form: QuantizedLayers) -> ModelPair:
     """Write ``<prefix>_deploy_model.onnx`` and ``<prefix>_fake_quant_model.onnx``.
 
     Args:
         folder: of the job.
         prefix: sub-folder and model name.
         model: the prepared float model at the source's opset.
-        found: its layers.
         form: what is quantized.
     """
     pair = ModelPair(f"{prefix}_deploy_model.onnx", f"{prefix}_fake_quant_model.onnx")
-    simulated = fake_quant_model(raise_opset(model), found, form)
-    for name, graph in ((pair.deploy, deploy_model(model, found, form)), (pair.fake_quant, simulated)):
+    simulated = fake_quant_model(model.on(raise_opset(model.graph)), form)
+    for name, graph in ((pair.deploy, deploy_model(model, form)), (pair.fake_quant, simulated)):
         share_weights(graph)
         path = folder.write_model(name, graph)
         logger.info("The model file is saved in %s", path)
@@ -106,8 +105,7 @@ def write_record(folder: JobFolder, name: str, form: QuantizedLayers, *, check: 
 def verify_pair(
     folder: JobFolder,
     pair: ModelPair,
-    model: ir.Model,
-    found: FoundLayers,
+    model: LayeredModel,
     form: QuantizedLayers,
     dataset: Dataset,
     engine: Engine,
@@ -119,7 +117,6 @@ def verify_pair(
         folder: of the job.
         pair: what was written.
         model: the prepared float model at the source's opset.
-        found: its layers.
         form: what the pair shall hold.
         dataset: items to run the fake-quant file on.
         engine: runs it.
@@ -131,14 +128,16 @@ def verify_pair(
     deploy = folder.path(pair.deploy)
     lint = check_deploy(deploy)
     # A file whose format is at fault is not compared number by number.
-    faults = [finding for finding in lint if finding.severity == "fault"] or check_against_form(deploy, form, model)
+    faults = [finding for finding in lint if finding.severity == "fault"] or check_against_form(
+        deploy, form, model.graph
+    )
     if faults:
         listed = "; ".join(str(fault) for fault in faults[:5])
         raise VerificationError(f"{deploy}: {len(faults)} fault(s): {listed}. Please report this.")
     inputs = Session(folder.path(pair.fake_quant), plain("all")).inputs
     feeds = bind(dataset.item(0), inputs, name=dataset.name(0))
     level_gap, int8_gap = _gaps(
-        folder.path(pair.fake_quant), qdq_twin(raise_opset(model), found, form), dataset, engine, classes
+        folder.path(pair.fake_quant), qdq_twin(model.on(raise_opset(model.graph)), form), dataset, engine, classes
     )
     return Written(
         pair=pair,

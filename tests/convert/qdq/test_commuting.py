@@ -36,7 +36,7 @@ def run(model: ir.Model, qat: QatModel | None = None) -> np.ndarray:
     # No value near a tie between two codes, where the order of roundings shows.
     steps = x / S
     x = np.where(np.abs(steps - np.floor(steps) - 0.5) < 0.01, x + S * F(0.02), x).astype(F)
-    built = model if qat is None else fake_quant_model(raise_opset(qat.graph), qat.found, qat.form)
+    built = model if qat is None else fake_quant_model(qat.found.on(raise_opset(qat.graph)), qat.form)
     return np.asarray(Session(built, REFERENCE).run({"x": x})[0])
 
 

@@ -48,8 +48,8 @@ def converted(
     value = model.graph.inputs[0]
     data = rng(9).normal(0, 1, [int(n) for n in value.shape]).astype(value.dtype.numpy())
     (before,) = Session(model, REFERENCE, given=True).run({"x": data})
-    (after,) = Session(fake_quant_model(raise_opset(qat.graph), qat.found, qat.form), REFERENCE).run({"x": data})
-    deploy_model(qat.graph, qat.found, qat.form)
+    (after,) = Session(fake_quant_model(qat.found.on(raise_opset(qat.graph)), qat.form), REFERENCE).run({"x": data})
+    deploy_model(qat.found.on(qat.graph), qat.form)
     (layer,) = qat.report.layers
     assert all(node.use == "layer" for node in qat.report.nodes), qat.report.nodes
     if layer.status == "exact":
@@ -211,7 +211,7 @@ def test_float16_scales_and_weights_are_taken_exactly(opset: int) -> None:
     assert (layer.record.activation.scale, layer.record.weight_scales) == (float(half(0.03)), (float(half(0.01)),))
     np.testing.assert_array_equal(layer.weight, W)
     (before,) = Session(model, REFERENCE, given=True).run({"x": x})
-    (after,) = Session(fake_quant_model(raise_opset(qat.graph), qat.found, qat.form), REFERENCE).run({"x": x})
+    (after,) = Session(fake_quant_model(qat.found.on(raise_opset(qat.graph)), qat.form), REFERENCE).run({"x": x})
     assert after.dtype == half
     # The source sums in float16: a few of its roundings at the size of the outputs.
     np.testing.assert_allclose(after, before, rtol=0, atol=8 * np.spacing(np.abs(before).max()))

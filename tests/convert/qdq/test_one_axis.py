@@ -51,10 +51,10 @@ def transposed_sums(codes, weight, stride):
 def check(qat, x, expected, folder):
     """Hold both written files against the expected bits."""
     path = folder / "deploy.onnx"
-    path.write_bytes(model_bytes(deploy_model(qat.graph, qat.found, qat.form)))
+    path.write_bytes(model_bytes(deploy_model(qat.found.on(qat.graph), qat.form)))
     faults = [finding for finding in check_deploy(path) if finding.severity == "fault"]
     assert [*faults, *check_against_form(path, qat.form, qat.graph)] == []
-    written = fake_quant_model(raise_opset(qat.graph), qat.found, qat.form)
+    written = fake_quant_model(qat.found.on(raise_opset(qat.graph)), qat.form)
     for model in (written, executable(read_deploy(path)).model):
         np.testing.assert_array_equal(Session(model, REFERENCE).run({"x": x})[0], expected)
 

@@ -75,10 +75,10 @@ def quantized(model: onnx.ModelProto, folder: Path, shape: tuple[int, ...], **se
 
 def both(source: ir.Model, qat: QatModel, x: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return the outputs of the source, its Q/DQ as written, and those of the converted model."""
-    deploy_model(qat.graph, qat.found, qat.form)
+    deploy_model(qat.found.on(qat.graph), qat.form)
     sessions = [
         Session(source, REFERENCE, given=True),
-        Session(fake_quant_model(raise_opset(qat.graph), qat.found, qat.form), REFERENCE),
+        Session(fake_quant_model(qat.found.on(raise_opset(qat.graph)), qat.form), REFERENCE),
     ]
     first, second = (dict(zip(s.output_names, s.run({"x": x}), strict=True)) for s in sessions)
     return first, second

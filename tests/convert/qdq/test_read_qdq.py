@@ -48,8 +48,8 @@ def conv_sums(codes: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def run(qat: QatModel, x: np.ndarray) -> np.ndarray:
-    deploy_model(qat.graph, qat.found, qat.form)
-    session = Session(fake_quant_model(raise_opset(qat.graph), qat.found, qat.form))
+    deploy_model(qat.found.on(qat.graph), qat.form)
+    session = Session(fake_quant_model(qat.found.on(raise_opset(qat.graph)), qat.form))
     return session.run({"x": x})[0]
 
 
@@ -91,7 +91,7 @@ def test_per_tensor_weight_keeps_codes_and_scale(shape: str) -> None:
     assert (layer.record.weight_scales, layer.bias) == ((float(SW),), None)
     assert (layer.record.activation.scale, layer.record.activation.zero_point) == (float(S), ZP - 128)
     assert qat.report.layers[0].status == "exact"
-    weight = qat.graph.graph.initializers[qat.found[name].weight].const_value.numpy()
+    weight = qat.graph.graph.initializers[qat.found.layer(name).weight].const_value.numpy()
     np.testing.assert_array_equal(weight, wq.astype(F) * SW)
     np.testing.assert_array_equal(run(qat, x), conv_sums(codes_of(x), wq).astype(F) * F(S * SW))
 
@@ -191,7 +191,7 @@ def test_convolution_over_one_or_three_axes_is_exact(axes: int, zero_point: int)
     windows = np.lib.stride_tricks.sliding_window_view(codes, wq.shape[2:], axis=range(2, 2 + axes))
     kernel = "ijk"[:axes]
     sums = np.einsum(f"nc...{kernel},oc{kernel}->no...", windows, wq.astype(np.int64))
-    built = Session(fake_quant_model(raise_opset(qat.graph), qat.found, qat.form))
+    built = Session(fake_quant_model(qat.found.on(raise_opset(qat.graph)), qat.form))
     np.testing.assert_array_equal(built.run({"x": x})[1], sums.astype(F) * F(S * SW))
 
 

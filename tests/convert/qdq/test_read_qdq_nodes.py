@@ -42,8 +42,8 @@ def accounts(qat: QatModel) -> dict[str, NodeAccount]:
 
 
 def simulate(qat: QatModel, x: np.ndarray) -> list[np.ndarray]:
-    deploy_model(qat.graph, qat.found, qat.form)
-    return Session(fake_quant_model(raise_opset(qat.graph), qat.found, qat.form)).run({"x": x})
+    deploy_model(qat.found.on(qat.graph), qat.form)
+    return Session(fake_quant_model(qat.found.on(raise_opset(qat.graph)), qat.form)).run({"x": x})
 
 
 def reference(model: ir.Model, x: np.ndarray) -> list[np.ndarray]:
@@ -336,7 +336,7 @@ def test_converted_model_is_refused() -> None:
     model = source(f"{CONV} y = Relu(c)")
     qat = read_qdq(model)
     with pytest.raises(ModelError, match="already converted by AMCT"):
-        read_qdq(deploy_model(qat.graph, qat.found, qat.form))
+        read_qdq(deploy_model(qat.found.on(qat.graph), qat.form))
 
 
 def test_model_without_a_complete_layer_lists_the_reasons() -> None:

@@ -29,11 +29,11 @@ def test_conversion_says_and_computes_what_the_source_does(model: onnx.ModelProt
     assert set(qat.form.layers) == set(layers)
     _accounted_once(source, qat)
     x = np.random.default_rng(0).normal(0, 2, _shape(model)).astype(np.float32)
-    written = fake_quant_model(raise_opset(qat.graph), qat.found, qat.form)
+    written = fake_quant_model(qat.found.on(raise_opset(qat.graph)), qat.form)
     (plainly,), (optimised,) = (Session(written, plain(level)).run({"x": x}) for level in ("none", "all"))
     np.testing.assert_array_equal(plainly, optimised)
     np.testing.assert_array_equal(plainly, evaluate(source, layers, x))
-    deploy_model(qat.graph, qat.found, qat.form)
+    deploy_model(qat.found.on(qat.graph), qat.form)
     # Where every rounding of the source is still made, only ties and the order of roundings differ.
     exact = all(layer.status == "exact" for layer in qat.report.layers)
     if exact and not any("feeds" in (account.reason or "") for account in qat.report.nodes):

@@ -36,7 +36,7 @@ def image() -> np.ndarray:
 
 
 def same_at_every_level(qat: QatModel) -> np.ndarray:
-    written = fake_quant_model(raise_opset(qat.graph), qat.found, qat.form)
+    written = fake_quant_model(qat.found.on(raise_opset(qat.graph)), qat.form)
     first, *others = (Session(written, plain(level)).run({"x": image()})[0] for level in LEVELS)
     for other in others:
         np.testing.assert_array_equal(other, first)
@@ -44,7 +44,7 @@ def same_at_every_level(qat: QatModel) -> np.ndarray:
 
 
 def deployed_rightly(qat: QatModel, folder: Path) -> bool:
-    ir.save(deploy_model(qat.graph, qat.found, qat.form), folder / "deploy.onnx")
+    ir.save(deploy_model(qat.found.on(qat.graph), qat.form), folder / "deploy.onnx")
     return check_against_form(folder / "deploy.onnx", qat.form, qat.graph) == []
 
 

@@ -55,7 +55,7 @@ class Source:
 def converted(zoo: Path, name: str) -> tuple[Source, QatModel]:
     path = zoo / "models" / name
     qat = read_qdq(ir.load(path))
-    deploy_model(qat.graph, qat.found, qat.form)
+    deploy_model(qat.found.on(qat.graph), qat.form)
     return Source(path), qat
 
 
@@ -122,5 +122,5 @@ def test_keyword_spotting_answers_agree(zoo: Path) -> None:
     _, qat = converted(zoo, KWS)
     inputs = np.load(zoo / "kws01_1000.npz")["x"]
     source = Session(str(zoo / "models" / KWS)).run({"input": inputs})[0]
-    ours = Session(fake_quant_model(raise_opset(qat.graph), qat.found, qat.form)).run({"input": inputs})[0]
+    ours = Session(fake_quant_model(qat.found.on(raise_opset(qat.graph)), qat.form)).run({"input": inputs})[0]
     assert np.mean(source.argmax(1) == ours.argmax(1)) >= 0.99

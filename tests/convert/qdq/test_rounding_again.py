@@ -76,7 +76,7 @@ def model_of(wq: np.ndarray, sw: np.ndarray, s: float = 0.02, bias: np.ndarray |
 
 def outputs(model: ir.Model, qat: QatModel) -> tuple[np.ndarray, np.ndarray]:
     x = (rng(4).integers(-100, 100, (2, 3, 5, 5)) * F(0.02)).astype(F)
-    simulated = fake_quant_model(raise_opset(qat.graph), qat.found, qat.form)
+    simulated = fake_quant_model(qat.found.on(raise_opset(qat.graph)), qat.form)
     before, after = (Session(m, REFERENCE).run({"x": x})[0] for m in (model, simulated))
     return before, after
 

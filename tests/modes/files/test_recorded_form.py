@@ -79,7 +79,7 @@ def test_one_scale_serves_a_convolution(subject: PreparedModel) -> None:
 def test_tensor_entry_rounds_that_input_alone(subject: PreparedModel) -> None:
     form = formed(subject, CONV, entry("s:1", "scale_d: 0.5 offset_d: 2 is_tensor_quantize: true")).form
     x = normal_items(3, 2, 4, 4)
-    model = fake_quant_model(subject.runnable, subject.found, form)
+    model = fake_quant_model(subject.runnable, form)
     for r, c, s in run_plain(model, x, ["r", "c", "s"]):
         rounded = (np.clip(np.rint(c / F(0.5) + 2), -128, 127) - 2) * F(0.5)
         np.testing.assert_allclose(s, r + rounded, rtol=1e-6, atol=1e-6)

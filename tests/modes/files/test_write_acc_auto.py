@@ -42,8 +42,8 @@ def outcome(folder: JobFolder, fallback: list[str] | None) -> tuple[Outcome, Bes
     """Return the outcome of a search that accepted one plan, or none, and what writes its models."""
     graph, found = prepared(conv_gemm())
     x = normal_items(4, 2, 6, 6)
-    seen = collect(graph, found, Subset(Items(x), range(4)), observers=for_all(found, MinMax()), engine=Engine(1))
-    form = quantize_layers(graph, found, seen).form
+    seen = collect(found.on(graph), Subset(Items(x), range(4)), observers=for_all(found, MinMax()), engine=Engine(1))
+    form = quantize_layers(found.on(graph), seen).form
     plan = Plan.all_int8(form.layers)
     trials = [Trial(plan, 90.0, 5.0, accepted=False)]
     if fallback is not None:
@@ -53,7 +53,7 @@ def outcome(folder: JobFolder, fallback: list[str] | None) -> tuple[Outcome, Bes
     observers = dict.fromkeys((layer.name for layer in found.layers), MinMax())
     config = observed_config(found, observers, batch_num=4, activation_offset=True)
     return Outcome(form, config, ranking, search), BestPair(
-        folder, "results/net", graph, found, lambda plan: form.without(plan.fallback)
+        folder, "results/net", found.on(graph), lambda plan: form.without(plan.fallback)
     )
 
 
@@ -151,18 +151,17 @@ def test_repaired_layers_are_written_as_they_were_tried(tmp_path: Path) -> None:
     plain, _ = outcome(folder, ["second"])
     graph, found = prepared(conv_gemm())
     seen = collect(
-        graph,
-        found,
+        found.on(graph),
         Subset(Items(normal_items(2, 2, 6, 6, seed=9)), range(2)),
         observers=for_all(found, MinMax()),
         engine=Engine(1),
     )
-    strong = quantize_layers(graph, found, seen).form
+    strong = quantize_layers(found.on(graph), seen).form
     plan = Plan(tuple((name, {"second": "float"}.get(name, "int8+strong")) for name in plain.all_int8.layers))
     best = Trial(plan, 95.0, 0.0, accepted=True)
     search = SearchResult((*plain.search.trials[:1], best), best)
     changed = replace(plain, search=search, repaired={"int8+strong": strong})
-    write_outcome(folder, changed, BestPair(folder, "results/net", graph, found, lambda plan: changed.final_form))
+    write_outcome(folder, changed, BestPair(folder, "results/net", found.on(graph), lambda plan: changed.final_form))
     record = read_record(tmp_path / "tmp" / "scale_offset_record.txt")
     assert list(record) == ["first", "logits"]
     assert record["first"].activation.scale == pytest.approx(strong.layers["first"].record.activation.scale, rel=1e-6)

@@ -34,7 +34,7 @@ def source(**options):
 
 def written(built, form):
     """Return the deploy model as a reader of its file sees it."""
-    return onnx.load_from_string(model_bytes(deploy_model(built, find_layers(built), form)))
+    return onnx.load_from_string(model_bytes(deploy_model(find_layers(built), form)))
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def test_empty_form_gives_the_float_model():
 
 def test_the_float_model_is_left_as_it_is(form):
     built = source()
-    deploy_model(built, find_layers(built), form)
+    deploy_model(find_layers(built), form)
     assert model_bytes(built) == model_bytes(source())
 
 

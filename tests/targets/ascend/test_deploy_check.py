@@ -32,7 +32,7 @@ def sound():
     built = float_model()
     found, form = random_form(built, scale=0.1, zero_point=-3)
     form = QuantizedLayers(form.layers, {"residual:1": TensorRecord(ActivationParams(0.25, 7))})
-    return onnx.load_from_string(model_bytes(deploy_model(built, found, form))), form
+    return onnx.load_from_string(model_bytes(deploy_model(found.on(built), form))), form
 
 
 def node(deployed, name):
@@ -103,7 +103,7 @@ def balanced(form, *names):
 def test_layers_are_balanced_in_the_file_as_in_the_form(tmp_path, in_file, in_form, expected):
     built = float_model()
     found, form = random_form(built)
-    deployed = onnx.load_from_string(model_bytes(deploy_model(built, found, balanced(form, *in_file))))
+    deployed = onnx.load_from_string(model_bytes(deploy_model(found.on(built), balanced(form, *in_file))))
     assert [str(f) for f in findings(deployed, balanced(form, *in_form), tmp_path)] == ([expected] if expected else [])
     if in_file and expected is None:
         set_array(deployed, "project.tensor_balance_factor", flip_a_bit)

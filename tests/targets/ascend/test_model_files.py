@@ -37,27 +37,27 @@ PAIR = ModelPair("results/m_deploy_model.onnx", "results/m_fake_quant_model.onnx
 def subject():
     """The tiny model, its layers and its int8 form."""
     graph, found = prepared(conv_gemm())
-    seen = collect(graph, found, Subset(Items(X), range(8)), observers=for_all(found, MinMax()), engine=Engine(1))
-    return graph, found, quantize_layers(graph, found, seen).form
+    seen = collect(found.on(graph), Subset(Items(X), range(8)), observers=for_all(found, MinMax()), engine=Engine(1))
+    return graph, found, quantize_layers(found.on(graph), seen).form
 
 
 @pytest.fixture
 def folder(tmp_path: Path, subject) -> JobFolder:
     """A job folder that holds the pair."""
     job = JobFolder(tmp_path)
-    assert write_pair(job, "results/m", *subject) == PAIR
+    assert write_pair(job, "results/m", *subject[1:]) == PAIR
     return job
 
 
 def verified(folder: JobFolder, form: QuantizedLayers) -> model_files.Written:
     model, found = prepared(conv_gemm())
-    return verify_pair(folder, PAIR, model, found, form, Items(X), Engine(2), CLASSES)
+    return verify_pair(folder, PAIR, found.on(model), form, Items(X), Engine(2), CLASSES)
 
 
 def test_deploy_model_is_written_and_logged_first(tmp_path: Path, subject, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "runner.targets.ascend.model_files")
     job = JobFolder(tmp_path)
-    write_pair(job, "results/m", *subject)
+    write_pair(job, "results/m", *subject[1:])
     paths = [tmp_path / PAIR.deploy, tmp_path / PAIR.fake_quant]
     assert list(job.files) == paths
     assert caplog.messages == [f"The model file is saved in {path}" for path in paths]
@@ -89,10 +89,10 @@ def test_int8_gap_is_the_share_of_answers_that_int8_kernels_change(
     folder: JobFolder, subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stands in for a CPU whose kernels negate the last layer's sums: the twin's answers against numpy's on the file."""
-    graph, found, form = subject
+    _, found, form = subject
 
-    def negated(model, found, form):
-        twin = qdq_twin(model, found, form)
+    def negated(model, form):
+        twin = qdq_twin(form.on(model))
         weight = twin.graph.initializers["logits.weight"]
         weight.const_value = ir.tensor(-np.maximum(weight.const_value.numpy(), -127), name=weight.name)
         return twin
@@ -104,7 +104,7 @@ def test_int8_gap_is_the_share_of_answers_that_int8_kernels_change(
         return [int(np.argmax(logits)) for (logits,) in run_plain(model, taken, ["logits"])]
 
     right = answered(onnx.load(folder.path(PAIR.fake_quant)))
-    wrong = answered(negated(graph, found, form))
+    wrong = answered(negated(found, form))
     expected = float(np.mean(np.array(right) != wrong))
     assert verified(folder, form).cpu_int8_gap == pytest.approx(expected) and expected > 0
 
@@ -112,8 +112,8 @@ def test_int8_gap_is_the_share_of_answers_that_int8_kernels_change(
 def test_int8_gap_is_unknown_where_onnxruntime_cannot_run_the_twin(
     folder: JobFolder, subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(model, found, form):
-        twin = qdq_twin(model, found, form)
+    def broken(model, form):
+        twin = qdq_twin(form.on(model))
         next(node for node in twin.graph if node.op_type == "Conv").op_type = "NoSuchOperator"
         return twin
 
