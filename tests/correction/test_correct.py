@@ -65,7 +65,7 @@ def corrected(start: Calibrated, x: NDArray, options: Correction, callers: int =
 
 
 def outputs(start: Calibrated, form: QuantizedLayers, x: NDArray, name: str) -> NDArray[np.float64]:
-    model = fake_quant_model(form.on(start.model))
+    model = fake_quant_model(start.model, form)
     return np.concatenate([a.reshape(-1, a.shape[-1]) for (a,) in run_plain(model, x, [name])]).astype(np.float64)
 
 
@@ -139,7 +139,7 @@ def test_form_stays_legal_and_its_deploy_model_holds_it(model: onnx.ModelProto, 
         # What follows RESIDUAL's MatMul is no Add.
         assert layer.op_type not in ("MatMul", "AveragePool") or (after.bias, after.shift) == (None, None)
     path = tmp_path / "deploy.onnx"
-    path.write_bytes(model_bytes(deploy_model(form.on(start.model))))
+    path.write_bytes(model_bytes(deploy_model(start.model, form)))
     assert check_against_form(path, form, start.model.graph) == []
 
 
@@ -194,10 +194,10 @@ def test_output_under_a_shift_is_that_of_the_corrected_layer() -> None:
     start = calibrated(dense(shape="N,7,5"), TOKENS)
     before, after = start.form.layers["h"], corrected(start, TOKENS, Correction("sequential")).layers["h"]
     y, expected = (
-        run_plain(fake_quant_model(QuantizedLayers({"h": form}).on(start.model)), TOKENS, ["s"])
+        run_plain(fake_quant_model(start.model, QuantizedLayers({"h": form})), TOKENS, ["s"])
         for form in (before, after)
     )
-    again = adjusted_outputs([one for (one,) in y], start.found.layer("h"), before, after)
+    again = adjusted_outputs([one for (one,) in y], start.model.layer("h"), before, after)
     for one, (other,) in zip(again, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
@@ -237,7 +237,7 @@ def test_output_under_another_bias_and_scale_is_that_of_the_corrected_layer() ->
     node = start.model.node("first")
     y, expected = (
         run_plain(
-            fake_quant_model(QuantizedLayers({"first": form}).on(start.model)),
+            fake_quant_model(start.model, QuantizedLayers({"first": form})),
             ITEMS,
             [node.outputs[0].name],
         )
@@ -346,7 +346,7 @@ def test_outputs_of_a_layer_are_those_of_its_form_as_it_stands(monkeypatch: pyte
         # The first layer alone: what it reads is what the model does.
         form = QuantizedLayers({"first": state.quantized})
         if state.layer.name == "first":
-            model, name = fake_quant_model(start.found.on(start.model), form), state.node.outputs[0].name
+            model, name = fake_quant_model(start.model, form), state.node.outputs[0].name
             found.append((list(map(np.copy, state.outputs())), [y for (y,) in run_plain(model, ITEMS, [name])]))
         return state.quantized
 
@@ -412,7 +412,7 @@ def test_layer_that_shares_its_codes_with_another_node_keeps_them() -> None:
     # An observer that looks too far, so that a layer is better off with less.
     high = start.seen.ranges["b"].high
     seen = dataclasses.replace(start.seen, ranges=start.seen.ranges | {"b": Range(0.0, 1.4 * high)})
-    form = quantize_layers(start.found.on(start.model), seen).form
+    form = quantize_layers(start.model, seen).form
     start = dataclasses.replace(start, seen=seen, form=form)
     observed = start.form.layers["b"].record.activation
     alone = corrected(start, ITEMS, BEST)

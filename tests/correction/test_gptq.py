@@ -32,7 +32,7 @@ def test_least_error_lies_between_the_exhaustive_optimum_and_rounding_to_nearest
     found = output_error(least_error(target, moments, np.linalg.inv(moments)), target, moments)
     plain = output_error(nearest(target), target, moments)
     for channel, row in enumerate(target):
-        assert exhaustive(row, moments) - 1e-9 <= found.layer(channel) <= plain[channel] + 1e-12
+        assert exhaustive(row, moments) - 1e-9 <= found[channel] <= plain[channel] + 1e-12
 
 
 @pytest.mark.parametrize("weights", [3, 70, 150])  # also beyond one block

@@ -90,14 +90,14 @@ def half(model: onnx.ModelProto) -> Factors:
 
 def calibrated(model: onnx.ModelProto, factors: Factors) -> Calibrated:
     graph, found = prepared(model)
-    probed, layers = with_balanced_inputs(found.on(graph), factors)
-    seen = collect(layers.on(probed), Subset.whole(Items(ITEMS)), observers=for_all(layers, MinMax()), engine=Engine(2))
+    layers = with_balanced_inputs(found.on(graph), factors)
+    seen = collect(layers, Subset.whole(Items(ITEMS)), observers=for_all(layers, MinMax()), engine=Engine(2))
     return Calibrated(found.on(graph), quantize_layers(found.on(graph), seen, balance=factors).form, seen)
 
 
 def loss(start: Calibrated, form: QuantizedLayers) -> float:
     def outputs(of: QuantizedLayers) -> NDArray:
-        made = fake_quant_model(of.on(start.model))
+        made = fake_quant_model(start.model, of)
         return np.array([np.concatenate([y[0], z[0]]) for y, z in run_plain(made, FRESH, ["y", "z"])], np.float64)
 
     return float(np.mean((outputs(form) - outputs(QuantizedLayers({}))) ** 2))
@@ -187,7 +187,7 @@ def test_outlier_channels_lose_less_when_balanced() -> None:
 def test_only_the_layers_that_stay_int8_are_balanced() -> None:
     model = outliers()
     start = calibrated(model, half(model))
-    made = fake_quant_model(start.form.without(["conv"]).on(start.model))
+    made = fake_quant_model(start.model, start.form.without(["conv"]))
     names = {node.name for node in made.graph}
     assert "conv.mul" not in names and {"y.mul", "z.mul"} <= names
     weights = (graph.initializers["w1"].const_value.numpy() for graph in (made.graph, start.model.graph.graph))

@@ -95,7 +95,7 @@ def test_without_factors_nothing_changes() -> None:
     assert np.array_equal(balanced_rows(node, layer, ()), noise(1, 4, 3, 3, 2))
     assert rounded_tensor(layer, ()) == "x"
     found = find_layers(built)
-    assert with_balanced_inputs({}.on(found)) is found
+    assert with_balanced_inputs(found, {}) is found
 
 
 def test_layers_that_read_one_tensor_have_a_balanced_input_each() -> None:
@@ -108,7 +108,7 @@ def test_layers_that_read_one_tensor_have_a_balanced_input_each() -> None:
     )
     found = find_layers(built)
     factors = {"a": (1.0, 3.0, 0.3), "b": (7.0, 1.0, 1.0)}
-    probed = with_balanced_inputs(factors.on(found))
+    probed = with_balanced_inputs(found, factors)
     reads = {layer.name: layer.input for layer in probed.layers}
     assert reads["pool"] == "x" and len(set(reads.values())) == 3
     assert reads["a"] == rounded_tensor(found.layer("a"), factors["a"])

@@ -59,7 +59,7 @@ def quantized(graph: ir.Model, x: NDArray, limits: Limits) -> tuple[LayeredModel
         dict.fromkeys(names, x.shape),
         dict.fromkeys(names, range_),
     )
-    quantization = quantize_layers(found.on(graph), seen, symmetric=False)
+    quantization = quantize_layers(found.on(graph), seen)
     assert not quantization.impossible
     return found, quantization.form
 

@@ -33,8 +33,8 @@ def write_pair(
     ``without`` names layers left float, ``tensors`` is rounded besides, ``balance`` holds factors of layers.
     """
     graph, found = prepared(model)
-    probed, layers = with_balanced_inputs(found.on(graph), balance or {})
-    seen = collect(layers.on(probed), Subset.whole(Items(x)), observers=for_all(layers, MinMax()), engine=Engine(1))
+    layers = with_balanced_inputs(found.on(graph), balance or {})
+    seen = collect(layers, Subset.whole(Items(x)), observers=for_all(layers, MinMax()), engine=Engine(1))
     form = quantize_layers(found.on(graph), seen, balance=balance).form.without(without)
     form = QuantizedLayers(form.layers, tensors or {})
     deploy, fake_quant = folder / "deploy.onnx", folder / "fake_quant.onnx"

@@ -12,6 +12,7 @@ from runner.convert.qdq.bypass import bypass
 from runner.convert.qdq.convert import convert
 from runner.convert.qdq.materialize import materialize
 from runner.convert.qdq.survey import survey
+from runner.graph.layers import LayeredModel
 from runner.session import REFERENCE, Session
 
 NODES = """
@@ -127,7 +128,9 @@ A, B, C = (ir.Node("", kind, [], name=name) for name, kind in (("a", "QuantizeLi
 )
 def test_an_account_is_read_off_the_annotations_of_its_node(annotations: list[Annotation], told: tuple) -> None:
     model = ir.Model(ir.Graph([], [], nodes=[], name="empty"), ir_version=8)
-    graph = AnnotatedGraph(model, [A], Pairs({}, {}, {}), {}, [], {}, (), annotations=tuple(annotations))
+    graph = AnnotatedGraph(
+        model, [A], Pairs({}, {}, {}), {}, [], {}, (), LayeredModel(model, ()), annotations=tuple(annotations)
+    )
     (account,) = graph.report().nodes
     assert (account.use, account.role, account.users, account.reason) == told
     assert (account.name, account.op_type) == ("a", "QuantizeLinear")

@@ -92,7 +92,7 @@ def test_int8_gap_is_the_share_of_answers_that_int8_kernels_change(
     _, found, form = subject
 
     def negated(model, form):
-        twin = qdq_twin(form.on(model))
+        twin = qdq_twin(model, form)
         weight = twin.graph.initializers["logits.weight"]
         weight.const_value = ir.tensor(-np.maximum(weight.const_value.numpy(), -127), name=weight.name)
         return twin
@@ -113,7 +113,7 @@ def test_int8_gap_is_unknown_where_onnxruntime_cannot_run_the_twin(
     folder: JobFolder, subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(model, form):
-        twin = qdq_twin(form.on(model))
+        twin = qdq_twin(model, form)
         next(node for node in twin.graph if node.op_type == "Conv").op_type = "NoSuchOperator"
         return twin
 
