@@ -1,0 +1,1 @@
+"""Where a quantized model can run: what each target holds, and how its file is written and checked."""
