@@ -8,21 +8,19 @@ from dataclasses import dataclass, replace
 import onnx_ir as ir
 
 from runner.app.options import AccAutoJob
+from runner.calibration.collect import collect
+from runner.calibration.quantize import quantize_layers, quantize_tensors
+from runner.correction.correct import Calibrated, correct
+from runner.correction.equalize import choose_exponents
+from runner.correction.pixels import choose_pixels
 from runner.dataset.item import evenly_spaced
-from runner.dataset.subset import Subset
 from runner.engine import Engine
-from runner.events import ignore
-from runner.graph.digest import graph_digest
 from runner.graph.layers import FoundLayers
+from runner.graph.rewriting import Rewriting
 from runner.graph.tensors import TensorInput, typed
-from runner.modes.files.given_files import GivenFiles, starting_point
-from runner.modes.keys import StageKeys
-from runner.modes.layer_settings import LayerSelection
 from runner.modes.prepared_model import PreparedModel, load_prepared
-from runner.modes.recipe import CalibrationRecipe
-from runner.modes.rewriting import rewritten_model
-from runner.modes.stages import Stages
 from runner.record import QuantizedLayers
+from runner.targets.qdq.bounds import bounds, within
 
 _CALIBRATION_ITEMS = 100
 
@@ -39,40 +37,57 @@ class Quantized:
     form: QuantizedLayers
 
 
-def quantize(job: AccAutoJob, placement: Placement, *, per_channel_matrices: bool = True) -> Quantized:
+def quantize(
+    job: AccAutoJob,
+    placement: Placement,
+    *,
+    per_channel_matrices: bool = True,
+    bounded: bool = True,
+    symmetric: bool = False,
+) -> Quantized:
     """Return every layer of the job's model in int8, with its observer and corrections.
 
     Args:
         job: names model, data, observer and corrections.
         placement: which inputs of other nodes are rounded.
         per_channel_matrices: whether a Gemm or MatMul takes one weight scale an output.
+        bounded: whether ranges end where a Clip in front of them does.
+        symmetric: whether every zero point is 0.
     """
     engine = Engine()
-    stages = Stages(engine, ignore)
     data = job.calibration.dataset or job.dataset
     count = min(job.calibration.count or _CALIBRATION_ITEMS, len(data))
-    items = Subset(data, evenly_spaced(count, len(data)))
-    subject = _per_channel(load_prepared(job.model.path), per_channel_matrices)
-    keys = StageKeys(graph_digest(subject.runnable), items.fingerprint, items.fingerprint)
-    recipe = _recipe(job, subject, items, placement)
-    rewritten = rewritten_model(subject, job.correction, items, recipe, engine, stages, keys, None)
-    if rewritten is not subject:
-        subject = _per_channel(rewritten, per_channel_matrices)
-        recipe = _recipe(job, subject, items, placement)
-    return Quantized(subject.runnable, subject.found, recipe.quantize(engine, stages).form)
+    indices = evenly_spaced(count, len(data))
+    subject = load_prepared(job.model.path)
+    pixels = {}
+    if job.correction.pixels and not symmetric:
+        pixels = choose_pixels(subject.runnable, data, indices, engine=engine)
+        subject = subject.rewritten(Rewriting(pixels)) if pixels else subject
+    if job.correction.equalize:
+        exponents = choose_exponents(subject.runnable, data, indices, engine=engine)
+        subject = subject.rewritten(Rewriting(exponents=exponents)) if exponents else subject
+    found = _layers(subject, placement, per_channel_matrices)
+    model = subject.runnable
+    seen = collect(model, found, data, indices, observer=job.observer, engine=engine)
+    seen = replace(seen, ranges={**seen.ranges, **{name: levels.range for name, levels in pixels.items()}})
+    read = {layer.name: layer.input for layer in found.layers} | {tensor.key: tensor.source for tensor in found.tensors}
+    if bounded:
+        of_tensors = bounds(model, read.values())
+        limits = {key: of_tensors[source] for key, source in read.items() if source in of_tensors}
+        seen = replace(seen, ranges=within(seen.ranges, limits))
+    symmetric_names = set(read) if symmetric else set()
+    quantization = quantize_layers(model, found, seen, symmetric=symmetric_names)
+    quantization = quantize_tensors(quantization, found, seen, symmetric=symmetric_names)
+    form = quantization.form
+    if not job.correction.changes_nothing:
+        start = Calibrated(model, found, form, seen, symmetric_names)
+        form = correct(start, data, indices, options=job.correction, engine=engine)
+    return Quantized(model, found, form)
 
 
-def _recipe(job: AccAutoJob, subject: PreparedModel, items: Subset, placement: Placement) -> CalibrationRecipe:
-    selection = LayerSelection(subject.found, tensors=placement(typed(subject.runnable), subject.found))
-    start = starting_point(
-        GivenFiles(), subject, job.observer, selection, count=len(items.indices), balance=job.correction.balance
-    )
-    return CalibrationRecipe(subject, items, start, (), job.correction)
-
-
-def _per_channel(subject: PreparedModel, wanted: bool) -> PreparedModel:
+def _layers(subject: PreparedModel, placement: Placement, per_channel_matrices: bool) -> FoundLayers:
     layers = tuple(
-        replace(layer, per_channel=True) if wanted and layer.op_type in ("Gemm", "MatMul") else layer
+        replace(layer, per_channel=True) if per_channel_matrices and layer.op_type in ("Gemm", "MatMul") else layer
         for layer in subject.found.layers
     )
-    return replace(subject, found=replace(subject.found, layers=layers))
+    return replace(subject.found, layers=layers, tensors=placement(typed(subject.runnable), subject.found))

@@ -40,9 +40,14 @@ def real_weight(build: Builder, layer: Layer, quantized: QuantizedLayer, prefix:
 def _dequantized(
     build: Builder, weight: NDArray[np.int8], scales: NDArray[np.float32], axis: int | None, prefix: str
 ) -> ir.Value:
-    codes, scale = build.constant(f"{prefix}.weight", weight), build.constant(f"{prefix}.weight.scale", scales)
+    inputs = [
+        build.constant(f"{prefix}.weight", weight),
+        build.constant(f"{prefix}.weight.scale", scales),
+        # onnxruntime makes an integer kernel of a Gemm only where its weight's zero point is written down.
+        build.constant(f"{prefix}.weight.zero_point", np.zeros(scales.shape, np.int8)),
+    ]
     at = None if axis is None else {"axis": axis}
-    return build.op("DequantizeLinear", [codes, scale], f"{prefix}.weight.real", _FLOAT, at)
+    return build.op("DequantizeLinear", inputs, f"{prefix}.weight.real", _FLOAT, at)
 
 
 def _as_stored(build: Builder, rows: ir.Value, group: int, shape: tuple[int, ...], prefix: str) -> ir.Value:

@@ -25,8 +25,11 @@ from runner.convert.fake_quant import with_layers
 from runner.graph.balance import divided
 from runner.graph.builder import Builder
 from runner.graph.layers import FoundLayers, Layer
+from runner.graph.tensors import typed
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayer, QuantizedLayers
+from runner.targets.qdq.added_bias import quantize_biases
+from runner.targets.qdq.pads import absorb_pads
 from runner.targets.qdq.weight_form import real_weight
 
 # Of activations, in the file.
@@ -45,7 +48,11 @@ def qdq_model(model: ir.Model, found: FoundLayers, form: QuantizedLayers, *, cod
         form: what is quantized; every layer that is not in it stays float.
         codes: type of the activations' codes.
     """
-    return with_layers(model, found, form, _Writer(codes))
+    float_model = typed(model)
+    absorb_pads(float_model, form.layers)
+    written = with_layers(float_model, found, form, _Writer(codes))
+    quantize_biases(written, float_model, form)
+    return written
 
 
 def stored_zero_point(params: ActivationParams, codes: Codes) -> NDArray[np.int8] | NDArray[np.uint8]:
