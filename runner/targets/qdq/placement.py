@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 import onnx_ir as ir
 
+from runner.graph.layers import FoundLayers
 from runner.graph.tensors import TensorInput, why_not_rounded
 
 JOINING = ("Add",)
@@ -30,3 +31,14 @@ def rounded_inputs(model: ir.Model, types: Collection[str] = JOINING) -> tuple[T
                 if value is not None
             ]
     return tuple(found)
+
+
+def _none(model: ir.Model, found: FoundLayers) -> tuple[TensorInput, ...]:
+    return ()
+
+
+def _adds(model: ir.Model, found: FoundLayers) -> tuple[TensorInput, ...]:
+    return rounded_inputs(model, ("Add", "GlobalAveragePool", "ReduceMean"))
+
+
+PLACEMENTS = {"layers": _none, "fused": _adds}
