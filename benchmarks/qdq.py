@@ -30,7 +30,9 @@ PEERS = ("nncf-all", "ort-minmax", "ort-percentile")
 _HEADINGS = ("", "KL", "SQNR dB", "agreement", "loss", "latency", "KiB", "int8 / float", "seconds", "")
 
 
-def measured(case: Case, presets: Sequence[str], placements: Sequence[str], options: list[str]) -> dict[str, Any]:
+def measured(
+    case: Case, presets: Sequence[str], placements: Sequence[str], peers: Sequence[str], options: list[str]
+) -> dict[str, Any]:
     """Return the figures of every tool's file, by label."""
     with tempfile.TemporaryDirectory() as folder:
         given = [*case.options, *options]
@@ -44,7 +46,7 @@ def measured(case: Case, presets: Sequence[str], placements: Sequence[str], opti
             f"ours, {preset}, {placement}": ["benchmarks.qdq_make", placement, f"quant={preset}"]
             for preset in presets
             for placement in placements
-        } | {tool: ["benchmarks.peer", tool] for tool in PEERS}
+        } | {tool: ["benchmarks.peer", tool] for tool in peers}
         files, took, errors = {}, {}, {}
         for number, (label, (module, name, *extra)) in enumerate(runs.items()):
             own = Path(folder) / str(number)
@@ -93,6 +95,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=300, help="evaluate on so many items")
     parser.add_argument("--presets", nargs="*", default=["fast"], help="of our corrections")
     parser.add_argument("--placements", nargs="*", default=["fused"], help="which further inputs are rounded")
+    parser.add_argument("--peers", nargs="*", default=list(PEERS), help="beside which tools")
     parser.add_argument("--output", type=Path, default=None, help="write the tables to this Markdown file too")
     parser.add_argument("--json", type=Path, default=None, help="write all figures to this file")
     given = parser.parse_args()
@@ -102,7 +105,7 @@ def main() -> None:
     for case in cases(given.models):
         items = min(given.items, len(parse(list(case.options)).dataset))
         options = [f"evaluation.count={items}"]
-        figures[case.name] = measured(case, given.presets, given.placements, options)
+        figures[case.name] = measured(case, given.presets, given.placements, given.peers, options)
         parts += [f"### {case.name}", table(figures[case.name])]
         print("\n" + "\n\n".join(parts[-2:]), flush=True)
         if given.output is not None:

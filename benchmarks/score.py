@@ -77,6 +77,7 @@ def int8_operations(model: str) -> int:
 
 def outputs_of(session: Session, material: Material) -> Iterator[Outputs]:
     """Yield a session's outputs for every evaluation item, in order."""
+
     def run(feed: dict[str, NDArray[Any]]) -> Outputs:
         return dict(zip(session.output_names, session.run(feed), strict=True))
 

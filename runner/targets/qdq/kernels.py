@@ -41,9 +41,7 @@ def kernels_of(model: Path | bytes) -> Kernels:
     constants = {tensor.name for tensor in graph.initializer}
     counts = Counter(node.op_type for node in graph.node)
     float_layers = [
-        node.name
-        for node in graph.node
-        if node.op_type in _FLOAT_LAYERS and _is_weight(node.input[1], made, constants)
+        node.name for node in graph.node if node.op_type in _FLOAT_LAYERS and _is_weight(node.input[1], made, constants)
     ]
     return Kernels(counts, sum(counts[kind] for kind in INTEGER_LAYERS), tuple(float_layers))
 
