@@ -16,6 +16,7 @@ from runner.correction.pixels import choose_pixels
 from runner.dataset.item import evenly_spaced
 from runner.engine import Engine
 from runner.graph.layers import FoundLayers
+from runner.graph.pixels import Pixels
 from runner.graph.rewriting import Rewriting
 from runner.graph.tensors import TensorInput, typed
 from runner.modes.prepared_model import PreparedModel, load_prepared
@@ -59,7 +60,7 @@ def quantize(
     count = min(job.calibration.count or _CALIBRATION_ITEMS, len(data))
     indices = evenly_spaced(count, len(data))
     subject = load_prepared(job.model.path)
-    pixels = {}
+    pixels: Pixels = {}
     if job.correction.pixels and not symmetric:
         pixels = choose_pixels(subject.runnable, data, indices, engine=engine)
         subject = subject.rewritten(Rewriting(pixels)) if pixels else subject

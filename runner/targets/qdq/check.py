@@ -81,11 +81,17 @@ class _File:
         if layer.weight is not None:
             yield from self._check_weight(node, layer, quantized)
         if quantized.bias is not None:
-            deq = dequant_scale(
-                quantized.record.activation.scale, np.asarray(quantized.record.weight_scales, np.float32)
-            )
-            expected = {"bias": quantized.bias, "bias scale": np.broadcast_to(deq, quantized.bias.shape)}
-            yield from self._check_arrays(layer.name, node.input[2], expected)
+            yield from self._check_bias(node, quantized, quantized.bias)
+
+    def _check_bias(
+        self, node: onnx.NodeProto, quantized: QuantizedLayer, bias: NDArray[np.int32]
+    ) -> Iterator[Finding]:
+        scales = np.broadcast_to(dequant_scale(quantized.record.activation.scale, _scales(quantized)), bias.shape)
+        real = self.constants.get(node.input[2])
+        if real is None:
+            yield from self._check_arrays(node.name, node.input[2], {"bias": bias, "bias scale": scales})
+        elif not np.array_equal(real, (bias * scales.astype(np.float64)).astype(np.float32)):
+            yield Finding(node.name, "the bias as quantized, in float32", "another")
 
     def check_tensor(self, key: str, params: ActivationParams) -> Iterator[Finding]:
         """Yield what is wrong with an input that is rounded, by its key ``node:input``."""

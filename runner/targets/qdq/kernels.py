@@ -10,6 +10,7 @@ from pathlib import Path
 
 import onnx
 import onnxruntime as ort
+from onnx import TensorProto, numpy_helper
 
 # Layers as integer kernels; one of two tensors that the graph computes counts too.
 INTEGER_LAYERS = (
@@ -44,6 +45,30 @@ def kernels_of(model: Path | bytes) -> Kernels:
         node.name for node in graph.node if node.op_type in _FLOAT_LAYERS and _is_weight(node.input[1], made, constants)
     ]
     return Kernels(counts, sum(counts[kind] for kind in INTEGER_LAYERS), tuple(float_layers))
+
+
+def rewritten_weights(model: Path | bytes) -> tuple[str, ...]:
+    """Return names of int8 weights that onnxruntime made itself, of a layer that the file has in float.
+
+    It does so to float weights that meet a DequantizeLinear, by a rule of its own that can cost a model its answers.
+    """
+    source = onnx.load(model) if isinstance(model, Path) else onnx.load_from_string(model)
+    ours = {
+        (tensor.data_type, tuple(tensor.dims), numpy_helper.to_array(tensor).tobytes()) for tensor in _constants(source)
+    }
+    graph = optimized(model, "basic")
+    dequantized = {node.input[0] for node in graph.graph.node if node.op_type == "DequantizeLinear"}
+    return tuple(
+        tensor.name
+        for tensor in _constants(graph)
+        if tensor.name in dequantized
+        and tensor.data_type in (TensorProto.INT8, TensorProto.UINT8)
+        and (tensor.data_type, tuple(tensor.dims), numpy_helper.to_array(tensor).tobytes()) not in ours
+    )
+
+
+def _constants(model: onnx.ModelProto) -> list[onnx.TensorProto]:
+    return list(model.graph.initializer)
 
 
 def optimized(model: Path | bytes, level: str = "all") -> onnx.ModelProto:

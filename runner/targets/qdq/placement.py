@@ -16,6 +16,7 @@ import onnx_ir as ir
 
 from runner.graph.layers import FoundLayers
 from runner.graph.tensors import TensorInput, why_not_rounded
+from runner.record import QuantizedLayers
 
 # What onnxruntime takes into a convolution's kernel.
 _ACTIVATIONS = ("Relu", "Clip")
@@ -29,6 +30,10 @@ _PASSING = (
     *("MaxPool", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity"),
     *("Slice", "Pad", "Resize", "Relu", "Clip"),
 )
+
+
+# Of these, those that onnxruntime moves a QuantizeLinear through.
+_MOVED = ("MaxPool", "Reshape", "Transpose", "Squeeze", "Unsqueeze")
 
 
 def fused_inputs(model: ir.Model, found: FoundLayers) -> tuple[TensorInput, ...]:
@@ -48,9 +53,27 @@ def fused_inputs(model: ir.Model, found: FoundLayers) -> tuple[TensorInput, ...]
             rounded.update(value for value in node.inputs if value is not None)
         if joins or types.get(node.name or "") == "Conv":
             made = _behind(node)
-            if _leads_on(made, types):
+            if _leads_on(made, types) and not _quantized_behind(made, types):
                 rounded.add(made)
     return tuple(_inputs(model.graph, rounded, types))
+
+
+def without_trapped(model: ir.Model, found: FoundLayers, form: QuantizedLayers) -> QuantizedLayers:
+    """Return a form without the tensors whose DequantizeLinear onnxruntime would move in front of a layer left float.
+
+    It quantizes the weights of such a layer by a rule of its own, see ``kernels.rewritten_weights``.
+
+    Args:
+        model: the float model.
+        found: its layers, also those that are float in the form.
+        form: what is quantized.
+    """
+    float_layers = {layer.name for layer in found.layers} - form.layers.keys()
+    nodes = {node.name: node for node in model.graph}
+    kept = {
+        key: tensor for key, tensor in form.tensors.items() if not _meets(nodes[key.rpartition(":")[0]], float_layers)
+    }
+    return QuantizedLayers(form.layers, kept)
 
 
 def layers_alone(model: ir.Model, found: FoundLayers) -> tuple[TensorInput, ...]:
@@ -81,6 +104,22 @@ def _leads_on(value: ir.Value, layers: Container[str]) -> bool:
         or (_is(node, _PASSING) and _leads_on(node.outputs[0], layers))
         for node in value.consumers()
     )
+
+
+def _quantized_behind(value: ir.Value, layers: Container[str]) -> bool:
+    """Return whether one QuantizeLinear, of a layer, comes to stand behind a value because onnxruntime moves it there."""
+    readers = list(value.consumers())
+    if len(readers) == 1 and _is(readers[0], _MOVED):
+        made = readers[0].outputs[0]
+        return _quantized_behind(made, layers) or all(node.name in layers for node in made.consumers())
+    return False
+
+
+def _meets(node: ir.Node, layers: Container[str]) -> bool:
+    """Return whether what a node passes on reaches one of some layers."""
+    if not _is(node, _PASSING):
+        return False
+    return any(reader.name in layers or _meets(reader, layers) for reader in node.outputs[0].consumers())
 
 
 def _inputs(graph: ir.Graph, rounded: set[ir.Value], layers: Container[str]) -> Iterator[TensorInput]:

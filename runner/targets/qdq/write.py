@@ -12,7 +12,6 @@ parameters shares them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -32,26 +31,53 @@ from runner.targets.qdq.added_bias import quantize_biases
 from runner.targets.qdq.pads import absorb_pads
 from runner.targets.qdq.weight_form import real_weight
 
-# Of activations, in the file.
+# Type of activations' codes.
 Codes = Literal["uint8", "int8"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What a runtime wants of the file.
+
+    Attributes:
+        codes: of activations.
+        integer_bias: whether a bias is int32 behind a DequantizeLinear, or float32 of the same value.
+        symmetric: whether every zero point has to be 0.
+    """
+
+    codes: Codes = "uint8"
+    integer_bias: bool = True
+    symmetric: bool = False
+
+
+# onnxruntime and OpenVINO: on x86 the fast kernels multiply uint8 by int8.
+PORTABLE = Dialect()
+# TensorRT dequantizes int8 alone, around 0.
+TENSORRT = Dialect("int8", integer_bias=False, symmetric=True)
 
 _FLOAT = ir.DataType.FLOAT
 _TO_UINT8 = 128
 
 
-def qdq_model(model: ir.Model, found: FoundLayers, form: QuantizedLayers, *, codes: Codes = "uint8") -> ir.Model:
+def qdq_model(model: ir.Model, found: FoundLayers, form: QuantizedLayers, dialect: Dialect = PORTABLE) -> ir.Model:
     """Return a copy of the float model with the layers and tensors of ``form`` between QuantizeLinear and DequantizeLinear.
 
     Args:
-        model: prepared, at opset 13 or later.
+        model: prepared, at opset 13 or later; the result is at the same.
         found: its layers.
         form: what is quantized; every layer that is not in it stays float.
-        codes: type of the activations' codes.
+        dialect: what the runtime wants.
+
+    Raises:
+        ValueError: the dialect wants zero points of 0, and one is another.
     """
+    if dialect.symmetric:
+        _require_symmetric(form)
     float_model = typed(model)
     absorb_pads(float_model, form.layers)
-    written = with_layers(float_model, found, form, _Writer(codes))
-    quantize_biases(written, float_model, form)
+    written = with_layers(float_model, found, form, _Writer(dialect))
+    if dialect.integer_bias:
+        quantize_biases(written, float_model, form)
     return written
 
 
@@ -62,11 +88,19 @@ def stored_zero_point(params: ActivationParams, codes: Codes) -> NDArray[np.int8
     return np.asarray(params.zero_point + _TO_UINT8, np.uint8)
 
 
+def _require_symmetric(form: QuantizedLayers) -> None:
+    entries = {name: layer.record.activation for name, layer in form.layers.items()}
+    entries |= {key: tensor.activation for key, tensor in form.tensors.items()}
+    for name, params in entries.items():
+        if params.zero_point != 0:
+            raise ValueError(f"the input of {name} has zero point {params.zero_point}; expected 0")
+
+
 @dataclass(slots=True)
 class _Writer:
     """Builds the nodes; what reads one tensor with equal parameters shares its pair."""
 
-    codes: Codes
+    dialect: Dialect
     _rounded: dict[tuple[str, ActivationParams], ir.Value] = field(default_factory=dict)
 
     def tensor(self, build: Builder, x: ir.Value, params: ActivationParams, prefix: str) -> ir.Value:
@@ -74,7 +108,7 @@ class _Writer:
         key = (x.name or "", params)
         if key not in self._rounded:
             scale = build.constant(f"{prefix}.scale", np.asarray(params.scale, np.float32))
-            zero = stored_zero_point(params, self.codes)
+            zero = stored_zero_point(params, self.dialect.codes)
             zero_point = build.constant(f"{prefix}.zero_point", zero)
             dtype = ir.DataType.from_numpy(zero.dtype)
             codes = build.op("QuantizeLinear", [x, scale, zero_point], f"{prefix}.quantize", dtype)
@@ -93,14 +127,14 @@ class _Writer:
         if layer.weight is not None:
             inputs.append(real_weight(build, layer, quantized, prefix))
         if quantized.bias is not None:
-            inputs.append(_real_bias(build, quantized, quantized.bias, prefix))
+            inputs.append(self._bias(build, quantized, quantized.bias, prefix))
         return build.like(node, inputs, prefix, _FLOAT)
 
-
-def _real_bias(build: Builder, quantized: QuantizedLayer, bias: NDArray[np.int32], prefix: str) -> ir.Value:
-    record = quantized.record
-    deq = dequant_scale(record.activation.scale, np.asarray(record.weight_scales, np.float32))
-    codes = build.constant(f"{prefix}.bias", bias)
-    scale = build.constant(f"{prefix}.bias.scale", np.broadcast_to(deq, bias.shape))
-    axis: Mapping[str, int] = {"axis": 0}
-    return build.op("DequantizeLinear", [codes, scale], f"{prefix}.bias.real", _FLOAT, axis)
+    def _bias(self, build: Builder, quantized: QuantizedLayer, bias: NDArray[np.int32], prefix: str) -> ir.Value:
+        record = quantized.record
+        deq = dequant_scale(record.activation.scale, np.asarray(record.weight_scales, np.float32))
+        scales = np.broadcast_to(deq, bias.shape)
+        if not self.dialect.integer_bias:
+            return build.constant(f"{prefix}.bias", (bias * scales.astype(np.float64)).astype(np.float32))
+        inputs = [build.constant(f"{prefix}.bias", bias), build.constant(f"{prefix}.bias.scale", scales)]
+        return build.op("DequantizeLinear", inputs, f"{prefix}.bias.real", _FLOAT, {"axis": 0})
