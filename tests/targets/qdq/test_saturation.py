@@ -57,6 +57,31 @@ def test_a_machine_whose_pairs_saturate_is_found_out(fresh, monkeypatch):
     assert saturation.weight_max() == 63
 
 
+@pytest.mark.parametrize(("largest", "caught"), [(127, True), (63, False)])
+def test_a_model_that_saturates_is_caught_by_running_it(monkeypatch, largest, caught):
+    """Forced: the default session computes as a CPU without VNNI, the one with nothing rewritten in float as ever."""
+    built = model("g (float[8,64] x) => (float[] y) { [layer] y = MatMul(x, w) }", w=np.ones((64, 16), F))
+    found, form = random_form(built, scale=1.0, zero_point=-128)
+    layer = form.layers["layer"]
+    layer.weight[:] = np.where(np.arange(16) % 2, largest, -largest - 1)
+    written = qdq_model(built, found, form)
+    x = np.random.default_rng(0).integers(200, 256, (8, 64))
+    assert saturation.saturating_kernels() or saturation.kernel_gap(written, {"x": x.astype(F)}) < 1e-5
+
+    class Saturating(Session):
+        def __init__(self, model, profile):
+            super().__init__(model, profile)
+            self.fused = profile == plain("all")
+
+        def run(self, feeds, outputs=None):
+            if not self.fused:
+                return super().run(feeds, outputs)
+            return [pairwise(feeds["x"].astype(np.uint8), layer.weight) * F(layer.record.weight_scales[0])]
+
+    monkeypatch.setattr(saturation, "Session", Saturating)
+    assert (saturation.kernel_gap(written, {"x": x.astype(F)}) > 0.1) == caught
+
+
 @pytest.mark.parametrize(("largest", "exact"), [(127, False), (63, True), (64, True), (65, False)])
 def test_seven_bits_are_what_a_pair_can_hold(largest, exact):
     """The claim behind the number, on the largest codes of both signs."""
