@@ -6,7 +6,7 @@ in front of the Pad from being followed by one. Zero is a code of every tensor, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 import onnx_ir as ir
@@ -23,26 +23,42 @@ def absorb_pads(model: ir.Model, layers: Iterable[str]) -> None:
     """
     nodes = {node.name: node for node in model.graph}
     for name in layers:
-        node = nodes[name]
-        if node.op_type == "Conv":
-            _absorb(node)
+        _absorb(nodes[name])
+
+
+def absorbed(model: ir.Model, layers: Collection[str]) -> set[str]:
+    """Return names of the Pads that nothing reads any more once the named convolutions have absorbed them."""
+    nodes = {node.name: node for node in model.graph}
+    pads = {id(pad): pad for name in layers if (pad := _in_front(nodes[name])) is not None}
+    return {
+        pad.name or ""
+        for pad in pads.values()
+        if all(reader.name in layers and _in_front(reader) is pad for reader in pad.outputs[0].consumers())
+    }
 
 
 def _absorb(node: ir.Node) -> None:
-    source = node.inputs[0]
-    pad = None if source is None else source.producer()
-    if pad is None or pad.op_type != "Pad" or pad.domain != "" or not _plain(node):
-        return
-    amounts = _spatial_zeros(pad)
-    if amounts is None:
+    pad = _in_front(node)
+    amounts = None if pad is None else _spatial_zeros(pad)
+    if pad is None or amounts is None:
         return
     own = integer_attributes(node, "pads", [0] * len(amounts))
     node.attributes["pads"] = ir.AttrInt64s("pads", [a + b for a, b in zip(own, amounts, strict=True)])
     node.replace_input_with(0, pad.inputs[0])
 
 
-def _plain(node: ir.Node) -> bool:
-    return string_attribute(node, "auto_pad", "NOTSET") == "NOTSET"
+def _in_front(node: ir.Node) -> ir.Node | None:
+    """Return the Pad that a convolution can absorb; None without one, and for other nodes."""
+    source = node.inputs[0] if node.op_type == "Conv" and node.domain == "" else None
+    pad = None if source is None else source.producer()
+    if (
+        pad is None
+        or pad.op_type != "Pad"
+        or pad.domain != ""
+        or string_attribute(node, "auto_pad", "NOTSET") != "NOTSET"
+    ):
+        return None
+    return None if _spatial_zeros(pad) is None else pad
 
 
 def _spatial_zeros(pad: ir.Node) -> list[int] | None:

@@ -17,6 +17,7 @@ import onnx_ir as ir
 from runner.graph.layers import FoundLayers
 from runner.graph.tensors import TensorInput, why_not_rounded
 from runner.record import QuantizedLayers
+from runner.targets.qdq.pads import absorbed
 
 # What onnxruntime takes into a convolution's kernel.
 _ACTIVATIONS = ("Relu", "Clip")
@@ -55,7 +56,8 @@ def fused_inputs(model: ir.Model, found: FoundLayers) -> tuple[TensorInput, ...]
             made = _behind(node)
             if _leads_on(made, types) and not _quantized_behind(made, types):
                 rounded.add(made)
-    return tuple(_inputs(model.graph, rounded, types))
+    # In front of a Pad that a convolution takes into its own stands the convolution's QuantizeLinear.
+    return tuple(_inputs(model.graph, rounded, {*types, *absorbed(model, types)}))
 
 
 def without_trapped(model: ir.Model, found: FoundLayers, form: QuantizedLayers) -> QuantizedLayers:
@@ -122,10 +124,10 @@ def _meets(node: ir.Node, layers: Container[str]) -> bool:
     return any(reader.name in layers or _meets(reader, layers) for reader in node.outputs[0].consumers())
 
 
-def _inputs(graph: ir.Graph, rounded: set[ir.Value], layers: Container[str]) -> Iterator[TensorInput]:
+def _inputs(graph: ir.Graph, rounded: set[ir.Value], left_out: Container[str]) -> Iterator[TensorInput]:
     for node in graph:
         for index, value in enumerate(node.inputs):
-            if value in rounded and node.name not in layers:
+            if value in rounded and node.name not in left_out:
                 yield TensorInput(node.name or "", node.op_type, index, value.name or "")
 
 

@@ -75,6 +75,19 @@ def test_a_shortcut_is_rounded_where_the_convolutions_behind_it_are():
     assert [tensor.key for tensor in fused_inputs(typed(built), find_layers(built))] == ["cut:0", "add:0", "add:1"]
 
 
+def test_a_pad_that_becomes_the_convolutions_own_is_not_asked_for():
+    """It is not in the file, and a check of it would find nothing; the convolution in front is an integer kernel anyway."""
+    built = model(
+        """g (float[1,3,8,8] x) => (float[] y) {
+            [a] h = Conv(x, w) [r] r = Relu(h) [p] s = Pad(r, pads) [b] y = Conv(s, v)
+        }""",
+        w=noise(0, 4, 3, 1, 1), v=noise(1, 4, 4, 3, 3), pads=np.array([0, 0, 0, 0, 0, 0, 1, 1]),
+    )  # fmt: skip
+    found, form = random_form(built, scale=0.05, zero_point=-128)
+    assert fused_inputs(typed(built), found) == ()
+    assert kernels_of(model_bytes(qdq_model(built, found, form))).counts["QLinearConv"] == 1
+
+
 FLOAT_BEHIND_A_POOL = """g (float[1,4,8,8] x) => (float[] y, float[] z) {
     [pool] p = MaxPool<kernel_shape=[2,2], strides=[2,2]>(x) [a] h = Conv(p, w, b) [r] y = Relu(h) [c] z = Conv(y, v)
 }"""
