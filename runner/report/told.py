@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import singledispatch
 
+from runner.figure import Report, Section
 from runner.modes.result import AccAutoResult, ConvertResult, JobFiles, JobResult
-from runner.report.figure import Report, Section
 from runner.report.flips import Flip
-from runner.report.sections import ascend
 from runner.report.sections.changed_answers import changed_answers
 from runner.report.sections.closest_plan import closest_plan
 from runner.report.sections.coarse_outputs import coarse_outputs
@@ -32,6 +31,7 @@ from runner.report.sections.target_loss import allowed, target_loss
 from runner.report.sections.uncertainty import uncertainty
 from runner.report.sections.work import work
 from runner.report.summary import SUMMARY
+from runner.targets.ascend import sections as ascend
 
 # Status -> what it means, and the colour to say it in.
 _VERDICT = {

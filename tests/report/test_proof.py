@@ -7,9 +7,9 @@ from pathlib import Path
 
 from runner.job_folder import JobFolder
 from runner.modes.result import JobFiles
-from runner.report.proof import device_metric, sentences, verification
-from runner.report.sections.ascend import deployed
 from runner.targets.ascend.proof import DeviceMetric, Proof
+from runner.targets.ascend.proof_sentences import device_metric, sentences, verification
+from runner.targets.ascend.sections import deployed
 from runner.verify.compare import Sameness
 
 PROOF = Proof(

@@ -19,12 +19,12 @@ from runner.calibration.minmax import MinMax
 from runner.dataset.npz import NpzDataset
 from runner.evaluation.accuracy import TopK
 from runner.evaluation.distance import Mse
+from runner.figure import Figure, Report, Section
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import ConvertQatOptions, convert_qat
 from runner.modes.input_values import InputsSeen, InputValues
 from runner.modes.result import AccAutoResult, ConvertResult, ModelInputs
-from runner.report.figure import Figure, Report, Section
 from runner.report.summary import summary as as_summary
 from runner.report.told import JobFacts
 from tests import told

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from runner.figure import Figure, Report, Section
 from runner.graph.rewriting import Rewriting
 from runner.lint.finding import Finding
 from runner.modes.result import AccAutoResult, Headline
-from runner.report.figure import Figure, Report, Section
 from runner.report.terminal import figures_table, print_report, step_lines
 from runner.search.end_to_end import LossContributions
 from runner.search.plan import LayerGroup, SearchResult

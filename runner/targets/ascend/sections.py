@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from runner.figure import Figure, Marked, Section, Step
 from runner.lint.finding import gathered
 from runner.modes.result import JobFiles
-from runner.report.figure import Figure, Marked, Section, Step
-from runner.report.proof import device_metric, sentences, verification
 from runner.targets.ascend.atc_commands import atc_command, check_command, compare_command
 from runner.targets.ascend.model_files import Written
 from runner.targets.ascend.proof import Proof
+from runner.targets.ascend.proof_sentences import device_metric, sentences, verification
 
 _MOST_NOTES = 3
 _CHECK = "To let ATC check its operators, on a host with or without an NPU:"
