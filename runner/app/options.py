@@ -23,7 +23,7 @@ from runner.search.budget import Budget
 from runner.search.end_to_end import EndToEnd
 from runner.search.plan import Strategy
 from runner.search.sensitivity import Sensitivity
-from runner.targets.ascend.proof import VerifyOptions
+from runner.targets.target import VerifyOptions
 
 
 @dataclass(frozen=True, slots=True)

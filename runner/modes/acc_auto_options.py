@@ -21,7 +21,7 @@ from runner.search.end_to_end import EndToEnd
 from runner.search.needs import StrategyNeeds, gives_loss_contributions
 from runner.search.plan import Strategy
 from runner.search.sensitivity import Cosine, Sensitivity
-from runner.targets.ascend.proof import VerifyOptions
+from runner.targets.target import VerifyOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,8 @@ from runner.session import input_specs
 from runner.store.store import Store
 from runner.targets.ascend.intermediates import Intermediates
 from runner.targets.ascend.model_files import told, warn_of_notes, write_pair, write_record
-from runner.targets.ascend.proof import VerifyOptions, proof_items
+from runner.targets.ascend.proof import proof_items
+from runner.targets.target import VerifyOptions
 
 _RECORD = "record.txt"
 logger = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from runner import AccAutoOptions, acc_auto
 from runner.engine import Engine
 from runner.evaluation.distance import Sqnr
 from runner.lint.check import check_deploy
-from runner.targets.ascend.proof import VerifyOptions
+from runner.targets.target import VerifyOptions
 from tests.data import Items
 
 ARCHIVE = Path(__file__).with_name("networks.tar.xz")

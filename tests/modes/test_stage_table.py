@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from runner.modes.files.check_files import PROOF, WRITTEN, ProofInputs, WrittenInputs
 
 import runner
 from runner.calibration.minmax import MinMax
@@ -37,7 +38,6 @@ from runner.lint.finding import Finding
 from runner.modes.calibrated_layers import CALIBRATION, CalibrationInputs
 from runner.modes.calibration_result import CalibrationResult
 from runner.modes.callers import CALLERS, CallersInputs
-from runner.modes.files.check_files import PROOF, WRITTEN, ProofInputs, WrittenInputs
 from runner.modes.input_values import INPUTS_SEEN, InputsSeen, InputsSeenInputs, InputValues
 from runner.modes.layer_costs import COSTS, CostsInputs
 from runner.modes.prediction import PREDICTION, PredictionInputs
@@ -55,7 +55,8 @@ from runner.session import InputSpec
 from runner.store.stage import Stage
 from runner.store.store import Store
 from runner.targets.ascend.model_files import ModelPair, Written
-from runner.targets.ascend.proof import DeviceMetric, Proof, VerifyOptions
+from runner.targets.ascend.proof import DeviceMetric, Proof
+from runner.targets.target import VerifyOptions
 from runner.verify.compare import Sameness
 
 

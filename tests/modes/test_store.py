@@ -36,7 +36,7 @@ from runner.search.sensitivity import MeanSquaredError
 from runner.session import Session
 from runner.store.store import Store
 from runner.targets.ascend.model_files import write_record
-from runner.targets.ascend.proof import VerifyOptions
+from runner.targets.target import VerifyOptions
 from tests.data import normal_items
 from tests.models import answers, chain, save
 

@@ -22,7 +22,8 @@ from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import ConvertQatOptions, convert_qat
 from runner.modes.result import AccAutoResult
 from runner.targets.ascend import proof
-from runner.targets.ascend.proof import Files, VerifyOptions, prove
+from runner.targets.ascend.proof import Files, prove
+from runner.targets.target import VerifyOptions
 from tests.data import Items, normal_items
 from tests.models import answers, conv_gemm, save
 from tests.modes.test_convert_qat import qat_model

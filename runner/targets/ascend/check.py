@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from runner.convert import fake_quant
-from runner.dataset.item import Dataset
 from runner.dataset.subset import Subset
-from runner.engine import Engine
 from runner.evaluation import scorer as evaluation
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import ClassScores
-from runner.evaluation.scorer import Scorer
-from runner.evaluation.scores import Evaluation
-from runner.graph.layers import LayeredModel
 from runner.graph.model_file import file_sha256
-from runner.job_folder import JobFolder
 from runner.lint.finding import Finding
 from runner.record import QuantizedLayers
 from runner.store.remembered import Codec
 from runner.store.stage import Stage
-from runner.store.store import Entry, Store
+from runner.store.store import Entry
 from runner.targets.ascend import model_files
 from runner.targets.ascend import proof as proving
 from runner.targets.ascend.model_files import ModelPair, Written, checked_items, verify_pair
-from runner.targets.ascend.proof import DeviceMetric, Files, Proof, VerifyOptions, device_positions, prove
+from runner.targets.ascend.proof import DeviceMetric, Files, Proof, device_positions, prove
+from runner.targets.target import Measured, VerifyOptions
 from runner.verify.compare import Sameness
 
 
@@ -113,112 +107,73 @@ PROOF: Stage[ProofInputs, Proof] = Stage(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Job:
-    """What a job has at hand when its files are checked.
+class Checked:
+    """What re-opening the pair showed, and what holding the files against each other did."""
 
-    Attributes:
-        folder: of the job.
-        model: the prepared float model at the source's opset.
-        dataset: evaluation data.
-        engine: runs models.
-        options: how the files are held against each other.
-        float_graph: digest of the model that the evaluator refers to.
-        graph: digest of the model that the layers are of.
-        store: what is known of the same files is not worked out again; None knows nothing.
-    """
-
-    folder: JobFolder
-    model: LayeredModel
-    dataset: Dataset
-    engine: Engine
-    options: VerifyOptions
-    float_graph: str
-    graph: str
-    store: Store | None
+    written: Written
+    proof: Proof
 
 
-def check_files(
-    job: Job,
-    pair: ModelPair,
-    record: str,
-    form: QuantizedLayers,
-    *,
-    scorer: Scorer,
-    quantized: Evaluation,
-    progress: Callable[[int], None],
-) -> tuple[Written, Proof]:
+def check(pair: ModelPair, measured: Measured, progress: Callable[[int], None]) -> Checked:
     """Return what re-opening the files shows.
 
     Args:
-        job: whose files.
         pair: the models.
-        record: name of the record file.
-        form: what the files shall hold.
-        scorer: that measured the quantized model.
-        quantized: its scores.
+        measured: what they shall be.
         progress: told how many of ``proof_items`` are done.
 
     Raises:
-        VerificationError: a file is at fault, or they do not say the same. As after any other fault the pair is removed:
-            what is not proved must not look like a result.
+        VerificationError: a file is at fault, or they do not say the same.
     """
-    with _removed_unless_proved(job.folder, pair):
-        files = Files(*(job.folder.path(name) for name in (pair.deploy, pair.fake_quant, record)))
-        written = WRITTEN.cached(
-            job.store,
-            _written_inputs(job, files, pair, form, scorer),
-            lambda: verify_pair(job.folder, pair, job.model, form, job.dataset, job.engine, scorer.classes),
-        )
-        proof = PROOF.cached(
-            job.store,
-            _proof_inputs(job, files, scorer),
-            lambda: prove(
-                files,
-                job.dataset,
-                job.engine,
-                job.options,
-                scorer=scorer,
-                quantized=quantized,
-                progress=progress,
-            ),
-        )
-        return written, proof
+    folder, scorer = measured.folder, measured.scorer
+    files = Files(*(folder.path(name) for name in (pair.deploy, pair.fake_quant, measured.record)))
+    written = WRITTEN.cached(
+        measured.store,
+        _written_inputs(files, pair, measured),
+        lambda: verify_pair(
+            folder, pair, measured.model, measured.form, measured.dataset, measured.engine, scorer.classes
+        ),
+    )
+    proof = PROOF.cached(
+        measured.store,
+        _proof_inputs(files, measured),
+        lambda: prove(
+            files,
+            measured.dataset,
+            measured.engine,
+            measured.options,
+            scorer=scorer,
+            quantized=measured.quantized,
+            progress=progress,
+        ),
+    )
+    return Checked(written, proof)
 
 
-def _written_inputs(job: Job, files: Files, pair: ModelPair, form: QuantizedLayers, scorer: Scorer) -> WrittenInputs:
+def _written_inputs(files: Files, pair: ModelPair, measured: Measured) -> WrittenInputs:
     return WrittenInputs(
         pair,
         file_sha256(files.deploy),
         file_sha256(files.fake_quant),
-        job.graph,
-        form,
-        Subset(job.dataset, checked_items(job.dataset)).content,
-        scorer.classes,
+        measured.graph,
+        measured.form,
+        Subset(measured.dataset, checked_items(measured.dataset)).content,
+        measured.scorer.classes,
     )
 
 
-def _proof_inputs(job: Job, files: Files, scorer: Scorer) -> ProofInputs:
-    verified = Subset(job.dataset, job.options.items(scorer.items.indices))
-    device = Subset(
-        job.dataset, [scorer.items.indices[at] for at in device_positions(job.options, scorer.items.indices)]
-    )
+def _proof_inputs(files: Files, measured: Measured) -> ProofInputs:
+    scorer, options, dataset = measured.scorer, measured.options, measured.dataset
+    verified = Subset(dataset, options.items(scorer.items.indices))
+    device = Subset(dataset, [scorer.items.indices[at] for at in device_positions(options, scorer.items.indices)])
     return ProofInputs(
         file_sha256(files.deploy),
         file_sha256(files.fake_quant),
         file_sha256(files.record),
-        job.float_graph,
+        measured.float_graph,
         verified.content,
         device.fingerprint if device.indices else "",
         tuple(scorer.metrics[:1]),
         scorer.classes,
-        job.options,
+        options,
     )
-
-
-@contextlib.contextmanager
-def _removed_unless_proved(folder: JobFolder, pair: ModelPair) -> Iterator[None]:
-    try:
-        yield
-    except Exception:
-        folder.remove(pair.deploy, pair.fake_quant)
-        raise
