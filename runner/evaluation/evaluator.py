@@ -30,6 +30,7 @@ class Evaluator:
         output_kind: what class scores are (``model.output``).
         decides: whether the headline metric decides; otherwise a figure that cannot be had is left out, and is no error.
         ledger: counts the runs.
+        profile: of the sessions that quantized models run in; the float model runs in that of a simulation.
     """
 
     engine: Engine
@@ -38,6 +39,7 @@ class Evaluator:
     output_kind: OutputKind = "auto"
     decides: bool = True
     ledger: Ledger = field(default_factory=Ledger)
+    profile: Profile = SIMULATION
 
     def outputs(self, model: ir.Model, progress: Progress = silent) -> list[Outputs]:
         """Return a model's outputs for all items.
@@ -77,7 +79,9 @@ class Evaluator:
             _check_headline(headline, labels, classes)
             metrics = (headline, *(metric for metric in others if _applies(metric, labels, classes)))
         cautions = self._nan_cautions(reference)
-        scorer = Scorer(self.engine, self.items, metrics, classes, reference, cautions, self.decides, self.ledger)
+        scorer = Scorer(
+            self.engine, self.items, metrics, classes, reference, cautions, self.decides, self.ledger, self.profile
+        )
         _ = scorer.float_scores  # what is at fault is said here
         return scorer
 

@@ -372,7 +372,7 @@ def _layer_source(
 def _final_scores(scores: RememberedScores, models: PlannedModels, plan: Plan, stages: Stages) -> Evaluation:
     """Return a plan's scores where the judge gave none."""
     with stages.stage(FINAL_EVAL, len(scores.scorer.items)) as progress:
-        return scores.of_form(models.form(plan), partial(models.model, plan, multiply=True), progress)
+        return scores.of_form(models.form(plan), partial(models.model, plan, own_session=True), progress)
 
 
 def _fresh_scores(
@@ -380,7 +380,7 @@ def _fresh_scores(
 ) -> tuple[Scorer, Evaluation]:
     """Return the scorer over items that the search never saw, and a plan's scores."""
     items = len(evaluator.items)
-    build = partial(models.model, plan, multiply=True)
+    build = partial(models.model, plan, own_session=True)
     with stages.stage(FINAL_EVAL, 2 * items, "items that the search never saw") as progress:
         scores = RememberedScores.against(
             models.float_model.graph, evaluator, float_graph=graph, graph=graph, store=store, progress=progress

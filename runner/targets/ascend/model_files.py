@@ -154,8 +154,8 @@ def _gaps(
 ) -> tuple[float | None, float | None]:
     """Return the shares of answers, on one batch, that differ from the fake-quant file run without any rewriting.
 
-    The first at onnxruntime's default level; the second of the same layers in plain Q/DQ in a default session, None where it cannot run. Both
-    are None where no output is a tensor of numbers.
+    The first at onnxruntime's default level; the second of the same layers in plain Q/DQ in a default session, None where that
+    cannot run. Both are None where no output is a tensor of numbers.
     """
     indices = checked_items(dataset)
 

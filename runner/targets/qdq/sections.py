@@ -19,9 +19,7 @@ def deployed(checked: Checked | None) -> Section:
     figures = [Figure(key="verify", value=_verification(checked))]
     if checked.ort_level_gap is not None:
         figures.append(Figure(key="ort_level_gap", value=checked.ort_level_gap))
-    figures.append(
-        Figure(key="kernels", value=_kernels(checked), tracked="", title="kernels", phrase=_said_of(checked))
-    )
+    figures.append(Figure(key="kernels", value=_kernels(checked), title="kernels", phrase=_said_of(checked)))
     said = sentences(checked)
     figures += [Figure(sentence=sentence) for sentence in said]
     figures.append(Figure(title="verified", phrase="\n".join(said)))
@@ -33,7 +31,8 @@ def sentences(checked: Checked) -> list[str]:
     lines = [
         f"The file, loaded again in a default onnxruntime session, gives the measured scores for {checked.identical} of "
         f"{checked.items} items, bit for bit.",
-        "It holds the quantized layers number for number, weights as int8 initializers, and loads at every optimisation level.",
+        "It holds the quantized layers number for number, weights as int8 initializers, and loads at every level of "
+        "optimisation.",
         f"A default session runs {checked.integer_kernels} layers and averages on integer kernels.",
     ]
     if checked.ort_level_gap is not None:

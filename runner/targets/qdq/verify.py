@@ -1,4 +1,4 @@
-"""The written Q/DQ file, opened again: it holds the layers, loads anywhere, runs on integer kernels, and gives what was measured."""
+"""The written Q/DQ file, opened again: it holds the layers, loads anywhere, and gives what was measured."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from runner.dataset.subset import Subset
 from runner.errors import VerificationError
 from runner.evaluation import scorer as evaluation
 from runner.evaluation.accuracy import Agreement
-from runner.evaluation.evaluator import Evaluator
 from runner.evaluation.ledger import Ledger
 from runner.evaluation.metric import Metric
+from runner.evaluation.model_outputs import model_outputs
 from runner.evaluation.outputs import ClassScores
 from runner.graph.model_file import file_sha256
 from runner.lint.finding import Finding
@@ -171,8 +171,8 @@ def _as_measured(path: Path, measured: Measured, positions: Sequence[int], progr
             if not np.array_equal(np.asarray(scores[metric.name], np.float64), expected, equal_nan=True):
                 item = scorer.items.dataset.name(scorer.items.indices[position])
                 raise VerificationError(
-                    f"{path}: item {item} has the {metric.name} scores {scores[metric.name]} when the file is loaded again, and "
-                    f"had {tuple(expected)} when it was measured. Please report this."
+                    f"{path}: item {item} has the {metric.name} scores {scores[metric.name]} when the file is loaded again, "
+                    f"and had {tuple(expected)} when it was measured. Please report this."
                 )
         progress(done)
     return len(positions)
@@ -182,8 +182,10 @@ def _level_gap(path: Path, measured: Measured) -> float | None:
     """Return the share of answers that differ between onnxruntime's default level and none; None where there are no numbers."""
     scorer = measured.scorer
     items = scorer.items.at(evenly_spaced(min(_GAP_ITEMS, len(scorer.items)), len(scorer.items)))
-    evaluator = Evaluator(measured.engine, items, [Agreement()], ledger=Ledger())
-    exact, usual = (evaluator.outputs(measured.engine.session(path, plain(level))) for level in ("none", "all"))
+    usual, exact = (
+        list(model_outputs(measured.engine.session(path, plain(level)), items, measured.engine, Ledger()))
+        for level in ("all", "none")
+    )
     if not any(exact):
         return None
     same = [Agreement().score(a, b, None, scorer.classes)[0] for a, b in zip(usual, exact, strict=True)]
