@@ -6,6 +6,7 @@ The formulas are AMCT's: a symmetric range is divided by 128 where its extreme i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,3 +78,11 @@ def symmetric_scale(
     divisor = np.where(-low > high, np.float32(largest_code + 1), np.float32(largest_code))
     scale = (np.maximum(-low, high) / divisor).astype(np.float32)
     return np.where(scale < FLT_EPSILON, np.float32(1), scale).astype(np.float32)
+
+
+def within(ranges: Mapping[str, Range], limits: Mapping[str, Range]) -> dict[str, Range]:
+    """Return ranges cut at limits, those that have any under the same key."""
+    return {
+        key: Range(max(range_.low, limits[key].low), min(range_.high, limits[key].high)) if key in limits else range_
+        for key, range_ in ranges.items()
+    }

@@ -8,7 +8,7 @@ choose one a little beyond; the codes out there would mean nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 import onnx_ir as ir
@@ -30,14 +30,6 @@ def bounds(model: ir.Model, tensors: Iterable[str]) -> dict[str, Range]:
     made = {output.name: node for node in model.graph for output in node.outputs}
     found = {name: _bound(made.get(name)) for name in tensors}
     return {name: bound for name, bound in found.items() if bound is not None}
-
-
-def within(ranges: Mapping[str, Range], limits: Mapping[str, Range]) -> dict[str, Range]:
-    """Return ranges cut at limits, those that have any under the same key."""
-    return {
-        key: Range(max(range_.low, limits[key].low), min(range_.high, limits[key].high)) if key in limits else range_
-        for key, range_ in ranges.items()
-    }
 
 
 def _bound(node: ir.Node | None) -> Range | None:

@@ -52,8 +52,8 @@ def warnings(checked: Checked) -> list[str]:
     found = []
     if checked.rewritten:
         found.append(
-            f"onnxruntime quantizes weights of float layers by a rule of its own ({_some(checked.rewritten)}); what it makes of "
-            "them is what was measured."
+            f"onnxruntime quantizes weights of float layers by a rule of its own ({_some(checked.rewritten)}); what it makes "
+            "of them is what was measured."
         )
     return found
 

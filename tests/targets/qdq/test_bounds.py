@@ -3,14 +3,14 @@
 import math
 
 import numpy as np
-from tests.tiny_models import model, noise, random_form
 
 from runner.graph.model_file import model_bytes
-from runner.ranges import Range, activation_params
+from runner.ranges import Range, activation_params, within
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers
-from runner.targets.qdq.bounds import bounds, within
+from runner.targets.qdq.bounds import bounds
 from runner.targets.qdq.kernels import kernels_of
 from runner.targets.qdq.write import qdq_model
+from tests.models import model, noise, random_form
 
 CLIPPED = """g (float[1,3,6,6] x) => (float[] y) {
     [a] h = Conv(x, w) [clip] c = Clip(h, low, high) [pad] p = Pad(c, pads) [r] r = Relu(h) [b] y = Conv(p, v)
@@ -51,6 +51,6 @@ def test_a_range_beyond_the_clip_costs_the_kernel_of_integers():
             )
             for name, layer in form.layers.items()
         }
-        return kernels_of(model_bytes(qdq_model(built, found, QuantizedLayers(layers)))).counts["QLinearConv"]
+        return kernels_of(model_bytes(qdq_model(found, QuantizedLayers(layers)))).counts["QLinearConv"]
 
     assert (convolutions(6.06), convolutions(6.0)) == (0, 1)

@@ -4,7 +4,6 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-from tests.tiny_models import model, noise, random_form
 
 from runner.graph.layers import find_layers
 from runner.graph.model_file import model_bytes
@@ -12,6 +11,7 @@ from runner.ranges import ActivationParams
 from runner.record import QuantizedLayers, TensorRecord
 from runner.targets.qdq.check import check_against_layers, check_loads
 from runner.targets.qdq.write import PORTABLE, TENSORRT, qdq_model
+from tests.models import model, noise, random_form
 
 TEXT = """g (float[1,4,8,8] x) => (float[] y) {
     [a] h = Conv(x, w, b) [r] r = Relu(h) [t] s = ConvTranspose<group=2>(r, v, c) [add] z = Add(s, k)
@@ -28,7 +28,7 @@ def written(tmp_path, dialect=PORTABLE):
     zero_point = form.layers["a"].record.activation.zero_point
     form = QuantizedLayers(form.layers, {"add:0": TensorRecord(ActivationParams(0.5, zero_point))})
     path = tmp_path / "model.onnx"
-    path.write_bytes(model_bytes(qdq_model(built, found, form, dialect)))
+    path.write_bytes(model_bytes(qdq_model(found, form, dialect)))
     return path, form, found
 
 

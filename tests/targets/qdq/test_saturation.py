@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from tests.tiny_models import model, random_form
 
 from runner import integer_kernels
 from runner.session import Session, plain
 from runner.targets.qdq import saturation
 from runner.targets.qdq.write import qdq_model
+from tests.models import model, random_form
 
 F = np.float32
 
@@ -34,7 +34,7 @@ def test_the_probe_agrees_with_exact_integers_on_this_machine(fresh):
     layer.weight[:] = np.where(np.arange(16) % 2, 127, -128)
     x = np.random.default_rng(0).integers(200, 256, (8, 64))
     exact = (x @ layer.weight.astype(np.int64)) * F(layer.record.weight_scales[0]).astype(np.float64)
-    (y,) = Session(qdq_model(built, found, form), plain("all")).run({"x": x.astype(F)})
+    (y,) = Session(qdq_model(found, form), plain("all")).run({"x": x.astype(F)})
     computed_rightly = bool(np.allclose(y, exact, rtol=1e-5))
     assert computed_rightly == ("matrix product" not in saturation.saturating_kernels())
     assert saturation.weight_max() == (127 if not saturation.saturating_kernels() else 63)
@@ -64,7 +64,7 @@ def test_a_model_that_saturates_is_caught_by_running_it(monkeypatch, largest, ca
     found, form = random_form(built, scale=1.0, zero_point=-128)
     layer = form.layers["layer"]
     layer.weight[:] = np.where(np.arange(16) % 2, largest, -largest - 1)
-    written = qdq_model(built, found, form)
+    written = qdq_model(found, form)
     x = np.random.default_rng(0).integers(200, 256, (8, 64))
     assert saturation.saturating_kernels() or saturation.kernel_gap(written, {"x": x.astype(F)}) < 1e-5
 

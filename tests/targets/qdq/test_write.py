@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from tests.tiny_models import layer_form, model, node_named, noise, random_form
 
 from runner.graph.constants import constant
 from runner.graph.layers import find_layers
@@ -13,6 +12,7 @@ from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRe
 from runner.session import REFERENCE, Session, plain
 from runner.targets.qdq.kernels import kernels_of
 from runner.targets.qdq.write import PORTABLE, TENSORRT, Dialect, qdq_model
+from tests.models import layer_form, model, node_named, noise, random_form
 
 F = np.float32
 LAYERS = {
@@ -68,7 +68,7 @@ def test_the_file_computes_the_layer_on_dequantized_numbers(name, dialect):
     zero_point = 0 if dialect.symmetric else -5
     built = built_from(name)
     found, form = random_form(built, scale=0.25, zero_point=zero_point)
-    form = per_channel(form, found["layer"].channels)
+    form = per_channel(form, found.layer("layer").channels)
     layer = form.layers["layer"]
     shape = tuple(int(n) for n in LAYERS[name][0].split(","))
     x = (0.25 * np.random.default_rng(3).integers(-140, 140, shape)).astype(F)
@@ -80,7 +80,7 @@ def test_the_file_computes_the_layer_on_dequantized_numbers(name, dialect):
         b=(np.zeros(4) if layer.bias is None else layer.bias * 0.25 * scales).astype(F),
     )
     (expected,) = Session(exact, REFERENCE).run({"x": (0.25 * real).astype(F)})
-    written = qdq_model(built, found, form, dialect)
+    written = qdq_model(found, form, dialect)
     for level in ("none", "basic", "extended", "all"):
         (got,) = Session(written, plain(level)).run({"x": x})
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max(), err_msg=level)
@@ -90,7 +90,7 @@ def test_one_scale_a_group_lies_along_the_axis_of_a_transposed_weight():
     """What every runtime reads as a weight: one DequantizeLinear, nothing behind it."""
     built = built_from("transposed depthwise")
     found, form = random_form(built)
-    graph = qdq_model(built, found, form).graph
+    graph = qdq_model(found, form).graph
     dequantize = node_named(graph, "layer.weight.real")
     assert dequantize.attributes["axis"].as_int() == 0
     assert constant(dequantize.inputs[1]).tolist() == [F(s) for s in form.layers["layer"].record.weight_scales]
@@ -100,7 +100,7 @@ def test_one_scale_a_group_lies_along_the_axis_of_a_transposed_weight():
 def test_uint8_codes_are_the_records_plus_128():
     built = built_from("conv")
     found, form = random_form(built, scale=0.1, zero_point=3)
-    graph = qdq_model(built, found, form).graph
+    graph = qdq_model(found, form).graph
     _, scale, zero = (constant(value) for value in node_named(graph, "layer.quant.quantize").inputs)
     assert (scale, zero, zero.dtype) == (F(0.1), 131, np.uint8)
 
@@ -109,10 +109,10 @@ def test_a_symmetric_dialect_refuses_another_zero_point_by_name():
     built = built_from("conv")
     found, form = random_form(built, zero_point=3)
     with pytest.raises(ValueError, match="layer has zero point 3"):
-        qdq_model(built, found, form, TENSORRT)
+        qdq_model(found, form, TENSORRT)
     tensors = QuantizedLayers({}, {"a:1": TensorRecord(ActivationParams(1.0, -1))})
     with pytest.raises(ValueError, match="a:1 has zero point -1"):
-        qdq_model(built, found, tensors, TENSORRT)
+        qdq_model(found, tensors, TENSORRT)
 
 
 @pytest.mark.parametrize("opset", [13, 21])
@@ -120,7 +120,7 @@ def test_the_same_form_holds_at_any_opset(opset):
     built = raise_opset(model("g (float[1,3,6,6] x) => (float[] y) { [layer] y = Conv(x, w) }", opset=13,
                               w=noise(0, 4, 3, 3, 3)), opset)  # fmt: skip
     found, form = random_form(built)
-    written = qdq_model(built, found, form)
+    written = qdq_model(found, form)
     assert written.opset_imports[""] == opset
     assert kernels_of(model_bytes(written)).counts["DequantizeLinear"] >= 0  # it loads
 
@@ -134,7 +134,7 @@ def test_zeros_padded_in_front_of_a_convolution_become_its_own():
     """Against integer sums over codes padded with the zero point: rounding first changes nothing, since zero is a code."""
     built = model(PADDED, w=noise(1, 4, 3, 3, 3), pads=np.array([0, 0, 0, 0, 0, 0, 1, 1]))
     found, form = random_form(built, scale=0.02, zero_point=-7)
-    written = qdq_model(built, found, form)
+    written = qdq_model(found, form)
     assert "Pad" not in {node.op_type for node in written.graph}
     assert list(node_named(written.graph, "layer").attributes["pads"].as_ints()) == [0, 0, 1, 1]
     assert node_named(built.graph, "p") is not None  # of the source, which stays as it is
@@ -156,7 +156,7 @@ def test_other_padding_stays(pads):
         pads=np.array(pads),
     )
     found, form = random_form(built)
-    assert "Pad" in {node.op_type for node in qdq_model(built, found, form).graph}
+    assert "Pad" in {node.op_type for node in qdq_model(found, form).graph}
 
 
 def test_the_bias_behind_a_product_of_matrices_is_an_integer_too():
@@ -167,7 +167,7 @@ def test_the_bias_behind_a_product_of_matrices_is_an_integer_too():
     )
     found = find_layers(built)
     form = QuantizedLayers({"layer": layer_form(found, "layer", (6, 5), with_bias=False, scale=0.05)})
-    written = qdq_model(built, found, form)
+    written = qdq_model(found, form)
     codes, scale = (constant(value) for value in node_named(written.graph, "layer.bias.real").inputs)
     unit = F(F(0.05) * F(form.layers["layer"].record.weight_scales[0]))
     assert codes.dtype == np.int32 and np.all(scale == unit)
@@ -180,4 +180,4 @@ def test_layers_that_read_one_tensor_alike_share_its_rounding():
                   w=noise(0, 4, 4), v=noise(1, 4, 2))  # fmt: skip
     found = find_layers(built)
     form = QuantizedLayers({name: layer_form(found, name, (4, n), with_bias=False) for name, n in (("a", 4), ("b", 2))})
-    assert [node.op_type for node in qdq_model(built, found, form).graph].count("QuantizeLinear") == 1
+    assert [node.op_type for node in qdq_model(found, form).graph].count("QuantizeLinear") == 1
