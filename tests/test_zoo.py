@@ -44,7 +44,7 @@ def test_job_on_a_real_model_keeps_its_target(zoo: Path, tmp_path: Path) -> None
     written = {name for name in read_manifest(folder) if name.endswith("_model.onnx")}
     assert bool(written) == summary["target_met"]
     found = digests(folder)
-    assert {name: found.layer(name) for name in read_manifest(folder)} == read_manifest(folder)
+    assert {name: found[name] for name in read_manifest(folder)} == read_manifest(folder)
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def test_manifest_lists_the_result_with_true_digests(
     folder = request.getfixturevalue(mode).folder
     manifest, found = read_manifest(folder), digests(folder)
     assert set(manifest) == files
-    assert {name: found.layer(name) for name in manifest} == manifest
+    assert {name: found[name] for name in manifest} == manifest
 
 
 def test_summary_of_acc_auto_has_the_promised_keys(acc_auto: Finished) -> None:
@@ -341,7 +341,7 @@ def test_target_that_is_not_met_leaves_with_3_and_takes_the_earlier_pair_away(
     gone = {*PAIR, f"results/{PREFIX}_final_config.json"}
     assert not any((folder / name).exists() for name in gone)
     manifest, found = read_manifest(folder), digests(folder)
-    assert {name: found.layer(name) for name in manifest} == manifest
+    assert {name: found[name] for name in manifest} == manifest
     assert set(manifest) == {
         *["report.html", "summary.json", "flips.csv", "tmp/config.json", "tmp/scale_offset_record.txt"],
         *[f"amct_log/{PREFIX}_record.json", f"results/{PREFIX}_ranking_info.json"],

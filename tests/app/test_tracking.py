@@ -346,7 +346,7 @@ def test_seconds_of_tracking_are_added_and_the_manifest_stays_true(tiny: Tiny, r
     seconds = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["seconds"]
     assert 0 < seconds["track"] < seconds["total"]
     manifest, found = read_manifest(folder), digests(folder)
-    assert {name: found.layer(name) for name in manifest} == manifest
+    assert {name: found[name] for name in manifest} == manifest
 
 
 def test_refused_job_of_the_command_line_is_a_failed_run(tiny: Tiny, run: Command, root: Path) -> None:

@@ -512,10 +512,10 @@ def test_interrupted_on_held_out_items_the_figures_are_those_of_the_search(
 ) -> None:
     class Interrupted(RememberedScores):
         @classmethod
-        def against(cls, model: Any, evaluator: Any, *args: Any) -> Any:
+        def against(cls, model: Any, evaluator: Any, **about: Any) -> Any:
             if len(evaluator.items) == 15:
                 raise KeyboardInterrupt
-            return super().against(model, evaluator, *args)
+            return super().against(model, evaluator, **about)
 
     monkeypatch.setattr(acc_auto_module, "RememberedScores", Interrupted)
     result = small.run(target_loss=50.0, metric=Kl(), split=Split(report=0.25))

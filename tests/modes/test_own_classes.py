@@ -82,4 +82,4 @@ def test_own_metric_decides_over_all_items_and_own_strategy_is_answered_from_the
     assert best.loss == pytest.approx(float(np.median(shifts)), rel=1e-3)
     headline = result.comparison.headline
     assert (headline.name, headline.loss) == ("median_shift", best.loss)
-    assert (result.evaluations, result.partial_evaluations, result.items_scored) == (6, 0, 6 * 150)
+    assert (result.work.evaluations, result.work.partial_evaluations, result.work.items_scored) == (6, 0, 6 * 150)

@@ -20,7 +20,7 @@ from runner.correction.options import AUTO, Correction
 from runner.dataset import decoded
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.distance import Kl
-from runner.evaluation.evaluator import Evaluation
+from runner.evaluation.scores import Evaluation
 from runner.evaluation.outputs import ClassScores
 from runner.evaluation.score_stages import (
     FLOAT_OUTPUTS,
@@ -138,7 +138,7 @@ TENSOR = TensorInput("add", "Add", 0, "y")
 SPEC = InputSpec("x", (None, 3, 4, 4), np.dtype(np.float32))
 LEVEL = Levels((0.1, -0.5), (1 / 3, 0.25), -128)
 SOURCE = Correction("isolated", scale=True, rounding="compensated", range="output")
-UNITS = (LayerGroup(("b/c:0", "a"), 40), LayerGroup(("\u732b",), 0))
+GROUPS = (LayerGroup(("b/c:0", "a"), 40), LayerGroup(("\u732b",), 0))
 PROVED = Proof(
     Sameness(**{field.name: index for index, field in enumerate(fields(Sameness))}),
     4,
@@ -272,13 +272,13 @@ EXAMPLES: Mapping[Stage[Any, Any], Example] = {
         [Ranking((("b/c:0", 0.1 + 0.2), ("a", 0.5), ("\u732b", 0.5)))],
     ),
     LOSS_CONTRIBUTIONS: Example(
-        LossContributionsInputs(SCORED, UNITS, EndToEnd(items=12)),
+        LossContributionsInputs(SCORED, GROUPS, EndToEnd(items=12)),
         {
             "scores": [replace(SCORED, **{name: other}) for name, others in SCORED_CHANGES.items() for other in others],
-            "units": [(), UNITS[:1], UNITS[::-1], (replace(UNITS[0], macs=41), UNITS[1])],
+            "groups": [(), GROUPS[:1], GROUPS[::-1], (replace(GROUPS[0], macs=41), GROUPS[1])],
             "sensitivity": [EndToEnd(items=13)],
         },
-        [LossContributions("noise", (3, 7), 0.7, tuple(zip(UNITS, (0.1 + 0.2, -1e-300), strict=True)))],
+        [LossContributions("noise", (3, 7), 0.7, tuple(zip(GROUPS, (0.1 + 0.2, -1e-300), strict=True)))],
     ),
     PREDICTION: Example(
         PredictionInputs("source", "graph", LAYERS, "item", "name", CLASSES),

@@ -229,9 +229,9 @@ def test_another_number_of_evaluation_items_looks_at_no_calibration_item_again(
     monkeypatch.setattr(NpzDataset, "item", seen)
     monkeypatch.setattr(Stages, "stage", told)
     two = finished(bench.run("two", evaluation_count=10, **options))
-    assert two.evaluations == 2 and "calibrate" not in started and "rank" not in started
+    assert two.work.evaluations == 2 and "calibrate" not in started and "rank" not in started
     assert set(looked_at) == {"data.npz"}
-    assert two.form.record == one.form.record and two.ranking == one.ranking and two.costs == one.costs
+    assert two.form.record == one.form.record and two.ranking == one.ranking and two.layers.costs == one.layers.costs
     finished(bench.run("plain", store=False, evaluation_count=10, **options))
     assert bench.written("two") == bench.written("plain")
 

@@ -36,7 +36,7 @@ def test_integers_come_back_as_they_were(tmp_path: Path) -> None:
     assert found is not None
     assert list(found) == ["/block/a", "b", "c"]
     for name, layer in FORM.layers.items():
-        weight, bias, shift = found.layer(name)
+        weight, bias, shift = found[name]
         assert (weight.dtype, weight.tolist()) == (np.int8, layer.weight.tolist())
         assert (None if bias is None else bias.tolist()) == (None if layer.bias is None else layer.bias.tolist())
         assert (None if shift is None else (shift.dtype, shift.tolist())) == (
@@ -50,8 +50,8 @@ def test_file_from_before_there_were_shifts_is_read(tmp_path: Path) -> None:
         old = {name: file[name] for name in file.files if not name.startswith("shift")}
     np.savez_compressed(integers_path(record), **old)
     found = read_integers(record)
-    assert found is not None and found.layer("c")[2] is None
-    assert found.layer("c")[0].tolist() == FORM.layers["c"].weight.tolist()
+    assert found is not None and found["c"][2] is None
+    assert found["c"][0].tolist() == FORM.layers["c"].weight.tolist()
 
 
 def test_shift_of_another_type_is_refused(tmp_path: Path) -> None:

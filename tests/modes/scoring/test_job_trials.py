@@ -32,7 +32,7 @@ from runner.search.planned_models import PlannedModels, planned_form
 from runner.search.search import search
 from runner.search.trial_log import TrialLog
 from tests.data import Items, normal_items
-from tests.models import conv_gemm, prepared, run_plain
+from tests.models import conv_gemm, for_all, prepared, run_plain
 
 X = normal_items(8, 2, 6, 6)
 
@@ -41,8 +41,8 @@ X = normal_items(8, 2, 6, 6)
 def subject():
     """The tiny model, its layers and its int8 form."""
     graph, found = prepared(conv_gemm())
-    seen = collect(found.on(graph), Items(X), range(8), observer=MinMax(), engine=Engine(1))
-    return graph, found, quantize_layers(found.on(graph), seen, symmetric=False).form
+    seen = collect(found, Subset.whole(Items(X)), observers=for_all(found, MinMax()), engine=Engine(1))
+    return graph, found, quantize_layers(found, seen).form
 
 
 def scorer_of(graph, x, metric, callers=2) -> Scorer:
@@ -52,7 +52,7 @@ def scorer_of(graph, x, metric, callers=2) -> Scorer:
 
 def log_of(subject, emit=lambda event: None, target=1e-3, forms=None, **options) -> TrialLog:
     graph, found, form = subject
-    models = PlannedModels(graph, found, {INT8: form, **(forms or {})})
+    models = PlannedModels(found, {INT8: form, **(forms or {})})
     return job_trials(models, MetricJudge(scorer_of(graph, X, Mse()), target), emit, **options)
 
 
@@ -61,7 +61,7 @@ def test_loss_is_that_of_the_written_form_of_the_plan_in_plain_onnxruntime(subje
     graph, found, form = subject
     plan = Plan.all_int8(form.layers).with_fallback(fallback)
     trial = log_of(subject).trial(plan, lambda done: None)
-    written = fake_quant_model(found.on(graph), form.without(fallback))
+    written = fake_quant_model(found, form.without(fallback))
     f = np.concatenate([y for (y,) in run_plain(graph, X, ["logits"])])
     q = np.concatenate([y for (y,) in run_plain(written, X, ["logits"])])
     assert trial.loss == trial.value == pytest.approx(np.mean((f - q).astype(np.float64) ** 2), rel=1e-3, abs=1e-12)
@@ -99,7 +99,7 @@ def judged_early(
     scorer = scorer_of(graph, MANY, metric or Mse(), callers)
     judge = MetricJudge(scorer, target)
     trials = job_trials(
-        PlannedModels(graph, found, {INT8: form}), EarlyJudge(judge, confidence=confidence) if early else judge, emit
+        PlannedModels(found, {INT8: form}), EarlyJudge(judge, confidence=confidence) if early else judge, emit
     )
     trials.trial(Plan.all_int8(form.layers))
     return scorer.ledger, trials
@@ -157,9 +157,9 @@ def test_log_says_what_amct_says(subject, caplog: pytest.LogCaptureFixture) -> N
 
 def other_form(subject) -> QuantizedLayers:
     """Return the layers under the ranges of two items only: another form of each."""
-    graph, found, _ = subject
-    seen = collect(found.on(graph), Items(X), range(2), observer=MinMax(), engine=Engine(1))
-    return quantize_layers(found.on(graph), seen, symmetric=False).form
+    _, found, _ = subject
+    seen = collect(found, Subset(Items(X), range(2)), observers=for_all(found, MinMax()), engine=Engine(1))
+    return quantize_layers(found, seen).form
 
 
 def test_each_layer_comes_from_the_form_of_its_treatment(subject) -> None:
@@ -176,7 +176,7 @@ def test_trial_of_a_repaired_plan_is_that_of_its_form(subject) -> None:
     trials = log_of(subject, forms={"int8+strong": strong})
     plan = Plan.all_int8(plain.layers).with_repair("int8+strong").with_fallback(["second"])
     loss = trials.trial(plan, lambda done: None).loss
-    written = fake_quant_model(found.on(graph), strong.without(["second"]))
+    written = fake_quant_model(found, strong.without(["second"]))
     f = np.concatenate([y for (y,) in run_plain(graph, X, ["logits"])])
     q = np.concatenate([y for (y,) in run_plain(written, X, ["logits"])])
     assert loss == pytest.approx(np.mean((f - q).astype(np.float64) ** 2), rel=1e-3)

@@ -51,7 +51,7 @@ def test_damage_is_that_of_the_plans_models_in_plain_onnxruntime(labelled: bool)
     metrics = [TopK(), Kl(), Sqnr()] if labelled else [Mse(), Sqnr()]
     evaluator = Evaluator(Engine(2), Subset.whole(items), metrics)
     scorer = evaluator.against(evaluator.outputs(graph))
-    models = PlannedModels(graph, found, {INT8: form})
+    models = PlannedModels(found, {INT8: form})
     start = Plan.all_int8(form.layers)
     after = scorer.evaluate(models.model(start, multiply=True))
     scored, told = scorer.ledger.items, []
