@@ -16,8 +16,8 @@ from runner.evaluation.ledger import Ledger
 from runner.evaluation.metric import Metric
 from runner.evaluation.model_outputs import has_nan, model_outputs, refuse_item_at_fault
 from runner.evaluation.outputs import ClassScores, OutputKind, Outputs, class_scores
-from runner.session import SIMULATION, Profile
 from runner.evaluation.scorer import Progress, Scorer, silent
+from runner.session import SIMULATION, Profile
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from runner.modes.files.check_files import PROOF, WRITTEN, ProofInputs, WrittenInputs
 
 import runner
 from runner.calibration.minmax import MinMax
@@ -20,7 +19,6 @@ from runner.correction.options import AUTO, Correction
 from runner.dataset import decoded
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.distance import Kl
-from runner.evaluation.scores import Evaluation
 from runner.evaluation.outputs import ClassScores
 from runner.evaluation.score_stages import (
     FLOAT_OUTPUTS,
@@ -30,6 +28,7 @@ from runner.evaluation.score_stages import (
     OutputsInputs,
     ScoresInputs,
 )
+from runner.evaluation.scores import Evaluation
 from runner.graph.layers import Layer, LeftAlone
 from runner.graph.macs import LayerCost
 from runner.graph.pixels import Levels
@@ -38,6 +37,7 @@ from runner.lint.finding import Finding
 from runner.modes.calibrated_layers import CALIBRATION, CalibrationInputs
 from runner.modes.calibration_result import CalibrationResult
 from runner.modes.callers import CALLERS, CallersInputs
+from runner.modes.files.check_files import PROOF, WRITTEN, ProofInputs, WrittenInputs
 from runner.modes.input_values import INPUTS_SEEN, InputsSeen, InputsSeenInputs, InputValues
 from runner.modes.layer_costs import COSTS, CostsInputs
 from runner.modes.prediction import PREDICTION, PredictionInputs
