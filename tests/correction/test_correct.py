@@ -55,9 +55,9 @@ RESIDUAL = onnx_text(
 
 
 def calibrated(model: onnx.ModelProto, x: NDArray) -> Calibrated:
-    graph, found = prepared(model)
-    seen = collect(found.on(graph), Subset.whole(Items(x)), observers=for_all(found, MinMax()), engine=Engine(1))
-    return Calibrated(found.on(graph), quantize_layers(found.on(graph), seen).form, seen)
+    _, found = prepared(model)
+    seen = collect(found, Subset.whole(Items(x)), observers=for_all(found, MinMax()), engine=Engine(1))
+    return Calibrated(found, quantize_layers(found, seen).form, seen)
 
 
 def corrected(start: Calibrated, x: NDArray, options: Correction, callers: int = 2) -> QuantizedLayers:

@@ -204,9 +204,9 @@ def test_search_is_amcts_over_the_losses_of_every_prefix(tmp_path: Path, seed: i
     bench = Bench(tmp_path / "bench", chain(6, seed), (3, 4, 4), items=30)
     rejected = bench.run("rejected", target_loss=0.0, metric=Kl())
     order, form = rejected.ranking.layers, rejected.form
-    graph, found = prepared(bench.model)
+    _, found = prepared(bench.model)
     f = logits(bench.model, bench.x)
-    prefixes = [fake_quant_model(found.on(graph), form.without(order[:k])) for k in range(6)]
+    prefixes = [fake_quant_model(found, form.without(order[:k])) for k in range(6)]
     losses = [kl(f, logits(model, bench.x)) for model in prefixes]
     for trial in rejected.search.trials:
         assert trial.loss == pytest.approx(losses[len(trial.plan.fallback)], rel=0.03, abs=1e-9)
@@ -624,10 +624,10 @@ END_TO_END = EndToEnd(items=12)
 def targets(bench: Bench) -> tuple[dict[tuple[str, ...], float], list[float]]:
     """Return the loss of every plan of a job, by what is float, and targets well apart from all of them."""
     rejected = bench.run("rejected", target_loss=0.0, metric=Kl())
-    graph, found = prepared(bench.model)
+    _, found = prepared(bench.model)
     f, names = logits(bench.model, bench.x), list(rejected.form.layers)
     losses = {
-        chosen: kl(f, logits(fake_quant_model(found.on(graph), rejected.form.without(chosen)), bench.x))
+        chosen: kl(f, logits(fake_quant_model(found, rejected.form.without(chosen)), bench.x))
         for count in range(len(names))
         for chosen in itertools.combinations(names, count)
     }

@@ -40,10 +40,10 @@ ACCEPTED_ONLY = {
 
 def outcome(folder: JobFolder, fallback: list[str] | None) -> tuple[Outcome, BestPair]:
     """Return the outcome of a search that accepted one plan, or none, and what writes its models."""
-    graph, found = prepared(conv_gemm())
+    _, found = prepared(conv_gemm())
     x = normal_items(4, 2, 6, 6)
-    seen = collect(found.on(graph), Subset(Items(x), range(4)), observers=for_all(found, MinMax()), engine=Engine(1))
-    form = quantize_layers(found.on(graph), seen).form
+    seen = collect(found, Subset(Items(x), range(4)), observers=for_all(found, MinMax()), engine=Engine(1))
+    form = quantize_layers(found, seen).form
     plan = Plan.all_int8(form.layers)
     trials = [Trial(plan, 90.0, 5.0, accepted=False)]
     if fallback is not None:
@@ -53,7 +53,7 @@ def outcome(folder: JobFolder, fallback: list[str] | None) -> tuple[Outcome, Bes
     observers = dict.fromkeys((layer.name for layer in found.layers), MinMax())
     config = observed_config(found, observers, batch_num=4, activation_offset=True)
     return Outcome(form, config, ranking, search), BestPair(
-        folder, "results/net", found.on(graph), lambda plan: form.without(plan.fallback)
+        folder, "results/net", found, lambda plan: form.without(plan.fallback)
     )
 
 
@@ -149,19 +149,19 @@ def test_damage_and_curve_are_written_where_there_are_any(tmp_path: Path) -> Non
 def test_repaired_layers_are_written_as_they_were_tried(tmp_path: Path) -> None:
     folder = JobFolder(tmp_path)
     plain, _ = outcome(folder, ["second"])
-    graph, found = prepared(conv_gemm())
+    _, found = prepared(conv_gemm())
     seen = collect(
-        found.on(graph),
+        found,
         Subset(Items(normal_items(2, 2, 6, 6, seed=9)), range(2)),
         observers=for_all(found, MinMax()),
         engine=Engine(1),
     )
-    strong = quantize_layers(found.on(graph), seen).form
+    strong = quantize_layers(found, seen).form
     plan = Plan(tuple((name, {"second": "float"}.get(name, "int8+strong")) for name in plain.all_int8.layers))
     best = Trial(plan, 95.0, 0.0, accepted=True)
     search = SearchResult((*plain.search.trials[:1], best), best)
     changed = replace(plain, search=search, repaired={"int8+strong": strong})
-    write_outcome(folder, changed, BestPair(folder, "results/net", found.on(graph), lambda plan: changed.final_form))
+    write_outcome(folder, changed, BestPair(folder, "results/net", found, lambda plan: changed.final_form))
     record = read_record(tmp_path / "tmp" / "scale_offset_record.txt")
     assert list(record) == ["first", "logits"]
     assert record["first"].activation.scale == pytest.approx(strong.layers["first"].record.activation.scale, rel=1e-6)

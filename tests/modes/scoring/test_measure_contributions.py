@@ -46,8 +46,8 @@ def test_damage_is_that_of_the_plans_models_in_plain_onnxruntime(labelled: bool)
     model = conv_gemm()
     graph, found = prepared(model)
     items = Items(X, answers(model, X)) if labelled else Items(X)
-    seen = collect(found.on(graph), Subset(items, range(8)), observers=for_all(found, MinMax()), engine=Engine(1))
-    form = quantize_layers(found.on(graph), seen).form
+    seen = collect(found, Subset(items, range(8)), observers=for_all(found, MinMax()), engine=Engine(1))
+    form = quantize_layers(found, seen).form
     metrics = [TopK(), Kl(), Sqnr()] if labelled else [Mse(), Sqnr()]
     evaluator = Evaluator(Engine(2), Subset.whole(items), metrics)
     scorer = evaluator.against(evaluator.outputs(graph))
@@ -61,7 +61,7 @@ def test_damage_is_that_of_the_plans_models_in_plain_onnxruntime(labelled: bool)
     assert scorer.ledger.partial == 3
 
     def outputs(fallback: list[str]) -> NDArray:
-        written = fake_quant_model(found.on(graph), form.without(fallback))
+        written = fake_quant_model(found, form.without(fallback))
         return np.concatenate([y for (y,) in run_plain(written, X, ["logits"])])
 
     f = np.concatenate([y for (y,) in run_plain(graph, X, ["logits"])])

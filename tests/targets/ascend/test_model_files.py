@@ -37,8 +37,8 @@ PAIR = ModelPair("results/m_deploy_model.onnx", "results/m_fake_quant_model.onnx
 def subject():
     """The tiny model, its layers and its int8 form."""
     graph, found = prepared(conv_gemm())
-    seen = collect(found.on(graph), Subset(Items(X), range(8)), observers=for_all(found, MinMax()), engine=Engine(1))
-    return graph, found, quantize_layers(found.on(graph), seen).form
+    seen = collect(found, Subset(Items(X), range(8)), observers=for_all(found, MinMax()), engine=Engine(1))
+    return graph, found, quantize_layers(found, seen).form
 
 
 @pytest.fixture
