@@ -16,7 +16,7 @@ from runner.calibration.quantize import quantize_layers
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.job_folder import JobFolder, read_manifest
-from runner.modes.files.write_acc_auto import BestPair, Outcome, write_outcome
+from runner.modes.files.write_acc_auto import BestModels, Outcome, write_outcome
 from runner.record_text import read_record
 from runner.search.end_to_end import LossContributions
 from runner.search.pareto import Point
@@ -38,7 +38,7 @@ ACCEPTED_ONLY = {
 }
 
 
-def outcome(folder: JobFolder, fallback: list[str] | None) -> tuple[Outcome, BestPair]:
+def outcome(folder: JobFolder, fallback: list[str] | None) -> tuple[Outcome, BestModels]:
     """Return the outcome of a search that accepted one plan, or none, and what writes its models."""
     _, found = prepared(conv_gemm())
     x = normal_items(4, 2, 6, 6)
@@ -52,7 +52,7 @@ def outcome(folder: JobFolder, fallback: list[str] | None) -> tuple[Outcome, Bes
     search = SearchResult(tuple(trials), None if fallback is None else trials[-1])
     observers = dict.fromkeys((layer.name for layer in found.layers), MinMax())
     config = observed_config(found, observers, batch_num=4, activation_offset=True)
-    return Outcome(form, config, ranking, search), BestPair(
+    return Outcome(form, config, ranking, search), BestModels(
         folder, "results/net", found, lambda plan: form.without(plan.fallback)
     )
 
@@ -161,7 +161,7 @@ def test_repaired_layers_are_written_as_they_were_tried(tmp_path: Path) -> None:
     best = Trial(plan, 95.0, 0.0, accepted=True)
     search = SearchResult((*plain.search.trials[:1], best), best)
     changed = replace(plain, search=search, repaired={"int8+strong": strong})
-    write_outcome(folder, changed, BestPair(folder, "results/net", found, lambda plan: changed.final_form))
+    write_outcome(folder, changed, BestModels(folder, "results/net", found, lambda plan: changed.final_form))
     record = read_record(tmp_path / "tmp" / "scale_offset_record.txt")
     assert list(record) == ["first", "logits"]
     assert record["first"].activation.scale == pytest.approx(strong.layers["first"].record.activation.scale, rel=1e-6)

@@ -53,7 +53,7 @@ def test_damage_is_that_of_the_plans_models_in_plain_onnxruntime(labelled: bool)
     scorer = evaluator.against(evaluator.outputs(graph))
     models = PlannedModels(found, {INT8: form})
     start = Plan.all_int8(form.layers)
-    after = scorer.evaluate(models.model(start, multiply=True))
+    after = scorer.evaluate(models.model(start, own_session=True))
     scored, told = scorer.ledger.items, []
     groups = layer_groups(found, form, {name: LayerCost(1, 1) for name in form.layers})
     damage = measure_contributions(groups, start, models, scorer, after=after, items=ITEMS, progress=told.append)

@@ -21,10 +21,11 @@ from runner.errors import VerificationError
 from runner.evaluation.outputs import ClassScores
 from runner.events import Warned
 from runner.job_folder import JobFolder
+from runner.modes.files.record_file import write_record
 from runner.record import QuantizedLayers
 from runner.record_text import read_record
 from runner.targets.ascend import model_files
-from runner.targets.ascend.model_files import ModelPair, verify_pair, write_pair, write_record
+from runner.targets.ascend.model_files import ModelPair, verify_pair, write_pair
 from tests.data import Items, normal_items
 from tests.models import conv_gemm, for_all, plain_session, prepared, run_plain
 
