@@ -13,7 +13,7 @@ import onnx_ir as ir
 from runner.convert.qdq.read import read_qdq, refuse_foreign
 from runner.dataset.fitting import fit
 from runner.dataset.input_settings import constants_of
-from runner.dataset.item import Dataset
+from runner.dataset.item import Dataset, class_of
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import ConfigError
@@ -237,7 +237,7 @@ def convert_qat(
 
 def _metrics(dataset: Dataset, indices: Sequence[int]) -> list[Metric]:
     """Return the metrics to report; accuracy leads where every item has a label, agreement elsewhere."""
-    labelled = all(dataset.label(index) is not None for index in indices)
+    labelled = all(class_of(dataset.label(index)) is not None for index in indices)
     return [TopK(), Agreement(), Kl(), Sqnr()] if labelled else [Agreement(), Kl(), Sqnr()]
 
 
