@@ -1,4 +1,4 @@
-"""A truth that is no class, and results of which items have more or fewer: a detector's boxes, judged by classes of a user's own."""
+"""A truth that is no class, and results of which items have more or fewer: boxes, judged by classes of a user's own."""
 
 from __future__ import annotations
 
