@@ -126,6 +126,7 @@ OTHER_CLASSES = [
     replace(CLASSES, kind="probabilities"),
 ]
 DIGEST = ["another digest"]
+OTHER_SIMULATIONS = [QdqSimulation(), QdqSimulation(TENSORRT), QdqSimulation(opset=21), QdqSimulation(version=0)]
 METRICS = (Kl(), TopK(1))
 OTHER_METRICS = [(), (Kl(),), (TopK(1), Kl()), (Kl(), TopK(5)), (Agreement(), TopK(1))]
 SCORED = ScoresInputs("float", "graph", LAYERS, "items", IntegerSimulation(), METRICS, CLASSES)
@@ -134,7 +135,7 @@ SCORED_CHANGES = {
     "graph": DIGEST,
     "quantized_layers": OTHER_LAYERS,
     "labelled_items": DIGEST,
-    "simulation": [QdqSimulation(), QdqSimulation(TENSORRT), QdqSimulation(opset=21)],
+    "simulation": OTHER_SIMULATIONS,
     "metrics": OTHER_METRICS,
     "class_scores": OTHER_CLASSES,
 }
@@ -290,13 +291,14 @@ EXAMPLES: Mapping[Stage[Any, Any], Example] = {
         [LossContributions("noise", (3, 7), 0.7, tuple(zip(GROUPS, (0.1 + 0.2, -1e-300), strict=True)))],
     ),
     PREDICTION: Example(
-        PredictionInputs("source", "graph", LAYERS, "item", "name", CLASSES),
+        PredictionInputs("source", "graph", LAYERS, "item", "name", IntegerSimulation(), CLASSES),
         {
             "source_graph": DIGEST,
             "graph": DIGEST,
             "quantized_layers": OTHER_LAYERS,
             "item": DIGEST,
             "item_name": ["another"],
+            "simulation": OTHER_SIMULATIONS,
             "class_scores": OTHER_CLASSES,
         },
         [None, Prediction("x/y.png", (3, 0.1), (4, 0.1 + 0.2))],

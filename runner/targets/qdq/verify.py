@@ -31,8 +31,6 @@ from runner.targets.qdq.kernels import kernels_of, rewritten_weights
 from runner.targets.qdq.saturation import saturating_kernels
 from runner.targets.target import Measured, VerifyOptions
 
-# The version of this stage's meaning: raise it when the same file would show something else.
-VERSION = 1
 # One batch: enough to see onnxruntime's levels part, cheap beside an evaluation.
 _GAP_ITEMS = 32
 _LISTED = 5
