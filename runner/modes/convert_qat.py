@@ -53,7 +53,7 @@ from runner.modes.result import Comparison, ConvertResult, JobFiles, Layers, Mod
 from runner.modes.rewriting_gap import require_same_raised
 from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.modes.stages import Stages
-from runner.session import input_specs
+from runner.session import SIMULATION, input_specs
 from runner.store.store import Store
 from runner.targets.ascend.target import Ascend
 from runner.targets.target import Kept, Measured, Target, VerifyOptions
@@ -186,12 +186,24 @@ def convert_qat(
         after = scores.of_form(qat.form, simulated, progress)
     interval = loss_interval(metric, before.scores[metric.name], after.scores[metric.name])
     inputs = PredictionInputs(
-        source_digest, digest, qat.form, dataset.fingerprint(shown), dataset.name(shown), scorer.classes
+        source_digest,
+        digest,
+        qat.form,
+        dataset.fingerprint(shown),
+        dataset.name(shown),
+        target.simulation,
+        scorer.classes,
     )
     prediction = PREDICTION.cached(
         store,
         inputs,
-        lambda: predict((source_model.graph, simulated()), dataset, shown, scorer.classes, engine),
+        lambda: predict(
+            ((source_model.graph, SIMULATION), (simulated(), target.simulation.profile)),
+            dataset,
+            shown,
+            scorer.classes,
+            engine,
+        ),
     )
 
     with stages.stage(WRITE):

@@ -24,9 +24,9 @@ from runner.modes import prepared_model
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import convert_qat
-from runner.modes.files import check_files
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.result import AccAutoResult, ConvertResult
+from runner.targets.ascend import check as checking
 from tests.data import Items, noise, normal_items
 from tests.models import proto
 
@@ -305,7 +305,7 @@ def test_pair_that_is_not_proved_is_removed(
     def faulty(*arguments: object, **named: object) -> None:
         raise error
 
-    monkeypatch.setattr(check_files, "prove", faulty)
+    monkeypatch.setattr(checking, "prove", faulty)
     with pytest.raises(type(error)):
         if mode == "acc_auto":
             job(tmp_path, net(f"y = Conv <{SAME}> (x, w, b)"))

@@ -22,6 +22,9 @@ from runner.ranges import ActivationParams
 from runner.record import QuantizedLayer, QuantizedLayers
 from runner.session import LEVELS, Session, plain
 
+# The version of this stage's meaning: raise it when the same file would show something else.
+VERSION = 1
+
 _LAYER_TYPES = ("Conv", "ConvTranspose", "Gemm", "MatMul", "AveragePool")
 _QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 _PLACING = ("Reshape", "Transpose")

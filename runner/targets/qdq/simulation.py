@@ -10,6 +10,7 @@ from runner.graph.layers import LayeredModel
 from runner.graph.opset import raise_opset
 from runner.record import QuantizedLayers
 from runner.session import Profile, plain
+from runner.targets.qdq import write
 from runner.targets.qdq.write import PORTABLE, Dialect, qdq_model
 
 
@@ -20,10 +21,12 @@ class QdqSimulation:
     Attributes:
         dialect: what the runtime wants of the file.
         opset: that the file is raised to, where the model's is older.
+        version: of the writer, so that what an older one's file gave is not taken for this one's.
     """
 
     dialect: Dialect = PORTABLE
     opset: int = 13
+    version: int = write.VERSION
 
     @property
     def profile(self) -> Profile:

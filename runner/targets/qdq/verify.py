@@ -31,8 +31,6 @@ from runner.targets.qdq.kernels import kernels_of, rewritten_weights
 from runner.targets.qdq.saturation import saturating_kernels
 from runner.targets.target import Measured, VerifyOptions
 
-# The version of this stage's meaning: raise it when the same file would show something else.
-VERSION = 1
 # One batch: enough to see onnxruntime's levels part, cheap beside an evaluation.
 _GAP_ITEMS = 32
 _LISTED = 5
@@ -77,7 +75,8 @@ class CheckedInputs:
         record: digest of the record file.
         float_graph: digest of the model that the scores refer to.
         quantized_layers: what the file shall hold.
-        items: digest of contents and labels of those that it is run on.
+        verified_items: digest of contents and labels of those that are held against what was measured.
+        level_items: digest of the contents of those that onnxruntime's levels are compared on.
         metrics: that it was measured with.
         class_scores: how they are read.
         verify: the options.
@@ -88,7 +87,8 @@ class CheckedInputs:
     record: str
     float_graph: str
     quantized_layers: QuantizedLayers
-    items: str
+    verified_items: str
+    level_items: str
     metrics: tuple[Metric, ...]
     class_scores: ClassScores | None
     verify: VerifyOptions
@@ -116,14 +116,15 @@ def verify(file: str, measured: Measured, progress: Callable[[int], None]) -> Ch
     """
     path, record = measured.folder.path(file), measured.folder.path(measured.record)
     scorer = measured.scorer
-    looked_at = Subset(measured.dataset, measured.options.items(scorer.items.indices))
+    verified = Subset(measured.dataset, measured.options.items(scorer.items.indices))
     inputs = CheckedInputs(
         file,
         file_sha256(path),
         file_sha256(record),
         measured.float_graph,
         measured.form,
-        looked_at.fingerprint,
+        verified.fingerprint,
+        _level_items(measured).content,
         tuple(scorer.metrics),
         scorer.classes,
         measured.options,
@@ -178,15 +179,19 @@ def _as_measured(path: Path, measured: Measured, positions: Sequence[int], progr
     return len(positions)
 
 
+def _level_items(measured: Measured) -> Subset:
+    items = measured.scorer.items
+    return items.at(evenly_spaced(min(_GAP_ITEMS, len(items)), len(items)))
+
+
 def _level_gap(path: Path, measured: Measured) -> float | None:
     """Return the share of answers that differ between onnxruntime's default level and none; None where there are no numbers."""
-    scorer = measured.scorer
-    items = scorer.items.at(evenly_spaced(min(_GAP_ITEMS, len(scorer.items)), len(scorer.items)))
+    items = _level_items(measured)
     usual, exact = (
         list(model_outputs(measured.engine.session(path, plain(level)), items, measured.engine, Ledger()))
         for level in ("all", "none")
     )
     if not any(exact):
         return None
-    same = [Agreement().score(a, b, None, scorer.classes)[0] for a, b in zip(usual, exact, strict=True)]
+    same = [Agreement().score(a, b, None, measured.scorer.classes)[0] for a, b in zip(usual, exact, strict=True)]
     return 1.0 - float(np.mean(same))

@@ -31,6 +31,9 @@ from runner.targets.qdq.added_bias import quantize_biases
 from runner.targets.qdq.pads import absorb_pads
 from runner.targets.qdq.weight_form import real_weight
 
+# The version of this stage's meaning: raise it when the same form would give another file.
+VERSION = 1
+
 # Type of activations' codes.
 Codes = Literal["uint8", "int8"]
 

@@ -10,7 +10,8 @@ from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers
 from runner.targets.qdq.bounds import bounds
 from runner.targets.qdq.kernels import kernels_of
 from runner.targets.qdq.write import qdq_model
-from tests.models import model, noise, random_form
+from tests.data import noise
+from tests.models import model, random_form
 
 CLIPPED = """g (float[1,3,6,6] x) => (float[] y) {
     [a] h = Conv(x, w) [clip] c = Clip(h, low, high) [pad] p = Pad(c, pads) [r] r = Relu(h) [b] y = Conv(p, v)

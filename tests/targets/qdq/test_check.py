@@ -5,13 +5,13 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from runner.graph.layers import find_layers
 from runner.graph.model_file import model_bytes
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayers, TensorRecord
 from runner.targets.qdq.check import check_against_layers, check_loads
 from runner.targets.qdq.write import PORTABLE, TENSORRT, qdq_model
-from tests.models import model, noise, random_form
+from tests.data import noise
+from tests.models import model, random_form
 
 TEXT = """g (float[1,4,8,8] x) => (float[] y) {
     [a] h = Conv(x, w, b) [r] r = Relu(h) [t] s = ConvTranspose<group=2>(r, v, c) [add] z = Add(s, k)
@@ -77,8 +77,3 @@ def test_a_file_that_does_not_load_is_found_at_every_level(tmp_path):
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"no model")
     assert len(check_loads(path)) == 4
-
-
-def test_found_layers_are_looked_up_by_name():
-    built = model("g (float[1,4,8,8] x) => (float[] y) { [a] y = Conv(x, w) }", w=noise(0, 4, 4, 1, 1))
-    assert find_layers(built)["a"].weight == "w"

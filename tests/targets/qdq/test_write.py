@@ -12,7 +12,8 @@ from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRe
 from runner.session import REFERENCE, Session, plain
 from runner.targets.qdq.kernels import kernels_of
 from runner.targets.qdq.write import PORTABLE, TENSORRT, Dialect, qdq_model
-from tests.models import layer_form, model, node_named, noise, random_form
+from tests.data import noise
+from tests.models import layer_form, model, node_named, random_form
 
 F = np.float32
 LAYERS = {
