@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from runner.convert.simulation import Simulation
 from runner.dataset.fitting import fit
 from runner.dataset.input_settings import constants_of
 from runner.dataset.item import Dataset
@@ -48,10 +50,10 @@ from runner.modes.cautions import (
 from runner.modes.context import Context
 from runner.modes.data import DataSplit, calibration_subset, describe_source, evaluation_subset, keep_pixels, split_data
 from runner.modes.expectation import batch_caution, chance_caution, require_expected
-from runner.modes.files.check_files import Job, check_files
+from runner.modes.files.check_files import check_files
 from runner.modes.files.given_files import GivenFiles, read_given, starting_point
 from runner.modes.files.kept_values import kept_items, write_kept
-from runner.modes.files.write_acc_auto import RECORD, BestPair, Outcome, write_outcome
+from runner.modes.files.write_acc_auto import RECORD, BestModels, Outcome, write_outcome
 from runner.modes.input_values import cached_inputs_seen
 from runner.modes.layer_settings import select_layers
 from runner.modes.layer_source import LayerSource
@@ -77,9 +79,7 @@ from runner.search.plan import INT8, Plan, Ranking, SearchResult
 from runner.search.planned_models import PlannedModels
 from runner.session import input_specs
 from runner.store.store import Store
-from runner.targets.ascend.intermediates import Intermediates
-from runner.targets.ascend.model_files import ModelPair, warn_of_notes
-from runner.targets.ascend.proof import proof_items
+from runner.targets.target import Kept, Measured, ModelFiles
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     engine = engine or Engine()
     stages = Stages(engine, emit)
     job = Context(engine, stages, store)
-    meter = Meter(options.budget)
+    meter, target = Meter(options.budget), options.target
     name = name or Path(model).stem
     given = read_given(options.quant_config, options.record)
     calibration = None if given.record is not None else _calibration(given, options, calibration_dataset or dataset)
@@ -130,11 +130,11 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     constants = constants_of(dataset)
     with stages.stage(LOAD):
         evaluated = evaluation_subset(dataset, options.evaluation_count)
-        subject = recorded_model(load_prepared(model, given.folds, constants), given)
+        subject = recorded_model(load_prepared(model, given.folds, constants, target), given)
         settled = fit(input_specs(subject.source.graph), dataset, calibration_dataset)
         parts = split_data(evaluated, calibration, options.split)
         evaluation = parts.search
-        checks = proof_items(options.verify, parts.report.indices)
+        checks = target.check_steps(options.verify, parts.report.indices)
         kept = kept_items(parts.report, options.keep_intermediates, options.intermediates_count)
         require_measurable(subject.source.graph, options.metric, options.sensitivity)
         layer_source = _layer_source(given, subject, options, evaluation, calibration)
@@ -172,6 +172,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         output_kind=options.output_kind,
         decides=own is None,
         ledger=ledger,
+        profile=target.simulation.profile,
     )
     with stages.stage(FLOAT_EVAL, len(evaluation)) as progress:
         scores = RememberedScores.against(
@@ -179,6 +180,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
             evaluator,
             float_graph=subject.digest,
             graph=subject.digest,
+            simulation=target.simulation,
             store=store,
             progress=progress,
         )
@@ -194,8 +196,8 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     quantized = layer_source.quantize(job)
     warn(*layer_source.warnings, *(f"layer '{left.name}' stays float: {left.reason}" for left in quantized.impossible))
 
-    models = PlannedModels(subject.runnable, {INT8: quantized.form})
-    best = BestPair(folder, f"results/{name}", subject.at_source_opset, models.form)
+    models = PlannedModels(subject.runnable, {INT8: quantized.form}, target.simulation, target.planned)
+    best = BestModels(folder, f"results/{name}", subject.at_source_opset, models.form, target)
 
     def publish() -> None:
         with stages.apart(WRITE):
@@ -234,7 +236,15 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
         evaluator = Evaluator(engine, parts.report, scorer.metrics, output_kind=options.output_kind, ledger=ledger)
         fresh = None
         with meter.until_stopped():
-            fresh = _fresh_scores(evaluator, models, chosen.plan, graph=subject.digest, store=store, stages=stages)
+            fresh = _fresh_scores(
+                evaluator,
+                models,
+                chosen.plan,
+                graph=subject.digest,
+                simulation=target.simulation,
+                store=store,
+                stages=stages,
+            )
         if fresh is None:
             # The figures are those of the search then.
             found = replace(found, stopped=meter.stopped)
@@ -247,52 +257,48 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
 
     outcome = Outcome(
         all_int8=quantized.form,
+        final_form=quantized.form if found.best is None else models.form(found.best.plan),
         corrected=quantized.corrected or bool(models.repaired),
         rewriting=subject.rewriting,
         config=None if layer_source.config is None else layer_source.config.with_balance(quantized.strengths),
         ranking=ranking,
         search=found,
-        repaired=models.repaired,
         loss_contributions=contributions,
         curve=curve_of(found, quantized.costs) if isinstance(options.strategy, Pareto) else (),
     )
     with stages.stage(WRITE):
-        pair, found = _write(folder, outcome, best)
-    written = proof = None
-    if pair is not None and found.stopped != "interrupted":
-        opened = Job(
-            folder,
-            subject.at_source_opset,
-            dataset,
-            engine,
-            options.verify,
-            subject.digest,
-            subject.digest,
-            store,
+        files, found = _write(folder, outcome, best)
+    checked: Any = None
+    if files and found.stopped != "interrupted":
+        shown = Measured(
+            folder=folder,
+            record=RECORD,
+            model=subject.at_source_opset,
+            form=outcome.final_form,
+            dataset=dataset,
+            scorer=measured,
+            quantized=comparison.quantized,
+            options=options.verify,
+            float_graph=subject.digest,
+            graph=subject.digest,
+            engine=engine,
+            store=store,
         )
         try:
             with stages.stage(VERIFY, checks) as progress:
-                written, proof = check_files(
-                    opened,
-                    pair,
-                    RECORD,
-                    outcome.final_form,
-                    scorer=measured,
-                    quantized=comparison.quantized,
-                    progress=progress,
-                )
-                warnings += warn_of_notes(written, emit)
+                checked = check_files(target, files, shown, progress)
+                warn(*target.warnings(checked))
         except KeyboardInterrupt:
             found = replace(found, stopped="interrupted")
-    shown = Intermediates(name, subject.at_source_opset, outcome.final_form, pair, quantized.form)
-    intermediates, found = _keep(found, partial(write_kept, folder, shown, dataset, kept, stages))
+    flowing = Kept(name, subject.at_source_opset, outcome.final_form, files, kept, quantized.form)
+    intermediates, found = _keep(found, partial(write_kept, flowing, target, folder, stages))
     return AccAutoResult(
         status=found.stopped or status,
         source=source,
         comparison=comparison,
         layers=Layers(subject.runnable, outcome.final_form, quantized.costs),
         inputs=ModelInputs(seen, settled, constants),
-        files=JobFiles(folder, written, proof, intermediates),
+        files=JobFiles(folder, target, () if checked is None else files, checked, intermediates),
         work=Work(evaluations, items_scored, stages.seconds(), ledger.partial),
         warnings=tuple(warnings),
         curve=outcome.curve,
@@ -309,7 +315,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     )
 
 
-def _write(folder: JobFolder, outcome: Outcome, best: BestPair) -> tuple[ModelPair | None, SearchResult]:
+def _write(folder: JobFolder, outcome: Outcome, best: BestModels) -> tuple[ModelFiles, SearchResult]:
     """Write the files and return the pair; an interruption is heeded after all of them, which are a second's work."""
     try:
         return write_outcome(folder, outcome, best), outcome.search
@@ -353,10 +359,10 @@ def _layer_source(
     if given.record is not None:
         return RecordedLayers(subject, given, evaluation)
     assert calibration is not None  # there is one wherever no record is given
-    selection = replace(
-        select_layers(options.settings, subject.runnable, subject.node_types),
-        tensors=select_tensors(options.settings.tensor_quantize, subject.runnable.graph),
-    )
+    selection = select_layers(options.settings, subject.runnable, subject.node_types)
+    asked = select_tensors(options.settings.tensor_quantize, subject.runnable.graph, subject.target.limits.rounded)
+    wanted = subject.target.rounded_inputs(selection.quantized)
+    selection = replace(selection, tensors=tuple(dict.fromkeys((*asked, *wanted))))
     start = starting_point(
         given,
         subject,
@@ -372,18 +378,31 @@ def _layer_source(
 def _final_scores(scores: RememberedScores, models: PlannedModels, plan: Plan, stages: Stages) -> Evaluation:
     """Return a plan's scores where the judge gave none."""
     with stages.stage(FINAL_EVAL, len(scores.scorer.items)) as progress:
-        return scores.of_form(models.form(plan), partial(models.model, plan, multiply=True), progress)
+        return scores.of_form(models.form(plan), partial(models.model, plan, own_session=True), progress)
 
 
 def _fresh_scores(
-    evaluator: Evaluator, models: PlannedModels, plan: Plan, *, graph: str, store: Store | None, stages: Stages
+    evaluator: Evaluator,
+    models: PlannedModels,
+    plan: Plan,
+    *,
+    graph: str,
+    simulation: Simulation,
+    store: Store | None,
+    stages: Stages,
 ) -> tuple[Scorer, Evaluation]:
     """Return the scorer over items that the search never saw, and a plan's scores."""
     items = len(evaluator.items)
-    build = partial(models.model, plan, multiply=True)
+    build = partial(models.model, plan, own_session=True)
     with stages.stage(FINAL_EVAL, 2 * items, "items that the search never saw") as progress:
         scores = RememberedScores.against(
-            models.float_model.graph, evaluator, float_graph=graph, graph=graph, store=store, progress=progress
+            models.float_model.graph,
+            evaluator,
+            float_graph=graph,
+            graph=graph,
+            simulation=simulation,
+            store=store,
+            progress=progress,
         )
         return scores.scorer, scores.of_form(models.form(plan), build, lambda done: progress(items + done))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 
 from runner.amct_config.layer_names import FUSABLE_TYPES
@@ -34,6 +34,7 @@ from runner.modes.context import Context
 from runner.modes.files.given_files import StartingPoint
 from runner.modes.layer_source import skipped_layers, some_layers
 from runner.modes.prepared_model import PreparedModel, input_shapes
+from runner.ranges import Range, within
 from runner.record import QuantizedLayers
 from runner.store.stage import Stage
 
@@ -58,6 +59,8 @@ class CalibrationInputs:
         unfused: layers that nothing was folded into because the user wants it so.
         skipped: layers that stay float.
         levels: of the layers that read whole pixels.
+        bounds: that the target sets to ranges.
+        symmetric: names and keys of what has zero point 0.
         correction: of the layers, once they are calibrated.
     """
 
@@ -71,6 +74,8 @@ class CalibrationInputs:
     unfused: frozenset[str]
     skipped: tuple[str, ...]
     levels: Mapping[str, Levels]
+    bounds: Mapping[str, Range]
+    symmetric: frozenset[str]
     correction: Correction
 
 
@@ -114,7 +119,11 @@ class CalibratedLayers:
         self.config = start.config
         self.skipped = skipped_layers(subject, start.observers)
         self.warnings = (*warnings, *start.warnings)
-        self.symmetric = {name for name, observer in start.observers.items() if not observer.asymmetric}
+        self.symmetric = {
+            name
+            for name, observer in start.observers.items()
+            if subject.target.limits.symmetric or not observer.asymmetric
+        }
         self._unfused = frozenset(
             layer.name
             for layer in start.layers.layers
@@ -154,6 +163,8 @@ class CalibratedLayers:
             unfused=self._unfused,
             skipped=self.skipped,
             levels=self._pixels,
+            bounds=self._bounds(),
+            symmetric=frozenset(self.symmetric),
             correction=correction.of_layers,
         )
 
@@ -191,7 +202,7 @@ class CalibratedLayers:
                 progress=progress,
             )
             whole = {name: levels.range for name, levels in self._pixels.items() if name not in balance.factors}
-            seen = replace(seen, ranges={**seen.ranges, **whole})
+            seen = replace(seen, ranges=within({**seen.ranges, **whole}, self._bounds(balance.factors)))
             quantization = quantize_layers(
                 start.layers,
                 seen,
@@ -208,6 +219,14 @@ class CalibratedLayers:
         return seen, CalibrationResult(
             some_layers(quantization), quantization.impossible, costs, strengths=balance.strengths
         )
+
+    def _bounds(self, smoothed: Container[str] = ()) -> dict[str, Range]:
+        """Return what the target lets ranges reach at most, by the observers' names; what is smoothed has other values."""
+        layered = self._start.layers
+        read = {layer.name: layer.input for layer in layered.layers}
+        read |= {tensor.key: tensor.source for tensor in layered.tensors}
+        known = self._subject.target.bounds(layered, list(read.values()))
+        return {key: known[source] for key, source in read.items() if source in known and key not in smoothed}
 
     def _balance(self, job: Context) -> Smoothing:
         """Return how the inputs of layers are to be balanced."""

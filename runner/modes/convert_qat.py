@@ -10,11 +10,10 @@ from typing import Literal
 
 import onnx_ir as ir
 
-from runner.convert.fake_quant import fake_quant_model
 from runner.convert.qdq.read import read_qdq, refuse_foreign
 from runner.dataset.fitting import fit
 from runner.dataset.input_settings import constants_of
-from runner.dataset.item import Dataset
+from runner.dataset.item import Dataset, class_of
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import ConfigError
@@ -24,15 +23,14 @@ from runner.evaluation.evaluator import Evaluator
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import OutputKind
 from runner.evaluation.uncertainty import loss_interval
-from runner.events import FINAL_EVAL, FLOAT_EVAL, LOAD, VERIFY, WRITE, Emit, ModelUsed, StageAdvanced, ignore
+from runner.events import FINAL_EVAL, FLOAT_EVAL, LOAD, VERIFY, WRITE, Emit, ModelUsed, StageAdvanced, Warned, ignore
 from runner.graph.digest import graph_digest
 from runner.graph.fixed_inputs import fix_inputs
 from runner.graph.lower import lower
 from runner.graph.model_file import load_model
-from runner.graph.opset import DEPLOY_OPSET, raise_opset
+from runner.graph.opset import raise_opset
 from runner.graph.output_kind import ends_in_softmax
 from runner.job_folder import JobFolder
-from runner.lint.atc_operators import takes
 from runner.modes.callers import choose_callers
 from runner.modes.cautions import outputs_caution, require_measurable
 from runner.modes.context import Context
@@ -44,8 +42,9 @@ from runner.modes.expectation import (
     check_expectation,
     require_expected,
 )
-from runner.modes.files.check_files import Job, check_files
-from runner.modes.files.kept_values import kept_items, write_kept
+from runner.modes.files.check_files import check_files
+from runner.modes.files.kept_values import kept_items, require_kept, write_kept
+from runner.modes.files.record_file import write_record
 from runner.modes.input_values import cached_inputs_seen
 from runner.modes.layer_costs import cached_costs
 from runner.modes.prediction import PREDICTION, PredictionInputs, predict
@@ -54,11 +53,10 @@ from runner.modes.result import Comparison, ConvertResult, JobFiles, Layers, Mod
 from runner.modes.rewriting_gap import require_same_raised
 from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.modes.stages import Stages
-from runner.session import input_specs
+from runner.session import SIMULATION, input_specs
 from runner.store.store import Store
-from runner.targets.ascend.intermediates import Intermediates
-from runner.targets.ascend.model_files import told, warn_of_notes, write_pair, write_record
-from runner.targets.ascend.proof import VerifyOptions, proof_items
+from runner.targets.ascend.target import Ascend
+from runner.targets.target import Kept, Measured, Target, VerifyOptions
 
 _RECORD = "record.txt"
 logger = logging.getLogger(__name__)
@@ -73,7 +71,8 @@ class ConvertQatOptions:
         image: the item whose prediction is shown, by number or by name.
         evaluation_count: items to compare on, evenly spaced; None for all.
         output_kind: what class scores are, ``auto``, ``logits`` or ``probabilities``.
-        verify: how the written files are held against each other.
+        target: what the models are written for, and measured as.
+        verify: how the written files are verified.
         expect: what the source is known to reach; the job is refused where it does not.
         keep_intermediates: whether what flows through the model, in float and as deployed, is written for comparing.
         intermediates_count: of how many evaluation items, evenly spaced.
@@ -83,10 +82,14 @@ class ConvertQatOptions:
     image: int | str = 0
     evaluation_count: int | None = None
     output_kind: OutputKind = "auto"
+    target: Target = field(default_factory=Ascend)
     verify: VerifyOptions = field(default_factory=VerifyOptions)
     expect: Expectation = field(default_factory=Expectation)
     keep_intermediates: bool = False
     intermediates_count: int = 1
+
+    def __post_init__(self) -> None:
+        require_kept(self.keep_intermediates, self.target)
 
 
 def convert_qat(
@@ -121,7 +124,8 @@ def convert_qat(
     job = Context(engine, stages, store)
     name = name or Path(model).stem
     part = evaluation_subset(dataset, options.evaluation_count)
-    checks = proof_items(options.verify, part.indices)
+    target = options.target
+    checks = target.check_steps(options.verify, part.indices)
     kept = kept_items(part, options.keep_intermediates, options.intermediates_count)
     shown = _item_index(dataset, options.image)
     keep_pixels(store, dataset)
@@ -137,10 +141,11 @@ def convert_qat(
         qat = read_qdq(
             source_model.graph,
             on_asymmetric_weight=options.on_asymmetric_weight,
+            limits=target.limits,
             progress=lambda done, total: emit(StageAdvanced(LOAD, done, total)),
         )
         log_left_alone(qat.found)
-        log_lowered(lower(qat.graph, DEPLOY_OPSET, takes), qat.graph)
+        log_lowered(lower(qat.graph, target.limits.newest_opset, target.reads), qat.graph)
         runnable = raise_opset(qat.graph)
         source_digest, digest = graph_digest(source_model.graph), graph_digest(runnable)
         folder = JobFolder(output)
@@ -154,11 +159,17 @@ def convert_qat(
     if kind == "auto" and ends_in_softmax(source_model.graph):
         kind = "probabilities"
     ties = TiedAnswers()
-    measured = [*_metrics(dataset, part.indices), ties]
-    evaluator = Evaluator(engine, part, measured, output_kind=kind)
+    metrics = [*_metrics(dataset, part.indices), ties]
+    evaluator = Evaluator(engine, part, metrics, output_kind=kind, profile=target.simulation.profile)
     with stages.stage(FLOAT_EVAL, len(part.indices), "the source as stored") as progress:
         scores = RememberedScores.against(
-            source_model.graph, evaluator, float_graph=source_digest, graph=digest, store=store, progress=progress
+            source_model.graph,
+            evaluator,
+            float_graph=source_digest,
+            graph=digest,
+            simulation=target.simulation,
+            store=store,
+            progress=progress,
         )
     scorer = scores.scorer
     metric, before = scorer.metrics[0], scorer.float_scores
@@ -169,31 +180,55 @@ def convert_qat(
     warnings = told([*cautions, *batch_caution(seen), *chance_caution(seen, scorer)], emit)
 
     def simulated() -> ir.Model:
-        return fake_quant_model(qat.found.on(runnable), qat.form, multiply=True)
+        return target.simulation.model(qat.found.on(runnable), qat.form, own_session=True)
 
     with stages.stage(FINAL_EVAL, len(part.indices)) as progress:
         after = scores.of_form(qat.form, simulated, progress)
     interval = loss_interval(metric, before.scores[metric.name], after.scores[metric.name])
     inputs = PredictionInputs(
-        source_digest, digest, qat.form, dataset.fingerprint(shown), dataset.name(shown), scorer.classes
+        source_digest,
+        digest,
+        qat.form,
+        dataset.fingerprint(shown),
+        dataset.name(shown),
+        target.simulation,
+        scorer.classes,
     )
     prediction = PREDICTION.cached(
         store,
         inputs,
-        lambda: predict((source_model.graph, simulated()), dataset, shown, scorer.classes, engine),
+        lambda: predict(
+            ((source_model.graph, SIMULATION), (simulated(), target.simulation.profile)),
+            dataset,
+            shown,
+            scorer.classes,
+            engine,
+        ),
     )
 
     with stages.stage(WRITE):
         write_record(folder, _RECORD, qat.form)
         folder.write_json("conversion_report.json", qat.report.to_json(), indent=2)
-        pair = write_pair(folder, name, qat.found, qat.form)
+        files = target.write(folder, name, qat.found, qat.form)
     evaluations, items_scored = evaluator.ledger.full, evaluator.ledger.items
-    opened = Job(folder, qat.found, dataset, engine, options.verify, source_digest, digest, store)
+    measured = Measured(
+        folder=folder,
+        record=_RECORD,
+        model=qat.found,
+        form=qat.form,
+        dataset=dataset,
+        scorer=scorer,
+        quantized=after,
+        options=options.verify,
+        float_graph=source_digest,
+        graph=digest,
+        engine=engine,
+        store=store,
+    )
     with stages.stage(VERIFY, checks) as progress:
-        written, proof = check_files(opened, pair, _RECORD, qat.form, scorer=scorer, quantized=after, progress=progress)
-        warnings += warn_of_notes(written, emit)
-    converted = Intermediates(name, qat.found, qat.form, pair)
-    intermediates = write_kept(folder, converted, dataset, kept, stages)
+        checked = check_files(target, files, measured, progress)
+        warnings += told(target.warnings(checked), emit)
+    intermediates = write_kept(Kept(name, qat.found, qat.form, files, kept), target, folder, stages)
     reported = [metric for metric in scorer.metrics if metric is not ties]
     costs = cached_costs(qat.found.on(runnable), digest, Subset(dataset, [0]), job)
     return ConvertResult(
@@ -202,7 +237,7 @@ def convert_qat(
         comparison=Comparison(reported, before, after, scorer.classes, part, interval=interval),
         layers=Layers(qat.found, qat.form, costs),
         inputs=ModelInputs(seen, settled, constants),
-        files=JobFiles(folder, written, proof, intermediates),
+        files=JobFiles(folder, target, files, checked, intermediates),
         work=Work(evaluations, items_scored, stages.seconds()),
         warnings=tuple(warnings),
         report=qat.report.to_json(),
@@ -214,7 +249,7 @@ def convert_qat(
 
 def _metrics(dataset: Dataset, indices: Sequence[int]) -> list[Metric]:
     """Return the metrics to report; accuracy leads where every item has a label, agreement elsewhere."""
-    labelled = all(dataset.label(index) is not None for index in indices)
+    labelled = all(class_of(dataset.label(index)) is not None for index in indices)
     return [TopK(), Agreement(), Kl(), Sqnr()] if labelled else [Agreement(), Kl(), Sqnr()]
 
 
@@ -227,3 +262,11 @@ def _item_index(dataset: Dataset, image: int | str) -> int:
         if dataset.name(index) == image:
             return index
     raise ConfigError(f"image: the dataset has no item '{image}'; its first is '{dataset.name(0)}'.")
+
+
+def told(warnings: list[str], emit: Emit) -> list[str]:
+    """Tell warnings, and return them."""
+    for warning in warnings:
+        emit(Warned(warning))
+        logger.warning(warning)
+    return warnings

@@ -16,6 +16,7 @@ from runner.calibration.quantize import quantize_layers
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import DatasetError, ModelError
+from runner.graph.limits import ASCEND
 from runner.graph.tensors import tensor_input, typed
 from tests.data import Items, normal_items
 from tests.models import conv_gemm, for_all, onnx_text, prepared, run_plain
@@ -175,7 +176,7 @@ def test_inputs_of_other_nodes_that_would_be_rounded_are_named_beside_the_layers
         w=np.ones((2, 2, 1, 1), np.float32),
     )
     graph, found = prepared(model)
-    rounded = (tensor_input(typed(graph), "z", 0),)
+    rounded = (tensor_input(typed(graph), "z", 0, ASCEND.rounded),)
     for layers, remedy in (
         ((), "Mend the model, or do not round z:0 (take it out of tensor_quantize)."),
         (

@@ -179,7 +179,7 @@ def test_other_measures_rank_the_most_sensitive_layer_first(deep: Bench, sensiti
 
 def test_target_that_nothing_meets_is_a_result_without_models(deep: Bench) -> None:
     result = deep.run(target_loss=0.0, metric=Kl())
-    assert result.status == "not_met" and result.written is None and result.search.best is None
+    assert result.status == "not_met" and result.checked is None and result.search.best is None
     assert set(deep.written()) == FILES - MODELS - {f"results/{PREFIX}_final_config.json"}
     assert len(read_record(deep.folder / "out" / "tmp" / "scale_offset_record.txt")) == 6
     closest = min(result.search.trials, key=lambda trial: trial.loss)
@@ -595,7 +595,9 @@ def test_record_with_shifted_biases_gives_the_same_models_again(tmp_path: Path, 
     for name in (*MODELS, "tmp/scale_offset_record.integers.npz"):
         assert first.folder.path(name).read_bytes() == second.folder.path(name).read_bytes()
     # The files hold the constants, each with its shift: proved against each other, item by item.
-    assert first.proof is not None and first.proof.sameness.identical == first.proof.sameness.items > 0
+    assert (
+        first.checked is not None and first.checked.proof.sameness.identical == first.checked.proof.sameness.items > 0
+    )
     bias = {a.name: onnx.numpy_helper.to_array(a) for a in bench.model.graph.initializer}
     for file in MODELS:
         held = {a.name: onnx.numpy_helper.to_array(a) for a in onnx.load(first.folder.path(file)).graph.initializer}
@@ -812,8 +814,8 @@ def test_equalized_job_says_the_same_in_float_and_its_record_gives_the_same_mode
     assert set(bench.written("first")) == FILES | {side, "manifest.json"}
     assert list(bench.json(side, "first")["exponents"]) == ["a"]
     assert first.rewriting_gap == 0
-    assert first.proof is not None
-    assert first.proof.sameness.identical == first.proof.sameness.items > 0
+    assert first.checked is not None
+    assert first.checked.proof.sameness.identical == first.checked.proof.sameness.items > 0
     # The deploy model holds the float operators of an equalized Clip, and the same layers.
     deploy = onnx.load(first.folder.path("results/net_deploy_model.onnx"))
     assert [node.op_type for node in deploy.graph.node if node.op_type in ("Clip", "Relu", "Min")] == [
@@ -892,8 +894,8 @@ def test_job_with_whole_pixels_says_the_same_in_float_and_its_record_gives_the_s
     assert list(bench.json(side, "first")["pixels"]) == ["first"]
     assert first.rewriting_gap < 1e-5
     assert first.form.layers["first"].record.activation.scale == 1
-    assert first.proof is not None
-    assert first.proof.sameness.identical == first.proof.sameness.items > 0
+    assert first.checked is not None
+    assert first.checked.proof.sameness.identical == first.checked.proof.sameness.items > 0
     deploy = onnx.load(first.folder.path("results/net_deploy_model.onnx"))
     assert [node.op_type for node in deploy.graph.node[:5]] == ["Pad", "Mul", "Add", "AscendQuant", "Conv"]
     record = str(first.folder.path("tmp/scale_offset_record.txt"))

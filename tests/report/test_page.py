@@ -80,7 +80,7 @@ def test_verdict_figures_and_atc_command_are_told(job: dict[str, AccAutoResult])
     assert "4 of 4" in shown.text and "allowed below 90" in shown.text
     assert "atc --framework=5 --model=results/net_deploy_model.onnx" in shown.text
     assert "atc --mode=3 --framework=5 --model=results/net_deploy_model.onnx" in shown.text
-    assert f"the fake-quant file's bits for {result.proof.sameness.identical} of 20 items" in shown.text
+    assert f"the fake-quant file's bits for {result.checked.proof.sameness.identical} of 20 items" in shown.text
     assert {"summary.json", "results/net_deploy_model.onnx"} <= set(shown.links)
 
 

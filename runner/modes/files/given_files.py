@@ -198,7 +198,7 @@ def _tensors(config: QuantConfig, subject: PreparedModel, name: str) -> tuple[Te
     found = []
     for place, tensor in enumerate(config.tensors):
         try:
-            found.append(tensor_input(model, tensor.layer_name, tensor.input_index))
+            found.append(tensor_input(model, tensor.layer_name, tensor.input_index, subject.target.limits.rounded))
         except ValueError as error:
             raise RecordError(f"{name}: tensor_quantize[{place}]: {error}") from error
     return tuple(found)

@@ -53,7 +53,7 @@ def test_loss_contribution_is_that_of_the_plans_models_in_plain_onnxruntime(labe
     scorer = evaluator.against(evaluator.outputs(graph))
     models = PlannedModels(found, {INT8: form})
     start = Plan.all_int8(form.layers)
-    after = scorer.evaluate(models.model(start, multiply=True))
+    after = scorer.evaluate(models.model(start, own_session=True))
     scored, told = scorer.ledger.items, []
     groups = layer_groups(found, form, {name: LayerCost(1, 1) for name in form.layers})
     contributions = measure_contributions(groups, start, models, scorer, after=after, items=ITEMS, progress=told.append)
