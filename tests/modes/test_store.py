@@ -128,7 +128,7 @@ END_TO_END = EndToEnd(items=12)
 
 
 @pytest.mark.parametrize("strategy", [Greedy(), Pareto()], ids=["greedy", "pareto"])
-def test_damages_are_measured_once_for_a_form(bench: Bench, strategy: Strategy) -> None:
+def test_loss_contributions_are_measured_once_for_a_form(bench: Bench, strategy: Strategy) -> None:
     options: dict[str, Any] = {"strategy": strategy, "sensitivity": END_TO_END}
     first = finished(bench.run("one", **options))
     assert first.work.partial_evaluations == 6 and first.loss_contributions is not None
@@ -407,7 +407,7 @@ def test_budget_of_minutes_ends_within_a_trial(bench: Bench, monkeypatch: pytest
     assert (result.status, len(result.search.trials)) == ("budget", 2)
 
 
-def test_spent_budget_ends_the_measuring_of_damages(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spent_budget_ends_the_measuring_of_loss_contributions(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
 
     def clock() -> float:

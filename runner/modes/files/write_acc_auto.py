@@ -36,7 +36,7 @@ class Outcome:
         ranking: of the layers; None where there was no search.
         corrected: whether the record's scales alone do not say the integers.
         final_form: the chosen plan's form; the all-int8 form where no plan was accepted.
-        loss_contributions: of each unit, where it was measured.
+        loss_contributions: of each layer group, where they were measured.
         curve: of the plans tried, where one was asked for.
         rewriting: of the model that the form is of.
     """
