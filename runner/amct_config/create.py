@@ -23,8 +23,8 @@ from runner.amct_config.model import (
 )
 from runner.calibration.observer import Observer
 from runner.errors import RecordError
-from runner.graph.balance import can_be_balanced
 from runner.graph.layers import Layer, LayeredModel
+from runner.graph.smoothing import can_be_smoothed
 
 
 def observed_config(
@@ -144,7 +144,7 @@ def _balance(cfg: SimplifiedConfig, layer: Layer, overrides: tuple[Choice, Choic
         if choice.balance is not None:
             check_balanced(layer, f"{name}: dmq_balancer of layer '{layer.name}'")
             return choice.balance
-    return cfg.common.balance if can_be_balanced(layer) else None
+    return cfg.common.balance if can_be_smoothed(layer) else None
 
 
 def _by_type(params: ArqParams, layer: Layer) -> ArqParams:

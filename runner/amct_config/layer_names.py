@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from runner.amct_config.limits import GLOBAL_KEYS
 from runner.errors import RecordError
-from runner.graph.balance import can_be_balanced
 from runner.graph.layers import LAYER_TYPES, Layer, LayeredModel
+from runner.graph.smoothing import can_be_smoothed
 
 # Types with a weight scale an output channel; others can be folded into them.
 PER_CHANNEL_TYPES = FUSABLE_TYPES = ("Conv", "ConvTranspose")
@@ -40,7 +40,7 @@ def check_type(kind: str, file: str) -> None:
 
 def check_balanced(layer: Layer, where: str) -> None:
     """Raise a RecordError unless the DMQ balancer takes the layer."""
-    if not can_be_balanced(layer):
+    if not can_be_smoothed(layer):
         raise RecordError(
             f"{where}: {layer.op_type} has no weight to balance its input with; expected the DMQ balancer only for "
             "Conv, ConvTranspose, Gemm or MatMul."

@@ -14,10 +14,10 @@ from runner.calibration.collect import Calibration
 from runner.calibration.ties import params_off_ties
 from runner.calibration.weights import arq_scales
 from runner.convert.exact_sums import exact_sums
-from runner.graph.balance import Factors, balanced_rows
 from runner.graph.constants import constant
 from runner.graph.finite_weights import has_infinities
 from runner.graph.layers import Layer, LayeredModel, LeftAlone
+from runner.graph.smoothing import Factors, smoothed_rows
 from runner.ranges import ActivationParams, Range
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
 
@@ -40,7 +40,7 @@ def quantize_layers(
     symmetric: Collection[str] = (),
     one_scale: Collection[str] = (),
     unfused: Collection[str] = (),
-    balance: Factors | None = None,
+    smoothing: Factors | None = None,
 ) -> Quantization:
     """Return the quantized form of every layer; one whose scale or sums would be illegal stays float, with the reason.
 
@@ -50,9 +50,9 @@ def quantize_layers(
         symmetric: names of the layers whose range lies evenly around zero.
         one_scale: layers whose channels share one weight scale.
         unfused: layers that nothing was folded into because the user wants it so.
-        balance: factors of the layers whose balanced input was seen.
+        smoothing: factors of the layers whose smoothed input was seen.
     """
-    factors = balance or {}
+    factors = smoothing or {}
 
     def quantized(layer: Layer, node: ir.Node) -> QuantizedLayer:
         range_, sample = _seen(calibration, layer.name)
@@ -124,7 +124,7 @@ def arq_record(
     if layer.weight is None:
         return LayerRecord(params, (1.0,))
     scales = arq_scales(
-        balanced_rows(node, layer, factors),
+        smoothed_rows(node, layer, factors),
         0,
         per_channel=layer.per_channel and not one_scale,
         largest_code=layer.largest_code,
@@ -154,7 +154,7 @@ def quantize_recorded(node: ir.Node, layer: Layer, record: LayerRecord) -> Quant
 def _codes(node: ir.Node, layer: Layer, record: LayerRecord) -> NDArray[np.int8]:
     stored = constant(node.inputs[1])
     assert stored is not None  # the layer has a weight
-    rows = balanced_rows(node, layer, record.balance_factors)
+    rows = smoothed_rows(node, layer, record.balance_factors)
     codes = quantize_weight(rows, np.asarray(record.weight_scales, np.float32), 0, layer.largest_code)
     return layer.layout.stored(codes, stored.shape)
 

@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from runner.arithmetic import dequant_scale, reciprocal
 from runner.convert.exact_sums import ExactSums, exact_sums, part_weight
 from runner.convert.integer_sums import TO_UINT8, has_integer_kernel, integer_sums
-from runner.graph.balance import divided
 from runner.graph.builder import Builder
 from runner.graph.layers import Layer
+from runner.graph.smoothing import divided
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayer
 

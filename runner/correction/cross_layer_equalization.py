@@ -1,4 +1,4 @@
-"""Choose how much the channels between two convolutions are scaled (``runner.graph.equalization``), from what they hold.
+"""Choose how much the channels between two convolutions are scaled, from what they hold.
 
 One scale serves all channels of the tensor that the second layer reads, so a small channel gets few of the 256 codes. The
 pair is scaled by ``k[c] = floor(strength * log2(largest width / width[c]))``, with the strength that is predicted to cost the
@@ -22,7 +22,7 @@ from runner.correction.channels import WORTHWHILE, ChannelStatistics, observe_ch
 from runner.correction.shrinkage import PerChannel
 from runner.dataset.subset import Subset
 from runner.engine import Engine
-from runner.graph.equalization import Exponents, channel_weight, find_pairs, output_interval
+from runner.graph.cross_layer_equalization import Exponents, channel_weight, find_pairs, output_interval
 
 # The version of this stage's meaning: raise it when the same model and data would give other exponents.
 VERSION = 1

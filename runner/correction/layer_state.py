@@ -10,8 +10,8 @@ from runner.correction.calibrated import Calibrated
 from runner.correction.layerwise_pass import LayerwisePass
 from runner.correction.output_adjustment import adjusted_outputs
 from runner.graph.added_bias import takes_bias
-from runner.graph.balance import balanced, balanced_rows
 from runner.graph.layers import Layer
+from runner.graph.smoothing import balanced, smoothed_rows
 from runner.record import QuantizedLayer
 
 
@@ -89,7 +89,7 @@ class LayerState:
         """Return the float weight, smoothed where the layer is, shape (channels, weights); or that of another layer."""
         other = layer or self.layer
         factors = self.start.form.layers[other.name].record.balance_factors
-        return balanced_rows(self._pass.node(other), other, factors).astype(np.float64).reshape(other.channels, -1)
+        return smoothed_rows(self._pass.node(other), other, factors).astype(np.float64).reshape(other.channels, -1)
 
     def fits_bias(self, layer: Layer | None = None) -> bool:
         """Return whether a bias makes up for the layer's mean errors; or for those of another layer."""

@@ -15,8 +15,8 @@ from runner.correction.activation_range import Cost, best_range, output_roots
 from runner.correction.calibrated import Calibrated
 from runner.correction.layer_state import LayerState
 from runner.correction.positions import some_positions, unit_of_squares
-from runner.graph.balance import rounded_tensor
 from runner.graph.layers import Layer
+from runner.graph.smoothing import rounded_tensor
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayer
 

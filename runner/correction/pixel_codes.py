@@ -1,4 +1,4 @@
-"""Find the levels of an image that a convolution reads (``runner.graph.pixels``), from what its channels hold.
+"""Find the levels of an image that a convolution reads (``runner.graph.pixel_codes``), from what its channels hold.
 
 Eight-bit images hold at most 256 values a channel, evenly spaced, however they were normalized; resized in floating point, or
 of another kind altogether, a tensor holds more, and is left alone.
@@ -17,7 +17,7 @@ from runner.arithmetic import dequantize, quantize
 from runner.calibration.collect import check_finite
 from runner.dataset.subset import Subset
 from runner.engine import Engine
-from runner.graph.pixels import ImageReader, Levels, PixelCodes, find_image_readers
+from runner.graph.pixel_codes import ImageReader, Levels, PixelCodes, find_image_readers
 from runner.graph.probe import only_outputs
 from runner.ranges import NUM_STEPS, Range, activation_params
 

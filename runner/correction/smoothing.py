@@ -1,4 +1,4 @@
-"""Smoothing: divide input channels by factors (``runner.graph.balance``), chosen as by AMCT's DMQ balancer from peaks.
+"""Smoothing: divide input channels by factors (``runner.graph.smoothing``), chosen as by AMCT's DMQ balancer from peaks.
 
     f_c = actmax_c ** strength / wmax_c ** (1 - strength)
 
@@ -31,8 +31,8 @@ from runner.correction.options import AUTO, Strength
 from runner.correction.shrinkage import PerChannel
 from runner.dataset.subset import Subset
 from runner.engine import Engine
-from runner.graph.balance import Factors, balanced_rows, weight_peaks
 from runner.graph.layers import Layer
+from runner.graph.smoothing import Factors, smoothed_rows, weight_peaks
 
 # The version of this stage's meaning: raise it when the same model and data would give other factors.
 VERSION = 2
@@ -116,7 +116,7 @@ def best_strength(node: ir.Node, layer: Layer, seen: ChannelStatistics, *, symme
         seen: of its input.
         symmetric: whether the input has zero point 0.
     """
-    rows = balanced_rows(node, layer, ()).astype(np.float64)
+    rows = smoothed_rows(node, layer, ()).astype(np.float64)
     weight = rows.reshape(layer.group, -1, rows.shape[1], int(np.prod(rows.shape[2:])))
     peaks = seen.peaks
     interval = (-peaks, peaks) if symmetric else (np.minimum(seen.low, 0), np.maximum(seen.high, 0))

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from runner.graph.equalization import Exponents, equalized
-from runner.graph.pixels import Levels, with_whole_pixels
+from runner.graph.cross_layer_equalization import Exponents, equalized
+from runner.graph.pixel_codes import Levels, with_whole_pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -16,8 +16,8 @@ class Rewriting:
     """How to rewrite a prepared model; false where it stays as it is.
 
     Attributes:
-        pixels: of ``runner.graph.pixels``.
-        exponents: of ``runner.graph.equalization``.
+        pixels: of ``runner.graph.pixel_codes``.
+        exponents: of ``runner.graph.cross_layer_equalization``.
     """
 
     pixels: Mapping[str, Levels] = field(default_factory=dict)

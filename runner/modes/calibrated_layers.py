@@ -22,10 +22,10 @@ from runner.correction.options import AUTO, EVERY_CORRECTION, Correction, Streng
 from runner.correction.smoothing import Smoothing, choose_smoothing
 from runner.dataset.subset import Subset
 from runner.events import CALIBRATE
-from runner.graph.balance import with_balanced_inputs
 from runner.graph.layers import Layer
 from runner.graph.macs import layer_costs
-from runner.graph.pixels import Levels
+from runner.graph.pixel_codes import Levels
+from runner.graph.smoothing import with_smoothed_inputs
 from runner.graph.tensors import TensorInput
 from runner.modes.calibration_result import CALIBRATION_RESULT, CalibrationResult
 from runner.modes.context import Context
@@ -170,8 +170,8 @@ class CalibratedLayers:
     def _calibrate(self, job: Context) -> tuple[Calibration, CalibrationResult]:
         """Return what calibration saw, and the form rounded to nearest under it."""
         prepared, items, selection = self._prepared, self._calibration, self._selection
-        balance = self._balance(job)
-        model = with_balanced_inputs(self._layers, balance.factors)
+        smoothed = self._smoothing(job)
+        model = with_smoothed_inputs(self._layers, smoothed.factors)
         with job.clock.stage(CALIBRATE, len(items.indices) * selection.observer_passes) as progress:
             seen = collect(
                 model,
@@ -180,15 +180,15 @@ class CalibratedLayers:
                 engine=job.engine,
                 progress=progress,
             )
-            whole = {name: levels.range for name, levels in self._pixels.items() if name not in balance.factors}
-            seen = replace(seen, ranges=within({**seen.ranges, **whole}, self._bounds(balance.factors)))
+            whole = {name: levels.range for name, levels in self._pixels.items() if name not in smoothed.factors}
+            seen = replace(seen, ranges=within({**seen.ranges, **whole}, self._bounds(smoothed.factors)))
             quantization = quantize_layers(
                 self._layers,
                 seen,
                 symmetric=selection.symmetric,
                 one_scale=selection.one_scale,
                 unfused=self._unfused,
-                balance=balance.factors,
+                smoothing=smoothed.factors,
             )
             quantization = quantize_tensors(quantization, self._layers, seen, symmetric=selection.symmetric)
         # Skipped layers cost MACs too, though calibration did not look at them.
@@ -196,7 +196,7 @@ class CalibratedLayers:
         shapes = {**seen.input_shapes, **input_shapes(prepared.runnable.graph, unseen, items, job.engine)}
         costs = layer_costs(prepared.runnable, shapes)
         return seen, CalibrationResult(
-            some_layers(quantization), quantization.impossible, costs, strengths=balance.strengths
+            some_layers(quantization), quantization.impossible, costs, strengths=smoothed.strengths
         )
 
     def _bounds(self, smoothed: Container[str] = ()) -> dict[str, Range]:
@@ -206,13 +206,13 @@ class CalibratedLayers:
         known = self._prepared.target.bounds(self._layers, list(read.values()))
         return {key: known[source] for key, source in read.items() if source in known and key not in smoothed}
 
-    def _balance(self, job: Context) -> Smoothing:
-        """Return how the inputs of layers are to be balanced."""
+    def _smoothing(self, job: Context) -> Smoothing:
+        """Return how the inputs of layers are smoothed."""
         items, strengths = self._calibration, self._strengths
         if not strengths:
             return Smoothing()
         with job.clock.stage(CALIBRATE, len(items.indices), "balancing") as progress:
-            balance = choose_smoothing(
+            smoothed = choose_smoothing(
                 self._prepared.runnable.graph,
                 self._layers.layers,
                 strengths,
@@ -221,6 +221,6 @@ class CalibratedLayers:
                 engine=job.engine,
                 progress=progress,
             )
-        for name, values in balance.factors.items():
+        for name, values in smoothed.factors.items():
             logger.info("balanced: %s by factors from %.3g to %.3g", name, min(values), max(values))
-        return balance
+        return smoothed

@@ -14,8 +14,8 @@ from fnmatch import fnmatchcase
 from runner.calibration.observer import Observer
 from runner.correction.options import Strength, check_strength
 from runner.errors import ConfigError
-from runner.graph.balance import can_be_balanced
 from runner.graph.layers import LAYER_TYPES, LayeredModel
+from runner.graph.smoothing import can_be_smoothed
 from runner.modes.tensor_settings import TensorSettings
 
 
@@ -105,7 +105,7 @@ def select_layers(settings: LayerSettings, found: LayeredModel, node_types: Mapp
     skipped = {layer.name for layer in found.layers if layer.op_type in settings.skip_layer_types}
     observers: dict[str, Observer] = {}
     balance: dict[str, Strength] = {}
-    can_be = {layer.name for layer in found.layers if can_be_balanced(layer)}
+    can_be = {layer.name for layer in found.layers if can_be_smoothed(layer)}
     for index, rule in enumerate(settings.layers):
         matched = [name for name in names if rule.matches(name)]
         if not matched:

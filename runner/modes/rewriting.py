@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from runner.correction import cross_layer_equalization, pixel_codes
+from runner.correction import cross_layer_equalization as choosing_exponents
+from runner.correction import pixel_codes as choosing_levels
 from runner.correction.cross_layer_equalization import choose_exponents
 from runner.correction.options import Correction
 from runner.correction.pixel_codes import choose_levels
 from runner.dataset.subset import Subset
 from runner.errors import RecordError
 from runner.events import CALIBRATE
-from runner.graph import equalization, pixels
-from runner.graph.equalization import Exponents
-from runner.graph.pixels import Levels, PixelCodes
+from runner.graph import cross_layer_equalization, pixel_codes
+from runner.graph.cross_layer_equalization import Exponents
+from runner.graph.pixel_codes import Levels, PixelCodes
 from runner.graph.rewriting import Rewriting
 from runner.modes.context import Context
 from runner.modes.files.given_files import GivenFiles
@@ -54,7 +55,7 @@ LEVELS: Stage[LevelsInputs, PixelCodes] = Stage(
             for name, (zero, step, lowest) in entry.values.items()
         },
     ),
-    through=(pixel_codes, pixels),
+    through=(choosing_levels, pixel_codes),
 )
 
 EQUALIZATION: Stage[EqualizationInputs, Exponents] = Stage(
@@ -64,7 +65,7 @@ EQUALIZATION: Stage[EqualizationInputs, Exponents] = Stage(
         lambda exponents: Entry({name: list(powers) for name, powers in exponents.items()}),
         lambda entry: {str(name): tuple(int(power) for power in powers) for name, powers in entry.values.items()},
     ),
-    through=(cross_layer_equalization, equalization),
+    through=(choosing_exponents, cross_layer_equalization),
 )
 
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from runner.graph.balance import rounded_tensor
 from runner.graph.layers import LayeredModel
 from runner.graph.macs import LayerCost
+from runner.graph.smoothing import rounded_tensor
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayers
 from runner.search.plan import LayerGroup

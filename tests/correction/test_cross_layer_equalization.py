@@ -18,7 +18,7 @@ from runner.correction.cross_layer_equalization import best_exponents, choose_ex
 from runner.correction.options import Correction
 from runner.dataset.subset import Subset
 from runner.engine import Engine
-from runner.graph.equalization import equalized
+from runner.graph.cross_layer_equalization import equalized
 from runner.graph.layers import find_layers
 from tests.data import Items, normal_items
 from tests.models import for_all, onnx_text, prepared, run_plain

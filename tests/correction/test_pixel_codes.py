@@ -16,7 +16,7 @@ from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import DatasetError
 from runner.graph.layers import find_layers
-from runner.graph.pixels import with_whole_pixels
+from runner.graph.pixel_codes import with_whole_pixels
 from tests.data import Items, normal_items
 from tests.models import for_all, onnx_text, prepared, run_plain
 

@@ -24,8 +24,8 @@ from runner.correction.smoothing import best_strength, choose_smoothing, smoothi
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import DatasetError
-from runner.graph.balance import Factors, with_balanced_inputs
 from runner.graph.layers import Layer
+from runner.graph.smoothing import Factors, with_smoothed_inputs
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayers
 from tests.data import Items, normal_items
@@ -90,9 +90,9 @@ def half(model: onnx.ModelProto) -> Factors:
 
 def calibrated(model: onnx.ModelProto, factors: Factors) -> Calibrated:
     _, found = prepared(model)
-    layers = with_balanced_inputs(found, factors)
+    layers = with_smoothed_inputs(found, factors)
     seen = collect(layers, Subset.whole(Items(ITEMS)), observers=for_all(layers, MinMax()), engine=Engine(2))
-    return Calibrated(found, quantize_layers(found, seen, balance=factors).form, seen)
+    return Calibrated(found, quantize_layers(found, seen, smoothing=factors).form, seen)
 
 
 def loss(start: Calibrated, form: QuantizedLayers) -> float:

@@ -32,7 +32,7 @@ from runner.evaluation.score_stages import (
 from runner.evaluation.scores import Evaluation
 from runner.graph.layers import Layer, LeftAlone
 from runner.graph.macs import LayerCost
-from runner.graph.pixels import Levels
+from runner.graph.pixel_codes import Levels
 from runner.graph.tensors import TensorInput
 from runner.lint.finding import Finding
 from runner.modes.calibrated_layers import CALIBRATION, CalibrationInputs

@@ -13,9 +13,9 @@ from runner.calibration.quantize import quantize_layers
 from runner.convert.fake_quant import fake_quant_model
 from runner.dataset.subset import Subset
 from runner.engine import Engine
-from runner.graph.balance import with_balanced_inputs
 from runner.graph.model_file import model_bytes
 from runner.graph.opset import raise_opset
+from runner.graph.smoothing import with_smoothed_inputs
 from runner.record import QuantizedLayers
 from runner.targets.ascend.deploy import deploy_model
 from runner.verify.compare import FilePair, Sameness
@@ -33,9 +33,9 @@ def write_pair(
     ``without`` names layers left float, ``tensors`` is rounded besides, ``balance`` holds factors of layers.
     """
     graph, found = prepared(model)
-    layers = with_balanced_inputs(found, balance or {})
+    layers = with_smoothed_inputs(found, balance or {})
     seen = collect(layers, Subset.whole(Items(x)), observers=for_all(layers, MinMax()), engine=Engine(1))
-    form = quantize_layers(found, seen, balance=balance).form.without(without)
+    form = quantize_layers(found, seen, smoothing=balance).form.without(without)
     form = QuantizedLayers(form.layers, tensors or {})
     deploy, fake_quant = folder / "deploy.onnx", folder / "fake_quant.onnx"
     deploy.write_bytes(model_bytes(deploy_model(found, form)))

@@ -7,9 +7,9 @@ import onnx_ir as ir
 from runner.calibration.quantize import Quantization, check_sums, quantize_each, quantize_recorded
 from runner.errors import RecordError
 from runner.graph.added_bias import bias_add
-from runner.graph.balance import can_be_balanced, input_channels, why_not_balanced
 from runner.graph.constants import constant
 from runner.graph.layers import Layer
+from runner.graph.smoothing import can_be_smoothed, input_channels, why_not_smoothed
 from runner.graph.tensors import why_not_rounded
 from runner.modes.files.integers_file import NO_INTEGERS, Integers
 from runner.modes.prepared_model import PreparedModel
@@ -95,12 +95,12 @@ def _check_scales(layer: Layer, count: int, name: str) -> None:
 
 def _check_factors(layer: Layer, count: int, prepared: PreparedModel, name: str) -> None:
     where = f"{name}: tensor_balance_factor of layer '{layer.name}'"
-    if not can_be_balanced(layer):
+    if not can_be_smoothed(layer):
         raise RecordError(f"{where}: {layer.op_type} has no weight to balance its input with; expected none.")
     channels = input_channels(prepared.runnable.node(layer.name), layer)
     if count != channels:
         raise RecordError(f"{where} has {count} entries; expected {channels}, one per input channel.")
-    reason = why_not_balanced(prepared.graph)
+    reason = why_not_smoothed(prepared.graph)
     if reason is not None:
         raise RecordError(f"{where}: {reason}. Export the model again.")
 

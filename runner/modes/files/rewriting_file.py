@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import RecordError
-from runner.graph.pixels import Levels
+from runner.graph.pixel_codes import Levels
 from runner.graph.rewriting import Rewriting
 from runner.ranges import NUM_STEPS
 from runner.strict_json import parse_object, read_text

@@ -12,9 +12,9 @@ from runner.amct_config.model import QuantConfig, TensorEntry
 from runner.amct_config.resolve import resolve
 from runner.correction.options import AUTO, Strength
 from runner.errors import ConfigError, RecordError
-from runner.graph.balance import can_be_balanced, why_not_balanced
 from runner.graph.finite_weights import require_finite_weights
 from runner.graph.layers import Layer
+from runner.graph.smoothing import can_be_smoothed, why_not_smoothed
 from runner.graph.tensors import TensorInput, tensor_input, typed
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.files.given_files import GivenFiles
@@ -119,7 +119,7 @@ def _as_configured(
 def _can_be_made(selection: Selection, prepared: PreparedModel) -> Selection:
     """Return a selection without the layers that are balanced where that helps, if the model is too old for it."""
     require_finite_weights(prepared.graph, set(selection.layers))
-    reason = why_not_balanced(prepared.graph)
+    reason = why_not_smoothed(prepared.graph)
     if reason is None:
         return selection
     if any(strength != AUTO for strength in selection.balance.values()):
@@ -137,7 +137,7 @@ def _strengths(
     layers: Iterable[Layer], balance: Strength, configured: Mapping[str, float], asked: LayerSelection
 ) -> dict[str, Strength]:
     """Return the migration strengths of the layers to balance: what is said nearest to a layer counts."""
-    can_be = [layer.name for layer in layers if can_be_balanced(layer)]
+    can_be = [layer.name for layer in layers if can_be_smoothed(layer)]
     nearest: dict[str, Strength] = {**dict.fromkeys(can_be, balance), **configured, **asked.balance}
     return {name: nearest[name] for name in can_be if nearest[name] != 0}
 

@@ -11,11 +11,11 @@ from onnx_ir.passes import common as passes
 from runner.arithmetic import dequant_scale
 from runner.convert.fake_quant import tensor_place
 from runner.graph.added_bias import shift_biases
-from runner.graph.balance import divided
 from runner.graph.builder import Builder
 from runner.graph.constants import Names, constant, float_attribute, is_own, make_constant, string_attribute
 from runner.graph.layers import Layer, LayeredModel
 from runner.graph.operators import OPERATORS
+from runner.graph.smoothing import divided
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayer, QuantizedLayers
 from runner.targets.ascend import ascend_ops

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from runner.arithmetic import dequant_scale
 from runner.convert.fake_quant import with_layers
-from runner.graph.balance import divided
 from runner.graph.builder import Builder
 from runner.graph.layers import Layer, LayeredModel
+from runner.graph.smoothing import divided
 from runner.graph.tensors import typed
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayer, QuantizedLayers

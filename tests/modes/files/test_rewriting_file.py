@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import RecordError
-from runner.graph.pixels import Levels
+from runner.graph.pixel_codes import Levels
 from runner.graph.rewriting import Rewriting
 from runner.modes.files.rewriting_file import read_rewriting, rewriting_path, rewriting_text
 

@@ -6,17 +6,17 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from runner.graph.balance import (
+from runner.graph.layers import find_layers
+from runner.graph.smoothing import (
     balanced,
-    balanced_rows,
-    can_be_balanced,
+    can_be_smoothed,
     input_channels,
     rounded_tensor,
+    smoothed_rows,
     weight_peaks,
-    why_not_balanced,
-    with_balanced_inputs,
+    why_not_smoothed,
+    with_smoothed_inputs,
 )
-from runner.graph.layers import find_layers
 from tests.data import noise
 from tests.models import model, node_named, plain_session, run_plain
 
@@ -78,7 +78,7 @@ def test_layer_computes_the_same_on_its_balanced_input(name: str) -> None:
     _, shape, stored, _ = LAYERS[name]
     # Powers of two, so that nothing is rounded: every bit must stay.
     factors = tuple(2.0 ** RNG.integers(-3, 4, channels(name)))
-    weight = layer.layout.stored(balanced_rows(node, layer, factors), stored)
+    weight = layer.layout.stored(smoothed_rows(node, layer, factors), stored)
     x = noise(2, *shape)
     assert balanced(x, factors, layer).shape == x.shape
     assert np.array_equal(run(one_layer(name, weight), balanced(x, factors, layer)), run(built, x))
@@ -92,10 +92,10 @@ def test_without_factors_nothing_changes() -> None:
     layer, node = find_layers(built).layer("layer"), node_named(built.graph, "layer")
     x = noise(2, 1, 3, 1, 1)
     assert balanced(x, (), layer) is x
-    assert np.array_equal(balanced_rows(node, layer, ()), noise(1, 4, 3, 3, 2))
+    assert np.array_equal(smoothed_rows(node, layer, ()), noise(1, 4, 3, 3, 2))
     assert rounded_tensor(layer, ()) == "x"
     found = find_layers(built)
-    assert with_balanced_inputs(found, {}) is found
+    assert with_smoothed_inputs(found, {}) is found
 
 
 def test_layers_that_read_one_tensor_have_a_balanced_input_each() -> None:
@@ -108,7 +108,7 @@ def test_layers_that_read_one_tensor_have_a_balanced_input_each() -> None:
     )
     found = find_layers(built)
     factors = {"a": (1.0, 3.0, 0.3), "b": (7.0, 1.0, 1.0)}
-    probed = with_balanced_inputs(found, factors)
+    probed = with_smoothed_inputs(found, factors)
     reads = {layer.name: layer.input for layer in probed.layers}
     assert reads["pool"] == "x" and len(set(reads.values())) == 3
     assert reads["a"] == rounded_tensor(found.layer("a"), factors["a"])
@@ -125,6 +125,6 @@ def test_layers_that_read_one_tensor_have_a_balanced_input_each() -> None:
 
 def test_pool_and_old_opsets_are_not_balanced() -> None:
     pool = model("g (float[1,3,4,4] x) => (float[] y) { [p] y = AveragePool<kernel_shape=[2,2]>(x) }", opset=6)
-    assert not can_be_balanced(find_layers(pool).layer("p"))
-    assert why_not_balanced(pool) == "a Mul by one factor a channel needs opset 7 or later, and the model has 6"
-    assert why_not_balanced(one_layer("conv")) is None
+    assert not can_be_smoothed(find_layers(pool).layer("p"))
+    assert why_not_smoothed(pool) == "a Mul by one factor a channel needs opset 7 or later, and the model has 6"
+    assert why_not_smoothed(one_layer("conv")) is None

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.graph.opset import raise_opset
-from runner.graph.pixels import Levels, find_image_readers, with_whole_pixels
+from runner.graph.pixel_codes import Levels, find_image_readers, with_whole_pixels
 from runner.graph.prepare import prepare
 from tests.data import noise
 from tests.models import model, onnx_text, run_plain

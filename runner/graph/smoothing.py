@@ -28,7 +28,7 @@ Factors = Mapping[str, tuple[float, ...]]
 _BROADCASTING_MUL = 7
 
 
-def why_not_balanced(model: ir.Model) -> str | None:
+def why_not_smoothed(model: ir.Model) -> str | None:
     """Return what keeps the layers of a model at its source's opset from being balanced; None where nothing does."""
     opset = model.opset_imports.get("", 0)
     if opset >= _BROADCASTING_MUL:
@@ -36,7 +36,7 @@ def why_not_balanced(model: ir.Model) -> str | None:
     return f"a Mul by one factor a channel needs opset {_BROADCASTING_MUL} or later, and the model has {opset}"
 
 
-def can_be_balanced(layer: Layer) -> bool:
+def can_be_smoothed(layer: Layer) -> bool:
     """Return whether the layer has a weight to multiply."""
     return layer.weight is not None
 
@@ -58,7 +58,7 @@ def weight_peaks(node: ir.Node, layer: Layer) -> NDArray[np.float64]:
     return peaks
 
 
-def balanced_rows(node: ir.Node, layer: Layer, factors: Sequence[float]) -> NDArray[np.float32]:
+def smoothed_rows(node: ir.Node, layer: Layer, factors: Sequence[float]) -> NDArray[np.float32]:
     """Return a layer's weight with its output channels first, times the factors of its input channels.
 
     Without factors it is the weight as it is.
@@ -97,7 +97,7 @@ def rounded_tensor(layer: Layer, factors: Sequence[float]) -> str:
     return f"{layer.name}.mul.output0" if factors else layer.input
 
 
-def with_balanced_inputs(model: LayeredModel, factors: Factors) -> LayeredModel:
+def with_smoothed_inputs(model: LayeredModel, factors: Factors) -> LayeredModel:
     """Return a copy of a float model that also computes the balanced inputs, its layers as readers of these.
 
     For those who observe what layers read; the layers themselves still compute with the input as it was.

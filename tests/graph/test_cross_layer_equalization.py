@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.graph.equalization import channel_weight, equalized, find_pairs, output_interval
+from runner.graph.cross_layer_equalization import channel_weight, equalized, find_pairs, output_interval
 from runner.graph.prepare import prepare
 from tests.data import noise, normal_items
 from tests.models import model, onnx_text, run_plain
