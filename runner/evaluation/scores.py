@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.evaluation.metric import Scores
-from runner.store.remembered import Codec
+from runner.store.stage import Codec
 from runner.store.store import Entry
 
 # Beside the metrics' names in an item's scores; no metric is called so.

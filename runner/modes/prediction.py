@@ -15,8 +15,7 @@ from runner.evaluation.model_outputs import named_outputs
 from runner.evaluation.outputs import ClassScores
 from runner.modes.result import Prediction
 from runner.record import QuantizedLayers
-from runner.store.remembered import Codec
-from runner.store.stage import Stage
+from runner.store.stage import Codec, Stage
 from runner.store.store import Entry
 
 

@@ -26,7 +26,6 @@ from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.distance import Kl, Mse, Sqnr
 from runner.events import DataUsed, StageAdvanced, StageFinished, StageStarted, TrialFinished, Warned
 from runner.job_folder import read_manifest
-from runner.modes import acc_auto as acc_auto_module
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.calibrated_layers import CalibratedLayers
@@ -36,6 +35,7 @@ from runner.modes.layer_settings import LayerSettings
 from runner.modes.result import AccAutoResult
 from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.modes.scoring.reported_metrics import with_companions
+from runner.modes.steps import measure
 from runner.record_text import read_record
 from runner.report.sections.headline import items_phrase
 from runner.search.binary import Binary
@@ -517,7 +517,7 @@ def test_interrupted_on_held_out_items_the_figures_are_those_of_the_search(
                 raise KeyboardInterrupt
             return super().against(model, evaluator, **about)
 
-    monkeypatch.setattr(acc_auto_module, "RememberedScores", Interrupted)
+    monkeypatch.setattr(measure, "RememberedScores", Interrupted)
     result = small.run(target_loss=50.0, metric=Kl(), split=Split(report=0.25))
     assert (result.status, result.comparison.items) == ("interrupted", 45)
     assert result.comparison.headline.loss == pytest.approx(result.search.trials[0].loss)

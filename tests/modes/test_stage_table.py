@@ -19,7 +19,6 @@ from runner.correction.options import AUTO, Correction
 from runner.dataset import decoded
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.distance import Kl
-from runner.evaluation.scores import Evaluation
 from runner.evaluation.outputs import ClassScores
 from runner.evaluation.score_stages import (
     FLOAT_OUTPUTS,
@@ -29,6 +28,7 @@ from runner.evaluation.score_stages import (
     OutputsInputs,
     ScoresInputs,
 )
+from runner.evaluation.scores import Evaluation
 from runner.graph.layers import Layer, LeftAlone
 from runner.graph.macs import LayerCost
 from runner.graph.pixels import Levels

@@ -21,11 +21,11 @@ from runner.job_folder import read_manifest
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.calibrated_layers import CalibratedLayers
+from runner.modes.clock import StageClock
 from runner.modes.convert_qat import convert_qat
 from runner.modes.files import write_acc_auto
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.result import AccAutoResult
-from runner.modes.stages import Stages
 from runner.search.budget import Budget
 from runner.search.end_to_end import EndToEnd
 from runner.search.greedy import Greedy
@@ -216,18 +216,18 @@ def test_another_number_of_evaluation_items_looks_at_no_calibration_item_again(
     looked_at: list[str] = []
     started: list[str] = []
     one = finished(bench.run("one", **options))
-    item, stage = NpzDataset.item, Stages.stage
+    item, stage = NpzDataset.item, StageClock.stage
 
     def seen(self: NpzDataset, index: int) -> Any:
         looked_at.append(self.path.name)
         return item(self, index)
 
-    def told(self: Stages, name: str, *args: Any, **kwargs: Any) -> Any:
+    def told(self: StageClock, name: str, *args: Any, **kwargs: Any) -> Any:
         started.append(name)
         return stage(self, name, *args, **kwargs)
 
     monkeypatch.setattr(NpzDataset, "item", seen)
-    monkeypatch.setattr(Stages, "stage", told)
+    monkeypatch.setattr(StageClock, "stage", told)
     two = finished(bench.run("two", evaluation_count=10, **options))
     assert two.work.evaluations == 2 and "calibrate" not in started and "rank" not in started
     assert set(looked_at) == {"data.npz"}
@@ -240,13 +240,13 @@ def test_layers_with_every_correction_are_those_of_a_job_that_asks_for_them_at_o
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     details: list[str] = []
-    stage = Stages.stage
+    stage = StageClock.stage
 
-    def told(self: Stages, name: str, total: int = 0, detail: str = "") -> Any:
+    def told(self: StageClock, name: str, total: int = 0, detail: str = "") -> Any:
         details.append(detail)
         return stage(self, name, total, detail)
 
-    monkeypatch.setattr(Stages, "stage", told)
+    monkeypatch.setattr(StageClock, "stage", told)
     for store in (False, True):
         if store:
             finished(bench.run("at once", target_loss=1e9, correction=EVERY_CORRECTION))

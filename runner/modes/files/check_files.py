@@ -20,8 +20,7 @@ from runner.graph.model_file import file_sha256
 from runner.job_folder import JobFolder
 from runner.lint.finding import Finding
 from runner.record import QuantizedLayers
-from runner.store.remembered import Codec
-from runner.store.stage import Stage
+from runner.store.stage import Codec, Stage
 from runner.store.store import Entry, Store
 from runner.targets.ascend import model_files
 from runner.targets.ascend import proof as proving
@@ -113,105 +112,100 @@ PROOF: Stage[ProofInputs, Proof] = Stage(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Job:
-    """What a job has at hand when its files are checked.
+class Measured:
+    """What was measured, and what is at hand when the files are checked to be just that.
 
     Attributes:
         folder: of the job.
+        record: name of the record file.
         model: the prepared float model at the source's opset.
+        form: what the files shall hold.
         dataset: evaluation data.
-        engine: runs models.
+        scorer: that measured the quantized model.
+        quantized: its scores.
         options: how the files are held against each other.
-        float_graph: digest of the model that the evaluator refers to.
+        float_graph: digest of the model that the scorer refers to.
         graph: digest of the model that the layers are of.
+        engine: runs models.
         store: what is known of the same files is not worked out again; None knows nothing.
     """
 
     folder: JobFolder
+    record: str
     model: LayeredModel
+    form: QuantizedLayers
     dataset: Dataset
-    engine: Engine
+    scorer: Scorer
+    quantized: Evaluation
     options: VerifyOptions
     float_graph: str
     graph: str
+    engine: Engine
     store: Store | None
 
 
-def check_files(
-    job: Job,
-    pair: ModelPair,
-    record: str,
-    form: QuantizedLayers,
-    *,
-    scorer: Scorer,
-    quantized: Evaluation,
-    progress: Callable[[int], None],
-) -> tuple[Written, Proof]:
+def check_files(pair: ModelPair, measured: Measured, progress: Callable[[int], None]) -> tuple[Written, Proof]:
     """Return what re-opening the files shows.
 
     Args:
-        job: whose files.
         pair: the models.
-        record: name of the record file.
-        form: what the files shall hold.
-        scorer: that measured the quantized model.
-        quantized: its scores.
+        measured: what they shall be.
         progress: told how many of ``proof_items`` are done.
 
     Raises:
         VerificationError: a file is at fault, or they do not say the same. As after any other fault the pair is removed:
             what is not proved must not look like a result.
     """
-    with _removed_unless_proved(job.folder, pair):
-        files = Files(*(job.folder.path(name) for name in (pair.deploy, pair.fake_quant, record)))
+    folder, dataset, scorer = measured.folder, measured.dataset, measured.scorer
+    with _removed_unless_proved(folder, pair):
+        files = Files(*(folder.path(name) for name in (pair.deploy, pair.fake_quant, measured.record)))
         written = WRITTEN.cached(
-            job.store,
-            _written_inputs(job, files, pair, form, scorer),
-            lambda: verify_pair(job.folder, pair, job.model, form, job.dataset, job.engine, scorer.classes),
+            measured.store,
+            _written_inputs(files, pair, measured),
+            lambda: verify_pair(folder, pair, measured.model, measured.form, dataset, measured.engine, scorer.classes),
         )
         proof = PROOF.cached(
-            job.store,
-            _proof_inputs(job, files, scorer),
+            measured.store,
+            _proof_inputs(files, measured),
             lambda: prove(
                 files,
-                job.dataset,
-                job.engine,
-                job.options,
+                dataset,
+                measured.engine,
+                measured.options,
                 scorer=scorer,
-                quantized=quantized,
+                quantized=measured.quantized,
                 progress=progress,
             ),
         )
         return written, proof
 
 
-def _written_inputs(job: Job, files: Files, pair: ModelPair, form: QuantizedLayers, scorer: Scorer) -> WrittenInputs:
+def _written_inputs(files: Files, pair: ModelPair, measured: Measured) -> WrittenInputs:
     return WrittenInputs(
         pair,
         file_sha256(files.deploy),
         file_sha256(files.fake_quant),
-        job.graph,
-        form,
-        Subset(job.dataset, checked_items(job.dataset)).content,
-        scorer.classes,
+        measured.graph,
+        measured.form,
+        Subset(measured.dataset, checked_items(measured.dataset)).content,
+        measured.scorer.classes,
     )
 
 
-def _proof_inputs(job: Job, files: Files, scorer: Scorer) -> ProofInputs:
-    verified = Subset(job.dataset, job.options.items(scorer.items.indices))
-    device = Subset(
-        job.dataset, [scorer.items.indices[at] for at in device_positions(job.options, scorer.items.indices)]
-    )
+def _proof_inputs(files: Files, measured: Measured) -> ProofInputs:
+    options, scorer, dataset = measured.options, measured.scorer, measured.dataset
+    verified = Subset(dataset, options.items(scorer.items.indices))
+    device = Subset(dataset, [scorer.items.indices[at] for at in device_positions(options, scorer.items.indices)])
     return ProofInputs(
         file_sha256(files.deploy),
         file_sha256(files.fake_quant),
         file_sha256(files.record),
-        job.float_graph,
+        measured.float_graph,
         verified.content,
         device.fingerprint if device.indices else "",
         tuple(scorer.metrics[:1]),
         scorer.classes,
-        job.options,
+        options,
     )
 
 

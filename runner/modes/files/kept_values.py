@@ -11,7 +11,7 @@ from runner.dataset.subset import Subset
 from runner.errors import RunnerError
 from runner.events import WRITE
 from runner.job_folder import JobFolder
-from runner.modes.stages import Stages
+from runner.modes.context import Context
 from runner.targets.ascend.intermediates import Intermediates, write_intermediates
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def kept_items(part: Subset, wanted: bool, count: int) -> list[int]:
 
 
 def write_kept(
-    folder: JobFolder, subject: Intermediates, dataset: Dataset, indices: Sequence[int], stages: Stages
+    folder: JobFolder, shown: Intermediates, dataset: Dataset, indices: Sequence[int], job: Context
 ) -> Path | None:
     """Write the intermediate values of items as a stage and return their folder; None where there are no items.
 
@@ -40,15 +40,15 @@ def write_kept(
     """
     if not indices:
         return None
-    with stages.stage(WRITE, 2 * len(indices), "intermediate values") as progress:
+    with job.clock.stage(WRITE, 2 * len(indices), "intermediate values") as progress:
         try:
-            return write_intermediates(folder, subject, dataset, indices, progress)
+            return write_intermediates(folder, shown, dataset, indices, progress)
         except RunnerError:
             raise
         except Exception as error:
             logger.debug("intermediate values", exc_info=True)
             what = f"{type(error).__name__}: {error}"
-            stages.warn(
+            job.warnings.warn(
                 f"keep_intermediates: the values could not be written, by a fault of this program ({what}); all else is as it "
                 "would be without them. Please report this, with the model."
             )

@@ -75,7 +75,7 @@ class BestPair:
         model: LayeredModel,
         form: Callable[[Plan], QuantizedLayers],
     ) -> None:
-        self._folder, self._prefix = folder, prefix
+        self.folder, self._prefix = folder, prefix
         self._model, self._form = model, form
         self._best: Trial | None = None
         self._written: tuple[Plan, ModelPair] | None = None
@@ -92,15 +92,15 @@ class BestPair:
     def remove(self) -> None:
         """Remove the pair, if there is one: it did not hold on items that the search never saw."""
         if self._written is not None:
-            self._folder.remove(self._written[1].deploy, self._written[1].fake_quant)
+            self.folder.remove(self._written[1].deploy, self._written[1].fake_quant)
             self._written = None
 
     def write(self, plan: Plan) -> ModelPair:
         """Return the pair of a plan, written unless it is the one that is there."""
         if self._written is None or self._written[0] != plan:
             self._written = None
-            with self._folder.published():
-                pair = write_pair(self._folder, self._prefix, self._model, self._form(plan))
+            with self.folder.published():
+                pair = write_pair(self.folder, self._prefix, self._model, self._form(plan))
             self._written = plan, pair
         return self._written[1]
 

@@ -23,7 +23,6 @@ from runner.errors import InternalError, ModelError, VerificationError
 from runner.evaluation.accuracy import Agreement
 from runner.evaluation.model_outputs import named_outputs
 from runner.evaluation.outputs import ClassScores, Outputs
-from runner.events import Emit, Warned
 from runner.graph.layers import LayeredModel
 from runner.graph.opset import raise_opset
 from runner.job_folder import JobFolder
@@ -153,21 +152,13 @@ def checked_items(dataset: Dataset) -> list[int]:
     return evenly_spaced(min(_GAP_ITEMS, len(dataset)), len(dataset))
 
 
-def warn_of_notes(written: Written, emit: Emit) -> list[str]:
-    """Tell what ATC does not take of the model, and return it.
+def note_warnings(written: Written) -> list[str]:
+    """Return what ATC does not take of the model.
 
     What an option of the ``atc`` command mends is no warning: the command at the end of the report has it.
     """
     unsupported = (note for note in written.notes if note.severity == "unsupported")
-    return told([f"for ATC, {line}" for line in gathered(unsupported)], emit)
-
-
-def told(warnings: list[str], emit: Emit) -> list[str]:
-    """Tell warnings, and return them."""
-    for warning in warnings:
-        emit(Warned(warning))
-        logger.warning(warning)
-    return warnings
+    return [f"for ATC, {line}" for line in gathered(unsupported)]
 
 
 def _gaps(

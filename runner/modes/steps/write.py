@@ -1,0 +1,66 @@
+"""Write: the files of the result."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from runner.events import WRITE
+from runner.modes.acc_auto_options import AccAutoOptions
+from runner.modes.context import Context
+from runner.modes.files.check_files import Measured
+from runner.modes.files.write_acc_auto import RECORD, BestPair, Outcome, write_outcome
+from runner.modes.steps.measure import FinalFigures
+from runner.modes.steps.quantize import Quantized
+from runner.modes.steps.written import WrittenResult
+from runner.search.pareto import Pareto, curve_of
+from runner.targets.ascend.model_files import ModelPair
+
+
+def write(
+    figures: FinalFigures, quantized: Quantized, options: AccAutoOptions, best: BestPair, job: Context
+) -> WrittenResult:
+    """Write the files, all of them whatever happens: it is a second's work.
+
+    Args:
+        figures: with the plan to write.
+        quantized: the layers in int8.
+        options: of the job.
+        best: writes the models, or has written them.
+        job: heeds an interruption afterwards.
+    """
+    result, models, searched = quantized.result, quantized.models, figures.searched
+    config = quantized.selection.config
+    outcome = Outcome(
+        all_int8=result.form,
+        corrected=result.corrected or bool(models.repaired),
+        rewriting=quantized.prepared.rewriting,
+        config=None if config is None else config.with_balance(result.strengths),
+        ranking=searched.ranking,
+        search=searched.result,
+        repaired=models.repaired,
+        loss_contributions=searched.loss_contributions,
+        curve=curve_of(searched.result, result.costs) if isinstance(options.strategy, Pareto) else (),
+    )
+
+    def written() -> ModelPair | None:
+        ended = replace(outcome, search=replace(outcome.search, stopped=job.meter.stopped))
+        return write_outcome(best.folder, ended, best)
+
+    with job.clock.stage(WRITE):
+        pair = job.meter.in_full(written)
+    prepared, scorer = quantized.prepared, figures.scorer
+    measured = Measured(
+        folder=best.folder,
+        record=RECORD,
+        model=prepared.at_source_opset,
+        form=outcome.final_form,
+        dataset=scorer.items.dataset,
+        scorer=scorer,
+        quantized=figures.comparison.quantized,
+        options=options.verify,
+        float_graph=prepared.digest,
+        graph=prepared.digest,
+        engine=job.engine,
+        store=job.store,
+    )
+    return WrittenResult(pair, measured, outcome.curve)
