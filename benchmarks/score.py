@@ -29,15 +29,19 @@ class Score:
 
     float_top1: float | None
     top1: float | None
-    agreement: float
+    agreement: float | None
     kl: float | None
     sqnr_db: float
 
 
 def score(model: str, material: Material) -> Score:
     """Run both models over all evaluation items and compare."""
-    reference = list(_outputs(Session(material.job.model.path), material))
-    quantized = list(_outputs(Session(model, _FLOAT_QDQ), material))
+    reference = list(outputs_of(Session(material.job.model.path), material))
+    return compare(reference, list(outputs_of(Session(model, _FLOAT_QDQ), material)), material)
+
+
+def compare(reference: list[Outputs], quantized: list[Outputs], material: Material) -> Score:
+    """Compare a quantized model's outputs with the float model's, of every evaluation item."""
     kind = material.job.model.output
     classes = class_scores(reference, material.labels, kind=kind, output=getattr(material.job.metric, "output", None))
     figures: dict[str, float] = {}
@@ -53,7 +57,7 @@ def score(model: str, material: Material) -> Score:
         )
         figures[f"float_{metric.name}"], figures[metric.name] = metric.aggregate(before), metric.aggregate(after)
     return Score(
-        figures.get("float_top1"), figures.get("top1"), figures["agreement"], figures.get("kl"), figures["sqnr"]
+        figures.get("float_top1"), figures.get("top1"), figures.get("agreement"), figures.get("kl"), figures["sqnr"]
     )
 
 
@@ -71,7 +75,9 @@ def int8_operations(model: str) -> int:
     return count
 
 
-def _outputs(session: Session, material: Material) -> Iterator[Outputs]:
+def outputs_of(session: Session, material: Material) -> Iterator[Outputs]:
+    """Yield a session's outputs for every evaluation item, in order."""
+
     def run(feed: dict[str, NDArray[Any]]) -> Outputs:
         return dict(zip(session.output_names, session.run(feed), strict=True))
 

@@ -67,18 +67,19 @@ def dequant_scale(scale_d: float, scale_w: NDArray[np.float32]) -> NDArray[np.fl
     return (np.float32(scale_d) * np.asarray(scale_w, np.float32)).astype(np.float32)
 
 
-def quantize_weight(weight: NDArray[np.float32], scale_w: NDArray[np.float32], axis: int) -> NDArray[np.int8]:
+def quantize_weight(
+    weight: NDArray[np.float32], scale_w: NDArray[np.float32], axis: int, largest_code: int = QMAX
+) -> NDArray[np.int8]:
     """Return ``clip(round(weight / scale_w))`` as int8, in the weight's own layout.
 
     Args:
         weight: any shape.
         scale_w: shape (1,) for one scale, or (weight.shape[axis],).
         axis: the output-channel axis of ``weight``.
+        largest_code: codes are clipped at it, and at its negative less 1.
     """
-    codes: NDArray[np.int8] = np.clip(np.rint(weight / along_axis(scale_w, weight.ndim, axis)), QMIN, QMAX).astype(
-        np.int8
-    )
-    return codes
+    codes = np.rint(weight / along_axis(scale_w, weight.ndim, axis))
+    return np.asarray(np.clip(codes, -largest_code - 1, largest_code).astype(np.int8))
 
 
 def quantize_bias(bias: NDArray[np.floating], deq: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ The formulas are AMCT's: a symmetric range is divided by 128 where its extreme i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,13 +63,26 @@ def activation_params(range_: Range, *, symmetric: bool = False) -> ActivationPa
 
 
 def symmetric_scale(
-    low: NDArray[np.float32] | np.float32, high: NDArray[np.float32] | np.float32
+    low: NDArray[np.float32] | np.float32, high: NDArray[np.float32] | np.float32, largest_code: int = QMAX
 ) -> NDArray[np.float32]:
     """Return scales for ranges around zero, shape as ``low`` and ``high``: () or (channels,).
 
     A range whose magnitude is negligible (scale below FLT_EPSILON) gets scale 1.
+
+    Args:
+        low: lower ends.
+        high: upper ends.
+        largest_code: that the upper ends become at most; the lower ones at least its negative less 1.
     """
     low, high = np.minimum(low, np.float32(0)), np.maximum(high, np.float32(0))
-    divisor = np.where(-low > high, np.float32(-QMIN), np.float32(QMAX))
+    divisor = np.where(-low > high, np.float32(largest_code + 1), np.float32(largest_code))
     scale = (np.maximum(-low, high) / divisor).astype(np.float32)
     return np.where(scale < FLT_EPSILON, np.float32(1), scale).astype(np.float32)
+
+
+def within(ranges: Mapping[str, Range], limits: Mapping[str, Range]) -> dict[str, Range]:
+    """Return ranges cut at limits, those that have any under the same key."""
+    return {
+        key: Range(max(range_.low, limits[key].low), min(range_.high, limits[key].high)) if key in limits else range_
+        for key, range_ in ranges.items()
+    }

@@ -90,13 +90,11 @@ def test_all_int8_model_gives_the_same_bits_at_every_optimisation_level(zoo: Pat
     source = load_model(zoo / "models" / "tf2_mobilenet_v2_1.0_224_ptq_float.onnx")
     graph = raise_opset(prepare(source.graph).graph)
     found = find_layers(graph)
-    seen = collect(
-        found.on(graph), Subset(photos, range(0, 1000, 250)), observers=for_all(found, MinMax()), engine=Engine()
-    )
-    form = quantize_layers(found.on(graph), seen).form
+    seen = collect(found, Subset(photos, range(0, 1000, 250)), observers=for_all(found, MinMax()), engine=Engine())
+    form = quantize_layers(found, seen).form
     assert len(form.layers) == len(found.layers) == 53
     path = tmp_path / "fake_quant.onnx"
-    path.write_bytes(model_bytes(fake_quant_model(found.on(graph), form)))
+    path.write_bytes(model_bytes(fake_quant_model(found, form)))
     answers = {}
     for level in ("DISABLE_ALL", "ENABLE_BASIC", "ENABLE_EXTENDED", "ENABLE_ALL"):
         options = ort.SessionOptions()

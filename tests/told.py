@@ -6,9 +6,9 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
+from runner.figure import Report
 from runner.modes.result import JobResult
 from runner.report import page, summary, tracked
-from runner.report.figure import Report
 from runner.report.terminal import figures_table
 from runner.report.told import JobFacts, told
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
+import keyword
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Protocol, Union, get_args, get_origin, get_type_hints
@@ -236,17 +237,24 @@ def _call(target: Callable[..., Any], values: Mapping[str, Any], key: str) -> An
         if not name.startswith("_") and parameter.kind not in _VARIADIC
     }
     hints = _annotations(target, key)
+    keys = {_key(name): name for name in parameters}
     for name in values:
-        if name not in parameters:
-            raise ConfigError(unknown_key(_below(key, name), parameters, name, key))
+        if name not in keys:
+            raise ConfigError(unknown_key(_below(key, name), keys, name, key))
     arguments = {}
-    for name, parameter in parameters.items():
-        path = _below(key, name)
-        if name in values:
-            arguments[name] = build(values[name], hints.get(name, Any), path)
+    for said, name in keys.items():
+        path, parameter = _below(key, said), parameters[name]
+        if said in values:
+            arguments[name] = build(values[said], hints.get(name, Any), path)
         elif parameter.default is inspect.Parameter.empty:
             raise ConfigError(f"{path}: a value is required. Give it on the command line: {path}=VALUE.")
     return target(**arguments)
+
+
+def _key(parameter: str) -> str:
+    """Return how a configuration calls a parameter: without the underscore behind a word of Python's."""
+    plain = parameter.removesuffix("_")
+    return plain if keyword.iskeyword(plain) else parameter
 
 
 def _annotations(target: Callable[..., Any], key: str) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from runner.search.budget import Budget
 from runner.search.end_to_end import EndToEnd
 from runner.search.plan import Strategy
 from runner.search.sensitivity import Sensitivity
-from runner.targets.ascend.proof import VerifyOptions
+from runner.targets.ascend.target import Ascend
+from runner.targets.target import Target, VerifyOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,7 @@ class JobOptions:
     paths: PathOptions
     tracking: TrackingOptions
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
+    target: Target = field(default_factory=Ascend)
     verify: VerifyOptions = field(default_factory=VerifyOptions)
     engine: EngineOptions = field(default_factory=EngineOptions)
     download: DownloadOptions = field(default_factory=DownloadOptions)

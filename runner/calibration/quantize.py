@@ -123,7 +123,12 @@ def arq_record(
     """
     if layer.weight is None:
         return LayerRecord(params, (1.0,))
-    scales = arq_scales(balanced_rows(node, layer, factors), 0, per_channel=layer.per_channel and not one_scale)
+    scales = arq_scales(
+        balanced_rows(node, layer, factors),
+        0,
+        per_channel=layer.per_channel and not one_scale,
+        largest_code=layer.largest_code,
+    )
     if layer.per_channel:
         scales = np.broadcast_to(scales, (layer.channels,))
     return LayerRecord(params, tuple(float(s) for s in scales), balance_factors=factors)
@@ -150,7 +155,7 @@ def _codes(node: ir.Node, layer: Layer, record: LayerRecord) -> NDArray[np.int8]
     stored = constant(node.inputs[1])
     assert stored is not None  # the layer has a weight
     rows = balanced_rows(node, layer, record.balance_factors)
-    codes = quantize_weight(rows, np.asarray(record.weight_scales, np.float32), 0)
+    codes = quantize_weight(rows, np.asarray(record.weight_scales, np.float32), 0, layer.largest_code)
     return layer.layout.stored(codes, stored.shape)
 
 

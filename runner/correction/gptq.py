@@ -19,7 +19,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.arithmetic import QMAX, QMIN
+from runner.arithmetic import QMAX
 from runner.correction.parallel import each_of
 
 # One or a stack of them: shape (..., rows, columns).
@@ -33,9 +33,9 @@ _CHANNELS = 256
 _SWEEPS = 8
 
 
-def nearest(target: Matrices) -> Matrices:
+def nearest(target: Matrices, largest_code: int = QMAX) -> Matrices:
     """Return the codes nearest to ``target``."""
-    return np.clip(np.rint(target), QMIN, QMAX)
+    return np.clip(np.rint(target), -largest_code - 1, largest_code)
 
 
 def output_error(codes: Matrices, target: Matrices, moments: Matrices) -> Matrices:
@@ -50,14 +50,17 @@ def output_error(codes: Matrices, target: Matrices, moments: Matrices) -> Matric
     return np.asarray(np.sum((difference @ moments) * difference, axis=-1))
 
 
-def least_error(target: Matrices, moments: Matrices, inverse: Matrices, callers: int = 1) -> Matrices:
-    """Return codes of low output error, integers in -128..127 of the shape of ``target``.
+def least_error(
+    target: Matrices, moments: Matrices, inverse: Matrices, callers: int = 1, largest_code: int = QMAX
+) -> Matrices:
+    """Return codes of low output error, integers of the shape of ``target``.
 
     Args:
         target: t, shape (..., channels, weights), the leading axes those of problems that have nothing to do with each other.
         moments: H, shape (..., weights, weights), positive definite.
         inverse: of H.
         callers: threads to work in.
+        largest_code: codes lie between its negative less 1 and it.
     """
     order = np.argsort(-_diagonal(moments), axis=-1, kind="stable")
     target = _taken(target, order)
@@ -66,9 +69,9 @@ def least_error(target: Matrices, moments: Matrices, inverse: Matrices, callers:
 
     def solved(channels: slice) -> Matrices:
         wanted = target[..., channels, :]
-        plain, other = nearest(wanted), compensated(wanted, factor)
+        plain, other = nearest(wanted, largest_code), compensated(wanted, factor, largest_code)
         better = output_error(other, wanted, moments) < output_error(plain, wanted, moments)
-        return descended(np.where(better[..., np.newaxis], other, plain), wanted, moments)
+        return descended(np.where(better[..., np.newaxis], other, plain), wanted, moments, largest_code)
 
     blocks = [slice(first, first + _CHANNELS) for first in range(0, target.shape[-2], _CHANNELS)]
     return _taken(np.concatenate(each_of(solved, blocks, callers), axis=-2), np.argsort(order, axis=-1))
@@ -79,12 +82,13 @@ def upper_factor(inverse: Matrices) -> Matrices:
     return np.asarray(np.linalg.cholesky(inverse).swapaxes(-1, -2))
 
 
-def compensated(target: Matrices, factor: Matrices) -> Matrices:
+def compensated(target: Matrices, factor: Matrices, largest_code: int = QMAX) -> Matrices:
     """Return codes rounded one after the other, from the first on, those that follow making up for each error.
 
     Args:
         target: t, shape (..., channels, weights).
         factor: of the inverse of H, shape (..., weights, weights).
+        largest_code: see ``least_error``.
     """
     # One weight of all channels lies in a row of memory.
     moving = target.swapaxes(-1, -2).copy()
@@ -96,7 +100,7 @@ def compensated(target: Matrices, factor: Matrices) -> Matrices:
         for j in range(first, last):
             weight, code, error = moving[..., j, :], codes[..., j, :], errors[..., j - first, :]
             np.rint(weight, out=code)
-            np.clip(code, QMIN, QMAX, out=code)
+            np.clip(code, -largest_code - 1, largest_code, out=code)
             np.subtract(weight, code, out=error)
             error /= factor[..., j, j, np.newaxis]
             moving[..., j + 1 : last, :] -= factor[..., j, j + 1 : last, np.newaxis] * error[..., np.newaxis, :]
@@ -104,7 +108,7 @@ def compensated(target: Matrices, factor: Matrices) -> Matrices:
     return codes.swapaxes(-1, -2)
 
 
-def descended(codes: Matrices, target: Matrices, moments: Matrices) -> Matrices:
+def descended(codes: Matrices, target: Matrices, moments: Matrices, largest_code: int = QMAX) -> Matrices:
     """Return codes that no change of a single one makes better, found from ``codes`` by coordinate descent.
 
     Channels have nothing to do with each other, and few codes move: so each channel goes straight to the next of its codes
@@ -121,7 +125,7 @@ def descended(codes: Matrices, target: Matrices, moments: Matrices) -> Matrices:
         sweeping, behind = channels, np.full(len(channels), -1)
         for step in itertools.count():
             here = codes[sweeping]
-            change = nearest(here + slope[sweeping] / diagonal[problem[sweeping]]) - here
+            change = nearest(here + slope[sweeping] / diagonal[problem[sweeping]], largest_code) - here
             place = np.argmax((change != 0) & (np.arange(size) > behind[:, np.newaxis]), axis=1)
             by = np.take_along_axis(change, place[:, np.newaxis], axis=1)[:, 0]
             moves = (by != 0) & (place > behind)

@@ -40,7 +40,7 @@ def gptq_rounded(state: LayerState) -> QuantizedLayer:
     scales = np.broadcast_to(np.asarray(state.quantized.record.weight_scales, np.float64), (layer.channels,))
     target = moments.target(weight)
     target /= scales.reshape(*target.shape[:2], 1) / unit
-    codes = least_error(target, moments.inputs, moments.inverse, callers=state.engine.callers)
+    codes = least_error(target, moments.inputs, moments.inverse, state.engine.callers, layer.largest_code)
     stored = constant(state.node.inputs[1])
     assert stored is not None  # a layer's weight
     shape = layer.layout.rows(stored).shape

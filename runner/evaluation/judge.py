@@ -85,7 +85,7 @@ class Judge(Protocol):
         ...
 
     @property
-    def multiply(self) -> bool:
+    def own_session(self) -> bool:
         """Whether models are run in the runner's own sessions only (see ``fake_quant_model``)."""
         ...
 
@@ -121,7 +121,7 @@ class MetricJudge:
     scorer: Scorer
     target: float
     store: Store | None = None
-    multiply: ClassVar[bool] = True
+    own_session: ClassVar[bool] = True
 
     @property
     def metric(self) -> Metric:
@@ -186,7 +186,7 @@ class AmctJudge:
     original: Any
     float_value: float
     ledger: Ledger
-    multiply: ClassVar[bool] = False
+    own_session: ClassVar[bool] = False
     target: ClassVar[None] = None
 
     @classmethod

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.convert import fake_quant
+from runner.convert.simulation import Simulation
 from runner.evaluation import scorer
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import ClassScores, Outputs
@@ -36,6 +37,7 @@ class ScoresInputs:
         graph: digest of the model that the layers are of.
         quantized_layers: those that are int8.
         labelled_items: digest of contents and labels.
+        simulation: how the layers run.
         metrics: the headline metric first.
         class_scores: how they are read.
     """
@@ -44,6 +46,7 @@ class ScoresInputs:
     graph: str
     quantized_layers: QuantizedLayers
     labelled_items: str
+    simulation: Simulation
     metrics: tuple[Metric, ...]
     class_scores: ClassScores | None
 

@@ -20,7 +20,7 @@ from runner.evaluation.metric import Metric
 from runner.evaluation.model_outputs import has_nan, is_finite, model_outputs, refuse_item_at_fault
 from runner.evaluation.outputs import ClassScores, Outputs
 from runner.evaluation.scores import ANSWER, LEAD, Evaluation, ItemScores, gathered
-from runner.session import Session
+from runner.session import SIMULATION, Profile, Session
 
 # The version of this stage's meaning: raise it when the same outputs would give other scores, under any metric.
 VERSION = 2
@@ -45,6 +45,7 @@ class Scorer:
         cautions: what the user should know of them.
         decides: whether the headline metric decides; otherwise a figure that cannot be had is left out, and is no error.
         ledger: counts the runs; models run over all items only where the headline metric decides.
+        profile: of the sessions that models run in.
     """
 
     engine: Engine
@@ -55,6 +56,7 @@ class Scorer:
     cautions: tuple[str, ...]
     decides: bool
     ledger: Ledger
+    profile: Profile = SIMULATION
 
     @cached_property
     def float_scores(self) -> Evaluation:
@@ -83,7 +85,7 @@ class Scorer:
         """
         scores = dict(known)
         rest = [position for position in range(len(self.items)) if position not in known]
-        for position, score in zip(rest, self.scores(self._session(model), rest), strict=True):
+        for position, score in zip(rest, self.scores(self.session(model), rest), strict=True):
             scores[position] = score
             progress(len(scores) - len(known))
         if self.decides:
@@ -93,7 +95,7 @@ class Scorer:
     def evaluate_some(self, model: ir.Model, positions: Sequence[int], progress: Progress = silent) -> Evaluation:
         """Return a model's scores at the given positions, in their order."""
         found = list[ItemScores]()
-        with contextlib.closing(self.scores(self._session(model), positions)) as scores:
+        with contextlib.closing(self.scores(self.session(model), positions)) as scores:
             for score in scores:
                 found.append(score)
                 progress(len(found))
@@ -144,5 +146,6 @@ class Scorer:
             scores[LEAD] = (headline.lead(outputs, reference, label, self.classes),)
         return scores
 
-    def _session(self, model: ir.Model | Session) -> Session:
-        return model if isinstance(model, Session) else self.engine.session(model)
+    def session(self, model: ir.Model | Session) -> Session:
+        """Return the session that a model is scored in."""
+        return model if isinstance(model, Session) else self.engine.session(model, self.profile)

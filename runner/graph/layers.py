@@ -215,7 +215,8 @@ def _layer(node: ir.Node, operator: Operator, limits: Limits) -> Layer:
         channels=1 if array is None else layout.channels(array.shape),
         per_channel=operator.op_type in limits.per_channel and not layout.is_batch,
         spatial=spatial,
-        symmetric=spatial in limits.symmetric_over,
+        symmetric=limits.symmetric or spatial in limits.symmetric_over,
+        largest_code=limits.largest_code,
     )
 
 

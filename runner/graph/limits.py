@@ -19,6 +19,9 @@ class Limits:
         over_two_axes: types that it holds over two axes and not over one, so that those are made layers over two.
         matrix_axes: most axes that the weight of a matrix product may have.
         newest_opset: no operator may be newer.
+        symmetric: whether whatever is rounded takes only zero point 0.
+        largest_code: of a weight; the smallest is its negative less 1.
+        rounded: types of other nodes whose inputs it takes rounded to int8; None for all.
     """
 
     operators: frozenset[str]
@@ -27,6 +30,9 @@ class Limits:
     over_two_axes: frozenset[str] = frozenset()
     matrix_axes: int = 3
     newest_opset: int = DEPLOY_OPSET
+    symmetric: bool = False
+    largest_code: int = 127
+    rounded: tuple[str, ...] | None = ("Add", "MaxPool")
 
 
 # The deploy format of AMCT, as ATC reads it.

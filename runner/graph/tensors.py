@@ -13,8 +13,8 @@ from onnx_ir.passes import common as passes
 
 from runner.graph.constants import constant
 
-# Operators whose inputs the Ascend deploy format takes through AscendQuant and AscendAntiQuant.
-TENSOR_TYPES = ("Add", "MaxPool")
+# Of nodes whose inputs a target takes rounded; None for all.
+Types = tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +51,26 @@ def typed(model: ir.Model) -> ir.Model:
     return copy
 
 
-def tensor_input(model: ir.Model, name: str, index: int) -> TensorInput:
+def tensor_input(model: ir.Model, name: str, index: int, types: Types) -> TensorInput:
     """Return an input that can be rounded.
 
     Args:
         model: prepared and typed.
         name: of the node.
         index: of the input.
+        types: of nodes whose inputs the target takes rounded; None for all.
 
     Raises:
         ValueError: there is no such input, or it cannot be rounded; says why.
     """
     node = next((node for node in model.graph if node.name == name), None)
     if node is None:
-        known = [node.name or "" for node in model.graph if node.op_type in TENSOR_TYPES and node.domain == ""]
+        known = [node.name or "" for node in model.graph if _is_of(node, types)]
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         raise ValueError(f"Layer {name} does not exist in the graph, or was folded into another.{hint}")
-    if node.op_type not in TENSOR_TYPES or node.domain != "":
-        raise ValueError(f"layer {name} is of type {node.op_type}; expected {' or '.join(TENSOR_TYPES)}.")
+    if not _is_of(node, types):
+        raise ValueError(f"layer {name} is of type {node.op_type}; expected {' or '.join(types or ())}.")
     value = node.inputs[index] if 0 <= index < len(node.inputs) else None
     if value is None:
         last = len(node.inputs) - 1
@@ -98,3 +99,7 @@ def why_not_rounded(value: ir.Value | None) -> str | None:
     if constant(value) is not None:
         return "a constant"
     return None if value.dtype in (None, ir.DataType.FLOAT) else str(value.dtype)
+
+
+def _is_of(node: ir.Node, types: Types) -> bool:
+    return node.domain == "" and (types is None or node.op_type in types)

@@ -12,7 +12,7 @@ from runner.job_folder import JobFolder
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.context import Context
 from runner.modes.files.kept_values import write_kept
-from runner.modes.files.write_acc_auto import BestPair
+from runner.modes.files.write_acc_auto import BestModels
 from runner.modes.result import AccAutoResult, JobFiles, Layers, ModelInputs
 from runner.modes.rewriting_gap import cached_gap
 from runner.modes.steps.first_look import FirstLook, first_look
@@ -23,13 +23,13 @@ from runner.modes.steps.rewrite import Rewritten, rewrite
 from runner.modes.steps.score_float import score_float
 from runner.modes.steps.search import search
 from runner.modes.steps.select import select
-from runner.modes.steps.verify import Checked, verify
+from runner.modes.steps.verify import verify
 from runner.modes.steps.write import write
 from runner.modes.steps.written import WrittenResult
 from runner.modes.work_ahead import items_ahead
 from runner.search.plan import Ranking
 from runner.store.store import Store
-from runner.targets.ascend.intermediates import Intermediates
+from runner.targets.target import Kept
 
 
 def acc_auto(  # noqa: PLR0913 - all but four have a default
@@ -67,7 +67,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     Raises:
         RunnerError: the input is wrong; no result file is written then.
     """
-    job = Context.start(engine, store, emit, options.budget)
+    job, target = Context.start(engine, store, emit, options.budget), options.target
     name = name or Path(model).stem
     with job.clock.stage(LOAD):
         loaded = load(model, dataset, calibration_dataset, options, job)
@@ -80,15 +80,15 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     rewritten = rewrite(loaded, selection, options.correction, job, gap=gap)
     float_scores = score_float(rewritten.prepared, loaded, look, options, job)
     quantized = quantize(rewritten.prepared, selection, loaded, options.correction, job)
-    best = BestPair(folder, f"results/{name}", rewritten.prepared.at_source_opset, quantized.models.form)
+    best = BestModels(folder, f"results/{name}", rewritten.prepared.at_source_opset, quantized.models.form, target)
     searched = search(quantized, float_scores, loaded.split, options, best, job)
     figures = measure(searched, quantized, float_scores, loaded.split, options, job)
     written = write(figures, quantized, options, best, job)
-    checked = job.meter.unless_interrupted(lambda: verify(written.pair, written.measured, job, items=loaded.verified))
-    shown = Intermediates(name, written.measured.model, written.measured.form, written.pair, quantized.all_int8)
-    kept = job.meter.unless_interrupted(lambda: write_kept(folder, shown, dataset, loaded.kept, job))
-    checked = checked or Checked()
-    files = JobFiles(folder, checked.written, checked.proof, kept)
+    checked = job.meter.unless_interrupted(lambda: verify(target, written, job, items=loaded.verified))
+    model_at_source, form = written.measured.model, written.measured.form
+    flowing = Kept(name, model_at_source, form, written.files, loaded.kept, quantized.all_int8)
+    kept = job.meter.unless_interrupted(lambda: write_kept(flowing, target, folder, job))
+    files = JobFiles(folder, target, () if checked is None else written.files, checked, kept)
     return _result(loaded, look, rewritten, quantized, figures, written, files, job)
 
 

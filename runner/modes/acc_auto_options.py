@@ -14,6 +14,7 @@ from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import OutputKind
 from runner.modes.data import Split
 from runner.modes.expectation import Expectation, check_expectation
+from runner.modes.files.kept_values import require_kept
 from runner.modes.layer_settings import LayerSettings
 from runner.search.binary import Binary
 from runner.search.budget import Budget
@@ -21,7 +22,8 @@ from runner.search.end_to_end import EndToEnd
 from runner.search.needs import StrategyNeeds, gives_loss_contributions
 from runner.search.plan import Strategy
 from runner.search.sensitivity import Cosine, Sensitivity
-from runner.targets.ascend.proof import VerifyOptions
+from runner.targets.ascend.target import Ascend
+from runner.targets.target import Target, VerifyOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class AccAutoOptions:
         settings: what is asked for single layers.
         quant_config: an AMCT configuration file to start from; says which layers are quantized and how.
         record: an AMCT record file to build from; nothing is calibrated, ranked or searched then.
-        verify: how the written files are held against each other.
+        target: what the models are written for, and measured as.
+        verify: how the written files are verified.
         budget: limits of the search.
         keep_intermediates: whether what flows through the model, in float and as deployed, is written for comparing.
         intermediates_count: of how many evaluation items, evenly spaced.
@@ -66,6 +69,7 @@ class AccAutoOptions:
     settings: LayerSettings = field(default_factory=LayerSettings)
     quant_config: str | None = None
     record: str | None = None
+    target: Target = field(default_factory=Ascend)
     verify: VerifyOptions = field(default_factory=VerifyOptions)
     budget: Budget = field(default_factory=Budget)
     keep_intermediates: bool = False
@@ -80,6 +84,7 @@ class AccAutoOptions:
                 f"target_loss: expected 0 or more {self.metric.unit} (the loss must stay below it), got {self.target_loss}."
             )
         check_expectation(self.expect, self.metric)
+        require_kept(self.keep_intermediates, self.target)
         if self.confidence is not None and not 0.5 <= self.confidence < 1:
             raise ConfigError(
                 "search.confidence: expected 0.5 or more and less than 1, or null for verdicts that are certain, "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 
 from runner.amct_config.layer_names import FUSABLE_TYPES
@@ -32,6 +32,7 @@ from runner.modes.context import Context
 from runner.modes.layer_source import some_layers
 from runner.modes.prepared_model import PreparedModel, input_shapes
 from runner.modes.selection import Selection
+from runner.ranges import Range, within
 from runner.record import QuantizedLayers
 from runner.store.stage import Stage
 
@@ -56,6 +57,8 @@ class CalibrationInputs:
         unfused: layers that nothing was folded into because the user wants it so.
         skipped: layers that stay float.
         levels: of the layers that read whole pixels.
+        bounds: that the target sets to ranges.
+        symmetric: names and keys of what has zero point 0.
         correction: of the layers, once they are calibrated.
     """
 
@@ -69,6 +72,8 @@ class CalibrationInputs:
     unfused: frozenset[str]
     skipped: tuple[str, ...]
     levels: Mapping[str, Levels]
+    bounds: Mapping[str, Range]
+    symmetric: frozenset[str]
     correction: Correction
 
 
@@ -137,6 +142,8 @@ class CalibratedLayers:
             unfused=self._unfused,
             skipped=selection.skipped,
             levels=self._pixels,
+            bounds=self._bounds(),
+            symmetric=selection.symmetric,
             correction=correction.of_layers,
         )
 
@@ -174,7 +181,7 @@ class CalibratedLayers:
                 progress=progress,
             )
             whole = {name: levels.range for name, levels in self._pixels.items() if name not in balance.factors}
-            seen = replace(seen, ranges={**seen.ranges, **whole})
+            seen = replace(seen, ranges=within({**seen.ranges, **whole}, self._bounds(balance.factors)))
             quantization = quantize_layers(
                 self._layers,
                 seen,
@@ -191,6 +198,14 @@ class CalibratedLayers:
         return seen, CalibrationResult(
             some_layers(quantization), quantization.impossible, costs, strengths=balance.strengths
         )
+
+    def _bounds(self, smoothed: Container[str] = ()) -> dict[str, Range]:
+        """Return what the target lets ranges reach at most, by the observers' names; what is smoothed has other values."""
+        layered = self._layers
+        read = {layer.name: layer.input for layer in layered.layers}
+        read |= {tensor.key: tensor.source for tensor in layered.tensors}
+        known = self._prepared.target.bounds(layered, list(read.values()))
+        return {key: known[source] for key, source in read.items() if source in known and key not in smoothed}
 
     def _balance(self, job: Context) -> Smoothing:
         """Return how the inputs of layers are to be balanced."""

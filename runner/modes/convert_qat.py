@@ -21,7 +21,7 @@ from runner.modes.steps.load_qat import load_qat
 from runner.modes.steps.verify import verify
 from runner.modes.steps.write_qat import write_qat
 from runner.store.store import Store
-from runner.targets.ascend.intermediates import Intermediates
+from runner.targets.target import Kept
 
 
 def convert_qat(
@@ -60,9 +60,9 @@ def convert_qat(
         look = first_look(name, loaded.source, loaded.split, job, runs=runs, digest=digest)
     compared = compare_qat(loaded, look.seen, options, job)
     written = write_qat(name, loaded, compared, options, folder, job)
-    checked = verify(written.pair, written.measured, job, items=loaded.verified)
-    shown = Intermediates(name, written.measured.model, written.measured.form, written.pair)
-    kept = write_kept(folder, shown, dataset, loaded.kept, job)
+    checked = verify(options.target, written, job, items=loaded.verified)
+    flowing = Kept(name, loaded.qat.found, loaded.qat.form, written.files, loaded.kept)
+    kept = write_kept(flowing, options.target, folder, job)
     qat, costs = loaded.qat, cached_costs(loaded.runnable, loaded.digest, Subset(dataset, [0]), job)
     return ConvertResult(
         status="converted",
@@ -70,7 +70,7 @@ def convert_qat(
         comparison=compared.comparison,
         layers=Layers(qat.found, qat.form, costs),
         inputs=ModelInputs(look.seen, loaded.fitted, loaded.constants),
-        files=JobFiles(folder, checked.written, checked.proof, kept),
+        files=JobFiles(folder, options.target, written.files, checked, kept),
         work=replace(compared.work, seconds=job.clock.seconds()),
         warnings=job.warnings.told,
         report=qat.report.to_json(),

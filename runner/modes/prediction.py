@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import onnx_ir as ir
 
 from runner.convert import fake_quant
+from runner.convert.simulation import Simulation
 from runner.dataset.binding import bind, first_rows, repeats
 from runner.dataset.item import Dataset
 from runner.engine import Engine
@@ -15,6 +18,7 @@ from runner.evaluation.model_outputs import named_outputs
 from runner.evaluation.outputs import ClassScores
 from runner.modes.result import Prediction
 from runner.record import QuantizedLayers
+from runner.session import Profile
 from runner.store.stage import Codec, Stage
 from runner.store.store import Entry
 
@@ -29,6 +33,7 @@ class PredictionInputs:
         quantized_layers: those that are int8 after.
         item: digest of its content.
         item_name: part of what is kept.
+        simulation: how the layers run.
         class_scores: how they are read.
     """
 
@@ -37,6 +42,7 @@ class PredictionInputs:
     quantized_layers: QuantizedLayers
     item: str
     item_name: str
+    simulation: Simulation
     class_scores: ClassScores | None
 
 
@@ -56,13 +62,17 @@ PREDICTION: Stage[PredictionInputs, Prediction | None] = Stage(
 
 
 def predict(
-    models: tuple[ir.Model, ir.Model], dataset: Dataset, index: int, classes: ClassScores | None, engine: Engine
+    models: Sequence[tuple[ir.Model, Profile]],
+    dataset: Dataset,
+    index: int,
+    classes: ClassScores | None,
+    engine: Engine,
 ) -> Prediction | None:
-    """Return the answers of two models to one item; None where they give no class scores."""
+    """Return the answers of two models to one item, each in its own kind of session; None where they give no class scores."""
     if classes is None:
         return None
     answers = []
-    for session in map(engine.session, models):
+    for session in itertools.starmap(engine.session, models):
         item = dataset.item(index)
         arrays = session.run(bind(item, session.inputs, name=dataset.name(index)), session.number_names)
         outputs = named_outputs(session, first_rows(arrays, repeats(item, session.inputs)))

@@ -20,14 +20,14 @@ from runner.graph.batchnorm_by_place import WHY_LEFT
 from runner.graph.digest import graph_digest
 from runner.graph.fixed_inputs import fix_inputs
 from runner.graph.layers import Layer, LayeredModel, find_layers, require_layers
-from runner.graph.limits import ASCEND, Limits
 from runner.graph.lower import Lowered
 from runner.graph.model_file import SourceModel, load_model
 from runner.graph.opset import DEPLOY_OPSET, raise_opset
 from runner.graph.prepare import PreparedGraph, prepare
 from runner.graph.probe import with_outputs
 from runner.graph.rewriting import Rewriting, rewritten
-from runner.lint.atc_operators import takes
+from runner.targets.ascend.target import Ascend
+from runner.targets.target import Target
 
 logger = logging.getLogger(__name__)
 
@@ -41,14 +41,14 @@ class PreparedModel:
         preparation: exact rewriting at the source's opset, and what it did; the writers start from its graph.
         runnable: the same at the simulation's opset with its layers; whatever runs starts from it.
         rewriting: what was done to it for the sake of its quantized form.
-        limits: what the target holds in int8.
+        target: what it is quantized for.
     """
 
     source: SourceModel
     preparation: PreparedGraph
     runnable: LayeredModel
     rewriting: Rewriting = field(default_factory=Rewriting)
-    limits: Limits = ASCEND
+    target: Target = field(default_factory=Ascend)
 
     @property
     def graph(self) -> ir.Model:
@@ -85,7 +85,7 @@ class PreparedModel:
         both = Rewriting(
             {**self.rewriting.pixels, **rewriting.pixels}, {**self.rewriting.exponents, **rewriting.exponents}
         )
-        runnable = find_layers(graph, self.limits).on(raise_opset(graph))
+        runnable = find_layers(graph, self.target.limits).on(raise_opset(graph))
         return replace(self, preparation=replace(self.preparation, graph=graph), runnable=runnable, rewriting=both)
 
 
@@ -93,7 +93,7 @@ def load_prepared(
     model: str | Path,
     folds: Folds = into_all,
     constants: Mapping[str, Any] = MappingProxyType({}),
-    limits: Limits = ASCEND,
+    target: Target | None = None,
 ) -> PreparedModel:
     """Read, prepare and survey a float model; nothing is folded into a layer whose name ``folds`` says no to.
 
@@ -101,21 +101,22 @@ def load_prepared(
         model: its file.
         folds: which layers take BatchNormalization.
         constants: inputs that are fixed, and no inputs any more.
-        limits: what the target holds in int8.
+        target: what it is to be quantized for; Ascend by default.
 
     Raises:
         ModelError: it cannot be read, is quantized already, or has no layer to quantize.
         ConfigError: a constant fits no input.
     """
+    target = target or Ascend()
     source = fix_inputs(load_model(model), constants)
-    preparation = prepare(source.graph, folds, takes, limits)
-    found = find_layers(preparation.graph, limits)
+    preparation = prepare(source.graph, folds, target.reads, target.limits)
+    found = find_layers(preparation.graph, target.limits)
     require_layers(found)
     log_left_alone(found)
     for name in preparation.by_place:
         logger.info("left alone: %s (BatchNormalization): %s", name, WHY_LEFT)
     log_lowered(preparation.lowered, preparation.graph)
-    return PreparedModel(source, preparation, found.on(raise_opset(preparation.graph)), limits=limits)
+    return PreparedModel(source, preparation, found.on(raise_opset(preparation.graph)), target=target)
 
 
 def log_left_alone(found: LayeredModel) -> None:

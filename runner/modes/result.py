@@ -21,8 +21,8 @@ from runner.record import QuantizedLayers
 from runner.search.end_to_end import LossContributions
 from runner.search.pareto import Point
 from runner.search.plan import Ranking, SearchResult
-from runner.targets.ascend.model_files import Written
-from runner.targets.ascend.proof import Proof
+from runner.targets.ascend.target import Ascend
+from runner.targets.target import ModelFiles, Target
 
 Status = Literal["met", "not_met", "undecided", "converted", "interrupted", "budget"]
 
@@ -173,14 +173,16 @@ class JobFiles:
 
     Attributes:
         folder: where the files are; its manifest is not written yet.
-        written: the model pair; None where no plan was accepted, or an interruption left it unchecked.
-        proof: what holding the written files against each other showed; None where none were written.
+        target: what they were written for.
+        models: their names; none where no plan was accepted, or an interruption left them unchecked.
+        checked: what the target saw when it opened them again; None where there are none.
         intermediates: the folder of what flows through the model, where it was asked for.
     """
 
     folder: JobFolder
-    written: Written | None = None
-    proof: Proof | None = None
+    target: Target = field(default_factory=Ascend)
+    models: ModelFiles = ()
+    checked: Any | None = None
     intermediates: Path | None = None
 
 
@@ -207,7 +209,6 @@ class JobResult:
 
     Attributes:
         comparison: of the float (or source) model and the quantized one.
-        target: what the files were written for.
         curve: of the plans tried, where one was asked for.
         target_loss: what the loss had to stay below; None where nothing, or an evaluator of the user's, decided.
     """
@@ -221,7 +222,6 @@ class JobResult:
     files: JobFiles
     work: Work
     warnings: tuple[str, ...] = ()
-    target: str = "ascend"
     curve: tuple[Point, ...] = ()
     target_loss: float | None = None
 
@@ -251,14 +251,14 @@ class JobResult:
         return self.files.folder
 
     @property
-    def written(self) -> Written | None:
-        """The model pair, where one is written."""
-        return self.files.written
+    def models(self) -> ModelFiles:
+        """Names of the written models, the one to deploy first; none where no plan was accepted."""
+        return self.files.models
 
     @property
-    def proof(self) -> Proof | None:
-        """What holding the written files against each other showed."""
-        return self.files.proof
+    def checked(self) -> Any | None:  # noqa: ANN401 - a value of the target's own
+        """What the target saw when it opened the models again."""
+        return self.files.checked
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -272,7 +272,7 @@ class AccAutoResult(JobResult):
         rewriting: what was done to the float model for the sake of its quantized form.
         rewriting_gap: how far it, folding and the raised opset moved the float outputs, relative to the largest.
         from_record: the scales were read from a record; nothing was calibrated, ranked or searched.
-        loss_contributions: of each unit, where it was measured.
+        loss_contributions: of each layer group, where they were measured.
     """
 
     mode: ClassVar[str] = "acc_auto"

@@ -8,7 +8,6 @@ from typing import Any
 from runner.evaluation.score_stages import FLOAT_OUTPUTS, SCORES, SOME_SCORES
 from runner.modes.calibrated_layers import CALIBRATION
 from runner.modes.callers import CALLERS
-from runner.modes.files.check_files import PROOF, WRITTEN
 from runner.modes.input_values import INPUTS_SEEN
 from runner.modes.layer_costs import COSTS
 from runner.modes.prediction import PREDICTION
@@ -16,6 +15,8 @@ from runner.modes.rewriting import EQUALIZATION, LEVELS
 from runner.modes.rewriting_gap import GAP
 from runner.modes.scoring.ranking_stages import LOSS_CONTRIBUTIONS, RANKING
 from runner.store.stage import Stage
+from runner.targets.ascend.check import PROOF, WRITTEN
+from runner.targets.qdq.verify import CHECKED
 
 STAGES: tuple[Stage[Any, Any], ...] = (
     GAP,
@@ -33,6 +34,7 @@ STAGES: tuple[Stage[Any, Any], ...] = (
     PREDICTION,
     WRITTEN,
     PROOF,
+    CHECKED,
 )
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 import onnx_ir as ir
 
 from runner.errors import ConfigError
-from runner.graph.tensors import TensorInput, residual_adds, tensor_input, typed
+from runner.graph.tensors import TensorInput, Types, residual_adds, tensor_input, typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,13 @@ class TensorRule:
 TensorSettings = Literal["none", "adds"] | Sequence[TensorRule]
 
 
-def select_tensors(wanted: TensorSettings, model: ir.Model) -> tuple[TensorInput, ...]:
+def select_tensors(wanted: TensorSettings, model: ir.Model, types: Types) -> tuple[TensorInput, ...]:
     """Return the inputs that are meant, each once.
 
     Args:
         wanted: ``adds`` for both inputs of every Add of two computed values, or single inputs.
         model: the prepared float model.
+        types: of nodes whose inputs the target takes rounded; None for all.
 
     Raises:
         ConfigError: an input does not exist or cannot be rounded, or ``adds`` finds none.
@@ -53,7 +54,7 @@ def select_tensors(wanted: TensorSettings, model: ir.Model) -> tuple[TensorInput
     found: dict[TensorInput, None] = {}
     for place, rule in enumerate(wanted):
         try:
-            found[tensor_input(model, rule.layer, rule.input)] = None
+            found[tensor_input(model, rule.layer, rule.input, types)] = None
         except ValueError as error:
             raise ConfigError(f"tensor_quantize[{place}]: {error}") from error
     return tuple(found)

@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from runner.report.figure import Block, Report, Section, Step, Text
+from runner.figure import Block, Report, Section, Step, Text
 
 PAGE = "report.html"
 _TEMPLATE = "page.html.j2"

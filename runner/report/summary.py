@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runner.report.figure import Report, Section
+from runner.figure import Report, Section
 
 SUMMARY = "summary.json"
 # The file keeps its order of keys; what a section that is not named here tells comes before what it takes to run again.

@@ -9,7 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from runner.report.figure import Figure, Grid, Report
+from runner.figure import Figure, Grid, Report
 
 
 def print_report(report: Report, root: Path, files: Sequence[Path]) -> None:

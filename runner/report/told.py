@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import singledispatch
 
-from runner.modes.result import AccAutoResult, ConvertResult, JobFiles, JobResult
-from runner.report.figure import Report, Section
+from runner.figure import Report, Section
+from runner.modes.result import AccAutoResult, ConvertResult, JobResult
 from runner.report.flips import Flip
-from runner.report.sections import ascend
 from runner.report.sections.changed_answers import changed_answers
 from runner.report.sections.closest_plan import closest_plan
 from runner.report.sections.coarse_outputs import coarse_outputs
@@ -42,17 +41,6 @@ _VERDICT = {
     "interrupted": ("interrupted; the best plan so far", "yellow"),
     "budget": ("the budget is spent; the best plan so far", "yellow"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class TargetSections:
-    """What is told of the files that were written for a device: whether they are what was measured, and how to go on."""
-
-    deployed: Callable[[JobFiles], Section]
-    next_steps: Callable[[JobFiles], Sequence[Section]]
-
-
-TARGETS: Mapping[str, TargetSections] = {"ascend": TargetSections(ascend.deployed, ascend.next_steps)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +118,11 @@ def _end(result: JobResult, job: JobFacts) -> tuple[Section, ...]:
     """Return what stands at the end of every report."""
     root = result.files.folder.root
     files = {path.relative_to(root).as_posix() for path in result.files.folder.files} | {SUMMARY}
-    target = TARGETS[result.target]
+    made = result.files
     return (
         changed_answers(job.flips, job.sheet, result.comparison.items),
-        target.deployed(result.files),
+        made.target.deployed(made.checked),
         work(result.work),
-        *target.next_steps(result.files),
+        *made.target.next_steps(made.models, made.checked, made.folder, made.intermediates),
         environment(result.source, seed=job.seed, config_sha256=job.config_sha256, files=tuple(sorted(files))),
     )

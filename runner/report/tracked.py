@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from runner.report.figure import Report
+from runner.figure import Report
 
 # A tracker's list opens on these.
 _FIRST = ("loss", "quantized/", "float/", "layers/int8")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from runner.figure import Report
 from runner.modes.result import JobResult
 from runner.report.contact_sheet import SHEET, contact_sheet
 from runner.report.curve_chart import CHART, curve_chart
-from runner.report.figure import Report
 from runner.report.flips import FLIPS, flips, flips_csv
 from runner.report.page import PAGE, page
 from runner.report.summary import SUMMARY, summary

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from runner.convert.fake_quant import fake_quant_model
+from runner.convert.simulation import IntegerSimulation, Simulation
 from runner.graph.layers import LayeredModel
 from runner.record import QuantizedLayers
 from runner.search.plan import FLOAT, INT8, Plan
+
+# The form of a plan as the target writes it.
+Planned = Callable[[LayeredModel, QuantizedLayers], QuantizedLayers]
+
+
+def as_it_is(model: LayeredModel, form: QuantizedLayers) -> QuantizedLayers:
+    """Return the form itself: falling back is leaving out."""
+    return form
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,10 +29,14 @@ class PlannedModels:
         float_model: prepared, at a runnable opset.
         forms: the form that each treatment of a layer is taken from; the one of ``INT8`` has every layer and the tensors.
             Repaired ones, the gentlest first, are added once they are wanted.
+        simulation: how a plan's model runs.
+        planned: what the target makes of a plan's form.
     """
 
     float_model: LayeredModel
     forms: dict[str, QuantizedLayers]
+    simulation: Simulation = field(default_factory=IntegerSimulation)
+    planned: Planned = as_it_is
 
     @property
     def repaired(self) -> dict[str, QuantizedLayers]:
@@ -33,11 +45,11 @@ class PlannedModels:
 
     def form(self, plan: Plan) -> QuantizedLayers:
         """Return a plan's quantized form."""
-        return planned_form(self.forms, plan)
+        return self.planned(self.float_model, planned_form(self.forms, plan))
 
-    def model(self, plan: Plan, *, multiply: bool) -> ir.Model:
-        """Return a plan's simulation model; ``multiply`` as in ``fake_quant_model``."""
-        return fake_quant_model(self.float_model, self.form(plan), multiply=multiply)
+    def model(self, plan: Plan, *, own_session: bool) -> ir.Model:
+        """Return a plan's simulation model; ``own_session`` as in ``Simulation.model``."""
+        return self.simulation.model(self.float_model, self.form(plan), own_session=own_session)
 
 
 def planned_form(forms: Mapping[str, QuantizedLayers], plan: Plan) -> QuantizedLayers:

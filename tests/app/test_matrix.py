@@ -123,8 +123,8 @@ def test_layer_is_quantized_and_proved(opset: int, kind: str, preset: str, tmp_p
     config["model"]["path"], config["dataset"]["path"] = str(path), str(tmp_path / "data.npz")
     result = _start(parse_job(config), tmp_path / "out", ignore)
     assert (result.status, len(result.form.layers), result.found.left_alone) == ("met", layers, ())
-    assert result.proof.sameness.identical == result.proof.sameness.items > 0
-    written = onnx.load(result.folder.path(result.written.pair.deploy))
+    assert result.checked.proof.sameness.identical == result.checked.proof.sameness.items > 0
+    written = onnx.load(result.folder.path(result.checked.written.pair.deploy))
     assert [entry.version for entry in written.opset_import] == [min(opset, 18)]
 
 
@@ -192,14 +192,17 @@ def test_trained_layer_is_converted_and_proved(opset: int, kind: str, tmp_path: 
     config = copy.deepcopy(conversion())
     config["model"]["path"], config["dataset"]["path"] = str(path), str(tmp_path / "data.npz")
     result = _start(parse_job(config), tmp_path / "out", ignore)
-    assert (len(result.form.layers), result.proof.sameness.identical) == (layers, result.proof.sameness.items)
-    written = onnx.load(result.folder.path(result.written.pair.deploy))
+    assert (len(result.form.layers), result.checked.proof.sameness.identical) == (
+        layers,
+        result.checked.proof.sameness.items,
+    )
+    written = onnx.load(result.folder.path(result.checked.written.pair.deploy))
     assert [entry.version for entry in written.opset_import] == [min(opset, 18)]
     # What the source computes with its pairs as written, by onnxruntime.
     options = ort.SessionOptions()
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     real = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]).run(None, {"x": x[:1]})[0]
-    fake_quant = str(result.folder.path(result.written.pair.fake_quant))
+    fake_quant = str(result.folder.path(result.checked.written.pair.fake_quant))
     simulated = ort.InferenceSession(fake_quant, providers=["CPUExecutionProvider"]).run(None, {"x": x[:1]})[0]
     # One code of the second layer's input may lie between two.
     np.testing.assert_allclose(simulated, real, atol=0.06 * np.abs(real).max())

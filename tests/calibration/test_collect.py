@@ -16,6 +16,7 @@ from runner.calibration.quantize import quantize_layers
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import DatasetError, ModelError
+from runner.graph.limits import ASCEND
 from runner.graph.tensors import tensor_input, typed
 from tests.data import Items, normal_items
 from tests.models import conv_gemm, for_all, onnx_text, prepared, run_plain
@@ -26,10 +27,8 @@ X = normal_items(9, 2, 6, 6)
 def calibrated(
     model: object, data: Items, indices: list[int], observer: object = None, callers: int = 2
 ) -> Calibration:
-    graph, found = prepared(model)
-    return collect(
-        found.on(graph), Subset(data, indices), observers=for_all(found, observer or MinMax()), engine=Engine(callers)
-    )
+    _, found = prepared(model)
+    return collect(found, Subset(data, indices), observers=for_all(found, observer or MinMax()), engine=Engine(callers))
 
 
 def test_ranges_are_the_extremes_of_each_layers_input_over_the_chosen_items() -> None:
@@ -131,11 +130,11 @@ def test_tensor_read_by_two_layers_is_observed_once_in_the_items_order(passes: i
 
 
 def test_progress_counts_items_over_all_passes() -> None:
-    graph, found = prepared(TWO_READERS)
+    _, found = prepared(TWO_READERS)
     told: list[int] = []
     items = Items(normal_items(4, 2, 4, 4))
     collect(
-        found.on(graph),
+        found,
         Subset(items, range(4)),
         observers=for_all(found, Counting(2)),
         engine=Engine(2),
@@ -177,7 +176,7 @@ def test_inputs_of_other_nodes_that_would_be_rounded_are_named_beside_the_layers
         w=np.ones((2, 2, 1, 1), np.float32),
     )
     graph, found = prepared(model)
-    rounded = (tensor_input(typed(graph), "z", 0),)
+    rounded = (tensor_input(typed(graph), "z", 0, ASCEND.rounded),)
     for layers, remedy in (
         ((), "Mend the model, or do not round z:0 (take it out of tensor_quantize)."),
         (
@@ -189,7 +188,7 @@ def test_inputs_of_other_nodes_that_would_be_rounded_are_named_beside_the_layers
         asked = replace(found, layers=layers, tensors=rounded)
         with pytest.raises(ModelError) as error:
             items = Subset(Items(-np.ones((1, 2, 4, 4), np.float32)), [0])
-            collect(asked.on(graph), items, observers=for_all(asked, MinMax()), engine=Engine(1))
+            collect(asked, items, observers=for_all(asked, MinMax()), engine=Engine(1))
         assert str(error.value).endswith(remedy)
 
 
@@ -242,10 +241,10 @@ def test_items_without_values_change_nothing_that_is_seen_of_the_others(observer
 @pytest.mark.parametrize("observer", EVERY_OBSERVER, ids=str)
 def test_layer_that_no_item_gives_a_value_stays_float_and_says_why(observer: object) -> None:
     x = rows_picked(0, 0)
-    graph, found = prepared(PICKED)
-    seen = collect(found.on(graph), Subset(Items(x), [0, 1]), observers=for_all(found, observer), engine=Engine(2))
+    _, found = prepared(PICKED)
+    seen = collect(found, Subset(Items(x), [0, 1]), observers=for_all(found, observer), engine=Engine(2))
     assert seen.ranges == {} and seen.input_shapes == {"y": (0, 3)}
-    (left,) = quantize_layers(found.on(graph), seen).impossible
+    (left,) = quantize_layers(found, seen).impossible
     assert (left.name, left.reason) == (
         "y",
         "no calibration item gives its input any value, so nothing is known of its range",
@@ -253,13 +252,13 @@ def test_layer_that_no_item_gives_a_value_stays_float_and_says_why(observer: obj
 
 
 def test_layers_that_share_an_input_get_the_range_of_their_own_observer() -> None:
-    graph, found = prepared(TWO_READERS)
+    _, found = prepared(TWO_READERS)
     data = Items((normal_items(6, 2, 4, 4) ** 3).astype(np.float32))
     own = Percentile(0.8, 0.8)
 
     def ranges(observer: object, own: dict | None = None) -> dict:
         return collect(
-            found.on(graph),
+            found,
             Subset(data, range(6)),
             observers=for_all(found, observer) | (own or {}),
             engine=Engine(2),

@@ -53,8 +53,8 @@ CASES = [
 
 def quantized(model: onnx.ModelProto, x: NDArray) -> tuple[ir.Model, LayeredModel, QuantizedLayers]:
     graph, found = prepared(model)
-    seen = collect(found.on(graph), Subset.whole(Items(x)), observers=for_all(found, MinMax()), engine=Engine(1))
-    return graph, found, quantize_layers(found.on(graph), seen).form
+    seen = collect(found, Subset.whole(Items(x)), observers=for_all(found, MinMax()), engine=Engine(1))
+    return graph, found, quantize_layers(found, seen).form
 
 
 def twin_output(graph: ir.Model, layer: Layer, form: QuantizedLayer, source: NDArray) -> NDArray[np.float64]:
@@ -90,7 +90,7 @@ def test_sums_are_those_of_the_layers_run_alone(model: onnx.ModelProto, x: NDArr
     graph, found, form = quantized(model, x)
     names = [name for layer in found.layers for name in (layer.input, _output(graph, layer))]
     tensors = run_plain(graph, x, names)
-    results = list(layer_by_layer(found.on(graph), form, Subset.whole(Items(x)), engine=Engine(2)))
+    results = list(layer_by_layer(found, form, Subset.whole(Items(x)), engine=Engine(2)))
     assert len(results) == len(x)
     for item, sums in zip(tensors, results, strict=True):
         assert list(sums) == [layer.name for layer in found.layers]
@@ -119,9 +119,7 @@ def test_sums_and_means_are_the_same_at_every_opset(opset: int) -> None:
         # A newer source is written at the opset that a deploy model has.
         assert graph.opset_imports[""] == min(model.opset_import[0].version, DEPLOY_OPSET)
         reductions = (FF, MEAN_ERROR)
-        return list(
-            layer_by_layer(found.on(graph), form, Subset(Items(X), range(2)), engine=Engine(1), reductions=reductions)
-        )
+        return list(layer_by_layer(found, form, Subset(Items(X), range(2)), engine=Engine(1), reductions=reductions))
 
     at_opset = conv_gemm()
     at_opset.opset_import[0].version = opset
@@ -134,9 +132,9 @@ def test_sums_and_means_are_the_same_at_every_opset(opset: int) -> None:
 
 
 def test_results_have_the_same_bits_with_any_number_of_callers() -> None:
-    graph, found, form = quantized(conv_gemm(), X)
+    _, found, form = quantized(conv_gemm(), X)
     one, *others = (
-        [as_numbers(s) for s in layer_by_layer(found.on(graph), form, Subset(Items(X), [3, 0, 2]), engine=Engine(n))]
+        [as_numbers(s) for s in layer_by_layer(found, form, Subset(Items(X), [3, 0, 2]), engine=Engine(n))]
         for n in (1, 2, 4)
     )
     assert all(other == one for other in others)
@@ -144,11 +142,9 @@ def test_results_have_the_same_bits_with_any_number_of_callers() -> None:
 
 def test_pass_reads_the_float_models_activations_not_the_quantized_ones() -> None:
     # Quantizing the first layer alone or all layers makes no difference to what is seen of a later one.
-    graph, found, form = quantized(conv_gemm(), X)
-    whole = next(layer_by_layer(found.on(graph), form, Subset(Items(X), [0]), engine=Engine(1)))
-    last = next(
-        layer_by_layer(found.on(graph), form.without(["first", "second"]), Subset(Items(X), [0]), engine=Engine(1))
-    )
+    _, found, form = quantized(conv_gemm(), X)
+    whole = next(layer_by_layer(found, form, Subset(Items(X), [0]), engine=Engine(1)))
+    last = next(layer_by_layer(found, form.without(["first", "second"]), Subset(Items(X), [0]), engine=Engine(1)))
     assert list(last) == ["logits"]
     np.testing.assert_allclose(last["logits"]["dd"], whole["logits"]["dd"], rtol=1e-3)
 
@@ -158,7 +154,7 @@ def test_caller_may_ask_for_the_mean_of_each_channel(model: onnx.ModelProto, x: 
     graph, found, form = quantized(model, x)
     asked = (Reduction("mean_f", "f", squared=False), FF)
     (item,) = run_plain(graph, x[:1], [_output(graph, layer) for layer in found.layers])
-    sums = next(layer_by_layer(found.on(graph), form, Subset(Items(x), [0]), engine=Engine(1), reductions=asked))
+    sums = next(layer_by_layer(found, form, Subset(Items(x), [0]), engine=Engine(1), reductions=asked))
     for layer, f in zip(found.layers, item, strict=True):
         axes = (0, 2, 3) if layer.op_type == "Conv" else tuple(range(f.ndim - 1))
         assert list(sums[layer.name]) == ["mean_f", "ff", "count"]
@@ -168,11 +164,11 @@ def test_caller_may_ask_for_the_mean_of_each_channel(model: onnx.ModelProto, x: 
 
 def test_twin_of_a_layer_with_a_shifted_bias_has_the_shift() -> None:
     x = normal_items(3, 7, 5)
-    graph, found, form = quantized(dense(shape="N,7,5"), x)
+    _, found, form = quantized(dense(shape="N,7,5"), x)
     shifts = {"h": np.arange(6, dtype=np.float32), "k": -np.arange(4, dtype=np.float32)}
     moved = QuantizedLayers({name: replace(layer, shift=shifts[name]) for name, layer in form.layers.items()})
     before, after = (
-        list(layer_by_layer(found.on(graph), f, Subset(Items(x), range(3)), engine=Engine(1), reductions=[MEAN_ERROR]))
+        list(layer_by_layer(found, f, Subset(Items(x), range(3)), engine=Engine(1), reductions=[MEAN_ERROR]))
         for f in (form, moved)
     )
     for one, other in zip(before, after, strict=True):
@@ -183,16 +179,16 @@ def test_twin_of_a_layer_with_a_shifted_bias_has_the_shift() -> None:
 def test_progress_counts_items_and_the_model_is_left_as_it_was() -> None:
     graph, found, form = quantized(conv_gemm(), X)
     before, told = ir.to_proto(graph).SerializeToString(), []
-    for _ in layer_by_layer(found.on(graph), form, Subset(Items(X), range(4)), engine=Engine(2), progress=told.append):
+    for _ in layer_by_layer(found, form, Subset(Items(X), range(4)), engine=Engine(2), progress=told.append):
         pass
     assert told == [1, 2, 3, 4]
     assert ir.to_proto(graph).SerializeToString() == before
 
 
 def test_items_are_read_as_their_sums_are_taken() -> None:
-    graph, found, form = quantized(conv_gemm(), X)
+    _, found, form = quantized(conv_gemm(), X)
     items = Items(np.concatenate([X] * 10))
-    sums = layer_by_layer(found.on(graph), form, Subset(items, range(40)), engine=Engine(1))
+    sums = layer_by_layer(found, form, Subset(items, range(40)), engine=Engine(1))
     next(sums)
     assert len(items.reads) < 10
 
@@ -206,7 +202,7 @@ def test_squares_that_leave_float32_are_summed_in_double(size: float) -> None:
     x = normal_items(3, 5)
     graph, found, form = quantized(model, x)
     names = [name for layer in found.layers for name in (layer.input, _output(graph, layer))]
-    results = list(layer_by_layer(found.on(graph), form, Subset(Items(x), range(3)), engine=Engine(2)))
+    results = list(layer_by_layer(found, form, Subset(Items(x), range(3)), engine=Engine(2)))
     for item, sums in zip(run_plain(graph, x, names), results, strict=True):
         f = item[3].astype(np.float64)
         q = twin_output(graph, found.layer("logits"), form.layers["logits"], item[2]).astype(np.float64)
@@ -231,9 +227,9 @@ def test_layer_without_values_for_an_item_has_sums_of_none() -> None:
     )
     x = np.abs(normal_items(3, 5))
     x[1] *= -1
-    graph, found, form = quantized(model, x)
+    _, found, form = quantized(model, x)
     passes = layer_by_layer(
-        found.on(graph), form, Subset(Items(x), range(3)), engine=Engine(1), reductions=(*PAIR_SUMS, MEAN_ERROR)
+        found, form, Subset(Items(x), range(3)), engine=Engine(1), reductions=(*PAIR_SUMS, MEAN_ERROR)
     )
     sums = [item["y"] for item in passes]
     assert [int(each["count"]) for each in sums] == [4, 0, 4]

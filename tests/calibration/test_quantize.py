@@ -19,11 +19,11 @@ RANGE = Range(-1.0, 4.0)
 
 
 def quantized(model: onnx.ModelProto, range_: Range = RANGE, *, symmetric: bool = False) -> Quantization:
-    graph, found = prepared(model)
+    _, found = prepared(model)
     names = [layer.name for layer in found.layers]
     sample = np.linspace(range_.low, range_.high, 1000).astype(F)
     return quantize_layers(
-        found.on(graph),
+        found,
         Calibration(
             dict.fromkeys(names, range_),
             dict.fromkeys(names, sample),
@@ -132,11 +132,11 @@ def test_grouped_layer_whose_sums_no_float_holds_stays_float() -> None:
 
 
 def test_symmetric_pixels_are_taken_off_their_ties() -> None:
-    graph, found = prepared(conv(np.ones((1, 3, 1, 1))))
+    _, found = prepared(conv(np.ones((1, 3, 1, 1))))
     pixels = ((np.arange(256) - 127.5) / 127.5).astype(F)
     ends = {"y": Range(-1.0, 1.0)}
     seen = Calibration(ends, {"y": pixels}, {"y": (1, 3, 4, 4)}, ends)
-    scale = quantize_layers(found.on(graph), seen).form.layers["y"].record.activation.scale
+    scale = quantize_layers(found, seen).form.layers["y"].record.activation.scale
     assert 2 / 255 < scale < 1.02 * 2 / 255
 
 
@@ -146,23 +146,23 @@ def test_layers_named_symmetric_get_zero_point_0_and_the_others_do_not() -> None
         w1=np.full((3, 2, 1, 1), 0.5, F),
         w2=np.full((3, 2, 1, 1), -0.25, F),
     )
-    graph, found = prepared(model)
+    _, found = prepared(model)
     sample = np.linspace(-1, 4, 1000).astype(F)
     ends = dict.fromkeys("ab", RANGE)
     seen = Calibration(ends, dict.fromkeys("ab", sample), dict.fromkeys("ab", (1, 2, 4, 4)), ends)
-    layers = quantize_layers(found.on(graph), seen, symmetric={"b"}).form.layers
+    layers = quantize_layers(found, seen, symmetric={"b"}).form.layers
     assert [layers[name].record.activation.zero_point for name in "ab"] == [round(1 / (5 / 255)) - 128, 0]
 
 
 def test_tensor_gets_the_parameters_that_a_layer_of_the_same_range_gets() -> None:
-    graph, found = prepared(conv(np.ones((1, 3, 1, 1))))
+    _, found = prepared(conv(np.ones((1, 3, 1, 1))))
     tensors = tuple(TensorInput("add", "Add", index, "x") for index in range(3))
     # Values on ties, which widen the range; one tensor lies evenly around zero, one has a scale beyond AMCT's limit.
     pixels = ((np.arange(256) - 127.5) / 127.5).astype(F)
     names = ["y", *(tensor.key for tensor in tensors)]
     ranges = dict.fromkeys(names, Range(-1.0, 1.0)) | {"add:2": Range(0.0, 255.0 * 2**24)}
     seen = Calibration(ranges, dict.fromkeys(names, pixels), dict.fromkeys(names, (1, 3, 4, 4)), ranges)
-    layers = quantize_layers(found.on(graph), seen)
+    layers = quantize_layers(found, seen)
     result = quantize_tensors(layers, replace(found, tensors=tensors), seen, symmetric={"add:1"})
     assert result.form.layers == layers.form.layers and list(result.form.tensors) == ["add:0", "add:1"]
     assert result.form.tensors["add:0"].activation == layers.form.layers["y"].record.activation

@@ -25,13 +25,13 @@ X = normal_items(40, 2, 6, 6)
 
 def corrected(model: onnx.ModelProto, x: NDArray) -> tuple:
     graph, found = prepared(model)
-    seen = collect(found.on(graph), Subset.whole(Items(x)), observers=for_all(found, MinMax()), engine=Engine(1))
-    form = quantize_layers(found.on(graph), seen).form
+    seen = collect(found, Subset.whole(Items(x)), observers=for_all(found, MinMax()), engine=Engine(1))
+    form = quantize_layers(found, seen).form
     return (
         graph,
         found,
         form,
-        correct_biases(Calibrated(found.on(graph), form, seen), Subset.whole(Items(x)), engine=Engine(2)),
+        correct_biases(Calibrated(found, form, seen), Subset.whole(Items(x)), engine=Engine(2)),
     )
 
 
@@ -39,7 +39,7 @@ def test_shift_of_each_layer_is_what_separate_runs_say() -> None:
     graph, found, before, after = corrected(conv_gemm(), X)
     nodes = {node.name: node.outputs[0].name for node in graph.graph}
     for layer in found.layers:
-        alone = fake_quant_model(found.on(graph), QuantizedLayers({layer.name: before.layers[layer.name]}))
+        alone = fake_quant_model(found, QuantizedLayers({layer.name: before.layers[layer.name]}))
         q, f = (
             np.array(
                 [
@@ -73,7 +73,7 @@ def test_shift_of_a_matmul_is_its_mean_error_and_its_integers_stay() -> None:
     x = 1 + normal_items(40, 7, 5)
     graph, found, before, after = corrected(dense(shape="N,7,5"), x)
     for name, added in (("h", "s"), ("k", "logits")):
-        alone = fake_quant_model(found.on(graph), QuantizedLayers({name: before.layers[name]}))
+        alone = fake_quant_model(found, QuantizedLayers({name: before.layers[name]}))
         q, f = (np.array([a[0].mean(axis=0) for (a,) in run_plain(m, x, [added])]) for m in (alone, graph))
         old, new = before.layers[name], after.layers[name]
         np.testing.assert_allclose(new.shift, shrunk_mean((f - q).astype(np.float64)), atol=2e-6)
@@ -84,10 +84,10 @@ def test_shift_of_a_matmul_is_its_mean_error_and_its_integers_stay() -> None:
 def test_matmul_has_no_mean_error_where_nothing_is_left_to_chance() -> None:
     # Items that are all the same.
     x = np.repeat(normal_items(1, 7, 5), 3, axis=0)
-    graph, found, before, after = corrected(dense(shape="N,7,5"), x)
+    _, found, before, after = corrected(dense(shape="N,7,5"), x)
     for name, added in (("h", "s"), ("k", "logits")):
         ((f,), *_), ((q,), *_), ((plain,), *_) = (
-            run_plain(fake_quant_model(found.on(graph), QuantizedLayers(layers)), x, [added])
+            run_plain(fake_quant_model(found, QuantizedLayers(layers)), x, [added])
             for layers in ({}, {name: after.layers[name]}, {name: before.layers[name]})
         )
         error, was = (np.abs((y - f)[0].mean(axis=0, dtype=np.float64)).max() for y in (q, plain))

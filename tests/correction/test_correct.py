@@ -55,9 +55,9 @@ RESIDUAL = onnx_text(
 
 
 def calibrated(model: onnx.ModelProto, x: NDArray) -> Calibrated:
-    graph, found = prepared(model)
-    seen = collect(found.on(graph), Subset.whole(Items(x)), observers=for_all(found, MinMax()), engine=Engine(1))
-    return Calibrated(found.on(graph), quantize_layers(found.on(graph), seen).form, seen)
+    _, found = prepared(model)
+    seen = collect(found, Subset.whole(Items(x)), observers=for_all(found, MinMax()), engine=Engine(1))
+    return Calibrated(found, quantize_layers(found, seen).form, seen)
 
 
 def corrected(start: Calibrated, x: NDArray, options: Correction, callers: int = 2) -> QuantizedLayers:
@@ -116,7 +116,7 @@ def test_sequential_bias_leaves_no_mean_error_but_what_may_be_chance() -> None:
 @pytest.mark.parametrize(
     "options", [Correction("isolated"), Correction("isolated", scale=True)], ids=["pass", "layerwise"]
 )
-def test_isolated_bias_leaves_no_mean_error_on_float_inputs(options: Correction) -> None:
+def test_layer_by_layer_bias_leaves_no_mean_error_on_float_inputs(options: Correction) -> None:
     x = 1 + normal_items(48, 2, 6, 6)
     start = calibrated(conv_gemm(), x)
     form = corrected(start, x, options)

@@ -89,10 +89,10 @@ def half(model: onnx.ModelProto) -> Factors:
 
 
 def calibrated(model: onnx.ModelProto, factors: Factors) -> Calibrated:
-    graph, found = prepared(model)
-    layers = with_balanced_inputs(found.on(graph), factors)
+    _, found = prepared(model)
+    layers = with_balanced_inputs(found, factors)
     seen = collect(layers, Subset.whole(Items(ITEMS)), observers=for_all(layers, MinMax()), engine=Engine(2))
-    return Calibrated(found.on(graph), quantize_layers(found.on(graph), seen, balance=factors).form, seen)
+    return Calibrated(found, quantize_layers(found, seen, balance=factors).form, seen)
 
 
 def loss(start: Calibrated, form: QuantizedLayers) -> float:

@@ -19,7 +19,7 @@ from runner import AccAutoOptions, acc_auto
 from runner.engine import Engine
 from runner.evaluation.distance import Sqnr
 from runner.lint.check import check_deploy
-from runner.targets.ascend.proof import VerifyOptions
+from runner.targets.target import VerifyOptions
 from tests.data import Items
 
 ARCHIVE = Path(__file__).with_name("networks.tar.xz")
@@ -77,9 +77,9 @@ def test_export_is_quantized_and_proved(export: str, tmp_path: Path) -> None:
     result = acc_auto(path, Items(x), tmp_path / "out", options, engine=Engine(1))
     layers = LAYERS[export.partition("-")[0]]
     assert (result.status, len(result.form.layers), len(result.found.layers)) == ("met", layers, layers)
-    assert result.proof.sameness.identical == result.proof.sameness.items > 0
+    assert result.checked.proof.sameness.identical == result.checked.proof.sameness.items > 0
     # The deploy file's opset, and whether any of its operators is foreign to ATC.
-    deploy = result.folder.path(result.written.pair.deploy)
+    deploy = result.folder.path(result.checked.written.pair.deploy)
     assert onnx.load(deploy).opset_import[0].version == min(18, source.opset_import[0].version)
     assert [finding for finding in check_deploy(deploy) if finding.severity == "fault"] == []
     # The simulation against the source, both by onnxruntime alone.
@@ -87,6 +87,6 @@ def test_export_is_quantized_and_proved(export: str, tmp_path: Path) -> None:
         ort.InferenceSession(str(file), providers=["CPUExecutionProvider"]).run(
             None, {source.graph.input[0].name: x[:1]}
         )[0]
-        for file in (path, result.folder.path(result.written.pair.fake_quant))
+        for file in (path, result.folder.path(result.checked.written.pair.fake_quant))
     )
     assert 10 * np.log10(np.sum(real**2) / np.sum((real - simulated) ** 2)) > 8

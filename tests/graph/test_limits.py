@@ -59,7 +59,7 @@ def quantized(graph: ir.Model, x: NDArray, limits: Limits) -> tuple[LayeredModel
         dict.fromkeys(names, x.shape),
         dict.fromkeys(names, range_),
     )
-    quantization = quantize_layers(found.on(graph), seen)
+    quantization = quantize_layers(found, seen)
     assert not quantization.impossible
     return found, quantization.form
 
@@ -92,9 +92,9 @@ def test_product_with_a_scale_for_each_output_computes_its_closed_form(name: str
     # Many inputs are summed in parts.
     assert exact_sums(layer, made).plain == (inputs == 5)
     for multiply, profile in ((False, REFERENCE), (True, SIMULATION)):
-        (y,) = Session(fake_quant_model(found.on(graph), form, multiply=multiply), profile).run({"x": x})
+        (y,) = Session(fake_quant_model(found, form, multiply=multiply), profile).run({"x": x})
         assert np.array_equal(y, expected), profile
-    (y,) = Session(qdq_twin(found.on(graph), form), REFERENCE).run({"x": x})
+    (y,) = Session(qdq_twin(found, form), REFERENCE).run({"x": x})
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=np.abs(expected).max() * 1e-2)
 
 
@@ -106,7 +106,7 @@ def test_one_scale_an_output_loses_nothing_of_small_outputs(name: str) -> None:
     errors = []
     for limits in (ANY, ASCEND):
         found, form = quantized(graph, x, limits)
-        y = Session(fake_quant_model(found.on(graph), form), REFERENCE).run({"x": x})[0]
+        y = Session(fake_quant_model(found, form), REFERENCE).run({"x": x})[0]
         errors.append(float(np.abs(y - real)[:, 0].max()))
         assert len(form.record.layers[found.layers[0].name].weight_scales) == (3 if limits is ANY else 1)
     assert errors[0] < 0.003 < errors[1]

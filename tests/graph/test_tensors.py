@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from runner.graph.limits import ASCEND
 from runner.graph.tensors import TensorInput, residual_adds, tensor_input, typed
 from tests.models import onnx_text, prepared
 
@@ -42,9 +43,9 @@ def test_residual_adds_are_those_of_two_computed_floats(model: ir.Model) -> None
 
 
 def test_input_is_found_by_node_and_index(model: ir.Model) -> None:
-    assert tensor_input(model, "y", 0) == TensorInput("y", "MaxPool", 0, "twice")
+    assert tensor_input(model, "y", 0, ASCEND.rounded) == TensorInput("y", "MaxPool", 0, "twice")
     # The other side of a bias is a computed value like any.
-    assert tensor_input(model, "biased", 1) == TensorInput("biased", "Add", 1, "sum")
+    assert tensor_input(model, "biased", 1, ASCEND.rounded) == TensorInput("biased", "Add", 1, "sum")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_input_is_found_by_node_and_index(model: ir.Model) -> None:
 )
 def test_others_are_refused_with_the_reason(model: ir.Model, name: str, index: int, message: str) -> None:
     with pytest.raises(ValueError) as error:
-        tensor_input(model, name, index)
+        tensor_input(model, name, index, ASCEND.rounded)
     assert str(error.value) == message
 
 

@@ -179,7 +179,7 @@ def test_other_measures_rank_the_most_sensitive_layer_first(deep: Bench, sensiti
 
 def test_target_that_nothing_meets_is_a_result_without_models(deep: Bench) -> None:
     result = deep.run(target_loss=0.0, metric=Kl())
-    assert result.status == "not_met" and result.written is None and result.search.best is None
+    assert result.status == "not_met" and result.checked is None and result.search.best is None
     assert set(deep.written()) == FILES - MODELS - {f"results/{PREFIX}_final_config.json"}
     assert len(read_record(deep.folder / "out" / "tmp" / "scale_offset_record.txt")) == 6
     closest = min(result.search.trials, key=lambda trial: trial.loss)
@@ -204,9 +204,9 @@ def test_search_is_amcts_over_the_losses_of_every_prefix(tmp_path: Path, seed: i
     bench = Bench(tmp_path / "bench", chain(6, seed), (3, 4, 4), items=30)
     rejected = bench.run("rejected", target_loss=0.0, metric=Kl())
     order, form = rejected.ranking.layers, rejected.form
-    graph, found = prepared(bench.model)
+    _, found = prepared(bench.model)
     f = logits(bench.model, bench.x)
-    prefixes = [fake_quant_model(found.on(graph), form.without(order[:k])) for k in range(6)]
+    prefixes = [fake_quant_model(found, form.without(order[:k])) for k in range(6)]
     losses = [kl(f, logits(model, bench.x)) for model in prefixes]
     for trial in rejected.search.trials:
         assert trial.loss == pytest.approx(losses[len(trial.plan.fallback)], rel=0.03, abs=1e-9)
@@ -595,7 +595,9 @@ def test_record_with_shifted_biases_gives_the_same_models_again(tmp_path: Path, 
     for name in (*MODELS, "tmp/scale_offset_record.integers.npz"):
         assert first.folder.path(name).read_bytes() == second.folder.path(name).read_bytes()
     # The files hold the constants, each with its shift: proved against each other, item by item.
-    assert first.proof is not None and first.proof.sameness.identical == first.proof.sameness.items > 0
+    assert (
+        first.checked is not None and first.checked.proof.sameness.identical == first.checked.proof.sameness.items > 0
+    )
     bias = {a.name: onnx.numpy_helper.to_array(a) for a in bench.model.graph.initializer}
     for file in MODELS:
         held = {a.name: onnx.numpy_helper.to_array(a) for a in onnx.load(first.folder.path(file)).graph.initializer}
@@ -624,10 +626,10 @@ END_TO_END = EndToEnd(items=12)
 def targets(bench: Bench) -> tuple[dict[tuple[str, ...], float], list[float]]:
     """Return the loss of every plan of a job, by what is float, and targets well apart from all of them."""
     rejected = bench.run("rejected", target_loss=0.0, metric=Kl())
-    graph, found = prepared(bench.model)
+    _, found = prepared(bench.model)
     f, names = logits(bench.model, bench.x), list(rejected.form.layers)
     losses = {
-        chosen: kl(f, logits(fake_quant_model(found.on(graph), rejected.form.without(chosen)), bench.x))
+        chosen: kl(f, logits(fake_quant_model(found, rejected.form.without(chosen)), bench.x))
         for count in range(len(names))
         for chosen in itertools.combinations(names, count)
     }
@@ -667,15 +669,15 @@ def test_ranking_is_work_of_its_own_stage(small: Bench, sensitivity: object) -> 
     assert [event.done for event in advanced] == list(range(1, first.total + 1))
 
 
-def test_damage_and_ranking_of_a_job_are_those_of_leaving_each_layer_out(deep: Bench) -> None:
+def test_loss_contributions_and_ranking_of_a_job_are_those_of_leaving_each_layer_out(deep: Bench) -> None:
     heard: list[object] = []
     result = deep.run(target_loss=0.0, metric=Kl(), sensitivity=EndToEnd(items=60), emit=heard.append)
     losses, _ = targets(deep)
     assert result.loss_contributions is not None and result.loss_contributions.items == tuple(range(60))
     everything = losses[()]
     assert result.loss_contributions.total == pytest.approx(everything, rel=0.03)
-    for unit, value in result.loss_contributions.groups:
-        assert value == pytest.approx(everything - losses[unit.layers], abs=0.03 * everything)
+    for group, value in result.loss_contributions.groups:
+        assert value == pytest.approx(everything - losses[group.layers], abs=0.03 * everything)
     values = [value for _, value in result.ranking.entries]
     assert values == sorted(values, reverse=True)
     assert deep.json(f"results/{PREFIX}_ranking_info.json") == [list(entry) for entry in result.ranking.entries]
@@ -699,7 +701,7 @@ def test_pareto_job_writes_its_curve_even_where_all_int8_is_accepted(deep: Bench
 
 
 @pytest.mark.parametrize("callers", [1, 3])
-def test_curve_and_damage_are_the_same_bytes_again(deep: Bench, callers: int) -> None:
+def test_curve_and_loss_contributions_are_the_same_bytes_again(deep: Bench, callers: int) -> None:
     options = {"strategy": Pareto(), "sensitivity": END_TO_END}
     searched(deep, "one", **options).folder.finish()
     searched(deep, "two", callers=callers, **options).folder.finish()
@@ -708,7 +710,7 @@ def test_curve_and_damage_are_the_same_bytes_again(deep: Bench, callers: int) ->
 
 
 @pytest.mark.parametrize("strategy", [Greedy(), Pareto()])
-def test_strategy_that_weighs_damages_needs_them_measured(strategy: object) -> None:
+def test_strategy_that_weighs_loss_contributions_needs_them_measured(strategy: object) -> None:
     with pytest.raises(
         ConfigError, match=f"^strategy: {type(strategy).__name__.lower()} weighs .*=end_to_end beside it"
     ):
@@ -812,8 +814,8 @@ def test_equalized_job_says_the_same_in_float_and_its_record_gives_the_same_mode
     assert set(bench.written("first")) == FILES | {side, "manifest.json"}
     assert list(bench.json(side, "first")["exponents"]) == ["a"]
     assert first.rewriting_gap == 0
-    assert first.proof is not None
-    assert first.proof.sameness.identical == first.proof.sameness.items > 0
+    assert first.checked is not None
+    assert first.checked.proof.sameness.identical == first.checked.proof.sameness.items > 0
     # The deploy model holds the float operators of an equalized Clip, and the same layers.
     deploy = onnx.load(first.folder.path("results/net_deploy_model.onnx"))
     assert [node.op_type for node in deploy.graph.node if node.op_type in ("Clip", "Relu", "Min")] == [
@@ -892,8 +894,8 @@ def test_job_with_whole_pixels_says_the_same_in_float_and_its_record_gives_the_s
     assert list(bench.json(side, "first")["pixels"]) == ["first"]
     assert first.rewriting_gap < 1e-5
     assert first.form.layers["first"].record.activation.scale == 1
-    assert first.proof is not None
-    assert first.proof.sameness.identical == first.proof.sameness.items > 0
+    assert first.checked is not None
+    assert first.checked.proof.sameness.identical == first.checked.proof.sameness.items > 0
     deploy = onnx.load(first.folder.path("results/net_deploy_model.onnx"))
     assert [node.op_type for node in deploy.graph.node[:5]] == ["Pad", "Mul", "Add", "AscendQuant", "Conv"]
     record = str(first.folder.path("tmp/scale_offset_record.txt"))

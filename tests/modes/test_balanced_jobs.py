@@ -113,8 +113,8 @@ def test_option_balances_every_layer_with_a_weight_and_the_record_says_it_all(be
     plain, first = bench.run("plain"), bench.run("first", correction=HALF)
     assert balanced(plain) == set() and balanced(first) == {"conv", "left", "right"}
     assert loss(first) < loss(plain) / 5
-    assert first.proof is not None and first.proof.record_matches
-    assert first.proof.sameness.identical == first.proof.sameness.items == 48
+    assert first.checked is not None and first.checked.proof.record_matches
+    assert first.checked.proof.sameness.identical == first.checked.proof.sameness.items == 48
     assert not bench.place("tmp/scale_offset_record.integers.npz", "first").exists()
     assert bench.strengths(output="plain") == {}
     assert bench.strengths(CONFIG, "first") == bench.strengths(FINAL, "first") == dict.fromkeys(balanced(first), 0.5)

@@ -24,9 +24,9 @@ from runner.modes import prepared_model
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import convert_qat
-from runner.modes.files import check_files
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.result import AccAutoResult, ConvertResult
+from runner.targets.ascend import check as checking
 from tests.data import Items, noise, normal_items
 from tests.models import proto
 
@@ -72,8 +72,8 @@ def job(folder: Path, model: onnx.ModelProto, preset: str = "amct", **options: o
     chosen = {"target_loss": 59.0, "metric": Sqnr(), "observer": MinMax(), "correction": PRESETS[preset]} | options
     options_ = AccAutoOptions(**chosen, calibration_count=len(X))
     result = acc_auto(path, Items(X), folder / "out", options_, name="net", engine=Engine(1))
-    assert result.status == "met" and result.proof is not None
-    assert result.proof.sameness.identical == len(X)
+    assert result.status == "met" and result.checked is not None
+    assert result.checked.proof.sameness.identical == len(X)
     return result
 
 
@@ -211,7 +211,7 @@ def test_weight_of_a_half_precision_model_that_is_an_output_keeps_its_name_and_t
     options = AccAutoOptions(target_loss=59.0, metric=Sqnr(), observer=MinMax(), calibration_count=len(X))
     x = X.astype(np.float16)
     result = acc_auto(path, Items(x), tmp_path / "out", options, name="net", engine=Engine(1))
-    assert result.proof is not None and result.proof.sameness.identical == len(x)
+    assert result.checked is not None and result.checked.proof.sameness.identical == len(x)
     session = ort.InferenceSession(str(tmp_path / "out" / FAKE_QUANT), providers=["CPUExecutionProvider"])
     _, w = session.run(None, {"x": x[:1]})
     assert w.dtype == np.float16 and np.array_equal(w, ARRAYS["w"].astype(np.float16))
@@ -263,7 +263,7 @@ def stored(path: Path, dtype: int) -> int:
 
 def test_weight_that_layers_share_is_written_once_in_both_files_and_proved(tmp_path: Path) -> None:
     result = rolled(tmp_path)
-    assert result.proof is not None and result.proof.sameness.identical == len(ROWS)
+    assert result.checked is not None and result.checked.proof.sameness.identical == len(ROWS)
     assert len(result.form.layers) == STEPS
     assert stored(tmp_path / "out" / DEPLOY, onnx.TensorProto.INT8) == 1
     assert stored(tmp_path / "out" / FAKE_QUANT, onnx.TensorProto.FLOAT) == 1
@@ -272,7 +272,7 @@ def test_weight_that_layers_share_is_written_once_in_both_files_and_proved(tmp_p
 def test_layer_that_stays_float_shares_the_float_weight_and_reads_what_it_read(tmp_path: Path) -> None:
     skipped = LayerSettings(skip_layers=["g2", "g4"])
     result = rolled(tmp_path, settings=skipped)
-    assert result.proof is not None and result.proof.sameness.identical == len(ROWS)
+    assert result.checked is not None and result.checked.proof.sameness.identical == len(ROWS)
     assert list(result.form.layers) == ["g1", "g3", "g5"]
     deployed = onnx.load(tmp_path / "out" / DEPLOY)
     assert stored(tmp_path / "out" / DEPLOY, onnx.TensorProto.INT8) == 1
@@ -305,7 +305,7 @@ def test_pair_that_is_not_proved_is_removed(
     def faulty(*arguments: object, **named: object) -> None:
         raise error
 
-    monkeypatch.setattr(check_files, "prove", faulty)
+    monkeypatch.setattr(checking, "prove", faulty)
     with pytest.raises(type(error)):
         if mode == "acc_auto":
             job(tmp_path, net(f"y = Conv <{SAME}> (x, w, b)"))
@@ -325,7 +325,7 @@ def qdq(folder: Path, nodes: str, outputs: str = "float[1,4,8,8] y") -> ConvertR
     path = folder / "source.onnx"
     path.write_bytes(model.SerializeToString())
     result = convert_qat(path, Items(X), folder / "out", name="net", engine=Engine(1))
-    assert result.proof.sameness.identical == len(X)
+    assert result.checked.proof.sameness.identical == len(X)
     return result
 
 

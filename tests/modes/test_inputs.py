@@ -92,7 +92,7 @@ def held_against_the_source(
     folder: Path, result: AccAutoResult | ConvertResult, data: Fed, fixed: Mapping[str, NDArray] | None = None
 ) -> None:
     """The written model is near the source on what the items say, and its deploy twin is bit-identical."""
-    assert result.proof is not None and result.proof.sameness.identical == len(data)
+    assert result.checked is not None and result.checked.proof.sameness.identical == len(data)
     assert result.fallback == ()
     for item in data.items:
         for a, b in zip(
@@ -125,8 +125,8 @@ def test_states_and_scalars_reach_the_model_as_they_are(tmp_path: Path) -> None:
     data = states()
     result = auto(tmp_path, TWO_LAYERS, data)
     held_against_the_source(tmp_path, result, data)
-    assert result.written is not None
-    assert result.written.input_shapes == {"x": (1, 8), "h": (2, 1, 4), "rate": ()}
+    assert result.checked is not None
+    assert result.checked.written.input_shapes == {"x": (1, 8), "h": (2, 1, 4), "rate": ()}
 
 
 def test_input_that_is_fixed_is_no_input_of_the_written_models(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_input_that_is_fixed_is_no_input_of_the_written_models(tmp_path: Path) -
         model = onnx.load(tmp_path / f"out/results/net_{name}_model.onnx")
         assert [value.name for value in model.graph.input] == ["x", "h"]
         assert "rate" not in {name for node in model.graph.node for name in node.input}
-    assert result.written is not None and list(result.written.input_shapes) == ["x", "h"]
+    assert result.checked is not None and list(result.checked.written.input_shapes) == ["x", "h"]
 
 
 def test_missing_array_tells_of_constants(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_batch_along_another_axis_is_said(tmp_path: Path) -> None:
     data = states()
     cut = [{**item, "h": item["h"][:, 0], "x": item["x"][0]} for item in data.items]
     result = auto(tmp_path, TWO_LAYERS, InputSettings(Fed(cut), {"h": 1}))
-    assert result.written is not None and result.written.input_shapes["h"] == (2, 1, 4)
+    assert result.checked is not None and result.checked.written.input_shapes["h"] == (2, 1, 4)
     held_against_the_source(tmp_path, auto(tmp_path, TWO_LAYERS, data), data)
 
 
@@ -275,7 +275,11 @@ def test_conversion_takes_states_and_scalars_too(tmp_path: Path) -> None:
     )
     result = convert(tmp_path, model, data)
     held_against_the_source(tmp_path, result, data)
-    assert result.written is not None and result.written.input_shapes == {"x": (1, 8), "h": (2, 1, 4), "rate": ()}
+    assert result.checked is not None and result.checked.written.input_shapes == {
+        "x": (1, 8),
+        "h": (2, 1, 4),
+        "rate": (),
+    }
 
 
 def test_conversion_fixes_inputs_too(tmp_path: Path) -> None:
@@ -328,8 +332,8 @@ def test_two_images_meet_one_network(tmp_path: Path) -> None:
     )
     pairs = [{"left": noise(i, 3, 6, 6), "right": noise(50 + i, 3, 6, 6)} for i in range(COUNT)]
     result = auto(tmp_path, twins, Fed(pairs))
-    assert result.written is not None
-    assert result.written.input_shapes == {"left": (1, 3, 6, 6), "right": (1, 3, 6, 6)}
+    assert result.checked is not None
+    assert result.checked.written.input_shapes == {"left": (1, 3, 6, 6), "right": (1, 3, 6, 6)}
     whole = Fed([{name: array[None] for name, array in pair.items()} for pair in pairs])
     held_against_the_source(tmp_path, result, whole)
     assert json.dumps([layer.name for layer in result.found.layers]) == '["l", "r"]'

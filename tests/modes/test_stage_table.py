@@ -15,6 +15,7 @@ import pytest
 import runner
 from runner.calibration.minmax import MinMax
 from runner.calibration.percentile import Percentile
+from runner.convert.simulation import IntegerSimulation
 from runner.correction.options import AUTO, Correction
 from runner.dataset import decoded
 from runner.evaluation.accuracy import Agreement, TopK
@@ -37,7 +38,6 @@ from runner.lint.finding import Finding
 from runner.modes.calibrated_layers import CALIBRATION, CalibrationInputs
 from runner.modes.calibration_result import CalibrationResult
 from runner.modes.callers import CALLERS, CallersInputs
-from runner.modes.files.check_files import PROOF, WRITTEN, ProofInputs, WrittenInputs
 from runner.modes.input_values import INPUTS_SEEN, InputsSeen, InputsSeenInputs, InputValues
 from runner.modes.layer_costs import COSTS, CostsInputs
 from runner.modes.prediction import PREDICTION, PredictionInputs
@@ -46,7 +46,7 @@ from runner.modes.rewriting import EQUALIZATION, LEVELS, EqualizationInputs, Lev
 from runner.modes.rewriting_gap import GAP, GapInputs
 from runner.modes.scoring.ranking_stages import LOSS_CONTRIBUTIONS, RANKING, LossContributionsInputs, RankingInputs
 from runner.modes.stage_table import STAGES, stage_table
-from runner.ranges import ActivationParams
+from runner.ranges import ActivationParams, Range
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
 from runner.search.end_to_end import EndToEnd, LossContributions
 from runner.search.plan import LayerGroup, Ranking
@@ -54,8 +54,13 @@ from runner.search.sensitivity import Cosine, MeanSquaredError
 from runner.session import InputSpec
 from runner.store.stage import Stage
 from runner.store.store import Store
+from runner.targets.ascend.check import PROOF, WRITTEN, ProofInputs, WrittenInputs
 from runner.targets.ascend.model_files import ModelPair, Written
-from runner.targets.ascend.proof import DeviceMetric, Proof, VerifyOptions
+from runner.targets.ascend.proof import DeviceMetric, Proof
+from runner.targets.qdq.simulation import QdqSimulation
+from runner.targets.qdq.verify import CHECKED, Checked, CheckedInputs
+from runner.targets.qdq.write import TENSORRT
+from runner.targets.target import VerifyOptions
 from runner.verify.compare import Sameness
 
 
@@ -121,14 +126,16 @@ OTHER_CLASSES = [
     replace(CLASSES, kind="probabilities"),
 ]
 DIGEST = ["another digest"]
+OTHER_SIMULATIONS = [QdqSimulation(), QdqSimulation(TENSORRT), QdqSimulation(opset=21), QdqSimulation(version=0)]
 METRICS = (Kl(), TopK(1))
 OTHER_METRICS = [(), (Kl(),), (TopK(1), Kl()), (Kl(), TopK(5)), (Agreement(), TopK(1))]
-SCORED = ScoresInputs("float", "graph", LAYERS, "items", METRICS, CLASSES)
+SCORED = ScoresInputs("float", "graph", LAYERS, "items", IntegerSimulation(), METRICS, CLASSES)
 SCORED_CHANGES = {
     "float_graph": DIGEST,
     "graph": DIGEST,
     "quantized_layers": OTHER_LAYERS,
     "labelled_items": DIGEST,
+    "simulation": OTHER_SIMULATIONS,
     "metrics": OTHER_METRICS,
     "class_scores": OTHER_CLASSES,
 }
@@ -204,6 +211,8 @@ EXAMPLES: Mapping[Stage[Any, Any], Example] = {
             unfused=frozenset(["a"]),
             skipped=("c",),
             levels={"a": LEVEL},
+            bounds={"y": Range(0.0, float("inf"))},
+            symmetric=frozenset(["a"]),
             correction=SOURCE,
         ),
         {
@@ -222,6 +231,8 @@ EXAMPLES: Mapping[Stage[Any, Any], Example] = {
             "unfused": [frozenset(), frozenset(["b"])],
             "skipped": [(), ("d",)],
             "levels": [{}, {"a": replace(LEVEL, lowest=0)}],
+            "bounds": [{}, {"y": Range(0.0, 6.0)}, {"x": Range(0.0, float("inf"))}],
+            "symmetric": [frozenset(), frozenset(["add:0"]), frozenset(["a", "add:0"])],
             "correction": [
                 Correction(),
                 replace(SOURCE, bias="sequential"),
@@ -280,13 +291,14 @@ EXAMPLES: Mapping[Stage[Any, Any], Example] = {
         [LossContributions("noise", (3, 7), 0.7, tuple(zip(GROUPS, (0.1 + 0.2, -1e-300), strict=True)))],
     ),
     PREDICTION: Example(
-        PredictionInputs("source", "graph", LAYERS, "item", "name", CLASSES),
+        PredictionInputs("source", "graph", LAYERS, "item", "name", IntegerSimulation(), CLASSES),
         {
             "source_graph": DIGEST,
             "graph": DIGEST,
             "quantized_layers": OTHER_LAYERS,
             "item": DIGEST,
             "item_name": ["another"],
+            "simulation": OTHER_SIMULATIONS,
             "class_scores": OTHER_CLASSES,
         },
         [None, Prediction("x/y.png", (3, 0.1), (4, 0.1 + 0.2))],
@@ -327,6 +339,26 @@ EXAMPLES: Mapping[Stage[Any, Any], Example] = {
             "verify": [VerifyOptions(count=4), VerifyOptions(device="none"), VerifyOptions(device="fp16")],
         },
         [PROVED, replace(PROVED, device=None)],
+    ),
+    CHECKED: Example(
+        CheckedInputs("a.onnx", "file", "record", "float", LAYERS, "items", "some", METRICS, CLASSES, VerifyOptions()),
+        {
+            "name": ["b.onnx"],
+            "file": DIGEST,
+            "record": DIGEST,
+            "float_graph": DIGEST,
+            "quantized_layers": OTHER_LAYERS,
+            "verified_items": DIGEST,
+            "level_items": DIGEST,
+            "metrics": OTHER_METRICS,
+            "class_scores": OTHER_CLASSES,
+            "verify": [VerifyOptions(count=4), VerifyOptions(device="none")],
+        },
+        [
+            Checked("a.onnx", 8, 7, 2, ("\u732b", "a"), {"QLinearConv": 2, "Conv": 1}, ("w",), ("Gemm",), gap, True)
+            for gap in (None, 0.1 + 0.2)
+        ]
+        + [Checked("a.onnx", 0, 0, 0, (), {}, (), (), None, True)],
     ),
 }
 EVERY_STAGE = pytest.mark.parametrize("stage", STAGES, ids=[stage.name for stage in STAGES])
@@ -407,9 +439,10 @@ def test_every_stage_has_a_name_of_its_own_and_no_two_share_a_key() -> None:
             replace(EXAMPLES[LOSS_CONTRIBUTIONS].inputs, scores=replace(SCORED, metrics=(OwnMetric(),))),
         ),
         (PROOF, replace(EXAMPLES[PROOF].inputs, metrics=(OwnMetric(),))),
+        (CHECKED, replace(EXAMPLES[CHECKED].inputs, metrics=(OwnMetric(),))),
         (CALIBRATION, replace(EXAMPLES[CALIBRATION].inputs, observers={"a": OwnObserver()})),
     ],
-    ids=["scores", "damage", "proof", "calibration"],
+    ids=["scores", "loss contributions", "proof", "check", "calibration"],
 )
 def test_what_a_class_of_a_users_takes_part_in_is_made_each_time(
     stage: Stage[Any, Any], own: Any, tmp_path: Path

@@ -24,6 +24,7 @@ from runner.modes.calibrated_layers import CalibratedLayers
 from runner.modes.clock import StageClock
 from runner.modes.convert_qat import convert_qat
 from runner.modes.files import write_acc_auto
+from runner.modes.files.record_file import write_record
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.result import AccAutoResult
 from runner.search.budget import Budget
@@ -35,8 +36,7 @@ from runner.search.plan import Plan, Strategy
 from runner.search.sensitivity import MeanSquaredError
 from runner.session import Session
 from runner.store.store import Store
-from runner.targets.ascend.model_files import write_record
-from runner.targets.ascend.proof import VerifyOptions
+from runner.targets.target import VerifyOptions
 from tests.data import normal_items
 from tests.models import answers, chain, save
 
@@ -119,14 +119,16 @@ def test_second_job_runs_no_model_and_writes_the_same_bytes(bench: Bench) -> Non
             assert other.comparison.value(metric, other.comparison.quantized) == first.comparison.value(
                 metric, first.comparison.quantized
             )
-        assert asdict(other.written) == asdict(first.written) and other.layers.costs == first.layers.costs
+        assert (
+            asdict(other.checked.written) == asdict(first.checked.written) and other.layers.costs == first.layers.costs
+        )
 
 
 END_TO_END = EndToEnd(items=12)
 
 
 @pytest.mark.parametrize("strategy", [Greedy(), Pareto()], ids=["greedy", "pareto"])
-def test_damages_are_measured_once_for_a_form(bench: Bench, strategy: Strategy) -> None:
+def test_loss_contributions_are_measured_once_for_a_form(bench: Bench, strategy: Strategy) -> None:
     options: dict[str, Any] = {"strategy": strategy, "sensitivity": END_TO_END}
     first = finished(bench.run("one", **options))
     assert first.work.partial_evaluations == 6 and first.loss_contributions is not None
@@ -325,7 +327,7 @@ def test_interrupted_search_gives_the_best_plan_so_far_and_the_next_job_goes_on(
     monkeypatch.setattr(Session, "run", _stopping(Session.run, FLOAT + 8 + trials * ITEMS + 8 + 3))
     result = finished(bench.run())
     monkeypatch.undo()
-    assert (result.status, result.complete, result.written) == ("interrupted", False, None)
+    assert (result.status, result.complete, result.checked) == ("interrupted", False, None)
     assert result.search.trials == plain.search.trials[:trials]
     assert read_manifest(bench.folder / "out").keys() == bench.written().keys() - {"manifest.json"}
     again = finished(bench.run())
@@ -362,7 +364,7 @@ def test_interruption_while_ranking_or_checking_keeps_the_accepted_plan(
         monkeypatch.setattr(Session, "run", _stopping(Session.run, left))
         result = finished(bench.run(target_loss=1e9))
         monkeypatch.undo()
-        assert (result.status, result.written) == ("interrupted", None), stage
+        assert (result.status, result.checked) == ("interrupted", None), stage
         assert result.search.best is not None
         assert "results/net_deploy_model.onnx" in read_manifest(bench.folder / "out")
 
@@ -379,7 +381,7 @@ def test_interruption_while_writing_ends_with_every_file(bench: Bench, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(write_acc_auto, "write_record", interrupted)
         result = finished(bench.run(target_loss=1e9))
-    assert (result.status, result.written, result.search.best) == ("interrupted", None, expected.search.best)
+    assert (result.status, result.checked, result.search.best) == ("interrupted", None, expected.search.best)
     assert bench.written() == bench.written("plain")
     assert read_manifest(bench.folder / "out").keys() == bench.written().keys() - {"manifest.json"}
 
@@ -405,7 +407,7 @@ def test_budget_of_minutes_ends_within_a_trial(bench: Bench, monkeypatch: pytest
     assert (result.status, len(result.search.trials)) == ("budget", 2)
 
 
-def test_spent_budget_ends_the_measuring_of_damages(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spent_budget_ends_the_measuring_of_loss_contributions(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
 
     def clock() -> float:
@@ -479,9 +481,9 @@ def test_conversion_a_second_time_runs_no_model(bench: Bench, root: Path) -> Non
     assert (bench.runs, results[1].work.evaluations, results[1].work.items_scored) == (0, 0, 0)
     assert bench.written("one") == bench.written("two")
     one, two = results
-    assert (one.prediction, one.layers.costs, asdict(one.written)) == (
+    assert (one.prediction, one.layers.costs, asdict(one.checked.written)) == (
         two.prediction,
         two.layers.costs,
-        asdict(two.written),
+        asdict(two.checked.written),
     )
     assert one.comparison.headline == two.comparison.headline

@@ -19,6 +19,7 @@ from runner.dataset.npz import NpzDataset
 from runner.engine import Engine
 from runner.errors import ConfigError, RecordError
 from runner.evaluation.distance import Mse
+from runner.graph.limits import ASCEND
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.layer_settings import LayerRule, LayerSettings
@@ -122,9 +123,9 @@ def test_both_inputs_of_residual_adds_get_the_range_of_their_values(tmp_path: Pa
     assert entries.tensors["first:0"].activation == entries.layers["b"].activation
     assert result.status == "met" and result.fallback == ()
     assert mean_square(tmp_path / "out" / FAKE) == pytest.approx(result.search.trials[0].loss, rel=1e-5)
-    assert result.proof is not None and result.proof.sameness.identical == len(X)
+    assert result.checked is not None and result.checked.proof.sameness.identical == len(X)
     # Nothing but the batch that is left open, an option of atc.
-    assert result.written is not None and [note.severity for note in result.written.notes] == ["warning"]
+    assert result.checked is not None and [note.severity for note in result.checked.written.notes] == ["warning"]
 
 
 def test_deploy_model_has_a_pair_of_operators_for_each_and_shares_codes_with_layers(tmp_path: Path) -> None:
@@ -296,8 +297,8 @@ def test_adds_of_a_model_without_any_is_refused() -> None:
     with pytest.raises(
         ConfigError, match="tensor_quantize: adds: the model has no Add of two computed float32 values;"
     ):
-        select_tensors("adds", prepared(plain)[0])
-    assert select_tensors("none", prepared(plain)[0]) == ()
+        select_tensors("adds", prepared(plain)[0], ASCEND.rounded)
+    assert select_tensors("none", prepared(plain)[0], ASCEND.rounded) == ()
 
 
 def test_option_beside_a_record_is_refused() -> None:

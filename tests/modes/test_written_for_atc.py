@@ -48,8 +48,8 @@ def test_unread_operator_is_written_in_others_and_nothing_is_left_to_tell(tmp_pa
     path = save(built, tmp_path / "net.onnx")
     options = AccAutoOptions(100, metric=Sqnr(), observer=MinMax(), calibration_count=4)
     result = acc_auto(path, Items(X), tmp_path / "out", options)
-    assert result.written is not None and result.status == "met"
-    deploy = result.folder.path(result.written.pair.deploy)
+    assert result.checked is not None and result.status == "met"
+    deploy = result.folder.path(result.checked.written.pair.deploy)
     written = onnx.load(deploy)
     assert op_type not in {node.op_type for node in written.graph.node}
     assert [entry.version for entry in written.opset_import] == [18]

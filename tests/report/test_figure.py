@@ -6,7 +6,7 @@ import html
 
 import pytest
 
-from runner.report.figure import Card, Column, Figure, Marked, Paragraph, Report, Row, Section, Step, Table
+from runner.figure import Card, Column, Figure, Marked, Paragraph, Report, Row, Section, Step, Table
 from runner.report.page import page
 from runner.report.summary import summary
 from runner.report.terminal import figures_table, step_lines

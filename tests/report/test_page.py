@@ -80,7 +80,7 @@ def test_verdict_figures_and_atc_command_are_told(job: dict[str, AccAutoResult])
     assert "4 of 4" in shown.text and "allowed below 90" in shown.text
     assert "atc --framework=5 --model=results/net_deploy_model.onnx" in shown.text
     assert "atc --mode=3 --framework=5 --model=results/net_deploy_model.onnx" in shown.text
-    assert f"the fake-quant file's bits for {result.proof.sameness.identical} of 20 items" in shown.text
+    assert f"the fake-quant file's bits for {result.checked.proof.sameness.identical} of 20 items" in shown.text
     assert {"summary.json", "results/net_deploy_model.onnx"} <= set(shown.links)
 
 
@@ -142,7 +142,7 @@ def test_plans_tried_are_listed_with_their_verdicts(job: dict[str, AccAutoResult
     assert [row["form"] for row in shown.table("layer")] == ["float", "int8+all", "int8+all", "int8+all"]
 
 
-def test_damage_is_shown_where_it_was_measured(job: dict[str, AccAutoResult]) -> None:
+def test_loss_contributions_are_shown_where_it_was_measured(job: dict[str, AccAutoResult]) -> None:
     names = [layer.name for layer in job["met"].found.layers]
     units = (
         (LayerGroup((names[0], names[1]), 1), 2.0),

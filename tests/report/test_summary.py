@@ -19,13 +19,13 @@ from runner.calibration.minmax import MinMax
 from runner.dataset.npz import NpzDataset
 from runner.evaluation.accuracy import TopK
 from runner.evaluation.distance import Mse
+from runner.figure import Figure, Report, Section
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import convert_qat
 from runner.modes.convert_qat_options import ConvertQatOptions
 from runner.modes.input_values import InputsSeen, InputValues
 from runner.modes.result import AccAutoResult, ConvertResult, ModelInputs
-from runner.report.figure import Figure, Report, Section
 from runner.report.summary import summary as as_summary
 from runner.report.told import JobFacts
 from tests import told
@@ -93,9 +93,9 @@ def labels(met: AccAutoResult) -> NDArray[np.int64]:
 
 def test_accuracies_and_loss_are_those_of_the_written_model(met: AccAutoResult, labels: NDArray[np.int64]) -> None:
     summary = summary_of(met)
-    assert met.written is not None
+    assert met.checked is not None
     float_hits = int(np.sum(outputs(MODEL).argmax(1) == labels))
-    hits = int(np.sum(outputs(met.folder.path(met.written.pair.fake_quant)).argmax(1) == labels))
+    hits = int(np.sum(outputs(met.folder.path(met.checked.written.pair.fake_quant)).argmax(1) == labels))
     assert float_hits == 57
     assert summary["float_metric"] == pytest.approx(100 * float_hits / 60)
     assert summary["quantized_metric"] == pytest.approx(100 * hits / 60)
@@ -106,8 +106,8 @@ def test_accuracies_and_loss_are_those_of_the_written_model(met: AccAutoResult, 
 
 def test_companions_follow_their_definitions(met: AccAutoResult) -> None:
     summary = summary_of(met)
-    assert met.written is not None
-    f, q = outputs(MODEL), outputs(met.folder.path(met.written.pair.fake_quant))
+    assert met.checked is not None
+    f, q = outputs(MODEL), outputs(met.folder.path(met.checked.written.pair.fake_quant))
     divergence = np.mean(np.sum(np.exp(log_softmax(f)) * (log_softmax(f) - log_softmax(q)), axis=1))
     # Not to the last digit: Tanh differs between optimisation levels, and one bit can flip a code further down.
     assert summary["agreement"] == pytest.approx(np.mean(f.argmax(1) == q.argmax(1)))
@@ -160,9 +160,14 @@ def test_summary_is_json_with_what_it_takes_to_run_again(met: AccAutoResult) -> 
 
 
 def test_int8_gap_that_could_not_be_measured_is_absent(met: AccAutoResult) -> None:
-    assert met.written is not None
+    assert met.checked is not None
     assert "cpu_int8_gap" not in summary_of(
-        replace(met, files=replace(met.files, written=replace(met.written, cpu_int8_gap=None)))
+        replace(
+            met,
+            files=replace(
+                met.files, checked=replace(met.checked, written=replace(met.checked.written, cpu_int8_gap=None))
+            ),
+        )
     )
 
 

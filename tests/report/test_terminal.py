@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from runner.figure import Figure, Report, Section
 from runner.graph.rewriting import Rewriting
 from runner.lint.finding import Finding
 from runner.modes.result import AccAutoResult, Headline
-from runner.report.figure import Figure, Report, Section
 from runner.report.terminal import figures_table, print_report, step_lines
 from runner.search.end_to_end import LossContributions
 from runner.search.plan import LayerGroup, SearchResult
@@ -52,12 +52,19 @@ def test_missed_target_names_the_closest_plan_and_offers_no_atc_line(job: dict[s
 
 def test_gaps_and_what_atc_says_are_shown(job: dict[str, AccAutoResult]) -> None:
     result = job["met"]
-    assert result.written is not None
+    assert result.checked is not None
     warned = Finding("x", "fixed sizes", "N", "warning")
     twice = [Finding(f"{name}{index}", f"a{index}", "b", "unsupported") for name in "nm" for index in range(5)]
 
     def shown(**changed: Any) -> list[str]:
-        return rows_of(replace(result, files=replace(result.files, written=replace(result.written, **changed))))
+        return rows_of(
+            replace(
+                result,
+                files=replace(
+                    result.files, checked=replace(result.checked, written=replace(result.checked.written, **changed))
+                ),
+            )
+        )
 
     lines = shown(ort_level_gap=0.03125, cpu_int8_gap=0.0625, notes=())
     said = "3.1% of a batch's answers change with onnxruntime's optimisations, 6.2% with the CPU's own int8 kernels"
@@ -73,7 +80,7 @@ def test_gaps_and_what_atc_says_are_shown(job: dict[str, AccAutoResult]) -> None
     ]
 
 
-def test_layers_of_most_damage_are_shown_with_their_shares(job: dict[str, AccAutoResult]) -> None:
+def test_layers_of_the_largest_loss_contributions_are_shown_with_their_shares(job: dict[str, AccAutoResult]) -> None:
     units = (*((LayerGroup((f"layer{n}",), 1), float(n)) for n in range(7)), (LayerGroup(("q[k]", "v"), 1), 6.5))
     damaged = replace(job["met"], loss_contributions=LossContributions("kl", (0, 1, 2), 10.0, units))
     (line,) = [line for line in rows_of(damaged) if line.startswith("most damage")]
@@ -94,9 +101,9 @@ def test_repaired_layers_are_counted(job: dict[str, AccAutoResult]) -> None:
 
 def test_line_for_atc_names_the_deploy_model_and_its_shape(job: dict[str, AccAutoResult]) -> None:
     result = job["met"]
-    assert result.written is not None
+    assert result.checked is not None
     line = step_lines(report_of(result))[-1]
-    assert f"--model={result.folder.path(result.written.pair.deploy)} " in line
+    assert f"--model={result.folder.path(result.checked.written.pair.deploy)} " in line
     assert '--input_shape="x:1,3,4,4"' in line
 
 

@@ -6,7 +6,6 @@ from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
-import onnx_ir as ir
 import pytest
 
 from runner.calibration.collect import collect
@@ -14,6 +13,7 @@ from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
 from runner.dataset.subset import Subset
 from runner.engine import Engine
+from runner.graph.layers import LayeredModel
 from runner.graph.macs import LayerCost
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayers
@@ -45,21 +45,21 @@ def branches():
     )
     graph, found = prepared(model)
     seen = collect(
-        found.on(graph),
+        found,
         Subset(Items(normal_items(4, 3, 4, 4)), range(4)),
         observers=for_all(found, MinMax()),
         engine=Engine(1),
     )
-    return graph, found, quantize_layers(found.on(graph), seen).form
+    return graph, found, quantize_layers(found, seen).form
 
 
 def costs() -> dict[str, LayerCost]:
     return {name: LayerCost(macs, 1) for name, macs in PRICES.items()}
 
 
-def sharing_a_quant(graph: ir.Model, found, form: QuantizedLayers) -> set[frozenset[str]]:
+def sharing_a_quant(found: LayeredModel, form: QuantizedLayers) -> set[frozenset[str]]:
     """Return the layers by the AscendQuant that they read, from the deploy model itself."""
-    deploy = deploy_model(found.on(graph), form)
+    deploy = deploy_model(found, form)
     readers = defaultdict(set)
     for node in deploy.graph:
         if node.op_type == "Conv":
@@ -68,7 +68,7 @@ def sharing_a_quant(graph: ir.Model, found, form: QuantizedLayers) -> set[frozen
 
 
 def test_groups_are_the_layers_that_share_an_ascend_quant_of_the_deploy_model(branches) -> None:
-    graph, found, form = branches
+    _, found, form = branches
     groups = layer_groups(found, form, costs())
     assert groups == (
         LayerGroup(("stem",), 5),
@@ -76,28 +76,28 @@ def test_groups_are_the_layers_that_share_an_ascend_quant_of_the_deploy_model(br
         LayerGroup(("next",), 13),
         LayerGroup(("logits",), 17),
     )
-    assert {frozenset(group.layers) for group in groups} == sharing_a_quant(graph, found, form)
+    assert {frozenset(group.layers) for group in groups} == sharing_a_quant(found, form)
 
 
 def test_one_tensor_under_two_scales_makes_two_groups(branches) -> None:
-    graph, found, form = branches
+    _, found, form = branches
     right = form.layers["right"]
     other = ActivationParams(2 * right.record.activation.scale, right.record.activation.zero_point)
     changed = replace(right, record=replace(right.record, activation=other))
     form = QuantizedLayers({**form.layers, "right": changed})
     groups = layer_groups(found, form, costs())
     assert [group.layers for group in groups] == [("stem",), ("left",), ("right",), ("next",), ("logits",)]
-    assert {frozenset(group.layers) for group in groups} == sharing_a_quant(graph, found, form)
+    assert {frozenset(group.layers) for group in groups} == sharing_a_quant(found, form)
 
 
-def test_layer_that_is_not_quantized_belongs_to_no_unit(branches) -> None:
+def test_layer_that_is_not_quantized_belongs_to_no_group(branches) -> None:
     _, found, form = branches
     groups = layer_groups(found, form.without(["left"]), costs())
     assert [group.layers for group in groups] == [("stem",), ("right",), ("next",), ("logits",)]
 
 
 def test_balanced_layers_that_read_one_tensor_are_groups_of_their_own(branches) -> None:
-    graph, found, form = branches
+    _, found, form = branches
     factors = (0.5, 2.0, 1.0)
     both = {
         name: replace(form.layers[name], record=replace(form.layers[name].record, balance_factors=factors))
@@ -107,4 +107,4 @@ def test_balanced_layers_that_read_one_tensor_are_groups_of_their_own(branches) 
         balanced = QuantizedLayers({**form.layers, **{name: both[name] for name in names}})
         groups = layer_groups(found, balanced, costs())
         assert [group.layers for group in groups] == [("stem",), ("left",), ("right",), ("next",), ("logits",)]
-        assert {frozenset(group.layers) for group in groups} == sharing_a_quant(graph, found, balanced)
+        assert {frozenset(group.layers) for group in groups} == sharing_a_quant(found, balanced)

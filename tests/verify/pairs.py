@@ -33,12 +33,12 @@ def write_pair(
     ``without`` names layers left float, ``tensors`` is rounded besides, ``balance`` holds factors of layers.
     """
     graph, found = prepared(model)
-    layers = with_balanced_inputs(found.on(graph), balance or {})
+    layers = with_balanced_inputs(found, balance or {})
     seen = collect(layers, Subset.whole(Items(x)), observers=for_all(layers, MinMax()), engine=Engine(1))
-    form = quantize_layers(found.on(graph), seen, balance=balance).form.without(without)
+    form = quantize_layers(found, seen, balance=balance).form.without(without)
     form = QuantizedLayers(form.layers, tensors or {})
     deploy, fake_quant = folder / "deploy.onnx", folder / "fake_quant.onnx"
-    deploy.write_bytes(model_bytes(deploy_model(found.on(graph), form)))
+    deploy.write_bytes(model_bytes(deploy_model(found, form)))
     fake_quant.write_bytes(model_bytes(fake_quant_model(found.on(raise_opset(graph)), form)))
     return deploy, fake_quant, form
 

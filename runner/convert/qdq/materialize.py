@@ -21,21 +21,26 @@ from runner.graph.batchnorm import batchnorm_affine, fold_batchnorm
 from runner.graph.constants import free_of, make_constant, value_names
 from runner.graph.finite_weights import require_finite_weights
 from runner.graph.layers import find_layers
+from runner.graph.limits import ASCEND, Limits
 from runner.graph.one_axis import spread_over_two_axes, spread_weight
 from runner.graph.plain_gemm import untranspose_gemm_weight
 
 
-def materialize(graph: AnnotatedGraph) -> AnnotatedGraph:
+def materialize(graph: AnnotatedGraph, limits: Limits = ASCEND) -> AnnotatedGraph:
     """Return the graph with float initializers, BatchNormalization folded, Gemm untransposed, and the layers of it.
+
+    Args:
+        graph: surveyed.
+        limits: what the target holds in int8.
 
     Raises:
         ModelError: a weight that is to be quantized is not finite.
     """
     model = graph.model
     _store_constants(model.graph, graph.constants)
-    sources = _fold(model, graph.sources)
+    sources = _fold(model, graph.sources, limits)
     pairs = carried_on(graph.pairs, model.graph, graph.constants)
-    found = find_layers(model)
+    found = find_layers(model, limits)
     weighted = [name for name, layer in sources.items() if layer.weight is not None]
     require_finite_weights(model, weighted, can_skip=False)
     return replace(graph, pairs=pairs, sources=sources, found=found)
@@ -69,7 +74,7 @@ def _stored(graph: ir.Graph, name: str, constant: QuantizedConstant, taken: set[
     return value
 
 
-def _fold(model: ir.Model, sources: Mapping[str, LayerSource]) -> dict[str, LayerSource]:
+def _fold(model: ir.Model, sources: Mapping[str, LayerSource], limits: Limits) -> dict[str, LayerSource]:
     """Fold BatchNormalization, untranspose Gemm and spread layers over one axis; return the sources changed alike."""
     affines = {}
     for node in model.graph:
@@ -85,7 +90,7 @@ def _fold(model: ir.Model, sources: Mapping[str, LayerSource]) -> dict[str, Laye
     for node in model.graph:
         if node.op_type == "Gemm":
             untranspose_gemm_weight(model.graph, node)
-    for name in spread_over_two_axes(model):
+    for name in spread_over_two_axes(model, limits):
         folded[name] = _spread(folded[name])
     return folded
 

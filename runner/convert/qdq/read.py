@@ -24,6 +24,7 @@ from runner.convert.qdq.report import ConversionReport
 from runner.convert.qdq.survey import survey
 from runner.errors import ModelError
 from runner.graph.layers import LayeredModel, find_layers
+from runner.graph.limits import ASCEND, Limits
 from runner.graph.other_quantizers import all_nodes, only_weights, refuse_other_quantizers
 from runner.graph.random_operators import refuse_random
 from runner.record import QuantizedLayers
@@ -58,6 +59,7 @@ def read_qdq(
     source: ir.Model,
     *,
     on_asymmetric_weight: Literal["requantize", "refuse"] = "requantize",
+    limits: Limits = ASCEND,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> QatModel:
     """Read a quantization-aware-trained model; the source is left as it is.
@@ -66,6 +68,7 @@ def read_qdq(
         source: with QuantizeLinear / DequantizeLinear around float operators.
         on_asymmetric_weight: what to do with weights that no symmetric int8 can say: round the channels concerned again,
             or leave the layer float.
+        limits: what the target holds in int8.
         progress: told how many layers and pairs are done, and how many there are.
 
     Raises:
@@ -73,10 +76,10 @@ def read_qdq(
     """
     refuse_foreign(source)
     graph = survey(source)
-    graph = materialize(graph)
+    graph = materialize(graph, limits)
     graph = convert(graph, refuse_asymmetric=on_asymmetric_weight == "refuse", progress=progress)
     graph = bypass(graph, progress=progress)
-    return QatModel(graph.model, find_layers(graph.model), graph.form, graph.report(), graph.coarse_outputs)
+    return QatModel(graph.model, find_layers(graph.model, limits), graph.form, graph.report(), graph.coarse_outputs)
 
 
 def refuse_foreign(model: ir.Model) -> None:

@@ -22,7 +22,7 @@ class EarlyJudge:
         self._judge, self._confidence, self._seed = judge, confidence, seed
         self._first: Evaluation | None = None
         self.name, self.unit, self.target = judge.name, judge.unit, judge.target
-        self.multiply, self.float_value = judge.multiply, judge.float_value
+        self.own_session, self.float_value = judge.own_session, judge.float_value
 
     def judge(
         self, candidate: Candidate, progress: Progress, *, early: bool = False, known: PartialScores | None = None

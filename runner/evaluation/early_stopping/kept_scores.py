@@ -35,7 +35,7 @@ class KeptScores:
         key: str | None = None,
     ) -> None:
         self._scorer, self._progress, self._store, self._key = scorer, progress, store, key
-        self._session = functools.cache(lambda: scorer.engine.session(build()))
+        self._session = functools.cache(lambda: scorer.session(build()))
         self._done = 0
         whole = kept(store, key, EVALUATION)
         self._whole = None if whole is None else by_item(whole)

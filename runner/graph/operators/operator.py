@@ -101,6 +101,7 @@ class Layer:
         per_channel: whether the target takes one weight scale per channel or one in all.
         spatial: number of axes behind the channels in its input and output; 0 for a product of matrices.
         symmetric: whether the target takes only zero point 0 for its input.
+        largest_code: of its weight that the target's kernels take; the smallest is its negative less 1.
     """
 
     name: str
@@ -113,6 +114,7 @@ class Layer:
     per_channel: bool
     spatial: int = 0
     symmetric: bool = False
+    largest_code: int = 127
 
     @property
     def op_type(self) -> str:

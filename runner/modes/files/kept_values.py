@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
-from runner.dataset.item import Dataset, evenly_spaced
+from runner.dataset.item import evenly_spaced
 from runner.dataset.subset import Subset
-from runner.errors import RunnerError
+from runner.errors import ConfigError, RunnerError
 from runner.events import WRITE
 from runner.job_folder import JobFolder
 from runner.modes.context import Context
-from runner.targets.ascend.intermediates import Intermediates, write_intermediates
+from runner.targets.target import Kept, Target
 
 logger = logging.getLogger(__name__)
 
 
-def kept_items(part: Subset, wanted: bool, count: int) -> list[int]:
+def kept_items(part: Subset, wanted: bool, count: int) -> Subset:
     """Return the items whose intermediate values are to be kept, evenly spaced over a part; none unless ``wanted``.
 
     Raises:
@@ -25,12 +24,19 @@ def kept_items(part: Subset, wanted: bool, count: int) -> list[int]:
     """
     total = len(part.indices)
     chosen = evenly_spaced(count, total, key="intermediates.count")
-    return [part.indices[at] for at in chosen] if wanted else []
+    return part.at(chosen if wanted else ())
 
 
-def write_kept(
-    folder: JobFolder, shown: Intermediates, dataset: Dataset, indices: Sequence[int], job: Context
-) -> Path | None:
+def require_kept(wanted: bool, target: Target) -> None:
+    """Raise a ConfigError where values are to be kept of which the target has none."""
+    if wanted and target.keep is None:
+        raise ConfigError(
+            f"keep_intermediates: target={target.name} has no values to keep: they are those of a chip's deploy file. "
+            "Leave it out, or set target=ascend."
+        )
+
+
+def write_kept(kept: Kept, target: Target, folder: JobFolder, job: Context) -> Path | None:
     """Write the intermediate values of items as a stage and return their folder; None where there are no items.
 
     The job's result is whole by now. A fault of ours takes these values away, is told, and leaves the result.
@@ -38,11 +44,11 @@ def write_kept(
     Raises:
         OutputError: they cannot be written, or do not fit on the disk.
     """
-    if not indices:
+    if not len(kept.items) or target.keep is None:
         return None
-    with job.clock.stage(WRITE, 2 * len(indices), "intermediate values") as progress:
+    with job.clock.stage(WRITE, 2 * len(kept.items), "intermediate values") as progress:
         try:
-            return write_intermediates(folder, shown, dataset, indices, progress)
+            return target.keep(kept, folder, progress)
         except RunnerError:
             raise
         except Exception as error:

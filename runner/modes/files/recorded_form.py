@@ -15,6 +15,8 @@ from runner.modes.files.integers_file import NO_INTEGERS, Integers
 from runner.modes.prepared_model import PreparedModel
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, Record, TensorRecord
 
+_FOR_ANOTHER = "expected 0: the target takes no other of any input. Give a record that was made for it, or none."
+
 
 def recorded_form(record: Record, prepared: PreparedModel, name: str, integers: Integers = NO_INTEGERS) -> Quantization:
     """Return the form that a record describes; a layer whose integers would be illegal stays float, with the reason.
@@ -34,10 +36,8 @@ def recorded_form(record: Record, prepared: PreparedModel, name: str, integers: 
             raise RecordError(_no_layer(key, prepared, name))
         _check_scales(layers[key], len(entry.weight_scales), name)
         if layers[key].symmetric and entry.activation.zero_point != 0:
-            raise RecordError(
-                f"{name}: offset_d of layer '{key}' is {entry.activation.zero_point}; expected 0 before a convolution over "
-                "3 axes."
-            )
+            why = _FOR_ANOTHER if prepared.target.limits.symmetric else "expected 0 before a convolution over 3 axes."
+            raise RecordError(f"{name}: offset_d of layer '{key}' is {entry.activation.zero_point}; {why}")
         if entry.balance_factors:
             _check_factors(layers[key], len(entry.balance_factors), prepared, name)
     tensors = {key: _checked_tensor(key, entry, prepared, name) for key, entry in record.tensors.items()}
@@ -119,4 +119,6 @@ def _checked_tensor(key: str, entry: TensorRecord, prepared: PreparedModel, name
     unfit = why_not_rounded(value)
     if unfit is not None:
         raise RecordError(f"{where}: only a float32 activation is quantized as a tensor, got {unfit}.")
+    if prepared.target.limits.symmetric and entry.activation.zero_point != 0:
+        raise RecordError(f"{where}: offset_d is {entry.activation.zero_point}; {_FOR_ANOTHER}")
     return entry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from runner.amct_config.json_file import format_config
@@ -12,14 +12,14 @@ from runner.graph.rewriting import Rewriting
 from runner.job_folder import JobFolder
 from runner.modes.files.amct_files import history_entries, ranking_entries
 from runner.modes.files.integers_file import integers_bytes, integers_path
+from runner.modes.files.record_file import write_record
 from runner.modes.files.rewriting_file import rewriting_path, rewriting_text
 from runner.modes.files.search_files import contribution_entries, curve_entries
 from runner.record import QuantizedLayers
 from runner.search.end_to_end import LossContributions
 from runner.search.pareto import Point
-from runner.search.plan import INT8, Plan, Ranking, SearchResult, Trial, best_of
-from runner.search.planned_models import planned_form
-from runner.targets.ascend.model_files import ModelPair, write_pair, write_record
+from runner.search.plan import Plan, Ranking, SearchResult, Trial, best_of
+from runner.targets.target import ModelFiles, Target
 
 RECORD = "tmp/scale_offset_record.txt"
 _PREFIX = "accuracy_based_auto_calibration"
@@ -35,37 +35,32 @@ class Outcome:
         config: what the search started from; None where the scales were read from a record.
         ranking: of the layers; None where there was no search.
         corrected: whether the record's scales alone do not say the integers.
-        repaired: stronger forms of the layers, by treatment.
-        loss_contributions: of each unit, where it was measured.
+        final_form: the chosen plan's form; the all-int8 form where no plan was accepted.
+        loss_contributions: of each layer group, where they were measured.
         curve: of the plans tried, where one was asked for.
         rewriting: of the model that the form is of.
     """
 
     all_int8: QuantizedLayers
+    final_form: QuantizedLayers
     config: QuantConfig | None
     ranking: Ranking | None
     search: SearchResult
     corrected: bool = False
-    repaired: Mapping[str, QuantizedLayers] = field(default_factory=dict)
     loss_contributions: LossContributions | None = None
     curve: tuple[Point, ...] = ()
     rewriting: Rewriting = field(default_factory=Rewriting)
 
-    @property
-    def final_form(self) -> QuantizedLayers:
-        """The chosen plan's form; the all-int8 form where no plan was accepted."""
-        best = self.search.best
-        return self.all_int8 if best is None else planned_form({INT8: self.all_int8, **self.repaired}, best.plan)
 
-
-class BestPair:
-    """The model pair of the best plan so far, on disk with a manifest whenever the job goes on to something that takes time.
+class BestModels:
+    """The models of the best plan so far, on disk with a manifest whenever the job goes on to something that takes time.
 
     Args:
         folder: of the job.
-        prefix: sub-folder and model name of the pair.
+        prefix: sub-folder and model name of the files.
         model: the prepared float model at the source's opset.
         form: gives a plan's quantized form.
+        target: what they are written for.
     """
 
     def __init__(
@@ -74,47 +69,48 @@ class BestPair:
         prefix: str,
         model: LayeredModel,
         form: Callable[[Plan], QuantizedLayers],
+        target: Target,
     ) -> None:
         self.folder, self._prefix = folder, prefix
-        self._model, self._form = model, form
+        self._model, self._form, self._target = model, form, target
         self._best: Trial | None = None
-        self._written: tuple[Plan, ModelPair] | None = None
+        self._written: tuple[Plan, ModelFiles] | None = None
 
     def offer(self, trial: Trial) -> None:
         """Take note of a trial."""
         self._best = best_of([trial] if self._best is None else [self._best, trial])
 
     def publish(self) -> None:
-        """Write the pair of the best trial offered so far, if any plan was accepted."""
+        """Write the models of the best trial offered so far, if any plan was accepted."""
         if self._best is not None:
             self.write(self._best.plan)
 
     def remove(self) -> None:
-        """Remove the pair, if there is one: it did not hold on items that the search never saw."""
+        """Remove the models, if there are any: they did not hold on items that the search never saw."""
         if self._written is not None:
-            self.folder.remove(self._written[1].deploy, self._written[1].fake_quant)
+            self.folder.remove(*self._written[1])
             self._written = None
 
-    def write(self, plan: Plan) -> ModelPair:
-        """Return the pair of a plan, written unless it is the one that is there."""
+    def write(self, plan: Plan) -> ModelFiles:
+        """Return the models of a plan, written unless they are those that are there."""
         if self._written is None or self._written[0] != plan:
             self._written = None
             with self.folder.published():
-                pair = write_pair(self.folder, self._prefix, self._model, self._form(plan))
-            self._written = plan, pair
+                files = self._target.write(self.folder, self._prefix, self._model, self._form(plan))
+            self._written = plan, files
         return self._written[1]
 
 
-def write_outcome(folder: JobFolder, outcome: Outcome, pair: BestPair) -> ModelPair | None:
+def write_outcome(folder: JobFolder, outcome: Outcome, models: BestModels) -> ModelFiles:
     """Write config, record, ranking, history and, where a plan was accepted, final config and both models.
 
     Args:
         folder: of the job.
         outcome: what there is to write.
-        pair: writes the models, or has written them.
+        models: writes the models, or has written them.
 
     Returns:
-        The pair's file names, or None: a rejected model must not look like a result.
+        The models' file names, or none: a rejected model must not look like a result.
     """
     config, best = outcome.config, outcome.search.best
     if config is not None:
@@ -134,9 +130,9 @@ def write_outcome(folder: JobFolder, outcome: Outcome, pair: BestPair) -> ModelP
     if outcome.curve:
         folder.write_json(CURVE, curve_entries(outcome.curve), indent=2)
     if best is None:
-        pair.remove()
-        return None
+        models.remove()
+        return ()
     if config is not None:
         final = config.with_enabled(outcome.final_form.record)
         folder.write_text(f"results/{_PREFIX}_final_config.json", format_config(final))
-    return pair.write(best.plan)
+    return models.write(best.plan)

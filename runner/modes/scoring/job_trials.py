@@ -45,7 +45,7 @@ def job_trials(
     def measure(plan: Plan, progress: Progress, *, early: bool, known: PartialScores | None) -> Verdict:
         def build() -> ir.Model:
             publish()
-            return models.model(plan, multiply=judge.multiply)
+            return models.model(plan, own_session=judge.own_session)
 
         return judge.judge(Candidate(build, key(models.form(plan))), progress, early=early, known=known)
 

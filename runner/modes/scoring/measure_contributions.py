@@ -39,7 +39,7 @@ def measure_contributions(
     def loss(plan: Plan) -> float:
         nonlocal measured
         done, measured = measured * len(positions), measured + 1
-        model = models.model(plan, multiply=True)
+        model = models.model(plan, own_session=True)
         scores = scorer.evaluate_some(model, positions, lambda scored: progress(done + scored)).scores
         return float(item_losses(scores)[1].mean())
 

@@ -99,7 +99,7 @@ class Ranker:
 
                 # An evaluator of the user's keeps its answers to itself.
                 after = self.log.verdict(plan).evaluation or self.scores.of_form(
-                    form, partial(self.models.model, plan, multiply=True), lambda done: None
+                    form, partial(self.models.model, plan, own_session=True), lambda done: None
                 )
                 return measure_contributions(
                     groups, plan, self.models, scorer, after=after, items=items, progress=measured

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from runner.convert.simulation import Simulation
 from runner.evaluation.evaluator import Evaluator
 from runner.evaluation.score_stages import FLOAT_OUTPUTS, SCORES, OutputsInputs, ScoresInputs
 from runner.evaluation.scorer import Progress, Scorer
@@ -23,12 +24,14 @@ class RememberedScores:
         scorer: over the items.
         float_graph: digest of the float model.
         graph: digest of the model whose layers are quantized.
+        simulation: how layers run.
         store: None keeps nothing.
     """
 
     scorer: Scorer
     float_graph: str
     graph: str
+    simulation: Simulation
     store: Store | None
 
     @classmethod
@@ -39,19 +42,26 @@ class RememberedScores:
         *,
         float_graph: str,
         graph: str,
+        simulation: Simulation,
         store: Store | None,
         progress: Progress,
     ) -> RememberedScores:
         """Return the scores against a float model, which is run where its outputs are not known."""
         inputs = OutputsInputs(float_graph, evaluator.items.content)
         outputs = FLOAT_OUTPUTS.cached(store, inputs, lambda: evaluator.outputs(model, progress))
-        return cls(evaluator.against(outputs), float_graph, graph, store)
+        return cls(evaluator.against(outputs), float_graph, graph, simulation, store)
 
     def inputs(self, form: QuantizedLayers) -> ScoresInputs:
         """Return what a form's scores depend on."""
         scorer = self.scorer
         return ScoresInputs(
-            self.float_graph, self.graph, form, scorer.items.fingerprint, tuple(scorer.metrics), scorer.classes
+            self.float_graph,
+            self.graph,
+            form,
+            scorer.items.fingerprint,
+            self.simulation,
+            tuple(scorer.metrics),
+            scorer.classes,
         )
 
     def key(self, form: QuantizedLayers) -> str | None:

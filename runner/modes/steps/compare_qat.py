@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from runner.convert.fake_quant import fake_quant_model
-from runner.dataset.item import Dataset
+from runner.dataset.item import Dataset, class_of
 from runner.evaluation.accuracy import Agreement, TiedAnswers, TopK
 from runner.evaluation.distance import Kl, Sqnr
 from runner.evaluation.evaluator import Evaluator
@@ -27,6 +26,7 @@ from runner.modes.prediction import PREDICTION, PredictionInputs, predict
 from runner.modes.result import Comparison, Prediction, Work
 from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.modes.steps.load_qat import LoadedQat
+from runner.session import SIMULATION
 
 _TIES = TiedAnswers()
 
@@ -62,13 +62,13 @@ def compare_qat(loaded: LoadedQat, seen: InputsSeen, options: ConvertQatOptions,
     Raises:
         DatasetError: the source is not what is known of it.
     """
-    items = loaded.split.report
+    items, simulation = loaded.split.report, options.target.simulation
     scores = _source_scores(loaded, seen, options, job)
     scorer = scores.scorer
     metric, before = scorer.metrics[0], scorer.float_scores
 
     def simulated() -> ir.Model:
-        return fake_quant_model(loaded.runnable, loaded.qat.form, multiply=True)
+        return simulation.model(loaded.runnable, loaded.qat.form, own_session=True)
 
     with job.clock.stage(FINAL_EVAL, len(items)) as progress:
         after = scores.of_form(loaded.qat.form, simulated, progress)
@@ -80,12 +80,15 @@ def compare_qat(loaded: LoadedQat, seen: InputsSeen, options: ConvertQatOptions,
         loaded.qat.form,
         dataset.fingerprint(shown),
         dataset.name(shown),
+        simulation,
         classes,
     )
     prediction = PREDICTION.cached(
         job.store,
         inputs,
-        lambda: predict((loaded.source.graph, simulated()), dataset, shown, classes, job.engine),
+        lambda: predict(
+            ((loaded.source.graph, SIMULATION), (simulated(), simulation.profile)), dataset, shown, classes, job.engine
+        ),
     )
     reported = [metric for metric in scorer.metrics if metric is not _TIES]
     return Compared(
@@ -99,17 +102,24 @@ def compare_qat(loaded: LoadedQat, seen: InputsSeen, options: ConvertQatOptions,
 
 def _source_scores(loaded: LoadedQat, seen: InputsSeen, options: ConvertQatOptions, job: Context) -> RememberedScores:
     """Return the scores against the source, having told what the user should know of it."""
-    items, graph = loaded.split.report, loaded.source.graph
+    items, graph, simulation = loaded.split.report, loaded.source.graph, options.target.simulation
     kind: OutputKind = options.output_kind
     if kind == "auto" and ends_in_softmax(graph):
         kind = "probabilities"
-    evaluator = Evaluator(job.engine, items, [*_metrics(items.dataset, items.indices), _TIES], output_kind=kind)
+    evaluator = Evaluator(
+        job.engine,
+        items,
+        [*_metrics(items.dataset, items.indices), _TIES],
+        output_kind=kind,
+        profile=simulation.profile,
+    )
     with job.clock.stage(FLOAT_EVAL, len(items), "the source as stored") as progress:
         scores = RememberedScores.against(
             graph,
             evaluator,
             float_graph=loaded.source_digest,
             graph=loaded.digest,
+            simulation=simulation,
             store=job.store,
             progress=progress,
         )
@@ -125,5 +135,5 @@ def _source_scores(loaded: LoadedQat, seen: InputsSeen, options: ConvertQatOptio
 
 def _metrics(dataset: Dataset, indices: Sequence[int]) -> list[Metric]:
     """Return the metrics to report; accuracy leads where every item has a label, agreement elsewhere."""
-    labelled = all(dataset.label(index) is not None for index in indices)
+    labelled = all(class_of(dataset.label(index)) is not None for index in indices)
     return [TopK(), Agreement(), Kl(), Sqnr()] if labelled else [Agreement(), Kl(), Sqnr()]

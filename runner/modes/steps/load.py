@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from runner.dataset.fitting import fit
 from runner.dataset.input_settings import constants_of
 from runner.dataset.item import Dataset
+from runner.dataset.subset import Subset
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.cautions import require_measurable
 from runner.modes.context import Context
@@ -19,7 +20,6 @@ from runner.modes.files.kept_values import kept_items
 from runner.modes.prepared_model import PreparedModel, load_prepared
 from runner.modes.rewriting import recorded_model
 from runner.session import input_specs
-from runner.targets.ascend.proof import proof_items
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +33,7 @@ class Loaded:
         fitted: options of the preprocessing that the model's inputs settled.
         constants: inputs of the source that are fixed, and their values.
         verified: how many items checking the written files runs.
-        kept: indices of the items whose intermediate values are to be kept.
+        kept: the items whose intermediate values are to be kept.
     """
 
     given: GivenFiles
@@ -42,7 +42,7 @@ class Loaded:
     fitted: tuple[str, ...]
     constants: Mapping[str, Any]
     verified: int
-    kept: Sequence[int]
+    kept: Subset
 
 
 def load(
@@ -68,10 +68,10 @@ def load(
     keep_pixels(job.store, dataset, calibration_dataset)
     constants = constants_of(dataset)
     evaluated = evaluation_subset(dataset, options.evaluation_count)
-    prepared = recorded_model(load_prepared(model, given.folds, constants), given)
+    prepared = recorded_model(load_prepared(model, given.folds, constants, options.target), given)
     fitted = fit(input_specs(prepared.source.graph), dataset, calibration_dataset)
     split = split_data(evaluated, calibration, options.split)
-    verified = proof_items(options.verify, split.report.indices)
+    verified = options.target.check_steps(options.verify, split.report.indices)
     kept = kept_items(split.report, options.keep_intermediates, options.intermediates_count)
     require_measurable(prepared.source.graph, options.metric, options.sensitivity)
     return Loaded(given, prepared, split, fitted, constants, verified, kept)

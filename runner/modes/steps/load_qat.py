@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from runner.convert.qdq.read import QatModel, read_qdq, refuse_foreign
 from runner.dataset.fitting import fit
 from runner.dataset.input_settings import constants_of
 from runner.dataset.item import Dataset
+from runner.dataset.subset import Subset
 from runner.errors import ConfigError
 from runner.events import LOAD, StageAdvanced
 from runner.graph.digest import graph_digest
@@ -20,8 +21,7 @@ from runner.graph.fixed_inputs import fix_inputs
 from runner.graph.layers import LayeredModel
 from runner.graph.lower import lower
 from runner.graph.model_file import SourceModel, load_model
-from runner.graph.opset import DEPLOY_OPSET, raise_opset
-from runner.lint.atc_operators import takes
+from runner.graph.opset import raise_opset
 from runner.modes.cautions import require_measurable
 from runner.modes.context import Context
 from runner.modes.convert_qat_options import ConvertQatOptions
@@ -30,7 +30,6 @@ from runner.modes.files.kept_values import kept_items
 from runner.modes.prepared_model import log_left_alone, log_lowered
 from runner.modes.rewriting_gap import require_same_raised
 from runner.session import input_specs
-from runner.targets.ascend.proof import proof_items
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +47,7 @@ class LoadedQat:
         constants: inputs of the source that are fixed, and their values.
         shown: index of the item whose prediction is shown.
         verified: how many items checking the written files runs.
-        kept: indices of the items whose intermediate values are to be kept.
+        kept: the items whose intermediate values are to be kept.
     """
 
     source: SourceModel
@@ -61,7 +60,7 @@ class LoadedQat:
     constants: Mapping[str, Any]
     shown: int
     verified: int
-    kept: Sequence[int]
+    kept: Subset
 
 
 def load_qat(model: str | Path, dataset: Dataset, options: ConvertQatOptions, job: Context) -> LoadedQat:
@@ -77,7 +76,8 @@ def load_qat(model: str | Path, dataset: Dataset, options: ConvertQatOptions, jo
         RunnerError: the file cannot be read, or the model, the data and the options do not fit each other.
     """
     items = evaluation_subset(dataset, options.evaluation_count)
-    verified = proof_items(options.verify, items.indices)
+    target = options.target
+    verified = target.check_steps(options.verify, items.indices)
     kept = kept_items(items, options.keep_intermediates, options.intermediates_count)
     shown = _item_index(dataset, options.image)
     keep_pixels(job.store, dataset)
@@ -92,10 +92,11 @@ def load_qat(model: str | Path, dataset: Dataset, options: ConvertQatOptions, jo
     qat = read_qdq(
         source.graph,
         on_asymmetric_weight=options.on_asymmetric_weight,
+        limits=target.limits,
         progress=lambda done, total: job.emit(StageAdvanced(LOAD, done, total)),
     )
     log_left_alone(qat.found)
-    log_lowered(lower(qat.graph, DEPLOY_OPSET, takes), qat.graph)
+    log_lowered(lower(qat.graph, target.limits.newest_opset, target.reads), qat.graph)
     runnable: ir.Model = raise_opset(qat.graph)
     return LoadedQat(
         source,

@@ -84,7 +84,7 @@ def _scores(scores: RememberedScores, searched: Searched, quantized: Quantized, 
     """Return the chosen plan's scores where the judge gave none."""
     models, plan = quantized.models, searched.chosen.plan
     with job.clock.stage(FINAL_EVAL, len(scores.scorer.items)) as progress:
-        return scores.of_form(models.form(plan), partial(models.model, plan, multiply=True), progress)
+        return scores.of_form(models.form(plan), partial(models.model, plan, own_session=True), progress)
 
 
 def _fresh_scores(
@@ -92,10 +92,16 @@ def _fresh_scores(
 ) -> tuple[Scorer, Evaluation]:
     """Return the scorer over items that the search never saw, and the chosen plan's scores; ``graph``: the model's digest."""
     models, plan, items = quantized.models, searched.chosen.plan, len(evaluator.items)
-    build = partial(models.model, plan, multiply=True)
+    build = partial(models.model, plan, own_session=True)
     with job.clock.stage(FINAL_EVAL, 2 * items, "items that the search never saw") as progress:
         scores = RememberedScores.against(
-            models.float_model.graph, evaluator, float_graph=graph, graph=graph, store=job.store, progress=progress
+            models.float_model.graph,
+            evaluator,
+            float_graph=graph,
+            graph=graph,
+            simulation=models.simulation,
+            store=job.store,
+            progress=progress,
         )
         return scores.scorer, scores.of_form(models.form(plan), build, lambda done: progress(items + done))
 

@@ -62,7 +62,8 @@ def quantize(
     result = source.quantize(job)
     impossible = (f"layer '{left.name}' stays float: {left.reason}" for left in result.impossible)
     job.warnings.warn(*selection.warnings, *impossible)
-    models = PlannedModels(prepared.runnable, {INT8: result.form})
+    target = prepared.target
+    models = PlannedModels(prepared.runnable, {INT8: result.form}, target.simulation, target.planned)
     return Quantized(prepared, selection, result, lambda: source.repaired(job), models)
 
 

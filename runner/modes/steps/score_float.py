@@ -72,11 +72,18 @@ def score_float(
         output_kind=options.output_kind,
         decides=own is None,
         ledger=ledger,
+        profile=options.target.simulation.profile,
     )
     with job.clock.stage(FLOAT_EVAL, len(items)) as progress:
         digest = prepared.digest
         scores = RememberedScores.against(
-            prepared.runnable.graph, evaluator, float_graph=digest, graph=digest, store=job.store, progress=progress
+            prepared.runnable.graph,
+            evaluator,
+            float_graph=digest,
+            graph=digest,
+            simulation=options.target.simulation,
+            store=job.store,
+            progress=progress,
         )
         if own is None:
             metric = MetricJudge(scores.scorer, options.target_loss, job.store)

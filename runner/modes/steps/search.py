@@ -10,7 +10,7 @@ from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.cautions import tensors_caution
 from runner.modes.context import Context
 from runner.modes.data import DataSplit
-from runner.modes.files.write_acc_auto import BestPair
+from runner.modes.files.write_acc_auto import BestModels
 from runner.modes.scoring.job_trials import job_trials
 from runner.modes.scoring.ranking import Ranker
 from runner.modes.scoring.searching import try_plans, try_repairs
@@ -50,7 +50,7 @@ def search(
     float_scores: FloatScores,
     split: DataSplit,
     options: AccAutoOptions,
-    best: BestPair,
+    best: BestModels,
     job: Context,
 ) -> Searched:
     """Return what the search found until it ended, its budget was spent, or it was interrupted after the first trial.
@@ -60,7 +60,7 @@ def search(
         float_scores: what plans are judged against.
         split: the items.
         options: of the job.
-        best: keeps the model pair of the best plan so far on disk.
+        best: keeps the models of the best plan so far on disk.
         job: runs models.
     """
 

@@ -42,7 +42,7 @@ def select(loaded: Loaded, options: AccAutoOptions) -> Selection:
         selection = _recorded(given, given.record, prepared)
     else:
         asked = select_layers(options.settings, prepared.runnable, prepared.node_types)
-        tensors = select_tensors(options.settings.tensor_quantize, prepared.runnable.graph)
+        tensors = _tensors(options, prepared, asked)
         make = _as_asked if given.config is None else _as_configured
         selection = _can_be_made(make(loaded, options, asked, tensors), prepared)
     for name in selection.skipped:
@@ -103,21 +103,31 @@ def _as_configured(
         tensors,
         observers | {tensor.key: start.observers[tensor.key] for tensor in tensors},
         strengths,
-        start.one_scale,
-        config.with_activations(said).with_balance(dict.fromkeys(observers) | _numbers(strengths)),
+        one_scale=start.one_scale,
+        config=config.with_activations(said).with_balance(dict.fromkeys(observers) | _numbers(strengths)),
         warnings=(*given.warnings(options.calibration_count), *start.warnings),
     )
 
 
 def _can_be_made(selection: Selection, prepared: PreparedModel) -> Selection:
-    """Return a selection without the layers that are balanced where that helps, if the model is too old for it."""
+    """Return a selection as the target and the model's opset let it be: balancing where that helps needs a later one."""
     require_finite_weights(prepared.graph, set(selection.layers))
+    every = prepared.target.limits.symmetric
+    symmetric = (name for name, observer in selection.observers.items() if every or not observer.asymmetric)
+    selection = replace(selection, symmetric=frozenset(symmetric))
     reason = why_not_balanced(prepared.graph)
     if reason is None:
         return selection
     if any(strength != AUTO for strength in selection.balance.values()):
         raise ConfigError(f"correction.balance: {reason}. Export it again, or balance no layer.")
     return replace(selection, balance={})
+
+
+def _tensors(options: AccAutoOptions, prepared: PreparedModel, asked: LayerSelection) -> tuple[TensorInput, ...]:
+    """Return the inputs of other nodes that the user or the target wants rounded."""
+    limits = prepared.target.limits
+    tensors = select_tensors(options.settings.tensor_quantize, prepared.runnable.graph, limits.rounded)
+    return tuple(dict.fromkeys((*tensors, *prepared.target.rounded_inputs(asked.quantized))))
 
 
 def _split(prepared: PreparedModel, wanted: Container[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -151,7 +161,7 @@ def _configured_tensors(config: QuantConfig, prepared: PreparedModel, name: str)
     found = []
     for place, tensor in enumerate(config.tensors):
         try:
-            found.append(tensor_input(model, tensor.layer_name, tensor.input_index))
+            found.append(tensor_input(model, tensor.layer_name, tensor.input_index, prepared.target.limits.rounded))
         except ValueError as error:
             raise RecordError(f"{name}: tensor_quantize[{place}]: {error}") from error
     return tuple(found)

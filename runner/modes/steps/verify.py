@@ -1,39 +1,31 @@
-"""Verify: the written models opened again, and held against what was measured."""
+"""Verify: the written models opened again by their target, and held against what was measured."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
 from runner.events import VERIFY
 from runner.modes.context import Context
-from runner.modes.files.check_files import Measured, check_files
-from runner.targets.ascend.model_files import ModelPair, Written, note_warnings
-from runner.targets.ascend.proof import Proof
+from runner.modes.files.check_files import check_files
+from runner.modes.steps.written import WrittenResult
+from runner.targets.target import Target
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Checked:
-    """What the written models showed; nothing where there are none, or an interruption left them unchecked."""
-
-    written: Written | None = None
-    proof: Proof | None = None
-
-
-def verify(pair: ModelPair | None, measured: Measured, job: Context, *, items: int) -> Checked:
-    """Return what the written models show.
+def verify(target: Target, written: WrittenResult, job: Context, *, items: int) -> Any:  # noqa: ANN401 - the target's own
+    """Return what the target saw in the written models; None where there are none.
 
     Args:
-        pair: the models; None where no plan was accepted.
-        measured: what they shall be.
-        job: runs them.
-        items: how many that runs.
+        target: what they are written for.
+        written: the models, and what they shall be.
+        job: times the work.
+        items: how many are run.
 
     Raises:
-        VerificationError: a file is at fault, or they do not say the same.
+        VerificationError: a file is at fault, or is not what was measured.
     """
-    if pair is None:
-        return Checked()
+    if not written.files:
+        return None
     with job.clock.stage(VERIFY, items) as progress:
-        written, proof = check_files(pair, measured, progress)
-        job.warnings.warn(*note_warnings(written))
-    return Checked(written, proof)
+        checked = check_files(target, written.files, written.measured, progress)
+        job.warnings.warn(*target.warnings(checked))
+    return checked

@@ -7,17 +7,16 @@ from dataclasses import replace
 from runner.events import WRITE
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.context import Context
-from runner.modes.files.check_files import Measured
-from runner.modes.files.write_acc_auto import RECORD, BestPair, Outcome, write_outcome
+from runner.modes.files.write_acc_auto import RECORD, BestModels, Outcome, write_outcome
 from runner.modes.steps.measure import FinalFigures
 from runner.modes.steps.quantize import Quantized
 from runner.modes.steps.written import WrittenResult
 from runner.search.pareto import Pareto, curve_of
-from runner.targets.ascend.model_files import ModelPair
+from runner.targets.target import Measured, ModelFiles
 
 
 def write(
-    figures: FinalFigures, quantized: Quantized, options: AccAutoOptions, best: BestPair, job: Context
+    figures: FinalFigures, quantized: Quantized, options: AccAutoOptions, best: BestModels, job: Context
 ) -> WrittenResult:
     """Write the files, all of them whatever happens: it is a second's work.
 
@@ -30,24 +29,25 @@ def write(
     """
     result, models, searched = quantized.result, quantized.models, figures.searched
     config = quantized.selection.config
+    chosen = searched.result.best
     outcome = Outcome(
         all_int8=result.form,
+        final_form=result.form if chosen is None else models.form(chosen.plan),
         corrected=result.corrected or bool(models.repaired),
         rewriting=quantized.prepared.rewriting,
         config=None if config is None else config.with_balance(result.strengths),
         ranking=searched.ranking,
         search=searched.result,
-        repaired=models.repaired,
         loss_contributions=searched.loss_contributions,
         curve=curve_of(searched.result, result.costs) if isinstance(options.strategy, Pareto) else (),
     )
 
-    def written() -> ModelPair | None:
+    def written() -> ModelFiles:
         ended = replace(outcome, search=replace(outcome.search, stopped=job.meter.stopped))
         return write_outcome(best.folder, ended, best)
 
     with job.clock.stage(WRITE):
-        pair = job.meter.in_full(written)
+        files = job.meter.in_full(written)
     prepared, scorer = quantized.prepared, figures.scorer
     measured = Measured(
         folder=best.folder,
@@ -63,4 +63,4 @@ def write(
         engine=job.engine,
         store=job.store,
     )
-    return WrittenResult(pair, measured, outcome.curve)
+    return WrittenResult(files, measured, outcome.curve)

@@ -6,11 +6,11 @@ from runner.events import WRITE
 from runner.job_folder import JobFolder
 from runner.modes.context import Context
 from runner.modes.convert_qat_options import ConvertQatOptions
-from runner.modes.files.check_files import Measured
+from runner.modes.files.record_file import write_record
 from runner.modes.steps.compare_qat import Compared
 from runner.modes.steps.load_qat import LoadedQat
 from runner.modes.steps.written import WrittenResult
-from runner.targets.ascend.model_files import write_pair, write_record
+from runner.targets.target import Measured
 
 _RECORD = "record.txt"
 
@@ -32,7 +32,7 @@ def write_qat(
     with job.clock.stage(WRITE):
         write_record(folder, _RECORD, qat.form)
         folder.write_json("conversion_report.json", qat.report.to_json(), indent=2)
-        pair = write_pair(folder, name, qat.found, qat.form)
+        files = options.target.write(folder, name, qat.found, qat.form)
     measured = Measured(
         folder=folder,
         record=_RECORD,
@@ -47,4 +47,4 @@ def write_qat(
         engine=job.engine,
         store=job.store,
     )
-    return WrittenResult(pair, measured)
+    return WrittenResult(files, measured)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runner.modes.files.check_files import Measured
 from runner.search.pareto import Point
-from runner.targets.ascend.model_files import ModelPair
+from runner.targets.target import Measured, ModelFiles
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -14,11 +13,11 @@ class WrittenResult:
     """What was written.
 
     Attributes:
-        pair: the models; None where no plan was accepted.
+        files: names of the models, the one to deploy first; none where no plan was accepted.
         measured: what they shall be; its form is the chosen plan's, the all-int8 one where no plan was accepted.
         curve: of the plans tried, where one was asked for.
     """
 
-    pair: ModelPair | None
+    files: ModelFiles
     measured: Measured
     curve: tuple[Point, ...] = ()

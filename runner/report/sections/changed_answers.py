@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runner.report.figure import Block, Column, Marked, Paragraph, Picture, Row, Section, Table
+from runner.figure import Block, Column, Marked, Paragraph, Picture, Row, Section, Table
 from runner.report.flips import FLIPS, Flip
 
 _MOST = 24

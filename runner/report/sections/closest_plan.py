@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.report.figure import Figure, Section
+from runner.figure import Figure, Section
 from runner.search.plan import SearchResult
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from runner.figure import Figure, Section
 from runner.modes.result import ConvertResult
-from runner.report.figure import Figure, Section
 
 _TITLE = "8-bit outputs"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from runner.report.figure import Grid, Section
+from runner.figure import Grid, Section
 
 _MOST_UNUSED = 20
 _COLUMNS = ("layer", "operator", "input", "weight", "bias", "legalised", "error added")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from runner.figure import Figure, Section
 from runner.modes.result import Source
-from runner.report.figure import Figure, Section
 
 
 def data_split(source: Source, *, from_record: bool) -> Section:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from runner.figure import Figure, Links, Paragraph, Section
 from runner.modes.result import Source
 from runner.report.environment import versions
-from runner.report.figure import Figure, Links, Paragraph, Section
 from runner.store.key import cpu_name
 
 

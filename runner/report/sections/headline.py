@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from runner.figure import Card, Figure, Section
 from runner.modes.result import Comparison, Source
-from runner.report.figure import Card, Figure, Section
 
 
 def headline(comparison: Comparison, source: Source, allowed: str = "") -> Section:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from runner.figure import Figure, Section
 from runner.modes.result import ModelInputs
-from runner.report.figure import Figure, Section
 from runner.report.tracked import tracker_name
 
 _TITLE = "input values"

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runner.arithmetic import QMAX, QMIN
+from runner.figure import Column, Figure, Paragraph, Row, Section, Table
 from runner.graph.layers import Layer, LeftAlone
 from runner.modes.result import AccAutoResult, JobResult
 from runner.ranges import ActivationParams
-from runner.report.figure import Column, Figure, Paragraph, Row, Section, Table
 from runner.search.plan import INT8
 
 _BEFORE = (Column("layer", "name"), Column("operator"), Column("MACs", "number"), Column("form"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from runner.figure import Card, Figure, Section
 from runner.modes.result import Layers
-from runner.report.figure import Card, Figure, Section
 
 _MOST_NAMES = 8
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from runner.figure import Card, Figure, Section
 from runner.modes.result import Comparison
-from runner.report.figure import Card, Figure, Section
 
 _PERCENT = 0.01
 

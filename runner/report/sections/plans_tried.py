@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from runner.figure import Block, Column, Paragraph, Picture, Row, Section, Table
 from runner.modes.result import AccAutoResult
 from runner.report.curve_chart import curve_chart
-from runner.report.figure import Block, Column, Paragraph, Picture, Row, Section, Table
 from runner.search.pareto import curve_of
 from runner.search.plan import Trial
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from runner.figure import Section
 from runner.modes.result import Prediction
-from runner.report.figure import Section
 
 _INDENT = " " * 8
 

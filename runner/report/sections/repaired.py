@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runner.report.figure import Figure, Section
+from runner.figure import Figure, Section
 
 
 def repaired(names: Sequence[str]) -> Section:

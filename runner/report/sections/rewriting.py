@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from runner.figure import Figure, Section
 from runner.graph.rewriting import Rewriting
 from runner.record import QuantizedLayers
-from runner.report.figure import Figure, Section
 
 
 def rewriting(done: Rewriting, gap: float, form: QuantizedLayers) -> Section:

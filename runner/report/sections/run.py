@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from runner.figure import Figure, Section
 from runner.modes.result import JobResult
-from runner.report.figure import Figure, Section
 
 
 def run(result: JobResult) -> Section:

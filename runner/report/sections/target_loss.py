@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from runner.figure import Figure, Section
 from runner.modes.result import AccAutoResult
-from runner.report.figure import Figure, Section
 
 
 def target_loss(result: AccAutoResult) -> Section:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runner.evaluation.uncertainty import LEVEL, Conclusion, Interval
-from runner.report.figure import Figure, Section
+from runner.figure import Figure, Section
 
 _VERDICT = {"met": "met", "not_met": "not met", "undecided": "undecided"}
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from runner.figure import Figure, Section
 from runner.modes.result import Work
 from runner.report.environment import peak_rss_mb
-from runner.report.figure import Figure, Section
 
 
 def work(done: Work) -> Section:

@@ -28,22 +28,19 @@ from numpy.typing import NDArray
 
 from runner.convert.fake_quant import fake_quant_model
 from runner.dataset.binding import bind
-from runner.dataset.item import Dataset
 from runner.dumps.difference import Difference, difference
 from runner.dumps.index import INDEX, TABLE, DumpIndex, IndexedItem, IndexedTensor, index_text, table_text
 from runner.dumps.names import file_name
 from runner.errors import OutputError
-from runner.graph.layers import LayeredModel
 from runner.graph.model_file import file_sha256, weights_size
 from runner.graph.opset import raise_opset
 from runner.graph.output_kind import other_outputs
 from runner.graph.probe import only_outputs, only_shapes
 from runner.job_folder import JobFolder
-from runner.record import QuantizedLayers
 from runner.session import REFERENCE, Session
 from runner.targets.ascend.deploy import deploy_model
 from runner.targets.ascend.deploy_values import Row, deploy_rows, nodes_of
-from runner.targets.ascend.model_files import ModelPair
+from runner.targets.target import Kept
 from runner.verify.deploy_file import read_deploy
 from runner.verify.execute import executable
 
@@ -55,39 +52,12 @@ _AMCT_CLOCK = timezone(timedelta(hours=8))
 _SIDE_BY_SIDE = 256 * 2**20
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Intermediates:
-    """What intermediate values are written of.
-
-    Attributes:
-        name: its configured name.
-        prepared: the float model that the deploy file was made of.
-        form: what the deploy file holds.
-        pair: the job's models; None where no plan was accepted.
-        all_int8: the form with every layer in int8, where plans were tried; None writes no trial.
-    """
-
-    name: str
-    prepared: LayeredModel
-    form: QuantizedLayers
-    pair: ModelPair | None
-    all_int8: QuantizedLayers | None = None
-
-
-def write_intermediates(
-    folder: JobFolder,
-    subject: Intermediates,
-    dataset: Dataset,
-    indices: Sequence[int],
-    progress: Callable[[int], None] = lambda done: None,
-) -> Path:
+def write_intermediates(kept: Kept, folder: JobFolder, progress: Callable[[int], None] = lambda done: None) -> Path:
     """Write the intermediate values of items and return the folder that they are in.
 
     Args:
+        kept: the model, its quantized form and files, and the items.
         folder: of the job.
-        subject: the model.
-        dataset: of the items.
-        indices: which of its items.
         progress: told how many of the items are done, each counting twice: float, and as deployed.
 
     Raises:
@@ -95,10 +65,10 @@ def write_intermediates(
     """
     name = f"amct_log/temp{datetime.now(_AMCT_CLOCK).strftime('%Y%m%d%H%M%S%f')}"
     with folder.whole_folder(name, told=(INDEX, TABLE)) as temp:
-        index = _Writer(folder, temp, subject, dataset, indices).write(progress)
+        index = _Writer(folder, temp, kept).write(progress)
         temp.write_text(INDEX, index_text(index))
         temp.write_text(TABLE, table_text(index))
-    logger.info("intermediate values of %d item(s) are in %s", len(indices), folder.path(name))
+    logger.info("intermediate values of %d item(s) are in %s", len(kept.items), folder.path(name))
     return folder.path(name)
 
 
@@ -122,16 +92,14 @@ class _Tap:
 
 
 class _Writer:
-    def __init__(
-        self, folder: JobFolder, temp: JobFolder, subject: Intermediates, dataset: Dataset, indices: Sequence[int]
-    ) -> None:
-        self._folder, self._temp, self._subject = folder, temp, subject
-        self._dataset, self._indices = dataset, indices
-        self._float = raise_opset(subject.prepared.graph)
-        self._trial = f"{subject.name}_all_int8"
+    def __init__(self, folder: JobFolder, temp: JobFolder, kept: Kept) -> None:
+        self._folder, self._temp, self._kept = folder, temp, kept
+        self._dataset, self._indices = kept.items.dataset, kept.items.indices
+        self._float = raise_opset(kept.model.graph)
+        self._trial = f"{kept.name}_all_int8"
         self._deploy = read_deploy(self._deploy_path())
         self._graph = executable(self._deploy)
-        self._rows = deploy_rows(self._deploy, self._graph, subject.prepared.on(self._float), subject.form)
+        self._rows = deploy_rows(self._deploy, self._graph, kept.model.on(self._float), kept.form)
         for output, kind in other_outputs(self._deploy.standard).items():
             logger.info(
                 "keep_intermediates: the output '%s' (%s) is left out: only tensors of numbers are written",
@@ -141,16 +109,16 @@ class _Writer:
 
     def write(self, progress: Callable[[int], None]) -> DumpIndex:
         """Write all but the index, and return it."""
-        subject, pair, items = self._subject, self._subject.pair, len(self._indices)
+        kept, items = self._kept, len(self._indices)
         # By the names that the nodes have in the source where a later opset has others.
-        nodes = [*self._float.graph, *subject.prepared.graph.graph]
+        nodes = [*self._float.graph, *kept.model.graph.graph]
         made = {output.name: (node.name or "", at) for node in nodes for at, output in enumerate(node.outputs)}
         twins = [row.value.twin for row in self._rows if row.value.twin is not None]
         float_taps = self._taps("float", self._float, {name: made.get(name, (name, 0)) for name in twins})
         taps = self._deploy_taps()
         trial = None
-        if subject.all_int8 is not None:
-            trial = fake_quant_model(subject.prepared.on(self._float), subject.all_int8)
+        if kept.all_int8 is not None:
+            trial = fake_quant_model(kept.model.on(self._float), kept.all_int8)
         self._check_space([*float_taps, *taps], 0 if trial is None else weights_size(trial))
         if trial is not None:
             self._temp.write_model(f"{self._trial}_fake_quant_model.onnx", trial)
@@ -159,10 +127,10 @@ class _Writer:
         files = {tap.tensor: tap.file for tap in taps}
         float_files: dict[str | None, str] = {tap.tensor: tap.file for tap in float_taps}
         return DumpIndex(
-            model=subject.name,
-            deploy_model=f"{self._trial}_deploy_model.onnx" if pair is None else pair.deploy,
+            model=kept.name,
+            deploy_model=f"{self._trial}_deploy_model.onnx" if not kept.files else kept.files[0],
             deploy_sha256=file_sha256(self._deploy.path),
-            final=pair is not None,
+            final=bool(kept.files),
             items=tuple(IndexedItem(index, self._dataset.name(index)) for index in self._indices),
             nodes=nodes_of(self._deploy),
             tensors=tuple(
@@ -173,10 +141,10 @@ class _Writer:
         )
 
     def _deploy_path(self) -> Path:
-        subject = self._subject
-        if subject.pair is not None:
-            return self._folder.path(subject.pair.deploy)
-        model = deploy_model(subject.prepared, subject.form)
+        kept = self._kept
+        if kept.files:
+            return self._folder.path(kept.files[0])
+        model = deploy_model(kept.model, kept.form)
         return self._temp.write_model(f"{self._trial}_deploy_model.onnx", model)
 
     def _deploy_taps(self) -> list[_Tap]:

@@ -13,7 +13,6 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.convert.fake_quant import fake_quant_model
-from runner.convert.qdq_twin import qdq_twin
 from runner.convert.shared_weights import share_weights
 from runner.dataset.binding import bind
 from runner.dataset.item import Dataset, evenly_spaced
@@ -29,10 +28,10 @@ from runner.job_folder import JobFolder
 from runner.lint.check import check_deploy
 from runner.lint.finding import Finding, gathered
 from runner.record import QuantizedLayers
-from runner.record_text import format_record, read_record
-from runner.session import Session, plain
+from runner.session import plain
 from runner.targets.ascend.deploy import deploy_model
 from runner.targets.ascend.deploy_check import check_against_form
+from runner.targets.qdq.write import qdq_model
 
 logger = logging.getLogger(__name__)
 
@@ -90,17 +89,6 @@ def write_pair(folder: JobFolder, prefix: str, model: LayeredModel, form: Quanti
     return pair
 
 
-def write_record(folder: JobFolder, name: str, form: QuantizedLayers, *, check: bool = True) -> None:
-    """Write the record file; read it back and compare unless there is no time for a ``check``.
-
-    Raises:
-        VerificationError: what was read back is not what was meant.
-    """
-    path = folder.write_text(name, format_record(form.record))
-    if check and form.layers and dict(read_record(path)) != dict(form.record):
-        raise VerificationError(f"{path}: the record read back differs from the one written. Please report this.")
-
-
 def verify_pair(
     folder: JobFolder,
     pair: ModelPair,
@@ -133,10 +121,10 @@ def verify_pair(
     if faults:
         listed = "; ".join(str(fault) for fault in faults[:5])
         raise VerificationError(f"{deploy}: {len(faults)} fault(s): {listed}. Please report this.")
-    inputs = Session(folder.path(pair.fake_quant), plain("all")).inputs
+    inputs = engine.session(folder.path(pair.fake_quant), plain("all")).inputs
     feeds = bind(dataset.item(0), inputs, name=dataset.name(0))
     level_gap, int8_gap = _gaps(
-        folder.path(pair.fake_quant), qdq_twin(model.on(raise_opset(model.graph)), form), dataset, engine, classes
+        folder.path(pair.fake_quant), qdq_model(model.on(raise_opset(model.graph)), form), dataset, engine, classes
     )
     return Written(
         pair=pair,
@@ -162,17 +150,17 @@ def note_warnings(written: Written) -> list[str]:
 
 
 def _gaps(
-    fake_quant: Path, twin: ir.Model, dataset: Dataset, engine: Engine, classes: ClassScores | None
+    fake_quant: Path, plain_qdq: ir.Model, dataset: Dataset, engine: Engine, classes: ClassScores | None
 ) -> tuple[float | None, float | None]:
     """Return the shares of answers, on one batch, that differ from the fake-quant file run without any rewriting.
 
-    The first at onnxruntime's default level; the second of the Q/DQ twin in a default session, None where it cannot run. Both
-    are None where no output is a tensor of numbers.
+    The first at onnxruntime's default level; the second of the same layers in plain Q/DQ in a default session, None where that
+    cannot run. Both are None where no output is a tensor of numbers.
     """
     indices = checked_items(dataset)
 
     def answers(model: ir.Model | Path, level: str) -> list[Outputs]:
-        session = Session(model, plain(level))
+        session = engine.session(model, plain(level))
 
         def named(_: int, arrays: list[NDArray[Any]]) -> Outputs:
             return named_outputs(session, arrays)
@@ -188,7 +176,7 @@ def _gaps(
         return None, None
     level_gap = gap(answers(fake_quant, "all"))
     try:
-        return level_gap, gap(answers(twin, "all"))
+        return level_gap, gap(answers(plain_qdq, "all"))
     except (InternalError, ModelError) as error:
         logger.info("cpu_int8_gap is not known: %s", error)
         return level_gap, None

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -14,13 +13,14 @@ from runner.arithmetic import dequant_scale, reciprocal
 from runner.dataset.item import Dataset, evenly_spaced
 from runner.dataset.subset import Subset
 from runner.engine import Engine
-from runner.errors import ConfigError, DatasetError, InternalError, ModelError, VerificationError
+from runner.errors import DatasetError, InternalError, ModelError, VerificationError
 from runner.evaluation.accuracy import Agreement
 from runner.evaluation.scorer import Scorer
-from runner.evaluation.scores import Evaluation
+from runner.evaluation.scores import Evaluation, column
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, Record
 from runner.record_text import read_record
+from runner.targets.target import VerifyOptions
 from runner.verify.compare import Arrays, FilePair, Sameness, is_numbers, reference_session
 from runner.verify.cross_check import cross_check
 from runner.verify.deploy_file import IntegerModel, Rounding, read_deploy
@@ -36,32 +36,8 @@ _CROSS_CHECKED = 4
 # What a chip's precision does is information, not proof: a sample keeps it cheap beside the evaluations.
 _DEVICE_ITEMS = 200
 _EXACT_FLOAT32 = 2**24
-
-
-@dataclass(frozen=True, slots=True)
-class VerifyOptions:
-    """``verify``: on how many items the files are held against each other, and which precision is tried besides.
-
-    Attributes:
-        count: the first so many evaluation items; None for all.
-        device: precision whose effect on the metric is measured: of scales (``s19``), of scales and every float value
-            (``fp16``), or no other (``fp32``); ``none`` measures nothing.
-    """
-
-    count: int | None = None
-    device: Literal["fp32", "s19", "fp16", "none"] = "s19"
-
-    def items(self, evaluated: Sequence[int]) -> list[int]:
-        """Return the indices of the items to verify on, of those evaluated on.
-
-        Raises:
-            ConfigError: ``count`` is not in 1 to the number of evaluation items.
-        """
-        if self.count is not None and not 1 <= self.count <= len(evaluated):
-            raise ConfigError(
-                f"verify.count: expected 1 to {len(evaluated)} (the evaluation items), or null for all, got {self.count}."
-            )
-        return list(evaluated[: self.count])
+# Of their scales.
+_MANY_CHIPS: Precision = "s19"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +92,13 @@ def proof_items(options: VerifyOptions, evaluated: Sequence[int]) -> int:
 
 def device_positions(options: VerifyOptions, evaluated: Sequence[int]) -> list[int]:
     """Return which of the evaluated items a chip's precision is tried on, by position."""
-    return [] if options.device == "none" else evenly_spaced(min(_DEVICE_ITEMS, len(evaluated)), len(evaluated))
+    tried = precision_of(options) is not None
+    return evenly_spaced(min(_DEVICE_ITEMS, len(evaluated)), len(evaluated)) if tried else []
+
+
+def precision_of(options: VerifyOptions) -> Precision | None:
+    """Return the precision of a chip that is tried, many chips' own unless another was asked for; None for none."""
+    return None if options.device == "none" else options.device or _MANY_CHIPS
 
 
 def prove(
@@ -155,10 +137,11 @@ def prove(
     bounds = [accumulator_bound(layer) for layer in deploy.layers]
     biases = [int(np.abs(layer.bias.astype(np.int64)).max()) for layer in deploy.layers if layer.bias is not None]
     device = None
-    if options.device != "none":
+    precision = precision_of(options)
+    if precision is not None:
         positions = device_positions(options, scorer.items.indices)
         device = _device_metric(
-            deploy, options.device, scorer, quantized, positions, engine, lambda n: progress(len(items) + n)
+            deploy, precision, scorer, quantized, positions, engine, lambda n: progress(len(items) + n)
         )
     return Proof(
         sameness=sameness,
@@ -212,7 +195,7 @@ def _device_metric(
         metric.name,
         len(positions),
         metric.aggregate(quantized.scores[metric.name][positions]),
-        metric.aggregate(np.array(scores, np.float64)),
+        metric.aggregate(column(scores)),
     )
 
 

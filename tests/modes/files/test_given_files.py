@@ -192,7 +192,7 @@ def test_record_gives_the_models_that_it_was_written_with(bench: Bench) -> None:
 def test_record_that_misses_the_target_leaves_no_models(bench: Bench) -> None:
     bench.run("one", calibration_count=10)
     result = bench.run("two", record=str(bench.folder / "one" / RECORD), target_loss=0.0)
-    assert result.status == "not_met" and result.written is None
+    assert result.status == "not_met" and result.checked is None
     assert not any((bench.folder / "two" / name).exists() for name in MODELS)
 
 

@@ -13,6 +13,7 @@ from runner.errors import RecordError
 from runner.modes.files.recorded_form import recorded_form
 from runner.modes.prepared_model import PreparedModel, load_prepared
 from runner.record_text import parse_record
+from runner.targets.qdq.target import Qdq
 from tests.data import normal_items
 from tests.models import onnx_text, run_plain, save
 
@@ -208,3 +209,37 @@ def test_shift_of_another_model_is_refused(tmp_path: Path, layer: str, shift: li
     )
     with pytest.raises(RecordError, match=expected):
         with_shift(tmp_path, layer, shift)
+
+
+@pytest.fixture(scope="module")
+def around_zero(tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
+    path = save(MODEL, tmp_path_factory.mktemp("around_zero") / "net.onnx")
+    return load_prepared(path, target=Qdq(for_="tensorrt"))
+
+
+SYMMETRIC = f"scale_d: 0.05 offset_d: 0 {' '.join(3 * ['scale_w: 0.01 offset_w: 0'])}"
+
+
+@pytest.mark.parametrize(
+    ("entries", "place"),
+    [
+        ([CONV], "r.txt: offset_d of layer 'c' is -3"),
+        (
+            [entry("c", SYMMETRIC), entry("s:1", "scale_d: 0.5 offset_d: 2 is_tensor_quantize: true")],
+            "r.txt: tensor 's:1': offset_d is 2",
+        ),
+    ],
+)
+def test_record_with_offsets_does_not_fit_a_target_around_zero(
+    entries: list[str], place: str, around_zero: PreparedModel
+) -> None:
+    with pytest.raises(RecordError) as error:
+        formed(around_zero, *entries)
+    assert str(error.value) == (
+        f"{place}; expected 0: the target takes no other of any input. Give a record that was made for it, or none."
+    )
+
+
+def test_record_around_zero_fits_such_a_target(around_zero: PreparedModel) -> None:
+    form = formed(around_zero, entry("c", SYMMETRIC)).form
+    assert list(form.layers) == ["c"]

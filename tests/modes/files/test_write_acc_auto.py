@@ -16,12 +16,13 @@ from runner.calibration.quantize import quantize_layers
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.job_folder import JobFolder, read_manifest
-from runner.modes.files.write_acc_auto import BestPair, Outcome, write_outcome
+from runner.modes.files.write_acc_auto import BestModels, Outcome, write_outcome
 from runner.record_text import read_record
 from runner.search.end_to_end import LossContributions
 from runner.search.pareto import Point
 from runner.search.plan import LayerGroup, Plan, Ranking, SearchResult, Trial
-from runner.targets.ascend.model_files import ModelPair
+from runner.search.planned_models import planned_form
+from runner.targets.ascend.target import Ascend
 from tests.data import Items, normal_items
 from tests.models import conv_gemm, for_all, prepared
 
@@ -38,12 +39,12 @@ ACCEPTED_ONLY = {
 }
 
 
-def outcome(folder: JobFolder, fallback: list[str] | None) -> tuple[Outcome, BestPair]:
+def outcome(folder: JobFolder, fallback: list[str] | None) -> tuple[Outcome, BestModels]:
     """Return the outcome of a search that accepted one plan, or none, and what writes its models."""
-    graph, found = prepared(conv_gemm())
+    _, found = prepared(conv_gemm())
     x = normal_items(4, 2, 6, 6)
-    seen = collect(found.on(graph), Subset(Items(x), range(4)), observers=for_all(found, MinMax()), engine=Engine(1))
-    form = quantize_layers(found.on(graph), seen).form
+    seen = collect(found, Subset(Items(x), range(4)), observers=for_all(found, MinMax()), engine=Engine(1))
+    form = quantize_layers(found, seen).form
     plan = Plan.all_int8(form.layers)
     trials = [Trial(plan, 90.0, 5.0, accepted=False)]
     if fallback is not None:
@@ -52,8 +53,9 @@ def outcome(folder: JobFolder, fallback: list[str] | None) -> tuple[Outcome, Bes
     search = SearchResult(tuple(trials), None if fallback is None else trials[-1])
     observers = dict.fromkeys((layer.name for layer in found.layers), MinMax())
     config = observed_config(found, observers, batch_num=4, activation_offset=True)
-    return Outcome(form, config, ranking, search), BestPair(
-        folder, "results/net", found.on(graph), lambda plan: form.without(plan.fallback)
+    chosen = form.without(plan.fallback if search.best is None else search.best.plan.fallback)
+    return Outcome(form, chosen, config, ranking, search), BestModels(
+        folder, "results/net", found, lambda plan: form.without(plan.fallback), Ascend()
     )
 
 
@@ -71,7 +73,7 @@ def test_accepted_plan_is_in_every_file(tmp_path: Path, fallback: list[str]) -> 
     folder = JobFolder(tmp_path)
     pair = write_outcome(folder, *outcome(folder, fallback))
     folder.finish()
-    assert pair == ModelPair("results/net_deploy_model.onnx", "results/net_fake_quant_model.onnx")
+    assert pair == ("results/net_deploy_model.onnx", "results/net_fake_quant_model.onnx")
     assert written(tmp_path) == ALWAYS | ACCEPTED_ONLY | {"manifest.json"}
     left = [name for name in ("first", "second", "logits") if name not in fallback]
     assert enabled(tmp_path / "tmp" / "config.json") == ["first", "logits", "second"]
@@ -86,7 +88,7 @@ def test_accepted_plan_is_in_every_file(tmp_path: Path, fallback: list[str]) -> 
 
 def test_rejected_plans_leave_no_model_and_the_all_int8_record(tmp_path: Path) -> None:
     folder = JobFolder(tmp_path)
-    assert write_outcome(folder, *outcome(folder, None)) is None
+    assert write_outcome(folder, *outcome(folder, None)) == ()
     assert written(tmp_path) == ALWAYS
     assert list(read_record(tmp_path / "tmp" / "scale_offset_record.txt")) == ["first", "second", "logits"]
 
@@ -117,14 +119,14 @@ def digests(folder: Path, pattern: str) -> dict[str, str]:
     return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.glob(pattern)}
 
 
-def test_damage_and_curve_are_written_where_there_are_any(tmp_path: Path) -> None:
+def test_loss_contributions_and_curve_are_written_where_there_are_any(tmp_path: Path) -> None:
     folder = JobFolder(tmp_path)
     found, pair = outcome(folder, ["second"])
-    units = ((LayerGroup(("first", "second"), 40), 0.25), (LayerGroup(("logits",), 2), 0.75))
+    groups = ((LayerGroup(("first", "second"), 40), 0.25), (LayerGroup(("logits",), 2), 0.75))
     plans = [trial.plan for trial in found.search.trials]
     curve = (Point(0, 1.0, 5.0, False, True, False, plans[0]), Point(1, 0.5, 0.0, True, True, True, plans[1]))
     write_outcome(
-        folder, replace(found, loss_contributions=LossContributions("kl", (3, 7, 9), 2.0, units), curve=curve), pair
+        folder, replace(found, loss_contributions=LossContributions("kl", (3, 7, 9), 2.0, groups), curve=curve), pair
     )
     beside = {"results/damage.json", "results/pareto.json", "manifest.json"}
     assert written(tmp_path) == ALWAYS | ACCEPTED_ONLY | beside
@@ -149,19 +151,21 @@ def test_damage_and_curve_are_written_where_there_are_any(tmp_path: Path) -> Non
 def test_repaired_layers_are_written_as_they_were_tried(tmp_path: Path) -> None:
     folder = JobFolder(tmp_path)
     plain, _ = outcome(folder, ["second"])
-    graph, found = prepared(conv_gemm())
+    _, found = prepared(conv_gemm())
     seen = collect(
-        found.on(graph),
+        found,
         Subset(Items(normal_items(2, 2, 6, 6, seed=9)), range(2)),
         observers=for_all(found, MinMax()),
         engine=Engine(1),
     )
-    strong = quantize_layers(found.on(graph), seen).form
+    strong = quantize_layers(found, seen).form
     plan = Plan(tuple((name, {"second": "float"}.get(name, "int8+strong")) for name in plain.all_int8.layers))
     best = Trial(plan, 95.0, 0.0, accepted=True)
     search = SearchResult((*plain.search.trials[:1], best), best)
-    changed = replace(plain, search=search, repaired={"int8+strong": strong})
-    write_outcome(folder, changed, BestPair(folder, "results/net", found.on(graph), lambda plan: changed.final_form))
+    changed = replace(
+        plain, search=search, final_form=planned_form({"int8": plain.all_int8, "int8+strong": strong}, plan)
+    )
+    write_outcome(folder, changed, BestModels(folder, "results/net", found, lambda plan: changed.final_form, Ascend()))
     record = read_record(tmp_path / "tmp" / "scale_offset_record.txt")
     assert list(record) == ["first", "logits"]
     assert record["first"].activation.scale == pytest.approx(strong.layers["first"].record.activation.scale, rel=1e-6)

@@ -182,7 +182,7 @@ def test_where_no_plan_is_accepted_the_values_are_those_of_the_trial(tmp_path: P
     x = normal_items(8, 2, 6, 6)
     result = job(tmp_path, conv_gemm(), x, target_loss=0.0)
     folder, index = read(result)
-    assert (result.status, result.written) == ("not_met", None)
+    assert (result.status, result.checked) == ("not_met", None)
     assert (index.deploy_model, index.final) == ("net_all_int8_deploy_model.onnx", False)
     assert not result.folder.path(DEPLOY).exists()
     assert {e.int8 for e in index.tensors if e.op_type} == {True}
@@ -334,7 +334,7 @@ def test_interrupted_in_the_middle_nothing_of_them_is_left(tmp_path: Path, monke
     monkeypatch.setattr(JobFolder, "write_array", stopped)
     result = job(tmp_path, conv_gemm(), normal_items(8, 2, 6, 6))
     assert (result.status, result.files.intermediates) == ("interrupted", None)
-    assert result.proof is not None
+    assert result.checked is not None
     left = [
         path.name for path in result.folder.root.rglob("*") if "temp" in path.name or path.name.startswith(".folder")
     ]
@@ -430,7 +430,7 @@ def test_fault_of_ours_takes_the_values_away_and_not_the_result(
         path, Items(normal_items(8, 2, 6, 6)), tmp_path / "out", options, engine=Engine(1), emit=events.append
     )
     result.folder.finish()
-    assert (result.status, result.files.intermediates) == ("met", None) and result.proof is not None
+    assert (result.status, result.files.intermediates) == ("met", None) and result.checked is not None
     assert (
         Warned(
             "keep_intermediates: the values could not be written, by a fault of this program (KeyError: 'gone'); all else is "

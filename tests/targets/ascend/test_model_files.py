@@ -14,16 +14,16 @@ from onnx import numpy_helper
 from runner.calibration.collect import collect
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
-from runner.convert.qdq_twin import qdq_twin
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import VerificationError
 from runner.evaluation.outputs import ClassScores
 from runner.job_folder import JobFolder
 from runner.record import QuantizedLayers
-from runner.record_text import read_record
+from runner.session import Profile, Session, plain
 from runner.targets.ascend import model_files
-from runner.targets.ascend.model_files import ModelPair, verify_pair, write_pair, write_record
+from runner.targets.ascend.model_files import ModelPair, note_warnings, verify_pair, write_pair
+from runner.targets.qdq.write import qdq_model
 from tests.data import Items, normal_items
 from tests.models import conv_gemm, for_all, plain_session, prepared, run_plain
 
@@ -36,8 +36,8 @@ PAIR = ModelPair("results/m_deploy_model.onnx", "results/m_fake_quant_model.onnx
 def subject():
     """The tiny model, its layers and its int8 form."""
     graph, found = prepared(conv_gemm())
-    seen = collect(found.on(graph), Subset(Items(X), range(8)), observers=for_all(found, MinMax()), engine=Engine(1))
-    return graph, found, quantize_layers(found.on(graph), seen).form
+    seen = collect(found, Subset(Items(X), range(8)), observers=for_all(found, MinMax()), engine=Engine(1))
+    return graph, found, quantize_layers(found, seen).form
 
 
 @pytest.fixture
@@ -87,16 +87,16 @@ def test_pair_that_says_what_was_meant_is_verified(folder: JobFolder, subject) -
 def test_int8_gap_is_the_share_of_answers_that_int8_kernels_change(
     folder: JobFolder, subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stands in for a CPU whose kernels negate the last layer's sums: the twin's answers against numpy's on the file."""
+    """Stands in for a CPU whose kernels negate the last layer's sums: its answers against numpy's on the file."""
     _, found, form = subject
 
     def negated(model, form):
-        twin = qdq_twin(model, form)
+        twin = qdq_model(model, form)
         weight = twin.graph.initializers["logits.weight"]
         weight.const_value = ir.tensor(-np.maximum(weight.const_value.numpy(), -127), name=weight.name)
         return twin
 
-    monkeypatch.setattr(model_files, "qdq_twin", negated)
+    monkeypatch.setattr(model_files, "qdq_model", negated)
     taken = X[[index * 40 // 32 for index in range(32)]]
 
     def answered(model):
@@ -108,15 +108,15 @@ def test_int8_gap_is_the_share_of_answers_that_int8_kernels_change(
     assert verified(folder, form).cpu_int8_gap == pytest.approx(expected) and expected > 0
 
 
-def test_int8_gap_is_unknown_where_onnxruntime_cannot_run_the_twin(
+def test_int8_gap_is_unknown_where_onnxruntime_cannot_run_the_plain_form(
     folder: JobFolder, subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(model, form):
-        twin = qdq_twin(model, form)
+        twin = qdq_model(model, form)
         next(node for node in twin.graph if node.op_type == "Conv").op_type = "NoSuchOperator"
         return twin
 
-    monkeypatch.setattr(model_files, "qdq_twin", broken)
+    monkeypatch.setattr(model_files, "qdq_model", broken)
     written = verified(folder, subject[2])
     assert (written.ort_level_gap, written.cpu_int8_gap) == (0.0, None)
 
@@ -126,20 +126,20 @@ def test_level_gap_is_the_share_of_answers_that_a_level_changes(
 ) -> None:
     # Stand in for a level that answers wrongly on some items: at "all" those whose first pixel is positive come out negated.
     path = folder.path(PAIR.fake_quant)
-    inputs = model_files.Session(path).inputs
+    inputs = Session(path).inputs
 
     class Levelled:
-        def __init__(self, model: Path | ir.Model, level: str) -> None:
-            twin = isinstance(model, ir.Model)
-            self.wrong, self.session = level == "all" and not twin, plain_session(model if twin else onnx.load(model))
+        def __init__(self, model: Path | ir.Model, profile: Profile) -> None:
+            plain_form = isinstance(model, ir.Model)
+            self.wrong = profile == plain("all") and not plain_form
+            self.session = plain_session(model if plain_form else onnx.load(model))
             self.inputs, self.number_names = inputs, ("logits",)
 
         def run(self, feeds: dict, outputs: object = None) -> list:
             (logits,) = self.session.run(None, feeds)
             return [-logits if self.wrong and feeds["x"].flat[0] > 0 else logits]
 
-    monkeypatch.setattr(model_files, "plain", lambda level: level)
-    monkeypatch.setattr(model_files, "Session", Levelled)
+    monkeypatch.setattr(Engine, "session", lambda _, model, profile: Levelled(model, profile))
     taken = X[[index * 40 // 32 for index in range(32)]]  # one batch of 32, evenly spaced
     expected = float(np.mean(taken[:, 0, 0, 0] > 0))
     assert verified(folder, subject[2]).ort_level_gap == pytest.approx(expected) and 0 < expected < 1
@@ -194,7 +194,7 @@ def test_what_atc_does_not_take_is_a_warning_and_no_fault(folder: JobFolder, sub
         "AscendQuant (3, the first 'first.quant'), Conv (2, the first 'first'), AscendDequant (3, the first 'first.dequant'), "
         "Relu (2, the first 'a'), Flatten (1, the first 'flat') and 1 more operator; export the model at opset 11 to 18"
     )
-    assert model_files.note_warnings(written) == [message]
+    assert note_warnings(written) == [message]
 
 
 @pytest.mark.parametrize("change", [flip_weight, shift_offset, next_float_of_scale], ids=lambda f: f.__name__)
@@ -202,17 +202,3 @@ def test_deploy_file_that_says_something_else_is_our_fault_and_named(folder: Job
     tampered(folder.path(PAIR.deploy), change)
     with pytest.raises(VerificationError, match=r"m_deploy_model\.onnx: 1 fault\(s\): .*first.* Please report this\."):
         verified(folder, subject[2])
-
-
-def test_record_is_written_as_it_reads_back(tmp_path: Path, subject) -> None:
-    job = JobFolder(tmp_path)
-    write_record(job, "tmp/record.txt", subject[2])
-    assert dict(read_record(tmp_path / "tmp" / "record.txt")) == dict(subject[2].record)
-
-
-def test_record_that_reads_back_otherwise_is_our_fault(
-    tmp_path: Path, subject, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(model_files, "read_record", lambda path: subject[2].without(["first"]).record)
-    with pytest.raises(VerificationError, match=r"record\.txt: the record read back differs from the one written"):
-        write_record(JobFolder(tmp_path), "record.txt", subject[2])

@@ -23,7 +23,8 @@ from runner.modes.convert_qat import convert_qat
 from runner.modes.convert_qat_options import ConvertQatOptions
 from runner.modes.result import AccAutoResult
 from runner.targets.ascend import proof
-from runner.targets.ascend.proof import Files, VerifyOptions, prove
+from runner.targets.ascend.proof import Files, prove
+from runner.targets.target import VerifyOptions
 from tests.data import Items, normal_items
 from tests.models import answers, conv_gemm, save
 from tests.modes.test_convert_qat import qat_model
@@ -49,11 +50,11 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> AccAutoResult:
 
 
 def test_every_item_is_the_same_and_the_figures_are_those_of_the_deploy_file(done: AccAutoResult) -> None:
-    assert done.proof is not None and done.written is not None
-    same = done.proof.sameness
+    assert done.checked is not None and done.checked is not None
+    same = done.checked.proof.sameness
     assert (same.items, same.identical, same.agreeing, same.max_abs_diff, same.first) == (12, 12, 12, 0.0, None)
-    assert done.proof.record_matches
-    path = done.folder.path(done.written.pair.deploy)
+    assert done.checked.proof.record_matches
+    path = done.folder.path(done.checked.written.pair.deploy)
     arrays, model = initializers(path), onnx.load(path)
     bounds, biases = [], []
     for node in model.graph.node:
@@ -69,14 +70,14 @@ def test_every_item_is_the_same_and_the_figures_are_those_of_the_deploy_file(don
         )
         bounds.append((rows * max(127 - offset, 128 + offset) + np.abs(bias)).max())
         biases.append(np.abs(bias).max())
-    assert (done.proof.accumulator_max, done.proof.bias_max) == (max(bounds), max(biases))
-    assert (done.proof.layers_split, done.proof.cross_checked) == (0, 4)
+    assert (done.checked.proof.accumulator_max, done.checked.proof.bias_max) == (max(bounds), max(biases))
+    assert (done.checked.proof.layers_split, done.checked.proof.cross_checked) == (0, 4)
 
 
 def test_count_takes_the_first_items_and_the_stage_has_a_total(tmp_path: Path) -> None:
     events: list[Event] = []
     result = job(tmp_path, emit=events.append, count=5)
-    assert result.proof is not None and result.proof.sameness.items == 5
+    assert result.checked is not None and result.checked.proof.sameness.items == 5
     (started,) = [e for e in events if isinstance(e, StageStarted) and e.stage == VERIFY]
     advanced = [e.done for e in events if isinstance(e, StageAdvanced) and e.stage == VERIFY]
     assert started.total == 5 + 12
@@ -94,22 +95,22 @@ def test_count_beyond_the_evaluation_items_is_refused_before_any_work(tmp_path: 
 def test_missed_target_has_nothing_to_prove(tmp_path: Path) -> None:
     options = AccAutoOptions(0, metric=Sqnr(), observer=MinMax(), calibration_count=6)
     result = acc_auto(save(MODEL, tmp_path / "net.onnx"), Items(X), tmp_path / "out", options)
-    assert (result.status, result.proof) == ("not_met", None)
+    assert (result.status, result.checked) == ("not_met", None)
 
 
 def test_qat_model_is_proved_too(tmp_path: Path) -> None:
     options = ConvertQatOptions(verify=VerifyOptions(count=7))
     result = convert_qat(save(qat_model(), tmp_path / "qat.onnx"), Items(X), tmp_path / "out", options)
-    assert result.proof is not None and result.proof.sameness.identical == 7
-    assert result.proof.record_matches and result.proof.device is not None
+    assert result.checked is not None and result.checked.proof.sameness.identical == 7
+    assert result.checked.proof.record_matches and result.checked.proof.device is not None
 
 
 def test_device_metric_is_that_of_the_changed_scales(tmp_path: Path) -> None:
     result = job(tmp_path, device="s19")
-    assert result.proof is not None and result.proof.device is not None and result.written is not None
-    device = result.proof.device
+    assert result.checked is not None and result.checked.proof.device is not None and result.checked is not None
+    device = result.checked.proof.device
     # The same file with its scales cut is what the chip computes: prove it by writing one.
-    path = result.folder.path(result.written.pair.deploy)
+    path = result.folder.path(result.checked.written.pair.deploy)
     model = onnx.load(path)
     for tensor in model.graph.initializer:
         if tensor.name.endswith(".dequant.param"):
@@ -127,13 +128,13 @@ def test_device_metric_is_that_of_the_changed_scales(tmp_path: Path) -> None:
 
 def test_float32_device_is_the_model_that_was_measured(tmp_path: Path) -> None:
     result = job(tmp_path, device="fp32")
-    assert result.proof is not None and result.proof.device is not None
-    assert result.proof.device.device == result.proof.device.quantized
+    assert result.checked is not None and result.checked.proof.device is not None
+    assert result.checked.proof.device.device == result.checked.proof.device.quantized
 
 
 def test_no_device_is_measured_on_request(tmp_path: Path) -> None:
     result = job(tmp_path, device="none")
-    assert result.proof is not None and result.proof.device is None
+    assert result.checked is not None and result.checked.proof.device is None
 
 
 def test_device_whose_values_are_no_numbers_costs_a_warning_only(
@@ -153,14 +154,14 @@ def test_device_whose_values_are_no_numbers_costs_a_warning_only(
 
     monkeypatch.setattr(proof, "executable", broken)
     result = job(tmp_path, device="fp16")
-    assert result.status == "met" and result.proof is not None and result.proof.device is None
+    assert result.status == "met" and result.checked is not None and result.checked.proof.device is None
     assert "verify.device=fp16: nothing to report: model: the output 'logits' holds NaN" in caplog.text
 
 
 def test_float16_device_has_float16_around_the_int8_layers(tmp_path: Path) -> None:
     result = job(tmp_path, device="fp16")
-    assert result.proof is not None and result.proof.device is not None and result.written is not None
-    path = result.folder.path(result.written.pair.deploy)
+    assert result.checked is not None and result.checked.proof.device is not None and result.checked is not None
+    path = result.folder.path(result.checked.written.pair.deploy)
     made = proof.executable(proof.read_deploy(path), precision="fp16").model
     session = proof.reference_session(made, Engine(1))
     halves = {value.name for node in made.graph if node.op_type == "Cast" for value in node.outputs}
@@ -169,8 +170,8 @@ def test_float16_device_has_float16_around_the_int8_layers(tmp_path: Path) -> No
     outputs = [session.run({"x": x[np.newaxis]})[0] for x in X]
     assert all(np.array_equal(y, y.astype(np.float16).astype(F)) for y in outputs)
     hits = [int(np.argmax(y)) == label for y, label in zip(outputs, labels, strict=True)]
-    assert result.proof.device.precision == "fp16"
-    assert result.proof.device.device == pytest.approx(100 * np.mean(hits))
+    assert result.checked.proof.device.precision == "fp16"
+    assert result.checked.proof.device.device == pytest.approx(100 * np.mean(hits))
 
 
 def test_device_whose_graph_is_refused_costs_a_warning_only(
@@ -185,7 +186,7 @@ def test_device_whose_graph_is_refused_costs_a_warning_only(
 
     monkeypatch.setattr(proof, "executable", refused)
     result = job(tmp_path, device="fp16")
-    assert result.status == "met" and result.proof is not None and result.proof.device is None
+    assert result.status == "met" and result.checked is not None and result.checked.proof.device is None
     assert "verify.device=fp16: nothing to report: onnxruntime refuses a graph" in caplog.text
 
 
@@ -199,7 +200,7 @@ RECORDS = {
 @pytest.mark.parametrize("fault", RECORDS)
 def test_record_that_says_other_scales_is_found(done: AccAutoResult, tmp_path: Path, fault: str) -> None:
     key, step, message = RECORDS[fault]
-    assert done.written is not None
+    assert done.checked is not None
     record = (done.folder.root / "tmp" / "scale_offset_record.txt").read_text(encoding="utf-8").splitlines()
     line = next(i for i, text in enumerate(record) if text.strip().startswith(f"{key}:"))
     name, _, value = record[line].partition(": ")
@@ -238,7 +239,7 @@ def test_record_without_a_layer_of_the_deploy_file_is_found(done: AccAutoResult,
 
 
 def proved(done: AccAutoResult, record: Path) -> proof.Proof:
-    pair = done.written.pair
+    pair = done.checked.written.pair
     files = Files(done.folder.path(pair.deploy), done.folder.path(pair.fake_quant), record)
 
     class Measured:

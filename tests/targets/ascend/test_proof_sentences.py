@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-from runner.job_folder import JobFolder
-from runner.modes.result import JobFiles
-from runner.report.proof import device_metric, sentences, verification
-from runner.report.sections.ascend import deployed
+from runner.targets.ascend.check import Checked
+from runner.targets.ascend.model_files import ModelPair, Written
 from runner.targets.ascend.proof import DeviceMetric, Proof
+from runner.targets.ascend.proof_sentences import device_metric, sentences, verification
+from runner.targets.ascend.sections import deployed
 from runner.verify.compare import Sameness
 
 PROOF = Proof(
@@ -41,12 +40,16 @@ def test_summary_has_exactly_the_figures_of_the_object() -> None:
     assert device_metric(PROOF.device) == told
 
 
-def test_precision_that_was_not_measured_is_absent(tmp_path: Path) -> None:
-    files = JobFiles(JobFolder(tmp_path), proof=PROOF)
-    keys = [figure.key for figure in deployed(files).figures if figure.key]
-    assert keys == ["verify", "device_metric"]
-    unmeasured = replace(files, proof=replace(PROOF, device=None))
-    assert [figure.key for figure in deployed(unmeasured).figures if figure.key] == ["verify"]
+def test_precision_that_was_not_measured_is_absent() -> None:
+    # No output is a tensor of numbers, so neither is there a gap.
+    written = Written(ModelPair("deploy.onnx", "fake.onnx"), None, None, (), {"x": (1, 4)})
+
+    def keys(proof: Proof) -> list[str]:
+        return [figure.key for figure in deployed(Checked(written, proof)).figures if figure.key]
+
+    assert keys(PROOF) == ["verify", "device_metric"]
+    assert keys(replace(PROOF, device=None)) == ["verify"]
+    assert deployed(None).figures == []
 
 
 def test_every_figure_is_said_in_a_sentence() -> None:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from runner.figure import Figure, Marked, Section, Step
+from runner.job_folder import JobFolder
 from runner.lint.finding import gathered
-from runner.modes.result import JobFiles
-from runner.report.figure import Figure, Marked, Section, Step
-from runner.report.proof import device_metric, sentences, verification
 from runner.targets.ascend.atc_commands import atc_command, check_command, compare_command
+from runner.targets.ascend.check import Checked
 from runner.targets.ascend.model_files import Written
 from runner.targets.ascend.proof import Proof
+from runner.targets.ascend.proof_sentences import device_metric, sentences, verification
 
 _MOST_NOTES = 3
 _CHECK = "To let ATC check its operators, on a host with or without an NPU:"
 
 
-def deployed(files: JobFiles) -> Section:
+def deployed(checked: Checked | None) -> Section:
     """Return whether the deploy model is the measured one; without figures where none was written."""
-    written, proof = files.written, files.proof
+    written, proof = (None, None) if checked is None else (checked.written, checked.proof)
     # On the page the proof comes first, in the terminal it fills the screen and comes last.
     said = [] if proof is None else sentences(proof)
     figures = [Figure(sentence=sentence) for sentence in said]
@@ -26,11 +27,6 @@ def deployed(files: JobFiles) -> Section:
     figures += [] if proof is None else _verified(proof, said)
     heading = "Is the deploy model the measured one?" if figures else ""
     return Section(name="deployed", heading=heading, figures=figures)
-
-
-def next_steps(files: JobFiles) -> tuple[Section, ...]:
-    """Return what to do with the deploy model, and with the values kept for comparing."""
-    return (_to_the_chip(files), _against_a_dump(files))
 
 
 def _elsewhere(written: Written) -> list[Figure]:
@@ -62,11 +58,12 @@ def _verified(proof: Proof, said: list[str]) -> list[Figure]:
     return figures
 
 
-def _to_the_chip(files: JobFiles) -> Section:
-    if files.written is None:
+def to_the_chip(checked: Checked | None, folder: JobFolder) -> Section:
+    """Return the ``atc`` lines for the deploy model."""
+    if checked is None:
         return Section(name="to_the_chip")
-    deploy, shapes = files.written.pair.deploy, files.written.input_shapes
-    path, within = files.folder.path(deploy), Path(deploy)
+    deploy, shapes = checked.written.pair.deploy, checked.written.input_shapes
+    path, within = folder.path(deploy), Path(deploy)
     steps = (
         Step(_CHECK, check_command(path), (_CHECK,), check_command(within)),
         Step(
@@ -79,8 +76,9 @@ def _to_the_chip(files: JobFiles) -> Section:
     return Section(name="to_the_chip", heading="Files", steps=steps)
 
 
-def _against_a_dump(files: JobFiles) -> Section:
-    if files.intermediates is None:
+def against_a_dump(kept: Path | None) -> Section:
+    """Return the command that compares a chip's dump with the values that were kept."""
+    if kept is None:
         return Section(name="against_a_dump")
-    step = Step("To hold a chip's dump against this run:", compare_command(files.intermediates))
+    step = Step("To hold a chip's dump against this run:", compare_command(kept))
     return Section(name="against_a_dump", steps=(step,))

@@ -1,0 +1,1 @@
+"""Standard QuantizeLinear and DequantizeLinear: one file for onnxruntime, TensorRT and OpenVINO."""

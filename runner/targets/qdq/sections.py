@@ -1,0 +1,104 @@
+"""Of the Q/DQ file: whether it is what was measured, and how to go on with it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from runner.figure import Figure, Section, Step
+from runner.job_folder import JobFolder
+from runner.targets.qdq.verify import Checked
+
+_MOST_NAMES = 3
+
+
+def deployed(checked: Checked | None) -> Section:
+    """Return whether the written file is the measured one, and on which kernels it runs; without figures where none was."""
+    if checked is None:
+        return Section(name="deployed")
+    figures = [Figure(key="verify", value=_verification(checked))]
+    if checked.ort_level_gap is not None:
+        figures.append(Figure(key="ort_level_gap", value=checked.ort_level_gap))
+    figures.append(Figure(key="kernels", value=_kernels(checked), title="kernels", phrase=_said_of(checked)))
+    said = sentences(checked)
+    figures += [Figure(sentence=sentence) for sentence in said]
+    figures.append(Figure(title="verified", phrase="\n".join(said)))
+    return Section(name="deployed", heading="Is the written model the measured one?", figures=figures)
+
+
+def sentences(checked: Checked) -> list[str]:
+    """Return each figure in a sentence, the most telling first."""
+    lines = [
+        f"The file, loaded again in a default onnxruntime session, gives the measured scores for {checked.identical} of "
+        f"{checked.items} items, bit for bit.",
+        "It holds the quantized layers number for number, weights as int8 initializers, and loads at every level of "
+        "optimisation.",
+        f"A default session runs {checked.integer_kernels} layers and averages on integer kernels.",
+    ]
+    if checked.ort_level_gap is not None:
+        lines.append(f"{checked.ort_level_gap:.1%} of a batch's answers change without onnxruntime's optimisations.")
+    if checked.record_matches:
+        lines.append("The record, read back, has the file's scales, bit for bit.")
+    if checked.saturating:
+        lines.append(
+            f"This machine's int8 kernels cannot hold the sums of 8-bit weights ({', '.join(checked.saturating)}); other "
+            "machines may give other answers."
+        )
+    return lines
+
+
+def warnings(checked: Checked) -> list[str]:
+    """Return what the user should know of the file before deploying it."""
+    found = []
+    if checked.rewritten:
+        found.append(
+            f"onnxruntime quantizes weights of float layers by a rule of its own ({_some(checked.rewritten)}); what it makes "
+            "of them is what was measured."
+        )
+    return found
+
+
+def next_steps(checked: Checked | None, folder: JobFolder, runtime: str) -> tuple[Section, ...]:
+    """Return how to run the file."""
+    if checked is None:
+        return (Section(name="to_the_runtime"),)
+    path, within = folder.path(checked.file), Path(checked.file)
+    step = Step(_WHY[runtime], _command(path, runtime), (_WHY[runtime],), _command(within, runtime))
+    return (Section(name="to_the_runtime", heading="Files", steps=(step,)),)
+
+
+_WHY = {
+    "onnxruntime": "To run the model as it was measured:",
+    "tensorrt": "To build a TensorRT engine that takes the file's scales:",
+}
+
+
+def _command(path: Path, runtime: str) -> str:
+    model = shlex.quote(str(path))
+    if runtime == "tensorrt":
+        return f"trtexec --onnx={model} --int8 --saveEngine={shlex.quote(str(path.with_suffix('.engine')))}"
+    script = f"import onnxruntime as ort; ort.InferenceSession({str(path)!r})"
+    return f"python -c {shlex.quote(script)}"
+
+
+def _verification(checked: Checked) -> dict[str, object]:
+    return {
+        "items": checked.items,
+        "identical_outputs_share": checked.identical / checked.items if checked.items else 1.0,
+        "record_matches_deploy": checked.record_matches,
+    }
+
+
+def _kernels(checked: Checked) -> dict[str, object]:
+    return {"integer": checked.integer_kernels, "float": list(checked.float_layers), "counts": dict(checked.kernels)}
+
+
+def _said_of(checked: Checked) -> str:
+    floats = checked.float_layers
+    more = f", {len(floats)} in float ({_some(floats)})" if floats else ""
+    return f"{checked.integer_kernels} layers and averages on integers{more}"
+
+
+def _some(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:_MOST_NAMES])
+    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"
