@@ -67,7 +67,7 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     Raises:
         RunnerError: the input is wrong; no result file is written then.
     """
-    job, target = Context.start(engine, store, emit, options.budget), options.target
+    job = Context.start(engine, store, emit, options.budget)
     name = name or Path(model).stem
     with job.clock.stage(LOAD):
         loaded = load(model, dataset, calibration_dataset, options, job)
@@ -80,15 +80,15 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     rewritten = rewrite(loaded, selection, options.correction, job, gap=gap)
     float_scores = score_float(rewritten.prepared, loaded, look, options, job)
     quantized = quantize(rewritten.prepared, selection, loaded, options.correction, job)
-    best = BestModels(folder, f"results/{name}", rewritten.prepared.at_source_opset, quantized.models.form, target)
+    target, at_source_opset = options.target, rewritten.prepared.at_source_opset
+    best = BestModels(folder, f"results/{name}", at_source_opset, quantized.models.form, target)
     searched = search(quantized, float_scores, loaded.split, options, best, job)
     figures = measure(searched, quantized, float_scores, loaded.split, options, job)
     written = write(figures, quantized, options, best, job)
     checked = job.meter.unless_interrupted(lambda: verify(target, written, job, items=loaded.verified))
-    model_at_source, form = written.measured.model, written.measured.form
-    flowing = Kept(name, model_at_source, form, written.files, loaded.kept, quantized.all_int8)
+    flowing = Kept(name, at_source_opset, written.measured.form, written.models, loaded.kept, quantized.all_int8)
     kept = job.meter.unless_interrupted(lambda: write_kept(flowing, target, folder, job))
-    files = JobFiles(folder, target, () if checked is None else written.files, checked, kept)
+    files = JobFiles(folder, target, written.models if checked is not None else (), checked, kept)
     return _result(loaded, look, rewritten, quantized, figures, written, files, job)
 
 

@@ -143,7 +143,7 @@ class CalibratedLayers:
             skipped=selection.skipped,
             levels=self._pixels,
             bounds=self._bounds(),
-            symmetric=selection.symmetric,
+            symmetric=frozenset(self._selection.symmetric),
             correction=correction.of_layers,
         )
 
@@ -201,10 +201,9 @@ class CalibratedLayers:
 
     def _bounds(self, smoothed: Container[str] = ()) -> dict[str, Range]:
         """Return what the target lets ranges reach at most, by the observers' names; what is smoothed has other values."""
-        layered = self._layers
-        read = {layer.name: layer.input for layer in layered.layers}
-        read |= {tensor.key: tensor.source for tensor in layered.tensors}
-        known = self._prepared.target.bounds(layered, list(read.values()))
+        read = {layer.name: layer.input for layer in self._layers.layers}
+        read |= {tensor.key: tensor.source for tensor in self._layers.tensors}
+        known = self._prepared.target.bounds(self._layers, list(read.values()))
         return {key: known[source] for key, source in read.items() if source in known and key not in smoothed}
 
     def _balance(self, job: Context) -> Smoothing:

@@ -60,9 +60,9 @@ def convert_qat(
         look = first_look(name, loaded.source, loaded.split, job, runs=runs, digest=digest)
     compared = compare_qat(loaded, look.seen, options, job)
     written = write_qat(name, loaded, compared, options, folder, job)
-    checked = verify(options.target, written, job, items=loaded.verified)
-    flowing = Kept(name, loaded.qat.found, loaded.qat.form, written.files, loaded.kept)
-    kept = write_kept(flowing, options.target, folder, job)
+    target, measured = options.target, written.measured
+    checked = verify(target, written, job, items=loaded.verified)
+    kept = write_kept(Kept(name, measured.model, measured.form, written.models, loaded.kept), target, folder, job)
     qat, costs = loaded.qat, cached_costs(loaded.runnable, loaded.digest, Subset(dataset, [0]), job)
     return ConvertResult(
         status="converted",
@@ -70,7 +70,7 @@ def convert_qat(
         comparison=compared.comparison,
         layers=Layers(qat.found, qat.form, costs),
         inputs=ModelInputs(look.seen, loaded.fitted, loaded.constants),
-        files=JobFiles(folder, options.target, written.files, checked, kept),
+        files=JobFiles(folder, target, written.models, checked, kept),
         work=replace(compared.work, seconds=job.clock.seconds()),
         warnings=job.warnings.told,
         report=qat.report.to_json(),

@@ -22,11 +22,11 @@ class Selection:
         tensors: inputs of other nodes to quantize too.
         observers: of both, by layer name or tensor's key; none where a record says the scales.
         balance: layer name -> migration strength, of the layers whose input is to be balanced.
-        symmetric: names of layers, and keys of tensors, whose input has zero point 0.
         one_scale: layers with one weight scale although their type takes one a channel.
         config: what calibration starts from, as it is written; None where a record says the scales.
         recorded: the layers as the record describes them, where one was given.
         warnings: what the user should know of the files that the job was given.
+        all_symmetric: whether the target takes only zero point 0.
     """
 
     layers: tuple[str, ...]
@@ -34,11 +34,18 @@ class Selection:
     tensors: tuple[TensorInput, ...] = ()
     observers: Mapping[str, Observer] = field(default_factory=dict)
     balance: Mapping[str, Strength] = field(default_factory=dict)
-    symmetric: frozenset[str] = frozenset()
     one_scale: frozenset[str] = frozenset()
     config: QuantConfig | None = None
     recorded: Quantization | None = None
     warnings: tuple[str, ...] = ()
+    all_symmetric: bool = False
+
+    @property
+    def symmetric(self) -> frozenset[str]:
+        """Names of layers, and keys of tensors, whose input has zero point 0, as the user or the target wants it."""
+        return frozenset(
+            name for name, observer in self.observers.items() if self.all_symmetric or not observer.asymmetric
+        )
 
     @property
     def observer_passes(self) -> int:

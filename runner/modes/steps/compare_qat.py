@@ -62,10 +62,11 @@ def compare_qat(loaded: LoadedQat, seen: InputsSeen, options: ConvertQatOptions,
     Raises:
         DatasetError: the source is not what is known of it.
     """
-    items, simulation = loaded.split.report, options.target.simulation
+    items = loaded.split.report
     scores = _source_scores(loaded, seen, options, job)
     scorer = scores.scorer
     metric, before = scorer.metrics[0], scorer.float_scores
+    simulation = options.target.simulation
 
     def simulated() -> ir.Model:
         return simulation.model(loaded.runnable, loaded.qat.form, own_session=True)
@@ -102,17 +103,12 @@ def compare_qat(loaded: LoadedQat, seen: InputsSeen, options: ConvertQatOptions,
 
 def _source_scores(loaded: LoadedQat, seen: InputsSeen, options: ConvertQatOptions, job: Context) -> RememberedScores:
     """Return the scores against the source, having told what the user should know of it."""
-    items, graph, simulation = loaded.split.report, loaded.source.graph, options.target.simulation
+    items, graph = loaded.split.report, loaded.source.graph
     kind: OutputKind = options.output_kind
     if kind == "auto" and ends_in_softmax(graph):
         kind = "probabilities"
-    evaluator = Evaluator(
-        job.engine,
-        items,
-        [*_metrics(items.dataset, items.indices), _TIES],
-        output_kind=kind,
-        profile=simulation.profile,
-    )
+    simulation, metrics = options.target.simulation, [*_metrics(items.dataset, items.indices), _TIES]
+    evaluator = Evaluator(job.engine, items, metrics, output_kind=kind, profile=simulation.profile)
     with job.clock.stage(FLOAT_EVAL, len(items), "the source as stored") as progress:
         scores = RememberedScores.against(
             graph,

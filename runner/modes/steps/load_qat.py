@@ -75,8 +75,7 @@ def load_qat(model: str | Path, dataset: Dataset, options: ConvertQatOptions, jo
     Raises:
         RunnerError: the file cannot be read, or the model, the data and the options do not fit each other.
     """
-    items = evaluation_subset(dataset, options.evaluation_count)
-    target = options.target
+    target, items = options.target, evaluation_subset(dataset, options.evaluation_count)
     verified = target.check_steps(options.verify, items.indices)
     kept = kept_items(items, options.keep_intermediates, options.intermediates_count)
     shown = _item_index(dataset, options.image)

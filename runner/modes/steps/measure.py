@@ -69,7 +69,14 @@ def measure(
     status: Status = "not_met" if searched.result.best is None else "met"
     scorer = scores.scorer
     if split.held_out:
-        evaluator = Evaluator(job.engine, split.report, scorer.metrics, output_kind=options.output_kind, ledger=ledger)
+        evaluator = Evaluator(
+            job.engine,
+            split.report,
+            scorer.metrics,
+            output_kind=options.output_kind,
+            ledger=ledger,
+            profile=scorer.profile,
+        )
         fresh = job.meter.unless_interrupted(lambda: _fresh_scores(evaluator, scores.graph, searched, quantized, job))
         if fresh is not None:
             scorer, after = fresh

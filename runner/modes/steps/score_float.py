@@ -72,7 +72,7 @@ def score_float(
         output_kind=options.output_kind,
         decides=own is None,
         ledger=ledger,
-        profile=options.target.simulation.profile,
+        profile=prepared.target.simulation.profile,
     )
     with job.clock.stage(FLOAT_EVAL, len(items)) as progress:
         digest = prepared.digest
@@ -81,7 +81,7 @@ def score_float(
             evaluator,
             float_graph=digest,
             graph=digest,
-            simulation=options.target.simulation,
+            simulation=prepared.target.simulation,
             store=job.store,
             progress=progress,
         )

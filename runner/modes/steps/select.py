@@ -42,12 +42,19 @@ def select(loaded: Loaded, options: AccAutoOptions) -> Selection:
         selection = _recorded(given, given.record, prepared)
     else:
         asked = select_layers(options.settings, prepared.runnable, prepared.node_types)
-        tensors = _tensors(options, prepared, asked)
+        tensors = _tensors(prepared, asked, options)
         make = _as_asked if given.config is None else _as_configured
         selection = _can_be_made(make(loaded, options, asked, tensors), prepared)
     for name in selection.skipped:
         logger.info("skipped: %s stays float, as configured", name)
-    return selection
+    return replace(selection, all_symmetric=prepared.target.limits.symmetric)
+
+
+def _tensors(prepared: PreparedModel, asked: LayerSelection, options: AccAutoOptions) -> tuple[TensorInput, ...]:
+    """Return the inputs of other nodes that the user wants rounded, and those that the target does."""
+    target = prepared.target
+    by_user = select_tensors(options.settings.tensor_quantize, prepared.runnable.graph, target.limits.rounded)
+    return tuple(dict.fromkeys((*by_user, *target.rounded_inputs(asked.quantized))))
 
 
 def _recorded(given: GivenFiles, record: Record, prepared: PreparedModel) -> Selection:
@@ -103,31 +110,21 @@ def _as_configured(
         tensors,
         observers | {tensor.key: start.observers[tensor.key] for tensor in tensors},
         strengths,
-        one_scale=start.one_scale,
-        config=config.with_activations(said).with_balance(dict.fromkeys(observers) | _numbers(strengths)),
+        start.one_scale,
+        config.with_activations(said).with_balance(dict.fromkeys(observers) | _numbers(strengths)),
         warnings=(*given.warnings(options.calibration_count), *start.warnings),
     )
 
 
 def _can_be_made(selection: Selection, prepared: PreparedModel) -> Selection:
-    """Return a selection as the target and the model's opset let it be: balancing where that helps needs a later one."""
+    """Return a selection without the layers that are balanced where that helps, if the model is too old for it."""
     require_finite_weights(prepared.graph, set(selection.layers))
-    every = prepared.target.limits.symmetric
-    symmetric = (name for name, observer in selection.observers.items() if every or not observer.asymmetric)
-    selection = replace(selection, symmetric=frozenset(symmetric))
     reason = why_not_balanced(prepared.graph)
     if reason is None:
         return selection
     if any(strength != AUTO for strength in selection.balance.values()):
         raise ConfigError(f"correction.balance: {reason}. Export it again, or balance no layer.")
     return replace(selection, balance={})
-
-
-def _tensors(options: AccAutoOptions, prepared: PreparedModel, asked: LayerSelection) -> tuple[TensorInput, ...]:
-    """Return the inputs of other nodes that the user or the target wants rounded."""
-    limits = prepared.target.limits
-    tensors = select_tensors(options.settings.tensor_quantize, prepared.runnable.graph, limits.rounded)
-    return tuple(dict.fromkeys((*tensors, *prepared.target.rounded_inputs(asked.quantized))))
 
 
 def _split(prepared: PreparedModel, wanted: Container[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

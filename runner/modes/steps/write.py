@@ -28,11 +28,10 @@ def write(
         job: heeds an interruption afterwards.
     """
     result, models, searched = quantized.result, quantized.models, figures.searched
-    config = quantized.selection.config
-    chosen = searched.result.best
+    config, best_trial = quantized.selection.config, searched.result.best
     outcome = Outcome(
         all_int8=result.form,
-        final_form=result.form if chosen is None else models.form(chosen.plan),
+        final_form=result.form if best_trial is None else models.form(best_trial.plan),
         corrected=result.corrected or bool(models.repaired),
         rewriting=quantized.prepared.rewriting,
         config=None if config is None else config.with_balance(result.strengths),

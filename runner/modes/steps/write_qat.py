@@ -32,7 +32,7 @@ def write_qat(
     with job.clock.stage(WRITE):
         write_record(folder, _RECORD, qat.form)
         folder.write_json("conversion_report.json", qat.report.to_json(), indent=2)
-        files = options.target.write(folder, name, qat.found, qat.form)
+        models = options.target.write(folder, name, qat.found, qat.form)
     measured = Measured(
         folder=folder,
         record=_RECORD,
@@ -47,4 +47,4 @@ def write_qat(
         engine=job.engine,
         store=job.store,
     )
-    return WrittenResult(files, measured)
+    return WrittenResult(models, measured)

@@ -13,11 +13,11 @@ class WrittenResult:
     """What was written.
 
     Attributes:
-        files: names of the models, the one to deploy first; none where no plan was accepted.
+        models: their names; none where no plan was accepted.
         measured: what they shall be; its form is the chosen plan's, the all-int8 one where no plan was accepted.
         curve: of the plans tried, where one was asked for.
     """
 
-    files: ModelFiles
+    models: ModelFiles
     measured: Measured
     curve: tuple[Point, ...] = ()
