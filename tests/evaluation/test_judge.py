@@ -16,10 +16,10 @@ from runner.engine import Engine
 from runner.errors import ConfigError
 from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.job_folder import read_manifest
-from runner.modes import acc_auto as acc_auto_module
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.result import AccAutoResult
+from runner.modes.steps import measure
 from runner.report.flips import flips
 from runner.search.end_to_end import EndToEnd
 from runner.search.greedy import Greedy
@@ -113,7 +113,7 @@ def test_interrupted_job_tells_the_evaluators_figures_alone(
     evaluator = Evaluator(allowed if allowed > 1 else allowed * losses[0])
     if allowed > 1:
         # The plan is accepted, and the runner begins to score it for the companions.
-        monkeypatch.setattr(acc_auto_module, "_final_scores", interrupt)
+        monkeypatch.setattr(measure, "_scores", interrupt)
     else:
         monkeypatch.setattr(evaluator, "evaluate", interrupting(evaluator.evaluate, 3))
     result = job(evaluator)

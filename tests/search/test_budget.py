@@ -6,6 +6,7 @@ import pytest
 
 from runner.errors import ConfigError
 from runner.search.budget import Budget, BudgetSpentError, Meter
+from runner.search.plan import Stopped
 
 
 def spent(meter: Meter, evaluations: int = 0) -> bool:
@@ -70,3 +71,42 @@ def test_a_fault_is_nothing_that_cuts_work_short() -> None:
     with pytest.raises(RuntimeError, match="no memory"), meter.until_stopped():
         raise RuntimeError("no memory")
     assert meter.stopped is None
+
+
+@pytest.mark.parametrize(
+    ("before", "error", "made", "stopped"),
+    [
+        (None, None, 7, None),
+        ("budget", None, 7, "budget"),
+        ("interrupted", None, None, "interrupted"),
+        (None, BudgetSpentError, None, "budget"),
+        ("budget", KeyboardInterrupt, None, "interrupted"),
+    ],
+    ids=["whole", "after the budget", "after an interruption", "budget within", "interrupted within"],
+)
+def test_step_is_left_out_where_the_job_was_interrupted(
+    before: Stopped | None, error: type[BaseException] | None, made: int | None, stopped: Stopped | None
+) -> None:
+    meter = Meter(Budget())
+    meter.stopped = before
+
+    def step() -> int:
+        if error is not None:
+            raise error
+        return 7
+
+    assert (meter.unless_interrupted(step), meter.stopped) == (made, stopped)
+
+
+@pytest.mark.parametrize("interruptions", [0, 1])
+def test_step_that_has_to_come_to_its_end_is_begun_anew(interruptions: int) -> None:
+    meter, begun = Meter(Budget()), list[Stopped | None]()
+
+    def step() -> int:
+        begun.append(meter.stopped)
+        if len(begun) <= interruptions:
+            raise KeyboardInterrupt
+        return 7
+
+    assert meter.in_full(step) == 7
+    assert begun == [None, "interrupted"][: 1 + interruptions] and meter.stopped == begun[-1]
