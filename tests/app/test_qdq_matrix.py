@@ -158,7 +158,8 @@ def test_layer_is_quantized_and_runs_as_measured(opset: int, kind: str, preset: 
     # The reported figure is that of the written file: signal over noise in dB, at most 60.
     noise_of = np.sum((real.astype(float) - got) ** 2)
     sqnr = 10 * np.log10(np.sum(real.astype(float) ** 2) / noise_of)
-    assert result.comparison.headline.after == pytest.approx(min(sqnr, 60.0), abs=1e-6)
+    # Float32 sums of the float model differ in their last bits between sessions that fold a BatchNormalization and that do not.
+    assert result.comparison.headline.after == pytest.approx(min(sqnr, 60.0), abs=1e-3)
 
 
 @pytest.mark.parametrize("kind", QDQ_KINDS)
