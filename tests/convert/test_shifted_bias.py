@@ -10,7 +10,6 @@ import pytest
 from onnx import numpy_helper
 
 from runner.convert.fake_quant import fake_quant_model
-from runner.convert.qdq_twin import qdq_twin
 from runner.errors import VerificationError
 from runner.graph.model_file import model_bytes
 from runner.lint.check import check_deploy
@@ -19,6 +18,7 @@ from runner.record import QuantizedLayers, TensorRecord
 from runner.session import LEVELS, REFERENCE, SIMULATION, Session, plain
 from runner.targets.ascend.deploy import deploy_model
 from runner.targets.ascend.deploy_check import check_against_form
+from runner.targets.qdq.write import qdq_model
 from tests import device
 from tests.data import noise
 from tests.models import model, random_form
@@ -93,10 +93,10 @@ def test_layer_left_float_has_its_own_constant_back(left, tmp_path):
     np.testing.assert_array_equal(added(written(tmp_path, found, form), bias[0]), bias[1])
 
 
-def test_twin_of_plain_operators_has_the_shift_too():
+def test_plain_qdq_model_has_the_shift_too():
     found, form = shifted()
     # Codes differ at ties and the scale is divided by, so by a step here and there.
-    (y, _), (truth, _) = (Session(qdq_twin(found.on(built()), form), plain("none")).run({"x": X}), expected(form))
+    (y, _), (truth, _) = (Session(qdq_model(found.on(built()), form), plain("none")).run({"x": X}), expected(form))
     unshifted = QuantizedLayers({name: replace(layer, shift=None) for name, layer in form.layers.items()})
     (other, _) = Session(fake_quant_model(found.on(built()), unshifted)).run({"x": X})
     assert np.abs(y - truth).mean() < 0.01 * np.abs(other - truth).mean()

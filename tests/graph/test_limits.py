@@ -13,7 +13,6 @@ from runner.calibration.collect import Calibration
 from runner.calibration.quantize import quantize_layers
 from runner.convert.exact_sums import exact_sums
 from runner.convert.fake_quant import fake_quant_model
-from runner.convert.qdq_twin import qdq_twin
 from runner.graph.layers import LayeredModel, find_layers
 from runner.graph.limits import ASCEND, Limits
 from runner.graph.prepare import prepare
@@ -21,6 +20,7 @@ from runner.ranges import Range
 from runner.record import QuantizedLayers
 from runner.record_text import format_record, parse_record
 from runner.session import REFERENCE, SIMULATION, Session
+from runner.targets.qdq.write import qdq_model
 from tests.models import model, onnx_text
 
 RNG = np.random.default_rng(7)
@@ -94,7 +94,7 @@ def test_product_with_a_scale_for_each_output_computes_its_closed_form(name: str
     for multiply, profile in ((False, REFERENCE), (True, SIMULATION)):
         (y,) = Session(fake_quant_model(found, form, multiply=multiply), profile).run({"x": x})
         assert np.array_equal(y, expected), profile
-    (y,) = Session(qdq_twin(found, form), REFERENCE).run({"x": x})
+    (y,) = Session(qdq_model(found, form), REFERENCE).run({"x": x})
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=np.abs(expected).max() * 1e-2)
 
 

@@ -91,10 +91,10 @@ def test_int8_gap_is_the_share_of_answers_that_int8_kernels_change(
     _, found, form = subject
 
     def negated(model, form):
-        twin = qdq_model(model, form)
-        weight = twin.graph.initializers["logits.weight"]
+        plain_form = qdq_model(model, form)
+        weight = plain_form.graph.initializers["logits.weight"]
         weight.const_value = ir.tensor(-np.maximum(weight.const_value.numpy(), -127), name=weight.name)
-        return twin
+        return plain_form
 
     monkeypatch.setattr(model_files, "qdq_model", negated)
     taken = X[[index * 40 // 32 for index in range(32)]]
@@ -112,9 +112,9 @@ def test_int8_gap_is_unknown_where_onnxruntime_cannot_run_the_plain_form(
     folder: JobFolder, subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(model, form):
-        twin = qdq_model(model, form)
-        next(node for node in twin.graph if node.op_type == "Conv").op_type = "NoSuchOperator"
-        return twin
+        plain_form = qdq_model(model, form)
+        next(node for node in plain_form.graph if node.op_type == "Conv").op_type = "NoSuchOperator"
+        return plain_form
 
     monkeypatch.setattr(model_files, "qdq_model", broken)
     written = verified(folder, subject[2])

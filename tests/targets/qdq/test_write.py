@@ -98,6 +98,33 @@ def test_one_scale_a_group_lies_along_the_axis_of_a_transposed_weight():
     assert {node.op_type for node in graph} == {"QuantizeLinear", "DequantizeLinear", "ConvTranspose"}
 
 
+def test_the_file_holds_the_forms_integers_and_scales():
+    built = built_from("conv")
+    found, form = random_form(built, scale=0.1, zero_point=3)
+    graph, layer = qdq_model(found, form).graph, form.layers["layer"]
+    weight, scales, zero = (constant(value) for value in node_named(graph, "layer.weight.real").inputs)
+    assert np.array_equal(weight, layer.weight) and weight.dtype == zero.dtype == np.int8
+    assert scales.tolist() == list(layer.record.weight_scales) and not zero.any()
+    bias, scales = (constant(value) for value in node_named(graph, "layer.bias.real").inputs)
+    assert np.array_equal(bias, layer.bias) and bias.dtype == np.int32
+    assert scales.tolist() == [float(F(0.1) * F(s)) for s in layer.record.weight_scales]
+
+
+def test_averages_and_other_inputs_are_rounded_and_the_rest_stays_float():
+    built = model(
+        "g (float[1,2,4,4] x) => (float[] y) { [p] p = AveragePool<kernel_shape=[2,2], strides=[2,2]>(x) [a] y = Add(p, p) }"
+    )
+    ones = np.ones((1, 1, 2, 2), np.int8)
+    form = QuantizedLayers(
+        {"p": QuantizedLayer(LayerRecord(ActivationParams(0.5, 3), (1.0,)), ones, None)},
+        {"a:1": TensorRecord(ActivationParams(2.0, 0))},
+    )
+    x = noise(0, 1, 2, 4, 4)
+    pooled = (np.round(x * 2) / 2).reshape(1, 2, 2, 2, 2, 2).mean((3, 5))
+    (y,) = Session(qdq_model(find_layers(built), form), REFERENCE).run({"x": x})
+    np.testing.assert_allclose(y, pooled + np.round(pooled / 2) * 2, atol=1e-6)
+
+
 def test_uint8_codes_are_the_records_plus_128():
     built = built_from("conv")
     found, form = random_form(built, scale=0.1, zero_point=3)
