@@ -26,6 +26,7 @@ CLASSES = {
     "strategy": "my_strategy.Doubling",
     "metric": "my_metric.Confidence",
 }
+TARGET = "my_target.Ranges"
 PREFIX = "accuracy_based_auto_calibration"
 
 
@@ -34,7 +35,8 @@ def write_examples(folder: Path) -> None:
     blocks = re.findall(
         r"^```python\n# (\S+\.py)\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
     )
-    assert {name for name, _ in blocks} == {f"{path.partition('.')[0]}.py" for path in CLASSES.values()}
+    classes = [*CLASSES.values(), TARGET]
+    assert {name for name, _ in blocks} == {f"{path.partition('.')[0]}.py" for path in classes}
     folder.mkdir(exist_ok=True)
     for name, code in blocks:
         (folder / name).write_text(code, encoding="utf-8")
@@ -122,6 +124,44 @@ def test_console_script_finds_them_in_the_directory_of_the_command(tiny: Tiny, t
     )
     ended = Ended(done.returncode, done.stdout, done.stderr)
     check_all_four_were_used(ended, tmp_path / "outputs", tiny, 1.5)
+
+
+def check_ranges(folder: Path, prefix: str, digits: int) -> None:
+    """Check what the target of the document wrote, and that its figure is told."""
+    written = sorted(file.name for file in (folder / prefix).parent.glob("net_*"))
+    assert written == ["net_float.onnx", "net_ranges.json"]
+    ranges = json.loads((folder / f"{prefix}_ranges.json").read_text())
+    records = sorted(folder.rglob("*record.txt"))
+    record = read_record(records[0])
+    assert ranges.keys() == record.layers.keys() and len(ranges) > 0
+    for name, entry in record.layers.items():
+        scale, zero = entry.activation.scale, entry.activation.zero_point
+        assert ranges[name] == pytest.approx([scale * (-128 - zero), scale * (127 - zero)], abs=0.6 * 10**-digits)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["widest_range"] == max(high - low for low, high in ranges.values())
+
+
+def test_target_from_the_directory_of_the_command(tiny: Tiny, tmp_path: Path) -> None:
+    write_examples(tmp_path)
+    named = ["~target", f"+target._target_={TARGET}", "+target.digits=4"]
+    ended = command(*tiny.options(), *named, cwd=tmp_path)
+    assert ended.status == 0, ended.err
+    check_ranges(tmp_path / "outputs" / "acc_auto", "results/net", 4)
+    # Nothing of it is worked out again.
+    assert command(*tiny.options(), *named, cwd=tmp_path).status == 0
+    summary = json.loads((tmp_path / "outputs" / "acc_auto" / "summary.json").read_text())
+    assert summary["evaluations"]["items"] == 0
+
+
+def test_target_from_the_configuration_directory_that_is_missed_writes_nothing(tiny: Tiny, tmp_path: Path) -> None:
+    conf = tmp_path / "myconf"
+    write_examples(conf)
+    (conf / "target").mkdir()
+    (conf / "target" / "ranges.yaml").write_text(f"_target_: {TARGET}\n", encoding="utf-8")
+    missed = tiny.options(metric="sqnr", target_loss=0)
+    ended = command("--config-dir", "myconf", *missed, "target=ranges", cwd=tmp_path)
+    assert ended.status == 3, ended.err
+    assert not list((tmp_path / "outputs").rglob("net_*"))
 
 
 @pytest.mark.parametrize(

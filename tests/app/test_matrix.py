@@ -92,23 +92,21 @@ KINDS: dict[str, tuple[str, dict[str, Any], tuple[int, ...], int]] = {
 SINCE = {"BatchNormalization between two": 11}
 
 
+def composed(*options: str) -> dict[str, Any]:
+    """Return what the command line makes of options for a model and data to be filled in, with nothing kept or tracked."""
+    register_resolvers()
+    given = ["model=file", "model.path=net.onnx", "dataset=npz", "dataset.path=data.npz"]
+    given += ["tracking=none", "cache=none", "engine.callers=1"]
+    with initialize_config_dir(shipped("conf"), version_base="1.3"):
+        plain = OmegaConf.to_container(compose("config", [*given, *options]), resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
 @functools.cache
 def configuration(preset: str) -> dict[str, Any]:
     """Return what the command line makes of a preset and a metric that needs no labels."""
-    register_resolvers()
-    options = ["model=file", "model.path=net.onnx", "dataset=npz", "dataset.path=data.npz", f"quant={preset}"]
-    options += [
-        "metric=sqnr",
-        "target_loss=45",
-        "calibration.count=4",
-        "tracking=none",
-        "cache=none",
-        "engine.callers=1",
-    ]
-    with initialize_config_dir(shipped("conf"), version_base="1.3"):
-        plain = OmegaConf.to_container(compose("config", options), resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    return composed(f"quant={preset}", "metric=sqnr", "target_loss=45", "calibration.count=4")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -170,13 +168,7 @@ def trained(source: onnx.ModelProto, zero_point: int) -> onnx.ModelProto:
 @functools.cache
 def conversion() -> dict[str, Any]:
     """Return what the command line makes of the other mode."""
-    register_resolvers()
-    options = ["mode=convert_qat", "model=file", "model.path=net.onnx", "dataset=npz", "dataset.path=data.npz"]
-    options += ["tracking=none", "cache=none", "engine.callers=1"]
-    with initialize_config_dir(shipped("conf"), version_base="1.3"):
-        plain = OmegaConf.to_container(compose("config", options), resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    return composed("mode=convert_qat")
 
 
 @pytest.mark.parametrize("kind", KINDS)

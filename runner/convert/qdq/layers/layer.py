@@ -22,6 +22,8 @@ from runner.record import LayerRecord, QuantizedLayer
 # Exporters compute scale_d * scale_w in double precision or round it otherwise; the integers are meant for it all the same.
 _SAME_SCALE = 1e-5
 
+_VOLUME = 3  # axes
+
 
 def convert_layer(
     layer: Layer, source: LayerSource, *, refuse_asymmetric: bool
@@ -45,9 +47,8 @@ def _convert(
         return _average(layer, _input(source.pair, "its input does not go"), source.window, activation)
     params, stored = _both_sides(source)
     if layer.symmetric and params.zero_point != 0:
-        raise StaysFloatError(
-            f"its input has zero point {params.zero_point} in int8; a convolution over three axes takes only 0"
-        )
+        taker = "a convolution over three axes" if layer.spatial == _VOLUME else "every layer of this target"
+        raise StaysFloatError(f"its input has zero point {params.zero_point} in int8; {taker} takes only 0")
     weight = symmetric_weight(stored, layer, refuse_asymmetric=refuse_asymmetric)
     rows, scales, bias, folded = weight.rows, weight.scales, source.bias, None
     if source.batchnorm is not None:
