@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from runner.lint.check import check_deploy
     from runner.modes.acc_auto import acc_auto
     from runner.modes.acc_auto_options import AccAutoOptions
-    from runner.modes.convert_qat import ConvertQatOptions, convert_qat
+    from runner.modes.convert_qat import convert_qat
+    from runner.modes.convert_qat_options import ConvertQatOptions
     from runner.modes.data import Split
     from runner.modes.expectation import Expectation
     from runner.modes.layer_settings import LayerRule, LayerSettings
@@ -61,7 +62,7 @@ _HOMES = {
     "BinBatches": "runner.dataset.bin_batches",
     "Binary": "runner.search.binary",
     "ClassTree": "runner.dataset.class_tree",
-    "ConvertQatOptions": "runner.modes.convert_qat",
+    "ConvertQatOptions": "runner.modes.convert_qat_options",
     "Correction": "runner.correction.options",
     "Cosine": "runner.search.sensitivity",
     "DumpTolerance": "runner.dumps.compare",

@@ -12,7 +12,9 @@ from runner.calibration.hfmg import Hfmg
 from runner.calibration.ifmr import Ifmr
 from runner.calibration.observer import Observer
 from runner.errors import RecordError
-from runner.graph.layers import LayeredModel
+from runner.graph.layers import Layer, LayeredModel
+
+_VOLUME = 3  # axes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,27 +99,33 @@ def resolve(config: QuantConfig, found: LayeredModel, nodes: Mapping[str, str], 
 
 def _check(config: QuantConfig, found: LayeredModel, nodes: Mapping[str, str], name: str) -> None:
     check_names(found, name)
+    layers = {layer.name: layer for layer in found.layers}
     for layer, entry in config.layers:
         check_named(layer, nodes, name)
-        if entry.weight.channel_wise and nodes[layer] not in PER_CHANNEL_TYPES:
+        if entry.weight.channel_wise and not _per_channel(layer, layers, nodes[layer]):
             raise RecordError(
                 f"{name}: {layer}.weight_quant_params.channel_wise: The channel_wise must be False for layer type "
                 f"{nodes[layer]}."
             )
-    layers = {layer.name: layer for layer in found.layers}
     for layer, entry in config.layers:
         if entry.balance is not None and layer in layers:
             check_balanced(layers[layer], f"{name}: {layer}.dmq_balancer_param")
-    symmetric = {layer.name for layer in found.layers if layer.symmetric}
     for layer, entry in config.layers:
-        if layer in symmetric and entry.activation.asymmetric:
+        if layer in layers and layers[layer].symmetric and entry.activation.asymmetric:
+            whose = (
+                "a convolution over three axes" if layers[layer].spatial == _VOLUME else "every layer of this target"
+            )
             raise RecordError(
-                f"{name}: {layer}.activation_quant_params.asymmetric: expected false for a convolution over three axes, "
-                "got true."
+                f"{name}: {layer}.activation_quant_params.asymmetric: expected false for {whose}, got true."
             )
     check_fusable(config.skip_fusion_layers, nodes, name)
     if not config.enabled:
         raise RecordError(f"{name}: No quant enable layer in quant config file, please check the quant config file.")
+
+
+def _per_channel(name: str, layers: Mapping[str, Layer], op_type: str) -> bool:
+    """Return whether a layer takes a weight scale an output channel; of one that is left alone its type decides."""
+    return layers[name].per_channel if name in layers else op_type in PER_CHANNEL_TYPES
 
 
 def _beyond_us(config: QuantConfig, found: LayeredModel) -> tuple[str, ...]:

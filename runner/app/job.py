@@ -31,7 +31,8 @@ from runner.events import Emit, Event, JobFailed, JobFinished, JobStarted, Stage
 from runner.job_folder import replace_listed, withdraw_unfinished
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
-from runner.modes.convert_qat import ConvertQatOptions, convert_qat
+from runner.modes.convert_qat import convert_qat
+from runner.modes.convert_qat_options import ConvertQatOptions
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.result import INTERRUPTED, JobResult, exit_status
 from runner.report.summary import SUMMARY

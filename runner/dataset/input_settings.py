@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from runner.dataset.decoded import KeepsPixels
 from runner.dataset.fitting import FitsInputs
-from runner.dataset.item import Dataset, Item, digest
+from runner.dataset.item import Dataset, Item, Truth, digest
 from runner.session import InputSpec
 from runner.store.store import Store
 
@@ -52,7 +52,7 @@ class InputSettings:
         item = self.dataset.item(index)
         return replace(item, batch_axis={**item.batch_axis, **self.batch_axis})
 
-    def label(self, index: int) -> int | None:
+    def label(self, index: int) -> Truth:
         """Return an item's label."""
         return self.dataset.label(index)
 

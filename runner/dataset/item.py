@@ -8,12 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from runner.errors import ConfigError
 
 # The key of an item's array when a dataset has one array and leaves the input's name to the model.
 ONLY_INPUT = ""
+# What is true of an item: a class index, or whatever a metric needs (boxes with their classes, a text), as plain values of
+# JSON; None where nothing is known.
+Truth = Any
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,13 +27,13 @@ class Item:
     Attributes:
         arrays: model input name -> array without batch axis, or of the input's whole shape (a recurrent state, a scalar);
             the single key ONLY_INPUT stands for the model's only input.
-        label: class index, or None.
+        label: its truth, see ``Dataset.label``.
         batch_axis: model input name -> which of its axes is the batch, None where the array has its whole shape; what is not
             named is read by the array's rank, see ``binding``.
     """
 
     arrays: Mapping[str, NDArray[Any]]
-    label: int | None
+    label: Truth
     batch_axis: Mapping[str, int | None] = field(default_factory=dict)
 
 
@@ -44,8 +48,8 @@ class Dataset(Protocol):
         """Return one preprocessed item."""
         ...
 
-    def label(self, index: int) -> int | None:
-        """Return an item's label without decoding the item."""
+    def label(self, index: int) -> Truth:
+        """Return what is true of an item, without decoding it: a class index, or what the metric needs; None without any."""
         ...
 
     def name(self, index: int) -> str:
@@ -59,6 +63,11 @@ class Dataset(Protocol):
     def describe(self) -> str:
         """Return a short name of the whole dataset for tables and logs."""
         ...
+
+
+def class_of(truth: Truth) -> int | None:
+    """Return the class that an item is known to be of; None where its truth is no class."""
+    return int(truth) if isinstance(truth, int | np.integer) and not isinstance(truth, bool) else None
 
 
 def evenly_spaced(count: int, total: int, *, key: str = "calibration.count") -> list[int]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from runner.dataset.finite import not_finite_in
+from runner.dataset.item import Truth, class_of
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import ConfigError, DatasetError, ModelError
@@ -73,12 +74,13 @@ class Evaluator:
         classes: ClassScores | None = None
         metrics: tuple[Metric, ...] = ()
         if self.metrics:
-            labels = [self.items.dataset.label(index) for index in self.items.indices]
+            truths = [self.items.dataset.label(index) for index in self.items.indices]
+            labels = [class_of(truth) for truth in truths]
             headline, *others = self.metrics
             classes = self._class_scores(headline, labels, reference)
             self._check_labels(labels, classes)
-            _check_headline(headline, labels, classes)
-            metrics = (headline, *(metric for metric in others if _applies(metric, labels, classes)))
+            _check_headline(headline, truths, classes)
+            metrics = (headline, *(metric for metric in others if _applies(metric, truths, classes)))
         cautions = self._nan_cautions(reference)
         scorer = Scorer(
             self.engine, self.items, metrics, classes, reference, cautions, self.decides, self.ledger, self.profile
@@ -133,13 +135,18 @@ class Evaluator:
                 )
 
 
-def _applies(metric: Metric, labels: Sequence[int | None], classes: ClassScores | None) -> bool:
-    unlabelled = any(label is None for label in labels)
-    return not (metric.needs_labels and unlabelled) and not (metric.needs_classes and classes is None)
+def _unlabelled(metric: Metric, truths: Sequence[Truth]) -> bool:
+    """Return whether an item lacks the truth that a metric needs, which is a class where it looks at class scores."""
+    known = [class_of(truth) if metric.needs_classes else truth for truth in truths]
+    return metric.needs_labels and any(truth is None for truth in known)
 
 
-def _check_headline(metric: Metric, labels: Sequence[int | None], classes: ClassScores | None) -> None:
-    if metric.needs_labels and any(label is None for label in labels):
+def _applies(metric: Metric, truths: Sequence[Truth], classes: ClassScores | None) -> bool:
+    return not _unlabelled(metric, truths) and not (metric.needs_classes and classes is None)
+
+
+def _check_headline(metric: Metric, truths: Sequence[Truth], classes: ClassScores | None) -> None:
+    if _unlabelled(metric, truths):
         raise ConfigError(
             f"metric: {metric.name} needs a label for every item, but the dataset has none. "
             "Set dataset.labels=FILE, or choose metric=agreement, kl, sqnr or mse."

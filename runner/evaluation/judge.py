@@ -17,7 +17,7 @@ from runner.evaluation.metric import Metric, Scores
 from runner.evaluation.scorer import Progress, Scorer
 from runner.evaluation.scores import EVALUATION, Evaluation, ItemScores
 from runner.graph.model_file import fits_one_file
-from runner.store.remembered import remembered
+from runner.store.stage import cached
 from runner.store.store import Store
 
 
@@ -148,7 +148,7 @@ class MetricJudge:
     ) -> Verdict:
         """Return the metric's verdict, from all items."""
         scored, counted = ({}, False) if known is None else (known.items, known.counted)
-        evaluation = remembered(
+        evaluation = cached(
             self.store,
             candidate.key,
             lambda: self.scorer.evaluate(candidate.build(), progress, scored, continued=counted),

@@ -1,19 +1,20 @@
 """What a metric is: a few numbers an item, an aggregate, a unit, and a loss that is 0 for identical outputs.
 
-Scores are float64 of shape (items, k): whatever the aggregate needs to be exact over any set of items.
+Scores hold whatever the aggregate needs to be exact over any set of items: float64 of shape (items, k), or, where some items
+have more numbers than others, an object array of shape (items,) that holds an array for each. Items index both alike.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
+from runner.dataset.item import Truth
 from runner.evaluation.outputs import ClassScores, Outputs
 
-Scores = NDArray[np.float64]
+Scores = NDArray[Any]
 
 
 class Metric(Protocol):
@@ -45,9 +46,9 @@ class Metric(Protocol):
         ...
 
     def score(
-        self, outputs: Outputs, reference: Outputs, label: int | None, classes: ClassScores | None
+        self, outputs: Outputs, reference: Outputs, label: Truth, classes: ClassScores | None
     ) -> tuple[float, ...]:
-        """Return an item's numbers, given the float model's outputs of the same item."""
+        """Return an item's numbers, given the float model's outputs of the same item, and what is true of it."""
         ...
 
     def aggregate(self, scores: Scores) -> float:

@@ -16,8 +16,7 @@ from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import ClassScores, Outputs
 from runner.evaluation.scores import EVALUATION, ITEM_SCORES, Evaluation, ItemScores
 from runner.record import QuantizedLayers
-from runner.store.remembered import Codec
-from runner.store.stage import Stage
+from runner.store.stage import Codec, Stage
 from runner.store.store import Entry
 
 

@@ -56,7 +56,7 @@ def loss_interval(
 
     Args:
         metric: any.
-        float_scores: of the float model, shape (items, k).
+        float_scores: of the float model, an entry an item.
         scores: of the quantized model, the same items.
         target: to say how many items would settle it.
         seed: of the bootstrap.
@@ -108,7 +108,7 @@ def items_for_target(target: float) -> int | None:
 
 def _counted(metric: Metric, *scores: Scores) -> bool:
     """Whether scores are one hit or miss an item and the loss is their difference in percent."""
-    if not all(s.shape[1] == 1 and np.isin(s, (0.0, 1.0)).all() for s in scores):
+    if not all(s.ndim > 1 and s.shape[1] == 1 and np.isin(s, (0.0, 1.0)).all() for s in scores):
         return False
     before, after = (float(s.sum()) for s in scores)
     return math.isclose(metric.loss(*scores), 100 * (before - after) / len(scores[0]), abs_tol=1e-9)

@@ -21,19 +21,17 @@ from runner.correction.correct import correct
 from runner.correction.options import AUTO, EVERY_CORRECTION, Correction, Strength
 from runner.correction.smoothing import Smoothing, choose_smoothing
 from runner.dataset.subset import Subset
-from runner.errors import ConfigError
 from runner.events import CALIBRATE
-from runner.graph.balance import why_not_balanced, with_balanced_inputs
-from runner.graph.finite_weights import require_finite_weights
+from runner.graph.balance import with_balanced_inputs
 from runner.graph.layers import Layer
 from runner.graph.macs import layer_costs
 from runner.graph.pixels import Levels
 from runner.graph.tensors import TensorInput
 from runner.modes.calibration_result import CALIBRATION_RESULT, CalibrationResult
 from runner.modes.context import Context
-from runner.modes.files.given_files import StartingPoint
-from runner.modes.layer_source import skipped_layers, some_layers
+from runner.modes.layer_source import some_layers
 from runner.modes.prepared_model import PreparedModel, input_shapes
+from runner.modes.selection import Selection
 from runner.ranges import Range, within
 from runner.record import QuantizedLayers
 from runner.store.stage import Stage
@@ -91,52 +89,33 @@ class CalibratedLayers:
     """A ``LayerSource`` that looks at calibration items.
 
     Args:
-        subject: the model.
+        prepared: the model.
+        selection: which of its layers are quantized, and how.
         calibration: what its activations are observed on.
-        start: what calibration starts from.
-        warnings: of the files that the job was given.
         correction: of the integers.
-
-    Raises:
-        ConfigError: layers are to be balanced, and the model's opset is too old for it.
-        ModelError: a layer that is to be int8 has weights that are not finite.
     """
 
     def __init__(
-        self,
-        subject: PreparedModel,
-        calibration: Subset,
-        start: StartingPoint,
-        warnings: tuple[str, ...],
-        correction: Correction,
+        self, prepared: PreparedModel, selection: Selection, calibration: Subset, correction: Correction
     ) -> None:
-        require_finite_weights(subject.prepared.graph, {layer.name for layer in start.layers.layers})
-        reason = why_not_balanced(subject.prepared.graph)
-        if reason is not None and any(strength != AUTO for strength in start.balance.values()):
-            raise ConfigError(f"correction.balance: {reason}. Export it again, or balance no layer.")
-        self._correction = correction
-        self._subject, self._calibration, self._start = subject, calibration, start
-        self.config = start.config
-        self.skipped = skipped_layers(subject, start.observers)
-        self.warnings = (*warnings, *start.warnings)
-        self.symmetric = {
-            name
-            for name, observer in start.observers.items()
-            if subject.target.limits.symmetric or not observer.asymmetric
-        }
+        self._prepared, self._selection = prepared, selection
+        self._calibration, self._correction = calibration, correction
+        self._layers = prepared.runnable.only(selection.layers).with_tensors(selection.tensors)
+        config = selection.config
         self._unfused = frozenset(
             layer.name
-            for layer in start.layers.layers
-            if layer.op_type in FUSABLE_TYPES and not self.config.folds(layer.name)
+            for layer in self._layers.layers
+            if layer.op_type in FUSABLE_TYPES and config is not None and not config.folds(layer.name)
         )
         # What these read is whole numbers, whatever an observer makes of them.
-        self._pixels = {name: levels for name, levels in subject.rewriting.pixels.items() if name in start.observers}
+        self._pixels = {
+            name: levels for name, levels in prepared.rewriting.pixels.items() if name in selection.observers
+        }
         self._strengths = {
             name: strength
-            for name, strength in start.balance.items()
-            if strength != AUTO or (reason is None and name not in self._pixels)
+            for name, strength in selection.balance.items()
+            if strength != AUTO or name not in self._pixels
         }
-        self.passes = _passes(start.observers) + bool(self._strengths)
         self._calibrated: tuple[Calibration, CalibrationResult] | None = None
 
     def quantize(self, job: Context) -> CalibrationResult:
@@ -151,20 +130,20 @@ class CalibratedLayers:
 
     def inputs(self, correction: Correction) -> CalibrationInputs:
         """Return what the layers depend on that are corrected so."""
-        start = self._start
+        selection = self._selection
         return CalibrationInputs(
-            graph=self._subject.digest,
+            graph=self._prepared.digest,
             calibration_items=self._calibration.content,
-            layers=start.layers.layers,
-            other_inputs=start.layers.tensors,
-            observers=dict(start.observers),
+            layers=self._layers.layers,
+            other_inputs=self._layers.tensors,
+            observers=dict(selection.observers),
             strengths=self._strengths,
-            one_scale=start.one_scale,
+            one_scale=selection.one_scale,
             unfused=self._unfused,
-            skipped=self.skipped,
+            skipped=selection.skipped,
             levels=self._pixels,
             bounds=self._bounds(),
-            symmetric=frozenset(self.symmetric),
+            symmetric=frozenset(self._selection.symmetric),
             correction=correction.of_layers,
         )
 
@@ -178,9 +157,9 @@ class CalibratedLayers:
         seen, rounded = self._calibrated
         if correction.changes_nothing:
             return rounded
-        with job.stages.stage(CALIBRATE, len(rounded.form.layers), "corrections") as progress:
+        with job.clock.stage(CALIBRATE, len(rounded.form.layers), "corrections") as progress:
             form = correct(
-                Calibrated(self._start.layers, rounded.form, seen, self.symmetric),
+                Calibrated(self._layers, rounded.form, seen, self._selection.symmetric),
                 items,
                 options=correction,
                 engine=job.engine,
@@ -190,42 +169,41 @@ class CalibratedLayers:
 
     def _calibrate(self, job: Context) -> tuple[Calibration, CalibrationResult]:
         """Return what calibration saw, and the form rounded to nearest under it."""
-        subject, items, start = self._subject, self._calibration, self._start
+        prepared, items, selection = self._prepared, self._calibration, self._selection
         balance = self._balance(job)
-        model = with_balanced_inputs(start.layers, balance.factors)
-        with job.stages.stage(CALIBRATE, len(items.indices) * _passes(start.observers)) as progress:
+        model = with_balanced_inputs(self._layers, balance.factors)
+        with job.clock.stage(CALIBRATE, len(items.indices) * selection.observer_passes) as progress:
             seen = collect(
                 model,
                 items,
-                observers=start.observers,
+                observers=selection.observers,
                 engine=job.engine,
                 progress=progress,
             )
             whole = {name: levels.range for name, levels in self._pixels.items() if name not in balance.factors}
             seen = replace(seen, ranges=within({**seen.ranges, **whole}, self._bounds(balance.factors)))
             quantization = quantize_layers(
-                start.layers,
+                self._layers,
                 seen,
-                symmetric=self.symmetric,
-                one_scale=start.one_scale,
+                symmetric=selection.symmetric,
+                one_scale=selection.one_scale,
                 unfused=self._unfused,
                 balance=balance.factors,
             )
-            quantization = quantize_tensors(quantization, start.layers, seen, symmetric=self.symmetric)
+            quantization = quantize_tensors(quantization, self._layers, seen, symmetric=selection.symmetric)
         # Skipped layers cost MACs too, though calibration did not look at them.
-        unseen = [layer for layer in subject.runnable.layers if layer.name in self.skipped]
-        shapes = {**seen.input_shapes, **input_shapes(subject.runnable.graph, unseen, items, job.engine)}
-        costs = layer_costs(subject.runnable, shapes)
+        unseen = [layer for layer in prepared.runnable.layers if layer.name in selection.skipped]
+        shapes = {**seen.input_shapes, **input_shapes(prepared.runnable.graph, unseen, items, job.engine)}
+        costs = layer_costs(prepared.runnable, shapes)
         return seen, CalibrationResult(
             some_layers(quantization), quantization.impossible, costs, strengths=balance.strengths
         )
 
     def _bounds(self, smoothed: Container[str] = ()) -> dict[str, Range]:
         """Return what the target lets ranges reach at most, by the observers' names; what is smoothed has other values."""
-        layered = self._start.layers
-        read = {layer.name: layer.input for layer in layered.layers}
-        read |= {tensor.key: tensor.source for tensor in layered.tensors}
-        known = self._subject.target.bounds(layered, list(read.values()))
+        read = {layer.name: layer.input for layer in self._layers.layers}
+        read |= {tensor.key: tensor.source for tensor in self._layers.tensors}
+        known = self._prepared.target.bounds(self._layers, list(read.values()))
         return {key: known[source] for key, source in read.items() if source in known and key not in smoothed}
 
     def _balance(self, job: Context) -> Smoothing:
@@ -233,20 +211,16 @@ class CalibratedLayers:
         items, strengths = self._calibration, self._strengths
         if not strengths:
             return Smoothing()
-        with job.stages.stage(CALIBRATE, len(items.indices), "balancing") as progress:
+        with job.clock.stage(CALIBRATE, len(items.indices), "balancing") as progress:
             balance = choose_smoothing(
-                self._subject.runnable.graph,
-                self._start.layers.layers,
+                self._prepared.runnable.graph,
+                self._layers.layers,
                 strengths,
                 items,
-                symmetric=self.symmetric,
+                symmetric=self._selection.symmetric,
                 engine=job.engine,
                 progress=progress,
             )
         for name, values in balance.factors.items():
             logger.info("balanced: %s by factors from %.3g to %.3g", name, min(values), max(values))
         return balance
-
-
-def _passes(observers: Mapping[str, Observer]) -> int:
-    return max(observer.passes for observer in observers.values())

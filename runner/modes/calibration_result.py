@@ -12,7 +12,7 @@ from runner.graph.layers import LeftAlone
 from runner.graph.macs import LayerCost
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
-from runner.store.remembered import Codec
+from runner.store.stage import Codec
 from runner.store.store import Entry
 
 

@@ -11,8 +11,7 @@ from runner.dataset.binding import bind
 from runner.dataset.subset import Subset
 from runner.engine import Engine, available_cores, fastest_callers, round_seconds
 from runner.store.key import cpu_name
-from runner.store.remembered import NUMBER
-from runner.store.stage import Stage
+from runner.store.stage import NUMBER, Stage
 from runner.store.store import Store
 
 logger = logging.getLogger(__name__)

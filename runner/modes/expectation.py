@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from runner.dataset.item import class_of
 from runner.errors import ConfigError, DatasetError
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.distance import Kl, Mse, Sqnr
@@ -127,7 +128,7 @@ def _what_to_look_at(seen: InputsSeen, scorer: Scorer) -> str:
 
 def _offset(scorer: Scorer) -> str:
     """Return what labels one larger or smaller would make of a classifier's answers, where that is far better."""
-    labels = [scorer.items.dataset.label(index) for index in scorer.items.indices]
+    labels = [class_of(scorer.items.dataset.label(index)) for index in scorer.items.indices]
     if scorer.float_scores.answers is None or scorer.classes is None or any(label is None for label in labels):
         return ""
     answers, items = scorer.float_scores.answers[:, 0].astype(int), len(labels)

@@ -13,8 +13,7 @@ from runner.dataset.binding import bind, repeats
 from runner.dataset.item import evenly_spaced
 from runner.dataset.subset import Subset
 from runner.session import InputSpec, input_specs
-from runner.store.remembered import Codec
-from runner.store.stage import Stage
+from runner.store.stage import Codec, Stage
 from runner.store.store import Entry, Store
 
 # Enough to tell bytes from numbers around zero; evaluation reads them all.

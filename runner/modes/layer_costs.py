@@ -10,8 +10,7 @@ from runner.graph.layers import LayeredModel
 from runner.graph.macs import LayerCost, layer_costs
 from runner.modes.context import Context
 from runner.modes.prepared_model import input_shapes
-from runner.store.remembered import Codec
-from runner.store.stage import Stage
+from runner.store.stage import Codec, Stage
 from runner.store.store import Entry
 
 

@@ -16,7 +16,6 @@ from runner.correction.options import Strength, check_strength
 from runner.errors import ConfigError
 from runner.graph.balance import can_be_balanced
 from runner.graph.layers import LAYER_TYPES, LayeredModel
-from runner.graph.tensors import TensorInput
 from runner.modes.tensor_settings import TensorSettings
 
 
@@ -83,14 +82,12 @@ class LayerSelection:
         skipped: names of the others, in graph order.
         observers: layer name -> observer, of the layers that have one of their own.
         balance: layer name -> migration strength, 0 for none, of the layers that have one of their own.
-        tensors: inputs of other nodes that are to be rounded.
     """
 
     quantized: LayeredModel
     skipped: tuple[str, ...] = ()
     observers: Mapping[str, Observer] = field(default_factory=dict)
     balance: Mapping[str, Strength] = field(default_factory=dict)
-    tensors: tuple[TensorInput, ...] = ()
 
 
 def select_layers(settings: LayerSettings, found: LayeredModel, node_types: Mapping[str, str]) -> LayerSelection:

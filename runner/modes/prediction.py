@@ -19,8 +19,7 @@ from runner.evaluation.outputs import ClassScores
 from runner.modes.result import Prediction
 from runner.record import QuantizedLayers
 from runner.session import Profile
-from runner.store.remembered import Codec
-from runner.store.stage import Stage
+from runner.store.stage import Codec, Stage
 from runner.store.store import Entry
 
 

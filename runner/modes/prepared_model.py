@@ -38,22 +38,27 @@ class PreparedModel:
 
     Attributes:
         source: as it was read.
-        prepared: after exact rewriting, at the source's opset; the writers start from it.
+        preparation: exact rewriting at the source's opset, and what it did; the writers start from its graph.
         runnable: the same at the simulation's opset with its layers; whatever runs starts from it.
         rewriting: what was done to it for the sake of its quantized form.
         target: what it is quantized for.
     """
 
     source: SourceModel
-    prepared: PreparedGraph
+    preparation: PreparedGraph
     runnable: LayeredModel
     rewriting: Rewriting = field(default_factory=Rewriting)
     target: Target = field(default_factory=Ascend)
 
     @property
+    def graph(self) -> ir.Model:
+        """The prepared model at the source's opset."""
+        return self.preparation.graph
+
+    @property
     def at_source_opset(self) -> LayeredModel:
         """The prepared model at the source's opset, with the layers of the runnable one, which have the same names."""
-        return self.runnable.on(self.prepared.graph)
+        return self.runnable.on(self.graph)
 
     @cached_property
     def digest(self) -> str:
@@ -68,7 +73,7 @@ class PreparedModel:
     @property
     def node_types(self) -> dict[str, str]:
         """Operator type of every node, by name."""
-        return {node.name or "": node.op_type for node in self.prepared.graph.graph}
+        return {node.name or "": node.op_type for node in self.graph.graph}
 
     def rewritten(self, rewriting: Rewriting) -> PreparedModel:
         """Return a model that computes the same, on top of how it was rewritten before.
@@ -76,12 +81,12 @@ class PreparedModel:
         Raises:
             ValueError: the rewriting does not fit the model.
         """
-        graph = rewritten(self.prepared.graph, rewriting)
+        graph = rewritten(self.graph, rewriting)
         both = Rewriting(
             {**self.rewriting.pixels, **rewriting.pixels}, {**self.rewriting.exponents, **rewriting.exponents}
         )
         runnable = find_layers(graph, self.target.limits).on(raise_opset(graph))
-        return replace(self, prepared=replace(self.prepared, graph=graph), runnable=runnable, rewriting=both)
+        return replace(self, preparation=replace(self.preparation, graph=graph), runnable=runnable, rewriting=both)
 
 
 def load_prepared(
@@ -104,14 +109,14 @@ def load_prepared(
     """
     target = target or Ascend()
     source = fix_inputs(load_model(model), constants)
-    prepared = prepare(source.graph, folds, target.reads, target.limits)
-    found = find_layers(prepared.graph, target.limits)
+    preparation = prepare(source.graph, folds, target.reads, target.limits)
+    found = find_layers(preparation.graph, target.limits)
     require_layers(found)
     log_left_alone(found)
-    for name in prepared.by_place:
+    for name in preparation.by_place:
         logger.info("left alone: %s (BatchNormalization): %s", name, WHY_LEFT)
-    log_lowered(prepared.lowered, prepared.graph)
-    return PreparedModel(source, prepared, found.on(raise_opset(prepared.graph)), target=target)
+    log_lowered(preparation.lowered, preparation.graph)
+    return PreparedModel(source, preparation, found.on(raise_opset(preparation.graph)), target=target)
 
 
 def log_left_alone(found: LayeredModel) -> None:

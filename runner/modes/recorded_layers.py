@@ -2,46 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
+from runner.calibration.quantize import Quantization
 from runner.dataset.subset import Subset
-from runner.graph.finite_weights import require_finite_weights
 from runner.modes.calibration_result import CalibrationResult
 from runner.modes.context import Context
-from runner.modes.files.given_files import GivenFiles
-from runner.modes.files.recorded_form import recorded_form
 from runner.modes.layer_costs import cached_costs
-from runner.modes.layer_source import skipped_layers, some_layers
+from runner.modes.layer_source import some_layers
 from runner.modes.prepared_model import PreparedModel
 from runner.record import QuantizedLayers
 
 
 class RecordedLayers:
-    """A ``LayerSource`` that reads a record.
+    """A ``LayerSource`` that read a record.
 
     Args:
-        subject: the model.
-        given: holds the record, and integers where they lie beside it.
+        prepared: the model.
+        recorded: its layers as the record describes them.
         part: items of which the first shows the layers' shapes.
+        corrected: whether integers lay beside the record.
     """
 
-    config = None
-    passes = 0
-    symmetric: Collection[str] = ()
-    warnings: tuple[str, ...] = ()
-
-    def __init__(self, subject: PreparedModel, given: GivenFiles, part: Subset) -> None:
-        assert given.record is not None  # the caller saw to it
-        self._subject, self._part = subject, part
-        self._corrected = given.integers is not None
-        require_finite_weights(subject.prepared.graph, given.record.layers)
-        self._quantization = recorded_form(given.record, subject, given.name, given.integers or {})
-        self.skipped = skipped_layers(subject, given.record)
+    def __init__(self, prepared: PreparedModel, recorded: Quantization, part: Subset, *, corrected: bool) -> None:
+        self._prepared, self._quantization, self._part, self._corrected = prepared, recorded, part, corrected
 
     def quantize(self, job: Context) -> CalibrationResult:
         """Return the layers that the record describes."""
-        subject, form = self._subject, some_layers(self._quantization)
-        costs = cached_costs(subject.runnable, subject.digest, self._part, job)
+        prepared, form = self._prepared, some_layers(self._quantization)
+        costs = cached_costs(prepared.runnable, prepared.digest, self._part, job)
         return CalibrationResult(form, self._quantization.impossible, costs, self._corrected)
 
     def repaired(self, job: Context) -> Mapping[str, QuantizedLayers]:

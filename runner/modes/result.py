@@ -272,7 +272,7 @@ class AccAutoResult(JobResult):
         rewriting: what was done to the float model for the sake of its quantized form.
         rewriting_gap: how far it, folding and the raised opset moved the float outputs, relative to the largest.
         from_record: the scales were read from a record; nothing was calibrated, ranked or searched.
-        loss_contributions: of each unit, where it was measured.
+        loss_contributions: of each layer group, where they were measured.
     """
 
     mode: ClassVar[str] = "acc_auto"

@@ -18,10 +18,9 @@ from runner.graph.pixels import Levels, PixelCodes
 from runner.graph.rewriting import Rewriting
 from runner.modes.context import Context
 from runner.modes.files.given_files import GivenFiles
-from runner.modes.layer_source import LayerSource
 from runner.modes.prepared_model import PreparedModel
-from runner.store.remembered import Codec
-from runner.store.stage import Stage
+from runner.modes.selection import Selection
+from runner.store.stage import Codec, Stage
 from runner.store.store import Entry
 
 logger = logging.getLogger(__name__)
@@ -69,76 +68,78 @@ EQUALIZATION: Stage[EqualizationInputs, Exponents] = Stage(
 )
 
 
-def recorded_model(subject: PreparedModel, given: GivenFiles) -> PreparedModel:
+def recorded_model(prepared: PreparedModel, given: GivenFiles) -> PreparedModel:
     """Return the model that a record is of.
 
     Raises:
         RecordError: the rewriting beside the record does not fit the model.
     """
     if not given.rewriting:
-        return subject
+        return prepared
     try:
-        return subject.rewritten(given.rewriting)
+        return prepared.rewritten(given.rewriting)
     except ValueError as error:
         raise RecordError(
-            f"{given.name}: the rewriting beside it does not fit {subject.source.path}: {error}. "
+            f"{given.name}: the rewriting beside it does not fit {prepared.source.path}: {error}. "
             "They belong to another model."
         ) from error
 
 
 def rewritten_model(
-    subject: PreparedModel, correction: Correction, calibration: Subset | None, source: LayerSource, job: Context
+    prepared: PreparedModel, correction: Correction, calibration: Subset | None, selection: Selection, job: Context
 ) -> PreparedModel:
     """Return the model as calibration items speak for it; the same where nothing is to be rewritten.
 
     Args:
-        subject: the model as it was prepared.
+        prepared: the model as it was prepared.
         correction: says what may be done.
         calibration: items to look at; None where a record says what the layers are.
-        source: of the layers of the model as it is; knows which stay float, and which have zero point 0.
+        selection: knows which layers stay float, and which have zero point 0.
         job: what runs models and keeps results.
     """
     if calibration is None:
-        return subject
+        return prepared
     if correction.pixels:
-        subject = _with_whole_pixels(subject, calibration, source, job)
+        prepared = _with_whole_pixels(prepared, calibration, selection, job)
     if correction.equalize:
-        subject = _equalized(subject, calibration, source, job)
-    return subject
+        prepared = _equalized(prepared, calibration, selection, job)
+    return prepared
 
 
-def _with_whole_pixels(subject: PreparedModel, calibration: Subset, source: LayerSource, job: Context) -> PreparedModel:
-    left_alone = tuple(sorted({*source.skipped, *source.symmetric}))
+def _with_whole_pixels(
+    prepared: PreparedModel, calibration: Subset, selection: Selection, job: Context
+) -> PreparedModel:
+    left_alone = tuple(sorted({*selection.skipped, *selection.symmetric}))
 
     def choose() -> PixelCodes:
-        with job.stages.stage(CALIBRATE, len(calibration), "levels of the image") as progress:
+        with job.clock.stage(CALIBRATE, len(calibration), "levels of the image") as progress:
             return choose_levels(
-                subject.runnable.graph,
+                prepared.runnable.graph,
                 calibration,
                 left_alone=left_alone,
                 engine=job.engine,
                 progress=progress,
             )
 
-    found = LEVELS.cached(job.store, LevelsInputs(subject.digest, calibration.content, left_alone), choose)
+    found = LEVELS.cached(job.store, LevelsInputs(prepared.digest, calibration.content, left_alone), choose)
     for name in found:
         logger.info("whole pixels: the levels of the image that %s reads become its codes", name)
-    return subject.rewritten(Rewriting(found)) if found else subject
+    return prepared.rewritten(Rewriting(found)) if found else prepared
 
 
-def _equalized(subject: PreparedModel, calibration: Subset, source: LayerSource, job: Context) -> PreparedModel:
+def _equalized(prepared: PreparedModel, calibration: Subset, selection: Selection, job: Context) -> PreparedModel:
     def choose() -> Exponents:
-        with job.stages.stage(CALIBRATE, len(calibration), "equalization") as progress:
+        with job.clock.stage(CALIBRATE, len(calibration), "equalization") as progress:
             return choose_exponents(
-                subject.runnable.graph,
+                prepared.runnable.graph,
                 calibration,
-                float_layers=source.skipped,
+                float_layers=selection.skipped,
                 engine=job.engine,
                 progress=progress,
             )
 
-    inputs = EqualizationInputs(subject.digest, calibration.content, source.skipped)
+    inputs = EqualizationInputs(prepared.digest, calibration.content, selection.skipped)
     powers = EQUALIZATION.cached(job.store, inputs, choose)
     for name in powers:
         logger.info("equalized: the output channels of %s are scaled by powers of two", name)
-    return subject.rewritten(Rewriting(exponents=powers)) if powers else subject
+    return prepared.rewritten(Rewriting(exponents=powers)) if powers else prepared

@@ -20,8 +20,7 @@ from runner.graph.opset import SIMULATION_OPSET, raise_opset
 from runner.modes.context import Context
 from runner.modes.prepared_model import PreparedModel
 from runner.session import REFERENCE
-from runner.store.remembered import NUMBER
-from runner.store.stage import Stage
+from runner.store.stage import NUMBER, Stage
 
 # What one rounding of folded weights may do to an output; more is a fault of the rewriting.
 _LARGEST_GAP = 1e-3
@@ -48,13 +47,13 @@ class GapInputs:
 GAP = Stage("gap of the rewriting", GapInputs, NUMBER, version=2)
 
 
-def cached_gap(subject: PreparedModel, part: Subset, job: Context) -> float:
+def cached_gap(prepared: PreparedModel, part: Subset, job: Context) -> float:
     """Return the ``rewriting_gap``, measured where it is not known."""
-    inputs = GapInputs(subject.source_digest, subject.digest, part.contents[0])
-    return GAP.cached(job.store, inputs, lambda: rewriting_gap(subject, part, job.engine))
+    inputs = GapInputs(prepared.source_digest, prepared.digest, part.contents[0])
+    return GAP.cached(job.store, inputs, lambda: rewriting_gap(prepared, part, job.engine))
 
 
-def rewriting_gap(subject: PreparedModel, part: Subset, engine: Engine) -> float:
+def rewriting_gap(prepared: PreparedModel, part: Subset, engine: Engine) -> float:
     """Return how far rewriting moved the float outputs of the first item: the largest difference over the largest output.
 
     Only of outputs that are amounts: one rounding may change a label, or how many boxes a detector keeps.
@@ -68,15 +67,14 @@ def rewriting_gap(subject: PreparedModel, part: Subset, engine: Engine) -> float
     names = None
     results = []
     # One after the other: what onnxruntime says of the source as it is comes first.
-    for graph, given in ((subject.source.graph, True), (subject.runnable.graph, False)):
+    for graph, given in ((prepared.source.graph, True), (prepared.runnable.graph, False)):
         session = engine.session(graph, given=given)
         names = names or session.number_names
         results.append(session.run(bind(item, session.inputs, name=name), names))
     before, after = results
     assert names is not None  # there was a session
     gap = _largest_gap(before, after)
-    logger.info("folding and the raised opset move the float outputs by %.3g of their largest value", gap)
-    limit = _LARGEST_HALF_GAP if subject.prepared.widened else _LARGEST_GAP
+    limit = _LARGEST_HALF_GAP if prepared.preparation.widened else _LARGEST_GAP
     if not np.isfinite(gap):
         raise not_finite(
             part.dataset,
@@ -85,9 +83,9 @@ def rewriting_gap(subject: PreparedModel, part: Subset, engine: Engine) -> float
             what="an output among",
             remedy="It leaves float32 in the model as exported or in that with its constants folded, not in both.",
         )
-    if not gap <= limit and not gap <= _OWN_ROUNDINGS * _own_gap(subject, item, name, before, engine):
+    if not gap <= limit and not gap <= _OWN_ROUNDINGS * _own_gap(prepared, item, name, before, engine):
         raise ModelError(
-            f"model.path: the model as it is quantized ({_what_was_done(subject)}) gives other outputs than the model as "
+            f"model.path: the model as it is quantized ({_what_was_done(prepared)}) gives other outputs than the model as "
             f"exported: by {gap:.3g} of their largest value, expected at most {limit}. Export it at opset 13 to 18, with "
             "constants folded, or report this, with the model."
         )
@@ -113,14 +111,14 @@ def require_same_raised(source: SourceModel, part: Subset, engine: Engine) -> No
         )
 
 
-def _what_was_done(subject: PreparedModel) -> str:
-    opset, runs = (graph.opset_imports[""] for graph in (subject.source.graph, subject.runnable.graph))
+def _what_was_done(prepared: PreparedModel) -> str:
+    opset, runs = (graph.opset_imports[""] for graph in (prepared.source.graph, prepared.runnable.graph))
     return f"constants and BatchNormalization folded, opset {opset}{'' if opset == runs else f' as {runs}'}"
 
 
-def _own_gap(subject: PreparedModel, item: Item, name: str, before: list[NDArray[Any]], engine: Engine) -> float:
+def _own_gap(prepared: PreparedModel, item: Item, name: str, before: list[NDArray[Any]], engine: Engine) -> float:
     """Return how far onnxruntime's own rewriting moves the source: behind a Sigmoid near 0 a rounding is large already."""
-    session = engine.session(subject.source.graph, REFERENCE, given=True)
+    session = engine.session(prepared.source.graph, REFERENCE, given=True)
     gap = _largest_gap(before, session.run(bind(item, session.inputs, name=name), session.number_names))
     logger.info("onnxruntime's own rewriting moves the outputs of the source by %.3g of their largest value", gap)
     return gap

@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass
 from typing import Literal
 
+from runner.dataset.item import class_of
 from runner.modes.result import Comparison
 
 FLIPS = "flips.csv"
@@ -57,7 +58,7 @@ def flips(comparison: Comparison) -> list[Flip] | None:
     for index, old, new in zip(comparison.part.indices, before, after, strict=True):
         if old[0] != new[0]:
             answers = (Answer(int(old[0]), float(old[1])), Answer(int(new[0]), float(new[1])))
-            found.append(Flip(index, dataset.name(index), dataset.label(index), *answers))
+            found.append(Flip(index, dataset.name(index), class_of(dataset.label(index)), *answers))
     return sorted(found, key=lambda flip: (_ORDER[flip.effect], -flip.before.margin - flip.after.margin, flip.index))
 
 

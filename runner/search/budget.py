@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from runner.errors import ConfigError
 from runner.search.plan import Stopped
 
 # The float model and the plan with every layer int8: without them there is no result.
 _LEAST_EVALUATIONS = 2
+
+T = TypeVar("T")
 
 
 class BudgetSpentError(Exception):
@@ -61,6 +64,21 @@ class Meter:
             self.stopped = self.stopped or "budget"
         except KeyboardInterrupt:
             self.stopped = "interrupted"
+
+    def unless_interrupted(self, step: Callable[[], T]) -> T | None:
+        """Return what a step gives; None where the job was interrupted before, or the step is cut short: see ``stopped``."""
+        if self.stopped != "interrupted":
+            with self.until_stopped():
+                return step()
+        return None
+
+    def in_full(self, step: Callable[[], T]) -> T:
+        """Return what a short step gives that has to come to its end: an interruption is noted, and the step is begun anew."""
+        try:
+            return step()
+        except KeyboardInterrupt:
+            self.stopped = "interrupted"
+            return step()
 
     def check(self, evaluations: int = 0) -> None:
         """Return while there is something left.

@@ -9,8 +9,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from runner.session import SIMULATION, Profile
 from runner.store.key import stage_key
-from runner.store.remembered import Codec, recalled, remembered
-from runner.store.store import Store
+from runner.store.store import Entry, Store
 
 
 class Declared(Protocol):
@@ -21,6 +20,17 @@ class Declared(Protocol):
 
 Inputs = TypeVar("Inputs", bound=Declared)
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Codec(Generic[Result]):
+    """Turns a result into an entry and back, bit for bit."""
+
+    encode: Callable[[Result], Entry]
+    decode: Callable[[Entry], Result]
+
+
+NUMBER: Codec[float] = Codec(Entry, lambda entry: float(entry.values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +67,42 @@ class Stage(Generic[Inputs, Result]):
             inputs: all that ``compute`` looks at.
             compute: makes the result; what it raises is not kept.
         """
-        return remembered(store, None if store is None else self.key(inputs), compute, self.codec)
+        return cached(store, None if store is None else self.key(inputs), compute, self.codec)
 
     def kept(self, store: Store | None, inputs: Inputs) -> Result | None:
         """Return what is kept for these inputs, or None."""
-        return recalled(store, None if store is None else self.key(inputs), self.codec)
+        return kept(store, None if store is None else self.key(inputs), self.codec)
+
+
+def cached(store: Store | None, key: str | None, compute: Callable[[], Result], codec: Codec[Result]) -> Result:
+    """Return what is kept under a key; else compute it and keep it.
+
+    Args:
+        store: None keeps nothing.
+        key: of ``stage_key``; None for what must not be kept.
+        compute: makes the result; what it raises is not kept.
+        codec: how the result is kept.
+    """
+    for known in _known(store, key, codec):
+        return known
+    result = compute()
+    if store is not None and key is not None:
+        store.put(key, codec.encode(result))
+    return result
+
+
+def kept(store: Store | None, key: str | None, codec: Codec[Result]) -> Result | None:
+    """Return what is kept under a key, or None; see ``cached``."""
+    return next(iter(_known(store, key, codec)), None)
+
+
+def _known(store: Store | None, key: str | None, codec: Codec[Result]) -> tuple[Result, ...]:
+    """Return the one result under a key, or none."""
+    entry = None if store is None or key is None else store.get(key)
+    if store is None or key is None or entry is None:
+        return ()
+    try:
+        return (codec.decode(entry),)
+    except (KeyError, ValueError, TypeError, IndexError):
+        store.discard(key)
+        return ()

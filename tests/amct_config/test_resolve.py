@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -73,6 +74,12 @@ def test_convolution_may_have_one_scale() -> None:
     assert resolved(c1=weights, c2={}, g=weights).one_scale == {"c1"}
 
 
+def test_scale_a_channel_is_taken_where_the_target_takes_it() -> None:
+    takes = layered((replace(layer("g", "Gemm"), per_channel=True),), ())
+    wanted = {"weight_quant_params": {"channel_wise": True}}
+    assert list(resolved(takes, g=wanted).observers) == ["g"]
+
+
 def test_enabled_layers_with_a_strength_are_balanced() -> None:
     strength = {"dmq_balancer_param": 0.3}
     start = resolved(c1=strength, c2={"quant_enable": False, **strength}, g={})
@@ -135,3 +142,10 @@ def test_convolution_over_three_axes_cannot_be_asymmetric() -> None:
     with pytest.raises(RecordError) as error:
         resolved(VOLUME, c1=act(asymmetric=True))
     assert str(error.value) == message
+
+
+def test_layer_of_a_target_around_zero_cannot_be_asymmetric() -> None:
+    around_zero = layered((replace(layer("c1"), symmetric=True),), ())
+    message = r"f: c1\.activation_quant_params\.asymmetric: expected false for every layer of this target, got true\."
+    with pytest.raises(RecordError, match=message):
+        resolved(around_zero, c1=act(asymmetric=True))

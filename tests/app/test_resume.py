@@ -156,12 +156,12 @@ def test_job_that_fails_after_its_first_plan_leaves_no_pair_that_counts(
     tiny: Tiny, run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from runner.errors import VerificationError
-    from runner.modes.files import check_files
+    from runner.targets.ascend import target
 
     def faulty(*args: object) -> None:
         raise VerificationError("1 fault")
 
-    monkeypatch.setattr(check_files, "verify_pair", faulty)
+    monkeypatch.setattr(target, "check", faulty)
     assert run(*tiny.options()).status == 4
     assert read_manifest(tmp_path / JOB) == {}
     assert list((tmp_path / JOB).rglob("*.onnx")) == []

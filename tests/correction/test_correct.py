@@ -116,7 +116,7 @@ def test_sequential_bias_leaves_no_mean_error_but_what_may_be_chance() -> None:
 @pytest.mark.parametrize(
     "options", [Correction("isolated"), Correction("isolated", scale=True)], ids=["pass", "layerwise"]
 )
-def test_isolated_bias_leaves_no_mean_error_on_float_inputs(options: Correction) -> None:
+def test_layer_by_layer_bias_leaves_no_mean_error_on_float_inputs(options: Correction) -> None:
     x = 1 + normal_items(48, 2, 6, 6)
     start = calibrated(conv_gemm(), x)
     form = corrected(start, x, options)

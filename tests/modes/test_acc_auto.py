@@ -26,7 +26,6 @@ from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.distance import Kl, Mse, Sqnr
 from runner.events import DataUsed, StageAdvanced, StageFinished, StageStarted, TrialFinished, Warned
 from runner.job_folder import read_manifest
-from runner.modes import acc_auto as acc_auto_module
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.calibrated_layers import CalibratedLayers
@@ -36,6 +35,7 @@ from runner.modes.layer_settings import LayerSettings
 from runner.modes.result import AccAutoResult
 from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.modes.scoring.reported_metrics import with_companions
+from runner.modes.steps import measure
 from runner.record_text import read_record
 from runner.report.sections.headline import items_phrase
 from runner.search.binary import Binary
@@ -517,7 +517,7 @@ def test_interrupted_on_held_out_items_the_figures_are_those_of_the_search(
                 raise KeyboardInterrupt
             return super().against(model, evaluator, **about)
 
-    monkeypatch.setattr(acc_auto_module, "RememberedScores", Interrupted)
+    monkeypatch.setattr(measure, "RememberedScores", Interrupted)
     result = small.run(target_loss=50.0, metric=Kl(), split=Split(report=0.25))
     assert (result.status, result.comparison.items) == ("interrupted", 45)
     assert result.comparison.headline.loss == pytest.approx(result.search.trials[0].loss)
@@ -669,15 +669,15 @@ def test_ranking_is_work_of_its_own_stage(small: Bench, sensitivity: object) -> 
     assert [event.done for event in advanced] == list(range(1, first.total + 1))
 
 
-def test_damage_and_ranking_of_a_job_are_those_of_leaving_each_layer_out(deep: Bench) -> None:
+def test_loss_contributions_and_ranking_of_a_job_are_those_of_leaving_each_layer_out(deep: Bench) -> None:
     heard: list[object] = []
     result = deep.run(target_loss=0.0, metric=Kl(), sensitivity=EndToEnd(items=60), emit=heard.append)
     losses, _ = targets(deep)
     assert result.loss_contributions is not None and result.loss_contributions.items == tuple(range(60))
     everything = losses[()]
     assert result.loss_contributions.total == pytest.approx(everything, rel=0.03)
-    for unit, value in result.loss_contributions.groups:
-        assert value == pytest.approx(everything - losses[unit.layers], abs=0.03 * everything)
+    for group, value in result.loss_contributions.groups:
+        assert value == pytest.approx(everything - losses[group.layers], abs=0.03 * everything)
     values = [value for _, value in result.ranking.entries]
     assert values == sorted(values, reverse=True)
     assert deep.json(f"results/{PREFIX}_ranking_info.json") == [list(entry) for entry in result.ranking.entries]
@@ -701,7 +701,7 @@ def test_pareto_job_writes_its_curve_even_where_all_int8_is_accepted(deep: Bench
 
 
 @pytest.mark.parametrize("callers", [1, 3])
-def test_curve_and_damage_are_the_same_bytes_again(deep: Bench, callers: int) -> None:
+def test_curve_and_loss_contributions_are_the_same_bytes_again(deep: Bench, callers: int) -> None:
     options = {"strategy": Pareto(), "sensitivity": END_TO_END}
     searched(deep, "one", **options).folder.finish()
     searched(deep, "two", callers=callers, **options).folder.finish()
@@ -710,7 +710,7 @@ def test_curve_and_damage_are_the_same_bytes_again(deep: Bench, callers: int) ->
 
 
 @pytest.mark.parametrize("strategy", [Greedy(), Pareto()])
-def test_strategy_that_weighs_damages_needs_them_measured(strategy: object) -> None:
+def test_strategy_that_weighs_loss_contributions_needs_them_measured(strategy: object) -> None:
     with pytest.raises(
         ConfigError, match=f"^strategy: {type(strategy).__name__.lower()} weighs .*=end_to_end beside it"
     ):

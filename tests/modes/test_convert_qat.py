@@ -22,7 +22,8 @@ from runner.dataset.preprocess import ImagePreprocess
 from runner.engine import Engine
 from runner.errors import ConfigError, DatasetError, ModelError
 from runner.events import DataUsed, Event, ModelUsed, StageAdvanced, StageFinished, StageStarted
-from runner.modes.convert_qat import ConvertQatOptions, convert_qat
+from runner.modes.convert_qat import convert_qat
+from runner.modes.convert_qat_options import ConvertQatOptions
 from runner.modes.result import ConvertResult
 from runner.record_text import read_record
 from tests.data import Items, normal_items

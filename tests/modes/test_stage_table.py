@@ -442,7 +442,7 @@ def test_every_stage_has_a_name_of_its_own_and_no_two_share_a_key() -> None:
         (CHECKED, replace(EXAMPLES[CHECKED].inputs, metrics=(OwnMetric(),))),
         (CALIBRATION, replace(EXAMPLES[CALIBRATION].inputs, observers={"a": OwnObserver()})),
     ],
-    ids=["scores", "damage", "proof", "check", "calibration"],
+    ids=["scores", "loss contributions", "proof", "check", "calibration"],
 )
 def test_what_a_class_of_a_users_takes_part_in_is_made_each_time(
     stage: Stage[Any, Any], own: Any, tmp_path: Path

@@ -21,12 +21,12 @@ from runner.job_folder import read_manifest
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.calibrated_layers import CalibratedLayers
+from runner.modes.clock import StageClock
 from runner.modes.convert_qat import convert_qat
 from runner.modes.files import write_acc_auto
 from runner.modes.files.record_file import write_record
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.result import AccAutoResult
-from runner.modes.stages import Stages
 from runner.search.budget import Budget
 from runner.search.end_to_end import EndToEnd
 from runner.search.greedy import Greedy
@@ -128,7 +128,7 @@ END_TO_END = EndToEnd(items=12)
 
 
 @pytest.mark.parametrize("strategy", [Greedy(), Pareto()], ids=["greedy", "pareto"])
-def test_damages_are_measured_once_for_a_form(bench: Bench, strategy: Strategy) -> None:
+def test_loss_contributions_are_measured_once_for_a_form(bench: Bench, strategy: Strategy) -> None:
     options: dict[str, Any] = {"strategy": strategy, "sensitivity": END_TO_END}
     first = finished(bench.run("one", **options))
     assert first.work.partial_evaluations == 6 and first.loss_contributions is not None
@@ -218,18 +218,18 @@ def test_another_number_of_evaluation_items_looks_at_no_calibration_item_again(
     looked_at: list[str] = []
     started: list[str] = []
     one = finished(bench.run("one", **options))
-    item, stage = NpzDataset.item, Stages.stage
+    item, stage = NpzDataset.item, StageClock.stage
 
     def seen(self: NpzDataset, index: int) -> Any:
         looked_at.append(self.path.name)
         return item(self, index)
 
-    def told(self: Stages, name: str, *args: Any, **kwargs: Any) -> Any:
+    def told(self: StageClock, name: str, *args: Any, **kwargs: Any) -> Any:
         started.append(name)
         return stage(self, name, *args, **kwargs)
 
     monkeypatch.setattr(NpzDataset, "item", seen)
-    monkeypatch.setattr(Stages, "stage", told)
+    monkeypatch.setattr(StageClock, "stage", told)
     two = finished(bench.run("two", evaluation_count=10, **options))
     assert two.work.evaluations == 2 and "calibrate" not in started and "rank" not in started
     assert set(looked_at) == {"data.npz"}
@@ -242,13 +242,13 @@ def test_layers_with_every_correction_are_those_of_a_job_that_asks_for_them_at_o
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     details: list[str] = []
-    stage = Stages.stage
+    stage = StageClock.stage
 
-    def told(self: Stages, name: str, total: int = 0, detail: str = "") -> Any:
+    def told(self: StageClock, name: str, total: int = 0, detail: str = "") -> Any:
         details.append(detail)
         return stage(self, name, total, detail)
 
-    monkeypatch.setattr(Stages, "stage", told)
+    monkeypatch.setattr(StageClock, "stage", told)
     for store in (False, True):
         if store:
             finished(bench.run("at once", target_loss=1e9, correction=EVERY_CORRECTION))
@@ -407,7 +407,7 @@ def test_budget_of_minutes_ends_within_a_trial(bench: Bench, monkeypatch: pytest
     assert (result.status, len(result.search.trials)) == ("budget", 2)
 
 
-def test_spent_budget_ends_the_measuring_of_damages(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spent_budget_ends_the_measuring_of_loss_contributions(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
 
     def clock() -> float:

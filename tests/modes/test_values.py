@@ -27,7 +27,8 @@ from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.distance import Kl, Mse, Sqnr
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
-from runner.modes.convert_qat import ConvertQatOptions, convert_qat
+from runner.modes.convert_qat import convert_qat
+from runner.modes.convert_qat_options import ConvertQatOptions
 from runner.modes.layer_settings import LayerRule, LayerSettings
 from runner.modes.result import AccAutoResult
 from runner.report.flips import flips

@@ -57,7 +57,7 @@ def test_unread_operator_is_written_in_others_and_nothing_is_left_to_tell(tmp_pa
     assert not [warning for warning in result.warnings if warning.startswith("for ATC")]
     # The float model that all of it starts from is the source's.
     (expected,) = plain_session(built).run(None, {"x": X})
-    (got,) = plain_session(load_prepared(path).prepared.graph).run(None, {"x": X})
+    (got,) = plain_session(load_prepared(path).graph).run(None, {"x": X})
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 

@@ -142,7 +142,7 @@ def test_plans_tried_are_listed_with_their_verdicts(job: dict[str, AccAutoResult
     assert [row["form"] for row in shown.table("layer")] == ["float", "int8+all", "int8+all", "int8+all"]
 
 
-def test_damage_is_shown_where_it_was_measured(job: dict[str, AccAutoResult]) -> None:
+def test_loss_contributions_are_shown_where_it_was_measured(job: dict[str, AccAutoResult]) -> None:
     names = [layer.name for layer in job["met"].found.layers]
     units = (
         (LayerGroup((names[0], names[1]), 1), 2.0),

@@ -22,7 +22,8 @@ from runner.evaluation.distance import Mse
 from runner.figure import Figure, Report, Section
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
-from runner.modes.convert_qat import ConvertQatOptions, convert_qat
+from runner.modes.convert_qat import convert_qat
+from runner.modes.convert_qat_options import ConvertQatOptions
 from runner.modes.input_values import InputsSeen, InputValues
 from runner.modes.result import AccAutoResult, ConvertResult, ModelInputs
 from runner.report.summary import summary as as_summary

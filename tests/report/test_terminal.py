@@ -80,7 +80,7 @@ def test_gaps_and_what_atc_says_are_shown(job: dict[str, AccAutoResult]) -> None
     ]
 
 
-def test_layers_of_most_damage_are_shown_with_their_shares(job: dict[str, AccAutoResult]) -> None:
+def test_layers_of_the_largest_loss_contributions_are_shown_with_their_shares(job: dict[str, AccAutoResult]) -> None:
     units = (*((LayerGroup((f"layer{n}",), 1), float(n)) for n in range(7)), (LayerGroup(("q[k]", "v"), 1), 6.5))
     damaged = replace(job["met"], loss_contributions=LossContributions("kl", (0, 1, 2), 10.0, units))
     (line,) = [line for line in rows_of(damaged) if line.startswith("most damage")]

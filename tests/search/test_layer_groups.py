@@ -90,7 +90,7 @@ def test_one_tensor_under_two_scales_makes_two_groups(branches) -> None:
     assert {frozenset(group.layers) for group in groups} == sharing_a_quant(found, form)
 
 
-def test_layer_that_is_not_quantized_belongs_to_no_unit(branches) -> None:
+def test_layer_that_is_not_quantized_belongs_to_no_group(branches) -> None:
     _, found, form = branches
     groups = layer_groups(found, form.without(["left"]), costs())
     assert [group.layers for group in groups] == [("stem",), ("right",), ("next",), ("logits",)]

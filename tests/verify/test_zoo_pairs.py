@@ -28,7 +28,7 @@ def test_deploy_file_executed_as_integers_is_the_fake_quant_file(zoo: Path, tmp_
     summary = json.loads((tmp_path / mode / "summary.json").read_text(encoding="utf-8"))
     assert summary["layers_int8"] > 0
     found = summary["verify"]
-    assert (found.layer("items"), found.layer("identical_outputs_share"), found.layer("max_abs_diff")) == (6, 1.0, 0.0)
-    assert found.layer("record_matches_deploy") is True
-    assert found.layer("accumulator_max") < 2**31
+    assert (found["items"], found["identical_outputs_share"], found["max_abs_diff"]) == (6, 1.0, 0.0)
+    assert found["record_matches_deploy"] is True
+    assert found["accumulator_max"] < 2**31
     assert summary["device_metric"]["items"] == 6

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from runner.evaluation.score_stages import SOME_SCORES, ItemScoresInputs
 from runner.evaluation.scorer import Progress, Scorer
 from runner.evaluation.scores import EVALUATION, ITEM_SCORES, ItemScores, by_item
-from runner.store.remembered import recalled, remembered
+from runner.store.stage import cached, kept
 from runner.store.store import Store
 
 
@@ -37,7 +37,7 @@ class KeptScores:
         self._scorer, self._progress, self._store, self._key = scorer, progress, store, key
         self._session = functools.cache(lambda: scorer.session(build()))
         self._done = 0
-        whole = recalled(store, key, EVALUATION)
+        whole = kept(store, key, EVALUATION)
         self._whole = None if whole is None else by_item(whole)
 
     def of(self, positions: Sequence[int]) -> Mapping[int, ItemScores]:
@@ -46,7 +46,7 @@ class KeptScores:
             found: Mapping[int, ItemScores] = {position: self._whole[position] for position in positions}
         else:
             key = None if self._key is None else SOME_SCORES.key(ItemScoresInputs(self._key, tuple(positions)))
-            found = remembered(self._store, key, lambda: self._scored(positions), ITEM_SCORES)
+            found = cached(self._store, key, lambda: self._scored(positions), ITEM_SCORES)
         self._done += len(positions)
         self._progress(self._done)
         return found

@@ -10,7 +10,7 @@ from runner.dataset.subset import Subset
 from runner.errors import ConfigError, RunnerError
 from runner.events import WRITE
 from runner.job_folder import JobFolder
-from runner.modes.stages import Stages
+from runner.modes.context import Context
 from runner.targets.target import Kept, Target
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def require_kept(wanted: bool, target: Target) -> None:
         )
 
 
-def write_kept(kept: Kept, target: Target, folder: JobFolder, stages: Stages) -> Path | None:
+def write_kept(kept: Kept, target: Target, folder: JobFolder, job: Context) -> Path | None:
     """Write the intermediate values of items as a stage and return their folder; None where there are no items.
 
     The job's result is whole by now. A fault of ours takes these values away, is told, and leaves the result.
@@ -46,7 +46,7 @@ def write_kept(kept: Kept, target: Target, folder: JobFolder, stages: Stages) ->
     """
     if not len(kept.items) or target.keep is None:
         return None
-    with stages.stage(WRITE, 2 * len(kept.items), "intermediate values") as progress:
+    with job.clock.stage(WRITE, 2 * len(kept.items), "intermediate values") as progress:
         try:
             return target.keep(kept, folder, progress)
         except RunnerError:
@@ -54,7 +54,7 @@ def write_kept(kept: Kept, target: Target, folder: JobFolder, stages: Stages) ->
         except Exception as error:
             logger.debug("intermediate values", exc_info=True)
             what = f"{type(error).__name__}: {error}"
-            stages.warn(
+            job.warnings.warn(
                 f"keep_intermediates: the values could not be written, by a fault of this program ({what}); all else is as it "
                 "would be without them. Please report this, with the model."
             )

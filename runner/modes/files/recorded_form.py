@@ -15,32 +15,32 @@ from runner.modes.files.integers_file import NO_INTEGERS, Integers
 from runner.modes.prepared_model import PreparedModel
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, Record, TensorRecord
 
+_FOR_ANOTHER = "expected 0: the target takes no other of any input. Give a record that was made for it, or none."
 
-def recorded_form(record: Record, subject: PreparedModel, name: str, integers: Integers = NO_INTEGERS) -> Quantization:
+
+def recorded_form(record: Record, prepared: PreparedModel, name: str, integers: Integers = NO_INTEGERS) -> Quantization:
     """Return the form that a record describes; a layer whose integers would be illegal stays float, with the reason.
 
     Args:
         record: as read.
-        subject: the float model.
+        prepared: the float model.
         name: of the record's file, for messages.
         integers: of the layers that corrections gave others than the scales do.
 
     Raises:
         RecordError: a layer is not in the model, cannot be quantized, or has other channels or another offset than it may.
     """
-    layers = {layer.name: layer for layer in subject.runnable.layers}
+    layers = {layer.name: layer for layer in prepared.runnable.layers}
     for key, entry in record.layers.items():
         if key not in layers:
-            raise RecordError(_no_layer(key, subject, name))
+            raise RecordError(_no_layer(key, prepared, name))
         _check_scales(layers[key], len(entry.weight_scales), name)
         if layers[key].symmetric and entry.activation.zero_point != 0:
-            raise RecordError(
-                f"{name}: offset_d of layer '{key}' is {entry.activation.zero_point}; expected 0 before a convolution over "
-                "3 axes."
-            )
+            why = _FOR_ANOTHER if prepared.target.limits.symmetric else "expected 0 before a convolution over 3 axes."
+            raise RecordError(f"{name}: offset_d of layer '{key}' is {entry.activation.zero_point}; {why}")
         if entry.balance_factors:
-            _check_factors(layers[key], len(entry.balance_factors), subject, name)
-    tensors = {key: _checked_tensor(key, entry, subject, name) for key, entry in record.tensors.items()}
+            _check_factors(layers[key], len(entry.balance_factors), prepared, name)
+    tensors = {key: _checked_tensor(key, entry, prepared, name) for key, entry in record.tensors.items()}
 
     def quantized(layer: Layer, node: ir.Node) -> QuantizedLayer:
         entry = record.layers[layer.name]
@@ -48,7 +48,7 @@ def recorded_form(record: Record, subject: PreparedModel, name: str, integers: I
             return quantize_recorded(node, layer, entry)
         return _with_integers(node, layer, entry, integers, name)
 
-    quantization = quantize_each(subject.runnable.only(record.layers), quantized)
+    quantization = quantize_each(prepared.runnable.only(record.layers), quantized)
     return Quantization(QuantizedLayers(quantization.form.layers, tensors), quantization.impossible)
 
 
@@ -73,14 +73,14 @@ def _with_integers(node: ir.Node, layer: Layer, entry: LayerRecord, integers: In
     return quantized
 
 
-def _no_layer(key: str, subject: PreparedModel, name: str) -> str:
-    kind = subject.node_types.get(key)
+def _no_layer(key: str, prepared: PreparedModel, name: str) -> str:
+    kind = prepared.node_types.get(key)
     if kind is None:
         return (
-            f"{name}: find {key} failure in {subject.source.path}. Please match the record with the model: "
+            f"{name}: find {key} failure in {prepared.source.path}. Please match the record with the model: "
             "it has no node of that name."
         )
-    reasons = {item.name: item.reason for item in subject.runnable.left_alone}
+    reasons = {item.name: item.reason for item in prepared.runnable.left_alone}
     return f"{name}: layer {key} cannot be quantized: {reasons.get(key, f'it is of type {kind}')}."
 
 
@@ -93,30 +93,32 @@ def _check_scales(layer: Layer, count: int, name: str) -> None:
         )
 
 
-def _check_factors(layer: Layer, count: int, subject: PreparedModel, name: str) -> None:
+def _check_factors(layer: Layer, count: int, prepared: PreparedModel, name: str) -> None:
     where = f"{name}: tensor_balance_factor of layer '{layer.name}'"
     if not can_be_balanced(layer):
         raise RecordError(f"{where}: {layer.op_type} has no weight to balance its input with; expected none.")
-    channels = input_channels(subject.runnable.node(layer.name), layer)
+    channels = input_channels(prepared.runnable.node(layer.name), layer)
     if count != channels:
         raise RecordError(f"{where} has {count} entries; expected {channels}, one per input channel.")
-    reason = why_not_balanced(subject.prepared.graph)
+    reason = why_not_balanced(prepared.graph)
     if reason is not None:
         raise RecordError(f"{where}: {reason}. Export the model again.")
 
 
-def _checked_tensor(key: str, entry: TensorRecord, subject: PreparedModel, name: str) -> TensorRecord:
+def _checked_tensor(key: str, entry: TensorRecord, prepared: PreparedModel, name: str) -> TensorRecord:
     where = f"{name}: tensor '{key}'"
     node_name, separator, index = key.rpartition(":")
     if not separator or not index.isdecimal():
         raise RecordError(f"{where}: expected a key <node>:<input index> for is_tensor_quantize, got '{key}'.")
-    node = next((node for node in subject.prepared.graph.graph if node.name == node_name), None)
+    node = next((node for node in prepared.graph.graph if node.name == node_name), None)
     if node is None:
-        raise RecordError(f"{where}: find {node_name} failure in {subject.source.path}; it has no node of that name.")
+        raise RecordError(f"{where}: find {node_name} failure in {prepared.source.path}; it has no node of that name.")
     value = node.inputs[int(index)] if int(index) < len(node.inputs) else None
     if value is None:
         raise RecordError(f"{where}: node '{node_name}' has no input {index}; it has {len(node.inputs)}.")
     unfit = why_not_rounded(value)
     if unfit is not None:
         raise RecordError(f"{where}: only a float32 activation is quantized as a tensor, got {unfit}.")
+    if prepared.target.limits.symmetric and entry.activation.zero_point != 0:
+        raise RecordError(f"{where}: offset_d is {entry.activation.zero_point}; {_FOR_ANOTHER}")
     return entry

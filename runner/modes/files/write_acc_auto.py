@@ -36,7 +36,7 @@ class Outcome:
         ranking: of the layers; None where there was no search.
         corrected: whether the record's scales alone do not say the integers.
         final_form: the chosen plan's form; the all-int8 form where no plan was accepted.
-        loss_contributions: of each unit, where it was measured.
+        loss_contributions: of each layer group, where they were measured.
         curve: of the plans tried, where one was asked for.
         rewriting: of the model that the form is of.
     """
@@ -71,7 +71,7 @@ class BestModels:
         form: Callable[[Plan], QuantizedLayers],
         target: Target,
     ) -> None:
-        self._folder, self._prefix = folder, prefix
+        self.folder, self._prefix = folder, prefix
         self._model, self._form, self._target = model, form, target
         self._best: Trial | None = None
         self._written: tuple[Plan, ModelFiles] | None = None
@@ -88,15 +88,15 @@ class BestModels:
     def remove(self) -> None:
         """Remove the models, if there are any: they did not hold on items that the search never saw."""
         if self._written is not None:
-            self._folder.remove(*self._written[1])
+            self.folder.remove(*self._written[1])
             self._written = None
 
     def write(self, plan: Plan) -> ModelFiles:
         """Return the models of a plan, written unless they are those that are there."""
         if self._written is None or self._written[0] != plan:
             self._written = None
-            with self._folder.published():
-                files = self._target.write(self._folder, self._prefix, self._model, self._form(plan))
+            with self.folder.published():
+                files = self._target.write(self.folder, self._prefix, self._model, self._form(plan))
             self._written = plan, files
         return self._written[1]
 

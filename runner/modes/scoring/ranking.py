@@ -9,14 +9,12 @@ from functools import partial
 
 from runner.calibration.layer_by_layer import layer_by_layer
 from runner.dataset.subset import Subset
-from runner.engine import Engine
 from runner.events import RANK
+from runner.modes.context import Context
 from runner.modes.prepared_model import PreparedModel
 from runner.modes.scoring.measure_contributions import measure_contributions
 from runner.modes.scoring.ranking_stages import LOSS_CONTRIBUTIONS, RANKING, LossContributionsInputs, RankingInputs
 from runner.modes.scoring.remembered_scores import RememberedScores
-from runner.modes.stages import Stages
-from runner.search.budget import Meter
 from runner.search.end_to_end import EndToEnd, LossContributions
 from runner.search.plan import LayerGroup, Plan, Ranking
 from runner.search.planned_models import PlannedModels
@@ -31,26 +29,22 @@ class Ranker:
     """Ranks the layers of a plan that has been tried.
 
     Attributes:
-        subject: the model.
+        prepared: the model.
         calibration: what each layer alone is looked at with.
-        engine: runs models.
         models: of plans.
         log: the trials made so far.
         scores: of plans; has the scorer and the store.
-        stages: of the job.
-        meter: of the job; a spent budget ends the measuring of loss contributions.
         publish: called before anything that takes time.
+        job: runs models; its spent budget ends the measuring of loss contributions.
     """
 
-    subject: PreparedModel
+    prepared: PreparedModel
     calibration: Subset
-    engine: Engine
     models: PlannedModels
     log: TrialLog
     scores: RememberedScores
-    stages: Stages
-    meter: Meter
     publish: Callable[[], None]
+    job: Context
 
     def rank(
         self, plan: Plan, groups: tuple[LayerGroup, ...], sensitivity: Sensitivity | EndToEnd
@@ -76,17 +70,17 @@ class Ranker:
 
         def work_out() -> Ranking:
             self.publish()
-            with self.stages.stage(RANK, len(items)) as progress:
+            with self.job.clock.stage(RANK, len(items)) as progress:
                 sums = layer_by_layer(
-                    self.subject.runnable,
+                    self.prepared.runnable,
                     form,
                     items,
-                    engine=self.engine,
+                    engine=self.job.engine,
                     progress=progress,
                 )
                 return rank(sums, sensitivity)
 
-        inputs = RankingInputs(self.subject.digest, form, items.content, sensitivity)
+        inputs = RankingInputs(self.prepared.digest, form, items.content, sensitivity)
         return RANKING.cached(self.scores.store, inputs, work_out)
 
     def _contributions(self, plan: Plan, groups: tuple[LayerGroup, ...], sensitivity: EndToEnd) -> LossContributions:
@@ -97,10 +91,10 @@ class Ranker:
         def work_out() -> LossContributions:
             self.publish()
             what = f"{len(groups)} units on {items} items"
-            with self.stages.stage(RANK, len(groups) * items, what) as progress:
+            with self.job.clock.stage(RANK, len(groups) * items, what) as progress:
 
                 def measured(done: int) -> None:
-                    self.meter.check()
+                    self.job.meter.check()
                     progress(done)
 
                 # An evaluator of the user's keeps its answers to itself.

@@ -13,8 +13,7 @@ from runner.search import end_to_end, sensitivity
 from runner.search.end_to_end import EndToEnd, LossContributions
 from runner.search.plan import LayerGroup, Ranking
 from runner.search.sensitivity import Sensitivity
-from runner.store.remembered import Codec
-from runner.store.stage import Stage
+from runner.store.stage import Codec, Stage
 from runner.store.store import Entry
 
 

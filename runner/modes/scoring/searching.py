@@ -6,9 +6,8 @@ import logging
 from collections.abc import Callable, Mapping
 
 from runner.events import SEARCH
-from runner.modes.stages import Stages
+from runner.modes.context import Context
 from runner.record import QuantizedLayers
-from runner.search.budget import Meter
 from runner.search.ladder import climb
 from runner.search.needs import StrategyNeeds
 from runner.search.plan import Plan, Ranking, Strategy, Trial
@@ -25,8 +24,7 @@ def try_repairs(
     models: PlannedModels,
     log: TrialLog,
     *,
-    meter: Meter,
-    stages: Stages,
+    job: Context,
     items: int,
 ) -> tuple[Trial, ...]:
     """Return the trials of the plans in which no layer falls back, ``all_int8`` first.
@@ -36,8 +34,7 @@ def try_repairs(
         repairs: gives stronger forms by treatment, where ``all_int8`` is refused.
         models: of plans; are given those forms.
         log: makes trials.
-        meter: of the job.
-        stages: of the job.
+        job: has the budget, and tells of the work.
         items: of a trial.
 
     Raises:
@@ -45,9 +42,9 @@ def try_repairs(
     """
 
     def evaluate(plan: Plan) -> Trial:
-        meter.check(log.evaluations)
+        job.meter.check(log.evaluations)
         what = "tensors float again" if plan.float_tensors else "all layers repaired"
-        with stages.stage(SEARCH, items, what) as progress:
+        with job.clock.stage(SEARCH, items, what) as progress:
             return log.trial(plan, progress)
 
     if all_int8.accepted:
@@ -56,18 +53,15 @@ def try_repairs(
     return climb(all_int8, models.repaired, evaluate, tensors=bool(models.form(all_int8.plan).tensors))
 
 
-def try_plans(
-    start: Trial, ranking: Ranking, strategy: Strategy, log: TrialLog, *, meter: Meter, stages: Stages, items: int
-) -> None:
-    """Try the plans that a strategy proposes; what stopped it, if anything, is in the meter.
+def try_plans(start: Trial, ranking: Ranking, strategy: Strategy, log: TrialLog, *, job: Context, items: int) -> None:
+    """Try the plans that a strategy proposes; what stopped it, if anything, is in the job's meter.
 
     Args:
         start: the trial of the plan to fall back from.
         ranking: of its layers.
         strategy: proposes plans.
         log: makes trials.
-        meter: of the job.
-        stages: of the job.
+        job: has the budget, and tells of the work.
         items: of a trial.
     """
     if start.accepted:
@@ -75,10 +69,10 @@ def try_plans(
         if not StrategyNeeds.of(strategy).always:
             return
     most = strategy.most_trials(len(ranking.layers))
-    with stages.stage(SEARCH, most * items, f"at most {most} plans") as progress:
-        search(start, ranking, strategy, log, meter, items=items, progress=progress)
-    if meter.stopped is not None:
-        logger.info("The search was stopped (%s) after %d plans.", meter.stopped, len(log))
+    with job.clock.stage(SEARCH, most * items, f"at most {most} plans") as progress:
+        search(start, ranking, strategy, log, job.meter, items=items, progress=progress)
+    if job.meter.stopped is not None:
+        logger.info("The search was stopped (%s) after %d plans.", job.meter.stopped, len(log))
     elif log.result().best is None:
         logger.info(
             "No quantized model are generated due to all quant layers are roll backed, "

@@ -13,8 +13,7 @@ from runner.evaluation.outputs import ClassScores
 from runner.graph.model_file import file_sha256
 from runner.lint.finding import Finding
 from runner.record import QuantizedLayers
-from runner.store.remembered import Codec
-from runner.store.stage import Stage
+from runner.store.stage import Codec, Stage
 from runner.store.store import Entry
 from runner.targets.ascend import model_files
 from runner.targets.ascend import proof as proving

@@ -16,7 +16,7 @@ from runner.engine import Engine
 from runner.errors import DatasetError, InternalError, ModelError, VerificationError
 from runner.evaluation.accuracy import Agreement
 from runner.evaluation.scorer import Scorer
-from runner.evaluation.scores import Evaluation
+from runner.evaluation.scores import Evaluation, column
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, Record
 from runner.record_text import read_record
@@ -195,7 +195,7 @@ def _device_metric(
         metric.name,
         len(positions),
         metric.aggregate(quantized.scores[metric.name][positions]),
-        metric.aggregate(np.array(scores, np.float64)),
+        metric.aggregate(column(scores)),
     )
 
 

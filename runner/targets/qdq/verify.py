@@ -22,8 +22,7 @@ from runner.lint.finding import Finding
 from runner.record import QuantizedLayers
 from runner.record_text import read_record
 from runner.session import plain
-from runner.store.remembered import Codec
-from runner.store.stage import Stage
+from runner.store.stage import Codec, Stage
 from runner.store.store import Entry
 from runner.targets.qdq import check, write
 from runner.targets.qdq.check import check_against_layers, check_loads

@@ -119,14 +119,14 @@ def digests(folder: Path, pattern: str) -> dict[str, str]:
     return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.glob(pattern)}
 
 
-def test_damage_and_curve_are_written_where_there_are_any(tmp_path: Path) -> None:
+def test_loss_contributions_and_curve_are_written_where_there_are_any(tmp_path: Path) -> None:
     folder = JobFolder(tmp_path)
     found, pair = outcome(folder, ["second"])
-    units = ((LayerGroup(("first", "second"), 40), 0.25), (LayerGroup(("logits",), 2), 0.75))
+    groups = ((LayerGroup(("first", "second"), 40), 0.25), (LayerGroup(("logits",), 2), 0.75))
     plans = [trial.plan for trial in found.search.trials]
     curve = (Point(0, 1.0, 5.0, False, True, False, plans[0]), Point(1, 0.5, 0.0, True, True, True, plans[1]))
     write_outcome(
-        folder, replace(found, loss_contributions=LossContributions("kl", (3, 7, 9), 2.0, units), curve=curve), pair
+        folder, replace(found, loss_contributions=LossContributions("kl", (3, 7, 9), 2.0, groups), curve=curve), pair
     )
     beside = {"results/damage.json", "results/pareto.json", "manifest.json"}
     assert written(tmp_path) == ALWAYS | ACCEPTED_ONLY | beside

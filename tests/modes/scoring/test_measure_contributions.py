@@ -1,4 +1,4 @@
-"""The damage of each layer against plain onnxruntime on the models of the plans."""
+"""The loss contribution of each layer group against plain onnxruntime on the models of the plans."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def noise(f: NDArray, q: NDArray) -> NDArray:
 
 
 @pytest.mark.parametrize("labelled", [True, False], ids=["classifier", "no classes"])
-def test_damage_is_that_of_the_plans_models_in_plain_onnxruntime(labelled: bool) -> None:
+def test_loss_contribution_is_that_of_the_plans_models_in_plain_onnxruntime(labelled: bool) -> None:
     model = conv_gemm()
     graph, found = prepared(model)
     items = Items(X, answers(model, X)) if labelled else Items(X)
@@ -56,7 +56,7 @@ def test_damage_is_that_of_the_plans_models_in_plain_onnxruntime(labelled: bool)
     after = scorer.evaluate(models.model(start, own_session=True))
     scored, told = scorer.ledger.items, []
     groups = layer_groups(found, form, {name: LayerCost(1, 1) for name in form.layers})
-    damage = measure_contributions(groups, start, models, scorer, after=after, items=ITEMS, progress=told.append)
+    contributions = measure_contributions(groups, start, models, scorer, after=after, items=ITEMS, progress=told.append)
     assert told == list(range(1, 3 * ITEMS + 1)) and scorer.ledger.items - scored == 3 * ITEMS
     assert scorer.ledger.partial == 3
 
@@ -74,9 +74,9 @@ def test_damage_is_that_of_the_plans_models_in_plain_onnxruntime(labelled: bool)
     else:
         order = sorted(range(len(X)), key=lambda i: -everything[i])
     chosen = sorted(order[:ITEMS])
-    assert damage.items == tuple(chosen) and damage.measure == ("kl" if labelled else "noise")
-    assert damage.total == pytest.approx(everything[chosen].mean(), rel=0.02)
-    assert [unit.layers for unit, _ in damage.groups] == [("first",), ("second",), ("logits",)]
-    for unit, value in damage.groups:
-        expected = (everything - of(f, outputs(list(unit.layers))))[chosen].mean()
-        assert value == pytest.approx(expected, abs=0.02 * damage.total)
+    assert contributions.items == tuple(chosen) and contributions.measure == ("kl" if labelled else "noise")
+    assert contributions.total == pytest.approx(everything[chosen].mean(), rel=0.02)
+    assert [group.layers for group, _ in contributions.groups] == [("first",), ("second",), ("logits",)]
+    for group, value in contributions.groups:
+        expected = (everything - of(f, outputs(list(group.layers))))[chosen].mean()
+        assert value == pytest.approx(expected, abs=0.02 * contributions.total)

@@ -25,7 +25,8 @@ from runner.graph.model_file import load_model, weights_size
 from runner.job_folder import JobFolder, read_manifest
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
-from runner.modes.convert_qat import ConvertQatOptions, convert_qat
+from runner.modes.convert_qat import convert_qat
+from runner.modes.convert_qat_options import ConvertQatOptions
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.result import AccAutoResult
 from runner.targets.ascend import intermediates as module

@@ -19,7 +19,8 @@ from runner.evaluation.distance import Sqnr
 from runner.events import VERIFY, Event, StageAdvanced, StageStarted
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
-from runner.modes.convert_qat import ConvertQatOptions, convert_qat
+from runner.modes.convert_qat import convert_qat
+from runner.modes.convert_qat_options import ConvertQatOptions
 from runner.modes.result import AccAutoResult
 from runner.targets.ascend import proof
 from runner.targets.ascend.proof import Files, prove

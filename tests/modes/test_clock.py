@@ -1,4 +1,4 @@
-"""Stages: announced, timed, with reading counted apart."""
+"""StageClock: announced, timed, with reading counted apart."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runner.dataset.item import Item
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.events import Event, StageAdvanced, StageFinished, StageStarted
-from runner.modes.stages import Stages
+from runner.modes.clock import StageClock
 from runner.search.budget import BudgetSpentError
 from runner.session import InputSpec
 from tests.data import Items
@@ -32,7 +32,7 @@ class Constant:
 
 def test_listener_hears_start_progress_and_end() -> None:
     heard: list[Event] = []
-    with Stages(Engine(1), heard.append).stage("rank", 3, "detail") as progress:
+    with StageClock(Engine(1), heard.append).stage("rank", 3, "detail") as progress:
         progress(1)
         progress(3)
     assert heard[:3] == [StageStarted("rank", 3, "detail"), StageAdvanced("rank", 1), StageAdvanced("rank", 3)]
@@ -41,26 +41,26 @@ def test_listener_hears_start_progress_and_end() -> None:
 
 def test_stage_that_fails_is_not_announced_as_finished() -> None:
     heard: list[Event] = []
-    stages = Stages(Engine(1), heard.append)
-    with pytest.raises(RuntimeError, match="broken"), stages.stage("rank"):
+    clock = StageClock(Engine(1), heard.append)
+    with pytest.raises(RuntimeError, match="broken"), clock.stage("rank"):
         raise RuntimeError("broken")
     assert heard == [StageStarted("rank", 0, "")]
 
 
 def test_stage_that_a_budget_ends_is_finished() -> None:
     heard: list[Event] = []
-    stages = Stages(Engine(1), heard.append)
-    with pytest.raises(BudgetSpentError), stages.stage("rank"):
+    clock = StageClock(Engine(1), heard.append)
+    with pytest.raises(BudgetSpentError), clock.stage("rank"):
         raise BudgetSpentError
     assert isinstance(heard[-1], StageFinished)
 
 
 def test_seconds_add_up_over_stages_of_one_name() -> None:
-    stages = Stages(Engine(1), lambda event: None)
+    clock = StageClock(Engine(1), lambda event: None)
     for name in ("search", "search", "load"):
-        with stages.stage(name):
+        with clock.stage(name):
             time.sleep(0.02)
-    seconds = stages.seconds()
+    seconds = clock.seconds()
     assert seconds["search"] >= 0.04 and seconds["load"] >= 0.02
     assert seconds["model_work"] == pytest.approx(seconds["search"], abs=0.002)
     assert seconds["total"] >= 0.06
@@ -68,26 +68,26 @@ def test_seconds_add_up_over_stages_of_one_name() -> None:
 
 def test_every_stage_of_the_summary_is_there_from_the_start() -> None:
     names = {"load", "decode", "calibrate", "float_eval", "rank", "search", "final_eval", "write", "verify"}
-    seconds = Stages(Engine(1), lambda event: None).seconds()
+    seconds = StageClock(Engine(1), lambda event: None).seconds()
     assert names | {"model_work", "total"} == set(seconds)
     assert all(seconds[name] == 0 for name in names)
 
 
 def test_reading_is_taken_out_of_the_stage_and_put_under_decode() -> None:
     engine = Engine(1)
-    stages, data = Stages(engine, lambda event: None), SlowItems(np.zeros((5, 1), np.float32))
-    with stages.stage("float_eval"):
+    clock, data = StageClock(engine, lambda event: None), SlowItems(np.zeros((5, 1), np.float32))
+    with clock.stage("float_eval"):
         list(engine.map(Constant(), Subset(data, range(5)), lambda index, arrays: None))
         time.sleep(0.03)
-    seconds = stages.seconds()
+    seconds = clock.seconds()
     assert seconds["decode"] >= 0.1
     assert 0.025 <= seconds["float_eval"] < seconds["decode"]
 
 
 def test_time_of_another_stage_inside_one_is_counted_apart() -> None:
-    stages = Stages(Engine(1), lambda event: None)
-    with stages.stage("search"), stages.apart("write"):
+    clock = StageClock(Engine(1), lambda event: None)
+    with clock.stage("search"), clock.apart("write"):
         time.sleep(0.05)
-    seconds = stages.seconds()
+    seconds = clock.seconds()
     assert seconds["write"] >= 0.05 and seconds["search"] < seconds["write"]
     assert seconds["model_work"] == seconds["search"]

@@ -1,4 +1,4 @@
-"""Stages of a job: announced, timed, with reading and preprocessing counted apart from the model's work."""
+"""StageClock of a job: announced, timed, with reading and preprocessing counted apart from the model's work."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from runner.engine import Engine
-from runner.events import Emit, StageAdvanced, StageFinished, StageStarted, Warned
+from runner.events import Emit, StageAdvanced, StageFinished, StageStarted
 from runner.search.budget import BudgetSpentError
 
 logger = logging.getLogger(__name__)
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 MODEL_WORK = ("calibrate", "float_eval", "rank", "search", "final_eval")
 
 
-class Stages:
+class StageClock:
     """Announces and times the stages of one job."""
 
     def __init__(self, engine: Engine, emit: Emit) -> None:
@@ -56,11 +56,6 @@ class Stages:
         elapsed = time.perf_counter() - start
         self._apart += elapsed
         self._seconds[name] = self._seconds.get(name, 0.0) + elapsed
-
-    def warn(self, message: str) -> None:
-        """Tell something that the user may want to act on."""
-        self._emit(Warned(message))
-        logger.warning(message)
 
     def seconds(self) -> dict[str, float]:
         """Return wall seconds by stage so far, with ``decode``, ``model_work`` and ``total``."""

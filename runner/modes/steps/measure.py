@@ -1,0 +1,124 @@
+"""Measure: the reported figures of the chosen plan, over the items of the search or over items that it never saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+from runner.evaluation.evaluator import Evaluator
+from runner.evaluation.scorer import Scorer
+from runner.evaluation.scores import Evaluation
+from runner.events import FINAL_EVAL
+from runner.modes.acc_auto_options import AccAutoOptions
+from runner.modes.cautions import held_out_caution
+from runner.modes.context import Context
+from runner.modes.data import DataSplit
+from runner.modes.result import Comparison, Status, Work
+from runner.modes.scoring.final_figure import fresh_comparison, held_out_status, judged_comparison
+from runner.modes.scoring.remembered_scores import RememberedScores
+from runner.modes.steps.quantize import Quantized
+from runner.modes.steps.score_float import FloatScores
+from runner.modes.steps.search import Searched
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FinalFigures:
+    """The reported figures.
+
+    Attributes:
+        comparison: of the float model and the chosen plan's.
+        status: what they say of the target.
+        scorer: that measured the chosen plan's model.
+        searched: what the search found, without its best plan where that does not hold on items that it never saw.
+        target_loss: what the loss had to stay below; None where an evaluator of the user's decided.
+        work: what it took to get here.
+    """
+
+    comparison: Comparison
+    status: Status
+    scorer: Scorer
+    searched: Searched
+    target_loss: float | None
+    work: Work
+
+
+def measure(
+    searched: Searched,
+    quantized: Quantized,
+    float_scores: FloatScores,
+    split: DataSplit,
+    options: AccAutoOptions,
+    job: Context,
+) -> FinalFigures:
+    """Return the figures of the chosen plan; those of the search where an interruption leaves no time for others.
+
+    Args:
+        searched: the plan.
+        quantized: makes its model.
+        float_scores: what plans were judged against.
+        split: the items.
+        options: of the job.
+        job: runs models.
+    """
+    scores, judge, ledger = float_scores.scores, float_scores.judge, float_scores.ledger
+    after = searched.verdict.evaluation
+    if after is None:
+        # An evaluator of the user's judged, which gives no scores. Interrupted, there is no time to make any.
+        after = job.meter.unless_interrupted(lambda: _scores(scores, searched, quantized, job))
+    comparison = judged_comparison(judge, scores.scorer, searched.verdict, after, seed=options.seed)
+    status: Status = "not_met" if searched.result.best is None else "met"
+    scorer = scores.scorer
+    if split.held_out:
+        evaluator = Evaluator(
+            job.engine,
+            split.report,
+            scorer.metrics,
+            output_kind=options.output_kind,
+            ledger=ledger,
+            profile=scorer.profile,
+        )
+        fresh = job.meter.unless_interrupted(lambda: _fresh_scores(evaluator, scores.graph, searched, quantized, job))
+        if fresh is not None:
+            scorer, after = fresh
+            job.warnings.warn(*(caution for caution in scorer.cautions if caution not in job.warnings.told))
+            comparison = fresh_comparison(scorer, after, target=judge.target, seed=options.seed)
+            status, searched = _borne_out(searched, comparison, options.target_loss, job)
+    work = Work(ledger.full, ledger.items, job.clock.seconds(), ledger.partial)
+    return FinalFigures(comparison, status, scorer, searched, judge.target, work)
+
+
+def _scores(scores: RememberedScores, searched: Searched, quantized: Quantized, job: Context) -> Evaluation:
+    """Return the chosen plan's scores where the judge gave none."""
+    models, plan = quantized.models, searched.chosen.plan
+    with job.clock.stage(FINAL_EVAL, len(scores.scorer.items)) as progress:
+        return scores.of_form(models.form(plan), partial(models.model, plan, own_session=True), progress)
+
+
+def _fresh_scores(
+    evaluator: Evaluator, graph: str, searched: Searched, quantized: Quantized, job: Context
+) -> tuple[Scorer, Evaluation]:
+    """Return the scorer over items that the search never saw, and the chosen plan's scores; ``graph``: the model's digest."""
+    models, plan, items = quantized.models, searched.chosen.plan, len(evaluator.items)
+    build = partial(models.model, plan, own_session=True)
+    with job.clock.stage(FINAL_EVAL, 2 * items, "items that the search never saw") as progress:
+        scores = RememberedScores.against(
+            models.float_model.graph,
+            evaluator,
+            float_graph=graph,
+            graph=graph,
+            simulation=models.simulation,
+            store=job.store,
+            progress=progress,
+        )
+        return scores.scorer, scores.of_form(models.form(plan), build, lambda done: progress(items + done))
+
+
+def _borne_out(searched: Searched, comparison: Comparison, target: float, job: Context) -> tuple[Status, Searched]:
+    """Return what items that the search never saw say of its result, and the result that is left."""
+    if searched.result.best is None:
+        return "not_met", searched
+    status = held_out_status(comparison, target)
+    job.warnings.warn(*held_out_caution(status, comparison, target))
+    if status == "not_met":
+        searched = replace(searched, result=replace(searched.result, best=None))
+    return status, searched

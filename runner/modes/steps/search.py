@@ -1,0 +1,89 @@
+"""Search: from the plan with every layer int8 to the best one that time allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runner.evaluation.judge import Verdict
+from runner.events import SEARCH, WRITE, WorkAhead
+from runner.modes.acc_auto_options import AccAutoOptions
+from runner.modes.cautions import tensors_caution
+from runner.modes.context import Context
+from runner.modes.data import DataSplit
+from runner.modes.files.write_acc_auto import BestModels
+from runner.modes.scoring.job_trials import job_trials
+from runner.modes.scoring.ranking import Ranker
+from runner.modes.scoring.searching import try_plans, try_repairs
+from runner.modes.steps.quantize import Quantized
+from runner.modes.steps.score_float import FloatScores
+from runner.modes.work_ahead import items_of_search
+from runner.search.end_to_end import LossContributions
+from runner.search.ladder import starting_plan
+from runner.search.layer_groups import layer_groups
+from runner.search.plan import Plan, Ranking, SearchResult, Trial
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Searched:
+    """What the search found.
+
+    Attributes:
+        result: the plans tried, and the best of them.
+        verdict: on the chosen plan.
+        ranking: of the layers; None where there was no search, or it was cut short before.
+        loss_contributions: of each layer group, where they were measured.
+    """
+
+    result: SearchResult
+    verdict: Verdict
+    ranking: Ranking | None
+    loss_contributions: LossContributions | None
+
+    @property
+    def chosen(self) -> Trial:
+        """The best trial; the closest where none was accepted."""
+        return self.result.best or self.result.closest
+
+
+def search(
+    quantized: Quantized,
+    float_scores: FloatScores,
+    split: DataSplit,
+    options: AccAutoOptions,
+    best: BestModels,
+    job: Context,
+) -> Searched:
+    """Return what the search found until it ended, its budget was spent, or it was interrupted after the first trial.
+
+    Args:
+        quantized: the layers in int8.
+        float_scores: what plans are judged against.
+        split: the items.
+        options: of the job.
+        best: keeps the models of the best plan so far on disk.
+        job: runs models.
+    """
+
+    def publish() -> None:
+        with job.clock.apart(WRITE):
+            best.publish()
+
+    scores, models, costs = float_scores.scores, quantized.models, quantized.result.costs
+    log = job_trials(models, float_scores.judge, job.emit, costs, key=scores.key, offer=best.offer, publish=publish)
+    layers, items = quantized.all_int8.layers, len(split.search)
+    with job.clock.stage(SEARCH, items, "all layers int8") as progress:
+        all_int8 = log.trial(Plan.all_int8(layers), progress)
+    ranking = contributions = None
+    with job.meter.until_stopped():
+        if split.calibration is not None:
+            tried = try_repairs(all_int8, quantized.repairs, models, log, job=job, items=items)
+            start = starting_plan(tried)
+            groups = layer_groups(models.float_model, models.form(start.plan), costs)
+            job.emit(WorkAhead(items_of_search(options, split, len(layers), len(groups), start)))
+            # As in AMCT the ranking is made also where nothing has to fall back.
+            ranker = Ranker(quantized.prepared, split.calibration, models, log, scores, publish, job)
+            ranking, contributions = ranker.rank(start.plan, groups, options.sensitivity)
+            try_plans(start, ranking, options.strategy, log, job=job, items=items)
+    result = log.result(job.meter.stopped)
+    job.warnings.warn(*tensors_caution(result, all_int8, len(quantized.all_int8.tensors)))
+    return Searched(result, log.verdict((result.best or result.closest).plan), ranking, contributions)
