@@ -1,15 +1,11 @@
 """The table of Q/DQ files, from figures as the scoring process writes them."""
 
-from benchmarks.qdq_form import quantize
+import json
 
 from benchmarks.generated import images, network
-from benchmarks.job import parse
+from benchmarks.process import python
 from benchmarks.qdq import table
-from runner.graph.model_file import model_bytes
-from runner.targets.qdq.check import check_against_layers
 from runner.targets.qdq.kernels import kernels_of
-from runner.targets.qdq.placement import PLACEMENTS
-from runner.targets.qdq.write import qdq_model
 
 
 def test_a_row_says_what_a_file_is_worth_and_why_another_does_not_load():
@@ -33,21 +29,15 @@ def test_a_row_says_what_a_file_is_worth_and_why_another_does_not_load():
     assert rows[2][5:7] == ["1.00", "13681"]
 
 
-def test_a_model_is_quantized_and_written_as_it_was_quantized(tmp_path):
+def test_a_model_is_quantized_whole_and_its_file_measured(tmp_path):
     """From items to the file, with every layer an integer kernel that another convolution or an average follows."""
     model = network(tmp_path / "net.onnx", layers=3, channels=4)
     x, y = images(tmp_path, 6)
-    given = (
-        "model=file",
-        f"model.path={model}",
-        "dataset=npy",
-        f"dataset.path={x}",
-        f"dataset.labels={y}",
-        "quant=fast",
-    )
-    made = quantize(parse(given), PLACEMENTS["fused"])
-    path = tmp_path / "qdq.onnx"
-    path.write_bytes(model_bytes(qdq_model(made.model, made.found, made.form)))
-    assert check_against_layers(path, made.form, made.found) == []
-    assert len(made.form.layers) == len(made.found.layers)
-    assert kernels_of(path).float_layers == ()
+    given = ["model=file", f"model.path={model}", "dataset=npy", f"dataset.path={x}", f"dataset.labels={y}"]
+    folder = tmp_path / "ours"
+    made = python(["-m", "benchmarks.qdq_make", "fused", str(folder), *given, "quant=fast", "calibration.count=2"])
+    assert made.status == 0, made.output
+    told = json.loads((folder / "peer.json").read_text())
+    assert told["seconds"] > 0 and told["tensors"] > 0
+    kernels = kernels_of(folder / "model.onnx")
+    assert (kernels.integer, kernels.float_layers) == (4, ())
