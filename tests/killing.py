@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from runner.targets.ascend.limits import ASCEND
 from tests.command import environment
 from tests.data import normal_items
 from tests.models import answers, chain, save
@@ -93,7 +94,7 @@ def main() -> int:
     rng, faults, done = random.Random(options.seed), 0, 0
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        arguments = prepare(root)
+        arguments = prepare(root, ASCEND)
         (root / "plain").mkdir()
         begin = time.perf_counter()
         finish(arguments, root / "plain")

@@ -19,6 +19,7 @@ from runner.graph.layers import LayeredModel, find_layers
 from runner.graph.prepare import prepare
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers
+from runner.targets.ascend.limits import ASCEND
 from tests import device
 
 HEADER = '<ir_version: 8, opset_import: ["" : 13]>'
@@ -38,8 +39,8 @@ def onnx_text(text: str, **initializers: NDArray) -> onnx.ModelProto:
 
 def prepared(model: onnx.ModelProto) -> tuple[ir.Model, LayeredModel]:
     """Return the float model as calibration sees it, and its layers."""
-    graph = prepare(ir.from_proto(model)).graph
-    return graph, find_layers(graph)
+    graph = prepare(ir.from_proto(model), ASCEND).graph
+    return graph, find_layers(graph, ASCEND)
 
 
 def for_all(found: LayeredModel, observer: Observer) -> dict[str, Observer]:
@@ -183,7 +184,7 @@ def layer_form(found, name, shape, *, seed=0, scale=0.037, zero_point=0, with_bi
 
 def random_form(float_model, *, seed=0, scale=0.037, zero_point=0) -> tuple[LayeredModel, QuantizedLayers]:
     """Return the layers of a model and random integers for all of them."""
-    found = find_layers(float_model)
+    found = find_layers(float_model, ASCEND)
     shapes = {name: tuple(value.shape.numpy()) for name, value in float_model.graph.initializers.items()}
     layers = {
         layer.name: layer_form(

@@ -22,6 +22,7 @@ from runner.graph.model_file import load_model, model_bytes
 from runner.graph.opset import raise_opset
 from runner.graph.prepare import prepare
 from runner.job_folder import read_manifest
+from runner.targets.ascend.limits import ASCEND
 from tests.command import ROOT, command, digests
 from tests.models import for_all
 
@@ -59,8 +60,8 @@ def test_job_on_a_real_model_keeps_its_target(zoo: Path, tmp_path: Path) -> None
     ],
 )
 def test_layers_of_real_models_are_found(zoo: Path, file: str, layers: int, folded: int, left: set[str]) -> None:
-    prepared = prepare(load_model(zoo / "models" / f"{file}.onnx").graph)
-    found = find_layers(prepared.graph)
+    prepared = prepare(load_model(zoo / "models" / f"{file}.onnx").graph, ASCEND)
+    found = find_layers(prepared.graph, ASCEND)
     assert (len(found.layers), len(prepared.folded)) == (layers, folded)
     assert {item.op_type for item in found.left_alone} == left
 
@@ -88,8 +89,8 @@ def test_all_int8_model_gives_the_same_bits_at_every_optimisation_level(zoo: Pat
     preprocess = ImagePreprocess(crop=224, mean=127.5, std=127.5)
     photos = ImageFolder(str(images), str(images / "image_label.txt"), preprocess)
     source = load_model(zoo / "models" / "tf2_mobilenet_v2_1.0_224_ptq_float.onnx")
-    graph = raise_opset(prepare(source.graph).graph)
-    found = find_layers(graph)
+    graph = raise_opset(prepare(source.graph, ASCEND).graph)
+    found = find_layers(graph, ASCEND)
     seen = collect(found, Subset(photos, range(0, 1000, 250)), observers=for_all(found, MinMax()), engine=Engine())
     form = quantize_layers(found, seen).form
     assert len(form.layers) == len(found.layers) == 53

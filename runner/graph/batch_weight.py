@@ -8,11 +8,11 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from runner.graph.constants import Array, constant, replace_constant
-from runner.graph.limits import ASCEND, Limits
+from runner.graph.limits import Limits
 from runner.graph.tensors import typed
 
 
-def drop_leading_ones(model: ir.Model, limits: Limits = ASCEND) -> list[str]:
+def drop_leading_ones(model: ir.Model, limits: Limits) -> list[str]:
     """Drop them where the weight has more axes than a target takes; return the names of the layers.
 
     Changes the model it is given. The product must keep its axes, so the data has to have as many; where their number is not

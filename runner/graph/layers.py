@@ -12,7 +12,7 @@ import onnx_ir as ir
 from runner.errors import ModelError
 from runner.graph.batchnorm_before import why_not_folded
 from runner.graph.constants import Array, bodies, constant
-from runner.graph.limits import ASCEND, Limits
+from runner.graph.limits import Limits
 from runner.graph.operators import OPERATORS, operator_of
 from runner.graph.operators.operator import Layer as Layer
 from runner.graph.operators.operator import Operator
@@ -90,7 +90,7 @@ class LayeredModel:
         return replace(self, graph=graph)
 
 
-def find_layers(model: ir.Model, limits: Limits = ASCEND) -> LayeredModel:
+def find_layers(model: ir.Model, limits: Limits) -> LayeredModel:
     """Return the layers of a prepared model that a target can hold, and the nodes left alone, in graph order."""
     layers: list[Layer] = []
     left: list[LeftAlone] = []

@@ -33,12 +33,3 @@ class Limits:
     symmetric: bool = False
     largest_code: int = 127
     rounded: tuple[str, ...] | None = ("Add", "MaxPool")
-
-
-# The deploy format of AMCT, as ATC reads it.
-ASCEND = Limits(
-    operators=frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "AveragePool"}),
-    per_channel=frozenset({"Conv", "ConvTranspose"}),
-    symmetric_over=frozenset({3}),
-    over_two_axes=frozenset({"ConvTranspose", "AveragePool"}),
-)

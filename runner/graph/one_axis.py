@@ -19,7 +19,7 @@ from runner.graph.behind import put_behind
 from runner.graph.builder import Builder
 from runner.graph.constants import replace_constant
 from runner.graph.layers import why_not_spread
-from runner.graph.limits import ASCEND, Limits
+from runner.graph.limits import Limits
 from runner.graph.operators import operator_of
 from runner.graph.operators.parameters import weight_of
 
@@ -30,7 +30,7 @@ _NEW_AXIS = 2
 _ALONG = {"kernel_shape": 1, "strides": 1, "dilations": 1, "output_padding": 0, "output_shape": 1, "pads": 0}
 
 
-def spread_over_two_axes(model: ir.Model, limits: Limits = ASCEND) -> list[str]:
+def spread_over_two_axes(model: ir.Model, limits: Limits) -> list[str]:
     """Make every such layer one over two axes; return the names of the layers. Changes the model it is given.
 
     One that could not be quantized over two axes either stays as it is.

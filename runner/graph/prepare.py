@@ -21,7 +21,7 @@ from runner.graph.functions import inline_functions
 from runner.graph.half import widen_half
 from runner.graph.held import held_back
 from runner.graph.identities import remove_identities
-from runner.graph.limits import ASCEND, Limits
+from runner.graph.limits import Limits
 from runner.graph.lower import Lowered, Takes, everything, lower
 from runner.graph.naming import name_inner_nodes, name_nodes
 from runner.graph.one_axis import spread_over_two_axes
@@ -67,9 +67,7 @@ def tidy(model: ir.Model) -> list[str]:
     return named
 
 
-def prepare(
-    source: ir.Model, folds: Folds = into_all, takes: Takes = everything, limits: Limits = ASCEND
-) -> PreparedGraph:
+def prepare(source: ir.Model, limits: Limits, folds: Folds = into_all, takes: Takes = everything) -> PreparedGraph:
     """Return the float model to quantize; the source is left as it is.
 
     Args:

@@ -109,7 +109,7 @@ def load_prepared(
     """
     target = target or Ascend()
     source = fix_inputs(load_model(model), constants)
-    preparation = prepare(source.graph, folds, target.reads, target.limits)
+    preparation = prepare(source.graph, target.limits, folds, target.reads)
     found = find_layers(preparation.graph, target.limits)
     require_layers(found)
     log_left_alone(found)

@@ -16,8 +16,8 @@ from runner.calibration.quantize import quantize_layers
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import DatasetError, ModelError
-from runner.graph.limits import ASCEND
 from runner.graph.tensors import tensor_input, typed
+from runner.targets.ascend.limits import ASCEND
 from tests.data import Items, normal_items
 from tests.models import conv_gemm, for_all, onnx_text, prepared, run_plain
 

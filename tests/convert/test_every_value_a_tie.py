@@ -15,6 +15,7 @@ from runner.graph.layers import find_layers
 from runner.ranges import ActivationParams, Range, activation_params
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers
 from runner.session import LEVELS, REFERENCE, SIMULATION, Session, plain
+from runner.targets.ascend.limits import ASCEND
 from tests.models import model
 
 F = np.float32
@@ -32,7 +33,7 @@ def layer(scale, zero_point, weight_scale, weight, bias=None):
 
 def run(name, built, form, x):
     multiply, profile = FORMS[name]
-    found = find_layers(built)
+    found = find_layers(built, ASCEND)
     return Session(fake_quant_model(found.on(built), form, multiply=multiply), profile).run({"x": x})[0]
 
 

@@ -27,6 +27,7 @@ from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers
 from runner.session import LEVELS, REFERENCE, SIMULATION, Session, plain
 from runner.targets.ascend.deploy import deploy_model
 from runner.targets.ascend.deploy_check import check_against_form
+from runner.targets.ascend.limits import ASCEND
 from tests import device
 from tests.data import noise
 from tests.models import model, node_named
@@ -144,7 +145,7 @@ def random_integers(name, scale, zero_point):
     """Return the layers found and random integers for the one there is."""
     op, _, _, weight, _ = LAYERS[name]
     rng = np.random.default_rng(4)
-    found = find_layers(one_layer(name))
+    found = find_layers(one_layer(name), ASCEND)
     params = ActivationParams(float(F(scale)), zero_point)
     if op == "AveragePool":
         kernel = node_named(one_layer(name).graph, "layer").attributes["kernel_shape"].as_ints()
@@ -336,7 +337,7 @@ def test_layer_gives_the_devices_bits_in_the_search(name, params):
 def test_calibrated_layer_stays_close_to_the_float_one(name):
     shape = LAYERS[name][2]
     built = one_layer(name)
-    found = find_layers(built)
+    found = find_layers(built, ASCEND)
     x = noise(3, *shape)
     range_ = Range(float(x.min()), float(x.max()))
     seen = Calibration({"layer": range_}, {"layer": x.reshape(-1)}, {"layer": shape}, {"layer": range_})
@@ -371,12 +372,14 @@ def test_scale_of_a_channel_is_that_of_the_weights_that_make_it(name):
 def scales_of(built, shape):
     ends = {"layer": Range(-1, 1)}
     seen = Calibration(ends, {"layer": np.zeros(2, F)}, {"layer": shape}, ends)
-    return quantize_layers(find_layers(built), seen, symmetric={"layer"}).form.layers["layer"].record.weight_scales
+    return (
+        quantize_layers(find_layers(built, ASCEND), seen, symmetric={"layer"}).form.layers["layer"].record.weight_scales
+    )
 
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_deploy_model_holds_the_layer_between_ascend_operators(name, tmp_path):
-    found, form = random_integers(name, 0.5, 0 if find_layers(one_layer(name)).layer("layer").symmetric else 3)
+    found, form = random_integers(name, 0.5, 0 if find_layers(one_layer(name), ASCEND).layer("layer").symmetric else 3)
     path = tmp_path / "deploy.onnx"
     ir.save(deploy_model(found.on(one_layer(name)), form), path)
     assert [*check_deploy(path), *check_against_form(path, form, one_layer(name))] == []
@@ -473,7 +476,7 @@ def test_pad_that_belongs_to_an_average_pads_codes(opset, nodes, kinds, tmp_path
         amounts=np.array([0, 0, 1, 1, 0, 0, 0, 0], np.int64),
         one=np.float32(1),
     )
-    found = find_layers(built)
+    found = find_layers(built, ASCEND)
     ones = np.ones((1, 1, 2, 2), np.int8)
     form = QuantizedLayers({"pool": QuantizedLayer(LayerRecord(ActivationParams(0.5, 3), (1.0,)), ones, None)})
     path = tmp_path / "deploy.onnx"
@@ -519,7 +522,7 @@ def test_layer_of_4608_inputs_is_split_and_stays_exact(op, weight, group):
     if op == "MatMul" and len(weight) == 3:
         shape = (1, 1, weight[1])
         built = model("g (float[1,1,4608] x) => (float[] y) { [layer] y = MatMul(x, w) }", w=np.ones(weight, F))
-    found = find_layers(built)
+    found = find_layers(built, ASCEND)
     layer = found.layer("layer")
     rng = np.random.default_rng(0)
     codes = rng.integers(126, 128, weight).astype(np.int8)
@@ -551,7 +554,7 @@ def test_average_over_too_many_values_stays_float():
     )
     ends = {"layer": Range(0, 1)}
     seen = Calibration(ends, {"layer": np.zeros(2, F)}, {"layer": (1, 1, 100, 100)}, ends)
-    (left,) = quantize_layers(find_layers(built), seen).impossible
+    (left,) = quantize_layers(find_layers(built, ASCEND), seen).impossible
     assert left.reason == "its window of 10000 values is too large: sums could reach 2550000"
 
 
@@ -560,7 +563,7 @@ def test_average_of_an_image_of_open_size_counts_each_sizes_own_borders():
         "g (float[N,2,H,W] x) => (float[N,2,A,B] y) { [layer] y = AveragePool<kernel_shape=[3,3], pads=[1,1,1,1]>(x) }"
     )
     built = model(text)
-    found, form = find_layers(built), random_integers("average_of_three", 0.5, 3)[1]
+    found, form = find_layers(built, ASCEND), random_integers("average_of_three", 0.5, 3)[1]
     session = Session(fake_quant_model(found.on(built), form), plain("all"))
     node = node_named(built.graph, "layer")
     for height, width in ((4, 6), (7, 3)):

@@ -10,6 +10,7 @@ from runner.graph.layers import find_layers
 from runner.graph.prepare import prepare
 from runner.record import QuantizedLayers
 from runner.targets.ascend.deploy import deploy_model
+from runner.targets.ascend.limits import ASCEND
 from tests.data import noise
 from tests.models import layer_form, model, plain_session
 
@@ -27,7 +28,7 @@ def recurrence():
 
 def quantized(prepared, *, seeds, without=()):
     """Return layers whose integers are alike where their seeds are; the input's scale is each one's own."""
-    found = find_layers(prepared)
+    found = find_layers(prepared, ASCEND)
     layers = {
         layer.name: layer_form(found, layer.name, (32, 32), seed=seed, scale=0.01 * (index + 1))
         for index, (layer, seed) in enumerate(zip(found.layers, seeds, strict=True))
@@ -50,7 +51,7 @@ def outputs(built):
 
 @pytest.mark.parametrize(("seeds", "distinct"), [((5, 5, 5, 5), 1), ((5, 6, 5, 6), 2), ((5, 6, 7, 8), 4)])
 def test_equal_integers_are_stored_once_in_both_files(seeds, distinct):
-    prepared = prepare(recurrence()).graph
+    prepared = prepare(recurrence(), ASCEND).graph
     found, form = quantized(prepared, seeds=seeds)
     deployed, simulated = deploy_model(found.on(prepared), form), fake_quant_model(found.on(prepared), form)
     before = outputs(simulated)
@@ -66,7 +67,7 @@ def test_equal_integers_are_stored_once_in_both_files(seeds, distinct):
 
 
 def test_layers_left_float_share_their_float_weight_and_the_others_their_integers():
-    prepared = prepare(recurrence()).graph
+    prepared = prepare(recurrence(), ASCEND).graph
     found, form = quantized(prepared, seeds=(5, 5, 5, 5), without=("step2", "step3"))
     deployed = deploy_model(found.on(prepared), form)
     share_weights(deployed)
@@ -77,7 +78,7 @@ def test_layers_left_float_share_their_float_weight_and_the_others_their_integer
 
 
 def test_parameters_biases_and_small_constants_stay_a_layers_own():
-    prepared = prepare(recurrence()).graph
+    prepared = prepare(recurrence(), ASCEND).graph
     found, form = quantized(prepared, seeds=(5, 5, 5, 5))
     deployed = deploy_model(found.on(prepared), form)
     before = set(deployed.graph.initializers)

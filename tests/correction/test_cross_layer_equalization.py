@@ -20,6 +20,7 @@ from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.graph.cross_layer_equalization import equalized
 from runner.graph.layers import find_layers
+from runner.targets.ascend.limits import ASCEND
 from tests.data import Items, normal_items
 from tests.models import for_all, onnx_text, prepared, run_plain
 
@@ -111,7 +112,7 @@ def test_equalized_model_loses_less_in_int8(line: str) -> None:
         seen = collect(
             found.on(model), Subset(Items(X), range(12)), observers=for_all(found, MinMax()), engine=Engine(2)
         )
-        layers = find_layers(model)
+        layers = find_layers(model, ASCEND)
         form = quantize_layers(layers.on(model), seen).form
         got = np.concatenate([y for (y,) in run_plain(fake_quant_model(layers.on(model), form), X, ["z"])])
         errors.append(float(np.mean((got - wanted) ** 2)))
@@ -142,7 +143,7 @@ def test_fit_of_a_bias_sees_the_ends_of_an_equalized_relu6() -> None:
     options = Correction("sequential", scale=True)
     biases = []
     for model in (graph, equalized(graph, {"a": (1,) * 6})):
-        layers = find_layers(model)
+        layers = find_layers(model, ASCEND)
         seen = collect(
             layers.on(model), Subset(Items(X), range(12)), observers=for_all(layers, MinMax()), engine=Engine(1)
         )
@@ -175,7 +176,7 @@ def test_every_channel_is_fitted_up_to_its_own_end() -> None:
     made = []
     powers = tuple(int(power) for power in rng.integers(0, 6, 40))
     for model in (graph, equalized(graph, {"a": powers})):
-        layers = find_layers(model)
+        layers = find_layers(model, ASCEND)
         seen = collect(
             layers.on(model), Subset(Items(X + 1), range(12)), observers=for_all(layers, MinMax()), engine=Engine(1)
         )

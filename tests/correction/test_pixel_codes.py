@@ -17,6 +17,7 @@ from runner.engine import Engine
 from runner.errors import DatasetError
 from runner.graph.layers import find_layers
 from runner.graph.pixel_codes import with_whole_pixels
+from runner.targets.ascend.limits import ASCEND
 from tests.data import Items, normal_items
 from tests.models import for_all, onnx_text, prepared, run_plain
 
@@ -157,7 +158,7 @@ def test_first_layer_loses_nothing_but_its_weights_precision() -> None:
     items = range(len(x))
 
     def quantized_output(model: object) -> tuple[np.ndarray, np.ndarray]:
-        layers = find_layers(model)
+        layers = find_layers(model, ASCEND)
         seen = collect(layers.on(model), Subset(Items(x), items), observers=for_all(layers, MinMax()), engine=Engine())
         form = quantize_layers(layers.on(model), seen).form
         fake = fake_quant_model(layers.on(model), form, multiply=False)

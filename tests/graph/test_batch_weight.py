@@ -6,6 +6,7 @@ import pytest
 from runner.graph.batch_weight import drop_leading_ones
 from runner.graph.layers import find_layers
 from runner.session import REFERENCE, Session
+from runner.targets.ascend.limits import ASCEND
 from tests.data import noise
 from tests.models import model
 
@@ -35,10 +36,10 @@ def output(built, data):
 def test_leading_ones_are_dropped_and_the_product_is_the_same(data, weight, kept):
     built = product(data, weight)
     expected = output(built, data)
-    assert drop_leading_ones(built) == ["m"]
+    assert drop_leading_ones(built, ASCEND) == ["m"]
     assert built.graph.initializers["w"].const_value.shape == kept
     np.testing.assert_array_equal(output(built, data), expected)
-    assert [layer.name for layer in find_layers(built).layers] == ["m"]
+    assert [layer.name for layer in find_layers(built, ASCEND).layers] == ["m"]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_leading_ones_are_dropped_and_the_product_is_the_same(data, weight, kept
 )
 def test_weight_that_says_something_stays(data, weight):
     built = product(data, weight)
-    assert drop_leading_ones(built) == []
+    assert drop_leading_ones(built, ASCEND) == []
     assert built.graph.initializers["w"].const_value.shape == weight
 
 
@@ -60,4 +61,4 @@ def test_weight_stays_where_the_axes_of_the_data_are_not_known():
         "g (float[2,3,4,5] x, int64[n] s) => (float[a,b,c,d] y) { h = Reshape(x, s) [m] y = MatMul(h, w) }",
         w=noise(1, 1, 1, 5, 6),
     )
-    assert drop_leading_ones(built) == []
+    assert drop_leading_ones(built, ASCEND) == []

@@ -8,6 +8,7 @@ from runner.graph.batchnorm import why_no_affine
 from runner.graph.layers import find_layers
 from runner.graph.opset import raise_opset
 from runner.graph.prepare import prepare
+from runner.targets.ascend.limits import ASCEND
 from tests.data import noise
 from tests.models import model, node_named, plain_session, proto
 
@@ -40,16 +41,16 @@ def run(made):
 @pytest.mark.parametrize("opset", [7, 8])
 def test_parameters_of_each_place_become_mul_and_add_at_every_opset(opset):
     source = normalised((4, 5, 4), attributes="<spatial = 0>", opset=opset)
-    made = prepare(ir.from_proto(source))
+    made = prepare(ir.from_proto(source), ASCEND)
     assert made.by_place == ("bn",)
     assert [node.op_type for node in made.graph.graph] == ["Conv", "Mul", "Add", "Relu"]
-    assert [layer.name for layer in find_layers(made.graph).layers] == ["conv"]
+    assert [layer.name for layer in find_layers(made.graph, ASCEND).layers] == ["conv"]
     for graph in (made.graph, raise_opset(made.graph)):
         np.testing.assert_allclose(run(graph), run(source), rtol=1e-5, atol=1e-5)
 
 
 def test_vectors_over_the_channels_are_folded_whatever_spatial_says():
-    made = prepare(ir.from_proto(normalised((4,), attributes="<spatial = 0>")))
+    made = prepare(ir.from_proto(normalised((4,), attributes="<spatial = 0>")), ASCEND)
     assert made.folded == ("bn",) and made.by_place == ()
     np.testing.assert_allclose(run(made.graph), run(normalised((4,))), rtol=1e-5, atol=1e-5)
 
@@ -60,9 +61,9 @@ def test_vectors_over_the_channels_are_folded_whatever_spatial_says():
 )
 def test_training_form_is_not_folded_and_says_so(attributes, opset, outputs):
     source = normalised((4,), attributes=attributes, opset=opset, outputs=outputs)
-    made = prepare(ir.from_proto(source)).graph
+    made = prepare(ir.from_proto(source), ASCEND).graph
     np.testing.assert_allclose(run(made), run(source), rtol=1e-5, atol=1e-5)
-    (left,) = [left for left in find_layers(made).left_alone if left.op_type == "BatchNormalization"]
+    (left,) = [left for left in find_layers(made, ASCEND).left_alone if left.op_type == "BatchNormalization"]
     assert (
         left.reason == "it is not folded: it is in training form: its mean and variance are made anew from every batch"
     )

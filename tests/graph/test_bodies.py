@@ -13,6 +13,7 @@ from runner.errors import ModelError
 from runner.graph.layers import find_layers
 from runner.graph.opset import raise_opset
 from runner.graph.prepare import prepare
+from runner.targets.ascend.limits import ASCEND
 from tests.data import noise
 from tests.models import plain_session
 
@@ -146,7 +147,7 @@ def test_body_that_hands_values_on_still_does(case):
     nodes, outputs = CASES[case]
     expected = run(source(nodes, outputs=outputs))
     names = outputs.split()
-    check(prepare(ir.from_proto(source(nodes, outputs=outputs))).graph, expected, names)
+    check(prepare(ir.from_proto(source(nodes, outputs=outputs)), ASCEND).graph, expected, names)
     check(normalise(ir.from_proto(source(nodes, outputs=outputs)))[0], expected, names)
 
 
@@ -176,9 +177,9 @@ def test_layers_of_a_branch_that_is_always_taken_are_found(how):
     (node,) = [node for node in model.graph.node if node.output[0] == "i"]
     node.name = "choice"
     expected = run(model)
-    made = prepare(ir.from_proto(model)).graph
+    made = prepare(ir.from_proto(model), ASCEND).graph
     assert "If" not in {node.op_type for node in made.graph}
-    assert [layer.name for layer in find_layers(made).layers] == ["conv", "choice_inner"]
+    assert [layer.name for layer in find_layers(made, ASCEND).layers] == ["conv", "choice_inner"]
     check(made, expected, ["y"])
 
 
@@ -190,8 +191,8 @@ def test_weight_that_only_a_branch_never_taken_reads_besides_is_a_layers_own():
         outputs="y",
     )
     model = source(nodes.replace("q = Mul (k, gamma) ", "q = Neg (k) "))
-    made = prepare(ir.from_proto(model)).graph
-    (layer,) = find_layers(made).layers
+    made = prepare(ir.from_proto(model), ASCEND).graph
+    (layer,) = find_layers(made, ASCEND).layers
     assert layer.weight == "w"
     check(made, run(model), ["y"])
 
@@ -247,7 +248,7 @@ def test_weight_that_only_a_branch_never_taken_reads_besides_is_a_layers_own():
 def test_branch_in_the_place_of_its_if_gives_the_same_outputs(outputs, nodes):
     model = source(nodes, outputs=outputs)
     expected = run(source(nodes, outputs=outputs))
-    made = prepare(ir.from_proto(model)).graph
+    made = prepare(ir.from_proto(model), ASCEND).graph
     assert not any(node.op_type == "If" and node.inputs[0].name in ("yes", "no") for node in made.graph.all_nodes())
     check(made, expected, outputs.split())
 
@@ -314,19 +315,19 @@ def test_function_is_inlined_and_its_layers_found(case):
     nodes, functions, layers = FUNCTIONS[case]
     expected = run(source(nodes, functions=functions))
     for made in (
-        prepare(ir.from_proto(source(nodes, functions=functions))).graph,
+        prepare(ir.from_proto(source(nodes, functions=functions)), ASCEND).graph,
         normalise(ir.from_proto(source(nodes, functions=functions)))[0],
     ):
         assert not made.functions
         check(made, expected, ["y"])
-    found = find_layers(prepare(ir.from_proto(source(nodes, functions=functions))).graph)
+    found = find_layers(prepare(ir.from_proto(source(nodes, functions=functions)), ASCEND).graph, ASCEND)
     assert [layer.name for layer in found.layers] == layers
 
 
 def test_unnamed_nodes_of_a_function_are_named_by_their_place_in_the_graph():
     nameless = BLOCK.replace("[inner] ", "")
-    made = prepare(ir.from_proto(source("a = f.Block (c, v) y = f.Block (a, v)", functions=nameless)))
-    assert [layer.name for layer in find_layers(made.graph).layers] == ["conv", "Conv_3", "Conv_5"]
+    made = prepare(ir.from_proto(source("a = f.Block (c, v) y = f.Block (a, v)", functions=nameless)), ASCEND)
+    assert [layer.name for layer in find_layers(made.graph, ASCEND).layers] == ["conv", "Conv_3", "Conv_5"]
 
 
 @pytest.mark.parametrize(
@@ -345,7 +346,7 @@ def test_unnamed_nodes_of_a_function_are_named_by_their_place_in_the_graph():
 )
 def test_function_that_cannot_be_inlined_is_refused(functions, message):
     with pytest.raises(ModelError, match=message):
-        prepare(ir.from_proto(source("y = f.Block (c, v)", functions=functions)))
+        prepare(ir.from_proto(source("y = f.Block (c, v)", functions=functions)), ASCEND)
 
 
 def test_half_precision_inside_a_function_is_widened_too():
@@ -362,8 +363,8 @@ def test_half_precision_inside_a_function_is_widened_too():
     graph = helper.make_graph(nodes, "g", values[:1], values[1:], weights)
     model = helper.make_model(graph, opset_imports=imports, functions=[block], ir_version=8)
     x = X.astype(np.float16)
-    made = prepare(ir.from_proto(model)).graph
-    assert [layer.name for layer in find_layers(made).layers] == ["inner", "conv"]
+    made = prepare(ir.from_proto(model), ASCEND).graph
+    assert [layer.name for layer in find_layers(made, ASCEND).layers] == ["inner", "conv"]
     (got,) = plain_session(made).run(None, {"x": x})
     first = np.einsum("nchw,oc->nohw", X, noise(0, 3, 3, 1, 1)[:, :, 0, 0])
     expected = np.einsum("nchw,oc->nohw", first, noise(1, 3, 3, 1, 1)[:, :, 0, 0])
@@ -377,7 +378,7 @@ def test_no_two_values_of_nested_graphs_share_a_name_where_branches_were_put_in_
         )
         for k, o in (("yes", "i"), ("d", "j"), ("no", "k"))
     )
-    made = prepare(ir.from_proto(source(f"{nodes} s = Add (i, j) y = Add (s, k)"))).graph
+    made = prepare(ir.from_proto(source(f"{nodes} s = Add (i, j) y = Add (s, k)")), ASCEND).graph
     outer = {value.name for node in made.graph for value in node.outputs}
     inner = [value.name for body in made.graph.subgraphs() for node in body for value in node.outputs]
     assert outer.isdisjoint(inner)

@@ -11,6 +11,7 @@ from runner.graph.channelwise import fold_channelwise
 from runner.graph.layers import find_layers
 from runner.graph.prepare import prepare
 from runner.session import REFERENCE, Session
+from runner.targets.ascend.limits import ASCEND
 from tests.data import noise
 from tests.models import model, node_named
 
@@ -79,7 +80,7 @@ def test_add_behind_a_convolution_without_bias_is_its_bias_bit_for_bit():
 def test_batchnorm_written_as_small_operators_is_folded_whole():
     given = built("h = Conv(x, w) [a] p = Sub(h, d) [m] q = Mul(p, c) [v] r = Div(q, s) [e] t = Add(r, d) y = Relu(t)")
     expected = run(given)
-    prepared = prepare(given)
+    prepared = prepare(given, ASCEND)
     assert prepared.folded == ("a", "m", "v", "e")
     assert op_types(prepared.graph) == ["Conv", "Relu"]
     np.testing.assert_allclose(run(prepared.graph), expected, rtol=1e-4, atol=1e-5)
@@ -90,7 +91,7 @@ def test_batchnorm_behind_an_add_is_folded_after_it():
         "h = Conv(x, w) [a] p = Add(h, c) [bn] q = BatchNormalization(p, gamma, beta, mu, var) [m] y = Mul(q, d)"
     )
     expected = run(given)
-    prepared = prepare(given)
+    prepared = prepare(given, ASCEND)
     assert prepared.folded == ("a", "bn", "m")
     np.testing.assert_allclose(run(prepared.graph), expected, rtol=1e-4, atol=1e-5)
 
@@ -190,5 +191,5 @@ def test_batchnorm_that_stays_is_listed_with_the_reason(nodes, reason):
     given = model(f"{HEADER} {{ {nodes} }}", **CONSTANTS, k=noise(30, 4, 4, 1, 1))
     assert why_not_folded(node_named(given.graph, "bn")) == reason
     assert fold_batchnorm_before(given) == []
-    listed = {left.name: left.reason for left in find_layers(given).left_alone}
+    listed = {left.name: left.reason for left in find_layers(given, ASCEND).left_alone}
     assert listed["bn"] == f"it is not folded: {reason}"

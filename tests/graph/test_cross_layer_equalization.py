@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from runner.graph.cross_layer_equalization import channel_weight, equalized, find_pairs, output_interval
 from runner.graph.prepare import prepare
+from runner.targets.ascend.limits import ASCEND
 from tests.data import noise, normal_items
 from tests.models import model, onnx_text, run_plain
 
@@ -69,7 +70,7 @@ def outputs(graph: ir.Model, tensors: list[str]) -> list[np.ndarray]:
 def test_outputs_keep_every_bit_and_the_channels_between_are_scaled(
     first: str, between: str, second: str, bias: bool, exponents: list[int]
 ) -> None:
-    source = prepare(net(first, between, second, bias=bias)).graph
+    source = prepare(net(first, between, second, bias=bias), ASCEND).graph
     (pair,) = find_pairs(source)
     assert (pair.first, pair.second, pair.channels) == ("a", "z", 4)
     made = equalized(source, {"a": exponents})
@@ -79,7 +80,7 @@ def test_outputs_keep_every_bit_and_the_channels_between_are_scaled(
 
 
 def test_relu6_becomes_relu_and_an_end_for_each_channel() -> None:
-    source = prepare(net("conv", "relu6", "depthwise")).graph
+    source = prepare(net("conv", "relu6", "depthwise"), ASCEND).graph
     made = equalized(source, {"a": (0, 1, 2, -1)})
     assert [node.op_type for node in made.graph] == ["Conv", "Relu", "Min", "Conv"]
     low = next(node for node in made.graph if node.op_type == "Min")
@@ -94,7 +95,7 @@ def test_clip_with_its_ends_as_attributes_is_scaled_too() -> None:
         r = Clip <min = 0.0, max = 6.0> (a)
         z = Conv (r, w2)
     }"""
-    source = prepare(model(graph, opset=10, w1=4 * noise(0, 4, 2, 1, 1), w2=noise(1, 3, 4, 1, 1))).graph
+    source = prepare(model(graph, opset=10, w1=4 * noise(0, 4, 2, 1, 1), w2=noise(1, 3, 4, 1, 1)), ASCEND).graph
     (pair,) = find_pairs(source)
     assert output_interval(source, pair) == (0, 6)
     made = equalized(source, {pair.first: (3, 0, 1, 2)})
@@ -120,7 +121,8 @@ def test_chain_of_pairs_is_scaled_link_by_link() -> None:
                 zero=ZERO,
                 six=SIX,
             )
-        )
+        ),
+        ASCEND,
     ).graph
     assert [(pair.first, pair.second) for pair in find_pairs(source)] == [("a", "d"), ("d", "z")]
     made = equalized(source, {"a": (0, 5, 2, 1), "d": (4, 0, 3, 1)})
@@ -142,7 +144,7 @@ def test_tensor_that_something_else_reads_or_that_is_an_output_is_not_scaled() -
         z = Conv (r, w2)
     }"""
     for graph in (residual, before_the_relu, given_out):
-        assert find_pairs(prepare(ir.from_proto(onnx_text(graph, **weights))).graph) == ()
+        assert find_pairs(prepare(ir.from_proto(onnx_text(graph, **weights)), ASCEND).graph) == ()
 
 
 @pytest.mark.parametrize(
@@ -164,11 +166,11 @@ def test_what_would_not_stay_exact_is_no_pair(line: str, opset: int) -> None:
     }}"""
     arrays = {"minus": np.float32(-1), "six": SIX} if opset == 13 else {}
     source = model(graph, opset=opset, w1=noise(0, 4, 2, 1, 1), w2=noise(1, 3, 4, 1, 1), **arrays)
-    assert find_pairs(prepare(source).graph) == ()
+    assert find_pairs(prepare(source, ASCEND).graph) == ()
 
 
 def test_weight_is_told_group_by_group() -> None:
-    source = prepare(net("conv", "relu", "grouped")).graph
+    source = prepare(net("conv", "relu", "grouped"), ASCEND).graph
     (pair,) = find_pairs(source)
     weight = channel_weight(source, pair)
     stored = next(node for node in source.graph if node.name == "z").inputs[1].const_value.numpy()
@@ -179,4 +181,4 @@ def test_weight_is_told_group_by_group() -> None:
 @pytest.mark.parametrize("exponents", [{"z": (1, 1, 1)}, {"a": (1, 1, 1)}, {"nobody": (0,)}])
 def test_exponents_of_another_model_are_refused(exponents: dict[str, tuple[int, ...]]) -> None:
     with pytest.raises(ValueError, match=r"has no \d channels that only one convolution reads"):
-        equalized(prepare(net("conv", "relu", "conv")).graph, exponents)
+        equalized(prepare(net("conv", "relu", "conv"), ASCEND).graph, exponents)

@@ -13,6 +13,7 @@ from runner.graph.einsum_products import product, write_products
 from runner.graph.layers import find_layers
 from runner.graph.naming import name_nodes
 from runner.graph.prepare import prepare
+from runner.targets.ascend.limits import ASCEND
 from tests.data import noise
 from tests.models import model, plain_session
 
@@ -47,7 +48,7 @@ def test_einsum_of_data_and_a_matrix_is_a_layer(equation: str) -> None:
     before = built.clone()
     assert write_products(built) == ["Einsum_0"]
     onnx.checker.check_model(ir.to_proto(built), full_check=True)
-    assert [(layer.name, layer.op_type) for layer in find_layers(built).layers] == [("Einsum_0", "MatMul")]
+    assert [(layer.name, layer.op_type) for layer in find_layers(built, ASCEND).layers] == [("Einsum_0", "MatMul")]
     result = plain_session(built).run(None, {"x": data})[0]
     np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(result, plain_session(before).run(None, {"x": data})[0], rtol=1e-5, atol=1e-5)
@@ -74,5 +75,5 @@ def test_other_einsums_are_no_products_with_a_matrix(equation: str) -> None:
 
 def test_einsum_of_two_variables_stays_and_is_listed_with_the_reason() -> None:
     built = model('g (float[2,3] x, float[3,4] m) => (float[2,4] y) { y = Einsum <equation = "nc,ck->nk"> (x, m) }')
-    found = find_layers(prepare(built).graph)
+    found = find_layers(prepare(built, ASCEND).graph, ASCEND)
     assert [(left.op_type, left.reason) for left in found.left_alone] == [("Einsum", "Einsum is not quantized")]

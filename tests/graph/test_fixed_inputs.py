@@ -16,6 +16,7 @@ from runner.graph.digest import graph_digest
 from runner.graph.fixed_inputs import fix_inputs
 from runner.graph.model_file import SourceModel, load_model
 from runner.graph.prepare import prepare
+from runner.targets.ascend.limits import ASCEND
 from tests.data import noise
 from tests.models import proto
 
@@ -54,7 +55,7 @@ def test_outputs_are_those_of_the_value_fed(source: SourceModel) -> None:
     assert [value.name for value in fixed.graph.graph.inputs] == ["x"]
     onnx.checker.check_model(ir.to_proto(fixed.graph), full_check=True)
     expected = run(source.graph, fed)
-    for model in (fixed.graph, prepare(fixed.graph).graph):
+    for model in (fixed.graph, prepare(fixed.graph, ASCEND).graph):
         got = run(model, {"x": x})
         np.testing.assert_allclose(got[0], expected[0], rtol=1e-6, atol=1e-6)
         assert got[1] == 16
@@ -62,7 +63,7 @@ def test_outputs_are_those_of_the_value_fed(source: SourceModel) -> None:
 
 
 def test_what_depends_on_fixed_inputs_alone_is_folded(source: SourceModel) -> None:
-    kinds = [node.op_type for node in prepare(fix_inputs(source, CONSTANTS).graph).graph.graph]
+    kinds = [node.op_type for node in prepare(fix_inputs(source, CONSTANTS).graph, ASCEND).graph.graph]
     assert "Cast" not in kinds and "ReduceSum" not in kinds
 
 

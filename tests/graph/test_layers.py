@@ -11,6 +11,7 @@ from runner.graph.operators.conv import CONV
 from runner.graph.operators.conv_transpose import CONV_TRANSPOSE
 from runner.graph.operators.gemm import GEMM
 from runner.graph.operators.matmul import MATMUL
+from runner.targets.ascend.limits import ASCEND
 from tests.data import noise
 from tests.models import model
 
@@ -19,7 +20,7 @@ ROWS = "g (float[1,4] x, float[4,4] fed, float[4] fedbias) => (float[?] y)"
 
 
 def found(header, nodes, **constants):
-    return find_layers(model(f"{header} {{ {nodes} }}", **constants))
+    return find_layers(model(f"{header} {{ {nodes} }}", **constants), ASCEND)
 
 
 def reason(header, nodes, **constants):
@@ -331,7 +332,7 @@ def test_layer_as_onnxruntimes_optimizer_writes_it_is_left_alone_with_the_way_ou
         f"[b] y = If(t) <then_branch = p () => (float k) {{ {inner} }}, else_branch = q () => (float k) {{ {inner} }}> }}",
         w=noise(0, 4, 4),
     )
-    layers = find_layers(built)
+    layers = find_layers(built, ASCEND)
     reason = (
         f"{domain}.{op_type} is no operator of ONNX but one that onnxruntime's optimizer writes; give the model as it was "
         "before it"
@@ -349,7 +350,7 @@ def test_beta_without_a_bias_says_nothing():
 def test_operator_of_another_domain_is_no_layer():
     built = model(f"{ROWS} {{ y = MatMul(x, w) }}", w=noise(0, 4, 4))
     built.graph.node(0).domain = "com.example"
-    assert find_layers(built).layers == ()
+    assert find_layers(built, ASCEND).layers == ()
 
 
 def test_weight_read_twice_by_one_node_is_told():

@@ -14,12 +14,13 @@ from runner.calibration.quantize import quantize_layers
 from runner.convert.exact_sums import exact_sums
 from runner.convert.fake_quant import fake_quant_model
 from runner.graph.layers import LayeredModel, find_layers
-from runner.graph.limits import ASCEND, Limits
+from runner.graph.limits import Limits
 from runner.graph.prepare import prepare
 from runner.ranges import Range
 from runner.record import QuantizedLayers
 from runner.record_text import format_record, parse_record
 from runner.session import REFERENCE, SIMULATION, Session
+from runner.targets.ascend.limits import ASCEND
 from runner.targets.qdq.write import qdq_model
 from tests.models import model, onnx_text
 
@@ -135,7 +136,7 @@ def test_layer_over_one_axis_stays_so_where_the_target_has_it() -> None:
         "g (float[1,2,9] x) => (float[1,3,L] y) { [t] y = ConvTranspose (x, w) }", w=np.ones((2, 3, 4), np.float32)
     )
     (kept,) = find_layers(prepare(source, limits=ANY).graph, ANY).layers
-    (spread,) = find_layers(prepare(source).graph).layers
+    (spread,) = find_layers(prepare(source, ASCEND).graph, ASCEND).layers
     assert (kept.spatial, spread.spatial) == (1, 2)
 
 

@@ -6,6 +6,7 @@ import pytest
 from runner.graph.layers import find_layers
 from runner.graph.macs import LayerCost, layer_costs
 from runner.session import Session
+from runner.targets.ascend.limits import ASCEND
 from tests.models import model
 
 
@@ -14,7 +15,7 @@ def cost(attributes, weight, shape, op="Conv"):
     built = model(
         f"g (float[{dims}] x) => (float y) {{ [layer] y = {op}{attributes}(x, w) }}", w=np.ones(weight, np.float32)
     )
-    return layer_costs(find_layers(built), {"layer": shape})["layer"]
+    return layer_costs(find_layers(built, ASCEND), {"layer": shape})["layer"]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_other_convolutions_cost_what_the_table_says(op, attributes, weight, sha
 
 def test_average_costs_an_addition_for_each_place_of_a_window():
     built = model("g (float[N] x) => (float[N] y) { [layer] y = AveragePool<kernel_shape=[3,2], strides=[2,2]>(x) }")
-    costs = layer_costs(find_layers(built), {"layer": (1, 5, 7, 6)})
+    costs = layer_costs(find_layers(built, ASCEND), {"layer": (1, 5, 7, 6)})
     assert costs["layer"] == LayerCost(macs=5 * 9 * 6, outputs=5 * 9)
 
 
@@ -92,4 +93,4 @@ def test_output_size_is_what_onnxruntime_gives(attributes):
         w=np.ones((3, 2, 3, 2), np.float32),
     )
     (y,) = Session(built).run({"x": np.zeros((1, 2, 11, 9), np.float32)})
-    assert layer_costs(find_layers(built), {"layer": (1, 2, 11, 9)})["layer"].outputs == y.size
+    assert layer_costs(find_layers(built, ASCEND), {"layer": (1, 2, 11, 9)})["layer"].outputs == y.size

@@ -9,6 +9,7 @@ from runner.graph.layers import find_layers
 from runner.graph.one_axis import spread_over_two_axes
 from runner.graph.prepare import prepare
 from runner.session import REFERENCE, Session
+from runner.targets.ascend.limits import ASCEND
 from tests.data import noise
 from tests.models import model, proto
 
@@ -55,18 +56,18 @@ def output(built):
 def test_spread_layer_gives_the_outputs_of_the_one_over_one_axis(layer, opset):
     built = one_layer(layer, opset=opset)
     expected = output(built)
-    assert spread_over_two_axes(built) == ["up"]
+    assert spread_over_two_axes(built, ASCEND) == ["up"]
     assert [node.op_type for node in built.graph] == ["Tanh", "Unsqueeze", layer.partition("<")[0], "Squeeze", "Tanh"]
     onnx.checker.check_model(ir.to_proto(built), full_check=True)
     np.testing.assert_allclose(output(built), expected, rtol=1e-6, atol=1e-7)
-    (found,) = find_layers(built).layers
+    (found,) = find_layers(built, ASCEND).layers
     assert (found.name, found.spatial) == ("up", 2)
-    assert spread_over_two_axes(built) == []
+    assert spread_over_two_axes(built, ASCEND) == []
 
 
 def test_layer_keeps_its_name_and_that_of_its_output():
     built = one_layer("ConvTranspose")
-    spread_over_two_axes(built)
+    spread_over_two_axes(built, ASCEND)
     assert [node.name for node in built.graph][1:4] == ["up.unsqueeze", "up", "up.squeeze"]
     assert built.graph.node(3).outputs[0].name == "u"
 
@@ -74,7 +75,7 @@ def test_layer_keeps_its_name_and_that_of_its_output():
 def test_output_of_the_model_stays_its_output():
     built = model("g (float[1,4,8] x) => (float[1,3,12] y) { [up] y = ConvTranspose(x, w) }", w=noise(1, 4, 3, 5))
     expected = Session(built, REFERENCE).run({"x": noise(5, 1, 4, 8)})[0]
-    spread_over_two_axes(built)
+    spread_over_two_axes(built, ASCEND)
     (declared,) = built.graph.outputs
     assert (declared.name, list(declared.shape), declared.dtype) == ("y", [1, 3, 12], ir.DataType.FLOAT)
     assert list(built.graph.node(1).outputs[0].shape) == [1, 3, 1, 12]
@@ -109,7 +110,7 @@ def test_what_is_done_a_channel_behind_a_transposed_convolution_is_folded(axes, 
         **arrays,
     )
     x = noise(5, 1, 4, *[8] * axes)
-    prepared = prepare(ir.from_proto(source)).graph
+    prepared = prepare(ir.from_proto(source), ASCEND).graph
     expected = [] if axes == 2 else ["Unsqueeze", "Squeeze"]
     assert [node.op_type for node in prepared.graph if node.name != "up"] == expected
     got, real = (Session(built, REFERENCE).run({"x": x})[0] for built in (prepared, ir.from_proto(source)))
@@ -129,5 +130,5 @@ def test_what_is_done_a_channel_behind_a_transposed_convolution_is_folded(axes, 
 def test_what_would_stay_float_is_not_spread(nodes, weight):
     constants = {} if weight is None else {"w": noise(1, *weight)}
     built = model(f"g (float[1,4,8] x, float[3] fed) => (float y) {{ {nodes} }}", opset=22, **constants)
-    assert spread_over_two_axes(built) == []
+    assert spread_over_two_axes(built, ASCEND) == []
     assert len(list(built.graph)) == 1

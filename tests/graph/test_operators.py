@@ -8,6 +8,7 @@ import pytest
 from runner.graph.layers import LAYER_TYPES, find_layers
 from runner.graph.operators import OPERATORS
 from runner.store.key import stage_key
+from runner.targets.ascend.limits import ASCEND
 from tests.models import model
 
 ONES = np.ones((3, 3), np.float32)
@@ -20,7 +21,7 @@ def test_every_operator_stands_in_the_list_under_its_name() -> None:
 
 @pytest.mark.parametrize("text", ["Gemm (x, w)", "MatMul (x, w)"])
 def test_layers_can_be_part_of_a_key_of_stored_results(text: str) -> None:
-    layers = find_layers(model(f"g (float[2,3] x) => (float[2,3] y) {{ [a] y = {text} }}", w=ONES)).layers
+    layers = find_layers(model(f"g (float[2,3] x) => (float[2,3] y) {{ [a] y = {text} }}", w=ONES), ASCEND).layers
     assert len(layers) == 1
     assert stage_key("stage", [1], layers) is not None
 

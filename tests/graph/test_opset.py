@@ -7,6 +7,7 @@ from runner.errors import ModelError
 from runner.graph.opset import raise_opset
 from runner.graph.prepare import prepare
 from runner.session import REFERENCE, Session
+from runner.targets.ascend.limits import ASCEND
 from tests.data import noise
 from tests.models import model
 
@@ -110,7 +111,7 @@ def test_operator_that_cannot_be_raised_is_an_error():
 def test_old_model_of_the_zoo_gives_the_same_outputs(zoo, name, shape):
     from runner.graph.model_file import load_model
 
-    prepared = prepare(load_model(zoo / "models" / f"{name}.onnx").graph).graph
+    prepared = prepare(load_model(zoo / "models" / f"{name}.onnx").graph, ASCEND).graph
     raised = raise_opset(prepared)
     feeds = {prepared.graph.inputs[0].name: noise(0, *shape)}
     assert {node.name for node in prepared.graph} <= {node.name for node in raised.graph}

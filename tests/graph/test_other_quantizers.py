@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from runner.convert.qdq.read import read_qdq
 from runner.errors import ModelError
 from runner.graph.prepare import prepare
+from runner.targets.ascend.limits import ASCEND
 from tests.data import noise
 
 ARRAYS = {
@@ -108,15 +109,15 @@ def test_quantizer_inside_a_function_is_found():
         "{ [dyn] q, qs, qz = DynamicQuantizeLinear (X) i = MatMulInteger (q, C, qz) t = Cast <to = 1> (i) Y = Mul (t, qs) }"
     )
     with pytest.raises(ModelError, match=DYNAMIC_SAYS):
-        prepare(source("y = f.Part (x, codes)", functions))
+        prepare(source("y = f.Part (x, codes)", functions), ASCEND)
     with pytest.raises(ModelError, match=DYNAMIC_SAYS):
-        read_qdq(source("y = f.Part (x, codes)", functions))
+        read_qdq(source("y = f.Part (x, codes)", functions), ASCEND)
 
 
 def test_integers_behind_a_fixed_scale_are_no_qat_model_for_acc_auto():
     nodes = "a = QuantizeLinear (x, s, z) [mm] i = MatMulInteger (a, codes) f = Cast <to = 1> (i) y = Mul (f, s)"
     with pytest.raises(ModelError, match=r"MatMulInteger 'mm' computes on integers"):
-        prepare(source(nodes))
+        prepare(source(nodes), ASCEND)
 
 
 def test_qdq_model_is_sent_to_the_mode_that_takes_it():
@@ -124,8 +125,8 @@ def test_qdq_model_is_sent_to_the_mode_that_takes_it():
     with pytest.raises(
         ModelError, match=r"this is a quantization-aware-trained model\. Run it with mode=convert_qat\.$"
     ):
-        prepare(source(nodes))
-    assert list(read_qdq(source(nodes)).form.layers) == ["mm"]
+        prepare(source(nodes), ASCEND)
+    assert list(read_qdq(source(nodes), ASCEND).form.layers) == ["mm"]
 
 
 def test_float_model_that_only_looks_like_one_is_taken():
@@ -133,4 +134,7 @@ def test_float_model_that_only_looks_like_one_is_taken():
     node = helper.make_node("MatMul", ["x", "w"], ["y"], "QuantStub")
     graph = helper.make_graph([node], "g", [value], [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)])
     graph.initializer.append(numpy_helper.from_array(ARRAYS["w"], "w"))
-    assert prepare(ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]))).named == ()
+    assert (
+        prepare(ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])), ASCEND).named
+        == ()
+    )

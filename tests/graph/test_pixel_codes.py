@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from runner.graph.opset import raise_opset
 from runner.graph.pixel_codes import Levels, find_image_readers, with_whole_pixels
 from runner.graph.prepare import prepare
+from runner.targets.ascend.limits import ASCEND
 from tests.data import noise
 from tests.models import model, onnx_text, run_plain
 
@@ -46,7 +47,7 @@ def outputs(graph: ir.Model, *names: str) -> list[np.ndarray]:
 
 @given(st.sampled_from(sorted(ATTRIBUTES)), st.booleans())
 def test_outputs_stay_and_the_layer_reads_whole_numbers(kind: str, bias: bool) -> None:
-    source = prepare(net(ATTRIBUTES[kind], bias=bias)).graph
+    source = prepare(net(ATTRIBUTES[kind], bias=bias), ASCEND).graph
     (reader,) = find_image_readers(source)
     assert (reader.image, reader.channels) == ("x", 2)
     made = with_whole_pixels(source, {reader.layer: LEVELS})
@@ -64,7 +65,7 @@ def test_outputs_stay_and_the_layer_reads_whole_numbers(kind: str, bias: bool) -
 @pytest.mark.parametrize("opset", [7, 10, 11, 13, 18])
 def test_every_opset_writes_padding_its_own_way(opset: int) -> None:
     graph = "g (float[N,2,7,7] x) => (float[N,C,H,W] z) { z = Conv <pads = [1,1,1,1]> (x, w) }"
-    source = prepare(model(graph, opset=opset, ir_version=3 if opset < 9 else 8, w=noise(0, 4, 2, 3, 3))).graph
+    source = prepare(model(graph, opset=opset, ir_version=3 if opset < 9 else 8, w=noise(0, 4, 2, 3, 3)), ASCEND).graph
     (reader,) = find_image_readers(source)
     made = with_whole_pixels(source, {reader.layer: LEVELS})
     assert [node.op_type for node in made.graph] == ["Pad", "Mul", "Add", "Conv"]
@@ -74,7 +75,7 @@ def test_every_opset_writes_padding_its_own_way(opset: int) -> None:
 
 
 def test_convolution_that_does_not_pad_needs_no_pad() -> None:
-    source = prepare(net()).graph
+    source = prepare(net(), ASCEND).graph
     made = with_whole_pixels(source, {find_image_readers(source)[0].layer: LEVELS})
     assert [node.op_type for node in made.graph] == ["Mul", "Add", "Conv"]
 
@@ -83,7 +84,7 @@ def test_sequences_are_images_too() -> None:
     axes = 1
     size = ",".join(["5"] * axes)
     graph = f"g (float[N,2,{size}] x) => (z) {{ z = Conv <pads = {[1] * (2 * axes)}> (x, w) }}"
-    source = prepare(model(graph, w=noise(0, 4, 2, *[3] * axes))).graph
+    source = prepare(model(graph, w=noise(0, 4, 2, *[3] * axes)), ASCEND).graph
     made = with_whole_pixels(source, {find_image_readers(source)[0].layer: LEVELS})
     x = IMAGES.reshape(-1)[: 2 * 5**axes].reshape(1, 2, *[5] * axes)
     before, after = (run_plain(each, x, ["z"])[0][0] for each in (source, made))
@@ -105,7 +106,7 @@ def test_image_is_looked_at_before_its_padding(before: str, reads: str, image: s
     around = np.array([0, 0, 0, 0, 0, 0, 1, 1], np.int64)
     for name, array in (("around", around), ("zero", np.float32(0)), ("one", np.float32(1))):
         proto.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(array), name))
-    source = prepare(ir.from_proto(proto)).graph
+    source = prepare(ir.from_proto(proto), ASCEND).graph
     (reader,) = find_image_readers(source)
     assert reader.image == image
     made = with_whole_pixels(source, {reader.layer: LEVELS})
@@ -129,7 +130,8 @@ def test_only_layers_that_no_layer_stands_before_read_images() -> None:
                 w2=noise(1, 3, 4, 1, 1),
                 w3=noise(2, 3, 2, 3, 3),
             )
-        )
+        ),
+        ASCEND,
     ).graph
     assert [(reader.layer, reader.image) for reader in find_image_readers(graph)] == [("a", "x"), ("c", "m")]
 
@@ -140,17 +142,17 @@ def test_image_that_two_layers_read_keeps_their_common_codes() -> None:
         w1=noise(0, 4, 2, 3, 3),
         w2=noise(1, 4, 2, 3, 3),
     )
-    assert find_image_readers(prepare(ir.from_proto(graph)).graph) == ()
+    assert find_image_readers(prepare(ir.from_proto(graph), ASCEND).graph) == ()
 
 
 def test_padding_that_hangs_on_an_unknown_size_is_left_alone() -> None:
     graph = 'g (float[N,2,H0,W0] x) => (float[N,C,H,W] z) { z = Conv <auto_pad = "SAME_UPPER"> (x, w) }'
-    assert find_image_readers(prepare(model(graph, w=noise(0, 4, 2, 3, 3))).graph) == ()
+    assert find_image_readers(prepare(model(graph, w=noise(0, 4, 2, 3, 3)), ASCEND).graph) == ()
 
 
 @pytest.mark.parametrize(("name", "channels"), [("nothing", 2), ("", 3)])
 def test_levels_of_another_model_are_refused(name: str, channels: int) -> None:
-    source = prepare(net()).graph
+    source = prepare(net(), ASCEND).graph
     name = name or find_image_readers(source)[0].layer
     with pytest.raises(ValueError, match=rf"'{name}' is no convolution that reads an image of {channels} channels"):
         with_whole_pixels(source, {name: Levels((0.0,) * channels, (1.0,) * channels, -128)})

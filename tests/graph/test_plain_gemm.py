@@ -8,6 +8,7 @@ import pytest
 from runner.graph.layers import find_layers
 from runner.graph.plain_gemm import make_gemms_plain
 from runner.session import REFERENCE, Session
+from runner.targets.ascend.limits import ASCEND
 from tests.data import noise
 from tests.models import model, node_named
 
@@ -57,7 +58,7 @@ def test_plain_gemm_gives_the_outputs_of_the_other(attributes, bias, opset):
     make_gemms_plain(built)
     onnx.checker.check_model(ir.to_proto(built), full_check=True)
     np.testing.assert_allclose(output(built), expected, rtol=1e-5, atol=1e-6)
-    (layer,) = find_layers(built).layers
+    (layer,) = find_layers(built, ASCEND).layers
     assert layer.name == "g"
     # Without a bias beta says nothing.
     gone = {"alpha", "transA"} if bias is None else {"alpha", "beta", "transA"}
@@ -111,7 +112,7 @@ def test_computed_bias_is_added_behind_in_float(beta, opset):
     make_gemms_plain(built)
     assert op_types(built) == ["Tanh", *(["Mul"] if beta != 1 else []), "Gemm", "Add"]
     np.testing.assert_allclose(output(built), expected, rtol=1e-5, atol=1e-6)
-    assert len(find_layers(built).layers) == 1
+    assert len(find_layers(built, ASCEND).layers) == 1
 
 
 def test_beta_of_zero_leaves_the_bias_out():
@@ -131,7 +132,7 @@ def test_weight_that_would_not_stay_finite_keeps_its_factor():
     built = gemm("alpha=1e30")
     built.graph.initializers["w"].const_value = ir.tensor(np.full((DEPTH, COLUMNS), 1e20, np.float32), name="w")
     assert make_gemms_plain(built) == []
-    (left,) = find_layers(built).left_alone
+    (left,) = find_layers(built, ASCEND).left_alone
     assert left.reason == "alpha or beta is not 1"
 
 

@@ -6,6 +6,7 @@ import pytest
 from runner.errors import ModelError
 from runner.graph.prepare import prepare, tidy
 from runner.session import REFERENCE, Session
+from runner.targets.ascend.limits import ASCEND
 from tests.data import noise
 from tests.models import model, node_named
 
@@ -42,7 +43,7 @@ def messy():
 
 def test_prepared_model_gives_the_outputs_of_the_source():
     source = messy()
-    prepared = prepare(source).graph
+    prepared = prepare(source, ASCEND).graph
     for node in source.graph:
         node.name = None  # onnxruntime refuses nodes of the same name
     x = noise(9, 1, 3, 4, 4)
@@ -51,23 +52,23 @@ def test_prepared_model_gives_the_outputs_of_the_source():
 
 def test_the_source_is_left_as_it_is():
     source = messy()
-    prepare(source)
+    prepare(source, ASCEND)
     assert op_types(source) == op_types(messy())
     assert np.array_equal(source.graph.initializers["w"].const_value.numpy(), noise(1, 4, 3, 1, 1))
 
 
 def test_nodes_are_named_by_their_place_in_the_source():
-    prepared = prepare(messy())
+    prepared = prepare(messy(), ASCEND)
     assert prepared.named == ("Conv_0", "same_1", "Constant_3", "Reshape_4", "Gemm_5")
     assert [node.name for node in prepared.graph.graph] == ["Conv_0", "same_1", "Reshape_4", "Gemm_5"]
 
 
 def test_folded_batchnorms_are_told():
-    assert prepare(messy()).folded == ("same",)
+    assert prepare(messy(), ASCEND).folded == ("same",)
 
 
 def test_gemm_weight_is_stored_so_that_transb_is_zero():
-    gemm = node_named(prepare(messy()).graph.graph, "Gemm_5")
+    gemm = node_named(prepare(messy(), ASCEND).graph.graph, "Gemm_5")
     assert gemm.attributes["transB"].as_int() == 0
     assert gemm.inputs[1].name == "head"
     assert tuple(gemm.inputs[1].shape.numpy()) == (64, 5)
@@ -83,7 +84,7 @@ def test_gemm_weight_that_another_node_reads_is_not_changed_for_it():
         w=noise(0, 4, 4),
     )
     feeds = {"x": noise(1, 1, 4), "m": noise(2, 4, 4)}
-    for ours, expected in zip(run(prepare(source).graph, **feeds), run(source, **feeds), strict=True):
+    for ours, expected in zip(run(prepare(source, ASCEND).graph, **feeds), run(source, **feeds), strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -96,12 +97,12 @@ def test_gemm_weight_that_two_gemms_share_serves_both():
         w=noise(0, 4, 4),
     )
     x = noise(1, 1, 4)
-    np.testing.assert_allclose(run(prepare(source).graph, x=x)[0], run(source, x=x)[0], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(run(prepare(source, ASCEND).graph, x=x)[0], run(source, x=x)[0], rtol=1e-5, atol=1e-5)
 
 
 def test_gemm_whose_weight_is_fed_keeps_transb():
     source = model("g (float[1,4] x, float[3,4] w) => (float[1,3] y) { [gemm] y = Gemm<transB = 1>(x, w) }")
-    assert node_named(prepare(source).graph.graph, "gemm").attributes["transB"].as_int() == 1
+    assert node_named(prepare(source, ASCEND).graph.graph, "gemm").attributes["transB"].as_int() == 1
 
 
 def test_what_depends_on_constants_alone_is_computed():
@@ -114,30 +115,30 @@ def test_what_depends_on_constants_alone_is_computed():
         }""",
         w=noise(0, 3, 2),
     )
-    prepared = prepare(source).graph
+    prepared = prepare(source, ASCEND).graph
     assert op_types(prepared) == ["MatMul"]
     assert np.array_equal(node_named(prepared.graph, "head").inputs[1].const_value.numpy(), noise(0, 3, 2).T / 2)
 
 
 def test_initializers_listed_as_inputs_are_taken_off_the_list():
     source = model("g (float[1,2] x, float[2,3] w) => (float[1,3] y) { y = MatMul(x, w) }", w=noise(0, 2, 3))
-    assert [value.name for value in prepare(source).graph.graph.inputs] == ["x"]
+    assert [value.name for value in prepare(source, ASCEND).graph.graph.inputs] == ["x"]
 
 
 def test_inputs_and_outputs_keep_their_names():
-    prepared = prepare(messy()).graph
+    prepared = prepare(messy(), ASCEND).graph
     assert [value.name for value in prepared.graph.inputs] == ["x"]
     assert [value.name for value in prepared.graph.outputs] == ["y"]
 
 
 def test_opset_is_kept():
     source = model("g (float[1,2] x) => (float[1,3] y) { y = MatMul(x, w) }", opset=11, w=noise(0, 2, 3))
-    assert prepare(source).graph.opset_imports[""] == 11
+    assert prepare(source, ASCEND).graph.opset_imports[""] == 11
 
 
 def test_preparing_twice_changes_nothing_more():
-    once = prepare(messy()).graph
-    twice = prepare(once)
+    once = prepare(messy(), ASCEND).graph
+    twice = prepare(once, ASCEND)
     assert twice.named == ()
     assert twice.folded == ()
     x = noise(9, 1, 3, 4, 4)
@@ -181,11 +182,11 @@ QDQ = """g (float[1,2] x) => (float[1,2] y) {
 )
 def test_model_that_is_quantized_already_is_refused(graph, message):
     with pytest.raises(ModelError, match=message):
-        prepare(model(graph))
+        prepare(model(graph), ASCEND)
 
 
 def test_amcts_own_fake_quant_model_is_refused():
     source = model("g (float[1,2] x) => (float[1,2] y) { [q] y = Quant(x) }")
     node_named(source.graph, "q").domain = "amct.customop"
     with pytest.raises(ModelError, match="node 'q' is an Quant: the model was already converted by AMCT"):
-        prepare(source)
+        prepare(source, ASCEND)

@@ -8,6 +8,7 @@ import pytest
 from runner.errors import ModelError
 from runner.graph.prepare import prepare
 from runner.graph.random_operators import refuse_random
+from runner.targets.ascend.limits import ASCEND
 from tests.models import model
 
 GRAPH = "g (float[2,3] x) => (float[2,3] y) { r = %s\n y = Add (x, r) }"
@@ -21,7 +22,7 @@ def test_model_that_draws_random_numbers_is_refused(made: str) -> None:
     with pytest.raises(
         ModelError, match=rf"{made.split()[0]} '{made.split()[0]}_0' draws random numbers: .*evaluation mode"
     ):
-        prepare(model(GRAPH % made, ratio=np.float32(0.5), yes=np.bool_(True)))
+        prepare(model(GRAPH % made, ratio=np.float32(0.5), yes=np.bool_(True)), ASCEND)
 
 
 def test_dropout_of_inference_draws_none() -> None:

@@ -17,6 +17,7 @@ from runner.graph.smoothing import (
     why_not_smoothed,
     with_smoothed_inputs,
 )
+from runner.targets.ascend.limits import ASCEND
 from tests.data import noise
 from tests.models import model, node_named, plain_session, run_plain
 
@@ -64,7 +65,7 @@ def only(name: str, channel: int) -> np.ndarray:
 @pytest.mark.parametrize("name", LAYERS)
 def test_peaks_are_of_the_weights_that_a_channel_meets(name: str) -> None:
     built = one_layer(name)
-    layer, node = find_layers(built).layer("layer"), node_named(built.graph, "layer")
+    layer, node = find_layers(built, ASCEND).layer("layer"), node_named(built.graph, "layer")
     # A single 1 in the channel: each output is one weight, or 0.
     expected = [np.abs(run(built, only(name, channel))).max() for channel in range(channels(name))]
     assert input_channels(node, layer) == channels(name)
@@ -74,7 +75,7 @@ def test_peaks_are_of_the_weights_that_a_channel_meets(name: str) -> None:
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer_computes_the_same_on_its_balanced_input(name: str) -> None:
     built = one_layer(name)
-    layer, node = find_layers(built).layer("layer"), node_named(built.graph, "layer")
+    layer, node = find_layers(built, ASCEND).layer("layer"), node_named(built.graph, "layer")
     _, shape, stored, _ = LAYERS[name]
     # Powers of two, so that nothing is rounded: every bit must stay.
     factors = tuple(2.0 ** RNG.integers(-3, 4, channels(name)))
@@ -89,12 +90,12 @@ def test_layer_computes_the_same_on_its_balanced_input(name: str) -> None:
 
 def test_without_factors_nothing_changes() -> None:
     built = one_layer("conv")
-    layer, node = find_layers(built).layer("layer"), node_named(built.graph, "layer")
+    layer, node = find_layers(built, ASCEND).layer("layer"), node_named(built.graph, "layer")
     x = noise(2, 1, 3, 1, 1)
     assert balanced(x, (), layer) is x
     assert np.array_equal(smoothed_rows(node, layer, ()), noise(1, 4, 3, 3, 2))
     assert rounded_tensor(layer, ()) == "x"
-    found = find_layers(built)
+    found = find_layers(built, ASCEND)
     assert with_smoothed_inputs(found, {}) is found
 
 
@@ -106,7 +107,7 @@ def test_layers_that_read_one_tensor_have_a_balanced_input_each() -> None:
         v=noise(1, 2, 3, 1, 1),
         w=noise(2, 2, 3, 1, 1),
     )
-    found = find_layers(built)
+    found = find_layers(built, ASCEND)
     factors = {"a": (1.0, 3.0, 0.3), "b": (7.0, 1.0, 1.0)}
     probed = with_smoothed_inputs(found, factors)
     reads = {layer.name: layer.input for layer in probed.layers}
@@ -125,6 +126,6 @@ def test_layers_that_read_one_tensor_have_a_balanced_input_each() -> None:
 
 def test_pool_and_old_opsets_are_not_balanced() -> None:
     pool = model("g (float[1,3,4,4] x) => (float[] y) { [p] y = AveragePool<kernel_shape=[2,2]>(x) }", opset=6)
-    assert not can_be_smoothed(find_layers(pool).layer("p"))
+    assert not can_be_smoothed(find_layers(pool, ASCEND).layer("p"))
     assert why_not_smoothed(pool) == "a Mul by one factor a channel needs opset 7 or later, and the model has 6"
     assert why_not_smoothed(one_layer("conv")) is None

@@ -6,8 +6,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from runner.graph.limits import ASCEND
 from runner.graph.tensors import TensorInput, residual_adds, tensor_input, typed
+from runner.targets.ascend.limits import ASCEND
 from tests.models import onnx_text, prepared
 
 # No value between input and output says its type, as exporters leave it.

@@ -26,6 +26,7 @@ from runner.modes.convert_qat import convert_qat
 from runner.modes.convert_qat_options import ConvertQatOptions
 from runner.modes.result import ConvertResult
 from runner.record_text import read_record
+from runner.targets.ascend.limits import ASCEND
 from tests.data import Items, normal_items
 from tests.models import answers, conv_gemm, onnx_text, plain_session, run_plain, save
 from tests.told import page_of, rows_of, summary_of
@@ -252,7 +253,7 @@ def test_outputs_of_eight_bits_and_ties_are_told_everywhere(tmp_path: Path) -> N
 )
 def test_outputs_of_eight_bits_are_recognised(tail: str, coarse: tuple[str, ...]) -> None:
     model = qat_model(tail, s9=np.float32(1 / 256), z9=np.uint8(0))
-    assert read_qdq(onnx_ir.from_proto(model)).coarse_outputs == coarse
+    assert read_qdq(onnx_ir.from_proto(model), ASCEND).coarse_outputs == coarse
 
 
 ASYMMETRIC = {"fq": rng(2).integers(0, 256, (64, 5)).astype(np.uint8), "zf": np.uint8(100)}

@@ -19,7 +19,6 @@ from runner.dataset.npz import NpzDataset
 from runner.engine import Engine
 from runner.errors import ConfigError, RecordError
 from runner.evaluation.distance import Mse
-from runner.graph.limits import ASCEND
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.layer_settings import LayerRule, LayerSettings
@@ -32,6 +31,7 @@ from runner.search.greedy import Greedy
 from runner.search.linear import Linear
 from runner.session import Session
 from runner.store.store import Store
+from runner.targets.ascend.limits import ASCEND
 from tests.data import normal_items
 from tests.models import onnx_text, prepared, run_plain, save
 from tests.told import summary_of

@@ -26,6 +26,7 @@ from runner.record_text import format_record, read_record
 from runner.session import REFERENCE, Session
 from runner.targets.ascend.deploy import deploy_model
 from runner.targets.ascend.deploy_check import check_against_form
+from runner.targets.ascend.limits import ASCEND
 from runner.verify.deploy_file import read_deploy
 from runner.verify.execute import executable
 from tests.models import plain_session
@@ -75,10 +76,10 @@ def put_through(folder: Path, model: onnx.ModelProto, x: NDArray) -> Outcome:
     """
     feeds = {model.graph.input[0].name: x}
     (expected,) = plain_session(model).run(None, feeds)
-    float_model = prepare(ir.from_proto(model)).graph
+    float_model = prepare(ir.from_proto(model), ASCEND).graph
     (same,) = plain_session(float_model).run(None, feeds)
     np.testing.assert_allclose(same, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max(initial=0))
-    found = find_layers(float_model)
+    found = find_layers(float_model, ASCEND)
     if not found.layers:
         return Outcome(tuple(left.reason for left in found.left_alone), expected, expected)
     runnable = raise_opset(float_model)

@@ -16,6 +16,7 @@ from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
 from runner.session import REFERENCE, Session
 from runner.targets.ascend.deploy import deploy_model
+from runner.targets.ascend.limits import ASCEND
 from runner.verify.deploy_file import read_deploy
 from runner.verify.execute import executable
 from runner.verify.sums import accumulator_bound
@@ -30,7 +31,7 @@ F = np.float32
 def deployed(folder: Path, built, form) -> Path:
     """Write the deploy model and return its path."""
     path = folder / "deploy.onnx"
-    path.write_bytes(model_bytes(deploy_model(find_layers(built), form)))
+    path.write_bytes(model_bytes(deploy_model(find_layers(built, ASCEND), form)))
     return path
 
 

@@ -15,6 +15,7 @@ from runner.graph.model_file import model_bytes
 from runner.record import QuantizedLayers
 from runner.session import REFERENCE, Session
 from runner.targets.ascend.deploy import deploy_model
+from runner.targets.ascend.limits import ASCEND
 from runner.verify.deploy_file import read_deploy
 from runner.verify.execute import executable
 from tests import device
@@ -35,7 +36,7 @@ def executed(folder: Path, built: ir.Model, *layers: str, precision: str = "fp16
     _, form = random_form(built, scale=0.037, zero_point=-5)
     form = QuantizedLayers({name: form.layers[name] for name in layers})
     path = folder / "deploy.onnx"
-    path.write_bytes(model_bytes(deploy_model(find_layers(built), form)))
+    path.write_bytes(model_bytes(deploy_model(find_layers(built, ASCEND), form)))
     return Session(executable(read_deploy(path), precision=precision).model, REFERENCE).run(feeds), form
 
 
@@ -233,7 +234,7 @@ def test_names_of_inputs_and_outputs_are_the_files(tmp_path: Path) -> None:
     built = model("g (float[2] x) => (float[] y, float[] z) { [a] y = Sqrt(x) [b] z = Add(y, y) }")
     _, form = random_form(built)
     path = tmp_path / "deploy.onnx"
-    path.write_bytes(model_bytes(deploy_model(find_layers(built), form)))
+    path.write_bytes(model_bytes(deploy_model(find_layers(built, ASCEND), form)))
     made = executable(read_deploy(path), precision="fp16").model
     assert [value.name for value in made.graph.outputs] == ["y", "z"]
     (y, z) = Session(made, REFERENCE).run({"x": np.array([2, 3], F)})

@@ -21,12 +21,12 @@ from runner.graph.batchnorm import batchnorm_affine, fold_batchnorm
 from runner.graph.constants import free_of, make_constant, value_names
 from runner.graph.finite_weights import require_finite_weights
 from runner.graph.layers import find_layers
-from runner.graph.limits import ASCEND, Limits
+from runner.graph.limits import Limits
 from runner.graph.one_axis import spread_over_two_axes, spread_weight
 from runner.graph.plain_gemm import untranspose_gemm_weight
 
 
-def materialize(graph: AnnotatedGraph, limits: Limits = ASCEND) -> AnnotatedGraph:
+def materialize(graph: AnnotatedGraph, limits: Limits) -> AnnotatedGraph:
     """Return the graph with float initializers, BatchNormalization folded, Gemm untransposed, and the layers of it.
 
     Args:

@@ -24,7 +24,7 @@ from runner.convert.qdq.report import ConversionReport
 from runner.convert.qdq.survey import survey
 from runner.errors import ModelError
 from runner.graph.layers import LayeredModel, find_layers
-from runner.graph.limits import ASCEND, Limits
+from runner.graph.limits import Limits
 from runner.graph.other_quantizers import all_nodes, only_weights, refuse_other_quantizers
 from runner.graph.random_operators import refuse_random
 from runner.record import QuantizedLayers
@@ -57,18 +57,18 @@ class QatModel:
 
 def read_qdq(
     source: ir.Model,
+    limits: Limits,
     *,
     on_asymmetric_weight: Literal["requantize", "refuse"] = "requantize",
-    limits: Limits = ASCEND,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> QatModel:
     """Read a quantization-aware-trained model; the source is left as it is.
 
     Args:
         source: with QuantizeLinear / DequantizeLinear around float operators.
+        limits: what the target holds in int8.
         on_asymmetric_weight: what to do with weights that no symmetric int8 can say: round the channels concerned again,
             or leave the layer float.
-        limits: what the target holds in int8.
         progress: told how many layers and pairs are done, and how many there are.
 
     Raises:

@@ -90,8 +90,8 @@ def load_qat(model: str | Path, dataset: Dataset, options: ConvertQatOptions, jo
     require_same_raised(source, items, job.engine)
     qat = read_qdq(
         source.graph,
+        target.limits,
         on_asymmetric_weight=options.on_asymmetric_weight,
-        limits=target.limits,
         progress=lambda done, total: job.emit(StageAdvanced(LOAD, done, total)),
     )
     log_left_alone(qat.found)

@@ -9,7 +9,7 @@ from pathlib import Path
 from runner.convert.simulation import IntegerSimulation, Simulation
 from runner.figure import Section
 from runner.graph.layers import LayeredModel
-from runner.graph.limits import ASCEND, Limits
+from runner.graph.limits import Limits
 from runner.graph.tensors import TensorInput
 from runner.job_folder import JobFolder
 from runner.lint.atc_operators import takes
@@ -17,6 +17,7 @@ from runner.ranges import Range
 from runner.record import QuantizedLayers
 from runner.targets.ascend.check import Checked, check
 from runner.targets.ascend.intermediates import write_intermediates
+from runner.targets.ascend.limits import ASCEND
 from runner.targets.ascend.model_files import ModelPair, note_warnings, write_pair
 from runner.targets.ascend.proof import proof_items
 from runner.targets.ascend.sections import against_a_dump, deployed, to_the_chip

@@ -13,6 +13,7 @@ from runner.convert.fake_quant import fake_quant_model
 from runner.convert.qdq.read import QatModel, read_qdq
 from runner.graph.opset import raise_opset
 from runner.session import REFERENCE, Session
+from runner.targets.ascend.limits import ASCEND
 
 F, U8, I8, I64 = np.float32, np.uint8, np.int8, np.int64
 S, Z = F(0.02), U8(120)
@@ -79,7 +80,7 @@ def test_layer_is_quantized_with_the_pair_in_front_of_what_moves_values(name: st
     between, channels, arrays = CARRYING[name]
     wq = rng(0).integers(-127, 128, (3, channels, 1, 1)).astype(I8)
     model = model_of(PAIR + between + TAIL, wq=wq, **arrays)
-    qat = read_qdq(model)
+    qat = read_qdq(model, ASCEND)
     (layer,) = qat.form.layers.values()
     assert (layer.record.activation.scale, layer.record.activation.zero_point) == (float(S), int(Z) - 128)
     assert [account.use for account in qat.report.nodes] == ["layer"] * 3
@@ -98,7 +99,7 @@ def test_pairs_that_are_equal_are_carried_through_what_joins_them(join: str) -> 
     arrays = {"wq": rng(0).integers(-127, 128, (3, channels, 1, 1)).astype(I8), "s2": S, "z2": I8(-8)}
     # Zero point -8 of int8 is 120 of uint8.
     model = model_of(f"{TWO} m = {join} {TAIL}", **arrays)
-    qat = read_qdq(model)
+    qat = read_qdq(model, ASCEND)
     assert [account.use for account in qat.report.nodes] == ["layer"] * 5
     assert all(account.users == (qat.report.layers[0].name,) for account in qat.report.nodes)
     np.testing.assert_allclose(run(model, qat), run(model), rtol=1e-5, atol=2e-5)
@@ -129,7 +130,7 @@ def test_layer_behind_what_does_not_commute_stays_float_and_says_so(name: str) -
     other = " v = DequantizeLinear(vq, s) o = Conv(d, v) u = ReduceMean<keepdims=1>(o) t = Conv(n, w) y = Add(t, u)"
     vq = rng(0).integers(-127, 128, (3, 4, 1, 1)).astype(I8)
     nodes = before + TAIL.replace("y = Conv(n, w)", other)
-    qat = read_qdq(model_of(nodes, wq=wq, vq=vq, **arrays))
+    qat = read_qdq(model_of(nodes, wq=wq, vq=vq, **arrays), ASCEND)
     stays = next(layer for layer in qat.report.layers if layer.status == "float")
     assert stays.reason == "its input does not go through QuantizeLinear and DequantizeLinear"
     assert any("feeds" in (account.reason or "") for account in qat.report.nodes)
@@ -138,7 +139,7 @@ def test_layer_behind_what_does_not_commute_stays_float_and_says_so(name: str) -
 def test_relu6_limit_that_was_computed_another_way_counts_as_on_the_grid() -> None:
     scale = F(F(6) / 255)
     arrays = {"s": scale, "z": U8(0), "lo": F(0), "hi": F(6), "wq": rng(0).integers(-127, 128, (3, 4, 1, 1)).astype(I8)}
-    assert read_qdq(model_of(f"{PAIR} m = Clip(d, lo, hi) {TAIL}", **arrays)).form.layers
+    assert read_qdq(model_of(f"{PAIR} m = Clip(d, lo, hi) {TAIL}", **arrays), ASCEND).form.layers
 
 
 MOVED_CODES = {
@@ -154,6 +155,6 @@ def test_codes_that_are_moved_before_they_are_dequantized_are_still_a_pair(name:
     between, channels, arrays = MOVED_CODES[name]
     wq = rng(0).integers(-127, 128, (3, channels, 1, 1)).astype(I8)
     model = model_of(f"q = QuantizeLinear(x, s, z) {between} m = DequantizeLinear(t, s, z) {TAIL}", wq=wq, **arrays)
-    qat = read_qdq(model)
+    qat = read_qdq(model, ASCEND)
     assert [account.use for account in qat.report.nodes] == ["layer"] * 3
     np.testing.assert_allclose(run(model, qat), run(model), rtol=1e-5, atol=2e-5)

@@ -18,6 +18,7 @@ from runner.errors import ModelError
 from runner.graph.opset import raise_opset
 from runner.session import REFERENCE, Session
 from runner.targets.ascend.deploy import deploy_model
+from runner.targets.ascend.limits import ASCEND
 
 F, I8, I32, I64 = np.float32, np.int8, np.int32, np.int64
 S = F(0.03)
@@ -44,7 +45,7 @@ def converted(
 ) -> tuple[LayerConversion, QatModel]:
     """Return the one layer's account and the model, after holding its outputs against the source run by onnxruntime."""
     model = model_of(nodes, x, opset, **arrays)
-    qat = read_qdq(model)
+    qat = read_qdq(model, ASCEND)
     value = model.graph.inputs[0]
     data = rng(9).normal(0, 1, [int(n) for n in value.shape]).astype(value.dtype.numpy())
     (before,) = Session(model, REFERENCE, given=True).run({"x": data})
@@ -206,7 +207,7 @@ def test_float16_scales_and_weights_are_taken_exactly(opset: int) -> None:
     arrays = {"wq": W, "sw": half(0.01), "s": half(0.03), "b": rng(2).normal(0, 1, 4).astype(half)}
     model = model_of(nodes.replace("float y", "float16 y"), "float16[2,4,5,5]", opset, **arrays)
     model.graph.outputs[0].type = ir.TensorType(ir.DataType.FLOAT16)
-    qat, x = read_qdq(model), rng(9).normal(0, 1, (2, 4, 5, 5)).astype(half)
+    qat, x = read_qdq(model, ASCEND), rng(9).normal(0, 1, (2, 4, 5, 5)).astype(half)
     (layer,) = qat.form.layers.values()
     assert (layer.record.activation.scale, layer.record.weight_scales) == (float(half(0.03)), (float(half(0.01)),))
     np.testing.assert_array_equal(layer.weight, W)
@@ -224,7 +225,7 @@ def test_float16_pairs_in_a_float32_model_are_looked_through_their_casts() -> No
         f"v = DequantizeLinear(wq, sw) w = Cast<to=1>(v) {CONV}"
     )
     model = model_of(nodes, opset=19, wq=W, sw=half(0.01), s=half(0.03))
-    (layer,) = read_qdq(model).form.layers.values()
+    (layer,) = read_qdq(model, ASCEND).form.layers.values()
     assert (layer.record.activation.scale, layer.record.weight_scales) == (float(half(0.03)), (float(half(0.01)),))
 
 
@@ -235,7 +236,7 @@ def test_float16_pairs_in_a_float32_model_are_looked_through_their_casts() -> No
 def test_input_codes_that_int8_cannot_hold_leave_the_layer_float(codes_type: Any, reason: str) -> None:
     two = "a = QuantizeLinear(x, s, z8) b = DequantizeLinear(a, s, z8) w = DequantizeLinear(wq, sw) u = Conv(b, w)"
     nodes = f"{INPUT} {two} t = Conv(d, w) y = Add(t, u)"
-    qat = read_qdq(model_of(nodes, opset=21, wq=W, sw=F(0.01), z=np.asarray(0, codes_type), z8=I8(0)))
+    qat = read_qdq(model_of(nodes, opset=21, wq=W, sw=F(0.01), z=np.asarray(0, codes_type), z8=I8(0)), ASCEND)
     by_status = {layer.status: layer for layer in qat.report.layers}
     assert reason in by_status["float"].reason
     assert by_status["exact"].name in qat.form.layers
@@ -254,4 +255,4 @@ def test_model_that_draws_random_numbers_is_refused(made: str) -> None:
     nodes = f"{INPUT} w = DequantizeLinear(wq, sw) c = Conv<pads=[1,1,1,1]>(d, w) r = {made} y = Add(c, r)"
     more = {"half": F(0.5), "on": np.asarray(True)}
     with pytest.raises(ModelError, match=r"draws random numbers: .*evaluation mode"):
-        read_qdq(model_of(nodes, wq=W, sw=F(0.01), k=np.zeros((1, 4, 1, 1), F), **more))
+        read_qdq(model_of(nodes, wq=W, sw=F(0.01), k=np.zeros((1, 4, 1, 1), F), **more), ASCEND)

@@ -14,6 +14,7 @@ from runner.lint.check import check_deploy
 from runner.session import REFERENCE, Session
 from runner.targets.ascend.deploy import deploy_model
 from runner.targets.ascend.deploy_check import check_against_form
+from runner.targets.ascend.limits import ASCEND
 from runner.verify.deploy_file import read_deploy
 from runner.verify.execute import executable
 from tests import device
@@ -72,7 +73,7 @@ def test_transposed_convolution_over_one_axis_is_exact(batchnorm, opset, tmp_pat
     normal = {"g": factor, "o": np.zeros(3, F), "m": np.zeros(3, F), "v": np.ones(3, F)} if batchnorm else {}
     nodes += "u = ConvTranspose<strides=[2]>(xq, w) "
     nodes += "y = BatchNormalization<epsilon=0.0>(u, g, o, m, v)" if batchnorm else "y = Identity(u)"
-    qat = read_qdq(source(nodes, opset=opset, wq=weight, sw=SW, **normal))
+    qat = read_qdq(source(nodes, opset=opset, wq=weight, sw=SW, **normal), ASCEND)
     (layer,) = qat.form.layers.values()
     assert [(found.name, found.status) for found in qat.report.layers] == [("up", "exact")]
     np.testing.assert_array_equal(layer.weight[:, :, 0], weight)
@@ -83,7 +84,7 @@ def test_transposed_convolution_over_one_axis_is_exact(batchnorm, opset, tmp_pat
 
 
 def test_average_over_one_axis_is_exact(tmp_path):
-    qat = read_qdq(source("[pool] y = AveragePool<kernel_shape=[3], strides=[2], pads=[1,1]>(xq)"))
+    qat = read_qdq(source("[pool] y = AveragePool<kernel_shape=[3], strides=[2], pads=[1,1]>(xq)"), ASCEND)
     assert [(found.name, found.status) for found in qat.report.layers] == [("pool", "exact")]
     padded = np.pad(CODES, [(0, 0), (0, 0), (1, 1)])
     sums = np.lib.stride_tricks.sliding_window_view(padded, 3, axis=2)[:, :, ::2].sum(-1)
@@ -93,7 +94,9 @@ def test_average_over_one_axis_is_exact(tmp_path):
 
 def test_every_rounding_node_is_accounted_for():
     weight = np.random.default_rng(1).integers(-128, 128, (4, 3, 5)).astype(I8)
-    qat = read_qdq(source("w = DequantizeLinear<axis=1>(wq, sw) [up] y = ConvTranspose(xq, w)", wq=weight, sw=SW))
+    qat = read_qdq(
+        source("w = DequantizeLinear<axis=1>(wq, sw) [up] y = ConvTranspose(xq, w)", wq=weight, sw=SW), ASCEND
+    )
     assert [(node.op_type, node.use, node.role, node.users, node.reason) for node in qat.report.nodes] == [
         ("QuantizeLinear", "layer", "activation", ("up",), "applied behind up.unsqueeze"),
         ("DequantizeLinear", "layer", "activation", ("up",), "applied behind up.unsqueeze"),

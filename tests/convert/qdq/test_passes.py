@@ -14,6 +14,7 @@ from runner.convert.qdq.materialize import materialize
 from runner.convert.qdq.survey import survey
 from runner.graph.layers import LayeredModel
 from runner.session import REFERENCE, Session
+from runner.targets.ascend.limits import ASCEND
 
 NODES = """
     q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) w = DequantizeLinear(wq, sw)
@@ -66,7 +67,7 @@ def test_the_survey_changes_nothing_and_knows_every_node() -> None:
 
 def test_materializing_gives_each_layer_a_float_weight_of_its_own_and_keeps_the_answer() -> None:
     model = source()
-    graph = materialize(survey(model))
+    graph = materialize(survey(model), ASCEND)
     weights = [node.inputs[1] for node in graph.model.graph if node.op_type == "Conv"]
     assert all(weight is not None and weight.is_initializer() for weight in weights) and weights[0] is not weights[1]
     assert "BatchNormalization" not in kinds(graph)
@@ -76,7 +77,7 @@ def test_materializing_gives_each_layer_a_float_weight_of_its_own_and_keeps_the_
 
 
 def test_converting_annotates_the_constants_and_leaves_the_graph_as_it_is() -> None:
-    before = materialize(survey(source()))
+    before = materialize(survey(source()), ASCEND)
     operators = kinds(before)
     graph = converted(before)
     assert kinds(graph) == operators
@@ -86,7 +87,7 @@ def test_converting_annotates_the_constants_and_leaves_the_graph_as_it_is() -> N
 
 
 def test_bypassing_leaves_no_quantizer_and_annotates_the_rest() -> None:
-    graph = bypass(converted(materialize(survey(source()))), progress=lambda done, total: None)
+    graph = bypass(converted(materialize(survey(source()), ASCEND)), progress=lambda done, total: None)
     assert not any(kind.endswith("Linear") for kind in kinds(graph))
     annotated = {node for annotation in graph.annotations for node in annotation.nodes}
     assert annotated == set(graph.nodes)
@@ -95,7 +96,7 @@ def test_bypassing_leaves_no_quantizer_and_annotates_the_rest() -> None:
 
 def test_progress_counts_layers_then_pairs_up_to_the_steps_there_are() -> None:
     told: list[tuple[int, int]] = []
-    graph = materialize(survey(source()))
+    graph = materialize(survey(source()), ASCEND)
     graph = convert(graph, refuse_asymmetric=False, progress=lambda done, total: told.append((done, total)))
     bypass(graph, progress=lambda done, total: told.append((done, total)))
     assert told == [(0, 4), (1, 4), (3, 4), (4, 4)]

@@ -20,6 +20,7 @@ from runner.convert.qdq.read import QatModel, read_qdq
 from runner.graph.opset import raise_opset
 from runner.session import REFERENCE, Session
 from runner.targets.ascend.deploy import deploy_model
+from runner.targets.ascend.limits import ASCEND
 
 F = np.float32
 rng = np.random.default_rng
@@ -98,7 +99,7 @@ def test_every_layer_type_is_taken_and_computes_what_the_source_does(
         activation_type=activations,
         weight_type=QuantType.QInt8,
     )
-    qat = read_qdq(source)
+    qat = read_qdq(source, ASCEND)
     assert set(qat.form.layers) == set(LAYERS)
     states = {layer.name: layer.status for layer in qat.report.layers}
     before, after = both(source, qat, rng(99).normal(0, 1, SHAPE).astype(F))
@@ -163,7 +164,7 @@ def network(opset: int) -> onnx.ModelProto:
 @pytest.mark.parametrize("opset", [13, 21])
 def test_a_network_is_taken_whole_under_every_setting(opset: int, settings: str, tmp_path: Path) -> None:
     source = quantized(network(opset), tmp_path, (1, 3, 8, 8), **SETTINGS[settings])
-    qat = read_qdq(source)
+    qat = read_qdq(source, ASCEND)
     assert (len(qat.form.layers), len(qat.found.layers)) == (9, 9)
     before, after = both(source, qat, rng(99).normal(0, 1, (16, 3, 8, 8)).astype(F))
     error = before["y"].astype(np.float64) - after["y"]

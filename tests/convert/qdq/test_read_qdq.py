@@ -16,6 +16,7 @@ from runner.errors import ModelError
 from runner.graph.opset import raise_opset
 from runner.session import Session
 from runner.targets.ascend.deploy import deploy_model
+from runner.targets.ascend.limits import ASCEND
 
 F, U8, I8, I32 = np.float32, np.uint8, np.int8, np.int32
 S = F(0.0173)  # of the input
@@ -85,7 +86,7 @@ def test_per_tensor_weight_keeps_codes_and_scale(shape: str) -> None:
         "wt": wq.transpose(2, 3, 1, 0),
     }
     used = {name: array for name, array in stored.items() if re.search(rf"\b{name}\b", nodes)}
-    qat = read_qdq(source(f"{nodes} y = Conv(xq, w)", sw=SW, **arrays, **used))
+    qat = read_qdq(source(f"{nodes} y = Conv(xq, w)", sw=SW, **arrays, **used), ASCEND)
     (name, layer), x = next(iter(qat.form.layers.items())), images()
     np.testing.assert_array_equal(layer.weight, wq)
     assert (layer.record.weight_scales, layer.bias) == ((float(SW),), None)
@@ -99,7 +100,7 @@ def test_per_tensor_weight_keeps_codes_and_scale(shape: str) -> None:
 def test_per_channel_weight_keeps_every_scale() -> None:
     wq, sw = int8_weight(), np.asarray([0.01, 0.002, 0.5, 0.03], F)
     nodes = "w = DequantizeLinear<axis=0>(wq, sw, wz) y = Conv(xq, w)"
-    qat = read_qdq(source(nodes, wq=wq, sw=sw, wz=np.zeros(4, I8)))
+    qat = read_qdq(source(nodes, wq=wq, sw=sw, wz=np.zeros(4, I8)), ASCEND)
     (layer,), x = qat.form.layers.values(), images()
     np.testing.assert_array_equal(layer.weight, wq)
     assert layer.record.weight_scales == tuple(float(v) for v in sw)
@@ -108,7 +109,9 @@ def test_per_channel_weight_keeps_every_scale() -> None:
 
 @pytest.mark.parametrize(("dtype", "stated", "expected"), [(I8, 5, 5), (U8, 5, -123), (U8, 0, -128), (U8, 255, 127)])
 def test_activation_zero_point_moves_to_int8(dtype, stated: int, expected: int) -> None:
-    qat = read_qdq(source("w = DequantizeLinear(wq, sw) y = Conv(xq, w)", wq=int8_weight(), sw=SW, zp=dtype(stated)))
+    qat = read_qdq(
+        source("w = DequantizeLinear(wq, sw) y = Conv(xq, w)", wq=int8_weight(), sw=SW, zp=dtype(stated)), ASCEND
+    )
     (layer,) = qat.form.layers.values()
     assert layer.record.activation.zero_point == expected
     assert qat.report.layers[0].activation.zero_point == stated
@@ -121,7 +124,7 @@ def test_cast_and_identity_between_the_two_nodes_are_looked_through() -> None:
     model = onnx.parser.parse_model(text)
     arrays = {"s": S, "zp": U8(ZP), "wq": int8_weight(), "sw": SW}
     model.graph.initializer.extend(onnx.numpy_helper.from_array(np.asarray(a), name) for name, a in arrays.items())
-    qat = read_qdq(ir.from_proto(model))
+    qat = read_qdq(ir.from_proto(model), ASCEND)
     assert [node.op_type for node in qat.graph.graph] == ["Conv"]
     x = images()
     np.testing.assert_array_equal(run(qat, x), conv_sums(codes_of(x), arrays["wq"]).astype(F) * F(S * SW))
@@ -135,7 +138,7 @@ def test_seven_bit_codes_keep_their_limit() -> None:
     model = onnx.parser.parse_model(text)
     arrays = {"s": S, "zp": U8(60), "wq": int8_weight(), "sw": SW, "lo": U8(0), "hi": U8(127)}
     model.graph.initializer.extend(onnx.numpy_helper.from_array(np.asarray(a), name) for name, a in arrays.items())
-    qat, x = read_qdq(ir.from_proto(model)), images()
+    qat, x = read_qdq(ir.from_proto(model), ASCEND), images()
     codes = np.clip(codes_of(x, zero_point=60 - 128), 0 - 60, 127 - 60)
     np.testing.assert_array_equal(run(qat, x), conv_sums(codes, arrays["wq"]).astype(F) * F(S * SW))
 
@@ -143,7 +146,7 @@ def test_seven_bit_codes_keep_their_limit() -> None:
 def test_weight_shared_by_two_layers_is_quantized_in_both() -> None:
     nodes = "w = DequantizeLinear(wq, sw) a = Conv(xq, w) b = Conv<pads=[1,1,1,1]>(xq, w) "
     nodes += "y = GlobalMaxPool(a) z = GlobalMaxPool(b)"
-    qat = read_qdq(source(nodes, wq=int8_weight(), sw=SW, shapes="[1,3,5,5] x) => (float y, float z"))
+    qat = read_qdq(source(nodes, wq=int8_weight(), sw=SW, shapes="[1,3,5,5] x) => (float y, float z"), ASCEND)
     assert [layer.status for layer in qat.report.layers] == ["exact", "exact"]
     first, second = qat.form.layers.values()
     np.testing.assert_array_equal(first.weight, second.weight)
@@ -160,7 +163,7 @@ def test_brevitas_narrow_range_is_clipped_on_both_sides() -> None:
     limits = {"alow": I8(-8), "ahigh": I8(7), "wlow": I8(-127), "whigh": I8(127)}
     arrays = {"s": S, "sw": SW, "zero": I8(0), "wf": wf, **limits}
     model.graph.initializer.extend(onnx.numpy_helper.from_array(np.asarray(a), name) for name, a in arrays.items())
-    qat, x = read_qdq(ir.from_proto(model)), images()
+    qat, x = read_qdq(ir.from_proto(model), ASCEND), images()
     weight = np.maximum(int8_weight(), -127)
     assert np.any(weight != int8_weight())
     (layer,) = qat.form.layers.values()
@@ -179,7 +182,7 @@ def spatial(axes: int, zero_point: int) -> tuple[QatModel, np.ndarray]:
     sizes = ",".join(["1", "3"] + ["5"] * axes)
     shapes = f"[{sizes}] x) => (float y, float z"
     arrays = {"wq": wq, "vq": wq, "sw": SW, "zp": U8(zero_point), "mid": U8(128)}
-    return read_qdq(source(nodes, shapes=shapes, **arrays)), wq
+    return read_qdq(source(nodes, shapes=shapes, **arrays), ASCEND), wq
 
 
 @pytest.mark.parametrize(("axes", "zero_point"), [(1, ZP), (1, 0), (3, 128)])
@@ -210,7 +213,7 @@ def test_gemm_weight_is_stored_untransposed_and_its_bias_spread(trans_b: int) ->
     wq = int8_weight(shape=(6, 4))
     nodes = f"w = DequantizeLinear(wq, sw) b = DequantizeLinear(bq, sb) y = Gemm<transB={trans_b}>(xq, w, b)"
     arrays = {"wq": wq.T.copy() if trans_b else wq, "sw": SW, "bq": np.asarray([700], I32), "sb": F(S * SW)}
-    qat = read_qdq(source(nodes, shapes="[2,6] x) => (float y", **arrays))
+    qat = read_qdq(source(nodes, shapes="[2,6] x) => (float y", **arrays), ASCEND)
     (layer,), x = qat.form.layers.values(), images().reshape(-1)[:12].reshape(2, 6)
     np.testing.assert_array_equal(layer.weight, wq)
     assert layer.bias.tolist() == [700] * 4
@@ -222,7 +225,7 @@ def test_gemm_weight_is_stored_untransposed_and_its_bias_spread(trans_b: int) ->
 def test_matmul_in_three_axes(shape: tuple[int, ...]) -> None:
     wq = int8_weight(shape=shape)
     qat = read_qdq(
-        source("w = DequantizeLinear(wq, sw) y = MatMul(xq, w)", shapes="[1,2,6] x) => (float y", wq=wq, sw=SW)
+        source("w = DequantizeLinear(wq, sw) y = MatMul(xq, w)", shapes="[1,2,6] x) => (float y", wq=wq, sw=SW), ASCEND
     )
     x = images().reshape(-1)[:12].reshape(1, 2, 6)
     np.testing.assert_array_equal(run(qat, x), (codes_of(x) @ wq.astype(np.int64)).astype(F) * F(S * SW))
@@ -231,7 +234,7 @@ def test_matmul_in_three_axes(shape: tuple[int, ...]) -> None:
 def test_per_channel_gemm_weight_is_rounded_to_one_scale_and_says_so() -> None:
     wq, sw = int8_weight(shape=(6, 4)), np.asarray([0.01, 0.005, 0.02, 0.003], F)
     nodes = "w = DequantizeLinear<axis=1>(wq, sw, wz) y = MatMul(xq, w)"
-    qat = read_qdq(source(nodes, shapes="[2,6] x) => (float y", wq=wq, sw=sw, wz=np.zeros(4, I8)))
+    qat = read_qdq(source(nodes, shapes="[2,6] x) => (float y", wq=wq, sw=sw, wz=np.zeros(4, I8)), ASCEND)
     (layer,), (report,) = qat.form.layers.values(), qat.report.layers
     assert len(layer.record.weight_scales) == 1
     assert report.status == "requantized"
@@ -258,7 +261,7 @@ def asymmetric(per_channel: bool = False) -> tuple[ir.Model, np.ndarray]:
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_only_channels_that_do_not_fit_are_rounded_again(per_channel: bool) -> None:
     model, integers = asymmetric(per_channel)
-    qat = read_qdq(model)
+    qat = read_qdq(model, ASCEND)
     (layer,), (report,) = qat.form.layers.values(), qat.report.layers
     scales = np.asarray(layer.record.weight_scales, F)
     np.testing.assert_array_equal(layer.weight[[0, 2, 3]], integers[[0, 2, 3]])
@@ -272,7 +275,7 @@ def test_only_channels_that_do_not_fit_are_rounded_again(per_channel: bool) -> N
 
 def test_rounding_again_is_better_than_plain_rounding_and_balanced() -> None:
     model, integers = asymmetric()
-    (layer,) = read_qdq(model).form.layers.values()
+    (layer,) = read_qdq(model, ASCEND).form.layers.values()
     scale, real = np.float64(layer.record.weight_scales[1]), integers[1] * np.float64(SW)
     plain_scale = real.max() / 127
     plain = np.round(real / plain_scale) * plain_scale - real
@@ -284,20 +287,20 @@ def test_rounding_again_is_better_than_plain_rounding_and_balanced() -> None:
 def test_refuse_leaves_an_asymmetric_layer_float() -> None:
     model, _ = asymmetric()
     with pytest.raises(ModelError, match=r"no layer .* can be taken over: .*zero point 100.*1 of 4 channels"):
-        read_qdq(model, on_asymmetric_weight="refuse")
+        read_qdq(model, ASCEND, on_asymmetric_weight="refuse")
 
 
 def test_refuse_keeps_an_asymmetric_weight_that_fits() -> None:
     q = rng(3).integers(0, 228, (4, 3, 3, 3)).astype(U8)
     model = source("w = DequantizeLinear(wq, sw, wz) y = Conv(xq, w)", wq=q, sw=SW, wz=U8(100))
-    (layer,) = read_qdq(model, on_asymmetric_weight="refuse").form.layers.values()
+    (layer,) = read_qdq(model, ASCEND, on_asymmetric_weight="refuse").form.layers.values()
     np.testing.assert_array_equal(layer.weight, q.astype(int) - 100)
 
 
 def test_asymmetric_matmul_is_rounded_whole() -> None:
     q = rng(5).integers(0, 256, (6, 4)).astype(U8)
     nodes = "w = DequantizeLinear(wq, sw, wz) y = MatMul(xq, w)"
-    qat = read_qdq(source(nodes, shapes="[2,6] x) => (float y", wq=q, sw=SW, wz=U8(50)))
+    qat = read_qdq(source(nodes, shapes="[2,6] x) => (float y", wq=q, sw=SW, wz=U8(50)), ASCEND)
     (layer,) = qat.form.layers.values()
     assert len(layer.record.weight_scales) == 1
     assert qat.report.layers[0].status == "requantized"
@@ -312,7 +315,7 @@ def test_int32_bias_in_the_layers_own_scale_is_taken() -> None:
     bq = np.asarray([123456, -7, 0, 2**20 + 1], I32)
     nodes = CONV + "b = DequantizeLinear(bq, sb) y = Conv(xq, w, b)"
     # The scale as an exporter rounds it: a few units in the last place away.
-    qat = read_qdq(source(nodes, wq=int8_weight(), sw=SW, bq=bq, sb=F(S * SW * F(1 + 3e-6))))
+    qat = read_qdq(source(nodes, wq=int8_weight(), sw=SW, bq=bq, sb=F(S * SW * F(1 + 3e-6))), ASCEND)
     (layer,), x = qat.form.layers.values(), images()
     np.testing.assert_array_equal(layer.bias, bq)
     assert qat.report.layers[0].bias.how == "taken"
@@ -323,7 +326,7 @@ def test_int32_bias_in_the_layers_own_scale_is_taken() -> None:
 def test_int32_bias_in_another_scale_is_rounded_from_its_real_value() -> None:
     bq, sb = np.asarray([1000, -7, 3, 4], I32), F(S * SW * F(1.5))
     qat = read_qdq(
-        source(CONV + "b = DequantizeLinear(bq, sb) y = Conv(xq, w, b)", wq=int8_weight(), sw=SW, bq=bq, sb=sb)
+        source(CONV + "b = DequantizeLinear(bq, sb) y = Conv(xq, w, b)", wq=int8_weight(), sw=SW, bq=bq, sb=sb), ASCEND
     )
     (layer,) = qat.form.layers.values()
     assert layer.bias.tolist() == np.rint(bq * np.float64(sb) / np.float64(F(S * SW))).astype(int).tolist()
@@ -332,7 +335,7 @@ def test_int32_bias_in_another_scale_is_rounded_from_its_real_value() -> None:
 
 def test_float_bias_is_rounded_and_its_error_reported() -> None:
     b = np.asarray([0.5, -1.25, 3e-5, 0], F)
-    qat = read_qdq(source(CONV + "y = Conv(xq, w, b)", wq=int8_weight(), sw=SW, b=b))
+    qat = read_qdq(source(CONV + "y = Conv(xq, w, b)", wq=int8_weight(), sw=SW, b=b), ASCEND)
     (layer,), deq = qat.form.layers.values(), np.float64(F(S * SW))
     assert layer.bias.tolist() == np.rint(b / deq).tolist()
     assert qat.report.layers[0].bias.max_error == pytest.approx(np.abs(layer.bias * deq - b).max())
@@ -341,7 +344,7 @@ def test_float_bias_is_rounded_and_its_error_reported() -> None:
 def test_bias_that_overflows_leaves_its_layer_float_with_the_numbers() -> None:
     nodes = CONV + "a = Conv(xq, w, b) v = DequantizeLinear(vq, sw) y = Conv(xq, v)"
     arrays = {"wq": int8_weight(), "vq": int8_weight(4), "sw": SW, "b": np.asarray([0, 1e6, 0, 0], F)}
-    qat = read_qdq(source(nodes + " z = Relu(a)", shapes="[1,3,5,5] x) => (float y, float z", **arrays))
+    qat = read_qdq(source(nodes + " z = Relu(a)", shapes="[1,3,5,5] x) => (float y, float z", **arrays), ASCEND)
     first = qat.report.layers[0]
     assert (first.status, len(qat.form.layers)) == ("float", 1)
     assert "bias does not fit int32: channel 1 has 1e+06" in first.reason
@@ -352,7 +355,7 @@ def test_channel_of_zeros_with_a_vanishing_scale_does_not_make_its_layer_float()
     wq[1] = 0
     b = np.asarray([0.5, 0.7, 0, 0.25], F)
     nodes = "w = DequantizeLinear<axis=0>(wq, sw, wz) y = Conv(xq, w, b)"
-    qat = read_qdq(source(nodes, wq=wq, sw=sw, wz=np.zeros(4, I8), b=b))
+    qat = read_qdq(source(nodes, wq=wq, sw=sw, wz=np.zeros(4, I8), b=b), ASCEND)
     y = run(qat, images())
     np.testing.assert_allclose(y[0, [1, 3], 0, 0], [0.7, 0.25], rtol=1e-2)
     np.testing.assert_array_equal(y[0, [1, 3]], y[0, [1, 3], :1, :1] + np.zeros((2, 3, 3), F))
@@ -369,7 +372,7 @@ def test_batchnorm_goes_into_scales_signs_and_bias() -> None:
     mean, var = np.asarray([0.5, -0.5, 1, 2], F), np.asarray([1, 4, 2, 0.25], F)
     nodes = CONV + "a = Conv(xq, w, b) y = BatchNormalization<epsilon=0.0>(a, gamma, beta, mean, var)"
     bias = np.asarray([0.1, 0.2, 0.3, 0.4], F)
-    qat = read_qdq(source(nodes, wq=wq, sw=SW, b=bias, gamma=gamma, beta=beta, mean=mean, var=var))
+    qat = read_qdq(source(nodes, wq=wq, sw=SW, b=bias, gamma=gamma, beta=beta, mean=mean, var=var), ASCEND)
     k = gamma / np.sqrt(var.astype(np.float64))
     (layer,), (report,), x = qat.form.layers.values(), qat.report.layers, images()
     expected = np.clip(wq.astype(int) * np.sign(k).astype(int).reshape(-1, 1, 1, 1), -128, 127)
@@ -390,7 +393,7 @@ def test_batchnorm_goes_into_scales_signs_and_bias() -> None:
 
 def test_report_is_plain_json() -> None:
     model, _ = asymmetric()
-    text = json.dumps(read_qdq(model).report.to_json())
+    text = json.dumps(read_qdq(model, ASCEND).report.to_json())
     report = json.loads(text)
     assert report["counts"]["channels_exact"] == 3
     assert report["layers"][0]["weight"]["inexact"][0]["channel"] == 1

@@ -17,6 +17,7 @@ from runner.graph.opset import raise_opset
 from runner.record import QuantizedLayer
 from runner.session import SIMULATION, Session, plain
 from runner.targets.ascend.deploy import deploy_model
+from runner.targets.ascend.limits import ASCEND
 from tests.convert.qdq.qdq_graphs import qdq_models
 from tests.convert.qdq.source_reading import Integers, Source, attribute, evaluate
 
@@ -24,7 +25,7 @@ from tests.convert.qdq.source_reading import Integers, Source, attribute, evalua
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(qdq_models())
 def test_conversion_says_and_computes_what_the_source_does(model: onnx.ModelProto) -> None:
-    source, qat = Source(model), read_qdq(ir.from_proto(model))
+    source, qat = Source(model), read_qdq(ir.from_proto(model), ASCEND)
     layers = {node.name: _taken_over(source, node, qat) for node in source.layers}
     assert set(qat.form.layers) == set(layers)
     _accounted_once(source, qat)

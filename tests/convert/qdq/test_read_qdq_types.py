@@ -15,6 +15,7 @@ from runner.graph.opset import raise_opset
 from runner.session import LEVELS, SIMULATION, Session, plain
 from runner.targets.ascend.deploy import deploy_model
 from runner.targets.ascend.deploy_check import check_against_form
+from runner.targets.ascend.limits import ASCEND
 from tests import device
 
 F, U8, I8, I32 = np.float32, np.uint8, np.int8, np.int32
@@ -66,7 +67,7 @@ def test_transposed_convolution_is_exact_where_its_integers_fit(
     nodes = f"{PAIR} w = DequantizeLinear{axis}(wq, sw, wz) b = DequantizeLinear<axis=0>(bq, sb, bz)"
     nodes += f" y = ConvTranspose<group={group}, pads=[1,0,1,1]>(xq, w, b)"
     arrays = {"wq": wq, "sw": sw, "wz": zeros, "bq": bias, "sb": (S * per_output).astype(F)}
-    qat = read_qdq(ir.from_proto(source(nodes, bz=np.zeros(3 * group, I32), **arrays)))
+    qat = read_qdq(ir.from_proto(source(nodes, bz=np.zeros(3 * group, I32), **arrays)), ASCEND)
     (layer,), (report,) = qat.form.layers.values(), qat.report.layers
     assert (report.op_type, report.status, report.bias.how) == ("ConvTranspose", "exact", "taken")
     np.testing.assert_array_equal(layer.weight, wq.astype(int) - zero_point)
@@ -83,7 +84,7 @@ def test_only_the_outputs_of_a_transposed_convolution_that_do_not_fit_are_rounde
     wq = np.random.default_rng(0).integers(0, 200, (4, 3, 2, 2)).astype(U8)
     wq[3, 1, 0, 0] = 255  # of the second group's second channel alone: 155 above the zero point
     nodes = f"{PAIR} w = DequantizeLinear(wq, sw, wz) y = ConvTranspose<group=2>(xq, w)"
-    qat = read_qdq(ir.from_proto(source(nodes, wq=wq, sw=F(0.01), wz=U8(100))))
+    qat = read_qdq(ir.from_proto(source(nodes, wq=wq, sw=F(0.01), wz=U8(100))), ASCEND)
     (layer,), (report,) = qat.form.layers.values(), qat.report.layers
     assert (report.weight.channels, [inexact.channel for inexact in report.weight.inexact]) == (6, [4])
     kept = np.ones(wq.shape, bool)
@@ -98,7 +99,7 @@ def test_channel_of_zeros_in_a_grouped_transposed_convolution_keeps_its_bias() -
     wq[2:, 1] = 0  # the last channel, whose scale the second one shares
     nodes = f"{PAIR} w = DequantizeLinear<axis=1>(wq, sw) y = ConvTranspose<group=2>(xq, w, b)"
     model = source(nodes, wq=wq, sw=np.asarray([0.01, 1e-9], F), b=np.asarray([0.5, 0, -0.5, 0.75], F))
-    qat = read_qdq(ir.from_proto(model))
+    qat = read_qdq(ir.from_proto(model), ASCEND)
     (report,) = qat.report.layers
     assert report.status == "exact"
     np.testing.assert_allclose(same_at_every_level(qat)[:, 3], 0.75, rtol=1e-5)
@@ -111,7 +112,7 @@ def test_batchnorm_behind_a_grouped_transposed_convolution_is_folded() -> None:
     nodes = f"{PAIR} w = DequantizeLinear(wq, sw) a = ConvTranspose<group=2>(xq, w)"
     nodes += " y = BatchNormalization(a, gamma, beta, mean, var)"
     model = source(nodes, wq=wq, sw=F(0.01), gamma=gamma, beta=beta, mean=mean, var=rng.uniform(0.5, 2, 6).astype(F))
-    qat = read_qdq(ir.from_proto(model))
+    qat = read_qdq(ir.from_proto(model), ASCEND)
     assert [node.op_type for node in qat.graph.graph] == ["ConvTranspose"]
     assert qat.report.layers[0].status == "exact"
     (expected,) = Session(ir.from_proto(model), SIMULATION).run({"x": image()})
@@ -124,7 +125,7 @@ def test_batchnorm_behind_a_grouped_transposed_convolution_is_folded() -> None:
 @pytest.mark.parametrize("between", ["", "m = Relu(xq)"])
 def test_average_is_a_layer_without_a_weight(between: str, tmp_path: Path) -> None:
     pool = "AveragePool<kernel_shape=[3,3], pads=[1,1,1,1], strides=[2,2], count_include_pad=1>"
-    qat = read_qdq(ir.from_proto(source(f"{PAIR} {between} [pool] y = {pool}({'m' if between else 'xq'})")))
+    qat = read_qdq(ir.from_proto(source(f"{PAIR} {between} [pool] y = {pool}({'m' if between else 'xq'})")), ASCEND)
     (layer,), (report,) = qat.form.layers.values(), qat.report.layers
     assert (report.op_type, report.status, report.weight) == ("AveragePool", "exact", None)
     assert (layer.record.weight_scales, layer.bias) == ((1.0,), None)
@@ -146,6 +147,6 @@ def test_average_is_a_layer_without_a_weight(between: str, tmp_path: Path) -> No
 def test_average_that_stays_float_says_why(pool: str, reason: str) -> None:
     nodes = f"{PAIR} w = DequantizeLinear(wq, sw) a = Conv(xq, w) p = {pool} g = GlobalMaxPool(p) y = Add(a, g)"
     model = source(nodes, wq=np.ones((4, 4, 1, 1), I8), sw=F(0.01))
-    conv, average = read_qdq(ir.from_proto(model)).report.layers
+    conv, average = read_qdq(ir.from_proto(model), ASCEND).report.layers
     assert (conv.status, average.status) == ("exact", "float")
     assert reason in average.reason

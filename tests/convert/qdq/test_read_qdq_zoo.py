@@ -15,6 +15,7 @@ from runner.convert.qdq.read import QatModel, read_qdq
 from runner.graph.opset import raise_opset
 from runner.session import Session
 from runner.targets.ascend.deploy import deploy_model
+from runner.targets.ascend.limits import ASCEND
 
 pytestmark = pytest.mark.zoo
 
@@ -54,7 +55,7 @@ class Source:
 
 def converted(zoo: Path, name: str) -> tuple[Source, QatModel]:
     path = zoo / "models" / name
-    qat = read_qdq(ir.load(path))
+    qat = read_qdq(ir.load(path), ASCEND)
     deploy_model(qat.found.on(qat.graph), qat.form)
     return Source(path), qat
 

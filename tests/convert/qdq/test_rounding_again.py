@@ -14,6 +14,7 @@ from runner.convert.qdq.layers.rounding import balanced_codes, least_error_scale
 from runner.convert.qdq.read import QatModel, read_qdq
 from runner.graph.opset import raise_opset
 from runner.session import REFERENCE, Session
+from runner.targets.ascend.limits import ASCEND
 
 F, I8 = np.float32, np.int8
 rng = np.random.default_rng
@@ -90,7 +91,7 @@ def test_channel_whose_scale_vanishes_is_rounded_again_and_the_others_stay(scale
     wq, sw = WQ.copy(), SW.copy()
     sw[5] = scale
     model = model_of(wq, sw)
-    qat = read_qdq(model)
+    qat = read_qdq(model, ASCEND)
     (layer,), (account,) = qat.form.layers.values(), qat.report.layers
     np.testing.assert_array_equal(layer.weight[:5], wq[:5])
     assert account.status == "requantized"
@@ -108,12 +109,12 @@ def test_channel_whose_scale_vanishes_is_rounded_again_and_the_others_stay(scale
 def test_channel_of_zeros_under_a_vanishing_scale_is_exact() -> None:
     wq, sw = WQ.copy(), SW.copy()
     wq[2], sw[2] = 0, 1e-40
-    qat = read_qdq(model_of(wq, sw, bias=np.ones(6)))
+    qat = read_qdq(model_of(wq, sw, bias=np.ones(6)), ASCEND)
     assert [layer.status for layer in qat.report.layers] == ["exact"]
 
 
 def test_layer_of_one_vanishing_scale_is_rounded_again() -> None:
-    qat = read_qdq(model_of(WQ, np.asarray(3e-38)))
+    qat = read_qdq(model_of(WQ, np.asarray(3e-38)), ASCEND)
     (layer,) = qat.report.layers
     assert (layer.status, layer.weight.channels_exact) == ("requantized", 0)
     assert 0 < layer.weight.max_error < 1e-36
@@ -123,7 +124,7 @@ def test_weights_that_vanish_beside_their_bias_become_zeros() -> None:
     sw, bias = SW.copy(), np.asarray([0.5, -0.3, 0, 1.25, -2, 0.7])
     sw[[1, 3]] = 1e-20
     model = model_of(WQ, sw, bias=bias)
-    qat = read_qdq(model)
+    qat = read_qdq(model, ASCEND)
     (layer,), (account,) = qat.form.layers.values(), qat.report.layers
     assert not np.any(layer.weight[[1, 3]])
     assert [error.channel for error in account.weight.inexact] == [1, 3]

@@ -13,6 +13,7 @@ import pytest
 from runner.convert.qdq.read import read_qdq
 from runner.report.sections.conversion import conversion
 from runner.report.terminal import grid_table
+from runner.targets.ascend.limits import ASCEND
 from tests import told
 
 F, U8, I8 = np.float32, np.uint8, np.int8
@@ -41,7 +42,7 @@ def report_of(nodes: str, outputs: str = "float y", **arrays: Any) -> dict[str, 
     wq = (np.arange(36).reshape(4, 3, 3, 1) - 18).astype(I8)
     arrays = {"s": F(0.0173), "z": U8(131), "wq": wq, "sw": F(0.01), **arrays}
     model.graph.initializer.extend(onnx.numpy_helper.from_array(np.asarray(a), name) for name, a in arrays.items())
-    return json.loads(json.dumps(read_qdq(ir.from_proto(model)).report.to_json()))
+    return json.loads(json.dumps(read_qdq(ir.from_proto(model), ASCEND).report.to_json()))
 
 
 def test_exact_layer_says_what_it_had_and_adds_no_error() -> None:
@@ -102,7 +103,7 @@ def test_identity_and_cast_between_the_two_nodes_of_a_pair_are_named() -> None:
     model = onnx.parser.parse_model(text)
     arrays = {"s": F(0.02), "z": U8(131), "wq": np.ones((4, 3, 1, 1), I8)}
     model.graph.initializer.extend(onnx.numpy_helper.from_array(np.asarray(a), name) for name, a in arrays.items())
-    (layer,) = read_qdq(ir.from_proto(model)).report.layers
+    (layer,) = read_qdq(ir.from_proto(model), ASCEND).report.layers
     assert layer.looked_through == ("Identity at its input", "Cast at its input")
 
 

@@ -13,6 +13,7 @@ from runner.graph.model_file import model_bytes
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
 from runner.targets.ascend.deploy import deploy_model
+from runner.targets.ascend.limits import ASCEND
 from tests.data import noise
 from tests.models import model, random_form
 
@@ -34,7 +35,7 @@ def source(**options):
 
 def written(built, form):
     """Return the deploy model as a reader of its file sees it."""
-    return onnx.load_from_string(model_bytes(deploy_model(find_layers(built), form)))
+    return onnx.load_from_string(model_bytes(deploy_model(find_layers(built, ASCEND), form)))
 
 
 @pytest.fixture
@@ -175,7 +176,7 @@ def test_empty_form_gives_the_float_model():
 
 def test_the_float_model_is_left_as_it_is(form):
     built = source()
-    deploy_model(find_layers(built), form)
+    deploy_model(find_layers(built, ASCEND), form)
     assert model_bytes(built) == model_bytes(source())
 
 

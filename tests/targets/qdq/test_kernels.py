@@ -8,6 +8,7 @@ from runner.graph.model_file import model_bytes
 from runner.graph.tensors import typed
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayers, TensorRecord
+from runner.targets.ascend.limits import ASCEND
 from runner.targets.qdq.kernels import kernels_of, rewritten_weights
 from runner.targets.qdq.placement import fused_inputs, without_trapped
 from runner.targets.qdq.write import qdq_model
@@ -59,7 +60,7 @@ def test_the_tensors_that_are_asked_for_make_every_layer_an_integer_kernel():
 def test_what_leads_to_no_integers_keeps_its_precision(behind, why):
     built = model(f"g (float[1,3,4,4] x) => (float[] y) {{ [a] h = Conv(x, w) {behind} }}",
                   w=noise(0, 4, 3, 1, 1), k=noise(1, 1, 4, 1, 1))  # fmt: skip
-    assert fused_inputs(find_layers(built).on(typed(built))) == (), why
+    assert fused_inputs(find_layers(built, ASCEND).on(typed(built))) == (), why
 
 
 def test_a_shortcut_is_rounded_where_the_convolutions_behind_it_are():
@@ -73,7 +74,11 @@ def test_a_shortcut_is_rounded_where_the_convolutions_behind_it_are():
         w=noise(0, 4, 4, 1, 1), v=noise(1, 4, 4, 1, 1), u=noise(2, 4, 4, 1, 1),
         **{"from": np.array([0]), "to": np.array([4]), "axes": np.array([2])},
     )  # fmt: skip
-    assert [tensor.key for tensor in fused_inputs(find_layers(built).on(typed(built)))] == ["cut:0", "add:0", "add:1"]
+    assert [tensor.key for tensor in fused_inputs(find_layers(built, ASCEND).on(typed(built)))] == [
+        "cut:0",
+        "add:0",
+        "add:1",
+    ]
 
 
 def test_a_pad_that_becomes_the_convolutions_own_is_not_asked_for():

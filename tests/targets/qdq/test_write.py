@@ -10,6 +10,7 @@ from runner.graph.opset import raise_opset
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
 from runner.session import REFERENCE, Session, plain
+from runner.targets.ascend.limits import ASCEND
 from runner.targets.qdq.kernels import kernels_of
 from runner.targets.qdq.write import PORTABLE, TENSORRT, Dialect, qdq_model
 from tests.data import noise
@@ -121,7 +122,7 @@ def test_averages_and_other_inputs_are_rounded_and_the_rest_stays_float():
     )
     x = noise(0, 1, 2, 4, 4)
     pooled = (np.round(x * 2) / 2).reshape(1, 2, 2, 2, 2, 2).mean((3, 5))
-    (y,) = Session(qdq_model(find_layers(built), form), REFERENCE).run({"x": x})
+    (y,) = Session(qdq_model(find_layers(built, ASCEND), form), REFERENCE).run({"x": x})
     np.testing.assert_allclose(y, pooled + np.round(pooled / 2) * 2, atol=1e-6)
 
 
@@ -193,7 +194,7 @@ def test_the_bias_behind_a_product_of_matrices_is_an_integer_too():
     built = model(
         "g (float[2,6] x) => (float[] y) { [layer] h = MatMul(x, w) [add] y = Add(h, b) }", w=noise(0, 6, 5), b=bias
     )
-    found = find_layers(built)
+    found = find_layers(built, ASCEND)
     form = QuantizedLayers({"layer": layer_form(found, "layer", (6, 5), with_bias=False, scale=0.05)})
     written = qdq_model(found, form)
     codes, scale = (constant(value) for value in node_named(written.graph, "layer.bias.real").inputs)
@@ -206,6 +207,6 @@ def test_the_bias_behind_a_product_of_matrices_is_an_integer_too():
 def test_layers_that_read_one_tensor_alike_share_its_rounding():
     built = model("g (float[1,4] x) => (float[] y, float[] z) { [a] y = MatMul(x, w) [b] z = MatMul(x, v) }",
                   w=noise(0, 4, 4), v=noise(1, 4, 2))  # fmt: skip
-    found = find_layers(built)
+    found = find_layers(built, ASCEND)
     form = QuantizedLayers({name: layer_form(found, name, (4, n), with_bias=False) for name, n in (("a", 4), ("b", 2))})
     assert [node.op_type for node in qdq_model(found, form).graph].count("QuantizeLinear") == 1
