@@ -84,7 +84,7 @@ CASES = {
 def test_both_modes_say_the_same_of_what_neither_takes(case, read):
     nodes, message = CASES[case]
     with pytest.raises(ModelError, match=message):
-        read(source(nodes))
+        read(source(nodes), ASCEND)
 
 
 @pytest.mark.parametrize("read", [prepare, read_qdq], ids=["acc_auto", "convert_qat"])
@@ -93,14 +93,14 @@ def test_weights_alone_quantized_are_told_by_both_modes(read):
     with pytest.raises(
         ModelError, match=r"(?i)weight.* alone.*give the float model that it was made from, with mode=acc_auto"
     ):
-        read(source(nodes))
+        read(source(nodes), ASCEND)
 
 
 @pytest.mark.parametrize("read", [prepare, read_qdq], ids=["acc_auto", "convert_qat"])
 def test_dynamic_model_with_a_stored_table_is_told_to_be_dynamic(read):
     nodes = "e8 = Gather (table, k) e = DequantizeLinear (e8, s) " + DYNAMIC.replace("Linear (x)", "Linear (e)")
     with pytest.raises(ModelError, match=DYNAMIC_SAYS):
-        read(source(nodes, given="int64[2] k"))
+        read(source(nodes, given="int64[2] k"), ASCEND)
 
 
 def test_quantizer_inside_a_function_is_found():
