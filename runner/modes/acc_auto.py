@@ -86,9 +86,10 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     figures = measure(searched, quantized, float_scores, loaded.split, options, job)
     written = write(figures, quantized, options, best, job)
     checked = job.meter.unless_interrupted(lambda: verify(target, written, job, items=loaded.verified))
-    flowing = Kept(name, at_source_opset, written.measured.form, written.models, loaded.kept, quantized.all_int8)
+    measured, models = written.measured, written.models
+    flowing = Kept(name, at_source_opset, measured.form, models, loaded.kept, job.engine, quantized.all_int8)
     kept = job.meter.unless_interrupted(lambda: write_kept(flowing, target, folder, job))
-    files = JobFiles(folder, target, written.models if checked is not None else (), checked, kept)
+    files = JobFiles(folder, target, models if checked is not None else (), checked, kept)
     return _result(loaded, look, rewritten, quantized, figures, written, files, job)
 
 

@@ -62,7 +62,9 @@ def convert_qat(
     written = write_qat(name, loaded, compared, options, folder, job)
     target, measured = options.target, written.measured
     checked = verify(target, written, job, items=loaded.verified)
-    kept = write_kept(Kept(name, measured.model, measured.form, written.models, loaded.kept), target, folder, job)
+    kept = write_kept(
+        Kept(name, measured.model, measured.form, written.models, loaded.kept, job.engine), target, folder, job
+    )
     qat, costs = loaded.qat, cached_costs(loaded.runnable, loaded.digest, Subset(dataset, [0]), job)
     return ConvertResult(
         status="converted",

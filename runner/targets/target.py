@@ -100,6 +100,7 @@ class Kept:
         form: what the files hold.
         files: the job's models; none where no plan was accepted.
         items: to keep the values of.
+        engine: runs models.
         all_int8: the form with every layer in int8, where plans were tried.
     """
 
@@ -108,6 +109,7 @@ class Kept:
     form: QuantizedLayers
     files: ModelFiles
     items: Subset
+    engine: Engine
     all_int8: QuantizedLayers | None = None
 
 

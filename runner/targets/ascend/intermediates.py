@@ -173,7 +173,7 @@ class _Writer:
             made: names of the tensors -> the node that makes each, and of which output, for the file's name.
         """
         tensors = list(made)
-        session = Session(only_shapes(model, tensors), REFERENCE)
+        session = self._kept.engine.session(only_shapes(model, tensors), REFERENCE)
         shapes = session.run(self._feeds(session, self._indices[0]))
         given = [*model.graph.initializers.values(), *model.graph.inputs]
         held = {value.name: value.dtype for value in [*given, *(v for n in model.graph for v in n.outputs)]}
@@ -208,7 +208,7 @@ class _Writer:
         for number, batch in enumerate(batches, 1):
             names = [tap.tensor for tap in batch]
             names += [tap.shaped_like for tap in batch if tap.shaped_like is not None and tap.shaped_like not in names]
-            session = Session(only_outputs(model, names), REFERENCE)
+            session = self._kept.engine.session(only_outputs(model, names), REFERENCE)
             for item, index in enumerate(self._indices):
                 arrays = dict(zip(names, session.run(self._feeds(session, index)), strict=True))
                 for tap in batch:
