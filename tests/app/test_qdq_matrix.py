@@ -18,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from runner.app.job import _start, parse_job
+from runner.errors import ModelError
 from runner.events import ignore
 from tests.app.test_matrix import KINDS, LAYERS, PRESETS, SINCE, composed, trained
 from tests.data import noise
@@ -227,3 +228,31 @@ def exact(model: Path, x: NDArray[np.float32]) -> NDArray[np.float32]:
     told.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(str(model), told, providers=["CPUExecutionProvider"])
     return np.concatenate([np.atleast_1d(session.run(None, {"x": item[None]})[0]) for item in x])
+
+
+def test_trained_output_with_an_offset_is_refused_for_a_target_around_zero(tmp_path: Path) -> None:
+    model = trained(source("Conv", 13), 0)
+    zero = onnx.numpy_helper.from_array(np.int8(3), "out_z")
+    model.graph.initializer.append(zero)
+    layer = next(node for node in model.graph.node if node.op_type == "Conv")
+    layer.output[0] = "made"
+    model.graph.node.append(onnx.helper.make_node("QuantizeLinear", ["made", "in_s", "out_z"], ["made.q"], "Qout"))
+    model.graph.node.append(onnx.helper.make_node("DequantizeLinear", ["made.q", "in_s", "out_z"], ["y"], "Dout"))
+    with pytest.raises(
+        ModelError, match=r"with zero point 3 in int8, and the target takes 0 alone\. Train it with symm"
+    ):
+        quantized(options("mode=convert_qat", "target.for=tensorrt"), model, noise(7, 4, 3, 6, 6), tmp_path)
+
+
+def test_items_that_the_search_never_saw_are_measured_as_the_file_runs(tmp_path: Path) -> None:
+    kind = "residual of two convolutions"
+    x = noise(7, 12, *QDQ_KINDS[kind][2])
+    result = quantized(options(*JOB, "split.report=0.5"), source(kind, 13), x, tmp_path)
+    assert result.comparison.held_out and result.checked.identical == result.checked.items == 6
+
+
+def test_target_that_is_missed_writes_no_model(tmp_path: Path) -> None:
+    missed = options("metric=sqnr", "target_loss=0", "calibration.count=4")
+    result = quantized(missed, source("Gemm", 13), noise(7, 4, 8), tmp_path)
+    assert result.status == "not_met" and result.checked is None
+    assert not list((tmp_path / "out").rglob("*.onnx"))

@@ -79,7 +79,20 @@ def read_qdq(
     graph = materialize(graph, limits)
     graph = convert(graph, refuse_asymmetric=on_asymmetric_weight == "refuse", progress=progress)
     graph = bypass(graph, progress=progress)
+    if limits.symmetric:
+        _require_zero_points_of_zero(graph.form)
     return QatModel(graph.model, find_layers(graph.model, limits), graph.form, graph.report(), graph.coarse_outputs)
+
+
+def _require_zero_points_of_zero(form: QuantizedLayers) -> None:
+    """Raise a ModelError where an input that is rounded, and is no layer's, has another zero point; layers stay float then."""
+    for key, tensor in form.tensors.items():
+        zero_point = tensor.activation.zero_point
+        if zero_point != 0:
+            raise ModelError(
+                f"model.path: the model rounds input '{key}' with zero point {zero_point} in int8, and the target takes 0 "
+                "alone. Train it with symmetric activations, or set another target."
+            )
 
 
 def refuse_foreign(model: ir.Model) -> None:
