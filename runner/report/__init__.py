@@ -1,1 +1,1 @@
-"""How a result is told: summary.json, tables, the line for ATC."""
+"""How a result is told: summary.json, the terminal, report.html, MLflow, from one set of sections."""

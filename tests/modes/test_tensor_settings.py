@@ -32,6 +32,7 @@ from runner.search.linear import Linear
 from runner.session import Session
 from runner.store.store import Store
 from runner.targets.ascend.limits import ASCEND
+from runner.targets.qdq.target import Qdq
 from tests.data import normal_items
 from tests.models import onnx_text, prepared, run_plain, save
 from tests.told import summary_of
@@ -206,6 +207,22 @@ def test_cfg_names_tensors_with_algorithms_of_their_own_and_the_option_adds_to_t
         ("second", "hfmg"),
         ("p", "ifmr"),
     ]
+
+
+def test_target_around_zero_says_so_of_tensors_and_refuses_a_configuration_that_says_otherwise(tmp_path: Path) -> None:
+    job(tmp_path / "own", target=Qdq(for_="tensorrt"))
+    listed = config(tmp_path / "own")
+    assert {entry["activation_quant_params"]["asymmetric"] for entry in listed["tensor_quantize"]} == {False}
+    assert {tensor.activation.zero_point for tensor in record(tmp_path / "own").tensors.values()} == {0}
+    again = tmp_path / "again.json"
+    again.write_text(json.dumps(listed))
+    job(tmp_path / "again", "none", quant_config=str(again), target=Qdq(for_="tensorrt"))
+    assert record(tmp_path / "again").tensors == record(tmp_path / "own").tensors
+    listed["tensor_quantize"][1]["activation_quant_params"]["asymmetric"] = True
+    again.write_text(json.dumps(listed))
+    message = r"tensor_quantize\[1\]: first:1: asymmetric: expected false for every tensor of this target, got true\."
+    with pytest.raises(RecordError, match=message):
+        job(tmp_path / "refused", "none", quant_config=str(again), target=Qdq(for_="tensorrt"))
 
 
 def test_tensor_has_the_jobs_observer_though_a_layer_beside_it_has_its_own(tmp_path: Path) -> None:

@@ -72,7 +72,10 @@ def _as_asked(
     observers = {layer.name: asked.observers.get(layer.name, observer) for layer in found.layers}
     count = len(loaded.split.calibration)
     config = observed_config(found, observers, batch_num=count, activation_offset=observer.asymmetric)
-    config = config.with_tensors(replace(entry, activation=said_by(observer)) for entry in _entries(tensors))
+    said = said_by(observer)
+    if loaded.prepared.target.limits.symmetric:
+        said = replace(said, asymmetric=False)
+    config = config.with_tensors(replace(entry, activation=said) for entry in _entries(tensors))
     strengths = _strengths(found.layers, options.correction.balance, {}, asked)
     layers, skipped = _split(loaded.prepared, {layer.name for layer in asked.quantized.layers})
     return Selection(
@@ -161,4 +164,9 @@ def _configured_tensors(config: QuantConfig, prepared: PreparedModel, name: str)
             found.append(tensor_input(model, tensor.layer_name, tensor.input_index, prepared.target.limits.rounded))
         except ValueError as error:
             raise RecordError(f"{name}: tensor_quantize[{place}]: {error}") from error
+        if prepared.target.limits.symmetric and tensor.activation.asymmetric:
+            raise RecordError(
+                f"{name}: tensor_quantize[{place}]: {tensor.key}: asymmetric: expected false for every tensor of this "
+                "target, got true."
+            )
     return tuple(found)

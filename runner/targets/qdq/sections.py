@@ -77,8 +77,8 @@ def _command(path: Path, runtime: str) -> str:
     model = shlex.quote(str(path))
     if runtime == "tensorrt":
         return f"trtexec --onnx={model} --int8 --saveEngine={shlex.quote(str(path.with_suffix('.engine')))}"
-    script = f"import onnxruntime as ort; ort.InferenceSession({str(path)!r})"
-    return f"python -c {shlex.quote(script)}"
+    script = "import sys, onnxruntime as ort; ort.InferenceSession(sys.argv[1])"
+    return f"python -c {shlex.quote(script)} {model}"
 
 
 def _verification(checked: Checked) -> dict[str, object]:
