@@ -51,7 +51,7 @@ def run_job(config: Mapping[str, Any], folder: Path, choices: Mapping[str, str],
 
     Args:
         config: the composed configuration as plain values.
-        folder: of the job.
+        folder: the job's.
         choices: the option chosen in each configuration group.
         tags: more tags for the tracker, such as the sweep's id.
     """
@@ -248,7 +248,7 @@ def _track(job: Job, folder: Path, *, finished: bool) -> None:
 
     Args:
         job: its options.
-        folder: of the job.
+        folder: the job's.
         finished: whether the job has a result; what lies there otherwise is an earlier job's.
     """
     if job.tracking.name == "none":

@@ -129,7 +129,7 @@ def compare_dump(
     """Hold a chip's dump of one run against what a job with ``keep_intermediates`` wrote.
 
     Args:
-        folder: ``amct_log/temp<timestamp>`` of the job.
+        folder: the job's ``amct_log/temp<timestamp>``.
         dumps: of ``.npy`` files that msaccucmp.py converted, at any depth below it.
         item: number of the item that the chip was given, of those in the folder.
         tolerance: what is no parting.

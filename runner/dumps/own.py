@@ -96,7 +96,7 @@ def deploy_sums(folder: Path, index: DumpIndex, engine: Engine) -> DeploySums | 
     """Return the layers of the deploy file that an index is of; None where it is not there any longer, or is another.
 
     Args:
-        folder: of the index, ``amct_log/temp<timestamp>`` of the job.
+        folder: the index's, ``amct_log/temp<timestamp>`` of the job.
         index: says which file.
         engine: makes the sessions.
     """

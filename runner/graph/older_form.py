@@ -20,7 +20,7 @@ _NEW_VALUES = {
     ("Resize", "coordinate_transformation_mode"): {"half_pixel_symmetric": 19},
     ("Pad", "mode"): {"wrap": 19},
 }
-# What these mean hangs on more than their types: newer versions allow values or combinations that older ones do not.
+# What these mean depends on more than their types: newer versions allow values or combinations that older ones do not.
 _MORE_THAN_TYPES = ("AveragePool", "GridSample", "Mod", "Pad", "Resize")
 # GridSample 20 gave the values of `mode` other names.
 _OLDER_MODES = {"linear": "bilinear", "cubic": "bicubic"}

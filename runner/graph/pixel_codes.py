@@ -84,8 +84,8 @@ class ImageReader:
 def find_image_readers(model: ir.Model) -> tuple[ImageReader, ...]:
     """Return the convolutions that may read an image, in graph order.
 
-    One whose padding hangs on the size of the image is left out where that is not known, as is one over three axes, whose input
-    has zero point 0, and one whose input another layer reads too: they would no longer share its codes.
+    One whose padding depends on the size of the image is left out where that is not known, as is one over three axes, whose
+    input has zero point 0, and one whose input another layer reads too: they would no longer share its codes.
     """
     if model.opset_imports.get("", 0) < _BROADCASTING:
         return ()
@@ -205,7 +205,7 @@ def _before_padding(value: ir.Value) -> ir.Value:
 
 
 def _pads(conv: ir.Node) -> list[int] | None:
-    """Return a convolution's padding, beginnings before ends; None where it hangs on a size that is not known."""
+    """Return a convolution's padding, beginnings before ends; None where it depends on a size that is not known."""
     weight = _weight(conv)
     axes = weight.ndim - 2
     auto = string_attribute(conv, "auto_pad", "NOTSET")

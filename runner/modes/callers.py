@@ -37,7 +37,7 @@ def choose_callers(engine: Engine, model: ir.Model, graph: str, part: Subset, st
     """Have an engine use as many callers as run the model fastest, unless their number is configured.
 
     Args:
-        engine: of the job.
+        engine: the job's.
         model: the float model.
         graph: its digest.
         part: items to measure with.

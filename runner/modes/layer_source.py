@@ -39,5 +39,5 @@ def some_layers(quantization: Quantization) -> QuantizedLayers:
     """
     if not quantization.form.layers:
         reasons = "; ".join(f"{left.name}: {left.reason}" for left in quantization.impossible[:3])
-        raise ModelError(f"model.path: no layer can be said in int8 ({reasons}).")
+        raise ModelError(f"model.path: no layer can be expressed in int8 ({reasons}).")
     return quantization.form

@@ -266,7 +266,7 @@ class AccAutoResult(JobResult):
     """The outcome of ``acc_auto``; its comparison is of the chosen plan, or of the closest one where none was accepted.
 
     Attributes:
-        impossible: layers that cannot be said in int8.
+        impossible: layers that cannot be expressed in int8.
         skipped: names of the layers that were not to be quantized.
         folded: names of the BatchNormalization nodes folded into their convolutions.
         rewriting: what was done to the float model for the sake of its quantized form.

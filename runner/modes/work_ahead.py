@@ -13,7 +13,7 @@ def items_ahead(options: AccAutoOptions, parts: DataSplit, layers: int, passes: 
     """Return how many items the job looks at once the model is loaded, at most.
 
     Args:
-        options: of the job.
+        options: the job's.
         parts: its items.
         layers: how many can fall back.
         passes: of calibration.
@@ -34,7 +34,7 @@ def items_of_search(
     """Return how many items ranking, search and report look at, at most.
 
     Args:
-        options: of the job.
+        options: the job's.
         parts: its items, some of them for calibration.
         layers: how many can fall back.
         groups: how many layer groups they form.

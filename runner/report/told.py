@@ -48,7 +48,7 @@ class JobFacts:
     """What a result does not know of its job.
 
     Attributes:
-        seed: of the job.
+        seed: the job's.
         config_sha256: digest of its configuration.
         flips: the answers that changed, worst first; None where the model is no classifier.
         sheet: a PNG of the worst, or None.

@@ -62,7 +62,7 @@ class Measured:
     """What was measured, and what a target has at hand when it checks that its files are just that.
 
     Attributes:
-        folder: of the job.
+        folder: the job's.
         record: name of the record file.
         model: the prepared float model at the source's opset.
         form: what the files shall hold.
@@ -155,7 +155,7 @@ class Target(Protocol):
         """Write the models.
 
         Args:
-            folder: of the job.
+            folder: the job's.
             prefix: sub-folder and model name, which every file name begins with.
             model: the prepared float model at the source's opset.
             form: what is quantized.

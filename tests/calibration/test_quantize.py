@@ -1,4 +1,4 @@
-"""From ranges to integers: each layer's scales, codes and bias, and layers that cannot be said in int8."""
+"""From ranges to integers: each layer's scales, codes and bias, and layers that cannot be expressed in int8."""
 
 from __future__ import annotations
 

@@ -384,7 +384,7 @@ def test_model_of_which_no_layer_can_be_int8_is_refused(tmp_path: Path) -> None:
         w=np.full((2, 2), 1e-4, np.float32),
         b=np.full(2, 1e5, np.float32),
     )
-    with pytest.raises(ModelError, match=r"model\.path: no layer can be said in int8 \(logits: its bias becomes "):
+    with pytest.raises(ModelError, match=r"model\.path: no layer can be expressed in int8 \(logits: its bias becomes "):
         Bench(tmp_path / "bench", model, (2,)).run(target_loss=50.0)
 
 

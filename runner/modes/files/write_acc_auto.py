@@ -56,7 +56,7 @@ class BestModels:
     """The models of the best plan so far, on disk with a manifest whenever the job goes on to something that takes time.
 
     Args:
-        folder: of the job.
+        folder: the job's.
         prefix: sub-folder and model name of the files.
         model: the prepared float model at the source's opset.
         form: gives a plan's quantized form.
@@ -105,7 +105,7 @@ def write_outcome(folder: JobFolder, outcome: Outcome, models: BestModels) -> Mo
     """Write config, record, ranking, history and, where a plan was accepted, final config and both models.
 
     Args:
-        folder: of the job.
+        folder: the job's.
         outcome: what there is to write.
         models: writes the models, or has written them.
 

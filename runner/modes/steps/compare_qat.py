@@ -56,7 +56,7 @@ def compare_qat(loaded: LoadedQat, seen: InputsSeen, options: ConvertQatOptions,
     Args:
         loaded: both models, and the items.
         seen: what reaches them.
-        options: of the job.
+        options: the job's.
         job: runs models.
 
     Raises:

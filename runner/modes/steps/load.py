@@ -54,7 +54,7 @@ def load(
         model: path of the float ONNX file.
         dataset: evaluation data.
         calibration_dataset: calibration data; the same by default.
-        options: of the job.
+        options: the job's.
         job: keeps decoded images.
 
     Raises:

@@ -69,7 +69,7 @@ def load_qat(model: str | Path, dataset: Dataset, options: ConvertQatOptions, jo
     Args:
         model: path of the ONNX file with QuantizeLinear/DequantizeLinear.
         dataset: data to compare on.
-        options: of the job.
+        options: the job's.
         job: runs the source once, and keeps decoded images.
 
     Raises:

@@ -57,7 +57,7 @@ def measure(
         quantized: makes its model.
         float_scores: what plans were judged against.
         split: the items.
-        options: of the job.
+        options: the job's.
         job: runs models.
     """
     scores, judge, ledger = float_scores.scores, float_scores.judge, float_scores.ledger

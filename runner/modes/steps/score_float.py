@@ -54,7 +54,7 @@ def score_float(
         prepared: the model that is quantized.
         loaded: the items, and the model as it was read.
         look: what reaches the model.
-        options: of the job.
+        options: the job's.
         job: runs models.
 
     Raises:

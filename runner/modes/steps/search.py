@@ -59,7 +59,7 @@ def search(
         quantized: the layers in int8.
         float_scores: what plans are judged against.
         split: the items.
-        options: of the job.
+        options: the job's.
         best: keeps the models of the best plan so far on disk.
         job: runs models.
     """

@@ -23,7 +23,7 @@ def write(
     Args:
         figures: with the plan to write.
         quantized: the layers in int8.
-        options: of the job.
+        options: the job's.
         best: writes the models, or has written them.
         job: heeds an interruption afterwards.
     """

@@ -24,8 +24,8 @@ def write_qat(
         name: what they are called.
         loaded: what they hold.
         compared: what they shall be held against.
-        options: of the job.
-        folder: of the job.
+        options: the job's.
+        folder: the job's.
         job: times the work.
     """
     qat = loaded.qat

@@ -13,7 +13,7 @@ def environment(source: Source, *, seed: int, config_sha256: str, files: tuple[s
 
     Args:
         source: what was run on what.
-        seed: of the job.
+        seed: the job's.
         config_sha256: digest of its configuration.
         files: of the job, by their paths within its folder.
     """

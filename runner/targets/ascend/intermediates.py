@@ -57,7 +57,7 @@ def write_intermediates(kept: Kept, folder: JobFolder, progress: Callable[[int],
 
     Args:
         kept: the model, its quantized form and files, and the items.
-        folder: of the job.
+        folder: the job's.
         progress: told how many of the items are done, each counting twice: float, and as deployed.
 
     Raises:

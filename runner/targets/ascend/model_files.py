@@ -75,7 +75,7 @@ def write_pair(folder: JobFolder, prefix: str, model: LayeredModel, form: Quanti
     """Write ``<prefix>_deploy_model.onnx`` and ``<prefix>_fake_quant_model.onnx``.
 
     Args:
-        folder: of the job.
+        folder: the job's.
         prefix: sub-folder and model name.
         model: the prepared float model at the source's opset.
         form: what is quantized.
@@ -101,7 +101,7 @@ def verify_pair(
     """Re-open both files and return what that showed.
 
     Args:
-        folder: of the job.
+        folder: the job's.
         pair: what was written.
         model: the prepared float model at the source's opset.
         form: what the pair shall hold.
