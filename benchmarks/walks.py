@@ -3,8 +3,8 @@
     python -m benchmarks.walks runner.convert.qdq.read:read_qdq --model model/mobilenet_v2_digits_qat.onnx
     python -m benchmarks.walks runner.report.page:page -- quant=amct tracking=none cache=none
 
-With ``--model`` the function is called with that model; otherwise a job with the options behind ``--`` is run, and followed
-while the function is at work. Two walks are counted:
+With ``--model`` the function is called with that model, and with Ascend's limits where it takes any; otherwise a job with the
+options behind ``--`` is run, and followed while the function is at work. Two walks are counted:
 
     read   every function once, when it is first called: what somebody sees who reads along
     run    every call
@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib
+import inspect
 import runpy
 import sys
 import threading
@@ -128,6 +129,14 @@ def import_edges(root: Path, under: str) -> set[tuple[str, str]]:
     return edges
 
 
+def _call(function: Callable[..., Any], path: Path) -> Callable[[], Any]:
+    model = importlib.import_module("runner.graph.model_file").load_model(path).graph
+    if "limits" not in inspect.signature(function).parameters:
+        return lambda: function(model)
+    limits = importlib.import_module("runner.targets.ascend.limits").ASCEND
+    return lambda: function(model, limits)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Follow a function and print what was counted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -144,12 +153,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.path.insert(0, str(root))
     module, name = chosen.entry.split(":")
     function = getattr(importlib.import_module(module), name)
-    model = chosen.model and importlib.import_module("runner.graph.model_file").load_model(chosen.model).graph
     sys.argv = ["runner", *given[border + 1 :]]
     followed = follow(
         root,
         function.__code__,
-        (lambda: function(model)) if chosen.model else lambda: runpy.run_module("runner", run_name="__main__"),
+        _call(function, chosen.model) if chosen.model else lambda: runpy.run_module("runner", run_name="__main__"),
     )
     for under in dict.fromkeys(("runner/", chosen.under)):
         read, run = (followed.walk(once=once, under=under) for once in (True, False))

@@ -13,7 +13,6 @@ import pytest
 
 from runner.app.journal import read_events
 from runner.job_folder import read_manifest
-from runner.targets.ascend.limits import ASCEND
 from tests.app.conftest import Command, Tiny
 from tests.killing import artifacts, finish, killed, prepare, start, unsound
 
@@ -23,7 +22,7 @@ JOB = Path("outputs") / "acc_auto"
 @pytest.fixture(scope="module")
 def arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The command of a search of several plans."""
-    return prepare(tmp_path_factory.mktemp("job"), ASCEND)
+    return prepare(tmp_path_factory.mktemp("job"))
 
 
 @pytest.fixture(scope="module")

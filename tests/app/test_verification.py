@@ -35,4 +35,4 @@ def test_summary_has_the_figures_of_both_modes_options(run: Command, tiny: Tiny,
 def test_unknown_device_is_refused(run: Command, tiny: Tiny, tmp_path: Path) -> None:
     ended = run(*tiny.options(paths__output=tmp_path, verify__device="fp8"))
     assert ended.status == 2
-    assert "verify.device: expected fp32 or s19 or fp16 or none, got 'fp8'" in ended.err
+    assert "verify.device: expected fp32 or s19 or fp16 or none or null, got 'fp8'" in ended.err

@@ -27,7 +27,6 @@ from runner.modes.convert_qat import convert_qat
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.result import AccAutoResult, ConvertResult
 from runner.targets.ascend import check as checking
-from runner.targets.ascend.limits import ASCEND
 from tests.data import Items, noise, normal_items
 from tests.models import proto
 
@@ -378,7 +377,7 @@ def test_outputs_near_zero_behind_a_sigmoid_may_move_as_far_as_onnxruntime_moves
 
 def test_rewriting_that_moves_the_outputs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def faulty(*arguments: Any, **options: Any) -> PreparedGraph:
-        made = prepare(*arguments, ASCEND, **options)
+        made = prepare(*arguments, **options)
         made.graph.graph.initializers["w"].const_value = ir.tensor(ARRAYS["w"] * np.float32(1.01))
         return made
 
