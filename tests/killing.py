@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 
-from runner.targets.ascend.limits import ASCEND
 from tests.command import environment
 from tests.data import normal_items
 from tests.models import answers, chain, save
@@ -94,7 +93,7 @@ def main() -> int:
     rng, faults, done = random.Random(options.seed), 0, 0
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        arguments = prepare(root, ASCEND)
+        arguments = prepare(root)
         (root / "plain").mkdir()
         begin = time.perf_counter()
         finish(arguments, root / "plain")
