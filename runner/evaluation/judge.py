@@ -219,7 +219,7 @@ class AmctJudge:
         self, candidate: Candidate, progress: Progress, *, early: bool = False, known: PartialScores | None = None
     ) -> Verdict:
         """Write the model to a temporary file and return the evaluator's verdict, which is never remembered."""
-        new = _measured(self.evaluator, candidate.build(), "fake_quant_model.onnx")
+        new = _measured(self.evaluator, candidate.build(), "quantized_model.onnx")
         self.ledger.ran(whole=True)
         accepted, loss = self.evaluator.compare(self.original, new)
         return Verdict(_figure(new, loss), loss, accepted)

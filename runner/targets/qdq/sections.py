@@ -96,7 +96,7 @@ def _kernels(checked: Checked) -> dict[str, object]:
 def _said_of(checked: Checked) -> str:
     floats = checked.float_layers
     more = f", {len(floats)} in float ({_some(floats)})" if floats else ""
-    return f"{checked.integer_kernels} layers and averages on integers{more}"
+    return f"{checked.integer_kernels} layers and averages on integer kernels of onnxruntime{more}"
 
 
 def _some(names: tuple[str, ...]) -> str:
