@@ -1,4 +1,4 @@
-"""Turn a trained ONNX model into an int8 model for Ascend NPUs, and know what it costs.
+"""Turn a trained ONNX model into an int8 model, for Ascend NPUs or any runtime of Q/DQ models, and know what it costs.
 
 As a library, without configuration files:
 
