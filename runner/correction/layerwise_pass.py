@@ -13,6 +13,7 @@ A layer's output is that with its bias: of a MatMul whose bias is added by a nod
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -29,7 +30,7 @@ from runner.graph.added_bias import biased
 from runner.graph.constants import constant
 from runner.graph.layers import Layer
 from runner.record import QuantizedLayer, QuantizedLayers, TensorRecord
-from runner.session import SHORT_LIVED, Session
+from runner.session import SHORT_LIVED, Session, input_specs
 
 Tensors = dict[str, NDArray[Any]]
 T = TypeVar("T")
@@ -70,7 +71,7 @@ class LayerwisePass:
         self._finished: dict[str, QuantizedLayer] = {}
         self._float: list[Tensors] = []
         self._quantized: list[Tensors] = []
-        self._specs = engine.session(self._model).inputs
+        self._specs = input_specs(self._model)
 
     @property
     def items(self) -> int:
@@ -139,10 +140,7 @@ class LayerwisePass:
         """How many items may take part from here to the end."""
         largest = 1
         for layer in self._order[place:]:
-            values = 1
-            for size in self._shapes[layer.name]:
-                values *= size
-            largest = max(largest, values)
+            largest = max(largest, math.prod(self._shapes[layer.name]))
         # Input and output, float and quantized, 4 bytes each; a residual tensor is smaller than these.
         return max(1, min(len(self._items), _BUDGET // (largest * 16)))
 

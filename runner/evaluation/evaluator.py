@@ -73,6 +73,7 @@ class Evaluator:
         """
         classes: ClassScores | None = None
         metrics: tuple[Metric, ...] = ()
+        cautions = self._nan_cautions(reference)
         if self.metrics:
             truths = [self.items.dataset.label(index) for index in self.items.indices]
             labels = [class_of(truth) for truth in truths]
@@ -81,7 +82,6 @@ class Evaluator:
             self._check_labels(labels, classes)
             _check_headline(headline, truths, classes)
             metrics = (headline, *(metric for metric in others if _applies(metric, truths, classes)))
-        cautions = self._nan_cautions(reference)
         scorer = Scorer(
             self.engine, self.items, metrics, classes, reference, cautions, self.decides, self.ledger, self.profile
         )
@@ -89,12 +89,19 @@ class Evaluator:
         return scorer
 
     def _nan_cautions(self, reference: Sequence[Outputs]) -> tuple[str, ...]:
-        """Return a warning of each output that holds NaN for an item which is finite itself."""
+        """Return a warning of each output that holds NaN for an item.
+
+        Raises:
+            DatasetError: the item is not finite itself, and the headline metric decides.
+        """
         found = []
         dataset, indices = self.items.dataset, self.items.indices
         for name in next(iter(reference), {}):
             items = [index for index, outputs in zip(indices, reference, strict=True) if has_nan(outputs[name])]
             if items:
+                # Also where another job, whose metric was not to decide, made these outputs and kept them.
+                for index in items if self.decides else ():
+                    refuse_item_at_fault(dataset, index, name)
                 bad = not_finite_in(dataset, items[0])
                 why = "A Log, Sqrt or Div of values that it is not made for gives it."
                 found.append(

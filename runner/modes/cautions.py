@@ -14,7 +14,6 @@ from runner.graph.output_kind import other_outputs
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.result import Comparison, Source, Status
 from runner.search.end_to_end import EndToEnd
-from runner.search.needs import gives_loss_contributions
 from runner.search.plan import SearchResult, Trial
 from runner.search.sensitivity import Sensitivity
 
@@ -83,7 +82,7 @@ def require_measurable(
         ConfigError: the one that the metric is told to look at is none.
     """
     others = other_outputs(model)
-    looks = sensitivity is not None and gives_loss_contributions(sensitivity)
+    looks = isinstance(sensitivity, EndToEnd)
     if not others or (isinstance(metric, AmctEvaluator) and not looks):
         return
     numbers = [output.name or "" for output in model.graph.outputs if output.name not in others]

@@ -1,4 +1,4 @@
-"""StageClock of a job: announced, timed, with reading and preprocessing counted apart from the model's work."""
+"""A job's stages, announced and timed, with reading and preprocessing counted apart from the model's work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from runner.engine import Engine
 from runner.events import Emit, StageAdvanced, StageFinished, StageStarted
-from runner.search.budget import BudgetSpentError
+from runner.search.budget import STOPS
 
 logger = logging.getLogger(__name__)
 
@@ -30,14 +30,14 @@ class StageClock:
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int = 0, detail: str = "") -> Iterator[Callable[[int], None]]:
-        """Run a stage; gives a function that reports how many of ``total`` are done. A spent budget ends it early."""
+        """Run a stage; gives a function that reports how many of ``total`` are done. What cuts it short ends it."""
         self._emit(StageStarted(name, total, detail))
         start, decoded, apart = time.perf_counter(), self._engine.decode_seconds, self._apart
-        spent = None
+        stop = None
         try:
             yield lambda done: self._emit(StageAdvanced(name, done))
-        except BudgetSpentError as error:
-            spent = error
+        except STOPS as error:
+            stop = error
         elapsed = time.perf_counter() - start
         own = elapsed - (self._apart - apart)
         decode = min(own, self._engine.decode_seconds - decoded)
@@ -45,17 +45,19 @@ class StageClock:
         self._seconds[name] = self._seconds.get(name, 0.0) + own - decode
         self._emit(StageFinished(name, elapsed))
         logger.info("%s: %.1f s%s", name, elapsed, f" ({detail})" if detail else "")
-        if spent is not None:
-            raise spent
+        if stop is not None:
+            raise stop
 
     @contextlib.contextmanager
     def apart(self, name: str) -> Iterator[None]:
         """Time what belongs to another stage than the one that goes on around it."""
         start = time.perf_counter()
-        yield
-        elapsed = time.perf_counter() - start
-        self._apart += elapsed
-        self._seconds[name] = self._seconds.get(name, 0.0) + elapsed
+        try:
+            yield
+        finally:
+            elapsed = time.perf_counter() - start
+            self._apart += elapsed
+            self._seconds[name] = self._seconds.get(name, 0.0) + elapsed
 
     def seconds(self) -> dict[str, float]:
         """Return wall seconds by stage so far, with ``decode``, ``model_work`` and ``total``."""

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from runner.dataset.item import Dataset
-from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.events import LOAD, Emit, ignore
 from runner.job_folder import JobFolder
@@ -65,7 +64,7 @@ def convert_qat(
     kept = write_kept(
         Kept(name, measured.model, measured.form, written.models, loaded.kept, job.engine), target, folder, job
     )
-    qat, costs = loaded.qat, cached_costs(loaded.runnable, loaded.digest, Subset(dataset, [0]), job)
+    qat, costs = loaded.qat, cached_costs(loaded.runnable, loaded.digest, loaded.split.report, job)
     return ConvertResult(
         status="converted",
         source=look.source,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from runner.dataset.subset import Subset
-from runner.graph.layers import LayeredModel
+from runner.graph.layers import Layer, LayeredModel
 from runner.graph.macs import LayerCost, layer_costs
 from runner.modes.context import Context
 from runner.modes.prepared_model import input_shapes
@@ -19,6 +19,7 @@ class CostsInputs:
     """What the costs of layers depend on."""
 
     graph: str
+    layers: tuple[Layer, ...]
     first_item: str
 
 
@@ -29,7 +30,7 @@ COSTS: Stage[CostsInputs, Mapping[str, LayerCost]] = Stage(
         lambda costs: Entry({name: asdict(cost) for name, cost in costs.items()}),
         lambda entry: {name: LayerCost(**cost) for name, cost in entry.values.items()},
     ),
-    version=2,
+    version=3,
 )
 
 
@@ -42,7 +43,7 @@ def cached_costs(model: LayeredModel, graph: str, items: Subset, job: Context) -
         items: of which the first is run.
         job: runs the model and keeps the costs.
     """
-    inputs = CostsInputs(graph, items.contents[0])
+    inputs = CostsInputs(graph, model.layers, items.contents[0])
 
     def costs() -> Mapping[str, LayerCost]:
         return layer_costs(model, input_shapes(model.graph, model.layers, items, job.engine))

@@ -22,7 +22,7 @@ from runner.graph.fixed_inputs import fix_inputs
 from runner.graph.layers import Layer, LayeredModel, find_layers, require_layers
 from runner.graph.lower import Lowered
 from runner.graph.model_file import SourceModel, load_model
-from runner.graph.opset import DEPLOY_OPSET, raise_opset
+from runner.graph.opset import raise_opset
 from runner.graph.prepare import PreparedGraph, prepare
 from runner.graph.probe import with_outputs
 from runner.graph.rewriting import Rewriting, rewritten
@@ -115,7 +115,7 @@ def load_prepared(
     log_left_alone(found)
     for name in preparation.by_place:
         logger.info("left alone: %s (BatchNormalization): %s", name, WHY_LEFT)
-    log_lowered(preparation.lowered, preparation.graph)
+    log_lowered(preparation.lowered, preparation.graph, target.limits.newest_opset)
     return PreparedModel(source, preparation, found.on(raise_opset(preparation.graph)), target=target)
 
 
@@ -125,15 +125,15 @@ def log_left_alone(found: LayeredModel) -> None:
         logger.info("left alone: %s (%s): %s", left.name, left.op_type, left.reason)
 
 
-def log_lowered(lowered: Lowered, model: ir.Model) -> None:
-    """Log what was done for the sake of the deploy model's opset, and what could not be."""
+def log_lowered(lowered: Lowered, model: ir.Model, newest: int) -> None:
+    """Log what was done for the sake of the newest opset that a target takes, and what could not be."""
     opset = model.opset_imports[""]
     if lowered.opset > opset:
-        logger.info("opset %d is written as opset %d, the newest that ATC takes", lowered.opset, opset)
+        logger.info("opset %d is written as opset %d, the newest that the target takes", lowered.opset, opset)
     if lowered.expanded:
-        logger.info("written in operators that ATC has: %s", ", ".join(lowered.expanded))
+        logger.info("written in operators that the target has: %s", ", ".join(lowered.expanded))
     for node in lowered.without_form:
-        logger.warning("%s (%s) has no form at opset %d: %s", node.name, node.op_type, DEPLOY_OPSET, node.reason)
+        logger.warning("%s (%s) has no form at opset %d: %s", node.name, node.op_type, newest, node.reason)
 
 
 def input_shapes(model: ir.Model, layers: Sequence[Layer], part: Subset, engine: Engine) -> dict[str, tuple[int, ...]]:

@@ -104,7 +104,7 @@ def require_same_raised(source: SourceModel, part: Subset, engine: Engine) -> No
         feeds = bind(part.dataset.item(index), session.inputs, name=part.dataset.name(index))
         results.append(session.run(feeds, session.number_names))
     gap = _largest_gap(*results)
-    if gap > _LARGEST_HALF_GAP:
+    if not gap <= _LARGEST_HALF_GAP:
         raise ModelError(
             f"model.path: raised from opset {opset} to {SIMULATION_OPSET}, the model gives other outputs than as exported: by "
             f"{gap:.3g} of their largest value. Export it at opset {SIMULATION_OPSET} or later."
@@ -125,7 +125,8 @@ def _own_gap(prepared: PreparedModel, item: Item, name: str, before: list[NDArra
 
 
 def _largest_gap(before: list[NDArray[Any]], after: list[NDArray[Any]]) -> float:
-    return max((_relative_gap(a, b) for a, b in zip(before, after, strict=True)), default=0.0)
+    """Return the largest gap of any output; NaN where that of one is."""
+    return float(np.max([_relative_gap(a, b) for a, b in zip(before, after, strict=True)], initial=0.0))
 
 
 def _relative_gap(before: NDArray[Any], after: NDArray[Any]) -> float:

@@ -21,6 +21,10 @@ class BudgetSpentError(Exception):
     """The search may not go on."""
 
 
+# What may cut a job's work short, of which there is a result all the same; see ``Meter``.
+STOPS = (BudgetSpentError, KeyboardInterrupt)
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """``budget``: limits of a search; None for no limit. The float model and the all-int8 plan are always evaluated.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +31,6 @@ class EndToEnd:
     """
 
     items: int = 32
-    gives_loss_contributions: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.items < 1:

@@ -1,4 +1,4 @@
-"""What strategies and sensitivities need of the search, told by attributes beside their methods.
+"""What a strategy needs of the search, told by attributes beside its method.
 
 Nothing has to be said: each attribute has a default, and this is the only place that reads them.
 
@@ -7,19 +7,13 @@ Nothing has to be said: each attribute has a default, and this is the only place
 | ``always`` | it has something to propose also where the first plan is accepted | False |
 | ``in_full`` | which trials are scored over every item before it is told of them, see ``InFull`` | "chosen" |
 | ``needs_loss_contributions`` | the ranking's values have to be the layers' parts in the loss at the outputs | False |
-
-| attribute of a sensitivity | says | where nothing is said |
-| --- | --- | --- |
-| ``gives_loss_contributions`` | it looks at the model's outputs for evaluation items, not at each layer's | False |
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runner.search.end_to_end import EndToEnd
 from runner.search.plan import InFull, Strategy
-from runner.search.sensitivity import Sensitivity
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +32,3 @@ class StrategyNeeds:
             in_full=getattr(strategy, "in_full", "chosen"),
             loss_contributions=bool(getattr(strategy, "needs_loss_contributions", False)),
         )
-
-
-def gives_loss_contributions(sensitivity: Sensitivity | EndToEnd) -> bool:
-    """Return whether a sensitivity looks at the model's outputs, so that its values are parts of the loss."""
-    return bool(getattr(sensitivity, "gives_loss_contributions", False))

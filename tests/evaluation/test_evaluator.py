@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -203,6 +204,12 @@ def test_item_that_is_not_finite_is_named_where_the_float_output_is_nan(bad: flo
         "dataset: item item 1 holds 1 value(s) that are NaN or infinite, and the model's output 'y' for it says nothing; "
         "expected finite numbers. Mend the item or leave it out."
     )
+    # The same where the outputs were kept by a job in which somebody else decided.
+    evaluator = of_items([[1.0, 2.0], [1.0, bad]], Sqnr())
+    kept = replace(evaluator, decides=False).outputs(graph_)
+    with pytest.raises(DatasetError) as again:
+        evaluator.against(kept)
+    assert str(again.value) == str(error.value)
     # Where somebody else decides, a figure is no reason to stop.
     undecided = against(of_items([[1.0, 2.0], [1.0, bad]], Sqnr(), decides=False), graph_)
     assert np.isfinite(undecided.float_scores.scores["sqnr"]).all()

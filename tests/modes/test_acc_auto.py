@@ -685,7 +685,7 @@ def test_loss_contributions_and_ranking_of_a_job_are_those_of_leaving_each_layer
         [name] for name in result.ranking.layers
     ]
     (rank,) = [event for event in heard if isinstance(event, StageStarted) and event.stage == "rank"]
-    assert (rank.total, rank.detail) == (6 * 60, "6 units on 60 items")
+    assert (rank.total, rank.detail) == (6 * 60, "6 layer groups on 60 items")
     assert result.work.partial_evaluations == 6
     assert result.work.items_scored == 60 * (1 + len(result.search.trials)) + 6 * 60
 

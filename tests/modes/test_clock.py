@@ -47,12 +47,16 @@ def test_stage_that_fails_is_not_announced_as_finished() -> None:
     assert heard == [StageStarted("rank", 0, "")]
 
 
-def test_stage_that_a_budget_ends_is_finished() -> None:
+@pytest.mark.parametrize("stop", [BudgetSpentError, KeyboardInterrupt])
+def test_stage_that_is_cut_short_is_finished_and_counted(stop: type[BaseException]) -> None:
     heard: list[Event] = []
     clock = StageClock(Engine(1), heard.append)
-    with pytest.raises(BudgetSpentError), clock.stage("rank"):
-        raise BudgetSpentError
+    with pytest.raises(stop), clock.stage("rank"), clock.apart("write"):
+        time.sleep(0.01)
+        raise stop
     assert isinstance(heard[-1], StageFinished)
+    assert clock.seconds()["write"] >= 0.01
+    assert heard[-1].seconds >= 0.01
 
 
 def test_seconds_add_up_over_stages_of_one_name() -> None:

@@ -20,7 +20,7 @@ from runner.errors import ModelError, VerificationError
 from runner.evaluation.distance import Sqnr
 from runner.graph.prepare import PreparedGraph, prepare
 from runner.job_folder import read_manifest
-from runner.modes import prepared_model
+from runner.modes import prepared_model, rewriting_gap
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import convert_qat
@@ -373,6 +373,15 @@ def test_outputs_near_zero_behind_a_sigmoid_may_move_as_far_as_onnxruntime_moves
     # More than one rounding of folded weights does to outputs of ordinary size.
     assert result.rewriting_gap > 1e-3
     assert np.abs(outputs(tmp_path / "source.onnx")[0][0]).max() < 1e-4
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_output_that_is_nan_in_one_model_only_is_no_small_gap(place: int) -> None:
+    before = [np.ones(3, np.float32), np.ones(3, np.float32)]
+    after = [array.copy() for array in before]
+    after[place][1] = np.nan
+    assert np.isnan(rewriting_gap._largest_gap(before, after))
+    assert rewriting_gap._largest_gap(before, before) == 0.0
 
 
 def test_rewriting_that_moves_the_outputs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

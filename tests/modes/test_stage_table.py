@@ -57,7 +57,9 @@ from runner.store.store import Store
 from runner.targets.ascend.check import PROOF, WRITTEN, ProofInputs, WrittenInputs
 from runner.targets.ascend.model_files import ModelPair, Written
 from runner.targets.ascend.proof import DeviceMetric, Proof
+from runner.targets.ascend.target import Ascend
 from runner.targets.qdq.simulation import QdqSimulation
+from runner.targets.qdq.target import Qdq
 from runner.targets.qdq.verify import CHECKED, Checked, CheckedInputs
 from runner.targets.qdq.write import TENSORRT
 from runner.targets.target import VerifyOptions
@@ -253,8 +255,8 @@ EXAMPLES: Mapping[Stage[Any, Any], Example] = {
         ],
     ),
     COSTS: Example(
-        CostsInputs("graph", "item"),
-        {"graph": DIGEST, "first_item": DIGEST},
+        CostsInputs("graph", (LAYER,), "item"),
+        {"graph": DIGEST, "layers": [(), (LAYER, LAYER), (replace(LAYER, input="y"),)], "first_item": DIGEST},
         [{"b/c:0": LayerCost(10, 20), "a": LayerCost(2**40, 5)}],
     ),
     SCORES: Example(
@@ -282,9 +284,10 @@ EXAMPLES: Mapping[Stage[Any, Any], Example] = {
         [Ranking((("b/c:0", 0.1 + 0.2), ("a", 0.5), ("\u732b", 0.5)))],
     ),
     LOSS_CONTRIBUTIONS: Example(
-        LossContributionsInputs(SCORED, GROUPS, EndToEnd(items=12)),
+        LossContributionsInputs(SCORED, Qdq(), GROUPS, EndToEnd(items=12)),
         {
             "scores": [replace(SCORED, **{name: other}) for name, others in SCORED_CHANGES.items() for other in others],
+            "target": [Ascend(), Qdq(for_="tensorrt")],
             "groups": [(), GROUPS[:1], GROUPS[::-1], (replace(GROUPS[0], macs=41), GROUPS[1])],
             "sensitivity": [EndToEnd(items=13)],
         },

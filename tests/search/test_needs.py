@@ -7,13 +7,11 @@ from typing import Any
 import pytest
 
 from runner.search.binary import Binary
-from runner.search.end_to_end import EndToEnd
 from runner.search.greedy import Greedy
 from runner.search.linear import Linear
-from runner.search.needs import StrategyNeeds, gives_loss_contributions
+from runner.search.needs import StrategyNeeds
 from runner.search.pareto import Pareto
 from runner.search.plan import Proposals, Ranking, Trial
-from runner.search.sensitivity import Cosine, MeanSquaredError, SignalToNoise
 
 
 class Silent:
@@ -46,8 +44,3 @@ class Talking(Silent):
 )
 def test_attributes_beside_the_methods_say_what_a_strategy_needs(strategy: Any, needs: StrategyNeeds) -> None:
     assert StrategyNeeds.of(strategy) == needs
-
-
-def test_only_end_to_end_gives_loss_contributions() -> None:
-    assert gives_loss_contributions(EndToEnd())
-    assert not any(map(gives_loss_contributions, (Cosine(), MeanSquaredError(), SignalToNoise())))

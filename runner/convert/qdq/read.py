@@ -31,7 +31,6 @@ from runner.record import QuantizedLayers
 
 # What onnxruntime's dynamic quantizer writes.
 _DYNAMIC = ("DynamicQuantize", "ConvInteger", "MatMulInteger")
-_LISTED_REASONS = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -90,7 +90,7 @@ class Ranker:
 
         def work_out() -> LossContributions:
             self.publish()
-            what = f"{len(groups)} units on {items} items"
+            what = f"{len(groups)} layer groups on {items} items"
             with self.job.clock.stage(RANK, len(groups) * items, what) as progress:
 
                 def measured(done: int) -> None:
@@ -105,5 +105,5 @@ class Ranker:
                     groups, plan, self.models, scorer, after=after, items=items, progress=measured
                 )
 
-        inputs = LossContributionsInputs(self.scores.inputs(form), tuple(groups), sensitivity)
+        inputs = LossContributionsInputs(self.scores.inputs(form), self.prepared.target, tuple(groups), sensitivity)
         return LOSS_CONTRIBUTIONS.cached(self.scores.store, inputs, work_out)

@@ -15,6 +15,7 @@ from runner.search.plan import LayerGroup, Ranking
 from runner.search.sensitivity import Sensitivity
 from runner.store.stage import Codec, Stage
 from runner.store.store import Entry
+from runner.targets.target import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +30,17 @@ class RankingInputs:
 
 @dataclass(frozen=True, slots=True)
 class LossContributionsInputs:
-    """What the loss contributions of a plan depend on: all that its scores do, the layer groups, and how they are measured."""
+    """What the loss contributions of a plan depend on.
+
+    Attributes:
+        scores: all that the plan's own scores depend on.
+        target: what makes the form of the plans in which one group is float.
+        groups: of layers.
+        sensitivity: how they are measured.
+    """
 
     scores: ScoresInputs
+    target: Target
     groups: tuple[LayerGroup, ...]
     sensitivity: EndToEnd
 

@@ -65,8 +65,8 @@ class RememberedScores:
         )
 
     def key(self, form: QuantizedLayers) -> str | None:
-        """Return the key of a form's scores."""
-        return SCORES.key(self.inputs(form))
+        """Return the key of a form's scores; None where nothing is kept."""
+        return None if self.store is None else SCORES.key(self.inputs(form))
 
     def of_form(self, form: QuantizedLayers, build: Callable[[], ir.Model], progress: Progress) -> Evaluation:
         """Return the scores of a quantized form, whose model is built where it has to be run."""

@@ -95,7 +95,8 @@ def load_qat(model: str | Path, dataset: Dataset, options: ConvertQatOptions, jo
         progress=lambda done, total: job.emit(StageAdvanced(LOAD, done, total)),
     )
     log_left_alone(qat.found)
-    log_lowered(lower(qat.graph, target.limits.newest_opset, target.reads), qat.graph)
+    newest = target.limits.newest_opset
+    log_lowered(lower(qat.graph, newest, target.reads), qat.graph, newest)
     runnable: ir.Model = raise_opset(qat.graph)
     return LoadedQat(
         source,

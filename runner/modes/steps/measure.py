@@ -65,9 +65,8 @@ def measure(
     if after is None:
         # An evaluator of the user's judged, which gives no scores. Interrupted, there is no time to make any.
         after = job.meter.unless_interrupted(lambda: _scores(scores, searched, quantized, job))
-    comparison = judged_comparison(judge, scores.scorer, searched.verdict, after, seed=options.seed)
     status: Status = "not_met" if searched.result.best is None else "met"
-    scorer = scores.scorer
+    scorer, comparison = scores.scorer, None
     if split.held_out:
         evaluator = Evaluator(
             job.engine,
@@ -83,6 +82,8 @@ def measure(
             job.warnings.warn(*(caution for caution in scorer.cautions if caution not in job.warnings.told))
             comparison = fresh_comparison(scorer, after, target=judge.target, seed=options.seed)
             status, searched = _borne_out(searched, comparison, options.target_loss, job)
+    if comparison is None:
+        comparison = judged_comparison(judge, scorer, searched.verdict, after, seed=options.seed)
     work = Work(ledger.full, ledger.items, job.clock.seconds(), ledger.partial)
     return FinalFigures(comparison, status, scorer, searched, judge.target, work)
 

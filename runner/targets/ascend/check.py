@@ -19,6 +19,7 @@ from runner.targets.ascend import model_files
 from runner.targets.ascend import proof as proving
 from runner.targets.ascend.model_files import ModelPair, Written, checked_items, verify_pair
 from runner.targets.ascend.proof import DeviceMetric, Files, Proof, device_positions, prove
+from runner.targets.qdq import write
 from runner.targets.target import Measured, VerifyOptions
 from runner.verify.compare import Sameness
 
@@ -93,7 +94,7 @@ WRITTEN: Stage[WrittenInputs, Written] = Stage(
     "check of the written files",
     WrittenInputs,
     Codec(lambda written: Entry(asdict(written)), _decode_written),
-    through=(model_files,),
+    through=(model_files, write, fake_quant),
     profile=None,
 )
 PROOF: Stage[ProofInputs, Proof] = Stage(
