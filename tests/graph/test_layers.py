@@ -169,7 +169,7 @@ CUTS = (
         pytest.param(
             "y = AveragePool<kernel_shape=[2,2], dilations=[1,2]>(x)",
             {},
-            "an average with dilations is not quantized: the opsets that the deploy format knows have none",
+            "an average with dilations is not quantized: the opsets that targets take have none",
             id="average_with_holes",
         ),
         pytest.param(

@@ -28,7 +28,7 @@ LEFT = {
         "with its ceil_mode a window could lie in the padding alone"
     ),
     "test_averagepool_2d_dilations": (
-        "an average with dilations is not quantized: the opsets that the deploy format knows have none"
+        "an average with dilations is not quantized: the opsets that targets take have none"
     ),
     **dict.fromkeys(
         (

@@ -35,7 +35,7 @@ def _why_not(node: ir.Node, _limits: Limits) -> str | None:
         return f"an average over {axes} axes is not quantized; only over 1 or 2"
     strides, dilations = (integer_attributes(node, key, [1] * axes) for key in ("strides", "dilations"))
     if any(dilation != 1 for dilation in dilations):
-        return "an average with dilations is not quantized: the opsets that the deploy format knows have none"
+        return "an average with dilations is not quantized: the opsets that targets take have none"
     if same_cuts(node, kernel, _HARMLESS_CUT):
         return CUTS
     ends = integer_attributes(node, "pads", [0] * 2 * axes)[axes:]

@@ -7,8 +7,9 @@ import onnx_ir as ir
 from runner.graph.constants import constant, float_attribute, integer_attribute
 from runner.graph.layout import Layout, Matrix, OutputsFirst
 from runner.graph.limits import Limits
-from runner.graph.operators.operator import Layer, LayerCost, Operator
+from runner.graph.operators.operator import Operator
 from runner.graph.operators.parameters import has_bias, weight_of, why_not_its_bias
+from runner.graph.operators.product_cost import product_cost
 
 
 def _why_not(node: ir.Node, _limits: Limits) -> str | None:
@@ -29,17 +30,12 @@ def _layout(node: ir.Node) -> Layout:
     return OutputsFirst() if integer_attribute(node, "transB", 0) else Matrix()
 
 
-def _cost(_node: ir.Node, layer: Layer, shape: tuple[int, ...]) -> LayerCost:
-    outputs = shape[0] * layer.channels
-    return LayerCost(outputs * shape[-1], outputs)
-
-
 GEMM = Operator(
     op_type="Gemm",
     why_not=_why_not,
     layout=_layout,
     spatial=lambda _node: 0,
-    cost=_cost,
+    cost=product_cost,
     has_patches=True,
     integer_operator="MatMulInteger",
 )

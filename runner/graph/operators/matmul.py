@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 import onnx_ir as ir
 
 from runner.graph.constants import constant
 from runner.graph.layout import Layout, Matrix
 from runner.graph.limits import Limits
-from runner.graph.operators.operator import Layer, LayerCost, Operator
+from runner.graph.operators.operator import Operator
 from runner.graph.operators.parameters import weight_of
+from runner.graph.operators.product_cost import product_cost
 from runner.graph.operators.windows import sizes
 
 
@@ -29,19 +29,12 @@ def _layout(node: ir.Node) -> Layout:
     return Matrix() if weight is None else Matrix(weight.ndim)
 
 
-def _cost(node: ir.Node, layer: Layer, shape: tuple[int, ...]) -> LayerCost:
-    # A batch of matrices meets a batch of inputs as broadcasting pairs them; for one matrix there is nothing to pair.
-    batch = np.broadcast_shapes(shape[:-2], weight_of(node).shape[:-2])
-    outputs = int(np.prod((*batch, *shape[-2:-1]))) * layer.channels
-    return LayerCost(outputs * shape[-1], outputs)
-
-
 MATMUL = Operator(
     op_type="MatMul",
     why_not=_why_not,
     layout=_layout,
     spatial=lambda _node: 0,
-    cost=_cost,
+    cost=product_cost,
     output_axis=-1,
     bias="add behind",
     has_patches=True,

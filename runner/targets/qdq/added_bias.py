@@ -10,8 +10,9 @@ import numpy as np
 import onnx_ir as ir
 
 from runner.arithmetic import INT32_MAX, dequant_scale, quantize_bias
-from runner.graph.added_bias import bias_add, float_bias
+from runner.graph.added_bias import bias_add
 from runner.graph.builder import Builder
+from runner.graph.constants import constant
 from runner.record import QuantizedLayer, QuantizedLayers
 
 _MATRIX_NDIM = 2
@@ -32,27 +33,28 @@ def quantize_biases(written: ir.Model, float_model: ir.Model, form: QuantizedLay
         data = node.inputs[0] if node.inputs else None
         if quantized is None or add is None or data is None or data.shape is None or data.shape.rank() != _MATRIX_NDIM:
             continue
-        _quantize(written.graph, adds[add.name], node, quantized)
+        _quantize(written.graph, adds[add.name], node.name or "", quantized)
 
 
-def _quantize(graph: ir.Graph, add: ir.Node, node: ir.Node, quantized: QuantizedLayer) -> None:
-    """Let ``add`` of the written graph add the bias of ``node``, a MatMul of the float model, in integers."""
-    bias = float_bias(node)
-    assert bias is not None  # it has an Add
-    if quantized.shift is not None:
-        bias = bias + quantized.shift
+def _quantize(graph: ir.Graph, add: ir.Node, name: str, quantized: QuantizedLayer) -> None:
+    """Let ``add`` of the written graph, behind the MatMul of that name, add its constant in integers."""
+    place = next(index for index, value in enumerate(add.inputs) if value is not None and value.is_initializer())
+    value = add.inputs[place]
+    held = constant(value)
+    assert value is not None and held is not None  # what is added is a constant
+    if held.ndim > _MATRIX_NDIM:
+        return  # it gives the sum an axis more than the product has
+    bias = np.asarray(held, np.float32).reshape(-1)
     deq = dequant_scale(quantized.record.activation.scale, np.asarray(quantized.record.weight_scales, np.float32))
     scales = np.broadcast_to(deq, bias.shape)
     codes = quantize_bias(bias, scales)
     if np.abs(codes).max(initial=0) > INT32_MAX:
         return
     build = Builder()
-    inputs = [
-        build.constant(f"{node.name}.bias", codes.astype(np.int32)),
-        build.constant(f"{node.name}.bias.scale", scales),
-    ]
-    real = build.op("DequantizeLinear", inputs, f"{node.name}.bias.real", ir.DataType.FLOAT, {"axis": 0})
+    inputs = [build.constant(f"{name}.bias", codes.astype(np.int32)), build.constant(f"{name}.bias.scale", scales)]
+    real = build.op("DequantizeLinear", inputs, f"{name}.bias.real", ir.DataType.FLOAT, {"axis": 0})
     build.register(graph)
     graph.insert_before(add, build.nodes)
-    place = next(index for index, value in enumerate(add.inputs) if value is not None and value.is_initializer())
     add.replace_input_with(place, real)
+    if not value.uses() and not value.is_graph_output():
+        del graph.initializers[value.name or ""]

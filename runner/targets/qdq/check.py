@@ -5,17 +5,19 @@ What follows the nodes here is the file alone: the writer's names are used to fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from runner.arithmetic import dequant_scale
+from runner.arithmetic import dequant_scale, quantize_bias
+from runner.graph.added_bias import bias_add, float_bias
 from runner.graph.layers import Layer, LayeredModel
 from runner.lint.finding import Finding
 from runner.ranges import ActivationParams
@@ -23,7 +25,7 @@ from runner.record import QuantizedLayer, QuantizedLayers
 from runner.session import LEVELS, Session, plain
 
 # The version of this stage's meaning: raise it when the same file would show something else.
-VERSION = 1
+VERSION = 2
 
 _LAYER_TYPES = ("Conv", "ConvTranspose", "Gemm", "MatMul", "AveragePool")
 _QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
@@ -34,12 +36,20 @@ _TO_UINT8 = 128
 def check_against_layers(path: Path, form: QuantizedLayers, model: LayeredModel) -> list[Finding]:
     """Return where a file does not hold ``form``; empty when it does.
 
-    Weights have to be int8 initializers, and scales, zero points and integers those of the form, bit for bit.
+    Weights have to be int8 initializers, and scales, zero points, integers and balance factors those of the form, bit for
+    bit; so has what an Add behind a matrix product adds.
+
+    Args:
+        path: of the file.
+        form: what it shall hold.
+        model: the float model that the layers are of.
     """
     file = _File.read(path)
     findings = [
         finding for name, layer in form.layers.items() for finding in file.check_layer(model.layer(name), layer)
     ]
+    for name, quantized in form.layers.items():
+        findings += file.check_added_bias(model.node(name), quantized)
     for key, tensor in form.tensors.items():
         findings += file.check_tensor(key, tensor.activation)
     others = sorted({node.domain for node in file.nodes.values() if node.domain})
@@ -82,6 +92,8 @@ class _File:
             yield Finding(layer.name, "a quantized layer", "no such node")
             return
         yield from self._check_rounded(layer.name, node.input[0], quantized.record.activation)
+        if quantized.record.balance_factors:
+            yield from self._check_balance(node, quantized.record.balance_factors)
         if layer.weight is not None:
             yield from self._check_weight(node, layer, quantized)
         if quantized.bias is not None:
@@ -96,6 +108,42 @@ class _File:
             yield from self._check_arrays(node.name, node.input[2], {"bias": bias, "bias scale": scales})
         elif not np.array_equal(real, (bias * scales.astype(np.float64)).astype(np.float32)):
             yield Finding(node.name, "the bias as quantized, in float32", "another")
+
+    def check_added_bias(self, product: ir.Node, quantized: QuantizedLayer) -> Iterator[Finding]:
+        """Yield what is wrong with the Add behind a matrix product of the float model: a constant, or int32 dequantized."""
+        add, bias = bias_add(product), float_bias(product)
+        if add is None or bias is None:
+            return
+        bias = bias if quantized.shift is None else bias + quantized.shift
+        node = self.nodes.get(add.name or "")
+        sides = [] if node is None else [side for side in node.input if self._is_constant(side)]
+        if len(sides) != 1:
+            yield Finding(add.name or "", "one constant side", f"{len(sides)}")
+        elif (real := self.constants.get(sides[0])) is not None:
+            if not np.array_equal(real.reshape(-1), bias):
+                yield Finding(add.name or "", "the bias of the layer before it", "another")
+        else:
+            scales = np.broadcast_to(dequant_scale(quantized.record.activation.scale, _scales(quantized)), bias.shape)
+            codes = quantize_bias(bias, scales).astype(np.int32)
+            yield from self._check_arrays(add.name or "", sides[0], {"bias": codes, "bias scale": scales})
+
+    def _is_constant(self, name: str) -> bool:
+        producer = self.made.get(name)
+        stored = producer is not None and producer.op_type == _DEQUANTIZE and producer.input[0] in self.constants
+        return name in self.constants or stored
+
+    def _check_balance(self, node: onnx.NodeProto, factors: Sequence[float]) -> Iterator[Finding]:
+        """Yield what is wrong with the Mul in front of the rounding that divides a layer's input by its balance factors."""
+        source = node.input[0]
+        for _ in range(2):  # behind DequantizeLinear and QuantizeLinear
+            rounding = self.made.get(source)
+            source = source if rounding is None else rounding.input[0]
+        mul = self.made.get(source)
+        held = self.constants.get(mul.input[1]) if mul is not None and mul.op_type == "Mul" else None
+        if held is None:
+            yield Finding(node.name, "a Mul by its balance factors before QuantizeLinear", "none")
+        elif not np.array_equal(held.reshape(-1), np.float32(1) / np.asarray(factors, np.float32)):
+            yield Finding(node.name, "a Mul by fl32(1 / balance factor)", "by other numbers")
 
     def check_tensor(self, key: str, params: ActivationParams) -> Iterator[Finding]:
         """Yield what is wrong with an input that is rounded, by its key ``node:input``."""

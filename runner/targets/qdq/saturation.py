@@ -19,7 +19,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.graph.builder import Builder
-from runner.session import Feeds, Session, plain
+from runner.session import Session, plain
 
 # The largest code of a weight where kernels saturate, and where they do not.
 REDUCED_WEIGHT_MAX, WEIGHT_MAX = 63, 127
@@ -58,17 +58,6 @@ def largest_sums(kind: str, code: int) -> float:
     model = _layer(operator, weight, data, attributes, scale, zero)
     (y,) = Session(model, plain("all")).run({"x": np.full(data, 255, np.float32)})
     return float(np.min(np.abs(y)) / (192 * scale))
-
-
-def kernel_gap(model: ir.Model, feeds: Feeds) -> float:
-    """Return how far a model's integer kernels move its outputs: the largest difference over the largest value.
-
-    Against the same file with nothing rewritten, whose sums are float32 over the dequantized integers. Kernels that round a
-    sum once instead of twice move a code by one; kernels that saturate move outputs by as much as they are.
-    """
-    exact, fused = (Session(model, plain(level)).run(feeds) for level in ("none", "all"))
-    largest = max(float(np.abs(a).max(initial=0)) for a in exact)
-    return max(float(np.abs(a - b).max(initial=0)) for a, b in zip(exact, fused, strict=True)) / (largest or 1.0)
 
 
 def _layer(

@@ -40,7 +40,7 @@ class Qdq:
 
     Attributes:
         for_: runtime whose limits hold: ``onnxruntime`` (and OpenVINO), or ``tensorrt``, which takes symmetric int8 alone.
-        opset: of the file, 13 to 21; None for the model's own, at least 13.
+        opset: of the file, 13 to 21; None for the opset of the model, and 13 or 18 where that is older or newer.
         reduce_range: whether weights use 7 bits, for CPUs whose int8 kernels saturate; ``auto`` tries it out on this one.
         rounded: which inputs are rounded besides those of layers: ``fused``, all that keeps onnxruntime on integer kernels
             from layer to layer, or ``layers``, none.

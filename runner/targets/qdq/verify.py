@@ -41,27 +41,25 @@ class Checked:
 
     Attributes:
         file: its name, relative to the job's folder.
-        items: on how many the file, loaded again, was held against what was measured.
-        identical: on how many of them every score was the same, bit for bit.
+        items: on how many the file, loaded again, gives every score that was measured, bit for bit; 0 where none was.
         integer_kernels: layers, and averages, that a default session runs in integers.
         float_layers: layers that it runs in float, be they quantized or not.
         kernels: operator of the optimized graph -> how often it is there.
         rewritten: weights that onnxruntime quantizes by a rule of its own.
         saturating: kinds of layer whose sums this machine's kernels cannot hold at 8 bits.
         ort_level_gap: share of answers, on one batch, that differ between the default level and none.
-        record_matches: the record read back has the scales that the file holds.
+        record_matches: the record read back has the scales that the file holds; None where it has none.
     """
 
     file: str
     items: int
-    identical: int
     integer_kernels: int
     float_layers: tuple[str, ...]
     kernels: Mapping[str, int]
     rewritten: tuple[str, ...]
     saturating: tuple[str, ...]
     ort_level_gap: float | None
-    record_matches: bool
+    record_matches: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,31 +137,29 @@ def _verified(file: str, path: Path, record: Path, measured: Measured, progress:
         listed = "; ".join(str(fault) for fault in faults[:_LISTED])
         raise VerificationError(f"{path}: {len(faults)} fault(s): {listed}. Please report this.")
     positions = range(len(measured.options.items(measured.scorer.items.indices)))
-    identical = _as_measured(path, measured, positions, progress)
     kernels = kernels_of(path)
     return Checked(
         file=file,
-        items=len(positions),
-        identical=identical,
+        items=_as_measured(path, measured, positions, progress),
         integer_kernels=kernels.integer,
         float_layers=kernels.float_layers,
         kernels=dict(sorted(kernels.counts.items())),
         rewritten=rewritten_weights(path),
         saturating=saturating_kernels(),
         ort_level_gap=_level_gap(path, measured),
-        record_matches=True,
+        record_matches=True if measured.form.layers else None,
     )
 
 
 def _as_measured(path: Path, measured: Measured, positions: Sequence[int], progress: Callable[[int], None]) -> int:
-    """Return on how many items the file, loaded again, gives the scores that were measured.
+    """Return on how many items the file, loaded again, gives the scores that were measured; 0 where none were.
 
     Raises:
         VerificationError: on one it does not; names the first.
     """
     scorer = measured.scorer
     if not scorer.metrics:
-        return len(positions)
+        return 0
     session = measured.engine.session(path, plain("all"))
     for done, (position, scores) in enumerate(zip(positions, scorer.scores(session, positions), strict=True), start=1):
         for metric in scorer.metrics:

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 
-from runner.graph.model_file import model_bytes
 from runner.ranges import Range, activation_params, within
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers
 from runner.targets.qdq.bounds import bounds
@@ -52,6 +51,6 @@ def test_a_range_beyond_the_clip_costs_the_kernel_of_integers():
             )
             for name, layer in form.layers.items()
         }
-        return kernels_of(model_bytes(qdq_model(found, QuantizedLayers(layers)))).counts["QLinearConv"]
+        return kernels_of(qdq_model(found, QuantizedLayers(layers))).counts["QLinearConv"]
 
     assert (convolutions(6.06), convolutions(6.0)) == (0, 1)

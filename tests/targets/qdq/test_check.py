@@ -1,7 +1,10 @@
 """The file read again: every number that is not the layers' own is found."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from onnx import numpy_helper
 
@@ -62,6 +65,42 @@ def test_a_single_other_number_is_found(tmp_path, name):
     change(path, name, lambda value: value + 1 if value.dtype.kind in "iu" else np.nextafter(value, np.float32(9)))
     findings = check_against_layers(path, form, found)
     assert [finding.node for finding in findings if finding.node == name.split(".")[0].replace("add", "add:0")]
+
+
+PRODUCT = """g (float[N,4] x) => (float[N,3] y) { [mm] p = MatMul(x, w) [plus] y = Add(p, b) }"""
+
+
+def product(tmp_path, bias, factors=(0.5, 2.0, 4.0, 0.25)):
+    found, form = random_form(model(PRODUCT, w=noise(0, 4, 3), b=bias), scale=0.05, zero_point=-3)
+    layer = form.layers["mm"]
+    form = QuantizedLayers({"mm": replace(layer, record=replace(layer.record, balance_factors=factors))}, {})
+    path = tmp_path / "product.onnx"
+    path.write_bytes(model_bytes(qdq_model(found, form)))
+    return path, form, found
+
+
+@pytest.mark.parametrize("name", ["mm.bias", "mm.bias.scale", "mm.tensor_balance_factor"])
+def test_a_single_other_number_of_an_added_bias_or_a_balance_factor_is_found(tmp_path, name):
+    path, form, found = product(tmp_path, noise(1, 1, 3))
+    assert check_against_layers(path, form, found) == []
+    change(path, name, lambda value: value + 1 if value.dtype.kind in "iu" else np.nextafter(value, np.float32(9)))
+    (finding,) = check_against_layers(path, form, found)
+    assert finding.node == ("mm" if name == "mm.tensor_balance_factor" else "plus")
+
+
+def test_the_float_bias_that_the_integers_replace_is_not_in_the_file(tmp_path):
+    path, _, _ = product(tmp_path, noise(1, 3))
+    assert "b" not in {tensor.name for tensor in onnx.load(path).graph.initializer}
+
+
+def test_an_added_constant_of_more_axes_than_the_product_stays_as_it_is(tmp_path):
+    path, form, found = product(tmp_path, noise(1, 1, 1, 3))
+    assert check_against_layers(path, form, found) == []
+    x = noise(2, 5, 4)
+    (y,) = ort.InferenceSession(path).run(None, {"x": x})
+    assert y.shape == (1, 5, 3)
+    change(path, "b", lambda value: np.nextafter(value, np.float32(9)))
+    assert [finding.node for finding in check_against_layers(path, form, found)] == ["plus"]
 
 
 def test_a_layer_that_was_left_out_or_left_float_is_found(tmp_path):

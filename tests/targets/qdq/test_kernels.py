@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from runner.graph.layers import find_layers
-from runner.graph.model_file import model_bytes
 from runner.graph.tensors import typed
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayers, TensorRecord
@@ -29,7 +28,7 @@ def residual():
 def test_layers_alone_leave_a_convolution_float_whose_output_others_read_in_float():
     built = residual()
     found, form = random_form(built, scale=0.05, zero_point=-128)
-    kernels = kernels_of(model_bytes(qdq_model(found, form)))
+    kernels = kernels_of(qdq_model(found, form))
     assert kernels.integer == 1 and set(kernels.float_layers) == {"a", "b"}  # the Gemm alone
 
 
@@ -39,7 +38,7 @@ def test_the_tensors_that_are_asked_for_make_every_layer_an_integer_kernel():
     asked = fused_inputs(found.on(typed(built)))
     assert [tensor.key for tensor in asked] == ["add:0", "add:1", "pool:0"]
     tensors = {tensor.key: TensorRecord(ActivationParams(float(np.float32(0.05)), -128)) for tensor in asked}
-    counts = kernels_of(model_bytes(qdq_model(found, QuantizedLayers(form.layers, tensors)))).counts
+    counts = kernels_of(qdq_model(found, QuantizedLayers(form.layers, tensors))).counts
     assert (counts["QLinearConv"], counts["QLinearAdd"], counts["QLinearGlobalAveragePool"], counts["QGemm"]) == (
         2,
         1,
@@ -91,7 +90,7 @@ def test_a_pad_that_becomes_the_convolutions_own_is_not_asked_for():
     )  # fmt: skip
     found, form = random_form(built, scale=0.05, zero_point=-128)
     assert fused_inputs(found.on(typed(built))) == ()
-    assert kernels_of(model_bytes(qdq_model(found, form))).counts["QLinearConv"] == 1
+    assert kernels_of(qdq_model(found, form)).counts["QLinearConv"] == 1
 
 
 FLOAT_BEHIND_A_POOL = """g (float[1,4,8,8] x) => (float[] y, float[] z) {
@@ -105,13 +104,13 @@ def test_a_tensor_in_front_of_a_layer_that_is_left_float_is_left_float_too():
     found, form = random_form(built, scale=0.05, zero_point=-128)
     tensors = {"pool:0": TensorRecord(ActivationParams(0.05, 0))}
     mixed = QuantizedLayers({"c": form.layers["c"]}, tensors)
-    assert rewritten_weights(model_bytes(qdq_model(found, mixed)))
+    assert rewritten_weights(qdq_model(found, mixed))
     safe = without_trapped(found, mixed)
     assert not safe.tensors and safe.layers == mixed.layers
-    assert rewritten_weights(model_bytes(qdq_model(found, safe))) == ()
+    assert rewritten_weights(qdq_model(found, safe)) == ()
     whole = QuantizedLayers(form.layers, tensors)
     assert without_trapped(found, whole).tensors == tensors
-    assert rewritten_weights(model_bytes(qdq_model(found, whole))) == ()
+    assert rewritten_weights(qdq_model(found, whole)) == ()
 
 
 def test_a_quantize_linear_moves_in_front_of_a_pool_by_itself():
@@ -120,7 +119,7 @@ def test_a_quantize_linear_moves_in_front_of_a_pool_by_itself():
                   w=noise(0, 4, 3, 1, 1), v=noise(1, 4, 4, 1, 1))  # fmt: skip
     found, form = random_form(built, scale=0.05, zero_point=-128)
     assert fused_inputs(found.on(typed(built))) == ()
-    assert kernels_of(model_bytes(qdq_model(found, form))).counts["QLinearConv"] == 1
+    assert kernels_of(qdq_model(found, form)).counts["QLinearConv"] == 1
 
 
 def test_a_weight_that_onnxruntime_quantizes_itself_is_found():
@@ -132,4 +131,4 @@ def test_a_weight_that_onnxruntime_quantizes_itself_is_found():
         }""",
         w=noise(0, 4, 4, 3, 3), b=noise(1, 4), s=np.float32(0.05), z=np.uint8(0),
     )  # fmt: skip
-    assert rewritten_weights(model_bytes(built))
+    assert rewritten_weights(built)
