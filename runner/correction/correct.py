@@ -1,20 +1,24 @@
-"""Correct the layers once, in int8 all of them: one after the other, each on what those before it give, or all in one pass.
+"""Correct the layers: one after the other, each on what those before it give, or all in one pass.
 
 A correction is given a layer (``LayerState``: what the float and the quantized layer read and give over the calibration
-items) and returns its quantized form, another one or the same. ``_corrections`` lists them in the order in which they are made.
+items) and returns its quantized form, another one or the same. It is kept where it lowers the error of the layer's output on
+items that no correction looks at; and what all of them made of the layers where it lowers that of the model's outputs
+(``at_outputs.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 from threadpoolctl import threadpool_limits
 
+from runner.correction.at_outputs import least_harmful
 from runner.correction.bias_correction import correct_biases
 from runner.correction.calibrated import Calibrated
-from runner.correction.layer_state import LayerState
-from runner.correction.layerwise_pass import LayerwisePass
+from runner.correction.layer_state import LayerForm, LayerState
+from runner.correction.layerwise_pass import LayerwisePass, held_back
 from runner.correction.options import Correction
 from runner.correction.output_fit import OutputFit
 from runner.correction.output_range import OutputRange
@@ -24,11 +28,13 @@ from runner.engine import Engine
 from runner.record import QuantizedLayer, QuantizedLayers
 
 # The version of this stage's meaning: raise it when the same form and data would give other integers.
-VERSION = 9
+VERSION = 10
 
 # Items, evenly spaced, that mean errors alone are taken over: a pass over float layers and their quantized copies costs three
 # evaluations an item, and what chance adds to the means of fewer items is allowed for.
 _PASS_ITEMS = 50
+# Items that forms are compared on at the model's outputs, at most.
+_JUDGED_ITEMS = 16
 
 
 class LayerCorrection(Protocol):
@@ -46,10 +52,9 @@ def correct(
     options: Correction,
     engine: Engine,
     progress: Callable[[int], None] = lambda done: None,
+    finished: Mapping[str, QuantizedLayer] = MappingProxyType({}),
 ) -> QuantizedLayers:
     """Return the form with better ranges, integers and biases.
-
-    A layer whose corrected integers would be illegal keeps those that it had.
 
     Args:
         start: the form to correct, and where it comes from.
@@ -57,43 +62,84 @@ def correct(
         options: which corrections.
         engine: runs the model; how many threads work.
         progress: told the number of layers done; where all are corrected together, their share of the items done.
+        finished: forms of the first layers that are corrected already, on the same items by the same options.
     """
     # The callers share the cores out already; and how many threads a product has must not decide its last bit.
     with threadpool_limits(1, user_api="blas"):
         if options.of_layers == Correction(bias="isolated"):
             return _in_one_pass(start, items, engine, progress)
-        return _layer_after_layer(start, items, options, engine, progress)
+        return _layer_after_layer(start, items, options, engine, progress, finished)
 
 
-def _corrections(start: Calibrated, options: Correction) -> list[LayerCorrection]:
-    chosen: list[LayerCorrection] = []
-    if options.range == "output":
-        chosen.append(OutputRange(start))
-    if options.rounding == "compensated":
-        chosen.append(gptq_rounded)
-    if options.bias != "none":
-        chosen.append(OutputFit(with_factor=options.scale))
-    return chosen
+def least_harmful_of(
+    start: Calibrated, forms: Sequence[QuantizedLayers], items: Subset, engine: Engine
+) -> QuantizedLayers:
+    """Return the one of some forms, or the one rounded to nearest, that does the outputs least harm on items held back.
+
+    Args:
+        start: the form rounded to nearest, and where it comes from.
+        forms: the one that is expected to be best first.
+        items: calibration data.
+        engine: runs the model.
+    """
+    judged = held_back(items)
+    judged = judged.at(range(min(len(judged), _JUDGED_ITEMS)))
+    return least_harmful(start.model, [*forms, start.form], judged, engine)
 
 
 def _layer_after_layer(
-    start: Calibrated, items: Subset, options: Correction, engine: Engine, progress: Callable[[int], None]
+    start: Calibrated,
+    items: Subset,
+    options: Correction,
+    engine: Engine,
+    progress: Callable[[int], None],
+    finished: Mapping[str, QuantizedLayer],
 ) -> QuantizedLayers:
     sequential = options.bias == "sequential"
-    layerwise = LayerwisePass(start, items, engine=engine, quantized_upstream=sequential)
-    corrections = _corrections(start, options)
-    corrected: dict[str, QuantizedLayer] = {}
+    layerwise = LayerwisePass(start, items, engine=engine, quantized_upstream=sequential, finished=finished)
+    ranges = OutputRange(start, finished) if options.range == "output" else None
+    fit = OutputFit(with_factor=options.scale) if options.bias != "none" else None
+    corrected = dict(finished)
     for layer in layerwise.layers():
-        state = LayerState(start, layerwise, layer, bias_is_fitted=options.bias != "none")
-        for correction in corrections:
-            state.accept(correction(state))
-        corrected[layer.name] = state.quantized
-        layerwise.finish(layer, state.quantized, state.float_outputs, state.outputs() if sequential else None)
+        state = LayerState(start, layerwise, layer, bias_is_fitted=fit is not None)
+        corrections: list[LayerCorrection] = []
+        if ranges is not None:
+            state.quantized = ranges.shared(state)
+            corrections.append(ranges)
+        if options.rounding == "compensated":
+            corrections.append(gptq_rounded)
+        best = _best(state, corrections, fit)
+        if ranges is not None:
+            ranges.settle(layer.name, best.quantized)
+        corrected[layer.name] = best.quantized
+        layerwise.finish(layer, best.quantized, state.float_outputs, best.outputs if sequential else None)
         progress(len(corrected))
-    return QuantizedLayers(corrected, start.form.tensors)
+    return QuantizedLayers({name: corrected[name] for name in start.form.layers}, start.form.tensors)
+
+
+def _best(state: LayerState, corrections: list[LayerCorrection], fit: OutputFit | None) -> LayerForm:
+    """Return the layer's form after each correction that helps; one that is tried next starts from those that did."""
+
+    def fitted(form: LayerForm) -> LayerForm:
+        return form if fit is None else state.fitted(form, fit)
+
+    plain = state.form(state.quantized)
+    assert plain is not None  # calibration made sure of it
+    best = fitted(plain)
+    for correction in corrections:
+        made = correction(state)
+        form = None if made is state.quantized else state.form(made)
+        if form is None:
+            continue
+        form = fitted(form)
+        if form.error < best.error:
+            best, state.quantized = form, made
+    return best
 
 
 def _in_one_pass(start: Calibrated, items: Subset, engine: Engine, progress: Callable[[int], None]) -> QuantizedLayers:
-    some = items.at(range(0, len(items), -(-len(items) // _PASS_ITEMS)))
+    judged = set(held_back(items).indices) if len(items) > 1 else set()
+    others = [place for place, index in enumerate(items.indices) if index not in judged]
+    some = items.at(others[:: -(-len(others) // _PASS_ITEMS)])
     layers = len(start.form.layers)
     return correct_biases(start, some, engine=engine, progress=lambda done: progress(layers * done // len(some)))

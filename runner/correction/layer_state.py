@@ -1,6 +1,13 @@
-"""One layer of the layerwise pass, as corrections find it: what it reads and gives over the items, float and quantized."""
+"""One layer of the layerwise pass, as corrections find it: what it reads and gives over the items, float and quantized.
+
+Some of the items are held back: no correction looks at them. A form of the layer is judged by its error on these alone.
+"""
 
 from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,10 +16,35 @@ from runner.calibration.quantize import check_sums
 from runner.correction.calibrated import Calibrated
 from runner.correction.layerwise_pass import LayerwisePass
 from runner.correction.output_adjustment import adjusted_outputs
+from runner.correction.positions import by_channel
+from runner.correction.what_follows import activation
 from runner.graph.added_bias import takes_bias
 from runner.graph.layers import Layer
 from runner.graph.smoothing import balanced, smoothed_rows
 from runner.record import QuantizedLayer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerForm:
+    """A form of the layer, and what it gives.
+
+    Attributes:
+        quantized: the form.
+        outputs: what it gives, an entry an item.
+        error: its share of noise on the items held back: sum (f - q)^2 / sum f^2 behind the activation that follows.
+    """
+
+    quantized: QuantizedLayer
+    outputs: list[NDArray[np.float32]]
+    error: float
+
+
+class Fitting(Protocol):
+    """Fits the bias of a form of the layer, and its weight scale."""
+
+    def __call__(self, state: LayerState, form: LayerForm) -> QuantizedLayer:
+        """Return the fitted form; the form's own where there is nothing to make better."""
+        ...
 
 
 class LayerState:
@@ -29,9 +61,10 @@ class LayerState:
         layer: as given.
         node: the layer's.
         engine: how many threads work; runs parts of the model.
-        quantized: the layer's form as the corrections made so far leave it.
+        quantized: the form of the layer that the next correction starts from.
         float_outputs: what the float layer gives, an entry an item.
-        comparable: the items for which the quantized layer's input has the float one's shape. A detector that quantization
+        items: those that corrections look at.
+        comparable: those of them for which the quantized layer's input has the float one's shape. A detector that quantization
             lets keep other rows than the float model gives a layer other positions to compare.
     """
 
@@ -44,46 +77,53 @@ class LayerState:
         self.float_outputs = layerwise.each(
             lambda item: session.run({layer.input: layerwise.float_input(layer, item)})[0]
         )
-        self.comparable = [
+        comparable = {
             item
             for item in range(layerwise.items)
             if layerwise.input(layer, item).shape == layerwise.float_input(layer, item).shape
-        ]
-        self._outputs: list[NDArray[np.float32]] | None = None
-
-    @property
-    def items(self) -> int:
-        """How many items there are to look at."""
-        return self._pass.items
+        }
+        self.items = layerwise.fitted
+        self.comparable = [item for item in self.items if item in comparable]
+        self._held_back = [item for item in layerwise.held_back if item in comparable]
+        self._activation = activation(self.node, layer)
 
     def input(self, item: int) -> NDArray[np.float32]:
         """Return what the quantized layer rounds: its input, smoothed where the layer is."""
         return balanced(self._pass.input(self.layer, item), self.quantized.record.balance_factors, self.layer)
 
-    def outputs(self) -> list[NDArray[np.float32]]:
-        """Return what the quantized layer gives as it stands, an entry an item."""
-        if self._outputs is None:
-            session = self._pass.quantized_session(self.layer, self.quantized)
-            self._outputs = self._pass.each(
-                lambda item: session.run({self.layer.input: self._pass.input(self.layer, item)})[0]
-            )
-        return self._outputs
+    def form(self, quantized: QuantizedLayer) -> LayerForm | None:
+        """Return what a form of the layer gives; None where its integer sums are illegal."""
+        if not self._is_legal(quantized):
+            return None
+        session = self._pass.quantized_session(self.layer, quantized)
+        outputs = self._pass.each(lambda item: session.run({self.layer.input: self._pass.input(self.layer, item)})[0])
+        return LayerForm(quantized, outputs, self._error(outputs))
 
-    def accept(self, made: QuantizedLayer) -> None:
-        """Take another form of the layer; one whose integer sums are illegal is left."""
-        before = self.quantized
-        if made is before:
-            return
-        try:
-            check_sums(self.layer, made)
-        except ValueError:
-            return
-        self.quantized = made
-        same_sums = made.weight is before.weight and made.record.activation == before.record.activation
-        if self._outputs is not None and same_sums and self._pass.quantized_upstream:
-            self._outputs = adjusted_outputs(self._outputs, self.layer, before, made, self.engine.callers)
-        else:
-            self._outputs = None
+    def fitted(self, form: LayerForm, fit: Fitting) -> LayerForm:
+        """Return a form with its bias and weight scale fitted, or as it is where that is no better on the items held back.
+
+        Args:
+            form: its outputs are modified in place, and the form is of no use any more, where another one is returned.
+            fit: gives the fitted form.
+        """
+        made = fit(self, form)
+        if made is form.quantized or not self._is_legal(made):
+            return form
+
+        def adjust(outputs: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+            return adjusted_outputs(outputs, self.layer, form.quantized, made, self.engine.callers)
+
+        held_back = set(self._held_back)
+        outputs = list(form.outputs)
+        for item, changed in zip(
+            self._held_back, adjust([outputs[item].copy() for item in self._held_back]), strict=True
+        ):
+            outputs[item] = changed
+        error = self._error(outputs)
+        if not error < form.error:
+            return form
+        adjust([array for item, array in enumerate(outputs) if item not in held_back])
+        return LayerForm(made, outputs, error)
 
     def weight(self, layer: Layer | None = None) -> NDArray[np.float64]:
         """Return the float weight, smoothed where the layer is, shape (channels, weights); or that of another layer."""
@@ -94,3 +134,22 @@ class LayerState:
     def fits_bias(self, layer: Layer | None = None) -> bool:
         """Return whether a bias makes up for the layer's mean errors; or for those of another layer."""
         return self._bias_is_fitted and takes_bias(self._pass.node(layer or self.layer))
+
+    def _is_legal(self, quantized: QuantizedLayer) -> bool:
+        try:
+            check_sums(self.layer, quantized)
+        except ValueError:
+            return False
+        return True
+
+    def _error(self, outputs: list[NDArray[np.float32]]) -> float:
+        """Return the share of noise on the items held back; infinite where there is none that can be compared."""
+        signal = noise = 0.0
+        for item in self._held_back:
+            real, found = (
+                self._activation(by_channel(y, self.layer).T) for y in (self.float_outputs[item], outputs[item])
+            )
+            signal += float(np.sum(np.square(real, dtype=np.float64)))
+            noise += float(np.sum(np.square(np.subtract(real, found, dtype=np.float64))))
+        share = noise / signal if signal else noise
+        return share if self._held_back and math.isfinite(share) else math.inf

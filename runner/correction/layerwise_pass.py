@@ -14,7 +14,8 @@ A layer's output is that with its bias: of a MatMul whose bias is added by a nod
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import onnx_ir as ir
@@ -37,6 +38,8 @@ T = TypeVar("T")
 
 # Bytes that the tensors of all items may take. Items beyond it join later.
 _BUDGET = 400 << 20
+# One of so many items is held back.
+_HELD_BACK = 8
 
 
 class LayerwisePass:
@@ -47,13 +50,22 @@ class LayerwisePass:
         items: calibration data.
         engine: runs parts of the model; how many threads work.
         quantized_upstream: whether a layer sees what quantization made of its input; otherwise the float model's.
+        finished: forms of the first layers, which are not come to.
 
     Attributes:
         engine: as given.
         quantized_upstream: as given.
     """
 
-    def __init__(self, start: Calibrated, items: Subset, *, engine: Engine, quantized_upstream: bool) -> None:
+    def __init__(
+        self,
+        start: Calibrated,
+        items: Subset,
+        *,
+        engine: Engine,
+        quantized_upstream: bool,
+        finished: Mapping[str, QuantizedLayer] = MappingProxyType({}),
+    ) -> None:
         self.engine, self.quantized_upstream = engine, quantized_upstream
         self._layered, self._model = start.model, start.model.graph
         graph = self._model.graph
@@ -67,8 +79,8 @@ class LayerwisePass:
         self._inputs = [value.name or "" for value in graph.inputs]
         self._shapes = start.seen.input_shapes
         self._alone = self._model  # the part of it that is the current layer
-        self._done: set[str] = set()
-        self._finished: dict[str, QuantizedLayer] = {}
+        self._finished = dict(finished)
+        self._done = self._computed(finished)
         self._float: list[Tensors] = []
         self._quantized: list[Tensors] = []
         self._specs = input_specs(self._model)
@@ -78,6 +90,16 @@ class LayerwisePass:
         """How many items take part now."""
         return len(self._float)
 
+    @property
+    def held_back(self) -> list[int]:
+        """The items that corrections do not look at: they tell whether these help. The only item, where there is one."""
+        return list(range(1, self.items, _HELD_BACK)) or [0]
+
+    @property
+    def fitted(self) -> list[int]:
+        """The items that corrections look at."""
+        return [item for item in range(self.items) if item % _HELD_BACK != 1]
+
     def node(self, layer: Layer) -> ir.Node:
         """Return the layer's node."""
         return self._nodes[layer.name]
@@ -85,6 +107,8 @@ class LayerwisePass:
     def layers(self) -> Iterator[Layer]:
         """Yield each layer in turn, with its input ready; ``finish`` has to be called before the next."""
         for place, layer in enumerate(self._order):
+            if layer.name in self._finished:
+                continue
             self._admit(self._fitting(place))
             self._advance(layer.input)
             self._alone = self._part([layer.input], [self._output(layer)], [self._float[0]])
@@ -137,12 +161,19 @@ class LayerwisePass:
         return biased(self._nodes[layer.name]).outputs[0].name or ""
 
     def _fitting(self, place: int) -> int:
-        """How many items may take part from here to the end."""
-        largest = 1
-        for layer in self._order[place:]:
-            largest = max(largest, math.prod(self._shapes[layer.name]))
-        # Input and output, float and quantized, 4 bytes each; a residual tensor is smaller than these.
-        return max(1, min(len(self._items), _BUDGET // (largest * 16)))
+        """How many items may take part from here to the end.
+
+        Layers that stay float count, so that which items a layer sees does not depend on what is done to those behind it.
+        """
+        names = [layer.name for layer in self._layered.layers]
+        sizes = [
+            math.prod(self._shapes[name])
+            for name in names[names.index(self._order[place].name) :]
+            if name in self._shapes
+        ]
+        # Input and output, float and quantized, and the output of another form of the layer, 4 bytes each; a residual tensor is
+        # smaller than these. One item is held back, where there are two.
+        return min(len(self._items), max(2, _BUDGET // (max(sizes) * 20)))
 
     def _admit(self, count: int) -> None:
         """Let more items join, up to ``count``: evenly spaced, brought to the current layer."""
@@ -151,13 +182,13 @@ class LayerwisePass:
             return
         feeds = each_of(self._feeds, joining.indices, self._callers)
         live = self._live(self._done)
-        here = [name for name in self._float[0] if name in live] if self._float else []
+        here = [name for name in (self._float[0] if self._float else self._ready()) if name in live]
         frontier = [name for name in here if name not in self._inputs]
         if not frontier:
             self._float += [dict(feed) for feed in feeds]
             self._quantized += [dict(feed) for feed in feeds]
             return
-        prefix = self._part(self._inputs, frontier, [feeds[0], self._float[0]])
+        prefix = self._part(self._inputs, frontier, [feeds[0]])
         sessions = [self.engine.session(prefix, SHORT_LIVED)]
         if self.quantized_upstream:
             inside = {node.name for node in prefix.graph}
@@ -202,6 +233,24 @@ class LayerwisePass:
 
         self.each(step)
         self._done = done
+
+    def _computed(self, finished: Collection[str]) -> set[str]:
+        """Return the names of the nodes that some layers and what they read were computed by."""
+        done = set[str]()
+        nodes = [biased(self._nodes[name]) for name in finished]
+        while nodes:
+            node = nodes.pop()
+            if node.name not in done:
+                done.add(node.name or "")
+                nodes += [self._producers[name] for name in self._reads[node.name or ""] if name in self._producers]
+        return done
+
+    def _ready(self) -> list[str]:
+        """Return the names of the tensors that are there once what is done is computed."""
+        return [
+            *self._inputs,
+            *(value.name or "" for name in self._nodes if name in self._done for value in self._nodes[name].outputs),
+        ]
 
     def _feeds(self, index: int) -> Tensors:
         dataset = self._items.dataset
@@ -271,6 +320,11 @@ def spread(total: int, count: int) -> list[int]:
         taken.update(order)
         step //= 2
     return order[:count]
+
+
+def held_back(items: Subset) -> Subset:
+    """Return those of the items that no correction looks at, however many take part; the only one, where there is one."""
+    return items.at(spread(len(items), len(items))[1::_HELD_BACK] or range(len(items)))
 
 
 def _reads(node: ir.Node) -> list[str]:

@@ -60,6 +60,11 @@ class Correction:
         return self.of_layers == Correction()
 
     @property
+    def depends_on_plan(self) -> bool:
+        """Return whether a layer's integers depend on which of the others are int8, and on theirs."""
+        return self.bias == "sequential"
+
+    @property
     def of_layers(self) -> Correction:
         """Return what is done to the layers once they are calibrated, and at once: no repair after."""
         return replace(self, repair=False, pixels=False, equalize=False, balance=0)
@@ -76,3 +81,5 @@ def check_strength(key: str, strength: Strength) -> None:
 
 # Without rewriting and smoothing: both are decided before a plan can miss the target.
 EVERY_CORRECTION = Correction("sequential", scale=True, rounding="compensated", range="output")
+# The best that each layer has without knowing of the others.
+INDEPENDENT_CORRECTION = Correction("isolated")

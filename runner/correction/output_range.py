@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,35 +25,56 @@ _POSITIONS = 15_000
 
 
 class OutputRange:
-    """Gives layers that read one tensor one range, chosen at the first of them for all.
+    """Chooses a range at the first of the layers that read one tensor; what becomes of it there holds for all of them.
 
     Args:
         start: has the layers.
+        finished: forms of layers that are done.
     """
 
-    def __init__(self, start: Calibrated) -> None:
+    def __init__(self, start: Calibrated, finished: Mapping[str, QuantizedLayer]) -> None:
         self._readers = {readers[0].name: readers for readers in _readers(start)}
-        self._chosen: dict[str, ActivationParams] = {}
+        self._settled: dict[str, ActivationParams] = {}
+        for name in self._readers:
+            if name in finished:
+                self.settle(name, finished[name])
 
     def __call__(self, state: LayerState) -> QuantizedLayer:
-        """Return the layer under the chosen range, or as it is where its bias does not fit that."""
-        name = state.layer.name
-        if name in self._readers:
-            readers = self._readers[name]
-            self._chosen |= dict.fromkeys([reader.name for reader in readers], _better_range(state, readers))
-        if name not in self._chosen:
-            return state.quantized
-        record = replace(state.quantized.record, activation=self._chosen[name])
-        try:
-            return quantize_recorded(state.node, state.layer, record)
-        except ValueError:
-            return state.quantized
+        """Return the first reader of a tensor under the range that costs all of them least; another layer as it is."""
+        readers = self._readers.get(state.layer.name)
+        return state.quantized if readers is None else _under(_better_range(state, readers), state)
+
+    def shared(self, state: LayerState) -> QuantizedLayer:
+        """Return the layer under the range of its tensor, if that is settled, or as it is where its bias does not fit that."""
+        settled = self._settled.get(state.layer.name)
+        return state.quantized if settled is None else _under(settled, state)
+
+    def settle(self, name: str, quantized: QuantizedLayer) -> None:
+        """Take the range of a first reader for all that read the tensor.
+
+        Args:
+            name: of the layer; nothing happens if it is no first reader.
+            quantized: its form.
+        """
+        for reader in self._readers.get(name, ())[1:]:
+            self._settled[reader.name] = quantized.record.activation
+
+
+def _under(params: ActivationParams, state: LayerState) -> QuantizedLayer:
+    if params == state.quantized.record.activation:
+        return state.quantized
+    try:
+        return quantize_recorded(state.node, state.layer, replace(state.quantized.record, activation=params))
+    except ValueError:
+        return state.quantized
 
 
 def _better_range(state: LayerState, readers: Sequence[Layer]) -> ActivationParams:
     """Return the parameters that cost the outputs of all readers least, inside what was seen or the observer's."""
     name, start, callers = state.layer.name, state.start, state.engine.callers
-    values, _ = some_positions(state.input, state.layer, state.items, _POSITIONS, callers)
+    values, _ = some_positions(
+        lambda place: state.input(state.items[place]), state.layer, len(state.items), _POSITIONS, callers
+    )
     if not len(values):
         return state.quantized.record.activation
     symmetric = start.is_symmetric(state.layer)

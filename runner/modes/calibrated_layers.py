@@ -17,8 +17,8 @@ from runner.convert import fake_quant
 from runner.correction import correct as corrections
 from runner.correction import smoothing
 from runner.correction.calibrated import Calibrated
-from runner.correction.correct import correct
-from runner.correction.options import AUTO, EVERY_CORRECTION, Correction, Strength
+from runner.correction.options import AUTO, EVERY_CORRECTION, INDEPENDENT_CORRECTION, Correction, Strength
+from runner.correction.plan_corrections import PlanCorrections
 from runner.correction.smoothing import Smoothing, choose_smoothing
 from runner.dataset.subset import Subset
 from runner.events import CALIBRATE
@@ -27,13 +27,15 @@ from runner.graph.macs import layer_costs
 from runner.graph.pixel_codes import Levels
 from runner.graph.smoothing import with_smoothed_inputs
 from runner.graph.tensors import TensorInput
-from runner.modes.calibration_result import CALIBRATION_RESULT, CalibrationResult
+from runner.modes.calibration_result import CALIBRATION_RESULT, QUANTIZED_LAYERS, CalibrationResult
 from runner.modes.context import Context
 from runner.modes.layer_source import some_layers
 from runner.modes.prepared_model import PreparedModel, input_shapes
 from runner.modes.selection import Selection
 from runner.ranges import Range, within
 from runner.record import QuantizedLayers
+from runner.search.plan import Plan
+from runner.search.planned_models import Form
 from runner.store.stage import Stage
 
 logger = logging.getLogger(__name__)
@@ -85,6 +87,24 @@ CALIBRATION = Stage(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class PlanInputs:
+    """What the layers of a plan depend on.
+
+    Attributes:
+        all_int8: what they depend on where every layer is int8.
+        fallback: the layers that are left float.
+        float_tensors: whether what other nodes read is left float although it was to be rounded.
+    """
+
+    all_int8: CalibrationInputs
+    fallback: tuple[str, ...]
+    float_tensors: bool
+
+
+PLAN_CORRECTION = Stage("quantized layers of a plan", PlanInputs, QUANTIZED_LAYERS, through=CALIBRATION.through)
+
+
 class CalibratedLayers:
     """A ``LayerSource`` that looks at calibration items.
 
@@ -117,16 +137,26 @@ class CalibratedLayers:
             if strength != AUTO or name not in self._pixels
         }
         self._calibrated: tuple[Calibration, CalibrationResult] | None = None
+        self._chains: dict[Correction, PlanCorrections] = {}
+        self._of_plan_made: dict[tuple[Correction, tuple[str, ...], bool], QuantizedLayers] = {}
 
     def quantize(self, job: Context) -> CalibrationResult:
         """Return the layers after looking at the calibration items."""
         return self._corrected(self._correction, job)
 
-    def repaired(self, job: Context) -> Mapping[str, QuantizedLayers]:
+    def of_plans(self, job: Context) -> Form:
+        """Return the layers as plans have them."""
+        return self._of_plans(self._correction, job)
+
+    def independent(self, job: Context) -> QuantizedLayers:
+        """Return the layers with a correction that looks at each alone."""
+        return self._corrected(INDEPENDENT_CORRECTION, job).form
+
+    def repaired(self, job: Context) -> Mapping[str, Form]:
         """Return the layers with every correction, where repairs are wanted."""
         if not self._correction.repair:
             return {}
-        return {REPAIRED: self._corrected(EVERY_CORRECTION, job).form}
+        return {REPAIRED: self._of_plans(EVERY_CORRECTION, job)}
 
     def inputs(self, correction: Correction) -> CalibrationInputs:
         """Return what the layers depend on that are corrected so."""
@@ -147,25 +177,50 @@ class CalibratedLayers:
             correction=correction.of_layers,
         )
 
+    def _of_plans(self, correction: Correction, job: Context) -> Form:
+        whole = self._corrected(correction, job).form
+        if not correction.depends_on_plan:
+            return whole
+        return lambda plan: self._of_plan(correction, plan, job) if plan.fallback or plan.float_tensors else whole
+
+    def _of_plan(self, correction: Correction, plan: Plan, job: Context) -> QuantizedLayers:
+        """Return the layers that a plan leaves int8, corrected with the others float."""
+        key = correction.of_layers, plan.fallback, plan.float_tensors
+        if key not in self._of_plan_made:
+            inputs = PlanInputs(self.inputs(correction), plan.fallback, plan.float_tensors)
+
+            def work_out() -> QuantizedLayers:
+                with job.clock.apart(CALIBRATE):
+                    return self._chain(correction, job).form(plan.fallback, float_tensors=plan.float_tensors)
+
+            self._of_plan_made[key] = PLAN_CORRECTION.cached(job.store, inputs, work_out)
+        return self._of_plan_made[key]
+
     def _corrected(self, correction: Correction, job: Context) -> CalibrationResult:
         return CALIBRATION.cached(job.store, self.inputs(correction), lambda: self._correct(correction, job))
 
     def _correct(self, correction: Correction, job: Context) -> CalibrationResult:
-        items = self._calibration
-        if self._calibrated is None:
-            self._calibrated = self._calibrate(job)
-        seen, rounded = self._calibrated
+        rounded = self._seen(job)[1]
         if correction.changes_nothing:
             return rounded
         with job.clock.stage(CALIBRATE, len(rounded.form.layers), "corrections") as progress:
-            form = correct(
-                Calibrated(self._layers, rounded.form, seen, self._selection.symmetric),
-                items,
-                options=correction,
-                engine=job.engine,
-                progress=progress,
-            )
+            form = self._chain(correction, job).form(progress=progress)
         return replace(rounded, form=form, corrected=True)
+
+    def _chain(self, correction: Correction, job: Context) -> PlanCorrections:
+        """Return what corrects the layers of any plan."""
+        key = correction.of_layers
+        if key not in self._chains:
+            seen, rounded = self._seen(job)
+            start = Calibrated(self._layers, rounded.form, seen, self._selection.symmetric)
+            fallen_back = (lambda: self.independent(job)) if correction.depends_on_plan else None
+            self._chains[key] = PlanCorrections(start, self._calibration, key, job.engine, fallen_back)
+        return self._chains[key]
+
+    def _seen(self, job: Context) -> tuple[Calibration, CalibrationResult]:
+        if self._calibrated is None:
+            self._calibrated = self._calibrate(job)
+        return self._calibrated
 
     def _calibrate(self, job: Context) -> tuple[Calibration, CalibrationResult]:
         """Return what calibration saw, and the form rounded to nearest under it."""

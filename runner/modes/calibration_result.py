@@ -77,3 +77,10 @@ def _record(values: Mapping[str, Any]) -> LayerRecord:
 
 
 CALIBRATION_RESULT = Codec(_encode, _decode)
+
+
+def _layers_alone(form: QuantizedLayers) -> Entry:
+    return _encode(CalibrationResult(form, (), {}))
+
+
+QUANTIZED_LAYERS: Codec[QuantizedLayers] = Codec(_layers_alone, lambda entry: _decode(entry).form)

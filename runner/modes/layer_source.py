@@ -10,6 +10,7 @@ from runner.errors import ModelError
 from runner.modes.calibration_result import CalibrationResult
 from runner.modes.context import Context
 from runner.record import QuantizedLayers
+from runner.search.planned_models import Form
 
 
 class LayerSource(Protocol):
@@ -23,7 +24,15 @@ class LayerSource(Protocol):
         """
         ...
 
-    def repaired(self, job: Context) -> Mapping[str, QuantizedLayers]:
+    def of_plans(self, job: Context) -> Form:
+        """Return the layers as plans have them; asked after ``quantize``, whose form is that of the all-int8 plan."""
+        ...
+
+    def independent(self, job: Context) -> QuantizedLayers:
+        """Return layers that do not depend on each other; asked where those of plans do."""
+        ...
+
+    def repaired(self, job: Context) -> Mapping[str, Form]:
         """Return stronger forms of the same layers, by treatment, the gentlest first; nothing where there are none.
 
         Asked once, after ``quantize``, where the plan of its form misses the target. Each has every layer of that form.

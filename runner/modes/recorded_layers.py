@@ -12,6 +12,7 @@ from runner.modes.layer_costs import cached_costs
 from runner.modes.layer_source import some_layers
 from runner.modes.prepared_model import PreparedModel
 from runner.record import QuantizedLayers
+from runner.search.planned_models import Form
 
 
 class RecordedLayers:
@@ -33,6 +34,14 @@ class RecordedLayers:
         costs = cached_costs(prepared.runnable, prepared.digest, self._part, job)
         return CalibrationResult(form, self._quantization.impossible, costs, self._corrected)
 
-    def repaired(self, job: Context) -> Mapping[str, QuantizedLayers]:
+    def of_plans(self, job: Context) -> Form:
+        """Return the same layers: a record's do not depend on each other."""
+        return some_layers(self._quantization)
+
+    def independent(self, job: Context) -> QuantizedLayers:
+        """Return the same layers."""
+        return some_layers(self._quantization)
+
+    def repaired(self, job: Context) -> Mapping[str, Form]:
         """Return nothing: the record says what the layers are."""
         return {}

@@ -62,6 +62,11 @@ class Plan:
         return tuple(name for name, treatment in self.treatments if treatment != FLOAT)
 
     @property
+    def used(self) -> tuple[str, ...]:
+        """The treatments of the int8 layers, each once."""
+        return tuple(dict.fromkeys(treatment for _, treatment in self.treatments if treatment != FLOAT))
+
+    @property
     def repaired(self) -> tuple[str, ...]:
         """The layers in a repaired int8 form, in graph order."""
         return tuple(name for name, treatment in self.treatments if treatment not in (INT8, FLOAT))

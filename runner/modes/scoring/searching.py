@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 
 from runner.events import SEARCH
 from runner.modes.context import Context
-from runner.record import QuantizedLayers
 from runner.search.ladder import climb
 from runner.search.needs import StrategyNeeds
 from runner.search.plan import Plan, Ranking, Strategy, Trial
-from runner.search.planned_models import PlannedModels
+from runner.search.planned_models import Form, PlannedModels
 from runner.search.search import search
 from runner.search.trial_log import TrialLog
 
@@ -20,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 def try_repairs(
     all_int8: Trial,
-    repairs: Callable[[], Mapping[str, QuantizedLayers]],
+    repairs: Callable[[], Mapping[str, Form]],
     models: PlannedModels,
     log: TrialLog,
     *,

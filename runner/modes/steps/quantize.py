@@ -16,7 +16,7 @@ from runner.modes.selection import Selection
 from runner.modes.steps.load import Loaded
 from runner.record import QuantizedLayers
 from runner.search.plan import INT8
-from runner.search.planned_models import PlannedModels
+from runner.search.planned_models import Form, PlannedModels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +34,7 @@ class Quantized:
     prepared: PreparedModel
     selection: Selection
     result: CalibrationResult
-    repairs: Callable[[], Mapping[str, QuantizedLayers]]
+    repairs: Callable[[], Mapping[str, Form]]
     models: PlannedModels
 
     @property
@@ -63,7 +63,8 @@ def quantize(
     impossible = (f"layer '{left.name}' stays float: {left.reason}" for left in result.impossible)
     job.warnings.warn(*selection.warnings, *impossible)
     target = prepared.target
-    models = PlannedModels(prepared.runnable, {INT8: result.form}, target.simulation, target.planned)
+    forms = {INT8: source.of_plans(job)}
+    models = PlannedModels(prepared.runnable, forms, target.simulation, target.planned, lambda: source.independent(job))
     return Quantized(prepared, selection, result, lambda: source.repaired(job), models)
 
 
