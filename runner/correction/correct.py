@@ -8,7 +8,7 @@ items that no correction looks at; and what all of them made of the layers where
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
@@ -118,23 +118,29 @@ def _layer_after_layer(
 
 
 def _best(state: LayerState, corrections: list[LayerCorrection], fit: OutputFit | None) -> LayerForm:
-    """Return the layer's form after each correction that helps; one that is tried next starts from those that did."""
-
-    def fitted(form: LayerForm) -> LayerForm:
-        return form if fit is None else state.fitted(form, fit)
-
-    plain = state.form(state.quantized)
-    assert plain is not None  # calibration made sure of it
-    best = fitted(plain)
-    for correction in corrections:
-        made = correction(state)
-        form = None if made is state.quantized else state.form(made)
-        if form is None:
-            continue
-        form = fitted(form)
-        if form.error < best.error:
-            best, state.quantized = form, made
+    """Return the layer's form of least error, of all that some of the corrections make, in their order."""
+    best = None
+    for quantized in _combinations(state, corrections):
+        form = state.form(quantized)
+        if form is not None and fit is not None:
+            form = state.fitted(form, fit)
+        if form is not None and (best is None or form.error < best.error):
+            best = form
+    assert best is not None  # calibration made sure that the first one is legal
     return best
+
+
+def _combinations(state: LayerState, corrections: list[LayerCorrection]) -> Iterator[QuantizedLayer]:
+    """Yield the layer as it stands, then under each correction alone, and under each that goes on from another."""
+    made = [state.quantized]
+    yield state.quantized
+    for correction in corrections:
+        for start in tuple(made):
+            state.quantized = start
+            found = correction(state)
+            if found is not start:
+                made.append(found)
+                yield found
 
 
 def _in_one_pass(start: Calibrated, items: Subset, engine: Engine, progress: Callable[[int], None]) -> QuantizedLayers:

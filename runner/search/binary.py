@@ -18,14 +18,15 @@ class Binary(RestoresInt8):
 
     def propose(self, ranking: Ranking, all_int8: Trial) -> Proposals:
         """Yield prefixes of the ranking, then plans that restore int8."""
-        return with_int8_restored(_prefixes(ranking, all_int8.plan), ranking, all_int8.plan, self.give_back)
+        return with_int8_restored(prefixes(ranking, all_int8.plan), ranking, all_int8.plan, self.give_back)
 
     def most_trials(self, layers: int) -> int:
         """Return the depth of the halving and the most that is restored."""
         return max(0, layers - 1).bit_length() + most_restored(self.give_back, layers)
 
 
-def _prefixes(ranking: Ranking, start: Plan) -> Proposals:
+def prefixes(ranking: Ranking, start: Plan) -> Proposals:
+    """Yield prefixes of a ranking, falling back from ``start``, by halving."""
     left, right = 0, len(ranking.layers) - 1
     while left <= right:
         middle = (left + right) // 2

@@ -1,15 +1,16 @@
 """Loss contributions, measured at the model's outputs: what comes back when one layer group alone is left float.
 
 The layer-by-layer pass tells how much a layer's own output suffers; what reaches the answers is another matter. Here every
-group is left out of the all-int8 plan in turn, and the outputs of a few items are compared with the float model's. Only the
-items that matter are run: those whose answer changed, and those whose answer is least sure. No labels are needed. The cost is
+group is left out of the all-int8 plan in turn, and the outputs of a few items are compared with the float model's. The layers
+are in a form in which none answers for what another one gives: leaving one out changes nothing else. Only the items that
+matter are run: those whose answer changed, and those whose answer is least sure. No labels are needed. The cost is
 the number of groups times the number of items.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from runner.evaluation.scores import Evaluation
 from runner.search.plan import LayerGroup, Plan, Ranking
 
 # The version of this stage's meaning: raise it when the same scores would give other contributions.
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +29,24 @@ class EndToEnd:
 
     Attributes:
         items: how many items each group is measured on; all of them where there are no more.
+        items_if_met: how many where no layer has to fall back, and contributions are only shown.
     """
 
     items: int = 32
+    items_if_met: int = 8
 
     def __post_init__(self) -> None:
-        if self.items < 1:
-            raise ConfigError(f"sensitivity.items: expected 1 or more, got {self.items}.")
+        for name, count in (("items", self.items), ("items_if_met", self.items_if_met)):
+            if count < 1:
+                raise ConfigError(f"sensitivity.{name}: expected 1 or more, got {count}.")
+
+    def where_met(self, *, met: bool) -> EndToEnd:
+        """Return the sensitivity with as many items as are worth it.
+
+        Args:
+            met: whether the plan that is measured meets the target.
+        """
+        return replace(self, items=min(self.items, self.items_if_met)) if met else self
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,11 +30,12 @@ def measure_contributions(
         scorer: against the float model.
         after: the scores of ``start``, over every item.
         items: how many to measure on at most.
-        progress: told the number of model runs done, ``len(groups) * items`` in the end.
+        progress: told the number of model runs done, ``len(groups) * items`` in the end, and ``items`` more where the layers of
+            ``start`` depend on each other.
     """
     measure, losses = item_losses(after.scores)
     positions = items_that_matter(scorer.float_scores, after, losses, items)
-    measured = 0
+    measured, base = 0, models.left_out(start)
 
     def loss(plan: Plan) -> float:
         nonlocal measured
@@ -43,5 +44,5 @@ def measure_contributions(
         scores = scorer.evaluate_some(model, positions, lambda scored: progress(done + scored)).scores
         return float(item_losses(scores)[1].mean())
 
-    total = float(losses[positions].mean())
-    return leave_one_out(groups, start, loss, total=total, measure=measure, items=positions)
+    total = float(losses[positions].mean()) if base == start else loss(base)
+    return leave_one_out(groups, base, loss, total=total, measure=measure, items=positions)

@@ -16,7 +16,7 @@ from runner.modes.scoring.measure_contributions import measure_contributions
 from runner.modes.scoring.ranking_stages import LOSS_CONTRIBUTIONS, RANKING, LossContributionsInputs, RankingInputs
 from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.search.end_to_end import EndToEnd, LossContributions
-from runner.search.plan import LayerGroup, Plan, Ranking
+from runner.search.plan import LayerGroup, Plan, Ranking, Trial
 from runner.search.planned_models import PlannedModels
 from runner.search.sensitivity import Sensitivity, rank
 from runner.search.trial_log import TrialLog
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranker:
-    """Ranks the layers of a plan that has been tried.
+    """Ranks the layers of a plan that has been tried, by one sensitivity or several.
 
     Attributes:
         prepared: the model.
@@ -47,16 +47,21 @@ class Ranker:
     job: Context
 
     def rank(
-        self, plan: Plan, groups: tuple[LayerGroup, ...], sensitivity: Sensitivity | EndToEnd
+        self, start: Trial, groups: tuple[LayerGroup, ...], sensitivity: Sensitivity | EndToEnd
     ) -> tuple[Ranking, LossContributions | None]:
         """Return the ranking of the layers of a plan, and their loss contributions where those were asked for.
+
+        Args:
+            start: the trial of the plan.
+            groups: of its layers.
+            sensitivity: how.
 
         Raises:
             BudgetSpentError: there was no time to measure every contribution.
         """
-        contributions = None
+        contributions, plan = None, start.plan
         if isinstance(sensitivity, EndToEnd):
-            contributions = self._contributions(plan, groups, sensitivity)
+            contributions = self._contributions(plan, groups, sensitivity.where_met(met=start.accepted))
             ranking = contributions.ranking
         else:
             ranking = replace(self._layer_by_layer(plan, sensitivity), groups=groups)
@@ -105,5 +110,8 @@ class Ranker:
                     groups, plan, self.models, scorer, after=after, items=items, progress=measured
                 )
 
-        inputs = LossContributionsInputs(self.scores.inputs(form), self.prepared.target, tuple(groups), sensitivity)
+        measured_form = self.models.form(self.models.left_out(plan))
+        inputs = LossContributionsInputs(
+            self.scores.inputs(form), measured_form, self.prepared.target, tuple(groups), sensitivity
+        )
         return LOSS_CONTRIBUTIONS.cached(self.scores.store, inputs, work_out)

@@ -34,12 +34,14 @@ class LossContributionsInputs:
 
     Attributes:
         scores: all that the plan's own scores depend on.
+        measured: the layers that groups are left out of.
         target: what makes the form of the plans in which one group is float.
         groups: of layers.
         sensitivity: how they are measured.
     """
 
     scores: ScoresInputs
+    measured: QuantizedLayers
     target: Target
     groups: tuple[LayerGroup, ...]
     sensitivity: EndToEnd

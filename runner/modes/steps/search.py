@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from runner.evaluation.judge import Verdict
@@ -13,14 +14,17 @@ from runner.modes.data import DataSplit
 from runner.modes.files.write_acc_auto import BestModels
 from runner.modes.scoring.job_trials import job_trials
 from runner.modes.scoring.ranking import Ranker
-from runner.modes.scoring.searching import try_plans, try_repairs
+from runner.modes.scoring.searching import reconsider, tell_end, try_last_resorts, try_plans, try_repairs
 from runner.modes.steps.quantize import Quantized
 from runner.modes.steps.score_float import FloatScores
 from runner.modes.work_ahead import items_of_search
-from runner.search.end_to_end import LossContributions
+from runner.search.end_to_end import EndToEnd, LossContributions
+from runner.search.greedy import Greedy
 from runner.search.ladder import starting_plan
+from runner.search.last_resort import LastResort
 from runner.search.layer_groups import layer_groups
-from runner.search.plan import Plan, Ranking, SearchResult, Trial
+from runner.search.plan import LayerGroup, Plan, Ranking, SearchResult, Strategy, Trial
+from runner.search.sensitivity import Cosine
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,8 +86,25 @@ def search(
             job.emit(WorkAhead(items_of_search(options, split, len(layers), len(groups), start)))
             # As in AMCT the ranking is made also where nothing has to fall back.
             ranker = Ranker(quantized.prepared, split.calibration, models, log, scores, publish, job)
-            ranking, contributions = ranker.rank(start.plan, groups, options.sensitivity)
+            ranking, contributions = ranker.rank(start, groups, options.sensitivity)
+            start = reconsider(tried, start, ranking, log, job=job, items=items)
             try_plans(start, ranking, options.strategy, log, job=job, items=items)
+            if not start.accepted:
+                resorts = _last_resorts(ranker, start, groups, ranking, options)
+                try_last_resorts(start, resorts, log, job=job, items=items)
+                tell_end(log, job)
     result = log.result(job.meter.stopped)
     job.warnings.warn(*tensors_caution(result, all_int8, len(quantized.all_int8.tensors)))
     return Searched(result, log.verdict((result.best or result.closest).plan), ranking, contributions)
+
+
+def _last_resorts(
+    ranker: Ranker, start: Trial, groups: tuple[LayerGroup, ...], ranking: Ranking, options: AccAutoOptions
+) -> Iterator[tuple[Strategy, Callable[[], Ranking]]]:
+    """Yield what else is tried where the strategy has found nothing, so that none misses what another one finds."""
+    yield LastResort(), lambda: ranking
+    if isinstance(options.sensitivity, EndToEnd):
+        yield LastResort(), lambda: ranker.rank(start, groups, Cosine())[0]
+    elif ranker.scores.scorer.metrics:
+        yield Greedy(), lambda: ranker.rank(start, groups, EndToEnd())[0]
+        yield LastResort(), lambda: ranker.rank(start, groups, EndToEnd())[0]
