@@ -34,7 +34,7 @@ VERSION = 10
 # evaluations an item, and what chance adds to the means of fewer items is allowed for.
 _PASS_ITEMS = 50
 # Items that forms are compared on at the model's outputs, at most.
-_JUDGED_ITEMS = 16
+_JUDGED_ITEMS = 25
 
 
 class LayerCorrection(Protocol):
@@ -99,15 +99,12 @@ def _layer_after_layer(
     layerwise = LayerwisePass(start, items, engine=engine, quantized_upstream=sequential, finished=finished)
     ranges = OutputRange(start, finished) if options.range == "output" else None
     fit = OutputFit(with_factor=options.scale) if options.bias != "none" else None
+    corrections = _corrections(options, ranges)
     corrected = dict(finished)
     for layer in layerwise.layers():
         state = LayerState(start, layerwise, layer, bias_is_fitted=fit is not None)
-        corrections: list[LayerCorrection] = []
         if ranges is not None:
             state.quantized = ranges.shared(state)
-            corrections.append(ranges)
-        if options.rounding == "compensated":
-            corrections.append(gptq_rounded)
         best = _best(state, corrections, fit)
         if ranges is not None:
             ranges.settle(layer.name, best.quantized)
@@ -115,6 +112,14 @@ def _layer_after_layer(
         layerwise.finish(layer, best.quantized, state.float_outputs, best.outputs if sequential else None)
         progress(len(corrected))
     return QuantizedLayers({name: corrected[name] for name in start.form.layers}, start.form.tensors)
+
+
+def _corrections(options: Correction, ranges: OutputRange | None) -> list[LayerCorrection]:
+    """Return what is tried before the bias is fitted, in this order; every combination of it is judged."""
+    chosen: list[LayerCorrection] = [] if ranges is None else [ranges]
+    if options.rounding == "compensated":
+        chosen.append(gptq_rounded)
+    return chosen
 
 
 def _best(state: LayerState, corrections: list[LayerCorrection], fit: OutputFit | None) -> LayerForm:

@@ -39,7 +39,7 @@ T = TypeVar("T")
 # Bytes that the tensors of all items may take. Items beyond it join later.
 _BUDGET = 400 << 20
 # One of so many items is held back.
-_HELD_BACK = 8
+_HELD_BACK = 4
 
 
 class LayerwisePass:

@@ -40,13 +40,10 @@ class EndToEnd:
             if count < 1:
                 raise ConfigError(f"sensitivity.{name}: expected 1 or more, got {count}.")
 
-    def where_met(self, *, met: bool) -> EndToEnd:
-        """Return the sensitivity with as many items as are worth it.
-
-        Args:
-            met: whether the plan that is measured meets the target.
-        """
-        return replace(self, items=min(self.items, self.items_if_met)) if met else self
+    @property
+    def only_shown(self) -> EndToEnd:
+        """The sensitivity where nothing has to fall back."""
+        return replace(self, items=min(self.items, self.items_if_met))
 
 
 @dataclass(frozen=True, slots=True)

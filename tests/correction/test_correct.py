@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import onnx
@@ -24,8 +25,7 @@ from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import ConfigError
 from runner.graph.model_file import model_bytes
-from runner.ranges import ActivationParams, Range
-from runner.record import QuantizedLayer, QuantizedLayers, TensorRecord
+from runner.record import QuantizedLayer, QuantizedLayers
 from runner.targets.ascend.deploy import deploy_model
 from runner.targets.ascend.deploy_check import check_against_form
 from tests.data import Items, normal_items
@@ -143,13 +143,22 @@ def test_form_stays_legal_and_its_deploy_model_holds_it(model: onnx.ModelProto, 
     assert check_against_form(path, form, start.model.graph) == []
 
 
+def take_the_last_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each form of a layer be judged better than those before it."""
+    errors = itertools.count(0, -1)
+    monkeypatch.setattr(LayerState, "_error", lambda self, outputs: float(next(errors)))
+
+
 # Inputs off zero, so that rounding the weights makes mean errors.
-TOKENS, ROWS = 1 + normal_items(48, 7, 5), 1 + normal_items(200, 5)
+TOKENS, ROWS = 1 + normal_items(48, 7, 5), 1 + normal_items(240, 5)
 LAYERWISE = [Correction("isolated", rounding="compensated"), Correction("sequential"), BEST]
 
 
 @pytest.mark.parametrize("options", LAYERWISE, ids=str)
-def test_matmul_is_corrected_like_the_gemm_that_has_its_bias_as_an_input(options: Correction) -> None:
+def test_matmul_is_corrected_like_the_gemm_that_has_its_bias_as_an_input(
+    options: Correction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_the_last_form(monkeypatch)
     one, other = (calibrated(dense(op_type), ROWS) for op_type in ("MatMul", "Gemm"))
     matmul, gemm = (corrected(start, ROWS, options) for start in (one, other))
     for name, twin, bias in (("h", "s", "b1"), ("k", "logits", "b2")):
@@ -219,7 +228,7 @@ def test_items_that_join_behind_a_shifted_bias_see_it(monkeypatch: pytest.Monkey
     for name in ("h", "k"):
         np.testing.assert_allclose(late.layers[name].shift, whole.layers[name].shift, atol=1e-6)
     real = outputs(start, QuantizedLayers({}), x, "y")
-    assert np.abs((outputs(start, late, x, "y") - real).mean(axis=0)).max() < 2e-6
+    assert np.abs((outputs(start, late, x, "y") - real).mean(axis=0)).max() < 3e-6
 
 
 def test_layer_without_a_bias_gets_one() -> None:
@@ -279,18 +288,22 @@ def test_number_of_callers_does_not_change_the_form(model: onnx.ModelProto, monk
 
 @pytest.mark.parametrize("model", [conv_gemm(), RESIDUAL], ids=["chain", "residual"])
 def test_items_that_join_late_see_what_the_others_do(model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
+    take_the_last_form(monkeypatch)
     start = calibrated(model, ITEMS)
     whole = corrected(start, ITEMS, Correction("sequential"))
-    # Room for 40 items at first; the layers behind the first read less.
+    # Room for 32 items at first; the layers behind the first read less.
     largest = max(int(np.prod(shape)) for shape in start.seen.input_shapes.values())
     monkeypatch.setattr(layerwise_pass, "_BUDGET", 40 * 16 * largest)
     late = corrected(start, ITEMS, Correction("sequential"))
     last = start.model.layers[-1]
     output = start.model.node(last.name).outputs[0].name
     real = outputs(start, QuantizedLayers({}), ITEMS, output)
+    # What corrections look at; the others are held back.
+    fitted = [place for number, place in enumerate(spread(64, 64)) if number % 4 != 1]
     for form in (whole, late):
         if last.op_type != "MatMul":
-            np.testing.assert_allclose(outputs(start, form, ITEMS, output).mean(axis=0), real.mean(axis=0), atol=1e-3)
+            found = outputs(start, form, ITEMS, output)
+            np.testing.assert_allclose(found[fitted].mean(axis=0), real[fitted].mean(axis=0), atol=1e-3)
 
 
 def test_spread_only_adds_places() -> None:
@@ -316,118 +329,51 @@ def test_repair_and_equalization_do_not_change_how_layers_are_corrected(monkeypa
 
 def test_own_correction_is_given_a_layer_and_gives_its_form_back(monkeypatch: pytest.MonkeyPatch) -> None:
     seen, start = [], calibrated(conv_gemm(), ITEMS)
+    take_the_last_form(monkeypatch)
 
     def halved(state: LayerState) -> QuantizedLayer:
-        seen.append((state.layer.name, state.items, len(state.outputs()), state.float_outputs[0].shape))
+        seen.append((state.layer.name, len(state.items), len(state.float_outputs), state.float_outputs[0].shape))
         return dataclasses.replace(state.quantized, weight=state.quantized.weight // 2)
 
     def impossible(state: LayerState) -> QuantizedLayer:
         return dataclasses.replace(state.quantized, bias=np.full(state.layer.channels, 2**31 - 1, np.int32))
 
-    monkeypatch.setattr("runner.correction.correct._corrections", lambda start, options: [halved, impossible])
-    form = corrected(start, ITEMS, Correction("sequential"))
-    assert seen == [("first", 64, 64, (1, 4, 6, 6)), ("second", 64, 64, (1, 6, 2, 2)), ("logits", 64, 64, (1, 5))]
+    monkeypatch.setattr("runner.correction.correct._corrections", lambda options, ranges: [halved, impossible])
+    form = corrected(start, ITEMS, Correction(rounding="compensated"))
+    # One item of four is held back.
+    assert seen == [("first", 48, 64, (1, 4, 6, 6)), ("second", 48, 64, (1, 6, 2, 2)), ("logits", 48, 64, (1, 5))]
     for name, layer in form.layers.items():
         np.testing.assert_array_equal(layer.weight, start.form.layers[name].weight // 2)
         # Sums beyond int32 are not taken.
         np.testing.assert_array_equal(layer.bias, start.form.layers[name].bias)
 
 
-def test_outputs_of_a_layer_are_those_of_its_form_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outputs_of_a_layer_are_those_of_its_form(monkeypatch: pytest.MonkeyPatch) -> None:
     start, found = calibrated(conv_gemm(), ITEMS), []
-
-    def moved(state: LayerState) -> QuantizedLayer:
-        return dataclasses.replace(state.quantized, bias=state.quantized.bias + np.int32(100))
-
-    def halved(state: LayerState) -> QuantizedLayer:
-        return dataclasses.replace(state.quantized, weight=state.quantized.weight // 2)
 
     def look(state: LayerState) -> QuantizedLayer:
         # The first layer alone: what it reads is what the model does.
-        form = QuantizedLayers({"first": state.quantized})
         if state.layer.name == "first":
-            model, name = fake_quant_model(start.model, form), state.node.outputs[0].name
-            found.append((list(map(np.copy, state.outputs())), [y for (y,) in run_plain(model, ITEMS, [name])]))
+            moved = dataclasses.replace(state.quantized, bias=state.quantized.bias + np.int32(100))
+            halved = dataclasses.replace(moved, weight=moved.weight // 2)
+            for quantized in (state.quantized, moved, halved):
+                form = state.form(quantized)
+                model, name = (
+                    fake_quant_model(start.model, QuantizedLayers({"first": quantized})),
+                    state.node.outputs[0].name,
+                )
+                found.append((form.outputs, form.error, [y for (y,) in run_plain(model, ITEMS, [name])]))
         return state.quantized
 
-    steps = [look, moved, look, halved, look]
-    monkeypatch.setattr("runner.correction.correct._corrections", lambda start, options: steps)
+    monkeypatch.setattr("runner.correction.correct._corrections", lambda options, ranges: [look])
     corrected(start, ITEMS, Correction("sequential"))
+    real = [y for (y,) in run_plain(start.model.graph, ITEMS, [start.model.node("first").outputs[0].name])]
     assert len(found) == 3
-    for ours, expected in found:
+    held_back = spread(64, 64)[1::4]
+    for ours, error, expected in found:
         # The pass takes items in another order, spread over the data.
         for one, place in zip(ours, spread(64, 64), strict=True):
             np.testing.assert_array_equal(one, expected[place])
-
-
-ROUNDED = onnx_text(
-    """g (float[N,2,6,6] x) => (float[N,3,3,3] z) {
-        a = Conv <pads = [1,1,1,1]> (x, w1, b1)
-        r = Relu (a)
-        b = Conv <pads = [1,1,1,1]> (r, w2)
-        s = Add (r, b)
-        t = Tanh (s)
-        p = MaxPool <kernel_shape = [2,2], strides = [2,2]> (t)
-        z = Conv (p, w3)
-    }""",
-    w1=RNG.normal(size=(4, 2, 3, 3)).astype(np.float32),
-    b1=RNG.normal(size=4).astype(np.float32),
-    w2=0.2 * RNG.normal(size=(4, 4, 3, 3)).astype(np.float32),
-    w3=RNG.normal(size=(3, 4, 1, 1)).astype(np.float32),
-)
-
-
-def channel_means(error: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean of each of three channels, of rows as ``outputs`` gives them for [N, 3, 3, 3]."""
-    return error.reshape(-1, 3, 9).mean(axis=(0, 2))
-
-
-def with_tensors(start: Calibrated, tensors: dict[str, TensorRecord]) -> Calibrated:
-    return dataclasses.replace(start, form=QuantizedLayers(start.form.layers, tensors))
-
-
-@pytest.mark.parametrize("at_first", [64, 20], ids=["all items at once", "items that join late"])
-def test_sequential_bias_takes_off_what_rounding_a_tensor_adds(at_first: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    start = calibrated(ROUNDED, ITEMS)
-    largest = max(int(np.prod(shape)) for shape in start.seen.input_shapes.values())
-    # The last layer reads a quarter, so items that do not fit at the others join behind the Add.
-    monkeypatch.setattr(layerwise_pass, "_BUDGET", at_first * 16 * largest)
-    # Half of what is added is cut off.
-    tensors = {"s:0": TensorRecord(ActivationParams(start.form.layers["b"].record.activation.scale / 4, -128))}
-    rounding = with_tensors(start, tensors)
-    real = outputs(start, QuantizedLayers({}), ITEMS, "z")
-    seen, unseen = (
-        np.abs(channel_means(outputs(start, QuantizedLayers(form.layers, tensors), ITEMS, "z") - real)).max()
-        for form in (
-            corrected(rounding, ITEMS, Correction("sequential")),
-            corrected(start, ITEMS, Correction("sequential")),
-        )
-    )
-    # What may be chance is left.
-    assert seen < 0.1 * unseen
-
-
-def test_layer_that_shares_its_codes_with_another_node_keeps_them() -> None:
-    start = calibrated(ROUNDED, ITEMS)
-    # An observer that looks too far, so that a layer is better off with less.
-    high = start.seen.ranges["b"].high
-    seen = dataclasses.replace(start.seen, ranges=start.seen.ranges | {"b": Range(0.0, 1.4 * high)})
-    form = quantize_layers(start.model, seen).form
-    start = dataclasses.replace(start, seen=seen, form=form)
-    observed = start.form.layers["b"].record.activation
-    alone = corrected(start, ITEMS, BEST)
-    assert alone.layers["b"].record.activation != observed
-    tensors = {"s:0": TensorRecord(observed)}
-    shared = corrected(with_tensors(start, tensors), ITEMS, BEST)
-    assert shared.layers["b"].record.activation == observed and shared.tensors == tensors
-    # Another rounding of the same tensor does not hold the layer.
-    other = {"s:0": TensorRecord(dataclasses.replace(observed, scale=2 * observed.scale))}
-    assert corrected(with_tensors(start, other), ITEMS, BEST).layers["b"].record.activation != observed
-
-
-def test_corrections_on_float_inputs_do_not_see_tensors() -> None:
-    start = calibrated(ROUNDED, ITEMS)
-    tensors = {"s:0": TensorRecord(ActivationParams(1.0, -128))}
-    for options in (Correction("isolated"), Correction(rounding="compensated")):
-        form = corrected(with_tensors(start, tensors), ITEMS, options)
-        assert same(form, corrected(start, ITEMS, options)) and form.tensors == tensors
+        # A Relu stands behind the layer.
+        f, q = (np.maximum(np.stack([y[place] for place in held_back]).astype(np.float64), 0) for y in (real, expected))
+        assert error == pytest.approx(np.sum((f - q) ** 2) / np.sum(f**2), rel=1e-6)

@@ -66,13 +66,15 @@ DEEP = (chain(6), (3, 4, 4))
 class Bench:
     """A model and its data on disk; runs jobs on them."""
 
-    def __init__(self, folder: Path, model: onnx.ModelProto, shape: tuple[int, ...], items: int = 60) -> None:
+    def __init__(
+        self, folder: Path, model: onnx.ModelProto, shape: tuple[int, ...], items: int = 60, mean: float = 0.0
+    ) -> None:
         self.folder, self.model = folder, model
-        self.x = normal_items(items, *shape)
+        self.x = mean + normal_items(items, *shape)
         folder.mkdir(exist_ok=True)
         self.path = save(model, folder / "source.onnx")
         np.savez(folder / "data.npz", x=self.x, y=answers(model, self.x))
-        np.savez(folder / "other.npz", x=normal_items(12, *shape, seed=7))
+        np.savez(folder / "other.npz", x=mean + normal_items(12, *shape, seed=7))
 
     def run(
         self,
@@ -164,7 +166,8 @@ def test_history_and_ranking_have_amcts_form(deep: Bench) -> None:
     values = [value for _, value in ranking]
     assert values == sorted(values) and all(0 < value <= 1 for value in values)
     order = [name for name, _ in ranking]
-    for entry in history:
+    binary = history[1:4]  # at most ceil(log2 6), then what other strategies would try
+    for entry in binary:
         rolled_back = {name for name, stays in entry["roll_back_config"].items() if not stays}
         assert rolled_back == set(order[: len(rolled_back)])
 
@@ -208,7 +211,11 @@ def test_search_is_amcts_over_the_losses_of_every_prefix(tmp_path: Path, seed: i
     f = logits(bench.model, bench.x)
     prefixes = [fake_quant_model(found, form.without(order[:k])) for k in range(6)]
     losses = [kl(f, logits(model, bench.x)) for model in prefixes]
-    for trial in rejected.search.trials:
+    along = [
+        trial for trial in rejected.search.trials if set(trial.plan.fallback) == set(order[: len(trial.plan.fallback)])
+    ]
+    assert {len(trial.plan.fallback) for trial in along} == set(range(6))
+    for trial in along:
         assert trial.loss == pytest.approx(losses[len(trial.plan.fallback)], rel=0.03, abs=1e-9)
     fallbacks = set()
     for low, high in itertools.pairwise(sorted(losses)):
@@ -216,11 +223,14 @@ def test_search_is_amcts_over_the_losses_of_every_prefix(tmp_path: Path, seed: i
             continue  # too close for two builds of one sum to fall on the same side
         target = (low * high) ** 0.5
         result = bench.run("searched", target_loss=target, metric=Kl())
-        assert [len(t.plan.fallback) for t in result.search.trials] == amct_trials([v < target for v in losses])
-        accepted = [k for k in amct_trials([v < target for v in losses]) if losses[k] < target]
+        by_amct = amct_trials([v < target for v in losses])
+        assert [len(t.plan.fallback) for t in result.search.trials][: len(by_amct)] == by_amct
+        accepted = [k for k in by_amct if losses[k] < target]
         fallbacks.add(len(result.fallback))
-        assert result.status == ("met" if accepted else "not_met")
+        # Other strategies are tried where AMCT's finds nothing.
+        assert len(result.search.trials) == len(by_amct) or not accepted
         if accepted:
+            assert result.status == "met"
             smallest = min(accepted)
             assert set(result.fallback) == set(order[:smallest])
             if losses == sorted(losses, reverse=True):
@@ -587,7 +597,8 @@ def test_record_with_its_integers_gives_the_same_models_again(tmp_path: Path) ->
 
 @pytest.mark.parametrize("correction", [Correction("isolated"), EVERY_CORRECTION], ids=["pass", "walk"])
 def test_record_with_shifted_biases_gives_the_same_models_again(tmp_path: Path, correction: Correction) -> None:
-    bench = Bench(tmp_path / "bench", dense(), (5,))
+    # Off zero, so that rounding the weights makes mean errors, and shifts help.
+    bench = Bench(tmp_path / "bench", dense(), (5,), mean=2.0)
     first = bench.run("first", target_loss=50.0, observer=MinMax(), correction=correction)
     shifts = {name: layer.shift for name, layer in first.form.layers.items()}
     assert list(shifts) == ["h", "k"] and all(shift is not None for shift in shifts.values())
@@ -607,7 +618,8 @@ def test_record_with_shifted_biases_gives_the_same_models_again(tmp_path: Path, 
 
 
 def test_layer_that_falls_back_has_its_bias_back(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "bench", dense(), (5,))
+    # Off zero, so that rounding the weights makes mean errors, and shifts help.
+    bench = Bench(tmp_path / "bench", dense(), (5,), mean=2.0)
     options = {"metric": Kl(), "observer": MinMax(), "correction": Correction("isolated")}
     loss = bench.run("whole", target_loss=50.0, **options).search.trials[0].loss
     result = bench.run(target_loss=0.9 * loss, **options)
@@ -684,7 +696,8 @@ def test_loss_contributions_and_ranking_of_a_job_are_those_of_leaving_each_layer
     assert [entry["layers"] for entry in deep.json("results/damage.json")["units"]] == [
         [name] for name in result.ranking.layers
     ]
-    (rank,) = [event for event in heard if isinstance(event, StageStarted) and event.stage == "rank"]
+    # Where nothing is found the layers are ranked on their own as well.
+    rank, _ = [event for event in heard if isinstance(event, StageStarted) and event.stage == "rank"]
     assert (rank.total, rank.detail) == (6 * 60, "6 layer groups on 60 items")
     assert result.work.partial_evaluations == 6
     assert result.work.items_scored == 60 * (1 + len(result.search.trials)) + 6 * 60

@@ -67,7 +67,8 @@ def test_own_metric_decides_over_all_items_and_own_strategy_is_answered_from_the
         data = NpzDataset(str(tmp_path / "data.npz"))
         return acc_auto(model, data, tmp_path / output, options, name="net", engine=Engine(1))
 
-    losses = [trial.loss for trial in job(0.0, "none").search.trials]
+    # What else is tried where this strategy finds nothing comes after its own plans.
+    losses = [trial.loss for trial in job(0.0, "none").search.trials[:5]]
     result = job(sorted(losses)[1] * (1 + 1e-9), "out")
     trials = result.search.trials
     # Which items of a metric of the user's could be left out nobody knows.

@@ -35,7 +35,7 @@ from runner.graph.macs import LayerCost
 from runner.graph.pixel_codes import Levels
 from runner.graph.tensors import TensorInput
 from runner.lint.finding import Finding
-from runner.modes.calibrated_layers import CALIBRATION, CalibrationInputs
+from runner.modes.calibrated_layers import CALIBRATION, PLAN_CORRECTION, CalibrationInputs, PlanInputs
 from runner.modes.calibration_result import CalibrationResult
 from runner.modes.callers import CALLERS, CallersInputs
 from runner.modes.input_values import INPUTS_SEEN, InputsSeen, InputsSeenInputs, InputValues
@@ -159,6 +159,21 @@ PROVED = Proof(
 )
 EVALUATED = {"sqnr": np.random.default_rng(0).normal(size=(5, 2)), "top1": np.ones((5, 1))}
 
+CALIBRATED = CalibrationInputs(
+    graph="graph",
+    calibration_items="items",
+    layers=(LAYER,),
+    other_inputs=(TENSOR,),
+    observers={"a": MinMax(), "add:0": Percentile(0.9)},
+    strengths={"a": 0.5},
+    one_scale=frozenset(["a"]),
+    unfused=frozenset(["a"]),
+    skipped=("c",),
+    levels={"a": LEVEL},
+    bounds={"y": Range(0.0, float("inf"))},
+    symmetric=frozenset(["a"]),
+    correction=SOURCE,
+)
 EXAMPLES: Mapping[Stage[Any, Any], Example] = {
     GAP: Example(
         GapInputs("source", "graph", "item"),
@@ -202,21 +217,7 @@ EXAMPLES: Mapping[Stage[Any, Any], Example] = {
         ],
     ),
     CALIBRATION: Example(
-        CalibrationInputs(
-            graph="graph",
-            calibration_items="items",
-            layers=(LAYER,),
-            other_inputs=(TENSOR,),
-            observers={"a": MinMax(), "add:0": Percentile(0.9)},
-            strengths={"a": 0.5},
-            one_scale=frozenset(["a"]),
-            unfused=frozenset(["a"]),
-            skipped=("c",),
-            levels={"a": LEVEL},
-            bounds={"y": Range(0.0, float("inf"))},
-            symmetric=frozenset(["a"]),
-            correction=SOURCE,
-        ),
+        CALIBRATED,
         {
             "graph": DIGEST,
             "calibration_items": DIGEST,
@@ -254,6 +255,15 @@ EXAMPLES: Mapping[Stage[Any, Any], Example] = {
             CalibrationResult(QuantizedLayers({}), (), {}),
         ],
     ),
+    PLAN_CORRECTION: Example(
+        PlanInputs(CALIBRATED, ("b",), False),
+        {
+            "all_int8": [replace(CALIBRATED, graph=other) for other in DIGEST],
+            "fallback": [(), ("a",), ("a", "b")],
+            "float_tensors": [True],
+        },
+        [LAYERS, *OTHER_LAYERS],
+    ),
     COSTS: Example(
         CostsInputs("graph", (LAYER,), "item"),
         {"graph": DIGEST, "layers": [(), (LAYER, LAYER), (replace(LAYER, input="y"),)], "first_item": DIGEST},
@@ -284,9 +294,10 @@ EXAMPLES: Mapping[Stage[Any, Any], Example] = {
         [Ranking((("b/c:0", 0.1 + 0.2), ("a", 0.5), ("\u732b", 0.5)))],
     ),
     LOSS_CONTRIBUTIONS: Example(
-        LossContributionsInputs(SCORED, Qdq(), GROUPS, EndToEnd(items=12)),
+        LossContributionsInputs(SCORED, LAYERS, Qdq(), GROUPS, EndToEnd(items=12)),
         {
             "scores": [replace(SCORED, **{name: other}) for name, others in SCORED_CHANGES.items() for other in others],
+            "measured": OTHER_LAYERS,
             "target": [Ascend(), Qdq(for_="tensorrt")],
             "groups": [(), GROUPS[:1], GROUPS[::-1], (replace(GROUPS[0], macs=41), GROUPS[1])],
             "sensitivity": [EndToEnd(items=13)],

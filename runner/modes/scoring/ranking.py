@@ -47,7 +47,12 @@ class Ranker:
     job: Context
 
     def rank(
-        self, start: Trial, groups: tuple[LayerGroup, ...], sensitivity: Sensitivity | EndToEnd
+        self,
+        start: Trial,
+        groups: tuple[LayerGroup, ...],
+        sensitivity: Sensitivity | EndToEnd,
+        *,
+        searched: bool = True,
     ) -> tuple[Ranking, LossContributions | None]:
         """Return the ranking of the layers of a plan, and their loss contributions where those were asked for.
 
@@ -55,13 +60,14 @@ class Ranker:
             start: the trial of the plan.
             groups: of its layers.
             sensitivity: how.
+            searched: whether something is searched by it; otherwise it is only shown.
 
         Raises:
             BudgetSpentError: there was no time to measure every contribution.
         """
         contributions, plan = None, start.plan
         if isinstance(sensitivity, EndToEnd):
-            contributions = self._contributions(plan, groups, sensitivity.where_met(met=start.accepted))
+            contributions = self._contributions(plan, groups, sensitivity if searched else sensitivity.only_shown)
             ranking = contributions.ranking
         else:
             ranking = replace(self._layer_by_layer(plan, sensitivity), groups=groups)

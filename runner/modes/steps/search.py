@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from runner.search.greedy import Greedy
 from runner.search.ladder import starting_plan
 from runner.search.last_resort import LastResort
 from runner.search.layer_groups import layer_groups
+from runner.search.needs import StrategyNeeds
 from runner.search.plan import LayerGroup, Plan, Ranking, SearchResult, Strategy, Trial
 from runner.search.sensitivity import Cosine
 
@@ -85,8 +87,9 @@ def search(
             groups = layer_groups(models.float_model, models.form(start.plan), costs)
             job.emit(WorkAhead(items_of_search(options, split, len(layers), len(groups), start)))
             # As in AMCT the ranking is made also where nothing has to fall back.
+            searched = not start.accepted or StrategyNeeds.of(options.strategy).always
             ranker = Ranker(quantized.prepared, split.calibration, models, log, scores, publish, job)
-            ranking, contributions = ranker.rank(start, groups, options.sensitivity)
+            ranking, contributions = ranker.rank(start, groups, options.sensitivity, searched=searched)
             start = reconsider(tried, start, ranking, log, job=job, items=items)
             try_plans(start, ranking, options.strategy, log, job=job, items=items)
             if not start.accepted:
@@ -106,5 +109,6 @@ def _last_resorts(
     if isinstance(options.sensitivity, EndToEnd):
         yield LastResort(), lambda: ranker.rank(start, groups, Cosine())[0]
     elif ranker.scores.scorer.metrics:
-        yield Greedy(), lambda: ranker.rank(start, groups, EndToEnd())[0]
-        yield LastResort(), lambda: ranker.rank(start, groups, EndToEnd())[0]
+        by_loss = functools.cache(lambda: ranker.rank(start, groups, EndToEnd())[0])
+        yield Greedy(), by_loss
+        yield LastResort(), by_loss

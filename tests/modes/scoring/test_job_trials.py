@@ -166,7 +166,7 @@ def test_each_layer_comes_from_the_form_of_its_treatment(subject) -> None:
     plain, strong = subject[2], other_form(subject)
     plan = Plan((("first", "int8+strong"), ("second", "float"), ("logits", "int8")))
     form = planned_form({INT8: plain, "int8+strong": strong}, plan)
-    assert list(form.layers) == ["first", "logits"] and form.tensors is plain.tensors
+    assert list(form.layers) == ["first", "logits"] and form.tensors == plain.tensors
     assert form.layers["first"] is strong.layers["first"] and form.layers["logits"] is plain.layers["logits"]
 
 
