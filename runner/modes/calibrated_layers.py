@@ -137,6 +137,7 @@ class CalibratedLayers:
             if strength != AUTO or name not in self._pixels
         }
         self._calibrated: tuple[Calibration, CalibrationResult] | None = None
+        self._results: dict[Correction, CalibrationResult] = {}
         self._chains: dict[Correction, PlanCorrections] = {}
         self._of_plan_made: dict[tuple[Correction, tuple[str, ...], bool], QuantizedLayers] = {}
 
@@ -197,7 +198,11 @@ class CalibratedLayers:
         return self._of_plan_made[key]
 
     def _corrected(self, correction: Correction, job: Context) -> CalibrationResult:
-        return CALIBRATION.cached(job.store, self.inputs(correction), lambda: self._correct(correction, job))
+        key = correction.of_layers
+        if key not in self._results:
+            inputs = self.inputs(correction)
+            self._results[key] = CALIBRATION.cached(job.store, inputs, lambda: self._correct(correction, job))
+        return self._results[key]
 
     def _correct(self, correction: Correction, job: Context) -> CalibrationResult:
         rounded = self._seen(job)[1]
