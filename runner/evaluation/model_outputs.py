@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +11,22 @@ from numpy.typing import NDArray
 from runner.dataset.finite import not_finite_in
 from runner.dataset.item import Dataset
 from runner.dataset.subset import Subset
-from runner.engine import Engine
+from runner.engine import Engine, Runnable
 from runner.errors import DatasetError
 from runner.evaluation.ledger import Ledger
 from runner.evaluation.outputs import Outputs
-from runner.session import Session
 
 
-def named_outputs(session: Session, arrays: Sequence[NDArray[Any]]) -> Outputs:
+class NamedRunnable(Runnable, Protocol):
+    """What gives outputs that have names; a Session, or one behind another face."""
+
+    @property
+    def number_names(self) -> Sequence[str]:
+        """Return the names of the outputs that are tensors of numbers, in order."""
+        ...
+
+
+def named_outputs(session: NamedRunnable, arrays: Sequence[NDArray[Any]]) -> Outputs:
     """Return one item's outputs by name.
 
     Args:
@@ -28,7 +36,9 @@ def named_outputs(session: Session, arrays: Sequence[NDArray[Any]]) -> Outputs:
     return dict(zip(session.number_names, arrays, strict=True))
 
 
-def model_outputs(session: Session, items: Subset, engine: Engine, ledger: Ledger) -> Generator[Outputs, None, None]:
+def model_outputs(
+    session: NamedRunnable, items: Subset, engine: Engine, ledger: Ledger
+) -> Generator[Outputs, None, None]:
     """Yield a model's outputs for each item, in order; stop iterating to stop early."""
 
     def named(_: int, arrays: list[NDArray[Any]]) -> Outputs:

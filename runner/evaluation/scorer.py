@@ -17,7 +17,7 @@ from runner.evaluation.accuracy import Counted
 from runner.evaluation.ledger import Ledger
 from runner.evaluation.likeness import is_unlike
 from runner.evaluation.metric import Metric
-from runner.evaluation.model_outputs import has_nan, is_finite, model_outputs, refuse_item_at_fault
+from runner.evaluation.model_outputs import NamedRunnable, has_nan, is_finite, model_outputs, refuse_item_at_fault
 from runner.evaluation.outputs import ClassScores, Outputs
 from runner.evaluation.scores import ANSWER, LEAD, Evaluation, ItemScores, gathered
 from runner.session import SIMULATION, Profile, Session
@@ -69,7 +69,7 @@ class Scorer:
 
     def evaluate(
         self,
-        model: ir.Model | Session,
+        model: ir.Model | NamedRunnable,
         progress: Progress = silent,
         known: Mapping[int, ItemScores] = MappingProxyType({}),
         *,
@@ -85,17 +85,19 @@ class Scorer:
         """
         scores = dict(known)
         rest = [position for position in range(len(self.items)) if position not in known]
-        for position, score in zip(rest, self.scores(self.session(model), rest), strict=True):
+        for position, score in zip(rest, self.scores(self._runnable(model), rest), strict=True):
             scores[position] = score
             progress(len(scores) - len(known))
         if self.decides:
             self.ledger.ran(whole=True, continued=continued)
         return gathered([scores[position] for position in range(len(self.items))])
 
-    def evaluate_some(self, model: ir.Model, positions: Sequence[int], progress: Progress = silent) -> Evaluation:
+    def evaluate_some(
+        self, model: ir.Model | NamedRunnable, positions: Sequence[int], progress: Progress = silent
+    ) -> Evaluation:
         """Return a model's scores at the given positions, in their order."""
         found = list[ItemScores]()
-        with contextlib.closing(self.scores(self.session(model), positions)) as scores:
+        with contextlib.closing(self.scores(self._runnable(model), positions)) as scores:
             for score in scores:
                 found.append(score)
                 progress(len(found))
@@ -103,7 +105,7 @@ class Scorer:
         return gathered(found)
 
     def scores(
-        self, session: Session, positions: Sequence[int], *, only_numbers: bool = False
+        self, session: NamedRunnable, positions: Sequence[int], *, only_numbers: bool = False
     ) -> Generator[ItemScores, None, None]:
         """Yield the scores of the items at the given positions, in order; stop iterating to stop early.
 
@@ -146,6 +148,9 @@ class Scorer:
             scores[LEAD] = (headline.lead(outputs, reference, label, self.classes),)
         return scores
 
-    def session(self, model: ir.Model | Session) -> Session:
-        """Return the session that a model is scored in."""
-        return model if isinstance(model, Session) else self.engine.session(model, self.profile)
+    def _runnable(self, model: ir.Model | NamedRunnable) -> NamedRunnable:
+        return self.session(model) if isinstance(model, ir.Model) else model
+
+    def session(self, model: ir.Model) -> Session:
+        """Return a session of a model to be scored."""
+        return self.engine.session(model, self.profile)

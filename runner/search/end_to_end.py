@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from runner.errors import ConfigError
 from runner.evaluation.scores import Evaluation
-from runner.search.plan import LayerGroup, Plan, Ranking
+from runner.search.plan import LayerGroup, Ranking
 
 # The version of this stage's meaning: raise it when the same scores would give other contributions.
 VERSION = 3
@@ -84,8 +84,7 @@ class LossContributions:
 
 def leave_one_out(
     groups: Sequence[LayerGroup],
-    start: Plan,
-    loss: Callable[[Plan], float],
+    loss: Callable[[LayerGroup], float],
     *,
     total: float,
     measure: str,
@@ -95,13 +94,12 @@ def leave_one_out(
 
     Args:
         groups: to leave float in turn.
-        start: the plan that the total belongs to.
-        loss: of a plan over the items, by the measure.
-        total: ``loss(start)``.
+        loss: of the plan in which a group alone is float, over the items, by the measure.
+        total: of the plan in which every group is int8.
         measure: what the loss is.
         items: positions of the items.
     """
-    parts = tuple((group, total - loss(start.with_fallback(group.layers))) for group in groups)
+    parts = tuple((group, total - loss(group)) for group in groups)
     return LossContributions(measure, tuple(items), total, parts)
 
 

@@ -82,8 +82,7 @@ class Small:
     def contributions(self) -> LossContributions:
         return leave_one_out(
             self.groups,
-            self.start,
-            lambda plan: self.loss(plan.int8_layers),
+            lambda group: self.loss(self.start.with_fallback(group.layers).int8_layers),
             total=self.loss(self.start.int8_layers),
             measure="kl",
             items=[0],

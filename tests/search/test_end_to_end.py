@@ -52,7 +52,7 @@ def test_contribution_is_kl_of_a_classifier_and_relative_noise_otherwise() -> No
 
 def measured() -> LossContributions:
     left = {("a",): 6.0, ("b", "c"): 2.0, ("d",): 11.0}
-    return leave_one_out(GROUPS, START, lambda plan: left[plan.fallback], total=10.0, measure="kl", items=[3, 5])
+    return leave_one_out(GROUPS, lambda group: left[group.layers], total=10.0, measure="kl", items=[3, 5])
 
 
 def test_contribution_of_a_group_is_what_goes_when_it_alone_is_float() -> None:
@@ -69,7 +69,7 @@ def test_ranking_shares_a_groups_contribution_out_to_its_layers_and_knows_the_gr
 
 
 def test_no_contribution_at_all_has_no_shares() -> None:
-    contributions = leave_one_out(GROUPS, START, lambda plan: 0.0, total=0.0, measure="kl", items=[0])
+    contributions = leave_one_out(GROUPS, lambda group: 0.0, total=0.0, measure="kl", items=[0])
     assert [contributions.share(value) for _, value in contributions.groups] == [0.0, 0.0, 0.0]
 
 

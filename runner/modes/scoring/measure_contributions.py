@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import onnx_ir as ir
+
+from runner.evaluation.leaving_out import LeavingOut
+from runner.evaluation.model_outputs import NamedRunnable
 from runner.evaluation.scorer import Scorer
 from runner.evaluation.scores import Evaluation
 from runner.search.end_to_end import LossContributions, item_losses, items_that_matter, leave_one_out
@@ -37,12 +41,19 @@ def measure_contributions(
     positions = items_that_matter(scorer.float_scores, after, losses, items)
     measured, base = 0, models.left_out(start)
 
-    def loss(plan: Plan) -> float:
+    def loss(model: ir.Model | NamedRunnable) -> float:
         nonlocal measured
         done, measured = measured * len(positions), measured + 1
-        model = models.model(plan, own_session=True)
         scores = scorer.evaluate_some(model, positions, lambda scored: progress(done + scored)).scores
         return float(item_losses(scores)[1].mean())
 
-    total = float(losses[positions].mean()) if base == start else loss(base)
-    return leave_one_out(groups, base, loss, total=total, measure=measure, items=positions)
+    model = models.switched(base)
+    session = None if model is None else scorer.session(model)
+
+    def without(group: LayerGroup) -> float:
+        if session is not None:
+            return loss(LeavingOut(session, group.layers))
+        return loss(models.model(base.with_fallback(group.layers), own_session=True))
+
+    total = float(losses[positions].mean()) if base == start else loss(models.model(base, own_session=True))
+    return leave_one_out(groups, without, total=total, measure=measure, items=positions)
