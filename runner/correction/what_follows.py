@@ -46,7 +46,9 @@ def activation(node: ir.Node, layer: Layer) -> Activation:
     if set(readers) == {"Sigmoid", "Mul"} and _multiplies(readers["Mul"], output, readers["Sigmoid"]):
         return lambda y: y * _sigmoid(y)
     if set(readers) == {"HardSigmoid", "Mul"} and _multiplies(readers["Mul"], output, readers["HardSigmoid"]):
-        return _hard_swish
+        gate = readers["HardSigmoid"].attributes
+        slope, middle = (gate.get_float(name, default) for name, default in (("alpha", 0.2), ("beta", 0.5)))
+        return lambda y: np.asarray(y * np.clip(slope * y + middle, 0, 1), np.float32)
     if len(readers) == 1 and len(output.uses()) == 1:
         alone: dict[str, Activation] = {"Sigmoid": _sigmoid, "Tanh": np.tanh, "HardSwish": _hard_swish}
         found = alone.get(next(iter(readers)))

@@ -11,7 +11,7 @@ from runner.calibration.collect import collect
 from runner.calibration.minmax import MinMax
 from runner.calibration.quantize import quantize_layers
 from runner.convert.fake_quant import fake_quant_model
-from runner.correction.bias_correction import correct_biases, shifted, shrunk_mean
+from runner.correction.bias_correction import correct_biases, helps, shifted, shrunk_mean
 from runner.correction.calibrated import Calibrated
 from runner.dataset.subset import Subset
 from runner.engine import Engine
@@ -121,3 +121,20 @@ def test_shift_beyond_int32_is_not_made(shift: float) -> None:
     _, found, before, _ = corrected(conv_gemm(), X)
     layer = found.layers[0]
     assert shifted(layer, before.layers[layer.name], np.full(layer.channels, shift)) is before.layers[layer.name]
+
+
+def test_shift_helps_where_errors_are_alike_and_not_where_they_are_chance() -> None:
+    rng = np.random.default_rng(5)
+    chance = rng.normal(size=(50, 40))
+    assert helps(0.3 + chance) and helps(np.ones((2, 1)))
+    # Of a single channel nothing is shrunk but by its own chance; two halves that contradict each other.
+    contradicting = np.concatenate([np.full((1, 3), 5.0), np.full((1, 3), -5.0)] * 5)
+    assert not helps(contradicting)
+    # The gain is what squared errors on the items left out say.
+    items = 0.05 + rng.normal(size=(23, 6))
+    gain = 0.0
+    for fold in range(5):
+        out = np.arange(23) % 5 == fold
+        shift = shrunk_mean(items[~out])
+        gain += float(np.sum(items[out] ** 2) - np.sum((items[out] - shift) ** 2))
+    assert helps(items) == (gain > 0)
