@@ -121,7 +121,9 @@ def _too_few(items: int) -> str:
 def _alike(items: int) -> str:
     # Had a share of all items been otherwise, a sample of n would have none of them with probability (1 - share)^n.
     unseen = 1 - (1 - LEVEL) ** (1 / items)
-    return f"{items} items that are all alike tell no spread, and {unseen:.2g} of all items may be otherwise unseen"
+    return (
+        f"{items} items that are all alike tell no spread, and up to {100 * unseen:.2g}% of all items may be otherwise"
+    )
 
 
 def _binomial(lost: int, items: int, loss: float, target: float | None) -> Interval:

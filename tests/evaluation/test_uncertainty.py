@@ -141,9 +141,7 @@ def test_items_that_are_all_alike_tell_no_spread(metric: Metric, error: float) -
     interval = loss_interval(metric, *of_errors(metric, np.full((30, 1), error)), target=1.0)
     assert (interval.low, interval.high, interval.method, interval.items_to_settle) == (0.0, math.inf, "none", None)
     # 1 - 0.05^(1/30) of all items.
-    assert (
-        interval.unsure == "30 items that are all alike tell no spread, and 0.095 of all items may be otherwise unseen"
-    )
+    assert interval.unsure == "30 items that are all alike tell no spread, and up to 9.5% of all items may be otherwise"
     assert interval.verdict(1.0) == "undecided"
 
 

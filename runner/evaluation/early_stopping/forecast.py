@@ -213,12 +213,13 @@ class SumForecast:
             return Outlook(expected, settled=True)
         left = self._first[rest].sum(axis=0)
         # Of an output in which the first model is nowhere wrong, or no more, nothing tells how wrong this one will be.
-        if drawn.start is None or self._error == 0 or not np.all((sums > 0) & (left > 0)):
+        foretold = (sums > 0) & (left > 0)
+        if drawn.start is None or self._error == 0 or (accepted and not foretold.all()):
             return Outlook(expected, settled=len(rest) == 0)
-        spread = self._spread(a, c, ratios, len(rest)) / left
-        bounds = np.maximum(0.0, ratios - spread), ratios + spread
-        settled = all(self._accepts(self._filled(scored, rest, known, bound)) == accepted for bound in bounds)
-        return Outlook(expected, settled)
+        spread = np.divide(self._spread(a, c, ratios, len(rest)), left, out=np.zeros_like(left), where=foretold)
+        # The loss grows with every sum, so the more each may be speaks against acceptance, the less against rejection.
+        bound = ratios + spread if accepted else np.where(foretold, np.maximum(0.0, ratios - spread), 0.0)
+        return Outlook(expected, self._accepts(self._filled(scored, rest, known, bound)) == accepted)
 
     def _spread(
         self, a: NDArray[np.float64], c: NDArray[np.float64], ratios: NDArray[np.float64], rest: int

@@ -230,6 +230,13 @@ def test_acceptance_waits_for_an_output_that_the_first_model_says_nothing_of() -
     after = errors * 0.5
     after[plan.order[-1], 1] = 1e6
     assert verdict(plan, metric, before, of_errors(metric, after), 0.2) == (False, items)
+    # A rejection by the other output does not wait for it.
+    strict = forecast(metric, before, first, target=0.04, confidence=0.9)
+    assert strict is not None
+    said, count = verdict(strict, metric, before, of_errors(metric, errors * 0.5), 0.04)
+    certain = forecast(metric, before, first, target=0.04, confidence=None)
+    assert certain is not None
+    assert not said and count < verdict(certain, metric, before, of_errors(metric, errors * 0.5), 0.04)[1]
 
 
 def test_positions_of_another_class_are_a_sum_of_errors() -> None:
