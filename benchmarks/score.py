@@ -17,6 +17,7 @@ from runner.engine import available_cores
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.distance import Kl, Sqnr
 from runner.evaluation.outputs import Outputs, class_scores
+from runner.evaluation.position_agreement import at_positions, class_positions
 from runner.session import Profile, Session
 
 # Float sums over dequantized values: what a tool's own simulation means by its model.
@@ -43,10 +44,12 @@ def score(model: str, material: Material) -> Score:
 def compare(reference: list[Outputs], quantized: list[Outputs], material: Material) -> Score:
     """Compare a quantized model's outputs with the float model's, of every evaluation item."""
     kind = material.job.model.output
-    classes = class_scores(reference, material.labels, kind=kind, output=getattr(material.job.metric, "output", None))
+    named = getattr(material.job.metric, "output", None)
+    classes = class_scores(reference, material.labels, kind=kind, output=named)
+    positions = class_positions(reference, kind=kind, output=named) if classes is None else None
     figures: dict[str, float] = {}
     labelled = all(label is not None for label in material.labels)
-    for metric in (TopK(), Agreement(), Kl(), Sqnr()):
+    for metric in (TopK(), at_positions(Agreement(), positions), Kl(), Sqnr()):
         if (metric.needs_labels and not labelled) or (metric.needs_classes and classes is None):
             continue
         before, after = (

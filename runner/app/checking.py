@@ -12,6 +12,7 @@ import dataclasses
 import difflib
 import inspect
 import keyword
+import math
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Protocol, Union, get_args, get_origin, get_type_hints
@@ -95,6 +96,8 @@ def _plain(value: Any, hint: Any, key: str) -> Any:  # noqa: ANN401
     if hint is Any or hint is inspect.Parameter.empty:
         refuse_misplaced(value, Any, key)
         return value
+    if isinstance(value, float) and not math.isfinite(value) and float in _options(hint):
+        raise _wrong(key, "a finite number", value)
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         refuse_misplaced(value, hint, key)  # which says more than that none of the options fits

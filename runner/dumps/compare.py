@@ -12,6 +12,7 @@ With ``exact`` any unequal value parts.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -48,6 +49,8 @@ class DumpTolerance:
     exact: bool = False
 
     def __post_init__(self) -> None:
+        if not math.isfinite(self.sqnr_db):
+            raise ConfigError(f"sqnr: expected a finite number of dB, got {self.sqnr_db}.")
         if not 0 <= self.own <= 1:
             raise ConfigError(f"own: expected a share from 0 to 1, got {self.own}.")
 

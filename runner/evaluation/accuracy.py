@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.errors import ConfigError
-from runner.evaluation.likeness import agreement_db
+from runner.evaluation.likeness import sqnr_of
 from runner.evaluation.metric import Scores, hits_below_target
 from runner.evaluation.outputs import NO_ANSWER, ClassScores, Outputs
 
@@ -85,8 +85,9 @@ class TopK(Counted):
 class Agreement(Counted):
     """Same answer as the float model; needs no labels.
 
-    For a classifier the same class. Elsewhere every output (or the named one) within ``sqnr_min`` dB of the float model's;
-    of labels and other whole numbers, as large a share of equal ones (see ``likeness.agreement_db``).
+    For a classifier the same class; where an output gives classes at several positions of an item, see ``PositionAgreement``.
+    Elsewhere every output (or the named one) within ``sqnr_min`` dB of the float model's;
+    of labels and other whole numbers, as large a share of equal ones (see ``likeness.counts_by_equality``).
 
     Attributes:
         sqnr_min: in dB.
@@ -97,6 +98,7 @@ class Agreement(Counted):
     output: str | None = None
     needs_labels = False
     needs_classes = False
+    never_negative = True
     name = "agreement"
 
     def score(
@@ -106,7 +108,7 @@ class Agreement(Counted):
         if classes is not None:
             return (float(classes.answer(outputs) == classes.answer(reference) != NO_ANSWER),)
         names = [self.output] if self.output is not None else list(reference)
-        return (float(all(agreement_db(outputs[n], reference[n]) >= self.sqnr_min for n in names)),)
+        return (float(all(sqnr_of(outputs[n], reference[n]) >= self.sqnr_min for n in names)),)
 
     def lead(self, outputs: Outputs, reference: Outputs, label: int | None, classes: ClassScores | None) -> float:
         """Return the log odds of the float model's class against the next, or the dB above ``sqnr_min``.
@@ -118,7 +120,7 @@ class Agreement(Counted):
                 return -math.inf
             return _lead(classes.log_scores(outputs), classes.answer(reference), 1)
         names = [self.output] if self.output is not None else list(reference)
-        return min((agreement_db(outputs[n], reference[n]) for n in names), default=math.inf) - self.sqnr_min
+        return min((sqnr_of(outputs[n], reference[n]) for n in names), default=math.inf) - self.sqnr_min
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import onnx_ir as ir
 
 from runner.dataset.finite import not_finite_in
@@ -13,10 +14,13 @@ from runner.dataset.item import Truth, class_of
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import ConfigError, DatasetError, ModelError
+from runner.evaluation.distance import Sqnr
 from runner.evaluation.ledger import Ledger
+from runner.evaluation.likeness import counts_by_equality
 from runner.evaluation.metric import Metric
 from runner.evaluation.model_outputs import has_nan, model_outputs, refuse_item_at_fault
 from runner.evaluation.outputs import ClassScores, OutputKind, Outputs, class_scores
+from runner.evaluation.position_agreement import at_positions, class_positions
 from runner.evaluation.scorer import Progress, Scorer, silent
 from runner.session import SIMULATION, Profile
 
@@ -81,7 +85,12 @@ class Evaluator:
             classes = self._class_scores(headline, labels, reference)
             self._check_labels(labels, classes)
             _check_headline(headline, truths, classes)
-            metrics = (headline, *(metric for metric in others if _applies(metric, truths, classes)))
+            applying = (headline, *(metric for metric in others if _applies(metric, truths, classes)))
+            at = None
+            if classes is None:
+                at = class_positions(reference, kind=self.output_kind, output=headline.output)
+            metrics = tuple(at_positions(metric, at) for metric in applying)
+            cautions += _no_signal_cautions(headline, reference) if self.decides else ()
         scorer = Scorer(
             self.engine, self.items, metrics, classes, reference, cautions, self.decides, self.ledger, self.profile
         )
@@ -146,6 +155,19 @@ def _unlabelled(metric: Metric, truths: Sequence[Truth]) -> bool:
     """Return whether an item lacks the truth that a metric needs, which is a class where it looks at class scores."""
     known = [class_of(truth) if metric.needs_classes else truth for truth in truths]
     return metric.needs_labels and any(truth is None for truth in known)
+
+
+def _no_signal_cautions(headline: Metric, reference: Sequence[Outputs]) -> tuple[str, ...]:
+    """Return a warning of each output that decides by its SQNR and is 0 in the float model."""
+    if not isinstance(headline, Sqnr):
+        return ()
+    judged = [headline.output] if headline.output is not None else list(next(iter(reference), {}))
+    return tuple(
+        f"the float model's output '{name}' is 0 for all {len(reference)} items: noise has no signal there to be held against, "
+        "and any at all counts as 0 dB. metric.output=NAME judges another output, metric=mse needs no signal."
+        for name in judged
+        if not any(counts_by_equality(outputs[name]) or np.any(outputs[name]) for outputs in reference)
+    )
 
 
 def _applies(metric: Metric, truths: Sequence[Truth], classes: ClassScores | None) -> bool:

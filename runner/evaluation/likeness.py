@@ -1,7 +1,7 @@
 """How far one output is from the float model's, whatever shapes and values the two have.
 
-Values that are equal are no error: infinities of one sign, and NaN where the float model has NaN too. They carry no signal
-either, which has to be finite.
+Amounts are compared by their squares, labels by whether they are equal. Values that are equal are no error: infinities of one
+sign, and NaN where the float model has NaN too. They carry no signal either, which has to be finite.
 
 An output that has another shape than the float model's (a detector that keeps fewer boxes), or whose infinities or NaN lie
 elsewhere, cannot be held against it value by value. It is *unlike*, and counts as if none of it were right: its error is all
@@ -24,32 +24,27 @@ _MOST = 1e250
 
 
 def squares(output: NDArray[Any], reference: NDArray[Any]) -> tuple[float, float, float]:
-    """Return (sum f^2, sum (f - q)^2, number of values) of a float output f and a quantized one q.
+    """Return (signal, noise, number of values) of a quantized output q held against a float one f.
 
-    The first and the last depend on the float output alone.
+    Of amounts sum f^2 and sum (f - q)^2; of what counts by equality (see ``counts_by_equality``) the number of values and of
+    those that differ. Signal and number of values depend on the float output alone.
     """
     return _squares(output, reference)[0]
 
 
 def sqnr_of(output: NDArray[Any], reference: NDArray[Any]) -> float:
     """Return the SQNR of one output in dB; infinite where it equals the reference, minus infinity where it is unlike it."""
-    (ff, dd, count), unlike = _squares(output, reference)
-    return -math.inf if unlike else sqnr_db(PairSums(ff, 0.0, dd, int(count)))
+    (signal, noise, count), unlike = _squares(output, reference)
+    return -math.inf if unlike else sqnr_db(PairSums(signal, 0.0, noise, int(count)))
 
 
-def agreement_db(output: NDArray[Any], reference: NDArray[Any]) -> float:
-    """Return how far two outputs agree, in dB.
+def counts_by_equality(array: NDArray[Any]) -> bool:
+    """Return whether values of an array are right or wrong, and never nearly right.
 
-    Of amounts it is the SQNR. Booleans and integers of 32 bits or more are labels, counts and places, whose differences mean
-    nothing (class 10 is not nearly class 9): of them it is ``10 log10(values / values that differ)``, so that 20 dB stand for
-    the same share of the whole, one in a hundred.
+    Booleans and integers of 32 bits or more are labels, counts and places, whose differences mean nothing: class 10 is not
+    nearly class 9. Integers of 8 and 16 bits may be pixels or codes, which are amounts.
     """
-    if not _names_things(reference):
-        return sqnr_of(output, reference)
-    if output.shape != reference.shape:
-        return -math.inf
-    wrong = int(np.count_nonzero(output != reference))
-    return math.inf if wrong == 0 else 10.0 * math.log10(reference.size / wrong)
+    return array.dtype.kind == "b" or (array.dtype.kind in "iu" and array.dtype.itemsize >= 4)
 
 
 def is_unlike(output: NDArray[Any], reference: NDArray[Any]) -> bool:
@@ -58,6 +53,8 @@ def is_unlike(output: NDArray[Any], reference: NDArray[Any]) -> bool:
 
 
 def _squares(output: NDArray[Any], reference: NDArray[Any]) -> tuple[tuple[float, float, float], bool]:
+    if counts_by_equality(reference):
+        return _differing(output, reference)
     f, q = (np.asarray(array, np.float64).reshape(-1) for array in (reference, output))
     if output.shape != reference.shape:
         return _all_wrong(f, q), True
@@ -72,8 +69,11 @@ def _squares(output: NDArray[Any], reference: NDArray[Any]) -> tuple[tuple[float
     return (_energy(f), _energy(f[finite] - q[finite]), f.size), False
 
 
-def _names_things(array: NDArray[Any]) -> bool:
-    return array.dtype.kind == "b" or (array.dtype.kind in "iu" and array.dtype.itemsize >= 4)
+def _differing(output: NDArray[Any], reference: NDArray[Any]) -> tuple[tuple[float, float, float], bool]:
+    size = float(reference.size)
+    if output.shape != reference.shape:
+        return (size, float(max(reference.size, output.size, 1)), size), True
+    return (size, float(np.count_nonzero(output != reference)), size), False
 
 
 def _part_somewhere(f: NDArray[np.float64], q: NDArray[np.float64]) -> bool:

@@ -69,9 +69,10 @@ def below_target(loss: float, target: float) -> bool:
     return round(loss, 9) < target
 
 
-def hits_below_target(float_hits: int, hits: int, items: int, target: float) -> bool:
+def hits_below_target(float_hits: float, hits: float, items: float, target: float) -> bool:
     """Return whether the loss in percentage points is below the target, decided on integers.
 
-    With 1000 items and a target of 0.2 a net loss of one item is accepted and of two is not.
+    With 1000 items and a target of 0.2 a net loss of one item is accepted and of two is not. What is no whole number is what is
+    expected of items that are not scored.
     """
-    return Decimal(float_hits - hits) * 100 < Decimal(str(target)) * items
+    return Decimal(float_hits - hits) * 100 < Decimal(str(target)) * Decimal(items)

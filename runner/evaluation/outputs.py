@@ -118,6 +118,13 @@ def _is_row(array: NDArray[Any]) -> bool:
     return array.size > 1 and array.ndim > 1 and array.size in (array.shape[-1], array.shape[1])
 
 
+def are_distributions(array: NDArray[Any]) -> bool:
+    """Return whether every row along the last axis is non-negative and sums to 1 within 1e-3."""
+    if array.dtype.kind != "f" or not array.min(initial=0) >= 0:
+        return False
+    return bool(np.all(np.abs(array.sum(axis=-1, dtype=np.float64) - 1) <= _SUM_TOLERANCE))
+
+
 def _is_distribution(array: NDArray[Any]) -> bool:
     values = array.astype(np.float64)
     return bool(values.min() >= 0 and abs(values.sum() - 1) <= _SUM_TOLERANCE)

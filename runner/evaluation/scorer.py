@@ -15,15 +15,16 @@ from runner.engine import Engine
 from runner.errors import ModelError
 from runner.evaluation.accuracy import Counted
 from runner.evaluation.ledger import Ledger
-from runner.evaluation.likeness import is_unlike
+from runner.evaluation.likeness import counts_by_equality, is_unlike
 from runner.evaluation.metric import Metric
 from runner.evaluation.model_outputs import NamedRunnable, has_nan, is_finite, model_outputs, refuse_item_at_fault
 from runner.evaluation.outputs import ClassScores, Outputs
+from runner.evaluation.position_agreement import PositionAgreement
 from runner.evaluation.scores import ANSWER, LEAD, Evaluation, ItemScores, gathered
 from runner.session import SIMULATION, Profile, Session
 
 # The version of this stage's meaning: raise it when the same outputs would give other scores, under any metric.
-VERSION = 2
+VERSION = 3
 
 Progress = Callable[[int], None]
 
@@ -57,6 +58,19 @@ class Scorer:
     decides: bool
     ledger: Ledger
     profile: Profile = SIMULATION
+
+    @property
+    def counted(self) -> int:
+        """How many items, or positions of them, the headline metric counts."""
+        metric = self.metrics[0]
+        if not isinstance(metric, PositionAgreement):
+            return len(self.items)
+        return int(metric.weights(self.float_scores.scores[metric.name]).sum())
+
+    @property
+    def outputs(self) -> Mapping[str, bool]:
+        """The outputs that are measured, in the order of the scores, and whether the values of each count by equality."""
+        return {name: counts_by_equality(array) for name, array in next(iter(self.reference), {}).items()}
 
     @cached_property
     def float_scores(self) -> Evaluation:

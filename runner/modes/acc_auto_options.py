@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from runner.calibration.ifmr import Ifmr
@@ -79,9 +80,10 @@ class AccAutoOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.target_loss >= 0:
+        if not 0 <= self.target_loss < math.inf:
             raise ConfigError(
-                f"target_loss: expected 0 or more {self.metric.unit} (the loss must stay below it), got {self.target_loss}."
+                f"target_loss: expected 0 or more {self.metric.unit} (a finite number, the loss must stay below it), got "
+                f"{self.target_loss}."
             )
         check_expectation(self.expect, self.metric)
         require_kept(self.keep_intermediates, self.target)

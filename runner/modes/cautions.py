@@ -5,17 +5,20 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from runner.errors import ConfigError, ModelError
-from runner.evaluation.accuracy import PERCENTAGE_POINTS
+from runner.evaluation.accuracy import PERCENTAGE_POINTS, Agreement
 from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.metric import Metric
+from runner.evaluation.position_agreement import PositionAgreement
 from runner.evaluation.uncertainty import items_for_target
 from runner.graph.model_file import SourceModel
 from runner.graph.output_kind import other_outputs
-from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.result import Comparison, Source, Status
 from runner.search.end_to_end import EndToEnd
 from runner.search.plan import SearchResult, Trial
 from runner.search.sensitivity import Sensitivity
+
+# Of an output that is one row of class scores an item.
+_ROW_RANK = 2
 
 
 def overlap_caution(source: Source) -> list[str]:
@@ -31,18 +34,34 @@ def overlap_caution(source: Source) -> list[str]:
     ]
 
 
-def resolution_caution(options: AccAutoOptions, source: Source) -> list[str]:
-    """Return a warning where one item weighs as much as the target or more."""
-    needed = items_for_target(options.target_loss)
-    items = source.search_items
-    if isinstance(options.metric, AmctEvaluator) or options.metric.unit != PERCENTAGE_POINTS:
+def resolution_caution(metric: Metric | AmctEvaluator, target: float, counted: int) -> list[str]:
+    """Return a warning where one item, or one position, weighs as much as the target or more.
+
+    Args:
+        metric: decides.
+        target: of its loss.
+        counted: how many items, or positions, it counts.
+    """
+    needed = items_for_target(target)
+    if (
+        isinstance(metric, AmctEvaluator)
+        or metric.unit != PERCENTAGE_POINTS
+        or needed is None
+        or not 0 < counted < needed
+    ):
         return []
-    if needed is None or items >= needed:
-        return []
+    what = "position" if isinstance(metric, PositionAgreement) else "item"
     return [
-        f"{items} evaluation items cannot resolve target_loss={options.target_loss:g}: one item is {100 / items:.3g} "
-        f"percentage points, so the target forgives no net loss at all; {needed} items or more would."
+        f"{counted} evaluation {what}s cannot resolve target_loss={target:g}: one {what} is {100 / counted:.3g} "
+        f"percentage points, so the target forgives no net loss at all; {needed} {what}s or more would."
     ]
+
+
+def may_count_positions(metric: Metric | AmctEvaluator, model: ir.Model) -> bool:
+    """Return whether only a model's outputs will show what a metric counts: items, or positions of them."""
+    return isinstance(metric, Agreement) and any(
+        output.shape is None or len(output.shape) > _ROW_RANK for output in model.graph.outputs
+    )
 
 
 def tensors_caution(found: SearchResult, all_int8: Trial, tensors: int) -> list[str]:

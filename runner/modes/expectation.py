@@ -11,7 +11,7 @@ import numpy as np
 from runner.dataset.item import class_of
 from runner.errors import ConfigError, DatasetError
 from runner.evaluation.accuracy import Agreement, TopK
-from runner.evaluation.distance import Kl, Mse, Sqnr
+from runner.evaluation.distance import Distance
 from runner.evaluation.scorer import Scorer
 from runner.modes.input_values import InputsSeen
 
@@ -44,7 +44,7 @@ def check_expectation(expect: Expectation, metric: object) -> None:
     Raises:
         ConfigError: the metric holds a model against the float model itself.
     """
-    if expect.value is not None and isinstance(metric, Agreement | Kl | Mse | Sqnr):
+    if expect.value is not None and isinstance(metric, Agreement | Distance):
         raise ConfigError(
             f"expect: {metric.name} holds a model against the float model, so it says nothing of the float model itself; "
             "expected a metric that is measured on labels, such as top1, with a label for every item."

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from runner.dataset.subset import Subset
+from runner.evaluation.distance import OutputSums, Sqnr, SqnrOfEvery
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import ClassScores
 from runner.evaluation.scores import Evaluation
@@ -89,6 +90,7 @@ class Comparison:
         judged: the deciding figure, where it is none of the metrics.
         interval: of the loss under the first metric; None where that does not decide.
         held_out: whether the search never saw the items.
+        outputs: each output's name, and whether its values count by equality.
     """
 
     metrics: Sequence[Metric]
@@ -99,6 +101,7 @@ class Comparison:
     judged: Headline | None = None
     interval: Interval | None = None
     held_out: bool = False
+    outputs: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def headline(self) -> Headline:
@@ -120,6 +123,26 @@ class Comparison:
     def named(self, name: str) -> Metric | None:
         """Return the metric of a name, if it applies."""
         return next((metric for metric in self.metrics if metric.name == name), None)
+
+    @property
+    def output_sums(self) -> Mapping[str, OutputSums]:
+        """What the SQNR of each output is made of; nothing where none is known."""
+        metric = self._of_outputs
+        if metric is None:
+            return {}
+        names = list(self.outputs) if metric.output is None else [metric.output]
+        return dict(zip(names, metric.of_outputs(self.quantized.scores[metric.name]), strict=True))
+
+    @property
+    def ceiling_db(self) -> float:
+        """What is better counts as identical."""
+        metric = self._of_outputs or Sqnr()
+        return metric.ceiling_db
+
+    @property
+    def _of_outputs(self) -> Sqnr | None:
+        metric = self.named(SqnrOfEvery.name) or self.named(Sqnr.name)
+        return metric if isinstance(metric, Sqnr) and self.outputs else None
 
     @property
     def items(self) -> int:

@@ -22,6 +22,7 @@ from runner.report.sections.layers import layers
 from runner.report.sections.likeness import likeness
 from runner.report.sections.loss_contributions import loss_contributions
 from runner.report.sections.metrics import metrics
+from runner.report.sections.outputs import outputs
 from runner.report.sections.plans_tried import plans_tried
 from runner.report.sections.prediction import prediction
 from runner.report.sections.repaired import repaired
@@ -87,6 +88,7 @@ def _(result: AccAutoResult, job: JobFacts) -> tuple[Section, ...]:
         plans_tried(result),
         layer_table(result, judged(result)),
         likeness(comparison),
+        outputs(comparison),
         data_split(source, from_record=result.from_record),
         repaired(result.repaired),
         loss_contributions(result.loss_contributions),
@@ -109,6 +111,7 @@ def _(result: ConvertResult, job: JobFacts) -> tuple[Section, ...]:
         layers(result.layers, result.fallback),
         layer_table(result),
         likeness(comparison),
+        outputs(comparison),
         coarse_outputs(result),
         *_end(result, job),
     )

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.errors import ConfigError
+from runner.evaluation.distance import Sqnr
 from runner.evaluation.scores import Evaluation
 from runner.search.plan import LayerGroup, Ranking
 
@@ -51,8 +52,8 @@ class LossContributions:
     """What every layer group does to the outputs.
 
     Attributes:
-        measure: ``kl`` in nats of a classifier, else ``noise``: sum (f - q)^2 / sum f^2, 1 where only the second is 0; mean
-            over the items.
+        measure: ``kl`` in nats of a classifier, else ``noise``: sum (f - q)^2 / sum f^2 of an item's worst output, 1 where
+            only the second is 0; mean over the items.
         items: positions of the items among the evaluated ones.
         total: of the plan in which every group is int8.
         groups: each with how much less it is where that group alone is float; below 0 where that makes it worse.
@@ -127,5 +128,6 @@ def item_losses(scores: Mapping[str, NDArray[np.float64]]) -> tuple[str, NDArray
     """Return the measure and each item's loss, shape (items,), from the scores of the usual metrics."""
     if "kl" in scores:
         return "kl", scores["kl"][:, 0]
-    signal, noise = scores["sqnr"][:, 0], scores["sqnr"][:, 1]
-    return "noise", np.divide(noise, signal, out=(noise > 0).astype(np.float64), where=signal > 0)
+    signal, noise = (scores["sqnr"][:, place :: Sqnr.numbers] for place in (0, Sqnr.error_column))
+    ratios = np.divide(noise, signal, out=(noise > 0).astype(np.float64), where=signal > 0)
+    return "noise", np.asarray(ratios.max(axis=1))

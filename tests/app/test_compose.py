@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from runner.correction.options import Correction
 from runner.dataset.image_folder import ImageFolder
 from runner.dataset.npz import NpzDataset
 from runner.dataset.preprocess import ArrayPreprocess, ImagePreprocess
+from runner.errors import ConfigError
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.distance import Kl, Mse, Sqnr
 from runner.modes.tensor_settings import TensorRule
@@ -233,6 +236,68 @@ def test_command_line_beats_an_experiment() -> None:
     )
     assert (config["target_loss"], config["dataset"]["preprocess"]["scale"]) == (7, 2)
     assert config["observer"]["_target_"].endswith("MinMax")
+
+
+# What they take is looked at where it is used: a class's arguments may be anything, an address is checked before it is fetched.
+LOOKED_AT_LATER = {"metric.evaluator", "dataset.url", "dataset.sha256", "model.url", "model.sha256"}
+
+
+def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield every value of a configuration with its path; a list is one value."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from leaves(inner, (*path, name))
+    elif path[0] != "hydra" and path[-1] != "_target_":
+        yield path, value
+
+
+def with_value(config: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    changed = deepcopy(config)
+    inner = changed
+    for name in path[:-1]:
+        inner = inner[name]
+    inner[path[-1]] = value
+    return changed
+
+
+def refused_numbers(config: dict[str, Any], group: str = "") -> int:
+    """Have every option of a group, or of all, be no finite number; return how many of them were numbers."""
+    numbers = 0
+    for path, value in leaves(config):
+        key, listed = ".".join(path), isinstance(value, list) and bool(value)
+        if key in LOOKED_AT_LATER or group not in ("", path[0]):
+            continue
+        for wrong in (math.inf, math.nan):
+            for place, given in ((key, wrong), *([(f"{key}[0]", [wrong, *value[1:]])] if listed else [])):
+                with pytest.raises(ConfigError) as error:
+                    parse_job(with_value(config, path, given))
+                assert str(error.value).startswith(key), (key, given)
+                if isinstance(value[0] if isinstance(given, list) else value, float):
+                    assert str(error.value) == f"{place}: expected a finite number, got {wrong}."
+                    numbers += 1
+    return numbers
+
+
+def test_number_that_is_not_finite_is_refused_by_every_option(tiny: Tiny) -> None:
+    data = ["dataset=npz", f"dataset.path={tiny.data}"]
+    assert refused_numbers(composed("model=file", f"model.path={tiny.model}", *data)) >= 20
+    assert refused_numbers(composed("mode=convert_qat", "model=file", f"model.path={tiny.model}", *data)) >= 10
+
+
+@pytest.mark.parametrize(
+    "option", [option for option in OPTIONS if not option.startswith(("sweep=", "model=", "mode="))]
+)
+def test_number_that_is_not_finite_is_refused_by_every_option_of_every_group(option: str, tiny: Tiny) -> None:
+    light = ["dataset=npz", f"dataset.path={tiny.data}"]
+    refused_numbers(
+        composed(*(light if "dataset" not in option else []), option, *needed(option, tiny)), option.split("=")[0]
+    )
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e999"])
+def test_command_line_says_what_a_number_that_is_not_finite_is(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"^target_loss: expected a finite number, got (-?inf|nan)\.$"):
+        job(f"target_loss={value}")
 
 
 def test_samples_counts_come_with_its_data_and_yield_to_the_command_line(tiny: Tiny) -> None:

@@ -56,7 +56,7 @@ BESIDE |= {f".hydra/{name}.yaml" for name in ("config", "hydra", "overrides")}
 SUMMARY_KEYS = {
     "inputs",
     *["mode", "model", "model_sha256", "dataset", "dataset_fingerprint", "status", "complete"],
-    *["float_metric", "quantized_metric", "loss", "metrics", "samples", "agreement", "kl", "sqnr_db"],
+    *["float_metric", "quantized_metric", "loss", "metrics", "samples", "agreement", "kl", "sqnr_db", "outputs"],
     *["layers_total", "layers_int8", "tensors_quantized", "macs_int8_share", "fallback", "evaluations", "seconds"],
     *[
         "peak_rss_mb",

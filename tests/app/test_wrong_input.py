@@ -186,7 +186,7 @@ CASES = {
     "target_loss negative": Case(
         options(target_loss=-0.5), ("target_loss: expected 0 or more percentage points", "got -0.5")
     ),
-    "target_loss not a number": Case(options(target_loss="nan"), ("target_loss: expected 0 or more", "got nan")),
+    "target_loss not a number": Case(options(target_loss="nan"), ("target_loss: expected a finite number, got nan.",)),
     "search.confidence of one": Case(
         options(search__confidence=1), ("search.confidence: expected 0.5 or more and less than 1, or null", "got 1.0")
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 
 import numpy as np
 import pytest
@@ -349,6 +350,8 @@ def test_item_that_is_not_there_is_refused(kept, tmp_path) -> None:
         compare_dump(kept.folder, tmp_path, item=2)
     with pytest.raises(ConfigError, match=r"own: expected a share from 0 to 1, got 1\.5\."):
         DumpTolerance(own=1.5)
+    with pytest.raises(ConfigError, match=r"sqnr: expected a finite number of dB, got nan\."):
+        DumpTolerance(sqnr_db=math.nan)
 
 
 def test_table_has_a_row_for_each_entry_of_the_index(kept) -> None:

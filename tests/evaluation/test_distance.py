@@ -107,9 +107,49 @@ def test_named_output_alone_is_judged(metric: Metric) -> None:
     assert metric.loss(scored(metric, [(f, f)]), scored(metric, [(q, f)])) == 0.0
 
 
-def test_several_outputs_are_judged_together() -> None:
-    f, q = {"a": np.zeros(2), "b": np.zeros(2)}, {"a": np.ones(2), "b": np.full(2, 3.0)}
-    assert Mse().aggregate(scored(Mse(), [(q, f)])) == 5.0
+def test_worst_output_decides_however_little_energy_it_has() -> None:
+    generator = np.random.default_rng(2)
+    # Boxes in pixels to a tenth, scores to a tenth too: pooled by energy more than 60 dB.
+    boxes, scores = generator.normal(0, 300, (20, 40)), generator.uniform(0, 1, (20, 8))
+    off = boxes + generator.normal(0, 0.1, boxes.shape), scores + generator.normal(0, 0.1, scores.shape)
+    pairs = [
+        ({"boxes": a, "scores": b}, {"boxes": c, "scores": d}) for a, b, c, d in zip(*off, boxes, scores, strict=True)
+    ]
+    noise = [np.sum((a - f) ** 2) for a, f in zip(off, (boxes, scores), strict=True)]
+    db = [10 * math.log10(np.sum(f**2) / n) for f, n in zip((boxes, scores), noise, strict=True)]
+    assert 10 * math.log10((np.sum(boxes**2) + np.sum(scores**2)) / sum(noise)) > 60 < db[0] and db[1] < 17
+    assert Sqnr().aggregate(scored(Sqnr(), pairs)) == pytest.approx(db[1], abs=1e-9)
+    assert [sums.sqnr_db for sums in Sqnr().of_outputs(scored(Sqnr(), pairs))] == pytest.approx(db, abs=1e-9)
+    assert Sqnr(output="boxes").aggregate(scored(Sqnr(output="boxes"), pairs)) == 60.0
+    mse = [noise[0] / boxes.size, noise[1] / scores.size]
+    assert Mse().aggregate(scored(Mse(), pairs)) == pytest.approx(max(mse), rel=1e-12)
+    assert [sums.mse for sums in Sqnr().of_outputs(scored(Sqnr(), pairs))] == pytest.approx(mse, rel=1e-12)
+
+
+def test_worst_output_is_the_worst_over_all_items_not_in_any_one() -> None:
+    # In each item one output is 0 dB, over both items each has 10 log10((1 + 99) / 1) = 20 dB.
+    one, other = np.array([1.0]), np.array([math.sqrt(99.0)])
+    f = [{"a": one, "b": other}, {"a": other, "b": one}]
+    q = [{"a": 2 * one, "b": other}, {"a": other, "b": 2 * one}]
+    metric = Sqnr()
+    assert metric.aggregate(scored(metric, list(zip(q, f, strict=True)))) == pytest.approx(20.0)
+
+
+def test_output_without_signal_counts_as_nothing_wrong_or_all_wrong() -> None:
+    f = {"a": np.ones(4), "silent": np.zeros(3)}
+    same, noisy = dict(f), {**f, "silent": np.array([0.0, 1e-6, 0.0])}
+    assert Sqnr().aggregate(scored(Sqnr(), [(same, f)])) == 60.0
+    assert Sqnr().aggregate(scored(Sqnr(), [(noisy, f)])) == 0.0
+    assert Mse().aggregate(scored(Mse(), [(noisy, f)])) == pytest.approx(1e-12 / 3)
+    constant = {"a": np.full(4, 5.0)}
+    assert Sqnr().aggregate(scored(Sqnr(), [({"a": np.full(4, 5.5)}, constant)])) == pytest.approx(20.0)
+
+
+def test_labels_beside_amounts_count_by_equality() -> None:
+    f = {"boxes": np.array([100.0, 200.0]), "labels": np.array([3, 4, 5, 70000])}
+    q = {"boxes": np.array([100.0, 200.0]), "labels": np.array([3, 4, 5, 1])}
+    assert Sqnr().aggregate(scored(Sqnr(), [(q, f)])) == pytest.approx(10 * math.log10(4))
+    assert Mse().aggregate(scored(Mse(), [(q, f)])) == 0.25
 
 
 @pytest.mark.parametrize(

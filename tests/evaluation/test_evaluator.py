@@ -16,6 +16,7 @@ from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.distance import Kl, Mse, Sqnr
 from runner.evaluation.evaluator import Evaluator
 from runner.evaluation.metric import Metric
+from runner.evaluation.position_agreement import PositionAgreement
 from runner.evaluation.scorer import Scorer
 from runner.evaluation.scores import by_item, gathered
 from runner.session import Session
@@ -187,7 +188,7 @@ def test_nan_that_the_float_model_makes_is_told_and_equals_nan_in_the_same_place
     ]
     # Of the others ln 2 and ln 3 carry a signal, and nothing is lost.
     assert before.scores["sqnr"] == pytest.approx(
-        np.array([[np.log(2) ** 2, 0], [0, 0], [np.log(3) ** 2, 0]]), rel=1e-6
+        np.array([[np.log(2) ** 2, 0, 2], [0, 0, 2], [np.log(3) ** 2, 0, 2]]), rel=1e-6
     )
     assert before.scores["agreement"].tolist() == [[1], [1], [1]]
     other = scorer.evaluate(ir.from_onnx_text(LOG.replace("y = Log(x)", "z = Neg(x) y = Log(z)")))
@@ -227,7 +228,7 @@ def test_mask_of_infinities_in_an_item_is_no_fault_where_both_models_pass_it_on(
     identity = ir.from_onnx_text(LOG.replace("y = Log(x)", "y = Identity(x)"))
     scorer = against(of_items([[1.0, -np.inf], [2.0, -np.inf]], Sqnr(), Agreement()), identity)
     scores = scorer.evaluate(ir.from_onnx_text(LOG.replace("y = Log(x)", "y = Add(x, x)"))).scores
-    assert scores["sqnr"].tolist() == [[1, 1], [4, 4]] and scorer.cautions == ()
+    assert scores["sqnr"].tolist() == [[1, 1, 2], [4, 4, 2]] and scorer.cautions == ()
 
 
 def test_class_scores_that_hold_nan_are_refused_by_a_metric_that_needs_them_and_ignored_by_others() -> None:
@@ -277,3 +278,47 @@ def test_known_scores_are_not_scored_again() -> None:
     again = scorer.evaluate(session, told.append, known)
     assert np.array_equal(again.scores["mse"], full.scores["mse"])
     assert scorer.ledger.items - before == 27 and told == list(range(1, 28))
+
+
+TEXT = '<ir_version: 8, opset_import: ["":13]> g (float[N,5,4] x) => (float[N,5,4] y) { y = Softmax<axis=-1>(x) }'
+
+
+def test_agreement_of_rows_of_classes_is_counted_by_position() -> None:
+    values = np.random.default_rng(0).normal(0, 2, (12, 5, 4)).astype(np.float32)
+    evaluator = Evaluator(Engine(1), Subset.whole(Items(values)), [Agreement(), Sqnr(), Kl()])
+    scorer = against(evaluator, ir.from_onnx_text(TEXT))
+    assert scorer.metrics == (PositionAgreement("y"), Sqnr()) and scorer.classes is None
+    other = scorer.evaluate(ir.from_onnx_text(TEXT.replace("Softmax<axis=-1>(x)", "Sin(x)")))
+    wrong = (np.sin(values).argmax(-1) != values.argmax(-1)).sum(axis=1)
+    assert 0 < wrong.sum() < 60
+    assert other.scores["agreement"].tolist() == [[float(count), 5.0] for count in wrong]
+    assert scorer.metrics[0].loss(scorer.float_scores.scores["agreement"], other.scores["agreement"]) == pytest.approx(
+        100 * wrong.sum() / 60
+    )
+    # Over other items, to which the metrics are handed on, it stays as it is.
+    again = replace(evaluator, metrics=scorer.metrics).against(evaluator.outputs(ir.from_onnx_text(TEXT)))
+    assert again.metrics == scorer.metrics
+
+
+BOTH = (
+    '<ir_version: 8, opset_import: ["":13]> g (float[N,2] x) => (float[N,2] loud, float[N,2] silent, int64[N] label) '
+    "{ loud = Identity(x) n = Neg(x) a = Abs(n) r = Neg(a) silent = Relu(r) label = ArgMax<axis=1, keepdims=0>(x) }"
+)
+
+
+def test_output_that_is_nothing_but_zeros_is_told_where_its_sqnr_decides() -> None:
+    values, graph_ = [[1.0, 2.0], [3.0, -4.0]], ir.from_onnx_text(BOTH)
+    scorer = against(of_items(values, Sqnr(), Agreement()), graph_)
+    assert list(scorer.cautions) == [
+        "the float model's output 'silent' is 0 for all 2 items: noise has no signal there to be held against, and any at all "
+        "counts as 0 dB. metric.output=NAME judges another output, metric=mse needs no signal."
+    ]
+    assert scorer.outputs == {"loud": False, "silent": False, "label": True}
+    # (signal, noise, values) of each; of the label the number of values.
+    assert scorer.float_scores.scores["sqnr"].tolist() == [[5, 0, 2, 0, 0, 2, 1, 0, 1], [25, 0, 2, 0, 0, 2, 1, 0, 1]]
+    for evaluator in (
+        of_items(values, Sqnr(output="loud")),
+        of_items(values, Mse(), Sqnr()),
+        of_items(values, Sqnr(), decides=False),
+    ):
+        assert against(evaluator, graph_).cautions == ()

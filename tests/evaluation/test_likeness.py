@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.distance import Kl, Mse, Sqnr
-from runner.evaluation.likeness import agreement_db, is_unlike, sqnr_of, squares
+from runner.evaluation.likeness import counts_by_equality, is_unlike, sqnr_of, squares
 from runner.evaluation.outputs import NO_ANSWER, ClassScores, class_scores
 
 INF, NAN = math.inf, math.nan
@@ -37,8 +37,10 @@ def f32(*values: float) -> NDArray[np.float32]:
             np.array([1e200]), np.array([2e200]), (1e250, 1e250, 1), id="squares that leave float64 stay numbers"
         ),
         pytest.param(f32(), f32(), (0.0, 0.0, 0), id="no values"),
-        pytest.param(np.array([True, False]), np.array([True, True]), (1.0, 1.0, 2), id="truth values"),
-        pytest.param(np.array([2**40, 3]), np.array([2**40, 5]), (2.0**80 + 9, 4.0, 2), id="whole numbers"),
+        pytest.param(np.array([7, 9], np.uint8), np.array([7, 12], np.uint8), (130.0, 9.0, 2), id="pixels"),
+        pytest.param(np.array([7, 9], np.int16), np.array([7, 12], np.int16), (130.0, 9.0, 2), id="samples"),
+        pytest.param(np.array([True, False]), np.array([True, True]), (2.0, 1.0, 2), id="truth values"),
+        pytest.param(np.array([2**40, 3]), np.array([2**40, 5]), (2.0, 1.0, 2), id="whole numbers"),
     ],
 )
 def test_sums_of_outputs_that_can_be_compared(
@@ -55,7 +57,8 @@ def test_sums_of_outputs_that_can_be_compared(
         pytest.param(f32(1, 2), f32(1, 2, 3), 5.0, 14.0, id="more values: all of the quantized ones"),
         pytest.param(f32(1, 2), f32(1, 2).reshape(2, 1), 5.0, 5.0, id="as many in another shape"),
         pytest.param(f32(), f32(0, 0, 0), 0.0, 3.0, id="zeros out of nothing: each is one off"),
-        pytest.param(np.array([0, 0]), np.zeros(0, np.int64), 0.0, 2.0, id="nothing out of zeros"),
+        pytest.param(np.array([0, 0]), np.zeros(0, np.int64), 2.0, 2.0, id="no labels out of two"),
+        pytest.param(np.array([5, 6]), np.array([5, 6, 7, 8]), 2.0, 4.0, id="more labels, none of which counts"),
         pytest.param(np.zeros((0, 4)), np.zeros((0, 3)), 0.0, 1.0, id="nothing in another shape"),
         pytest.param(f32(1, INF), f32(1, 2), 1.0, 5.0, id="an infinity lost"),
         pytest.param(f32(1, 2), f32(1, -INF), 5.0, 5.0, id="an infinity gained"),
@@ -70,10 +73,12 @@ def test_output_that_cannot_be_compared_counts_as_all_wrong(
     # The first and the last depend on the float output alone.
     assert squares(output, reference) == (signal, error, reference.size)
     assert is_unlike(output, reference)
-    assert sqnr_of(output, reference) == agreement_db(output, reference) == -INF
+    assert sqnr_of(output, reference) == -INF
     named, before = {"y": output}, {"y": reference}
     assert Agreement(sqnr_min=-1e9).score(named, before, None, None) == (0.0,)
     assert Sqnr().aggregate(np.array([Sqnr().score(named, before, None, None)])) <= 0.0
+    values = max(reference.size, 1)
+    assert Mse().aggregate(np.array([Mse().score(named, before, None, None)])) == error / values
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint32, np.uint64, np.bool_], ids=str)
@@ -84,14 +89,18 @@ def test_labels_agree_where_no_more_than_one_in_a_hundred_differs(dtype: type) -
         output[:wrong] = 1 - output[:wrong].astype(np.int64)
         assert Agreement().score({"y": output}, {"y": reference}, None, None) == (float(agrees),)
         share = INF if wrong == 0 else 10 * math.log10(200 / wrong)
-        assert agreement_db(output, reference) == pytest.approx(share)
+        assert sqnr_of(output, reference) == pytest.approx(share)
+        named, before = {"y": output}, {"y": reference}
+        assert Sqnr().score(named, before, None, None) == (200.0, wrong, 200.0)
+        assert Mse().aggregate(np.array([Mse().score(named, before, None, None)])) == wrong / 200
 
 
 def test_class_ten_is_not_nearly_class_nine() -> None:
     ten, nine = np.array([10]), np.array([9])
     assert Agreement().score({"y": nine}, {"y": ten}, None, None) == (0.0,)
-    assert agreement_db(nine, ten) == 0.0 and sqnr_of(nine, ten) == 20.0
+    assert sqnr_of(nine, ten) == 0.0 and counts_by_equality(ten)
     # Of pixels in 8 bits it is.
+    assert sqnr_of(nine.astype(np.uint8), ten.astype(np.uint8)) == 20.0 and not counts_by_equality(ten.astype(np.uint8))
     assert Agreement().score({"y": nine.astype(np.uint8)}, {"y": ten.astype(np.uint8)}, None, None) == (1.0,)
 
 

@@ -420,9 +420,9 @@ def test_wrong_input_is_refused_before_any_file_is_written(
     assert not small.folder.joinpath("out").exists() or small.written() == {}
 
 
-@pytest.mark.parametrize("target", [-0.1, float("nan")])
+@pytest.mark.parametrize("target", [-0.1, float("nan"), float("inf")])
 def test_target_below_zero_is_refused(target: float) -> None:
-    with pytest.raises(ConfigError, match=r"target_loss: expected 0 or more percentage points .* got (-0\.1|nan)"):
+    with pytest.raises(ConfigError, match=r"target_loss: expected 0 or more percentage points .* got (-0\.1|nan|inf)"):
         AccAutoOptions(target_loss=target)
 
 

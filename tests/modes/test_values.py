@@ -86,6 +86,12 @@ def sqnr_by_hand(folder: Path, x: Sequence[NDArray[Any]], output: int = 0) -> fl
     signal = noise = 0.0
     pairs = zip(run(folder / "source.onnx", x), run(folder / "out/results/net_fake_quant_model.onnx", x), strict=True)
     for before, after in pairs:
+        if np.asarray(before[output]).dtype in (np.bool_, np.int32, np.int64):
+            labels, others = (np.asarray(arrays[output]) for arrays in (before, after))
+            signal += labels.size
+            alike = labels.shape == others.shape
+            noise += np.sum(labels != others) if alike else max(labels.size, others.size, 1)
+            continue
         f, q = (np.asarray(arrays[output]).astype(np.float64) for arrays in (before, after))
         finite = np.isfinite(f)
         signal += float(np.sum(f[finite] ** 2))

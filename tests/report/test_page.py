@@ -153,6 +153,14 @@ def test_loss_contributions_are_shown_where_it_was_measured(job: dict[str, AccAu
         "layer"
     )
     assert [row["damage that goes with it (kl)"] for row in rows] == ["20.0%", "20.0%", "10.0%", "-5.0%"]
+    # What is measured at the outputs stands first.
+    measured = ["damage that goes with it (kl)", "rank", "sensitivity (kl at the model's outputs)"]
+    assert [title for title in rows[0] if title in measured] == measured
+
+
+def test_sensitivity_of_a_layer_on_its_own_says_so(job: dict[str, AccAutoResult]) -> None:
+    (first, *_) = Parsed(written(job["met"])).table("layer")
+    assert first["sensitivity (its own output alone)"]
 
 
 def test_changed_answers_are_counted_and_listed(job: dict[str, AccAutoResult]) -> None:

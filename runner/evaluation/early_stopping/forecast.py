@@ -10,9 +10,10 @@ sums that only grow. Or it is so unlikely that an error is stated for it, under 
   exponential. Nets in the zoo have normal to exponential tails.
 * sums of errors: items are drawn at random, the tenth that the first quantized model gets most wrong apart; their sum stands
   to the first model's as it does over all items, with an error that is normal and no smaller than if the two models' errors
-  had nothing to do with each other.
+  had nothing to do with each other. So it is with the sum of each output, of which the worst decides.
 
-The stated error is that of one trial: it is divided among the looks, so stopping at the first that settles is paid for.
+The stated error is that of one trial: it is divided among the looks and among the sums, so stopping at the first look that
+settles, whichever sum that is by, is paid for.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def forecast(
     if isinstance(metric, Counted):
         return HitForecast(metric, before, first, target=target, error=error)
     if isinstance(metric, Distance):
-        return SumForecast(metric, metric.error_column, before, first, target=target, error=error, seed=seed)
+        return SumForecast(metric, metric.error_columns, before, first, target=target, error=error, seed=seed)
     return None
 
 
@@ -161,11 +162,12 @@ def chance_of_flips(leads: NDArray[np.float64], noise: float, needed: int) -> fl
 class SumForecast:
     """Of sums of errors: the tenth that the first quantized model gets most wrong, then the others in random order.
 
-    An item that is not scored is expected to be wrong by the first model's error times the ratio of the two sums so far.
+    An item that is not scored is expected to be wrong by the first model's error times the ratio of the two sums so far, in
+    each output on its own.
 
     Args:
         metric: a distance, whose errors add up.
-        column: of the errors in its scores.
+        columns: of the errors in its scores, one an output; the loss grows with the sum of each.
         before: the float model's scores, without error.
         first: a quantized model's, over all items.
         target: the loss must stay below it.
@@ -176,7 +178,7 @@ class SumForecast:
     def __init__(
         self,
         metric: Metric,
-        column: int,
+        columns: slice,
         before: Evaluation,
         first: Evaluation,
         *,
@@ -184,11 +186,12 @@ class SumForecast:
         error: float,
         seed: int,
     ) -> None:
-        self._metric, self._target, self._error = metric, target, error
-        self._column, self._before = column, before.scores[metric.name]
-        self._first = first.scores[metric.name][:, column]
-        items = len(self._first)
-        worst_first = np.argsort(-self._first, kind="stable")
+        self._metric, self._target = metric, target
+        self._columns, self._before = columns, before.scores[metric.name]
+        self._first: NDArray[np.float64] = first.scores[metric.name][:, columns]
+        items, sums = self._first.shape
+        self._error = error / sums
+        worst_first = np.argsort(-_shares(self._first).max(axis=1), kind="stable")
         self._census = math.ceil(_CENSUS * items)
         rest = np.random.default_rng(seed).permutation(worst_first[self._census :])
         self.order: Sequence[int] = np.concatenate([worst_first[: self._census], rest]).tolist()
@@ -197,37 +200,66 @@ class SumForecast:
         """Return the outlook, given the scores of the first items of the order."""
         known = seen.scores[self._metric.name]
         scored, rest = np.split(np.asarray(self.order), [len(known)])
-        errors, firsts = known[:, self._column], self._first[scored]
+        errors, firsts = known[:, self._columns], self._first[scored]
         # Of the census nothing is inferred while there is a sample.
         drawn = slice(self._census, None) if len(known) >= self._census + STEP else slice(None)
         a, c = firsts[drawn], errors[drawn]
-        ratio = float(c.sum() / a.sum()) if a.sum() > 0 else 1.0
-        left = float(self._first[rest].sum())
-        expected = self._filled(scored, rest, known, ratio)
+        sums = a.sum(axis=0)
+        ratios = np.divide(c.sum(axis=0), sums, out=np.ones_like(sums), where=sums > 0)
+        expected = self._filled(scored, rest, known, ratios)
         accepted = self._accepts(expected)
         # Errors only add up.
-        if not accepted and not self._accepts(self._filled(scored, rest, known, 0.0)):
+        if not accepted and not self._accepts(self._filled(scored, rest, known, np.zeros_like(ratios))):
             return Outlook(expected, settled=True)
-        if drawn.start is None or self._error == 0 or left == 0 or a.sum() == 0:
+        left = self._first[rest].sum(axis=0)
+        # Of an output in which the first model is nowhere wrong, or no more, nothing tells how wrong this one will be.
+        foretold = (sums > 0) & (left > 0)
+        if drawn.start is None or self._error == 0 or (accepted and not foretold.all()):
             return Outlook(expected, settled=len(rest) == 0)
-        pool = len(a) + len(rest)
-        deviation = math.sqrt(float(np.sum((c - ratio * a) ** 2)) / (len(a) - 1))
+        spread = np.divide(self._spread(a, c, ratios, len(rest)), left, out=np.zeros_like(left), where=foretold)
+        # The loss grows with every sum, so the more each may be speaks against acceptance, the less against rejection.
+        bound = ratios + spread if accepted else np.where(foretold, np.maximum(0.0, ratios - spread), 0.0)
+        return Outlook(expected, self._accepts(self._filled(scored, rest, known, bound)) == accepted)
+
+    def _spread(
+        self, a: NDArray[np.float64], c: NDArray[np.float64], ratios: NDArray[np.float64], rest: int
+    ) -> NDArray[np.float64]:
+        """Return how far the sums over the items not scored may be from those expected, with the stated error.
+
+        Args:
+            a: the first model's errors of the items drawn, shape (items, outputs).
+            c: this model's.
+            ratios: of their sums, shape (outputs,).
+            rest: how many items are not scored.
+        """
+        pool = len(a) + rest
+        deviation = np.sqrt(np.sum((c - ratios * a) ** 2, axis=0) / (len(a) - 1))
         # Rare large errors that are not drawn would be missed in mean and spread alike, so it is at least the first model's.
-        deviation = max(deviation, ratio * float(self._first.std()))
-        spread = NormalDist().inv_cdf(1 - self._error) * deviation * pool * math.sqrt((1 / len(a)) * len(rest) / pool)
-        bounds = (max(0.0, ratio - spread / left), ratio + spread / left)
-        settled = all(self._accepts(self._filled(scored, rest, known, bound)) == accepted for bound in bounds)
-        return Outlook(expected, settled)
+        deviation = np.maximum(deviation, ratios * self._first.std(axis=0))
+        within = NormalDist().inv_cdf(1 - self._error) * pool * math.sqrt((1 / len(a)) * rest / pool)
+        return np.asarray(within * deviation, np.float64)
 
     def _accepts(self, scores: Scores) -> bool:
         return self._metric.accepts(self._before, scores, self._target)
 
-    def _filled(self, scored: NDArray[np.int64], rest: NDArray[np.int64], known: Scores, ratio: float) -> Scores:
+    def _filled(
+        self, scored: NDArray[np.int64], rest: NDArray[np.int64], known: Scores, ratios: NDArray[np.float64]
+    ) -> Scores:
         # The float model's scores have the other columns, which are the same for every model.
         scores = self._before.copy()
         scores[scored] = known
-        scores[rest, self._column] = ratio * self._first[rest]
+        filled = scores[rest]
+        filled[:, self._columns] = ratios * self._first[rest]
+        scores[rest] = filled
         return scores
+
+
+def _shares(errors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what share of each output's errors an item has; of a single output the errors, which are in the same order."""
+    if errors.shape[1] == 1:
+        return errors
+    sums = errors.sum(axis=0)
+    return np.asarray(np.divide(errors, sums, out=np.zeros_like(errors), where=sums > 0), np.float64)
 
 
 def _leads(evaluation: Evaluation) -> NDArray[np.float64]:

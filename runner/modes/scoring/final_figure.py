@@ -26,8 +26,8 @@ def judged_comparison(
     if after is None:
         return Comparison((), before, Evaluation({}), None, items, headline)
     # Nothing is known of the spread of a figure that is judged by a rule of its own.
-    interval = None if judge.target is None else _interval(scorer, after, judge.target, seed)
-    return Comparison(scorer.metrics, before, after, scorer.classes, items, headline, interval)
+    interval = None if judge.target is None else interval_of(scorer, after, judge.target, seed)
+    return Comparison(scorer.metrics, before, after, scorer.classes, items, headline, interval, outputs=scorer.outputs)
 
 
 def fresh_comparison(scorer: Scorer, after: Evaluation, *, target: float | None, seed: int) -> Comparison:
@@ -39,9 +39,16 @@ def fresh_comparison(scorer: Scorer, after: Evaluation, *, target: float | None,
         target: of the loss, if there is one.
         seed: of the interval's bootstrap.
     """
-    interval = _interval(scorer, after, target, seed)
+    interval = interval_of(scorer, after, target, seed)
     return Comparison(
-        scorer.metrics, scorer.float_scores, after, scorer.classes, scorer.items, interval=interval, held_out=True
+        scorer.metrics,
+        scorer.float_scores,
+        after,
+        scorer.classes,
+        scorer.items,
+        interval=interval,
+        held_out=True,
+        outputs=scorer.outputs,
     )
 
 
@@ -58,6 +65,7 @@ def held_out_status(comparison: Comparison, target: float) -> Status:
     return "not_met" if surely else "undecided"
 
 
-def _interval(scorer: Scorer, after: Evaluation, target: float | None, seed: int) -> Interval:
+def interval_of(scorer: Scorer, after: Evaluation, target: float | None, seed: int) -> Interval:
+    """Return the interval of a model's loss under the first metric of a scorer."""
     name, before = scorer.metrics[0].name, scorer.float_scores
     return loss_interval(scorer.metrics[0], before.scores[name], after.scores[name], target=target, seed=seed)

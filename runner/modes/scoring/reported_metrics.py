@@ -6,7 +6,7 @@ import onnx_ir as ir
 
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.amct_evaluator import AmctEvaluator
-from runner.evaluation.distance import Kl, Sqnr
+from runner.evaluation.distance import Kl, Sqnr, SqnrOfEvery
 from runner.evaluation.metric import Metric
 from runner.graph.output_kind import other_outputs
 
@@ -14,6 +14,8 @@ from runner.graph.output_kind import other_outputs
 def with_companions(metric: Metric) -> list[Metric]:
     """Return the metrics to report: the deciding one, then the usual ones that it is not."""
     companions: list[Metric] = [TopK(), Agreement(), Kl(), Sqnr()]
+    if isinstance(metric, Sqnr) and metric.output is not None:
+        companions.append(SqnrOfEvery(metric.ceiling_db))
     return [metric, *(companion for companion in companions if companion.name != metric.name)]
 
 

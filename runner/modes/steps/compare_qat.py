@@ -93,7 +93,7 @@ def compare_qat(loaded: LoadedQat, seen: InputsSeen, options: ConvertQatOptions,
     )
     reported = [metric for metric in scorer.metrics if metric is not _TIES]
     return Compared(
-        Comparison(reported, before, after, classes, items, interval=interval),
+        Comparison(reported, before, after, classes, items, interval=interval, outputs=scorer.outputs),
         scorer,
         int(after.scores[_TIES.name].sum()) if _TIES.name in after.scores else None,
         prediction,

@@ -13,7 +13,7 @@ from runner.evaluation.ledger import Ledger
 from runner.evaluation.scorer import Scorer
 from runner.events import FLOAT_EVAL
 from runner.modes.acc_auto_options import AccAutoOptions
-from runner.modes.cautions import outputs_caution, overlap_caution, resolution_caution
+from runner.modes.cautions import may_count_positions, outputs_caution, overlap_caution, resolution_caution
 from runner.modes.context import Context
 from runner.modes.expectation import batch_caution, chance_caution, require_expected
 from runner.modes.prepared_model import PreparedModel
@@ -62,7 +62,10 @@ def score_float(
     """
     # Before the work: more data or another target may be wanted.
     job.warnings.warn(*outputs_caution(prepared.source), *overlap_caution(look.source))
-    job.warnings.warn(*resolution_caution(options, look.source), *batch_caution(look.seen))
+    late = may_count_positions(options.metric, prepared.source.graph)
+    if not late:
+        job.warnings.warn(*resolution_caution(options.metric, options.target_loss, look.source.search_items))
+    job.warnings.warn(*batch_caution(look.seen))
     own = options.metric.load() if isinstance(options.metric, AmctEvaluator) else None
     ledger, items = Ledger(), loaded.split.search
     evaluator = Evaluator(
@@ -86,11 +89,14 @@ def score_float(
             progress=progress,
         )
         if own is None:
-            metric = MetricJudge(scores.scorer, options.target_loss, job.store)
-            judge: Judge = EarlyJudge(metric, confidence=options.confidence, seed=options.seed)
+            judged = MetricJudge(scores.scorer, options.target_loss, job.store)
+            judge: Judge = EarlyJudge(judged, confidence=options.confidence, seed=options.seed)
         else:
             source, fixed = prepared.source, bool(loaded.constants)
             judge = AmctJudge.against(own, source.path, ledger, fixed=source.graph if fixed else None)
+    if late:
+        metric = scores.scorer.metrics[0]
+        job.warnings.warn(*resolution_caution(metric, options.target_loss, scores.scorer.counted))
     logger.info("original evaluation accuracy: %s", judge.float_value)
     require_expected(options.expect, judge.name, judge.float_value, look.seen, scores.scorer)
     job.warnings.warn(*scores.scorer.cautions, *chance_caution(look.seen, scores.scorer))

@@ -14,6 +14,7 @@ from runner.modes.context import Context
 from runner.modes.data import DataSplit
 from runner.modes.files.write_acc_auto import BestModels
 from runner.modes.scoring.job_trials import job_trials
+from runner.modes.scoring.narrow_miss import narrow_miss
 from runner.modes.scoring.ranking import Ranker
 from runner.modes.scoring.searching import reconsider, tell_end, try_last_resorts, try_plans, try_repairs
 from runner.modes.steps.quantize import Quantized
@@ -98,6 +99,7 @@ def search(
                 tell_end(log, job)
     result = log.result(job.meter.stopped)
     job.warnings.warn(*tensors_caution(result, all_int8, len(quantized.all_int8.tensors)))
+    job.warnings.warn(*narrow_miss(result, log, float_scores.judge, scores.scorer, seed=options.seed))
     return Searched(result, log.verdict((result.best or result.closest).plan), ranking, contributions)
 
 

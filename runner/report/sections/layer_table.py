@@ -37,16 +37,17 @@ class Judged:
 def judged(result: AccAutoResult) -> Judged:
     """Return what ranking, loss contributions and the chosen plan say of each layer."""
     columns: list[tuple[str, Mapping[str, str]]] = []
-    entries = result.ranking.entries
-    if entries:
-        columns.append(("rank", {name: str(place) for place, (name, _) in enumerate(entries, start=1)}))
-        columns.append(("sensitivity", {name: f"{value:.6g}" for name, value in entries}))
-    contributions = result.loss_contributions
+    contributions, entries = result.loss_contributions, result.ranking.entries
     if contributions is not None:
         shares = {
             name: f"{contributions.share(value):.1%}" for group, value in contributions.groups for name in group.layers
         }
         columns.append((f"damage that goes with it ({contributions.measure})", shares))
+    if entries:
+        # Without contributions the ranking is made of each layer's own output, whatever becomes of that further down.
+        where = "its own output alone" if contributions is None else f"{contributions.measure} at the model's outputs"
+        columns.append(("rank", {name: str(place) for place, (name, _) in enumerate(entries, start=1)}))
+        columns.append((f"sensitivity ({where})", {name: f"{value:.6g}" for name, value in entries}))
     return Judged(dict((result.search.best or result.search.closest).plan.treatments), columns)
 
 

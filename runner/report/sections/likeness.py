@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runner.evaluation.position_agreement import PositionAgreement
 from runner.figure import Card, Figure, Section
 from runner.modes.result import Comparison
 
@@ -9,19 +10,20 @@ _PERCENT = 0.01
 
 
 def likeness(comparison: Comparison) -> Section:
-    """Return the section: agreement as a share, KL in nats, SQNR in dB."""
+    """Return the section: agreement as a share, KL in nats, SQNR of the worst output in dB."""
     agreement, kl, sqnr = (_value(comparison, name) for name in ("agreement", "kl", "sqnr"))
     figures = []
     if agreement is not None:
         share = agreement * _PERCENT
+        of = "of positions" if isinstance(comparison.named("agreement"), PositionAgreement) else "of answers"
         figures.append(
             Figure(
                 key="agreement",
                 value=share,
                 tracked="compare/agreement",
                 title="agreement",
-                phrase=f"{share:.2%} of answers as before",
-                card=Card("agreement", f"{share:.2%}", "of answers as before"),
+                phrase=f"{share:.2%} {of} as before",
+                card=Card("agreement", f"{share:.2%}", f"{of} as before"),
             )
         )
     if kl is not None:
@@ -36,7 +38,8 @@ def likeness(comparison: Comparison) -> Section:
             )
         )
     if sqnr is not None:
-        card = Card("SQNR", f"{sqnr:.1f} dB", "of the raw outputs") if kl is None else None
+        which = "of the worst output" if len(comparison.output_sums) > 1 else "of the raw output"
+        card = Card("SQNR", f"{sqnr:.1f} dB", which) if kl is None else None
         figures.append(Figure(key="sqnr_db", value=sqnr, tracked="compare/sqnr_db", card=card))
     return Section(name="likeness", figures=figures)
 

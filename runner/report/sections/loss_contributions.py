@@ -9,7 +9,7 @@ _MOST = 5
 
 
 def loss_contributions(measured: LossContributions | None) -> Section:
-    """Return the section: the units that do most damage, with how much of it each alone does."""
+    """Return the section: the layer groups that do most damage at the model's outputs, with how much of it each alone does."""
     if measured is None:
         return Section(name="damage")
     worst = [(unit, value) for unit, value in measured.worst_first[:_MOST] if value > 0]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from runner.evaluation.uncertainty import LEVEL, Conclusion, Interval
+from runner.evaluation.paired_shares import LEVEL
+from runner.evaluation.uncertainty import Conclusion, Interval
 from runner.figure import Figure, Section
 
 _VERDICT = {"met": "met", "not_met": "not met", "undecided": "undecided"}
@@ -21,29 +23,44 @@ def uncertainty(interval: Interval | None, items: int, target: float | None = No
     if interval is None:
         return Section(name="uncertainty")
     verdict = None if target is None else interval.verdict(target)
-    told: dict[str, Any] = {
-        "low": interval.low,
-        "high": interval.high,
-        "level": LEVEL,
-        "method": interval.method,
-    }
-    if interval.items_to_settle is not None:
-        told["items_to_settle"] = interval.items_to_settle
     phrase = _phrase(interval, items, verdict)
     figures = (
         *(() if verdict is None else (Figure(key="target_verdict", value=verdict),)),
-        Figure(key="loss_interval", value=told, title="loss", phrase=phrase, sentence=f"{phrase}."),
-        Figure(value=interval.low, tracked="interval/low"),
-        Figure(value=interval.high, tracked="interval/high"),
+        Figure(
+            key="loss_interval", value=_told(interval), title="loss", phrase=phrase, sentence=f"{_capital(phrase)}."
+        ),
+        *(
+            Figure(value=limit, tracked=f"interval/{end}")
+            for end, limit in (("low", interval.low), ("high", interval.high))
+            if math.isfinite(limit)
+        ),
     )
     return Section(name="uncertainty", figures=figures)
 
 
+def _told(interval: Interval) -> dict[str, Any]:
+    """Return the interval for summary.json, without limits that nothing sets."""
+    limits = {"low": interval.low, "high": interval.high}
+    told: dict[str, Any] = {name: limit for name, limit in limits.items() if math.isfinite(limit)}
+    told |= {"level": LEVEL, "method": interval.method}
+    if interval.one_sided:
+        told |= {"one_sided": True, "at_least": interval.at_least}
+    if interval.items_to_settle is not None:
+        told["items_to_settle"] = interval.items_to_settle
+    if interval.unsure:
+        told["unsure"] = interval.unsure
+    return told
+
+
 def _phrase(interval: Interval, items: int, verdict: Conclusion | None) -> str:
-    text = f"{LEVEL:.0%} interval {interval.low:.3g} to {interval.high:.3g}"
+    text = interval.said(not_met=verdict == "not_met")
     if verdict is None:
         return text
     text += f"; target on items not seen: {_VERDICT[verdict]}"
     if verdict == "undecided" and (interval.items_to_settle or 0) > items:
         text += f" (about {interval.items_to_settle} items like these would tell)"
     return text
+
+
+def _capital(phrase: str) -> str:
+    return phrase[0].upper() + phrase[1:]

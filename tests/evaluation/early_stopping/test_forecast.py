@@ -15,6 +15,7 @@ from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.distance import Kl, Mse, Sqnr
 from runner.evaluation.early_stopping.forecast import STEP, Forecast, chance_of_flips, forecast
 from runner.evaluation.metric import Metric
+from runner.evaluation.position_agreement import PositionAgreement
 from runner.evaluation.scores import Evaluation
 
 Array = NDArray[np.float64]
@@ -26,9 +27,16 @@ def of_leads(leads: Array) -> Evaluation:
 
 
 def of_errors(metric: Metric, errors: Array) -> Evaluation:
-    """Return scores whose errors are given; the other column, where there is one, is 10 an item."""
+    """Return scores whose errors are given, shape (items,) or (items, outputs); the other columns are 10 an item."""
+    outputs = errors.reshape(len(errors), -1).T
     other = np.full(len(errors), 10.0)
-    columns = {"kl": [errors], "mse": [errors, other], "sqnr": [other, errors]}[metric.name]
+    columns = [
+        column
+        for own in outputs
+        for column in {"kl": [own], "mse": [own, other], "agreement": [own, other], "sqnr": [other, own, other]}[
+            metric.name
+        ]
+    ]
     return Evaluation({metric.name: np.stack(columns, axis=1)})
 
 
@@ -153,6 +161,98 @@ def test_verdicts_on_sums_are_wrong_no_more_often_than_stated(metric: Metric, co
         scored, all_items = scored + count, all_items + items
     assert wrong <= (1 - confidence) * trials
     assert scored < 0.9 * all_items
+
+
+SEVERAL = [Mse(), Sqnr()]
+
+
+@pytest.mark.parametrize("metric", SEVERAL, ids=lambda metric: metric.name)
+def test_certain_rejection_by_any_of_several_sums_is_never_contradicted(metric: Metric) -> None:
+    generator = np.random.default_rng(8)
+    stopped, by = 0, set()
+    for _ in range(80):
+        items = int(generator.integers(70, 400))
+        before = of_errors(metric, np.zeros((items, 3)))
+        sizes = generator.lognormal(0, 1, 3)
+        first, after = (of_errors(metric, sizes * generator.lognormal(-3, 1, (items, 3))) for _ in range(2))
+        loss = metric.loss(before.scores[metric.name], after.scores[metric.name])
+        # By hand: the largest of three means of errors, in terms of the metric.
+        means = after.scores[metric.name][:, metric.error_columns].mean(axis=0)  # type: ignore[attr-defined]
+        by.add(int(means.argmax()))
+        ratio = means.max() / 10
+        assert loss == pytest.approx(ratio if metric.name == "mse" else 60 + 10 * math.log10(ratio))
+        target = loss * generator.uniform(0.7, 1.2)
+        plan = forecast(metric, before, first, target=target, confidence=None)
+        assert plan is not None and sorted(plan.order) == list(range(items))
+        said, count = verdict(plan, metric, before, after, target)
+        assert said == (loss < target)
+        assert count == items or not said
+        stopped += count < items
+    assert stopped > 10 and by == {0, 1, 2}
+
+
+@pytest.mark.parametrize("metric", SEVERAL, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("confidence", [0.9, 0.999])
+def test_verdicts_on_several_sums_are_wrong_no_more_often_than_stated(metric: Metric, confidence: float) -> None:
+    generator, wrong, scored, all_items, trials = np.random.default_rng(1), 0, 0, 0, 200
+    for _ in range(trials):
+        items = int(generator.integers(300, 1000))
+        common = generator.normal(size=(items, 3))
+        # The three outputs are about as bad, so which decides is open; the second plan has another worst one than the first.
+        first, after = (
+            of_errors(
+                metric,
+                1e-3
+                * scale
+                * generator.permutation([1.0, 0.95, 0.9])
+                * np.exp(1.6 * (0.8 * common + 0.6 * generator.normal(size=(items, 3)))),
+            )
+            for scale in (1.0, generator.uniform(0.2, 1))
+        )
+        before = of_errors(metric, np.zeros((items, 3)))
+        loss = metric.loss(before.scores[metric.name], after.scores[metric.name])
+        target = loss * float(np.exp(generator.normal(0, 0.5 if metric.name == "mse" else 0.05)))
+        plan = forecast(metric, before, first, target=target, confidence=confidence)
+        assert plan is not None
+        said, count = verdict(plan, metric, before, after, target)
+        wrong += said != (loss < target)
+        scored, all_items = scored + count, all_items + items
+    assert wrong <= (1 - confidence) * trials
+    assert scored < 0.9 * all_items
+
+
+def test_acceptance_waits_for_an_output_that_the_first_model_says_nothing_of() -> None:
+    generator, metric, items = np.random.default_rng(0), Mse(), 500
+    errors = np.stack([generator.uniform(0.9, 1.1, items), np.zeros(items)], axis=1)
+    before, first = of_errors(metric, np.zeros((items, 2))), of_errors(metric, errors)
+    plan = forecast(metric, before, first, target=0.2, confidence=0.9)
+    assert plan is not None
+    after = errors * 0.5
+    after[plan.order[-1], 1] = 1e6
+    assert verdict(plan, metric, before, of_errors(metric, after), 0.2) == (False, items)
+    # A rejection by the other output does not wait for it.
+    strict = forecast(metric, before, first, target=0.04, confidence=0.9)
+    assert strict is not None
+    said, count = verdict(strict, metric, before, of_errors(metric, errors * 0.5), 0.04)
+    certain = forecast(metric, before, first, target=0.04, confidence=None)
+    assert certain is not None
+    assert not said and count < verdict(certain, metric, before, of_errors(metric, errors * 0.5), 0.04)[1]
+
+
+def test_positions_of_another_class_are_a_sum_of_errors() -> None:
+    generator, metric, stopped = np.random.default_rng(5), PositionAgreement("y"), 0
+    for _ in range(60):
+        items = int(generator.integers(200, 500))
+        first, after = (of_errors(metric, generator.binomial(10, share, items).astype(float)) for share in (0.2, 0.1))
+        before = of_errors(metric, np.zeros(items))
+        lost = int(after.scores["agreement"][:, 0].sum())
+        target = round(100 * lost / (10 * items) * float(generator.uniform(0.7, 1.4)), 3)
+        plan = forecast(metric, before, first, target=target, confidence=0.999)
+        assert plan is not None
+        said, count = verdict(plan, metric, before, after, target)
+        assert said == (Fraction(100 * lost, 10 * items) < Fraction(str(target)))
+        stopped += count < items
+    assert stopped > 10
 
 
 def test_items_that_flipped_come_first_then_small_leads() -> None:
