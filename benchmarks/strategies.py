@@ -18,7 +18,7 @@ from typing import ClassVar
 from benchmarks.cases import Case, cases
 from benchmarks.process import python
 from benchmarks.table import machine, markdown
-from runner.search.plan import Proposals, Ranking, Trial
+from runner.search.plan import LayerGroup, Proposals, Ranking, Trial
 from runner.search.restore_int8 import priced_groups
 
 # Of which every plan is tried.
@@ -50,13 +50,17 @@ class Exhaustive:
         """Yield the plans."""
         groups = priced_groups(ranking)
         chosen = [some for count in range(1, len(groups)) for some in itertools.combinations(groups, count)]
-        for some in sorted(chosen, key=lambda left: sum(group.macs for group in left)):
+        for some in sorted(chosen, key=_price):
             if (yield all_int8.plan.with_fallback(name for group in some for name in group.layers)).accepted:
                 return
 
     def most_trials(self, layers: int) -> int:
         """Return the number of plans."""
-        return max(0, 2 ** min(layers, 20) - 2)
+        return max(0, (1 << min(layers, 20)) - 2)
+
+
+def _price(left: Sequence[LayerGroup]) -> int:
+    return sum(group.macs for group in left)
 
 
 def run(case: Case, *options: str) -> dict[str, object] | None:
