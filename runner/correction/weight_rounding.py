@@ -14,7 +14,6 @@ from runner.correction.patches import Rows, has_patches
 from runner.correction.positions import unit_of_squares
 from runner.correction.samples import Samples
 from runner.correction.wide_rounding import is_wide, rounded_in_blocks
-from runner.graph.constants import constant
 from runner.graph.smoothing import input_channels
 from runner.record import QuantizedLayer
 
@@ -25,8 +24,7 @@ def gptq_rounded(state: LayerState) -> QuantizedLayer:
     samples = Samples.of(state) if has_patches(layer) else None
     if samples is None:
         return state.quantized
-    stored = constant(state.node.inputs[1])
-    assert stored is not None  # a layer's weight
+    stored = state.quantized.weight
     shape = layer.layout.rows(stored).shape
     codes = rounded_in_blocks(samples) if is_wide(layer, shape) else _rounded(samples)
     if codes is None:

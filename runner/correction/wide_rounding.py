@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 # Bytes that rounding may take beside what the model needs, and what it takes, measured: for a value of H, and for a weight.
 _MOST = 400_000_000
 _PER_MOMENT, _PER_WEIGHT = 60, 100
-# Inputs of a block, at most: its moments take 140 MB.
-BLOCK = 1536
+# Inputs of a block, at most: its moments take 65 MB.
+BLOCK = 1024
 # The kernel of one input is in one block whatever its size, up to this one.
 _LARGEST = 2 * BLOCK
 # Values that the errors of all channels are held in, and positions that they are taken at, at most.
@@ -54,10 +54,11 @@ def rounded_in_blocks(samples: Samples) -> NDArray[np.int8] | None:
     """
     weight = WideWeight.of(samples.state)
     blocks = weight.blocks()
-    name, size = samples.state.layer.name, max(weight.width(block) for block in blocks)
-    if size > _LARGEST:
-        logger.info("rounding of '%s' to nearest: its kernel of %d places has too many moments", name, size)
+    name, kernel = samples.state.layer.name, weight.real.shape[3]
+    if kernel > _LARGEST:
+        logger.info("rounding of '%s' to nearest: its kernel of %d places has too many moments", name, kernel)
         return None
+    size = max(weight.width(block) for block in blocks)
     logger.info("compensated rounding of '%s': %d inputs, moments in blocks of %d", name, weight.inputs, size)
     errors = OutputErrors.of(samples, weight)
     for block in blocks:
