@@ -45,7 +45,7 @@ from runner.search.pareto import Pareto
 from runner.search.plan import Plan
 from runner.search.sensitivity import MeanSquaredError, SignalToNoise
 from tests.data import normal_items
-from tests.models import answers, chain, conv_gemm, dense, onnx_text, prepared, run_plain, save
+from tests.models import answers, chain, conv_gemm, dense, onnx_text, prepared, proto, run_plain, save
 from tests.told import summary_of
 
 PREFIX = "accuracy_based_auto_calibration"
@@ -832,7 +832,9 @@ def test_equalized_job_says_the_same_in_float_and_its_record_gives_the_same_mode
         assert first.folder.path(name).read_bytes() == second.folder.path(name).read_bytes()
 
 
-def test_outlier_behind_a_normalization_is_scaled_away_and_the_record_gives_the_same_models_again(tmp_path: Path) -> None:
+def test_outlier_behind_a_normalization_is_scaled_away_and_the_record_gives_the_same_models_again(
+    tmp_path: Path,
+) -> None:
     rng = np.random.default_rng(3)
     gamma, shrunk = np.ones(16, np.float32), np.ones((16, 1), np.float32)
     gamma[5], shrunk[5] = 64, 1 / 64
@@ -908,7 +910,7 @@ def test_equalization_of_another_model_is_refused(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "bench", unbalanced(), (2, 6, 6))
     first = bench.run("first", target_loss=1.0, metric=Kl(), correction=Correction(equalize=True))
     other = Bench(tmp_path / "other", *SMALL)
-    with pytest.raises(RecordError, match=r"rewriting beside it does not fit .*net|source.*'a' has no 6 channels"):
+    with pytest.raises(RecordError, match=r"rewriting beside it does not fit .*net|source.*'a' makes no 6 channels"):
         other.run(target_loss=1.0, record=str(first.folder.path("tmp/scale_offset_record.txt")))
 
 
