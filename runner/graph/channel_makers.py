@@ -81,11 +81,14 @@ def parameter(node: ir.Node, index: int) -> NDArray[np.float32] | None:
 def weight_layout(node: ir.Node) -> Layout | None:
     """Return the layout of a layer's weight, a constant that every position of the input meets; None of other nodes."""
     operator = operator_of(node)
-    if operator is None or operator.unweighted or parameter(node, 1) is None or constant(node.inputs[0]) is not None:
+    if operator is None or operator.unweighted or constant(node.inputs[0]) is not None:
+        return None
+    weight = parameter(node, 1)
+    # A vector has no channels.
+    if weight is None or weight.ndim < 2:
         return None
     layout = operator.layout(node)
-    weight = parameter(node, 1)
-    return None if layout.is_batch or weight is None or weight.ndim < 2 else layout  # a vector has no channels
+    return None if layout.is_batch else layout
 
 
 def _layer(node: ir.Node) -> ChannelMaker | None:

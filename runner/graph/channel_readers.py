@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.graph.channel_makers import LAST, SECOND, parameter, weight_layout
-from runner.graph.constants import constant, integer_attribute, replace_constant
+from runner.graph.constants import constant, integer_attribute, replace_constant, string_attribute
 
 
 def channel_readers(value: ir.Value, axis: int, channels: int) -> tuple[ir.Node, ...]:
-    """Return the layers that read a tensor, in graph order; none where anything else does.
+    """Return the layers that read a tensor; none where anything else does.
 
-    Between them and the tensor stand only operators that move whole channels: Identity, Transpose, Reshape. A Shape reads no
-    values.
+    Between them and the tensor stand only operators that move whole channels: Identity, Transpose, Reshape, Slice, Pad by
+    zeros, and Concat of nothing but parts of the tensor. A Shape reads no values.
 
     Args:
         value: the tensor.
         axis: of its channels, ``SECOND`` or ``LAST``.
         channels: number of them.
     """
-    found: list[ir.Node] = []
-    if not _gather(value, axis, channels, found):
-        return ()
-    return tuple(found)
+    walk = _Walk(channels)
+    return tuple(walk.readers) if walk.follow(value, axis) and walk.joins_are_whole() else ()
 
 
 def channel_weight(reader: ir.Node) -> NDArray[np.float64]:
@@ -46,24 +47,52 @@ def divide_inputs(graph: ir.Graph, reader: ir.Node, factors: NDArray[np.float32]
     replace_constant(graph, reader, 1, layout.stored(divided, weight.shape))
 
 
-def _gather(value: ir.Value, axis: int, channels: int, found: list[ir.Node]) -> bool:
-    """Add the layers that read a tensor; return False where something else does."""
-    uses = value.uses()
-    if value.is_graph_output() or not uses:
-        return False
-    for node, index in uses:
-        if node.op_type == "Shape" and node.domain == "":
-            continue
+@dataclass(frozen=True, slots=True, eq=False)
+class _Walk:
+    """From a tensor to the layers that read its channels.
+
+    Attributes:
+        channels: number of them.
+        readers: the layers found.
+        values: what holds nothing but whole channels of the tensor.
+        joins: the Concats on the way.
+    """
+
+    channels: int
+    readers: list[ir.Node] = field(default_factory=list)
+    values: set[ir.Value] = field(default_factory=set)
+    joins: list[ir.Node] = field(default_factory=list)
+
+    def follow(self, value: ir.Value, axis: int) -> bool:
+        """Find the layers that read a value; return False where something else does."""
+        if value in self.values:
+            return True
+        self.values.add(value)
+        if value.is_graph_output():
+            return False
+        return all(self._read_by(node, index, value, axis) for node, index in value.uses())
+
+    def joins_are_whole(self) -> bool:
+        """Return whether every Concat reads parts of the tensor alone."""
+        return all(part in self.values for join in self.joins for part in join.inputs)
+
+    def _read_by(self, node: ir.Node, index: int, value: ir.Value, axis: int) -> bool:
         # A node inside the body of another one may read it too.
-        if index != 0 or node.domain != "" or node.graph is not value.graph:
+        if node.domain != "" or node.graph is not value.graph:
             return False
-        if _reads(node, axis, channels):
-            found.append(node)
-            continue
-        moved = _moved(node, axis, channels)
-        if moved is None or not _gather(node.outputs[0], moved, channels, found):
+        if node.op_type == "Concat":
+            self.joins.append(node)
+            elsewhere = _are_other_axes([integer_attribute(node, "axis", 0)], value, axis)
+            return elsewhere and self.follow(node.outputs[0], axis)
+        if index != 0:
             return False
-    return bool(found)
+        if node.op_type == "Shape":
+            return True
+        if _reads(node, axis, self.channels):
+            self.readers.append(node)
+            return True
+        moved = _moved(node, axis, self.channels)
+        return moved is not None and self.follow(node.outputs[0], moved)
 
 
 def _reads(node: ir.Node, axis: int, channels: int) -> bool:
@@ -84,7 +113,34 @@ def _moved(node: ir.Node, axis: int, channels: int) -> int | None:
         if place is None:
             return None
         return LAST if place == len(order) - 1 else (SECOND if place == SECOND else None)
+    if node.op_type in ("Slice", "Pad"):
+        return axis if _leaves_channels(node, axis) else None
     return LAST if node.op_type == "Reshape" and axis == LAST and _last(node) == channels else None
+
+
+def _leaves_channels(node: ir.Node, axis: int) -> bool:
+    """Return whether a Slice takes parts of other axes only, or a Pad puts zeros along others only."""
+    value = node.inputs[0]
+    arrays = [None if given is None else constant(given) for given in (*node.inputs[1:], None, None, None)]
+    if value is None or arrays[0] is None:
+        return False
+    if node.op_type == "Slice":
+        return arrays[2] is not None and _are_other_axes(arrays[2].reshape(-1).tolist(), value, axis)
+    amounts, with_value, axes = arrays[0].reshape(-1), arrays[1], arrays[2]
+    rank = len(amounts) // 2
+    zeros = with_value is None or not np.any(with_value)
+    computed = len(node.inputs) > 2 and node.inputs[2] is not None and with_value is None
+    if string_attribute(node, "mode", "constant") != "constant" or not zeros or computed or axes is not None:
+        return False
+    return not np.any(amounts[[axis % rank, axis % rank + rank]])
+
+
+def _are_other_axes(axes: Sequence[int], value: ir.Value, axis: int) -> bool:
+    """Return whether some axes of a value are known not to be that of its channels."""
+    if value.shape is None:
+        return False
+    rank = len(value.shape)
+    return all(other % rank != axis % rank for other in axes)
 
 
 def _last(node: ir.Node) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from runner.graph.cross_layer_equalization import equalized, find_links
 from runner.graph.prepare import prepare
 from runner.targets.ascend.limits import ASCEND
 from tests.data import noise, normal_items
-from tests.models import model, onnx_text, run_plain
+from tests.models import model, onnx_text, plain_session, proto, run_plain
 
 ZERO, SIX = np.float32(0), np.float32(6)
 BETWEEN = {
@@ -338,3 +339,70 @@ def test_a_normalization_over_channels_of_an_image_reaches_the_convolution_behin
     made = equalized(source, {link.maker: (1, 2, 3, -4, 5, 0)})
     x = normal_items(1, 6, 4, 4)
     np.testing.assert_array_equal(run_plain(made, x, ["z"])[0][0], run_plain(source, x, ["z"])[0][0])
+
+
+WINDOWS = """
+    y = LayerNormalization (x, gamma, beta)
+    s = Slice (y, one, end, one)
+    t = Slice (y, zero1, one, one)
+    r = Concat <axis = 1> (s, t)
+    p = Pad (r, pads)
+    w = Reshape (p, windows)
+    u = Transpose <perm = [0,1,3,2,4]> (w)
+    f = Reshape (u, joined)
+    z = MatMul (f, wq)"""
+
+
+def shifted(lines: str = WINDOWS, **others: np.ndarray) -> ir.Model:
+    """Return Swin's way to attention: rows rolled, padded and cut into windows."""
+    arrays = {
+        "gamma": GAMMA,
+        "beta": BETA,
+        "one": np.array([1]),
+        "zero1": np.array([0]),
+        "end": np.array([99]),
+        "last": np.array([-1]),
+        "pads": np.array([0, 0, 0, 0, 0, 1, 0, 0]),
+        "windows": np.array([0, 4, 2, 2, 6]),
+        "joined": np.array([-1, 4, 6]),
+        "wq": PROJECTIONS["wq"],
+        "constant_value": np.float32(1),
+    }
+    text = f"g (float[2,3,4,6] x) => (float[?,4,4] z) {{ {lines} }}"
+    # Exporters of today write the shapes of all values.
+    whole = onnx.shape_inference.infer_shapes(proto(text, **(arrays | others)), data_prop=True)
+    return prepare(ir.from_proto(whole), ASCEND).graph
+
+
+def test_windows_of_unknown_shape_are_left_alone() -> None:
+    source = shifted()
+    for node in source.graph:
+        node.outputs[0].shape = None
+    assert find_links(source) == ()
+
+
+def test_rolled_and_padded_windows_are_scaled() -> None:
+    source = shifted()
+    (link,) = find_links(source)
+    made = equalized(source, {link.maker: (1, -2, 3, 4, 0, 6)})
+    x = normal_items(1, 2, 3, 4, 6)[0]
+    old, new = (plain_session(graph).run(None, {"x": x})[0] for graph in (source, made))
+    np.testing.assert_array_equal(new, old)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Concat <axis = 1> (s, t)", "Concat <axis = 1> (s, x)"),
+        ("Concat <axis = 1> (s, t)", "Concat <axis = 3> (s, s)"),
+        ("Slice (y, one, end, one)", "Slice (y, one, end, last)"),
+        ("Pad (r, pads)", "Pad (r, pads, constant_value)"),
+        ("Pad (r, pads)", 'Pad <mode = "edge"> (r, pads)'),
+    ],
+)
+def test_windows_of_something_else_are_left_alone(old: str, new: str) -> None:
+    assert find_links(shifted(WINDOWS.replace(old, new))) == ()
+
+
+def test_padded_channels_are_left_alone() -> None:
+    assert find_links(shifted(pads=np.array([0, 0, 0, 1, 0, 1, 0, -1]))) == ()
