@@ -8,8 +8,9 @@ weights share a scale; a normalization, or one with a scale a channel, loses not
 a few are scaled alike.
 
 A channel's width is not only what the items showed. A hundred photos leave channels of classes that none of them shows at
-next to nothing, and a scale that just holds what they showed would clip those for good; so a channel is taken to reach six
-deviations from its mean, as in Nagel et al., section 4.2.1.
+next to nothing, and a scale that just holds what they showed would clip those for good; so a channel of an image is taken to
+reach six deviations from its mean, as in Nagel et al., section 4.2.1. Every token shows all channels: to let those reach beyond
+what was seen would only make the input's error look larger than it is beside that of the weights.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from runner.graph.operators import layout_of, operator_of
 VERSION = 2
 
 _STRENGTHS = (0.25, 0.5, 0.75, 1.0)
-# Of the exponents, tried between matrix products too. (Between convolutions they were predicted to help where they did harm.)
+# Of the exponents. (Between convolutions they were predicted to help where they did harm.)
 _LIMITS = (1, 2, 3, 4, 5, 6, 8)
 # Beyond it a factor is no normal float32.
 _LARGEST = 126
@@ -118,8 +119,7 @@ def choose_exponents(
             continue
         made = [Reader(channel_weight(nodes[name]), name in one_scale) for name in readers]
         maker = None if before is None else _maker(nodes[link.maker], before)
-        limits = _LIMITS if link.axis == LAST else ()
-        exponents = best_exponents(seen, made, link.interval, maker, limits)
+        exponents = best_exponents(seen, made, link.interval, maker, of_tokens=link.axis == LAST)
         if exponents.any():
             chosen[link.maker] = tuple(int(k) for k in exponents)
     return chosen
@@ -130,7 +130,8 @@ def best_exponents(
     readers: Sequence[Reader],
     interval: tuple[float, float],
     maker: Maker | None = None,
-    limits: Sequence[int] = (),
+    *,
+    of_tokens: bool = False,
 ) -> NDArray[np.int64]:
     """Return the exponents of a link, all 0 where scaling is not worthwhile.
 
@@ -139,9 +140,9 @@ def best_exponents(
         readers: the layers that read it in int8.
         interval: the ends that the activation before them cuts values off at.
         maker: the layer that makes the channels, where that costs its weights something.
-        limits: of the exponents, each tried beside none.
+        of_tokens: whether the channels are those of tokens or vectors, which reach what was seen, and limits are tried.
     """
-    low, high = reached = _reach(seen, *interval)
+    low, high = reached = _reach(seen, *interval, 0 if of_tokens else _DEVIATIONS)
     widths = high - low
     alive = widths > _NEGLIGIBLE * widths.max(initial=0)
     ratio = np.log2(widths.max(initial=0), where=alive, out=np.zeros_like(widths))
@@ -157,7 +158,7 @@ def best_exponents(
     best = np.zeros(len(widths), np.int64)
     # One that is not worthwhile is none.
     least = WORTHWHILE * error(best)
-    for strength, limit in itertools.product(_STRENGTHS, (*limits, _LARGEST)):
+    for strength, limit in itertools.product(_STRENGTHS, (*(_LIMITS if of_tokens else ()), _LARGEST)):
         exponents = np.minimum(np.floor(strength * ratio).astype(np.int64), limit)
         predicted = error(exponents)
         if predicted < least:
@@ -187,9 +188,9 @@ def _input(node: ir.Node) -> ChannelsOf:
     return value.name or "", 1 if operator.spatial(node) else LAST
 
 
-def _reach(seen: ChannelStatistics, least: float, most: float) -> tuple[PerChannel, PerChannel]:
+def _reach(seen: ChannelStatistics, least: float, most: float, deviations: float) -> tuple[PerChannel, PerChannel]:
     """Return what channels are taken to reach down and up to, 0 included, between the ends of an activation."""
-    spread = _DEVIATIONS * np.sqrt(np.maximum(seen.square - seen.mean**2, 0))
+    spread = deviations * np.sqrt(np.maximum(seen.square - seen.mean**2, 0))
     low = np.maximum(np.minimum(seen.low, seen.mean - spread), least)
     high = np.minimum(np.maximum(seen.high, seen.mean + spread), most)
     return np.minimum(low, 0), np.maximum(high, 0)

@@ -205,8 +205,8 @@ def test_maker_with_one_scale_is_weighed_against_what_its_readers_gain() -> None
         hidden = np.maximum(before @ first, 0)
         readers = [Reader(second.T[np.newaxis, :, :, np.newaxis], one_scale=True)]
         maker = Maker(np.abs(first).max(axis=0), float((before**2).mean(axis=0).sum()))
-        got = best_exponents(statistics(hidden), readers, (0.0, np.inf), maker, limits=(1, 2, 4))
-        alone = best_exponents(statistics(hidden), readers, (0.0, np.inf), limits=(1, 2, 4))
+        got = best_exponents(statistics(hidden), readers, (0.0, np.inf), maker, of_tokens=True)
+        alone = best_exponents(statistics(hidden), readers, (0.0, np.inf), of_tokens=True)
         spared += bool(alone.any()) and not np.array_equal(alone, got)
         if got.any():
             chosen += 1
@@ -283,3 +283,27 @@ def test_only_readers_that_are_to_be_int8_count() -> None:
     some = choose_exponents(wide, items, engine=Engine(1), float_layers=("q", "k"), one_scale=("v",))
     assert list(some) == ["y"]
     assert choose_exponents(wide, items, engine=Engine(1), float_layers=("q", "k", "v")) == {}
+
+
+def test_channels_of_tokens_are_scaled_only_where_rounding_done_for_real_gains() -> None:
+    """Normally distributed channels some of which are wider, and weights of any size that share a scale."""
+    chosen = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(4000, 16)) * np.exp2(rng.choice([0, 0, 0, 1, 2, 4], 16))
+        weight = rng.normal(size=(24, 16)) * np.exp2(rng.choice([0, 0, -1, -4], 16))
+        readers = [Reader(weight[np.newaxis, :, :, np.newaxis], one_scale=True)]
+        got = best_exponents(statistics(x), readers, (-np.inf, np.inf), of_tokens=True)
+        if got.any():
+            chosen += 1
+            after, before = (_product_error(x, weight, powers) for powers in (got, np.zeros(16)))
+            assert after < before
+    assert 5 <= chosen < 40
+
+
+def _product_error(x: NDArray, weight: NDArray, exponents: NDArray) -> float:
+    """Return the mean squared error of ``x @ weight.T``, all weights rounded with one scale."""
+    scaled, divided = x * np.exp2(exponents), weight / np.exp2(exponents)
+    step, step_w = np.ptp(scaled) / 255, np.abs(divided).max() / 127
+    found = (np.rint(scaled / step) * step) @ (np.rint(divided / step_w) * step_w).T
+    return float(np.mean((found - x @ weight.T) ** 2))
