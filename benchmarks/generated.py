@@ -58,3 +58,27 @@ def images(folder: Path, items: int, size: int = 16) -> tuple[Path, Path]:
     x.flush()
     np.save(folder / f"y{items}.npy", np.arange(items) % 10)
     return folder / f"x{items}.npy", folder / f"y{items}.npy"
+
+
+def product(path: Path, *, inputs: int, outputs: int) -> Path:
+    """Write a single Gemm [N, inputs] -> [N, outputs], which holds 4 * inputs * outputs bytes."""
+    weight = np.random.default_rng(inputs).standard_normal((inputs, outputs), np.float32) / np.float32(np.sqrt(inputs))
+    graph = helper.make_graph(
+        [helper.make_node("Gemm", ["x", "w"], ["scores"], "fc")],
+        "product",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", inputs])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", outputs])],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
+def vectors(folder: Path, items: int, size: int) -> tuple[Path, Path]:
+    """Write ``items`` vectors of correlated values, as behind a Relu, and as many classes as npy files."""
+    rng = np.random.default_rng(size)
+    causes = rng.standard_normal((items, 32), np.float32) @ rng.standard_normal((32, size), np.float32)
+    x = np.maximum(causes / np.float32(np.sqrt(32)) + rng.standard_normal((items, size), np.float32), 0)
+    np.save(folder / f"v{size}.npy", x)
+    np.save(folder / f"c{size}.npy", np.arange(items) % 10)
+    return folder / f"v{size}.npy", folder / f"c{size}.npy"

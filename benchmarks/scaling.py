@@ -1,24 +1,26 @@
 """How time and memory grow: ``python -m benchmarks.scaling [--quick] [--output FILE]``.
 
-Items 100 to 10 000 (calibrated on all of them), layers 10 to 300, models of 1 MB to 1 GB; generated models, one job each with
-a target that all-int8 meets.
+Items 100 to 10 000 (calibrated on all of them), layers 10 to 300, models of 1 MB to 1 GB, layers that sum 1024 to 25 088
+inputs; generated models, one job each with a target that all-int8 meets.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.cases import Case
-from benchmarks.generated import images, network
+from benchmarks.generated import images, network, product, vectors
 from benchmarks.row import Row, ours
 from benchmarks.table import machine, markdown
 
 _MEETS_ALL = ("target_loss=100", "cache=none", "verify.device=none")
 # (label, layers, channels): 36 * channels^2 bytes a layer.
 _SIZES = (("1 MB", 8, 64), ("10 MB", 8, 192), ("100 MB", 8, 608), ("1 GB", 20, 1200))
+# Inputs of a layer; the last is VGG's first Gemm.
+_WIDTHS = (1024, 2048, 4096, 6144, 12288, 25088)
 _OBSERVERS = ("minmax", "percentile", "hfmg", "ifmr")
 
 
@@ -78,10 +80,29 @@ def by_size(folder: Path, largest: int) -> str:
     return markdown(["weights", "wall s", "peak MiB", ""], rows)
 
 
+def by_width(folder: Path, widths: Sequence[int], outputs: int) -> str:
+    """Return time and memory over the number of inputs that a layer sums, rounded to nearest and compensated."""
+    rows = []
+    for width in widths:
+        model, data = product(folder / f"p{width}.onnx", inputs=width, outputs=outputs), vectors(folder, 100, width)
+        found = [
+            job(model, data, "quant=amct", "observer=minmax", "metric=sqnr", f"correction.rounding={rounding}")
+            for rounding in ("nearest", "compensated")
+        ]
+        model.unlink()
+        plain, made = found
+        told = [f"{row.peak_mib:.0f}" if not _bad(row) else row.note for row in found]
+        more = "" if any(map(_bad, found)) else f"{made.peak_mib - plain.peak_mib:.0f}"
+        rows.append([f"{width} x {outputs}", *told, more, f"{plain.seconds:.1f}", f"{made.seconds:.1f}"])
+    head = ["weight", "nearest MiB", "compensated MiB", "more", "nearest s", "compensated s"]
+    return markdown(head, rows)
+
+
 def main() -> None:
-    """Print three tables, and write them where asked."""
+    """Print four tables, and write them where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the small ends only")
+    parser.add_argument("--outputs", type=int, default=1000, help="of the layers of several widths")
     parser.add_argument("--output", type=Path, default=None, help="write the tables to this Markdown file too")
     given = parser.parse_args()
     parts = [f"Measured on {machine()}."]
@@ -91,6 +112,7 @@ def main() -> None:
         tables: tuple[tuple[str, Callable[[], str]], ...] = (
             ("Calibration items", lambda: by_items(root, [100, 300] if given.quick else [100, 1000, 10_000])),
             ("Layers", lambda: by_layers(root, [10, 30] if given.quick else [10, 30, 100, 300])),
+            ("Width of a layer", lambda: by_width(root, _WIDTHS[: 2 if given.quick else None], given.outputs)),
             ("Model size", lambda: by_size(root, 2 if given.quick else len(_SIZES))),
         )
         for title, table in tables:

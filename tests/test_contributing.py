@@ -24,7 +24,6 @@ OWN_BUSINESS = {
     "dumps/own.py",
     "graph/batch_weight.py",
     "graph/batchnorm_before.py",
-    "graph/cross_layer_equalization.py",
     "graph/einsum_products.py",
     "graph/older_form.py",
     "graph/pixel_codes.py",

@@ -23,7 +23,7 @@ ChannelsOf = tuple[str, int]
 # Something is done to a layer's channels where the predicted error falls to this share or below. The prediction knows neither
 # clipping nor how errors add up; measured gains of less were as often losses.
 WORTHWHILE = 0.75
-_WEIGHT_STEPS = 127
+WEIGHT_STEPS = 127
 # Of an item's image, evenly spaced: enough for means; extremes are taken over all of it.
 _PLACES = 1024
 
@@ -78,7 +78,7 @@ def predicted_error(
     step = float((high * factors).max() - (low * factors).min()) / NUM_STEPS
     scaled = weight / factors.reshape(groups, 1, inputs, 1)
     peaks = np.abs(scaled).max(axis=(2, 3))
-    steps = (np.full_like(peaks, peaks.max()) if one_scale else peaks) / _WEIGHT_STEPS
+    steps = (np.full_like(peaks, peaks.max()) if one_scale else peaks) / WEIGHT_STEPS
     share, square = seen.share.reshape(groups, inputs), (seen.square * factors**2).reshape(groups, inputs)
     of_input = float(step**2 * np.sum(share * np.sum(scaled**2, axis=(1, 3))))
     of_weight = float(kernel * np.sum(steps**2 * square.sum(axis=1, keepdims=True)))

@@ -15,6 +15,7 @@ result is never worse than rounding to nearest.
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ Matrices = NDArray[np.float64]
 # Columns that are rounded before the rest is moved, in one product.
 _BLOCK = 64
 # Channels that are looked at together: they have nothing to do with each other, but numpy is called once a weight of them all.
-_CHANNELS = 256
+CHANNELS = 256
 # Descent ends long before; this is a bound on time, not on quality.
 _SWEEPS = 8
 
@@ -62,19 +63,39 @@ def least_error(
         callers: threads to work in.
         largest_code: codes lie between its negative less 1 and it.
     """
-    order = np.argsort(-_diagonal(moments), axis=-1, kind="stable")
-    target = _taken(target, order)
-    moments, inverse = _reordered(moments, order), _reordered(inverse, order)
-    factor = upper_factor(inverse)
+    problem = Problem.of(moments, inverse)
+    blocks = [slice(first, first + CHANNELS) for first in range(0, target.shape[-2], CHANNELS)]
+    found = each_of(lambda channels: problem.codes(target[..., channels, :], largest_code), blocks, callers)
+    return np.concatenate(found, axis=-2)
 
-    def solved(channels: slice) -> Matrices:
-        wanted = target[..., channels, :]
-        plain, other = nearest(wanted, largest_code), compensated(wanted, factor, largest_code)
-        better = output_error(other, wanted, moments) < output_error(plain, wanted, moments)
-        return descended(np.where(better[..., np.newaxis], other, plain), wanted, moments, largest_code)
 
-    blocks = [slice(first, first + _CHANNELS) for first in range(0, target.shape[-2], _CHANNELS)]
-    return _taken(np.concatenate(each_of(solved, blocks, callers), axis=-2), np.argsort(order, axis=-1))
+@dataclass(frozen=True, slots=True, eq=False)
+class Problem:
+    """What is the same for all channels: the weights in the order in which they are rounded.
+
+    Attributes:
+        order: of the weights, shape (..., weights).
+        moments: H in that order.
+        factor: of its inverse.
+    """
+
+    order: NDArray[np.intp]
+    moments: Matrices
+    factor: Matrices
+
+    @classmethod
+    def of(cls, moments: Matrices, inverse: Matrices) -> Problem:
+        """Return the problem of H and its inverse."""
+        order = np.argsort(-_diagonal(moments), axis=-1, kind="stable")
+        return cls(order, _reordered(moments, order), upper_factor(_reordered(inverse, order)))
+
+    def codes(self, target: Matrices, largest_code: int = QMAX) -> Matrices:
+        """Return codes of low output error of some channels; see ``least_error``."""
+        wanted = _taken(target, self.order)
+        plain, other = nearest(wanted, largest_code), compensated(wanted, self.factor, largest_code)
+        better = output_error(other, wanted, self.moments) < output_error(plain, wanted, self.moments)
+        found = descended(np.where(better[..., np.newaxis], other, plain), wanted, self.moments, largest_code)
+        return _taken(found, np.argsort(self.order, axis=-1))
 
 
 def upper_factor(inverse: Matrices) -> Matrices:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,13 @@ class Products:
     x: NDArray[np.float64]
     y: NDArray[np.float64]
 
+    def plus(self, other: Products) -> Products:
+        """Return the sums over the positions of both, in the arrays of this one."""
+        for name in ("inputs", "outputs", "x", "y"):
+            array = getattr(self, name)
+            array += getattr(other, name)
+        return replace(self, positions=self.positions + other.positions)
+
 
 def products(rows: Rows, real: NDArray[np.float32]) -> Products:
     """Return the sums over some items.
@@ -63,7 +70,7 @@ def products(rows: Rows, real: NDArray[np.float32]) -> Products:
         real: the float layer's output without its bias, shape (channels, positions).
     """
     groups, positions = len(rows.values), rows.positions
-    y = real.reshape(groups, -1, positions)
+    y = real.reshape(groups, len(real) // groups, positions)
     at_once = max(1, _VALUES // (rows.weights * positions))
     blocks = [slice(first, first + at_once) for first in range(0, groups, at_once)]
     sums = zip(*(_sums(rows.of(block), y[block]) for block in blocks), strict=True)
@@ -77,12 +84,43 @@ def _sums(
     return x @ x.swapaxes(1, 2), x @ y.swapaxes(1, 2), sum_x, sum_y
 
 
+def second_moments(parts: Sequence[Products], *, centred: bool) -> NDArray[np.float64]:
+    """Return H of all groups, positive definite, shape (groups, weights, weights).
+
+    The moments of few samples are those of chance. They are drawn towards their own diagonal by ``D / (D + n)`` for D
+    weights and n samples.
+
+    Args:
+        parts: sums over all positions.
+        centred: whether to take the means off: a bias makes up for them.
+    """
+    size, count = parts[0].inputs.shape[1], sum(part.positions for part in parts)
+    # In place from here on: of a wide layer one such array holds hundreds of megabytes.
+    second = _summed([part.inputs for part in parts])
+    second /= count
+    if centred:
+        mean = _summed([part.x for part in parts]) / count
+        second -= mean[:, :, np.newaxis] * mean[:, np.newaxis, :]
+    trust = 1 - size / (size + count / _POSITIONS_A_SAMPLE)
+    diagonal = np.einsum("gii->gi", second)  # a view
+    damping = (1 - trust) * diagonal + _DAMPING * diagonal.mean(axis=1, keepdims=True) + np.finfo(np.float64).tiny
+    second *= trust
+    diagonal += damping
+    return second
+
+
+def _summed(arrays: Sequence[NDArray[np.floating]]) -> NDArray[np.float64]:
+    total = np.zeros(arrays[0].shape)
+    for array in arrays:
+        total += array
+    return total
+
+
 def gather(parts: Sequence[Products], weight: NDArray[np.float64], *, centred: bool, callers: int = 1) -> Moments:
     """Return the moments of all groups.
 
-    The moments of few samples are those of chance. They are drawn towards their own diagonal by ``D / (D + n)`` for D
-    weights and n samples. What is lacking is drawn towards nothing by the share that chance has in it (James and Stein
-    1961), which the parts tell: what they agree on is real.
+    What is lacking is drawn towards nothing by the share that chance has in it (James and Stein 1961), which the parts
+    tell: what they agree on is real.
 
     Args:
         parts: sums over all positions, in parts that hold different items.
@@ -93,18 +131,11 @@ def gather(parts: Sequence[Products], weight: NDArray[np.float64], *, centred: b
     groups, size = parts[0].inputs.shape[:2]
     count = sum(part.positions for part in parts)
     own = weight.reshape(groups, -1, size).swapaxes(1, 2)
-    second, mean_x, mean_y = (
-        sum(getattr(part, name).astype(np.float64) for part in parts) / count for name in ("inputs", "x", "y")
-    )
+    mean_x, mean_y = (_summed([part.x for part in parts]) / count, _summed([part.y for part in parts]) / count)
     mean_r = mean_y - (mean_x[:, np.newaxis, :] @ own)[:, 0, :]
-    if centred:
-        second = second - mean_x[:, :, np.newaxis] * mean_x[:, np.newaxis, :]
-    else:
+    if not centred:
         mean_x, mean_r = np.zeros_like(mean_x), np.zeros_like(mean_r)
-    trust = 1 - size / (size + count / _POSITIONS_A_SAMPLE)
-    diagonal = np.diagonal(second, axis1=1, axis2=2)
-    damping = (1 - trust) * diagonal + _DAMPING * diagonal.mean(axis=1, keepdims=True) + np.finfo(np.float64).tiny
-    inputs = trust * second + damping[:, :, np.newaxis] * np.eye(size)
+    inputs = second_moments(parts, centred=centred)
     # Side by side: none needs another.
     inverse, *lacks = each_of(
         lambda part: np.linalg.inv(inputs) if part is None else _lacking(part, own, mean_x, mean_r),
@@ -115,7 +146,7 @@ def gather(parts: Sequence[Products], weight: NDArray[np.float64], *, centred: b
     squares = sum(float(np.vdot(lack, move)) for lack, move in zip(lacks, moves, strict=True))
     move = np.asarray(sum(moves))
     share = _real_share(float(np.vdot(sum(lacks), move)), squares, len(parts))
-    return Moments(inputs, inverse, share * move / count)
+    return Moments(inputs, np.asarray(inverse, np.float64), share * move / count)
 
 
 def _lacking(

@@ -30,8 +30,8 @@ class Correction:
             falls back.
         pixels: pixel codes. Whether the first convolution reads an image's own levels as codes, where normalization has put
             them between these. (``pixel_codes.py``)
-        equalize: cross-layer equalization. Whether channels between two convolutions are scaled in the float model where that
-            is predicted to help. (``cross_layer_equalization.py``)
+        equalize: cross-layer equalization. Whether channels that layers read are scaled in the float model, in the layer or the
+            normalization that makes them, where that is predicted to help. (``cross_layer_equalization.py``)
         balance: smoothing. Migration strength of AMCT's DMQ balancer, for every layer with a weight of which nothing nearer
             says another; 0 balances none, ``auto`` those that are predicted to gain. (``smoothing.py``)
     """

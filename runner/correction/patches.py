@@ -22,6 +22,9 @@ from runner.graph.layers import Layer
 
 _X, _PATCHES = "x", "patches"
 _DIGIT = 1 << 12
+# Groups of a layer, and inputs of each of them.
+Part = tuple[slice, slice]
+WHOLE: Part = (slice(None), slice(None))
 # Places of a channel that are read, -1 for padding; and for each weight and position, which of them.
 _Read = tuple[NDArray[np.intp], NDArray[np.intp]]
 
@@ -91,7 +94,11 @@ class Patches:
         self._read: dict[tuple[Any, ...], _Read] = {}
 
     def __call__(
-        self, x: NDArray[np.float32], where: slice, then: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+        self,
+        x: NDArray[np.float32],
+        where: slice,
+        then: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+        part: Part = WHOLE,
     ) -> Rows:
         """Return the rows at some positions of one item.
 
@@ -99,18 +106,20 @@ class Patches:
             x: the item's input.
             where: which positions.
             then: what is done to each value that is read; 0 stays 0.
+            part: which groups, and which inputs of each.
         """
         group = self._layer.group
         if self._session is None:
-            values = then(by_channel(x, self._layer).reshape(-1, group, self.weights)[where].transpose(1, 2, 0))
-            return Rows(values, None)
+            read = by_channel(x, self._layer).reshape(-1, group, self.weights)[where]
+            return Rows(then(read[(slice(None), *part)].transpose(1, 2, 0)), None)
         key = (x.shape, where.start, where.step)
         if key not in self._read:
             self._read[key] = self._reads(x.shape, where)
         used, places = self._read[key]
-        values = then(by_channel(x, self._layer).T[:, used])
-        values[:, used < 0] = 0
-        return Rows(values.reshape(group, -1, len(used)), places)
+        channels = by_channel(x, self._layer).T
+        values = then(channels.reshape(group, -1, channels.shape[1])[part][:, :, used])
+        values[:, :, used < 0] = 0
+        return Rows(values, places)
 
     def _reads(self, shape: tuple[int, ...], where: slice) -> _Read:
         """Return which places of a channel some positions read, of an input of that shape."""

@@ -12,6 +12,7 @@ import onnx_ir as ir
 from runner.errors import ModelError
 from runner.graph.batchnorm_before import why_not_folded
 from runner.graph.constants import Array, bodies, constant
+from runner.graph.decoding_constants import why_decoding
 from runner.graph.limits import Limits
 from runner.graph.operators import OPERATORS, operator_of
 from runner.graph.operators.operator import Layer as Layer
@@ -38,7 +39,7 @@ _BEFORE_ONNXRUNTIME = (
 
 @dataclass(frozen=True, slots=True)
 class LeftAlone:
-    """A node that looks like a layer but stays float, and why."""
+    """A node that stays float although it looks like a layer, or could be one, and why."""
 
     name: str
     op_type: str
@@ -53,6 +54,7 @@ class LayeredModel:
         graph: the model.
         layers: those to quantize, in graph order.
         left_alone: nodes that look like layers but stay float.
+        better_float: layers that stay float unless the user wants otherwise, and why.
         tensors: inputs of nodes that are no layers, to be rounded because the user asks for it.
     """
 
@@ -60,6 +62,7 @@ class LayeredModel:
     layers: tuple[Layer, ...]
     left_alone: tuple[LeftAlone, ...] = ()
     tensors: tuple[TensorInput, ...] = ()
+    better_float: tuple[LeftAlone, ...] = ()
 
     @cached_property
     def _nodes(self) -> dict[str | None, ir.Node]:
@@ -94,6 +97,7 @@ def find_layers(model: ir.Model, limits: Limits) -> LayeredModel:
     """Return the layers of a prepared model that a target can hold, and the nodes left alone, in graph order."""
     layers: list[Layer] = []
     left: list[LeftAlone] = []
+    better_float: list[LeftAlone] = []
     for node in model.graph:
         left += _inside(node)
         if node.op_type == "BatchNormalization" and node.domain == "":
@@ -112,7 +116,10 @@ def find_layers(model: ir.Model, limits: Limits) -> LayeredModel:
             left.append(LeftAlone(node.name or "", node.op_type, reason or ""))
         else:
             layers.append(_layer(node, operator, limits))
-    return LayeredModel(model, tuple(layers), tuple(left))
+            decoding = why_decoding(node)
+            if decoding is not None:
+                better_float.append(LeftAlone(node.name or "", node.op_type, decoding))
+    return LayeredModel(model, tuple(layers), tuple(left), better_float=tuple(better_float))
 
 
 def why_not_spread(node: ir.Node, limits: Limits) -> str | None:

@@ -1,7 +1,8 @@
 """What is asked for single layers: which may be quantized, which observer chooses a layer's range, whether it is balanced.
 
-From the general to the particular: ``skip_layer_types`` first, then the entries of ``layers`` in their order (the later one
-wins), then ``skip_layers``. A name or pattern that means no layer is refused, so that a misspelt one does not go unnoticed.
+From the general to the particular: what had better stay float does, then ``skip_layer_types``, then the entries of ``layers``
+in their order (the later one wins), then ``skip_layers``. A name or pattern that means no layer is refused, so that a misspelt
+one does not go unnoticed.
 """
 
 from __future__ import annotations
@@ -102,7 +103,8 @@ def select_layers(settings: LayerSettings, found: LayeredModel, node_types: Mapp
         ConfigError: a name or pattern means no layer, or none is left to quantize.
     """
     names = [layer.name for layer in found.layers]
-    skipped = {layer.name for layer in found.layers if layer.op_type in settings.skip_layer_types}
+    reasons = {left.name: left.reason for left in found.better_float}
+    skipped = {layer.name for layer in found.layers if layer.op_type in settings.skip_layer_types} | set(reasons)
     observers: dict[str, Observer] = {}
     balance: dict[str, Strength] = {}
     can_be = {layer.name for layer in found.layers if can_be_smoothed(layer)}
@@ -132,9 +134,20 @@ def select_layers(settings: LayerSettings, found: LayeredModel, node_types: Mapp
     if not quantized:
         raise ConfigError(
             f"Except skip_layers, no layer needs to quantize. All {len(names)} layers are left out by skip_layers, "
-            "skip_layer_types or layers; leave at least one."
+            "skip_layer_types or layers; leave at least one." + _kept_float(reasons)
         )
     return LayerSelection(found.only(quantized), tuple(name for name in names if name in skipped), observers, balance)
+
+
+def _kept_float(reasons: Mapping[str, str]) -> str:
+    """Return which layers nobody left out, and how to have them in int8 all the same."""
+    listed = "".join(f" {name} stays float by itself: {reason}." for name, reason in reasons.items())
+    return f"{listed} Have it in int8 all the same: {in_int8(next(iter(reasons)))}." if reasons else ""
+
+
+def in_int8(name: str) -> str:
+    """Return the option by which a layer becomes int8 that stays float by itself."""
+    return f"layers=[{{match: '{name}', quantize: true}}]"
 
 
 def _no_layer(pattern: str, found: LayeredModel, node_types: Mapping[str, str]) -> str:

@@ -43,6 +43,7 @@ class EqualizationInputs:
     graph: str
     calibration_items: str
     float_layers: tuple[str, ...]
+    one_scale: tuple[str, ...]
 
 
 LEVELS: Stage[LevelsInputs, PixelCodes] = Stage(
@@ -129,17 +130,21 @@ def _with_whole_pixels(
 
 
 def _equalized(prepared: PreparedModel, calibration: Subset, selection: Selection, job: Context) -> PreparedModel:
+    layers = prepared.runnable.layers
+    one_scale = tuple(layer.name for layer in layers if not layer.per_channel or layer.name in selection.one_scale)
+
     def choose() -> Exponents:
         with job.clock.stage(CALIBRATE, len(calibration), "equalization") as progress:
             return choose_exponents(
                 prepared.runnable.graph,
                 calibration,
                 float_layers=selection.skipped,
+                one_scale=one_scale,
                 engine=job.engine,
                 progress=progress,
             )
 
-    inputs = EqualizationInputs(prepared.digest, calibration.content, selection.skipped)
+    inputs = EqualizationInputs(prepared.digest, calibration.content, selection.skipped, one_scale)
     powers = EQUALIZATION.cached(job.store, inputs, choose)
     for name in powers:
         logger.info("equalized: the output channels of %s are scaled by powers of two", name)

@@ -18,7 +18,7 @@ class Selection:
 
     Attributes:
         layers: names of the layers to quantize, in graph order.
-        skipped: names of the others, which stay float because the user wants it so.
+        skipped: names of the others, which stay float because the user wants it so, or because they had better.
         tensors: inputs of other nodes to quantize too.
         observers: of both, by layer name or tensor's key; none where a record says the scales.
         balance: layer name -> migration strength, of the layers whose input is to be balanced.

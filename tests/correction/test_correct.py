@@ -278,7 +278,7 @@ def test_layer_that_is_left_float_stays_so() -> None:
 def test_number_of_callers_does_not_change_the_form(model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
     # Work in many pieces.
     monkeypatch.setattr("runner.correction.output_fit._CHANNELS", 2)
-    monkeypatch.setattr("runner.correction.gptq._CHANNELS", 2)
+    monkeypatch.setattr("runner.correction.gptq.CHANNELS", 2)
     monkeypatch.setattr("runner.correction.moments._VALUES", 1)
     monkeypatch.setattr("runner.correction.activation_range._VALUES", 1)
     start = calibrated(model, ITEMS)

@@ -16,7 +16,7 @@ from runner.convert.fake_quant import fake_quant_model
 from runner.correction.calibrated import Calibrated
 from runner.correction.channels import ChannelStatistics
 from runner.correction.correct import correct
-from runner.correction.cross_layer_equalization import best_exponents, choose_exponents
+from runner.correction.cross_layer_equalization import Maker, Reader, best_exponents, choose_exponents
 from runner.correction.layer_state import LayerState
 from runner.correction.options import Correction
 from runner.dataset.subset import Subset
@@ -34,6 +34,7 @@ SIZES = np.array([8, 1, 0.25, 4, 0.125, 2], np.float32)
 
 def unbalanced(line: str = "r = Relu (a)") -> onnx.ModelProto:
     """Return a convolution whose channels differ in size by 64, a depthwise one that evens them out, and a projection."""
+    rng = np.random.default_rng(1)
     return onnx_text(
         f"""g (float[N,3,6,6] x) => (float[N,4,6,6] z) {{
             a = Conv (x, w1)
@@ -41,9 +42,9 @@ def unbalanced(line: str = "r = Relu (a)") -> onnx.ModelProto:
             d = Conv <group = 6, pads = [1,1,1,1]> (r, w2)
             z = Conv (d, w3)
         }}""",
-        w1=SIZES.reshape(6, 1, 1, 1) * RNG.uniform(0.5, 1, (6, 3, 1, 1)).astype(np.float32),
-        w2=RNG.normal(size=(6, 1, 3, 3)).astype(np.float32) / SIZES.reshape(6, 1, 1, 1),
-        w3=RNG.normal(size=(4, 6, 1, 1)).astype(np.float32),
+        w1=SIZES.reshape(6, 1, 1, 1) * rng.uniform(0.5, 1, (6, 3, 1, 1)).astype(np.float32),
+        w2=rng.normal(size=(6, 1, 3, 3)).astype(np.float32) / SIZES.reshape(6, 1, 1, 1),
+        w3=rng.normal(size=(4, 6, 1, 1)).astype(np.float32),
         zero=np.float32(0),
         high=np.float32(10),
     )
@@ -67,7 +68,7 @@ def test_channels_before_a_depthwise_layer_come_to_the_width_of_the_widest() -> 
     # Nearly constant channels: what they reach is what was seen, 5 % more at most.
     x = RNG.uniform(0.99, 1, (1000, 4)) * [8, 1, 0.3, 0]
     weight = np.array([1.0, 8, 25, 1]).reshape(4, 1, 1, 1)
-    got = best_exponents(statistics(x), weight, (0.0, np.inf))
+    got = best_exponents(statistics(x), [Reader(weight)], (0.0, np.inf))
     # 8 / 1 is 3 powers and 8 / 0.3 is 4.7; a channel that holds nothing stays.
     assert got.tolist() == [0, 2, 4, 0] or got.tolist() == [0, 3, 4, 0]
 
@@ -78,15 +79,15 @@ def test_channel_that_was_hardly_seen_is_given_room() -> None:
     x[:, 1] = np.where(np.arange(1000) < 500, 1.0, 0.0)  # mean 0.5, deviation 0.5: may reach 3.5
     weight = np.array([1.0, 8]).reshape(2, 1, 1, 1)
     # The first may reach 4 + 6 * 2.3 = 17.9: 2.4 powers above 3.5, where what was seen would give 3.
-    assert best_exponents(statistics(x), weight, (0.0, np.inf)).tolist() == [0, 2]
+    assert best_exponents(statistics(x), [Reader(weight)], (0.0, np.inf)).tolist() == [0, 2]
     # Cut off at 8 the first reaches 8, and a power less lies between.
-    assert best_exponents(statistics(x), weight, (0.0, 8.0)).tolist() == [0, 1]
+    assert best_exponents(statistics(x), [Reader(weight)], (0.0, 8.0)).tolist() == [0, 1]
 
 
 def test_balanced_channels_are_left_alone() -> None:
     x = RNG.uniform(0, 1, (1000, 6)) * [1, 1, 0.9, 0.8, 1, 0.9]
     weight = RNG.normal(size=(1, 5, 6, 1))
-    assert not best_exponents(statistics(x), weight, (0.0, np.inf)).any()
+    assert not best_exponents(statistics(x), [Reader(weight)], (0.0, np.inf)).any()
 
 
 def test_scaling_a_full_convolution_pays_when_rounding_is_done_for_real() -> None:
@@ -96,7 +97,7 @@ def test_scaling_a_full_convolution_pays_when_rounding_is_done_for_real() -> Non
         rng = np.random.default_rng(seed)
         x = rng.uniform(0, 1, (4000, 8)) * np.exp2(rng.uniform(-6, 3, 8))
         weight = rng.normal(size=(5, 8)) * np.exp2(rng.uniform(-3, 6, 8))
-        got = best_exponents(statistics(x), weight[np.newaxis, :, :, np.newaxis], (0.0, np.inf))
+        got = best_exponents(statistics(x), [Reader(weight[np.newaxis, :, :, np.newaxis])], (0.0, np.inf))
         if got.any():
             chosen += 1
             assert rounded_error(x, weight, got) < rounded_error(x, weight, np.zeros(8))
@@ -194,3 +195,121 @@ def test_every_channel_is_fitted_up_to_its_own_end(monkeypatch: pytest.MonkeyPat
     np.testing.assert_array_equal(scaled.bias, plain.bias)
     np.testing.assert_array_equal(scaled.record.weight_scales, np.array(plain.record.weight_scales) * np.exp2(powers))
     assert np.any(plain.bias)
+
+
+# Matrix products: one scale for all weights
+
+
+def test_maker_with_one_scale_is_weighed_against_what_its_readers_gain() -> None:
+    """Random pairs of products: whatever is chosen, rounding everything hurts less than without it."""
+    chosen = spared = 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        before = rng.normal(size=(4000, 12))
+        first = rng.normal(size=(12, 8)) * np.exp2(rng.uniform(-4, 2, 8))
+        second = rng.normal(size=(8, 5)) * np.exp2(rng.uniform(-2, 4, (8, 1)))
+        hidden = np.maximum(before @ first, 0)
+        readers = [Reader(second.T[np.newaxis, :, :, np.newaxis], one_scale=True)]
+        maker = Maker(np.abs(first).max(axis=0), float((before**2).mean(axis=0).sum()))
+        got = best_exponents(statistics(hidden), readers, (0.0, np.inf), maker, of_tokens=True)
+        alone = best_exponents(statistics(hidden), readers, (0.0, np.inf), of_tokens=True)
+        spared += bool(alone.any()) and not np.array_equal(alone, got)
+        if got.any():
+            chosen += 1
+            errors = [_both_rounded(before, first, second, powers) for powers in (got, np.zeros(8))]
+            assert errors[0] < errors[1]
+    assert chosen >= 5 and spared >= 5
+
+
+def _both_rounded(x: NDArray, first: NDArray, second: NDArray, exponents: NDArray) -> float:
+    """Return the mean squared error with the hidden channels and both weights rounded."""
+    factors = np.exp2(exponents)
+
+    def rounded(weight: NDArray) -> NDArray:
+        step = np.abs(weight).max() / 127
+        return np.rint(weight / step) * step
+
+    hidden = np.maximum(x @ rounded(first * factors), 0)
+    step = hidden.max() / 255
+    found = np.rint(hidden / step) * step @ rounded(second / factors[:, np.newaxis])
+    return float(np.mean((found - np.maximum(x @ first, 0) @ second) ** 2))
+
+
+def projections(outlier: float) -> onnx.ModelProto:
+    """Return a normalization with one channel that is as many times as wide, whose three projections make little of it."""
+    rng = np.random.default_rng(7)
+    gamma, shrunk = np.ones(16, np.float32), np.ones((16, 1), np.float32)
+    gamma[5], shrunk[5] = outlier, 1 / outlier
+    return onnx_text(
+        """g (float[N,7,16] x) => (float[N,7,12] z) {
+            [norm] n = Mul (x, gamma)
+            y = Add (n, beta)
+            q = MatMul (y, wq)
+            k = MatMul (y, wk)
+            v = MatMul (y, wv)
+            s = Add (q, k)
+            z = Mul (s, v)
+        }""",
+        gamma=gamma,
+        beta=gamma * rng.normal(0, 0.3, 16).astype(np.float32),
+        **{f"w{name}": shrunk * rng.normal(size=(16, 12)).astype(np.float32) for name in "qkv"},
+    )
+
+
+def sqnr_in_int8(graph: object, x: NDArray, fresh: NDArray) -> float:
+    layers = find_layers(graph, ASCEND)  # type: ignore[arg-type]
+    seen = collect(layers, Subset.whole(Items(x)), observers=for_all(layers, MinMax()), engine=Engine(1))
+    form = quantize_layers(layers, seen).form
+    wanted, got = (
+        np.concatenate([z for (z,) in run_plain(made, fresh, ["z"])])
+        for made in (graph, fake_quant_model(layers, form))  # type: ignore[arg-type]
+    )
+    return float(10 * np.log10(np.sum(wanted**2) / np.sum((wanted - got) ** 2)))
+
+
+def test_outlier_behind_a_normalization_goes_into_gamma_beta_and_all_projections() -> None:
+    x, fresh = normal_items(32, 7, 16), normal_items(32, 7, 16, seed=5)
+    even, _ = prepared(projections(1))
+    wide, _ = prepared(projections(64))
+    exponents = choose_exponents(wide, Subset.whole(Items(x)), engine=Engine(2), one_scale=("q", "k", "v"))
+    assert list(exponents) == ["y"]
+    # All channels but the outlier are scaled alike, or nearly so.
+    others = [power for channel, power in enumerate(exponents["y"]) if channel != 5]
+    assert exponents["y"][5] == 0 and min(others) >= 4 and max(others) <= 7
+    plain, scaled = sqnr_in_int8(wide, x, fresh), sqnr_in_int8(equalized(wide, exponents), x, fresh)
+    assert plain < 20
+    assert scaled > plain + 12 and scaled > sqnr_in_int8(even, x, fresh) - 3
+    # The float model has none, and gains nothing.
+    assert choose_exponents(even, Subset.whole(Items(x)), engine=Engine(2), one_scale=("q", "k", "v")) == {}
+
+
+def test_only_readers_that_are_to_be_int8_count() -> None:
+    wide, _ = prepared(projections(64))
+    items = Subset.whole(Items(normal_items(8, 7, 16)))
+    some = choose_exponents(wide, items, engine=Engine(1), float_layers=("q", "k"), one_scale=("v",))
+    assert list(some) == ["y"]
+    assert choose_exponents(wide, items, engine=Engine(1), float_layers=("q", "k", "v")) == {}
+
+
+def test_channels_of_tokens_are_scaled_only_where_rounding_done_for_real_gains() -> None:
+    """Normally distributed channels some of which are wider, and weights of any size that share a scale."""
+    chosen = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(4000, 16)) * np.exp2(rng.choice([0, 0, 0, 1, 2, 4], 16))
+        weight = rng.normal(size=(24, 16)) * np.exp2(rng.choice([0, 0, -1, -4], 16))
+        readers = [Reader(weight[np.newaxis, :, :, np.newaxis], one_scale=True)]
+        got = best_exponents(statistics(x), readers, (-np.inf, np.inf), of_tokens=True)
+        if got.any():
+            chosen += 1
+            after, before = (_product_error(x, weight, powers) for powers in (got, np.zeros(16)))
+            assert after < before
+    assert 5 <= chosen < 40
+
+
+def _product_error(x: NDArray, weight: NDArray, exponents: NDArray) -> float:
+    """Return the mean squared error of ``x @ weight.T``, all weights rounded with one scale."""
+    scaled, divided = x * np.exp2(exponents), weight / np.exp2(exponents)
+    step, step_w = np.ptp(scaled) / 255, np.abs(divided).max() / 127
+    found = (np.rint(scaled / step) * step) @ (np.rint(divided / step_w) * step_w).T
+    return float(np.mean((found - x @ weight.T) ** 2))

@@ -103,7 +103,7 @@ def test_channels_are_solved_as_if_alone_whoever_solves_them(monkeypatch: pytest
     target, moments = problem(4, 40, channels=11)
     inverse = np.linalg.inv(moments)
     whole = least_error(target, moments, inverse)
-    monkeypatch.setattr(gptq, "_CHANNELS", 3)
+    monkeypatch.setattr(gptq, "CHANNELS", 3)
     for callers in (1, 2, 4):
         np.testing.assert_array_equal(least_error(target, moments, inverse, callers), whole)
 

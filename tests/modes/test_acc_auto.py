@@ -45,7 +45,7 @@ from runner.search.pareto import Pareto
 from runner.search.plan import Plan
 from runner.search.sensitivity import MeanSquaredError, SignalToNoise
 from tests.data import normal_items
-from tests.models import answers, chain, conv_gemm, dense, onnx_text, prepared, run_plain, save
+from tests.models import answers, chain, conv_gemm, dense, onnx_text, prepared, proto, run_plain, save
 from tests.told import summary_of
 
 PREFIX = "accuracy_based_auto_calibration"
@@ -845,6 +845,47 @@ def test_equalized_job_says_the_same_in_float_and_its_record_gives_the_same_mode
         assert first.folder.path(name).read_bytes() == second.folder.path(name).read_bytes()
 
 
+def test_outlier_behind_a_normalization_is_scaled_away_and_the_record_gives_the_same_models_again(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(3)
+    gamma, shrunk = np.ones(16, np.float32), np.ones((16, 1), np.float32)
+    gamma[5], shrunk[5] = 64, 1 / 64
+    source = proto(
+        """g (float[N,7,16] x) => (float[N,7,7] z) {
+            [norm] y = LayerNormalization (x, gamma, beta)
+            [q] q1 = MatMul (y, wq)
+            q2 = Add (q1, bq)
+            [k] k1 = MatMul (y, wk)
+            t = Transpose <perm = [0,2,1]> (k1)
+            z = MatMul (q2, t)
+        }""",
+        gamma=gamma,
+        beta=gamma * rng.normal(0, 0.3, 16).astype(np.float32),
+        wq=shrunk * rng.normal(size=(16, 12)).astype(np.float32),
+        wk=shrunk * rng.normal(size=(16, 12)).astype(np.float32),
+        bq=rng.normal(size=12).astype(np.float32),
+    )
+    bench = Bench(tmp_path / "bench", source, (7, 16))
+    common = {"target_loss": 60.0, "observer": MinMax(), "metric": Sqnr()}
+    for fit in (Correction("isolated"), EVERY_CORRECTION):
+        plain = bench.run("plain", **common, correction=fit)
+        first = bench.run("first", **common, correction=replace(fit, equalize=True))
+        assert list(bench.json("tmp/scale_offset_record.rewriting.json", "first")["exponents"]) == ["norm"]
+        assert first.rewriting_gap == 0
+        # No node more on the device, and every layer in int8.
+        kinds = [
+            [node.op_type for node in onnx.load(result.folder.path("results/net_deploy_model.onnx")).graph.node]
+            for result in (plain, first)
+        ]
+        assert kinds[0] == kinds[1] and kinds[0].count("AscendDequant") == 2
+        assert summary_of(first)["sqnr_db"] > summary_of(plain)["sqnr_db"] + 12
+        record = str(first.folder.path("tmp/scale_offset_record.txt"))
+        again = bench.run("again", target_loss=60.0, metric=Sqnr(), record=record)
+        for name in MODELS:
+            assert first.folder.path(name).read_bytes() == again.folder.path(name).read_bytes()
+
+
 def test_repair_of_an_equalized_job_is_of_the_equalized_model(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "bench", unbalanced(), (2, 6, 6))
     common = {"observer": MinMax(), "metric": Kl()}
@@ -882,7 +923,7 @@ def test_equalization_of_another_model_is_refused(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "bench", unbalanced(), (2, 6, 6))
     first = bench.run("first", target_loss=1.0, metric=Kl(), correction=Correction(equalize=True))
     other = Bench(tmp_path / "other", *SMALL)
-    with pytest.raises(RecordError, match=r"rewriting beside it does not fit .*net|source.*'a' has no 6 channels"):
+    with pytest.raises(RecordError, match=r"rewriting beside it does not fit .*net|source.*'a' makes no 6 channels"):
         other.run(target_loss=1.0, record=str(first.folder.path("tmp/scale_offset_record.txt")))
 
 

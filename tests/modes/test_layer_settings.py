@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import pytest
 from runner.calibration.hfmg import Hfmg
 from runner.calibration.ifmr import Ifmr
 from runner.calibration.minmax import MinMax
+from runner.correction.options import Correction
 from runner.dataset.npz import NpzDataset
 from runner.engine import Engine
 from runner.errors import ConfigError
-from runner.evaluation.distance import Kl
+from runner.evaluation.distance import Kl, Sqnr
+from runner.figure import Paragraph
 from runner.graph.layers import Layer, LeftAlone
 from runner.graph.layout import OutputsFirst
 from runner.graph.operators import OPERATORS
@@ -25,9 +28,10 @@ from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.layer_settings import LayerRule, LayerSelection, LayerSettings, select_layers
 from runner.modes.result import AccAutoResult
 from runner.record_text import read_record
+from runner.report.sections.layer_table import layer_table
 from runner.search.linear import Linear
 from tests.data import normal_items
-from tests.models import chain, layered, save
+from tests.models import chain, layered, proto, save
 from tests.told import summary_of
 
 PREFIX = "accuracy_based_auto_calibration"
@@ -222,3 +226,82 @@ def test_each_layer_gets_the_range_of_its_own_observer_and_its_options_are_in_th
     assert config["activation_offset"] is True
     for name in default:
         assert config[name]["activation_quant_params"] == own.get(name, Ifmr()).amct_params()
+
+
+# A detector's head: distances to the sides of a box as the expectations of bins
+
+
+def head(opset: int) -> onnx.ModelProto:
+    """Return YOLOv8's decoding of [N, 3, 8, 8] images: 4 sides of 16 bins each, a Softmax, a convolution by 0 to 15."""
+    axes = (
+        "st = Softmax <axis = 1> (t)"
+        if opset >= 13
+        else "st2 = Softmax <axis = 3> (t2)\n st = Transpose <perm = [0,3,1,2]> (st2)"
+    )
+    before = "" if opset >= 13 else "t2 = Transpose <perm = [0,2,3,1]> (t)"
+    rng = np.random.default_rng(0)
+    return proto(
+        f"""g (float[N,3,8,8] x) => (float[N,4,64] sides) {{
+            [stem] a = Conv <pads = [1,1,1,1]> (x, w1)
+            r = Relu (a)
+            [boxes] b = Conv (r, w2)
+            v = Reshape (b, split)
+            t = Transpose <perm = [0,2,1,3]> (v)
+            {before}
+            {axes}
+            [dfl] d = Conv (st, bins)
+            sides = Reshape (d, joined)
+        }}""",
+        opset=opset,
+        w1=rng.normal(size=(8, 3, 3, 3)).astype(np.float32),
+        w2=rng.normal(size=(64, 8, 1, 1)).astype(np.float32),
+        bins=np.arange(16, dtype=np.float32).reshape(1, 16, 1, 1),
+        split=np.array([0, 4, 16, 64]),
+        joined=np.array([0, 4, 64]),
+    )
+
+
+def decoded(folder: Path, opset: int = 13, **options: Any) -> AccAutoResult:
+    folder.mkdir(exist_ok=True)
+    settings = options.pop("settings", LayerSettings())
+    chosen = AccAutoOptions(target_loss=60.0, metric=Sqnr(), calibration_count=8, settings=settings, **options)
+    np.savez(folder / "data.npz", x=normal_items(12, 3, 8, 8))
+    data = NpzDataset(str(folder / "data.npz"))
+    return acc_auto(save(head(opset), folder / "net.onnx"), data, folder / "out", chosen, engine=Engine(2))
+
+
+@pytest.mark.parametrize("opset", [9, 11, 13, 17, 20])
+@pytest.mark.parametrize(
+    "correction", [Correction(), Correction("sequential", True, "compensated", "output", equalize=True)]
+)
+def test_constants_of_a_decoding_stay_float(
+    tmp_path: Path, opset: int, correction: Correction, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "runner.modes.steps.select"):
+        result = decoded(tmp_path / "net", opset, correction=correction)
+    assert [layer.name for layer in result.found.layers] == ["stem", "boxes", "dfl"]
+    assert (result.status, result.fallback, list(result.form.layers)) == ("met", ("dfl",), ["stem", "boxes"])
+    assert (
+        "skipped: dfl stays float: its weights are evenly spaced numbers, 0 to 15: constants that decode the output, not "
+        "trained ones; in int8: layers=[{match: 'dfl', quantize: true}]" in caplog.messages
+    )
+    *_, (told,) = [block.parts for block in layer_table(result).blocks if isinstance(block, Paragraph)]
+    assert str(told).startswith("Better float:\ndfl (Conv): its weights are evenly spaced numbers, 0 to 15")
+
+
+def test_user_may_have_them_in_int8_all_the_same(tmp_path: Path) -> None:
+    forced = LayerSettings(layers=[LayerRule("dfl", quantize=True)])
+    result = decoded(tmp_path / "net", settings=forced)
+    assert (result.fallback, list(result.form.layers)) == ((), ["stem", "boxes", "dfl"])
+    left_out = LayerSettings(skip_layer_types=["Conv"])
+    with pytest.raises(
+        ConfigError, match=r"dfl stays float by itself: its weights .*\{match: 'dfl', quantize: true\}\]\.$"
+    ):
+        decoded(tmp_path / "none", settings=left_out)
+
+
+def test_record_that_has_them_in_int8_is_followed(tmp_path: Path) -> None:
+    forced = decoded(tmp_path / "forced", settings=LayerSettings(layers=[LayerRule("dfl", quantize=True)]))
+    record = tmp_path / "forced" / "out" / "tmp" / "scale_offset_record.txt"
+    result = decoded(tmp_path / "again", record=record)
+    assert list(result.form.layers) == list(forced.form.layers)

@@ -203,8 +203,13 @@ EXAMPLES: Mapping[Stage[Any, Any], Example] = {
         [{}, {"b/c:0": LEVEL, "a": Levels((0.0,), (1.0,), 0)}],
     ),
     EQUALIZATION: Example(
-        EqualizationInputs("graph", "items", ("a",)),
-        {"graph": DIGEST, "calibration_items": DIGEST, "float_layers": [(), ("b",), ("a", "b")]},
+        EqualizationInputs("graph", "items", ("a",), ("b",)),
+        {
+            "graph": DIGEST,
+            "calibration_items": DIGEST,
+            "float_layers": [(), ("b",), ("a", "b")],
+            "one_scale": [(), ("a",)],
+        },
         [{}, {"b/c:0": (0, -3, 12), "a": (1,)}],
     ),
     FLOAT_OUTPUTS: Example(

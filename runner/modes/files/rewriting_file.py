@@ -4,7 +4,7 @@ The scales of a record are those of the rewritten model, so ``record=`` needs to
 
     {"record_sha256": "...",
      "pixels": {"<first layer>": {"zero": [...], "step": [...], "lowest": -128}},
-     "exponents": {"<first layer of a pair>": [0, 3, 1, ...]}}
+     "exponents": {"<layer or normalization that makes the channels>": [0, 3, 1, ...]}}
 """
 
 from __future__ import annotations

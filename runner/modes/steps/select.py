@@ -19,7 +19,7 @@ from runner.graph.tensors import TensorInput, tensor_input, typed
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.files.given_files import GivenFiles
 from runner.modes.files.recorded_form import recorded_form
-from runner.modes.layer_settings import LayerSelection, select_layers
+from runner.modes.layer_settings import LayerSelection, in_int8, select_layers
 from runner.modes.prepared_model import PreparedModel
 from runner.modes.selection import Selection
 from runner.modes.steps.load import Loaded
@@ -45,8 +45,12 @@ def select(loaded: Loaded, options: AccAutoOptions) -> Selection:
         tensors = _tensors(prepared, asked, options)
         make = _as_asked if given.config is None else _as_configured
         selection = _can_be_made(make(loaded, options, asked, tensors), prepared)
+    better = {} if given.record else {left.name: left.reason for left in prepared.runnable.better_float}
     for name in selection.skipped:
-        logger.info("skipped: %s stays float, as configured", name)
+        if name in better:
+            logger.info("skipped: %s stays float: %s; in int8: %s", name, better[name], in_int8(name))
+        else:
+            logger.info("skipped: %s stays float, as configured", name)
     return replace(selection, all_symmetric=prepared.target.limits.symmetric)
 
 

@@ -57,13 +57,20 @@ def layer_table(result: JobResult, known: Judged | None = None) -> Section:
     measured = [Column(title, "number") for title, _ in known.columns]
     rows = [_row(result, layer, known) for layer in result.found.layers]
     table = Table((*_BEFORE, *measured, *_BEHIND), rows)
-    left = result.found.left_alone
-    if not left:
-        return Section(name="layer_table", heading="Layers", blocks=(table,))
+    left, better = result.found.left_alone, _better_float(result)
+    told = [Paragraph((_reasons("Not quantizable", left),), soft=True)] if left else []
+    told += [Paragraph((_reasons("Better float", better),), soft=True)] if better else []
     kinds = ", ".join(sorted({node.op_type for node in left}))
-    figure = Figure(title="left alone", phrase=f"{len(left)} nodes ({kinds}); the log gives each reason")
-    blocks = (table, Paragraph((_reasons(left),), soft=True))
-    return Section(name="layer_table", heading="Layers", figures=(figure,), blocks=blocks)
+    phrase = f"{len(left)} nodes ({kinds}); the log gives each reason"
+    figures = (Figure(title="left alone", phrase=phrase),) if left else ()
+    return Section(name="layer_table", heading="Layers", figures=figures, blocks=(table, *told))
+
+
+def _better_float(result: JobResult) -> list[LeftAlone]:
+    """Return the layers that stay float by themselves."""
+    if not isinstance(result, AccAutoResult) or result.from_record:
+        return []
+    return [layer for layer in result.found.better_float if layer.name in result.skipped]
 
 
 def _row(result: JobResult, layer: Layer, known: Judged) -> Row:
@@ -96,6 +103,6 @@ def _spread(scales: Sequence[float]) -> str:
     return f"{low:.3g}" if low == high else f"{low:.3g} … {high:.3g}"
 
 
-def _reasons(left: Sequence[LeftAlone]) -> str:
+def _reasons(title: str, left: Sequence[LeftAlone]) -> str:
     said = "; \n".join(f"{node.name} ({node.op_type}): {node.reason}" for node in left)
-    return f"Not quantizable:\n{said}.\n"
+    return f"{title}:\n{said}.\n"
