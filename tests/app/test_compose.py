@@ -101,7 +101,7 @@ def test_defaults_are_the_shipped_model_on_the_shipped_digits() -> None:
     built = job()
     assert isinstance(built, AccAutoJob)
     assert (built.target_loss, built.seed, built.calibration.count, built.evaluation.count) == (0.5, 0, None, None)
-    assert (built.metric, built.observer, built.sensitivity, built.strategy) == (TopK(), Ifmr(), Cosine(), Binary())
+    assert (built.metric, built.observer, built.sensitivity, built.strategy) == (TopK(), Ifmr(), EndToEnd(), Greedy())
     assert built.correction == Correction("isolated", repair=True, pixels=True)
     assert isinstance(built.dataset, ImageFolder)
     assert isinstance(built.calibration.dataset, ImageFolder)

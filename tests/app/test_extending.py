@@ -58,12 +58,13 @@ def check_all_four_were_used(ended: Ended, outputs: Path, tiny: Tiny, count: flo
     folder = outputs / "acc_auto"
     started, *_ = read_events(folder)
     assert {group: started["config"][group]["_target_"] for group in CLASSES} == CLASSES
-    # The metric decides, and the strategy doubles the prefix until only the whole ranking is left.
+    # The metric decides, and the strategy doubles the prefix until only the whole ranking is left; others
+    # are tried after it.
     summary = json.loads((folder / "summary.json").read_text())
     assert next(iter(summary["metrics"])) == "confidence"
     assert summary["loss"] == pytest.approx(summary["float_metric"] - summary["quantized_metric"])
     trials = [event for event in read_events(folder) if event["event"] == "TrialFinished"]
-    assert [len(trial["fallback"]) for trial in trials] == [0, 1, 2]
+    assert [len(trial["fallback"]) for trial in trials][:3] == [0, 1, 2]
     ranking = json.loads((folder / "results" / f"{PREFIX}_ranking_info.json").read_text())
     values = [value for _, value in ranking]
     # Relative errors, the largest first: far below cosine similarities, which rise and end near 1.
