@@ -35,7 +35,7 @@ def prepare(folder: Path, items: int = 400) -> list[str]:
     return [
         *["model=file", f"model.path={folder / 'net.onnx'}", "model.name=net", "dataset=npz"],
         *[f"dataset.path={folder / 'data.npz'}", "calibration.count=10", "observer=minmax", "metric=kl"],
-        *["strategy=linear", "target_loss=0.001", "tracking=none"],
+        *["strategy=linear", "sensitivity=cosine", "target_loss=0.001", "tracking=none"],
     ]
 
 
