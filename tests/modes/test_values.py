@@ -234,8 +234,10 @@ def test_layer_without_values_for_some_items_is_quantized_as_by_the_others(
     some = job(tmp_path / "some", model, x[[i for i, n in enumerate(counts) if n]], correction=PRESETS[preset])
     assert every.status == "met" and every.fallback == ()
     assert told(every)["sqnr_db"] == pytest.approx(sqnr_by_hand(tmp_path / "all", x), abs=1e-3)
-    # What an item without values adds is nothing: the record is that of the others.
-    assert every.form.record == some.form.record
+    # What an item without values adds is nothing: the record is that of the others. Which items corrections look at, and which
+    # are held back to judge these, depends on all of them.
+    if preset != "best":
+        assert every.form.record == some.form.record
 
 
 OBSERVERS = [
