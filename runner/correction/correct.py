@@ -8,7 +8,7 @@ items that no correction looks at; and what all of them made of the layers where
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
@@ -115,7 +115,7 @@ def _layer_after_layer(
 
 
 def _corrections(options: Correction, ranges: OutputRange | None) -> list[LayerCorrection]:
-    """Return what is tried before the bias is fitted, in this order; every combination of it is judged."""
+    """Return what is tried before the bias is fitted, in this order."""
     chosen: list[LayerCorrection] = [] if ranges is None else [ranges]
     if options.rounding == "compensated":
         chosen.append(gptq_rounded)
@@ -123,29 +123,22 @@ def _corrections(options: Correction, ranges: OutputRange | None) -> list[LayerC
 
 
 def _best(state: LayerState, corrections: list[LayerCorrection], fit: OutputFit | None) -> LayerForm:
-    """Return the layer's form of least error, of all that some of the corrections make, in their order."""
-    best = None
-    for quantized in _combinations(state, corrections):
+    """Return the layer's form after each correction that helps; the next one starts from those that did."""
+
+    def fitted(quantized: QuantizedLayer) -> LayerForm | None:
         form = state.form(quantized)
-        if form is not None and fit is not None:
-            form = state.fitted(form, fit)
-        if form is not None and (best is None or form.error < best.error):
-            best = form
-    assert best is not None  # calibration made sure that the first one is legal
-    return best
+        return form if form is None or fit is None else state.fitted(form, fit)
 
-
-def _combinations(state: LayerState, corrections: list[LayerCorrection]) -> Iterator[QuantizedLayer]:
-    """Yield the layer as it stands, then under each correction alone, and under each that goes on from another."""
-    made = [state.quantized]
-    yield state.quantized
+    start = state.quantized
+    best = fitted(start)
+    assert best is not None  # calibration made sure that its sums are legal
     for correction in corrections:
-        for start in tuple(made):
-            state.quantized = start
-            found = correction(state)
-            if found is not start:
-                made.append(found)
-                yield found
+        state.quantized = start
+        made = correction(state)
+        form = None if made is start else fitted(made)
+        if form is not None and form.error < best.error:
+            best, start = form, made
+    return best
 
 
 def _in_one_pass(start: Calibrated, items: Subset, engine: Engine, progress: Callable[[int], None]) -> QuantizedLayers:
