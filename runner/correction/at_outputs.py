@@ -18,6 +18,9 @@ from runner.graph.layers import LayeredModel
 from runner.record import QuantizedLayers
 from runner.session import SHORT_LIVED, Session
 
+# Standard errors.
+_BEYOND_CHANCE = 2.0
+
 
 def least_harmful(
     model: LayeredModel, forms: Sequence[QuantizedLayers], items: Subset, engine: Engine
@@ -39,7 +42,7 @@ def least_harmful(
     for place in range(1, len(forms)):
         gain = noise[best] - noise[place]
         # Paired: the forms answer the same items.
-        if gain.mean() > gain.std() / math.sqrt(len(gain)):
+        if gain.mean() > _BEYOND_CHANCE * gain.std() / math.sqrt(len(gain)):
             best = place
     return forms[best]
 

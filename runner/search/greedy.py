@@ -20,10 +20,10 @@ class Greedy:
     cheapest where prices are equal, too.
 
     Attributes:
-        give_back: how many groups are tried in int8 again; None for all.
+        give_back: how many groups are tried in int8 again, those of most multiply-accumulates; None for all.
     """
 
-    give_back: int | None = None
+    give_back: int | None = 8
     in_full: ClassVar[InFull] = "accepted"
     needs_loss_contributions: ClassVar[bool] = True
 

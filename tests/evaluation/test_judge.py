@@ -165,7 +165,7 @@ def test_evaluator_that_nothing_satisfies_but_the_float_model_is_a_result(job: A
 
 def test_an_evaluator_of_the_users_can_decide_over_loss_contributions(job: Any) -> None:
     # Its answers stay with it, so the items that matter come from the runner's own figures.
-    result = job(Evaluator(0.0), strategy=Greedy(), sensitivity=EndToEnd(items=4))
+    result = job(Evaluator(0.0), strategy=Greedy(None), sensitivity=EndToEnd(items=4))
     assert result.status == "not_met" and len(result.search.trials) > 1
     assert (
         result.loss_contributions is not None

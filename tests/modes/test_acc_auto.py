@@ -463,7 +463,7 @@ def test_early_trials_end_with_the_plan_of_full_ones(many: Bench, metric: object
     assert [entry["metric_eval"] for entry in history] == [[t.accepted, t.loss] for t in early.search.trials]
 
 
-@pytest.mark.parametrize("strategy", [Greedy(), Binary(give_back=None)], ids=["greedy", "binary"])
+@pytest.mark.parametrize("strategy", [Greedy(None), Binary(give_back=None)], ids=["greedy", "binary"])
 def test_no_step_is_built_upon_an_estimate(many: Bench, strategy: object) -> None:
     options = {"metric": Kl(), "strategy": strategy, "sensitivity": EndToEnd(items=16)}
     probe = many.run("probe", target_loss=0.0, **options)
@@ -655,7 +655,7 @@ def test_greedy_job_against_every_plan(tmp_path: Path) -> None:
     assert len(between) >= 4
     for target in between:
         options = {"target_loss": target, "metric": Kl()}
-        greedy = bench.run("greedy", strategy=Greedy(), sensitivity=END_TO_END, **options)
+        greedy = bench.run("greedy", strategy=Greedy(None), sensitivity=END_TO_END, **options)
         given = bench.run("given", strategy=Binary(give_back=None), **options)
         macs = {name: cost.macs for name, cost in greedy.layers.costs.items()}
         for result in (greedy, given):
@@ -722,7 +722,7 @@ def test_curve_and_loss_contributions_are_the_same_bytes_again(deep: Bench, call
     assert {"results/damage.json", "results/pareto.json"} < deep.written("one").keys()
 
 
-@pytest.mark.parametrize("strategy", [Greedy(), Pareto()])
+@pytest.mark.parametrize("strategy", [Greedy(None), Pareto()])
 def test_strategy_that_weighs_loss_contributions_needs_them_measured(strategy: object) -> None:
     with pytest.raises(
         ConfigError, match=f"^strategy: {type(strategy).__name__.lower()} weighs .*=end_to_end beside it"
@@ -772,7 +772,7 @@ def test_layers_that_stay_int8_stay_repaired_when_others_fall_back(
     repairing(monkeypatch, strong=other.form)
     loss = other.search.trials[0].loss
     result = deep.run(
-        target_loss=0.6 * loss, metric=Kl(), calibration_count=1, strategy=Greedy(), sensitivity=END_TO_END
+        target_loss=0.6 * loss, metric=Kl(), calibration_count=1, strategy=Greedy(None), sensitivity=END_TO_END
     )
     assert result.status == "met" and 0 < len(result.fallback) < 6
     assert set(result.repaired) == {f"conv{index}" for index in range(6)} - set(result.fallback)

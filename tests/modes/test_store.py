@@ -127,7 +127,7 @@ def test_second_job_runs_no_model_and_writes_the_same_bytes(bench: Bench) -> Non
 END_TO_END = EndToEnd(items=12, items_if_met=12)
 
 
-@pytest.mark.parametrize("strategy", [Greedy(), Pareto()], ids=["greedy", "pareto"])
+@pytest.mark.parametrize("strategy", [Greedy(None), Pareto()], ids=["greedy", "pareto"])
 def test_loss_contributions_are_measured_once_for_a_form(bench: Bench, strategy: Strategy) -> None:
     options: dict[str, Any] = {"strategy": strategy, "sensitivity": END_TO_END}
     first = finished(bench.run("one", **options))
@@ -419,7 +419,7 @@ def test_spent_budget_ends_the_measuring_of_loss_contributions(bench: Bench, mon
 
     monkeypatch.setattr("runner.search.budget.time.monotonic", clock)
     # One tick at the start, one an item and layer.
-    result = finished(bench.run(strategy=Greedy(), sensitivity=END_TO_END, budget=Budget(minutes=30 / 60)))
+    result = finished(bench.run(strategy=Greedy(None), sensitivity=END_TO_END, budget=Budget(minutes=30 / 60)))
     assert (result.status, len(result.search.trials), result.loss_contributions, result.work.partial_evaluations) == (
         "budget",
         1,
@@ -427,9 +427,9 @@ def test_spent_budget_ends_the_measuring_of_loss_contributions(bench: Bench, mon
         2,
     )
     monkeypatch.undo()
-    again = finished(bench.run(strategy=Greedy(), sensitivity=END_TO_END))
+    again = finished(bench.run(strategy=Greedy(None), sensitivity=END_TO_END))
     assert again.loss_contributions is not None and again.work.partial_evaluations == 6
-    finished(bench.run("plain", strategy=Greedy(), sensitivity=END_TO_END, store=False))
+    finished(bench.run("plain", strategy=Greedy(None), sensitivity=END_TO_END, store=False))
     assert bench.written() == bench.written("plain")
 
 

@@ -253,7 +253,7 @@ def test_tensors_stay_float_where_the_target_is_missed_before_any_layer_does(tmp
 
 def test_layers_fall_back_from_the_plan_with_float_tensors(tmp_path: Path) -> None:
     without = job(tmp_path / "none", "none").search.trials[0].loss
-    options = {"strategy": Greedy(), "sensitivity": EndToEnd(items=8), "target_loss": without / 2}
+    options = {"strategy": Greedy(None), "sensitivity": EndToEnd(items=8), "target_loss": without / 2}
     result = job(tmp_path / "search", **options)
     assert result.status == "met" and 0 < len(result.fallback) < len(LAYERS) and result.form.tensors == {}
     assert result.fallback == job(tmp_path / "layers", "none", **options).fallback

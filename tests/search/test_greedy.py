@@ -16,7 +16,7 @@ SEEDS = range(120)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_cheapest_plan_is_found_where_contributions_add_up_and_prices_are_equal(seed: int) -> None:
     small = random_small(seed, "additive", equal_prices=True)
-    best = small.run(Greedy()).best
+    best = small.run(Greedy(None)).best
     assert (None if best is None else best.float_macs) == small.optimum()
     others = [small.run(strategy).best for strategy in (Binary(), Binary(give_back=None), Linear())]
     assert all(other is None or (best is not None and best.float_macs <= other.float_macs) for other in others)
@@ -25,7 +25,7 @@ def test_cheapest_plan_is_found_where_contributions_add_up_and_prices_are_equal(
 @pytest.mark.parametrize("seed", SEEDS)
 def test_result_costs_at_most_one_group_more_than_the_cheapest_where_contributions_add_up(seed: int) -> None:
     small = random_small(seed, "additive")
-    best, optimum = small.run(Greedy()).best, small.optimum()
+    best, optimum = small.run(Greedy(None)).best, small.optimum()
     if best is not None:
         assert optimum is not None
         assert optimum <= best.float_macs <= optimum + max(group.macs for group in small.groups)
@@ -36,7 +36,7 @@ def test_result_is_accepted_and_no_group_of_it_can_be_given_back(kind: str) -> N
     found = 0
     for seed in SEEDS:
         small = random_small(seed, kind)
-        best = small.run(Greedy()).best
+        best = small.run(Greedy(None)).best
         # All but the last group is the most that falls back.
         assert best is not None or not any(small.trial(plan).accepted for plan in most_float(small))
         if best is not None:
@@ -61,7 +61,7 @@ def test_less_is_left_float_than_by_binary_over_many_searches(kind: str) -> None
     greedy = binary = helped = 0
     for seed in SEEDS:
         small = random_small(seed, kind)
-        ours, amcts = small.run(Greedy()).best, small.run(Binary()).best
+        ours, amcts = small.run(Greedy(None)).best, small.run(Binary()).best
         if ours is not None and amcts is not None:
             greedy, binary, helped = greedy + ours.float_macs, binary + amcts.float_macs, helped + 1
     assert helped > 60 and greedy < 0.9 * binary
@@ -70,14 +70,14 @@ def test_less_is_left_float_than_by_binary_over_many_searches(kind: str) -> None
 def test_a_single_search_may_end_dearer_than_binarys() -> None:
     # Two cheap layers together undo more than is needed and cost more than the one that undoes just enough.
     small = Small(groups([100, 50, 55, 10]), additive([10.0, 6.0, 6.0, 0.5]), target=12.6)
-    greedy, binary = small.run(Greedy()).best, small.run(Binary()).best
+    greedy, binary = small.run(Greedy(None)).best, small.run(Binary()).best
     assert greedy is not None and binary is not None
     assert (greedy.float_macs, binary.float_macs) == (105, 100) and small.optimum() == 100
 
 
 def test_cheap_layer_falls_back_before_a_dear_one_of_the_same_contribution() -> None:
     small = Small(groups([90, 10, 50]), additive([1.0, 1.0, 1.0]), target=2.5)
-    best = small.run(Greedy()).best
+    best = small.run(Greedy(None)).best
     assert best is not None and best.plan.fallback == ("layer1",)
 
 
@@ -107,6 +107,6 @@ def test_layers_of_one_group_fall_back_together() -> None:
         return (3.0 if {"layer0", "layer1"} & set(int8) else 0.0) + len({"layer2", "layer3"} & set(int8))
 
     small = Small(pair, loss, target=2.5)
-    result = small.run(Greedy())
+    result = small.run(Greedy(None))
     assert result.best is not None and result.best.plan.fallback == ("layer0", "layer1")
     assert all(("layer0" in t.plan.fallback) == ("layer1" in t.plan.fallback) for t in result.trials)

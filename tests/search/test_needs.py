@@ -37,7 +37,7 @@ class Talking(Silent):
         (Linear(), StrategyNeeds()),
         (Binary(give_back=None), StrategyNeeds(in_full="accepted")),
         (Linear(give_back=3), StrategyNeeds(in_full="accepted")),
-        (Greedy(), StrategyNeeds(in_full="accepted", loss_contributions=True)),
+        (Greedy(None), StrategyNeeds(in_full="accepted", loss_contributions=True)),
         (Pareto(), StrategyNeeds(always=True, in_full="all", loss_contributions=True)),
     ],
     ids=lambda value: type(value).__name__,

@@ -57,7 +57,7 @@ def test_a_loss_that_jumps_about_still_gives_an_accepted_plan_no_dearer(seed: in
         assert given is not None and given.accepted and given.float_macs <= plain.float_macs
 
 
-@pytest.mark.parametrize("strategy", [Binary(give_back=None), Linear(give_back=2), Greedy(), Greedy(give_back=0)])
+@pytest.mark.parametrize("strategy", [Binary(give_back=None), Linear(give_back=2), Greedy(None), Greedy(give_back=0)])
 def test_no_estimate_is_built_upon(strategy: Strategy) -> None:
     # Glances that take a plan for accepted though it is not are found out before anything is made from it.
     for seed in range(60):
