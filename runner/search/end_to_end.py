@@ -34,7 +34,7 @@ class EndToEnd:
     """
 
     items: int = 32
-    items_if_met: int = 8
+    items_if_met: int = 4
 
     def __post_init__(self) -> None:
         for name, count in (("items", self.items), ("items_if_met", self.items_if_met)):

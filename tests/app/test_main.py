@@ -186,7 +186,7 @@ def test_stages_are_told_on_standard_error_only(acc_auto: Finished) -> None:
         "calibrate (corrections): 0.0 s",
         "  plan 0: 0 layers float, loss 0, accepted",
         "search (all layers int8): 0.0 s",
-        "rank the layers (26 layer groups on 8 items): 0.0 s",
+        "rank the layers (26 layer groups on 4 items): 0.0 s",
         "write the files: 0.0 s",
         "verify the files: 0.0 s",
     ]
