@@ -30,7 +30,7 @@ class EndToEnd:
 
     Attributes:
         items: how many items each group is measured on; all of them where there are no more.
-        items_if_met: how many where no layer has to fall back, and contributions are only shown.
+        items_if_met: how many at most where no layer has to fall back, and contributions are only shown.
     """
 
     items: int = 32
@@ -41,10 +41,14 @@ class EndToEnd:
             if count < 1:
                 raise ConfigError(f"sensitivity.{name}: expected 1 or more, got {count}.")
 
-    @property
-    def only_shown(self) -> EndToEnd:
-        """The sensitivity where nothing has to fall back."""
-        return replace(self, items=min(self.items, self.items_if_met))
+    def only_shown(self, groups: int, evaluated: int) -> EndToEnd:
+        """Return the sensitivity where nothing has to fall back: it runs the model for as many items as are evaluated at most.
+
+        Args:
+            groups: to measure, each on one item at least.
+            evaluated: items.
+        """
+        return replace(self, items=max(1, min(self.items, self.items_if_met, evaluated // max(groups, 1))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,3 +85,10 @@ def test_no_contribution_at_all_has_no_shares() -> None:
 def test_fewer_than_one_item_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"^sensitivity.items: expected 1 or more, got 0\.$"):
         EndToEnd(items=0)
+
+
+def test_contributions_that_are_only_shown_cost_no_more_runs_than_items_are_evaluated() -> None:
+    sensitivity = EndToEnd(items=32, items_if_met=4)
+    for groups, evaluated, items in ((53, 1000, 4), (97, 128, 1), (55, 20, 1), (10, 25, 2), (0, 5, 4)):
+        assert sensitivity.only_shown(groups, evaluated).items == items
+    assert EndToEnd(items=2).only_shown(3, 1000).items == 2

@@ -67,7 +67,9 @@ class Ranker:
         """
         contributions, plan = None, start.plan
         if isinstance(sensitivity, EndToEnd):
-            contributions = self._contributions(plan, groups, sensitivity if searched else sensitivity.only_shown)
+            if not searched:
+                sensitivity = sensitivity.only_shown(len(groups), len(self.scores.scorer.items))
+            contributions = self._contributions(plan, groups, sensitivity)
             ranking = contributions.ranking
         else:
             ranking = replace(self._layer_by_layer(plan, sensitivity), groups=groups)
