@@ -28,9 +28,11 @@ def each_of(work: Callable[[A], T], arguments: Iterable[A], callers: int) -> lis
             for _ in left:
                 pass
 
-    with ThreadPoolExecutor(threads, thread_name_prefix="corrector") as pool:
-        running = [pool.submit(run) for _ in range(threads)]
+    # The calling thread works too: to start a thread takes longer than many a task.
+    with ThreadPoolExecutor(threads - 1, thread_name_prefix="corrector") as pool:
+        running = [pool.submit(run) for _ in range(threads - 1)]
         try:
+            run()
             for future in running:
                 future.result()
         finally:
