@@ -377,3 +377,10 @@ def test_outputs_of_a_layer_are_those_of_its_form(monkeypatch: pytest.MonkeyPatc
         # A Relu stands behind the layer.
         f, q = (np.maximum(np.stack([y[place] for place in held_back]).astype(np.float64), 0) for y in (real, expected))
         assert error == pytest.approx(np.sum((f - q) ** 2) / np.sum(f**2), rel=1e-6)
+
+
+@pytest.mark.parametrize("items", [1, 2, 3])
+def test_inputs_that_hardly_vary_are_rounded_without_a_fault(items: int) -> None:
+    for x in (ROWS[:items], 300 + ROWS[:items], np.zeros_like(ROWS[:items])):
+        start = calibrated(dense("Gemm"), x)
+        assert list(corrected(start, x, BEST).layers) == ["s", "logits"]

@@ -109,6 +109,7 @@ def _last_resorts(
     """Yield what else is tried where the strategy has found nothing, so that none misses what another one finds."""
     yield LastResort(), lambda: ranking
     if isinstance(options.sensitivity, EndToEnd):
+        yield Greedy(), lambda: ranking
         yield LastResort(), lambda: ranker.rank(start, groups, Cosine())[0]
     elif ranker.scores.scorer.metrics:
         by_loss = functools.cache(lambda: ranker.rank(start, groups, EndToEnd())[0])
