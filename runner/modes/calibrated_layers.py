@@ -102,6 +102,10 @@ class PlanInputs:
     float_tensors: bool
 
 
+# What a plan's corrections go on from, whether or not the all-int8 plan keeps all of it.
+ALL_INT8_CORRECTION = Stage(
+    "corrected layers before they are judged", CalibrationInputs, QUANTIZED_LAYERS, through=CALIBRATION.through
+)
 PLAN_CORRECTION = Stage("quantized layers of a plan", PlanInputs, QUANTIZED_LAYERS, through=CALIBRATION.through)
 
 
@@ -218,8 +222,18 @@ class CalibratedLayers:
         if key not in self._chains:
             seen, rounded = self._seen(job)
             start = Calibrated(self._layers, rounded.form, seen, self._selection.symmetric)
-            fallen_back = (lambda: self.independent(job)) if correction.depends_on_plan else None
-            self._chains[key] = PlanCorrections(start, self._calibration, key, job.engine, fallen_back)
+            if correction.depends_on_plan:
+                inputs = self.inputs(correction)
+                self._chains[key] = PlanCorrections(
+                    start,
+                    self._calibration,
+                    key,
+                    job.engine,
+                    lambda: self.independent(job),
+                    lambda make: ALL_INT8_CORRECTION.cached(job.store, inputs, make),
+                )
+            else:
+                self._chains[key] = PlanCorrections(start, self._calibration, key, job.engine, None)
         return self._chains[key]
 
     def _seen(self, job: Context) -> tuple[Calibration, CalibrationResult]:

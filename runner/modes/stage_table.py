@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from runner.evaluation.score_stages import FLOAT_OUTPUTS, SCORES, SOME_SCORES
-from runner.modes.calibrated_layers import CALIBRATION, PLAN_CORRECTION
+from runner.modes.calibrated_layers import ALL_INT8_CORRECTION, CALIBRATION, PLAN_CORRECTION
 from runner.modes.callers import CALLERS
 from runner.modes.input_values import INPUTS_SEEN
 from runner.modes.layer_costs import COSTS
@@ -26,6 +26,7 @@ STAGES: tuple[Stage[Any, Any], ...] = (
     EQUALIZATION,
     FLOAT_OUTPUTS,
     CALIBRATION,
+    ALL_INT8_CORRECTION,
     PLAN_CORRECTION,
     COSTS,
     SCORES,

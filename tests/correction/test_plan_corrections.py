@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from runner.correction import correct as corrections
@@ -16,9 +19,10 @@ from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.record import QuantizedLayers
 from tests.correction.test_correct import ITEMS, RESIDUAL, calibrated, same
-from tests.data import Items
+from tests.data import Items, normal_items
 from tests.models import conv_gemm
 
+ROOT = Path(__file__).parents[2]
 MODELS = {"chain": conv_gemm(), "residual": RESIDUAL}
 
 
@@ -63,3 +67,24 @@ def test_whole_chain_is_dropped_where_it_harms_the_outputs(monkeypatch: pytest.M
     plans = PlanCorrections(start, items, EVERY_CORRECTION, Engine(1), None)
     assert same(plans.form(), start.form)
     assert list(plans.form(["first"]).layers) == ["second", "logits"]
+
+
+def test_layers_of_a_plan_do_not_depend_on_the_plans_before() -> None:
+    # A real network: bits of its float part depend on how much of it one session holds.
+    x = normal_items(12, 3, 32, 32)
+    start, items = calibrated(onnx.load(ROOT / "model" / "mobilenet_v2_digits.onnx"), x), Subset.whole(Items(x))
+    names = list(start.form.layers)
+    first, second = [names[8], names[15]], [names[15]]
+    straight = PlanCorrections(start, items, EVERY_CORRECTION, Engine(1), None).form(second)
+    plans = PlanCorrections(start, items, EVERY_CORRECTION, Engine(1), None)
+    plans.form(first)
+    assert same(plans.form(second), straight)
+    kept: list[QuantizedLayers] = []
+
+    def remembered(make: Callable[[], QuantizedLayers]) -> QuantizedLayers:
+        kept.append(make())
+        return kept[-1]
+
+    PlanCorrections(start, items, EVERY_CORRECTION, Engine(1), None, remembered).form()
+    later = PlanCorrections(start, items, EVERY_CORRECTION, Engine(1), None, lambda make: kept[0])
+    assert same(later.form(second), straight)

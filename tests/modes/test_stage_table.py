@@ -35,7 +35,13 @@ from runner.graph.macs import LayerCost
 from runner.graph.pixel_codes import Levels
 from runner.graph.tensors import TensorInput
 from runner.lint.finding import Finding
-from runner.modes.calibrated_layers import CALIBRATION, PLAN_CORRECTION, CalibrationInputs, PlanInputs
+from runner.modes.calibrated_layers import (
+    ALL_INT8_CORRECTION,
+    CALIBRATION,
+    PLAN_CORRECTION,
+    CalibrationInputs,
+    PlanInputs,
+)
 from runner.modes.calibration_result import CalibrationResult
 from runner.modes.callers import CALLERS, CallersInputs
 from runner.modes.input_values import INPUTS_SEEN, InputsSeen, InputsSeenInputs, InputValues
@@ -174,6 +180,32 @@ CALIBRATED = CalibrationInputs(
     symmetric=frozenset(["a"]),
     correction=SOURCE,
 )
+CALIBRATED_CHANGES: dict[str, list[Any]] = {
+    "graph": DIGEST,
+    "calibration_items": DIGEST,
+    "layers": [(), (LAYER, LAYER), (replace(LAYER, input="y"),)],
+    "other_inputs": [(), (replace(TENSOR, index=1),)],
+    "observers": [
+        {"a": MinMax(), "add:0": Percentile(0.99)},
+        {"a": MinMax(), "add:0": MinMax()},
+        {"a": MinMax(), "add:1": Percentile(0.9)},
+        {"a": MinMax(asymmetric=False), "add:0": Percentile(0.9)},
+    ],
+    "strengths": [{}, {"a": 0.25}, {"a": AUTO}, {"b": 0.5}],
+    "one_scale": [frozenset(), frozenset(["b"])],
+    "unfused": [frozenset(), frozenset(["b"])],
+    "skipped": [(), ("d",)],
+    "levels": [{}, {"a": replace(LEVEL, lowest=0)}],
+    "bounds": [{}, {"y": Range(0.0, 6.0)}, {"x": Range(0.0, float("inf"))}],
+    "symmetric": [frozenset(), frozenset(["add:0"]), frozenset(["a", "add:0"])],
+    "correction": [
+        Correction(),
+        replace(SOURCE, bias="sequential"),
+        replace(SOURCE, scale=False),
+        replace(SOURCE, rounding="nearest"),
+        replace(SOURCE, range="observer"),
+    ],
+}
 EXAMPLES: Mapping[Stage[Any, Any], Example] = {
     GAP: Example(
         GapInputs("source", "graph", "item"),
@@ -223,32 +255,7 @@ EXAMPLES: Mapping[Stage[Any, Any], Example] = {
     ),
     CALIBRATION: Example(
         CALIBRATED,
-        {
-            "graph": DIGEST,
-            "calibration_items": DIGEST,
-            "layers": [(), (LAYER, LAYER), (replace(LAYER, input="y"),)],
-            "other_inputs": [(), (replace(TENSOR, index=1),)],
-            "observers": [
-                {"a": MinMax(), "add:0": Percentile(0.99)},
-                {"a": MinMax(), "add:0": MinMax()},
-                {"a": MinMax(), "add:1": Percentile(0.9)},
-                {"a": MinMax(asymmetric=False), "add:0": Percentile(0.9)},
-            ],
-            "strengths": [{}, {"a": 0.25}, {"a": AUTO}, {"b": 0.5}],
-            "one_scale": [frozenset(), frozenset(["b"])],
-            "unfused": [frozenset(), frozenset(["b"])],
-            "skipped": [(), ("d",)],
-            "levels": [{}, {"a": replace(LEVEL, lowest=0)}],
-            "bounds": [{}, {"y": Range(0.0, 6.0)}, {"x": Range(0.0, float("inf"))}],
-            "symmetric": [frozenset(), frozenset(["add:0"]), frozenset(["a", "add:0"])],
-            "correction": [
-                Correction(),
-                replace(SOURCE, bias="sequential"),
-                replace(SOURCE, scale=False),
-                replace(SOURCE, rounding="nearest"),
-                replace(SOURCE, range="observer"),
-            ],
-        },
+        CALIBRATED_CHANGES,
         [
             CalibrationResult(
                 LAYERS,
@@ -260,6 +267,7 @@ EXAMPLES: Mapping[Stage[Any, Any], Example] = {
             CalibrationResult(QuantizedLayers({}), (), {}),
         ],
     ),
+    ALL_INT8_CORRECTION: Example(CALIBRATED, CALIBRATED_CHANGES, [LAYERS, *OTHER_LAYERS]),
     PLAN_CORRECTION: Example(
         PlanInputs(CALIBRATED, ("b",), False),
         {
