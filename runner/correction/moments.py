@@ -13,6 +13,8 @@ from runner.correction.patches import Rows
 
 # One number for all models: a share of the mean moment added to each, so that H can be inverted where inputs never vary.
 _DAMPING = 0.01
+# Of the sum of an input's squares: what rounding may add to an eigenvalue of its moments.
+_ROUNDING = 4 * float(np.finfo(np.float32).eps)
 # Positions of one image tell much the same, so that ten of them count as one.
 _POSITIONS_A_SAMPLE = 10
 # Values that are laid out at once, of as many groups as that is: few enough for a processor's cache, many enough for threads
@@ -98,12 +100,15 @@ def second_moments(parts: Sequence[Products], *, centred: bool) -> NDArray[np.fl
     # In place from here on: of a wide layer one such array holds hundreds of megabytes.
     second = _summed([part.inputs for part in parts])
     second /= count
+    diagonal = np.einsum("gii->gi", second)  # a view
+    # Sums of float32 products know no more of what is left when their means are taken off; of no input at all H is anything.
+    least = _ROUNDING * diagonal.sum(axis=1, keepdims=True)
+    least[least == 0] = 1.0
     if centred:
         mean = _summed([part.x for part in parts]) / count
         second -= mean[:, :, np.newaxis] * mean[:, np.newaxis, :]
     trust = 1 - size / (size + count / _POSITIONS_A_SAMPLE)
-    diagonal = np.einsum("gii->gi", second)  # a view
-    damping = (1 - trust) * diagonal + _DAMPING * diagonal.mean(axis=1, keepdims=True) + np.finfo(np.float64).tiny
+    damping = (1 - trust) * np.maximum(diagonal, 0) + np.maximum(_DAMPING * diagonal.mean(axis=1, keepdims=True), least)
     second *= trust
     diagonal += damping
     return second

@@ -26,10 +26,7 @@ def gptq_rounded(state: LayerState) -> QuantizedLayer:
         return state.quantized
     stored = state.quantized.weight
     shape = layer.layout.rows(stored).shape
-    try:
-        codes = rounded_in_blocks(samples) if is_wide(layer, shape) else _rounded(samples)
-    except np.linalg.LinAlgError:
-        return state.quantized  # inputs that hardly vary leave moments that are rounding alone
+    codes = rounded_in_blocks(samples) if is_wide(layer, shape) else _rounded(samples)
     if codes is None:
         return state.quantized
     integers = layer.layout.stored(codes.reshape(shape).astype(np.int8, copy=False), stored.shape)

@@ -97,3 +97,18 @@ def test_what_only_chance_lacks_leaves_the_weights_where_they_are() -> None:
     assert 0.04 < moved(5000, 4, lack=0.1) < 0.11
     # One part alone cannot tell.
     assert moved(5000, 1, lack=0.1) == 0
+
+
+@pytest.mark.parametrize(
+    "mean, spread", [(0.0, 0.0), (5.0, 0.0), (300.0, 1.0), (1000.0, 0.1), (1e4, 1.0), (100.0, 0.05)]
+)
+@pytest.mark.parametrize("positions", [1, 2, 100])
+def test_moments_of_inputs_that_hardly_vary_are_positive_definite(mean: float, spread: float, positions: int) -> None:
+    rng = np.random.default_rng(0)
+    x = (mean + spread * rng.normal(size=(1, 24, positions))).astype(np.float32)
+    part = products(Rows(x, None), rng.normal(size=(5, positions)).astype(np.float32))
+    for centred in (True, False):
+        moments = gather([part], rng.normal(size=(5, 24)), centred=centred)
+        assert np.linalg.eigvalsh(moments.inputs).min() > 0
+        np.linalg.cholesky(moments.inverse)
+        assert np.isfinite(moments.target(np.ones((5, 24)))).all()
