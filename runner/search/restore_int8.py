@@ -36,15 +36,15 @@ class RestoresInt8:
 def with_int8_restored(proposals: Proposals, ranking: Ranking, start: Plan, most: int | None) -> Proposals:
     """Yield a strategy's plans, then its best accepted one with one more layer group int8 at a time.
 
-    The group that saves most multiply-accumulates comes first; a step that is accepted is kept, so a strategy that restores
-    wants its accepted trials ``in_full``. Each group is tried once, so that no single one is left to restore where the loss
-    never falls as layers become int8.
+    The group that saves most multiply-accumulates comes first; the layers of groups, one at a time, come last. A step that is
+    accepted is kept, so a strategy that restores wants its accepted trials ``in_full``. Each is tried once, so that no single
+    one is left to restore where the loss never falls as layers become int8.
 
     Args:
         proposals: the strategy's own.
         ranking: with the groups; without them every layer is one, at an equal price.
         start: what a layer that is restored becomes again; the first trial's plan, known to be refused.
-        most: groups at most; None for all.
+        most: steps at most; None for all.
     """
     trials: list[Trial] = []
     try:
@@ -60,16 +60,18 @@ def with_int8_restored(proposals: Proposals, ranking: Ranking, start: Plan, most
     plan, left = best.plan, set(best.plan.fallback)
     groups = [group for group in priced_groups(ranking) if left.intersection(group.layers)]
     groups.sort(key=lambda group: group.macs, reverse=True)
-    for group in groups[:most]:
+    # What a group's rounding costs may be the matter of one of its layers.
+    alone = [LayerGroup((name,), 0) for group in groups if len(group.layers) > 1 for name in group.layers]
+    for group in [*groups, *alone][:most]:
         cheaper = plan.restored(group.layers, start)
         # The plan without fallback was refused, or there would be nothing to search.
-        if cheaper != start and (yield cheaper).accepted:
+        if cheaper not in (start, plan) and (yield cheaper).accepted:
             plan = cheaper
 
 
 def most_restored(most: int | None, layers: int) -> int:
-    """Return the largest number of steps for so many layers: one of them is int8 already."""
-    able = max(0, layers - 1)
+    """Return the largest number of steps for so many layers: one of them is int8 already, and groups are taken apart."""
+    able = 2 * max(0, layers - 1)
     return able if most is None else min(most, able)
 
 
