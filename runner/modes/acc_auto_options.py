@@ -20,7 +20,6 @@ from runner.modes.layer_settings import LayerSettings
 from runner.search.binary import Binary
 from runner.search.budget import Budget
 from runner.search.end_to_end import EndToEnd
-from runner.search.needs import StrategyNeeds
 from runner.search.plan import Strategy
 from runner.search.sensitivity import Cosine, Sensitivity
 from runner.targets.ascend.target import Ascend
@@ -91,11 +90,6 @@ class AccAutoOptions:
             raise ConfigError(
                 "search.confidence: expected 0.5 or more and less than 1, or null for verdicts that are certain, "
                 f"got {self.confidence}."
-            )
-        if StrategyNeeds.of(self.strategy).loss_contributions and not isinstance(self.sensitivity, EndToEnd):
-            raise ConfigError(
-                f"strategy: {type(self.strategy).__name__.lower()} weighs what a layer costs the outputs against its price; "
-                "it needs sensitivity=end_to_end beside it."
             )
         if self.record is not None and self.settings.tensor_quantize != "none":
             raise ConfigError(

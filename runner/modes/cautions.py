@@ -13,9 +13,7 @@ from runner.evaluation.uncertainty import items_for_target
 from runner.graph.model_file import SourceModel
 from runner.graph.output_kind import other_outputs
 from runner.modes.result import Comparison, Source, Status
-from runner.search.end_to_end import EndToEnd
 from runner.search.plan import SearchResult, Trial
-from runner.search.sensitivity import Sensitivity
 
 # Of an output that is one row of class scores an item.
 _ROW_RANK = 2
@@ -86,34 +84,29 @@ def outputs_caution(source: SourceModel) -> list[str]:
     ]
 
 
-def require_measurable(
-    model: ir.Model, metric: Metric | AmctEvaluator | None, sensitivity: Sensitivity | EndToEnd | None = None
-) -> None:
+def require_measurable(model: ir.Model, metric: Metric | AmctEvaluator | None) -> None:
     """Raise an error where figures have no output to look at; an evaluator of the user's may look at anything.
 
     Args:
         model: has the outputs.
         metric: decides; None for one that looks at every output.
-        sensitivity: ranks the layers, where that is done.
 
     Raises:
         ModelError: no output is a tensor of numbers.
         ConfigError: the one that the metric is told to look at is none.
     """
     others = other_outputs(model)
-    looks = isinstance(sensitivity, EndToEnd)
-    if not others or (isinstance(metric, AmctEvaluator) and not looks):
+    if not others or isinstance(metric, AmctEvaluator):
         return
     numbers = [output.name or "" for output in model.graph.outputs if output.name not in others]
     listed = ", ".join(f"'{name}' is a {type_}" for name, type_ in others.items())
     if not numbers:
-        alone = " An evaluator alone needs none, with another sensitivity." if isinstance(metric, AmctEvaluator) else ""
         raise ModelError(
             f"model.path: the output {listed}; expected at least one output that is a tensor of numbers, for figures are "
             "measured on those. Make the tensor before it an output too, or cut the model off there "
-            f"(onnx.utils.extract_model).{alone}"
+            "(onnx.utils.extract_model)."
         )
-    wanted = None if metric is None or isinstance(metric, AmctEvaluator) else metric.output
+    wanted = None if metric is None else metric.output
     if wanted in others:
         raise ConfigError(
             f"metric.output: '{wanted}' is a {others[wanted]}; expected a tensor of numbers: {', '.join(numbers)}."

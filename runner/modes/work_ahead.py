@@ -42,12 +42,16 @@ def items_of_search(
     """
     assert parts.calibration is not None
     items = len(parts.search.indices)
-    if isinstance(options.sensitivity, EndToEnd):
-        ranked = groups * min(options.sensitivity.items, items)
-    else:
-        ranked = len(parts.calibration.indices)
     at_end = start is not None and start.accepted and not StrategyNeeds.of(options.strategy).always
     plans = 0 if at_end else options.strategy.most_trials(layers)
+    ranked = 0
+    if not isinstance(options.sensitivity, EndToEnd):
+        ranked += len(parts.calibration.indices)
+    elif at_end:
+        ranked += groups * options.sensitivity.only_shown(groups, items).items
+    at_outputs = options.sensitivity if isinstance(options.sensitivity, EndToEnd) else EndToEnd()
+    if not at_end and (options.sensitivity == at_outputs or StrategyNeeds.of(options.strategy).loss_contributions):
+        ranked += groups * min(at_outputs.items, items)
     return ranked + plans * items + _items_reported(parts)
 
 

@@ -344,7 +344,7 @@ def test_target_that_is_not_met_leaves_with_3_and_takes_the_earlier_pair_away(
     assert {name: found[name] for name in manifest} == manifest
     assert set(manifest) == {
         *["report.html", "summary.json", "flips.csv", "tmp/config.json", "tmp/scale_offset_record.txt"],
-        *[f"amct_log/{PREFIX}_record.json", f"results/{PREFIX}_ranking_info.json"],
+        *[f"amct_log/{PREFIX}_record.json", f"results/{PREFIX}_ranking_info.json", "results/damage.json"],
     }
     summary = read_json(folder / "summary.json")
     assert (summary["status"], summary["target_met"], summary["complete"]) == ("not_met", False, True)

@@ -215,10 +215,6 @@ CASES = {
     "unknown key of a part without options": Case(
         added("+sensitivity.depth=1"), ("sensitivity.depth: no such option. sensitivity has no options.",)
     ),
-    "strategy that needs damages": Case(
-        options(strategy="greedy"),
-        ("strategy: greedy weighs what a layer costs the outputs against its price; it needs sensitivity=end_to_end",),
-    ),
     "negative bound of giving back": Case(
         options(strategy__give_back=-1), ("strategy.give_back: expected 0 or more units, or null for all, got -1.",)
     ),

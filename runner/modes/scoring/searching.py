@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from runner.events import SEARCH
 from runner.modes.context import Context
@@ -115,7 +115,7 @@ def try_plans(start: Trial, ranking: Ranking, strategy: Strategy, log: TrialLog,
 
 def try_last_resorts(
     start: Trial,
-    resorts: Iterable[tuple[Strategy, Callable[[], Ranking]]],
+    resorts: Iterator[tuple[Strategy, Ranking]],
     log: TrialLog,
     *,
     job: Context,
@@ -125,15 +125,16 @@ def try_last_resorts(
 
     Args:
         start: the trial of the plan to fall back from.
-        resorts: the strategies, and what gives each its ranking.
+        resorts: the strategies, each with its ranking.
         log: makes trials.
         job: has the budget, and tells of the work.
         items: of a trial.
     """
-    for strategy, ranked in resorts:
-        if job.meter.stopped is not None or log.result().best is not None:
+    while job.meter.stopped is None and log.result().best is None:
+        # Only now is the next ranking made.
+        strategy, ranking = next(resorts, (None, None))
+        if strategy is None or ranking is None:
             return
-        ranking = ranked()
         most = strategy.most_trials(len(ranking.layers))
         with job.clock.stage(SEARCH, most * items, f"another strategy, at most {most} plans") as progress:
             search(start, ranking, strategy, log, job.meter, items=items, progress=progress)

@@ -73,5 +73,5 @@ def load(
     split = split_data(evaluated, calibration, options.split)
     verified = options.target.check_steps(options.verify, split.report.indices)
     kept = kept_items(split.report, options.keep_intermediates, options.intermediates_count)
-    require_measurable(prepared.source.graph, options.metric, options.sensitivity)
+    require_measurable(prepared.source.graph, options.metric)
     return Loaded(given, prepared, split, fitted, constants, verified, kept)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from runner.evaluation.judge import Verdict
@@ -16,18 +14,16 @@ from runner.modes.files.write_acc_auto import BestModels
 from runner.modes.scoring.job_trials import job_trials
 from runner.modes.scoring.narrow_miss import narrow_miss
 from runner.modes.scoring.ranking import Ranker
+from runner.modes.scoring.rankings import Rankings
 from runner.modes.scoring.searching import reconsider, tell_end, try_last_resorts, try_plans, try_repairs
 from runner.modes.steps.quantize import Quantized
 from runner.modes.steps.score_float import FloatScores
 from runner.modes.work_ahead import items_of_search
-from runner.search.end_to_end import EndToEnd, LossContributions
-from runner.search.greedy import Greedy
+from runner.search.end_to_end import LossContributions
 from runner.search.ladder import starting_plan
-from runner.search.last_resort import LastResort
 from runner.search.layer_groups import layer_groups
 from runner.search.needs import StrategyNeeds
-from runner.search.plan import LayerGroup, Plan, Ranking, SearchResult, Strategy, Trial
-from runner.search.sensitivity import Cosine
+from runner.search.plan import Plan, Ranking, SearchResult, Trial
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +76,7 @@ def search(
     layers, items = quantized.all_int8.layers, len(split.search)
     with job.clock.stage(SEARCH, items, "all layers int8") as progress:
         all_int8 = log.trial(Plan.all_int8(layers), progress)
-    ranking = contributions = None
+    ranking = rankings = None
     with job.meter.until_stopped():
         if split.calibration is not None:
             tried = try_repairs(all_int8, quantized.repairs, models, log, job=job, items=items)
@@ -90,28 +86,21 @@ def search(
             # As in AMCT the ranking is made also where nothing has to fall back.
             searched = not start.accepted or StrategyNeeds.of(options.strategy).always
             ranker = Ranker(quantized.prepared, split.calibration, models, log, scores, publish, job)
-            ranking, contributions = ranker.rank(start, groups, options.sensitivity, searched=searched)
-            start = reconsider(tried, start, ranking, log, job=job, items=items)
-            try_plans(start, ranking, options.strategy, log, job=job, items=items)
+            rankings = Rankings(ranker, start, groups, options.sensitivity, searched=searched)
+            ranking = rankings.asked
+            strategy = rankings.able(options.strategy)
+            walked = rankings.of(strategy) if searched else ranking
+            start = reconsider(tried, start, walked, log, job=job, items=items)
+            try_plans(start, walked, strategy, log, job=job, items=items)
             if not start.accepted:
-                resorts = _last_resorts(ranker, start, groups, ranking, options)
-                try_last_resorts(start, resorts, log, job=job, items=items)
+                try_last_resorts(start, rankings.last_resorts(walked), log, job=job, items=items)
                 tell_end(log, job)
     result = log.result(job.meter.stopped)
     job.warnings.warn(*tensors_caution(result, all_int8, len(quantized.all_int8.tensors)))
     job.warnings.warn(*narrow_miss(result, log, float_scores.judge, scores.scorer, seed=options.seed))
-    return Searched(result, log.verdict((result.best or result.closest).plan), ranking, contributions)
-
-
-def _last_resorts(
-    ranker: Ranker, start: Trial, groups: tuple[LayerGroup, ...], ranking: Ranking, options: AccAutoOptions
-) -> Iterator[tuple[Strategy, Callable[[], Ranking]]]:
-    """Yield what else is tried where the strategy has found nothing, so that none misses what another one finds."""
-    yield LastResort(), lambda: ranking
-    if isinstance(options.sensitivity, EndToEnd):
-        yield Greedy(), lambda: ranking
-        yield LastResort(), lambda: ranker.rank(start, groups, Cosine())[0]
-    elif ranker.scores.scorer.metrics:
-        by_loss = functools.cache(lambda: ranker.rank(start, groups, EndToEnd())[0])
-        yield Greedy(), by_loss
-        yield LastResort(), by_loss
+    return Searched(
+        result,
+        log.verdict((result.best or result.closest).plan),
+        ranking,
+        None if rankings is None else rankings.contributions,
+    )
