@@ -5,24 +5,20 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
-from runner.dataset.decoded import Pixels, image_fingerprint
-from runner.dataset.fitting import fitted
-from runner.dataset.item import ONLY_INPUT, Item
 from runner.dataset.names import by_spelling, is_system_name, listed, shown, spelling
 from runner.dataset.open_image import SUFFIXES
+from runner.dataset.photos import Photos
 from runner.dataset.preprocess import ImagePreprocess
 from runner.errors import DatasetError
-from runner.session import InputSpec
-from runner.store.store import Store
 
 logger = logging.getLogger(__name__)
 _KEY = "dataset.images"
 
 
-class ClassTree:
+class ClassTree(Photos):
     """Images of a tree ``images/<class>/…``, by class and then by path.
 
     Folders that are hidden or a system's (``__MACOSX``) are no classes, unless they are listed; the log names them. A folder
@@ -44,7 +40,6 @@ class ClassTree:
         self, images: str, classes: str | list[str] | None = None, preprocess: ImagePreprocess | None = None
     ) -> None:
         self.folder = Path(images)
-        self._asked = self.preprocess = preprocess or ImagePreprocess()
         if not os.path.isdir(self.folder):
             raise DatasetError(
                 f"{_KEY}: {shown(self.folder)} is no folder; expected one that holds a folder per class."
@@ -64,20 +59,7 @@ class ClassTree:
         if classes is None:
             _refuse_empty(self.folder, [name for name, paths in found.items() if not paths], len(folders))
         self._entries = [(path, number) for number, paths in enumerate(found.values()) for path in paths]
-        self._pixels = Pixels(self.preprocess)
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def item(self, index: int) -> Item:
-        """Return one image as float32 of shape (channels, height, width), or as the layout says, and its class.
-
-        Raises:
-            DatasetError: the image cannot be decoded or is smaller than the crop; names the file.
-        """
-        path, label = self._entries[index]
-        pixels = self._pixels.get(index, path.read_bytes, f"{_KEY}: {shown(path)}")
-        return Item({ONLY_INPUT: self.preprocess.normalize(pixels)}, label)
+        super().__init__([path for path, _ in self._entries], preprocess)
 
     def label(self, index: int) -> int:
         """Return the number of an image's folder."""
@@ -86,20 +68,6 @@ class ClassTree:
     def name(self, index: int) -> str:
         """Return an image's path below the folder; see ``shown``."""
         return shown(self._entries[index][0].relative_to(self.folder).as_posix())
-
-    def fingerprint(self, index: int) -> str:
-        """Return a digest of the file's bytes and the preprocessing."""
-        return image_fingerprint(self._entries[index][0].read_bytes(), self.preprocess)
-
-    def fit_to(self, inputs: Sequence[InputSpec]) -> list[str]:
-        """Settle channels and layout by the model's only input; return what was chosen."""
-        self.preprocess, chosen = fitted(self._asked, inputs if len(inputs) == 1 else ())
-        self._pixels = self._pixels.of(self.preprocess)
-        return chosen
-
-    def keep_in(self, store: Store) -> None:
-        """Keep decoded pixels in a store."""
-        self._pixels.store = store
 
     def describe(self) -> str:
         """Return the folder's name."""

@@ -8,10 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.dataset.frame import Frame, Size
 from runner.errors import ConfigError
-
-# (height, width)
-Size = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +37,31 @@ class Letterbox:
 
     def fitted(self, image: Size) -> Size:
         """Return the size that an image gets."""
-        ratio = min(frame / side for frame, side in zip(self.size, image, strict=True))
+        ratio = self._ratio(image)
         whole = round if self.place == "center" else int
         height, width = (max(1, whole(side * ratio)) for side in image)
         return height, width
+
+    def frame(self, image: Size) -> Frame:
+        """Return where an image lies in it; both projects read boxes back by the ratio before its size was rounded."""
+        top, left = self.place_of(self.fitted(image))
+        ratio = self._ratio(image)
+        return Frame(image, (self.size[0], self.size[1]), (ratio, ratio), (float(top), float(left)))
+
+    def _ratio(self, image: Size) -> float:
+        return min(frame / side for frame, side in zip(self.size, image, strict=True))
+
+    def place_of(self, size: Size) -> tuple[int, int]:
+        """Return (top, left) of an image of a fitted size in the frame."""
+        if self.place == "corner":
+            return 0, 0
+        return round((self.size[0] - size[0]) / 2 - 0.1), round((self.size[1] - size[1]) / 2 - 0.1)
 
     def framed(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return pixels [height, width, channels] of a fitted size in their frame."""
         frame = np.full((*self.size, pixels.shape[2]), self.value, np.uint8)
         height, width = pixels.shape[:2]
-        top, left = (
-            (round((self.size[0] - height) / 2 - 0.1), round((self.size[1] - width) / 2 - 0.1))
-            if self.place == "center"
-            else (0, 0)
-        )
+        top, left = self.place_of((height, width))
         frame[top : top + height, left : left + width] = pixels
         return frame
 

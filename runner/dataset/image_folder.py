@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
-from runner.dataset.decoded import Pixels, image_fingerprint
-from runner.dataset.fitting import fitted
-from runner.dataset.item import ONLY_INPUT, Item
 from runner.dataset.label_file import read_labels
 from runner.dataset.names import Files, is_system_name, listed, shown
 from runner.dataset.open_image import SUFFIXES
+from runner.dataset.photos import Photos
 from runner.dataset.preprocess import ImagePreprocess
 from runner.errors import DatasetError
-from runner.session import InputSpec
-from runner.store.store import Store
 
 logger = logging.getLogger(__name__)
 
 
-class ImageFolder:
+class ImageFolder(Photos):
     """Images named by a label file, or all images of a folder where there is none.
 
     A listed name is found on the disk in another spelling too: composed or decomposed accents, or the bytes of GBK. Without a
@@ -38,7 +33,6 @@ class ImageFolder:
 
     def __init__(self, images: str, labels: str | None = None, preprocess: ImagePreprocess | None = None) -> None:
         self.folder = Path(images)
-        self._asked = self.preprocess = preprocess or ImagePreprocess()
         only = self.folder.name if os.path.isfile(self.folder) and labels is None else None
         if only is not None:
             self.folder = self.folder.parent
@@ -60,20 +54,7 @@ class ImageFolder:
             raise DatasetError(
                 f"dataset.images: {shown(self.folder)} holds no image; expected files such as .png or .jpg.{hint}"
             )
-        self._pixels = Pixels(self.preprocess)
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def item(self, index: int) -> Item:
-        """Return one image as float32 of shape (channels, height, width), or as the layout says, and its label.
-
-        Raises:
-            DatasetError: the image cannot be decoded or is smaller than the crop; names the file.
-        """
-        path = self._entries[index][0]
-        pixels = self._pixels.get(index, path.read_bytes, f"dataset.images: {shown(path)}")
-        return Item({ONLY_INPUT: self.preprocess.normalize(pixels)}, self.label(index))
+        super().__init__([path for path, _, _ in self._entries], preprocess)
 
     def label(self, index: int) -> int | None:
         """Return an image's class."""
@@ -82,20 +63,6 @@ class ImageFolder:
     def name(self, index: int) -> str:
         """Return an image's file name, as the label file has it; see ``shown``."""
         return shown(self._entries[index][1])
-
-    def fingerprint(self, index: int) -> str:
-        """Return a digest of the file's bytes and the preprocessing."""
-        return image_fingerprint(self._entries[index][0].read_bytes(), self.preprocess)
-
-    def fit_to(self, inputs: Sequence[InputSpec]) -> list[str]:
-        """Settle channels and layout by the model's only input; return what was chosen."""
-        self.preprocess, chosen = fitted(self._asked, inputs if len(inputs) == 1 else ())
-        self._pixels = self._pixels.of(self.preprocess)
-        return chosen
-
-    def keep_in(self, store: Store) -> None:
-        """Keep decoded pixels in a store."""
-        self._pixels.store = store
 
     def describe(self) -> str:
         """Return the folder's name."""

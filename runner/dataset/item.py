@@ -11,12 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.dataset.truth import Known
 from runner.errors import ConfigError
 
 # The key of an item's array when a dataset has one array and leaves the input's name to the model.
 ONLY_INPUT = ""
-# What is true of an item: a class index, or whatever a metric needs (boxes with their classes, a text), as plain values of
-# JSON; None where nothing is known.
+# What is true of an item: a class index, or whatever a metric needs (a text, boxes with their classes), as plain values of
+# JSON, numpy arrays, mappings of those, or values that have a ``content`` (see ``truth``); None where nothing is known.
 Truth = Any
 
 
@@ -88,10 +89,20 @@ def dataset_fingerprint(dataset: Dataset, indices: Sequence[int]) -> str:
     return digest(*(part for index in indices for part in (dataset.fingerprint(index), dataset.label(index))))
 
 
-def digest(*parts: bytes | str | int | float | Sequence[Any] | None) -> str:
-    """Return a hex digest of parts, told apart from one another."""
+def digest(*parts: bytes | Truth) -> str:
+    """Return a hex digest of parts, told apart from one another: bytes, plain values, or what may be true of an item."""
     hasher = hashlib.sha256()
     for part in parts:
-        data = part if isinstance(part, bytes) else json.dumps(part).encode()
+        data = part if isinstance(part, bytes) else json.dumps(part, default=_plain).encode()
         hasher.update(len(data).to_bytes(8, "little") + data)
     return hasher.hexdigest()
+
+
+def _plain(part: Any) -> Any:  # noqa: ANN401 - what JSON does not know
+    if isinstance(part, Known):
+        return {"content": part.content}
+    if isinstance(part, np.ndarray):
+        return {"dtype": part.dtype.str, "shape": part.shape, "sha256": hashlib.sha256(part.tobytes()).hexdigest()}
+    if isinstance(part, np.generic):
+        return part.item()
+    raise TypeError(f"expected plain values, arrays, or a value with a `content`, got {type(part).__name__}")

@@ -52,6 +52,8 @@ _OTHERS = (
 _BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIF", b"heix": "HEIF", b"mif1": "HEIF", b"msf1": "HEIF"}
 # TIFF tags: bits a sample, and whether 0 is white.
 _BITS, _PHOTOMETRIC = 258, 262
+# EXIF's tag of the orientation; from the fifth on height and width change places.
+_ORIENTATION, _TURNED = 0x0112, 5
 
 
 def open_image(source: bytes, title: str, *, upright: bool = False) -> Image.Image:
@@ -72,6 +74,25 @@ def open_image(source: bytes, title: str, *, upright: bool = False) -> Image.Ima
     except DatasetError:
         raise
     except Exception as error:  # a decoder meets damaged bytes with any error that its code comes to
+        raise DatasetError(f"{title} cannot be read as an image: {_reason(error, source)}.") from error
+
+
+def image_size(source: bytes, title: str, *, upright: bool = False) -> tuple[int, int]:
+    """Return an image's (height, width), of which only the head is read.
+
+    Args:
+        source: the bytes of its file.
+        title: what the image is called in messages: the option and the file.
+        upright: as its EXIF orientation turns it.
+
+    Raises:
+        DatasetError: it is of no format that is taken, or its head is damaged.
+    """
+    try:
+        with Image.open(io.BytesIO(source), formats=FORMATS) as image:
+            turned = upright and image.getexif().get(_ORIENTATION, 1) >= _TURNED
+            return (image.width, image.height) if turned else (image.height, image.width)
+    except Exception as error:  # as in ``open_image``
         raise DatasetError(f"{title} cannot be read as an image: {_reason(error, source)}.") from error
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from runner.dataset.frame import Frame, Size
 from runner.dataset.geometry import Letterbox, middle, opencv_bilinear, short_side
 from runner.errors import ConfigError, DatasetError
 from runner.session import InputSpec
@@ -206,6 +207,17 @@ class ImagePreprocess:
         array = array.transpose(2, 0, 1)
         return np.ascontiguousarray(array[::-1] if self.order == "bgr" else array)
 
+    def frame(self, photo: Size) -> Frame:
+        """Return where a photo of a size, upright where ``exif`` is applied, lies in the array."""
+        if self.letterbox is not None:
+            return self.letterbox.frame(photo)
+        taken = size = self._size(photo)
+        top = left = 0
+        if self.crop is not None:
+            top, left = (-place for place in middle(size, self.crop, torchvision=self.rounding == "torchvision"))
+            taken = (self.crop, self.crop)
+        return Frame(photo, taken, (size[0] / photo[0], size[1] / photo[1]), (float(top), float(left)))
+
     def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return float32 of the same shape (channels, height, width); with layout nhwc (height, width, channels)."""
         normalized = np.empty(pixels.shape, np.float32)
@@ -226,16 +238,20 @@ class ImagePreprocess:
         more += ["exif"] if self.exif == "apply" else []
         return [self.resize, self.crop, self.order, self.interpolation, *more]
 
-    def _resized(self, image: Image.Image) -> Image.Image:
-        width, height = image.size
+    def _size(self, photo: Size) -> Size:
+        """Return the size that a photo is resized to."""
         if self.letterbox is not None:
-            size = self.letterbox.fitted((height, width))
-        elif self.resize is None:
+            return self.letterbox.fitted(photo)
+        if self.resize is None:
+            return photo
+        if isinstance(self.resize, int):
+            return short_side(photo, self.resize, torchvision=self.rounding == "torchvision")
+        return self.resize[0], self.resize[1]
+
+    def _resized(self, image: Image.Image) -> Image.Image:
+        if self.letterbox is None and self.resize is None:
             return image
-        elif isinstance(self.resize, int):
-            size = short_side((height, width), self.resize, torchvision=self.rounding == "torchvision")
-        else:
-            size = (self.resize[0], self.resize[1])
+        size = self._size((image.height, image.width))
         if self.interpolation == "opencv":
             return Image.fromarray(np.squeeze(opencv_bilinear(_array(image), size), axis=_gray_axis(image)))
         return image.resize((size[1], size[0]), _FILTERS[self.interpolation])

@@ -154,7 +154,9 @@ class Scorer:
             if self.decides and comparable and not all(map(is_finite, both)) and is_unlike(*both):
                 refuse_item_at_fault(dataset, index, name)
         label = dataset.label(index)
-        scores = {metric.name: metric.score(outputs, reference, label, self.classes) for metric in self.metrics}
+        scores: dict[str, tuple[float, ...]] = {
+            metric.name: tuple(metric.score(outputs, reference, label, self.classes)) for metric in self.metrics
+        }
         if self.classes is not None:
             scores[ANSWER] = self.classes.answer_and_margin(outputs)
         headline = self.metrics[0]
