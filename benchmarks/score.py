@@ -16,7 +16,8 @@ from benchmarks.job import Material
 from runner.engine import available_cores
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.distance import Kl, Sqnr
-from runner.evaluation.outputs import Outputs, class_scores
+from runner.evaluation.output_facts import class_scores, facts_of
+from runner.evaluation.outputs import Outputs
 from runner.evaluation.position_agreement import at_positions, class_positions
 from runner.session import Profile, Session
 
@@ -45,8 +46,9 @@ def compare(reference: list[Outputs], quantized: list[Outputs], material: Materi
     """Compare a quantized model's outputs with the float model's, of every evaluation item."""
     kind = material.job.model.output
     named = getattr(material.job.metric, "output", None)
-    classes = class_scores(reference, material.labels, kind=kind, output=named)
-    positions = class_positions(reference, kind=kind, output=named) if classes is None else None
+    facts = [facts_of(outputs) for outputs in reference]
+    classes = class_scores(facts, material.labels, kind=kind, output=named)
+    positions = class_positions(facts, kind=kind, output=named) if classes is None else None
     figures: dict[str, float] = {}
     labelled = all(label is not None for label in material.labels)
     for metric in (TopK(), at_positions(Agreement(), positions), Kl(), Sqnr()):

@@ -16,8 +16,9 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -33,6 +34,23 @@ T = TypeVar("T")
 # Of a container that limits CPU time, such as docker's --cpus.
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _LEAST_ROUNDS, _CLEARLY = 2, 0.9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BoundItem:
+    """An item as a session takes it.
+
+    Attributes:
+        place: of the item among those that are gone through.
+        index: of the item in its dataset.
+        feeds: by input.
+        repeats: how often it is repeated to fill a batch that the model fixes.
+    """
+
+    place: int
+    index: int
+    feeds: Feeds
+    repeats: int
 
 
 class Runnable(Protocol):
@@ -119,23 +137,37 @@ class Engine:
 
         Stopping the iteration stops the work: at most two items a caller are under way.
         """
+
+        def work(item: BoundItem) -> T:
+            arrays = session.run(item.feeds, outputs)
+            return reduce(item.index, first_rows(arrays, item.repeats) if first_row else arrays)
+
+        yield from self.each(session, items, work)
+
+    def each(self, session: Runnable, items: Subset, work: Callable[[BoundItem], T]) -> Generator[T, None, None]:
+        """Yield what ``work`` makes of each item, in order; it runs in the callers, and runs what it likes.
+
+        Args:
+            session: whose inputs items are bound to; told to stop where the user interrupts.
+            items: to read.
+            work: from an item as the session takes it to what is yielded.
+        """
         callers = self.callers
 
-        def work(index: int) -> T:
+        def done(place: int, index: int) -> T:
             start = time.perf_counter()
             item = items.dataset.item(index)
             elapsed = time.perf_counter() - start
             with self._lock:
                 self.decode_seconds += elapsed / callers
             feeds = bind(item, session.inputs, name=items.dataset.name(index))
-            arrays = session.run(feeds, outputs)
-            return reduce(index, first_rows(arrays, repeats(item, session.inputs)) if first_row else arrays)
+            return work(BoundItem(place, index, feeds, repeats(item, session.inputs)))
 
         pool = ThreadPoolExecutor(callers, thread_name_prefix="caller")
         pending: deque[Future[T]] = deque()
         try:
-            for index in items.indices:
-                pending.append(pool.submit(work, index))
+            for place, index in enumerate(items.indices):
+                pending.append(pool.submit(done, place, index))
                 if len(pending) >= 2 * callers:
                     yield pending.popleft().result()
             while pending:

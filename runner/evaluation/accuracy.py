@@ -51,6 +51,7 @@ class TopK(Counted):
     output: str | None = None
     needs_labels = True
     needs_classes = True
+    needs_reference = False
 
     def __post_init__(self) -> None:
         if self.k < 1:

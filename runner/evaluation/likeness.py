@@ -44,7 +44,12 @@ def counts_by_equality(array: NDArray[Any]) -> bool:
     Booleans and integers of 32 bits or more are labels, counts and places, whose differences mean nothing: class 10 is not
     nearly class 9. Integers of 8 and 16 bits may be pixels or codes, which are amounts.
     """
-    return array.dtype.kind == "b" or (array.dtype.kind in "iu" and array.dtype.itemsize >= 4)
+    return holds_labels(array.dtype)
+
+
+def holds_labels(dtype: np.dtype[Any]) -> bool:
+    """Return whether values of a type count by equality."""
+    return dtype.kind == "b" or (dtype.kind in "iu" and dtype.itemsize >= 4)
 
 
 def is_unlike(output: NDArray[Any], reference: NDArray[Any]) -> bool:

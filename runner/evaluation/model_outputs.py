@@ -8,13 +8,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.dataset.binding import first_rows
 from runner.dataset.finite import not_finite_in
 from runner.dataset.item import Dataset
 from runner.dataset.subset import Subset
-from runner.engine import Engine, Runnable
+from runner.engine import BoundItem, Engine, Runnable
 from runner.errors import DatasetError
 from runner.evaluation.ledger import Ledger
 from runner.evaluation.outputs import Outputs
+from runner.session import Feeds
 
 
 class NamedRunnable(Runnable, Protocol):
@@ -36,15 +38,31 @@ def named_outputs(session: NamedRunnable, arrays: Sequence[NDArray[Any]]) -> Out
     return dict(zip(session.number_names, arrays, strict=True))
 
 
+class Runs:
+    """Runs of a model on items as the engine binds them, as outputs by name; may be called from several threads.
+
+    Args:
+        session: of the model.
+    """
+
+    def __init__(self, session: NamedRunnable) -> None:
+        self.session = session
+
+    def of(self, item: BoundItem) -> Outputs:
+        """Return the outputs for one item; of one that is repeated to fill a fixed batch those of its first row."""
+        return self.of_feeds(item.feeds, item.repeats)
+
+    def of_feeds(self, feeds: Feeds, repeats: int) -> Outputs:
+        """Return the outputs for one item's feeds, see ``BoundItem``."""
+        arrays = self.session.run(feeds, self.session.number_names)
+        return named_outputs(self.session, first_rows(arrays, repeats))
+
+
 def model_outputs(
     session: NamedRunnable, items: Subset, engine: Engine, ledger: Ledger
 ) -> Generator[Outputs, None, None]:
     """Yield a model's outputs for each item, in order; stop iterating to stop early."""
-
-    def named(_: int, arrays: list[NDArray[Any]]) -> Outputs:
-        return named_outputs(session, arrays)
-
-    yield from ledger.counted(engine.map(session, items, named, outputs=session.number_names, first_row=True))
+    yield from ledger.counted(engine.each(session, items, Runs(session).of))
 
 
 def has_nan(array: NDArray[Any]) -> bool:

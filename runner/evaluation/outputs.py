@@ -1,15 +1,13 @@
-"""A model's outputs for one item, and when they are the scores of classes."""
+"""A model's outputs for one item, and how class scores are read from them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-
-from runner.errors import ConfigError
 
 Outputs = Mapping[str, NDArray[Any]]
 OutputKind = Literal["auto", "logits", "probabilities"]
@@ -80,44 +78,6 @@ class ClassScores:
         return np.asarray(row / row.sum(), np.float64)
 
 
-def class_scores(
-    reference: Sequence[Outputs], labels: Sequence[int | None], *, kind: OutputKind = "auto", output: str | None = None
-) -> ClassScores | None:
-    """Return how to read class scores from outputs, or None where the model is no classifier.
-
-    A model counts as one when its (named, or only) output is one row an item and the data is labelled, the rows are
-    distributions, or ``kind`` says so.
-
-    Args:
-        reference: the float model's outputs, an entry an item.
-        labels: the items' labels.
-        kind: ``auto`` decides by the rows: non-negative and summing to 1 within 1e-3 are probabilities.
-        output: name of the output to read.
-
-    Raises:
-        ConfigError: the named output does not exist.
-    """
-    if output is not None and output not in reference[0]:
-        raise ConfigError(f"metric.output: the model has no output '{output}'; it has {', '.join(reference[0])}.")
-    name = output if output is not None else next(iter(reference[0])) if len(reference[0]) == 1 else None
-    if name is None or not all(_is_row(item[name]) for item in reference):
-        return None
-    if len({item[name].size for item in reference}) > 1:
-        # Rows of several lengths are no scores of the same classes.
-        return None
-    distributions = all(_is_distribution(item[name]) for item in reference)
-    if kind == "auto" and not distributions and any(label is None for label in labels):
-        return None
-    chosen: Literal["logits", "probabilities"]
-    chosen = ("probabilities" if distributions else "logits") if kind == "auto" else kind
-    return ClassScores(name, reference[0][name].size, chosen)
-
-
-def _is_row(array: NDArray[Any]) -> bool:
-    """One row an item: [1, classes], or [1, classes, 1, 1] from a network that ends in a convolution."""
-    return array.size > 1 and array.ndim > 1 and array.size in (array.shape[-1], array.shape[1])
-
-
 def are_distributions(array: NDArray[Any]) -> bool:
     """Return whether every row along the last axis is non-negative and sums to 1 within 1e-3."""
     if array.dtype.kind != "f" or not array.min(initial=0) >= 0:
@@ -125,6 +85,7 @@ def are_distributions(array: NDArray[Any]) -> bool:
     return bool(np.all(np.abs(array.sum(axis=-1, dtype=np.float64) - 1) <= _SUM_TOLERANCE))
 
 
-def _is_distribution(array: NDArray[Any]) -> bool:
+def is_distribution(array: NDArray[Any]) -> bool:
+    """Return whether all values together are non-negative and sum to 1 within 1e-3."""
     values = array.astype(np.float64)
     return bool(values.min() >= 0 and abs(values.sum() - 1) <= _SUM_TOLERANCE)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from runner.evaluation.accuracy import PERCENTAGE_POINTS, Agreement
 from runner.evaluation.distance import Distance
 from runner.evaluation.metric import Metric, Scores, hits_below_target
-from runner.evaluation.outputs import NO_ANSWER, ClassScores, OutputKind, Outputs, are_distributions
+from runner.evaluation.output_facts import ItemFacts
+from runner.evaluation.outputs import NO_ANSWER, ClassScores, OutputKind, Outputs
 
 # [items, positions, classes]: where what the values are is not to be seen, but said, other ranks may have any order of axes.
 _RANK = 3
@@ -63,9 +64,7 @@ class PositionAgreement(Distance):
         return hits_below_target(wrong, 0, max(positions, 1.0), target)
 
 
-def class_positions(
-    reference: Sequence[Outputs], *, kind: OutputKind = "auto", output: str | None = None
-) -> str | None:
+def class_positions(facts: Sequence[ItemFacts], *, kind: OutputKind = "auto", output: str | None = None) -> str | None:
     """Return the output that gives classes at several positions of an item, along its last axis; None where none is known to.
 
     That is the named output, or the only one, where every row of it is a distribution for every item. Rows that sum to 1 are
@@ -73,21 +72,22 @@ def class_positions(
     output of three axes is taken.
 
     Args:
-        reference: the float model's outputs, an entry an item.
+        facts: of the float model's outputs, an entry an item.
         kind: what the user says of them.
         output: the name that the user gives.
     """
-    name = output if output is not None else next(iter(reference[0])) if len(reference[0]) == 1 else None
+    name = output if output is not None else next(iter(facts[0])) if len(facts[0]) == 1 else None
     if name is None:
         return None
-    arrays = [item[name] for item in reference]
-    if any(array.ndim < 2 or array.shape[-1] < 2 for array in arrays) or len({a.shape[-1] for a in arrays}) > 1:
+    each = [item[name] for item in facts]
+    shapes = [one.shape for one in each]
+    if any(len(shape) < 2 or shape[-1] < 2 for shape in shapes) or len({shape[-1] for shape in shapes}) > 1:
         return None
-    if all(array.size == array.shape[-1] for array in arrays):
+    if all(one.size == one.shape[-1] for one in each):
         return None  # one row an item
-    if kind != "auto" and arrays[0].ndim == _RANK:
+    if kind != "auto" and len(shapes[0]) == _RANK:
         return name
-    return name if any(a.size for a in arrays) and all(map(are_distributions, arrays)) else None
+    return name if any(one.size for one in each) and all(one.rows_are_distributions for one in each) else None
 
 
 def at_positions(metric: Metric, output: str | None) -> Metric:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from runner.convert import fake_quant
 from runner.convert.simulation import Simulation
 from runner.evaluation import scorer
+from runner.evaluation.float_outputs import FloatOutputs, KeptOutputs
 from runner.evaluation.metric import Metric
-from runner.evaluation.outputs import ClassScores, Outputs
+from runner.evaluation.output_facts import OutputFacts
+from runner.evaluation.outputs import ClassScores
 from runner.evaluation.scores import EVALUATION, ITEM_SCORES, Evaluation, ItemScores
 from runner.record import QuantizedLayers
 from runner.store.stage import Codec, Stage
@@ -59,19 +61,32 @@ class ItemScoresInputs:
     positions: tuple[int, ...]
 
 
-def _encode_outputs(items: Sequence[Outputs]) -> Entry:
+@dataclass(frozen=True, slots=True)
+class FloatScoresInputs:
+    """What the float model's own scores depend on, where its outputs are too large to be kept."""
+
+    outputs: OutputsInputs
+    labelled_items: str
+    metrics: tuple[Metric, ...]
+    class_scores: ClassScores | None
+
+
+def _encode_outputs(seen: FloatOutputs) -> Entry:
+    """Keep the facts, and the outputs where all of them are at hand; else those of the first item."""
+    positions = range(len(seen.facts)) if seen.complete else range(1)
     arrays: dict[str, NDArray[Any]] = {}
-    names = list(items[0])
+    names = list(seen.facts[0])
     for number, name in enumerate(names):
-        column = [item[name] for item in items]
+        column = [seen.kept.known[position][name] for position in positions]
         if len({(array.shape, array.dtype.str) for array in column}) == 1:
             arrays[f"{number}"] = np.stack(column)
         else:
             arrays |= {f"{number}/{position}": array for position, array in enumerate(column)}
-    return Entry({"names": names, "items": len(items)}, arrays)
+    facts = [[asdict(item[name]) for name in names] for item in seen.facts]
+    return Entry({"names": names, "items": len(positions), "facts": facts}, arrays)
 
 
-def _decode_outputs(entry: Entry) -> list[Outputs]:
+def _decode_outputs(entry: Entry) -> FloatOutputs:
     names, items = entry.values["names"], int(entry.values["items"])
 
     def column(number: int) -> Sequence[NDArray[Any]]:
@@ -79,16 +94,24 @@ def _decode_outputs(entry: Entry) -> list[Outputs]:
         return list(stacked) if stacked is not None else [entry.arrays[f"{number}/{i}"] for i in range(items)]
 
     columns = [column(number) for number in range(len(names))]
-    if not columns:
-        return [{} for _ in range(items)]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    rows = zip(*columns, strict=True) if columns else [()] * items
+    facts = [dict(zip(names, map(_facts, item), strict=True)) for item in entry.values["facts"]]
+    return FloatOutputs(facts, KeptOutputs(dict(enumerate(dict(zip(names, row, strict=True)) for row in rows))))
 
 
-FLOAT_OUTPUTS: Stage[OutputsInputs, list[Outputs]] = Stage(
+def _facts(values: Mapping[str, Any]) -> OutputFacts:
+    return OutputFacts(**{**values, "shape": tuple(values["shape"])})
+
+
+FLOAT_OUTPUTS: Stage[OutputsInputs, FloatOutputs] = Stage(
     "outputs of the float model",
     OutputsInputs,
     Codec(_encode_outputs, _decode_outputs),
+    version=2,
     through=(scorer,),
+)
+FLOAT_SCORES: Stage[FloatScoresInputs, Evaluation] = Stage(
+    "scores of a float model whose outputs are large", FloatScoresInputs, EVALUATION, through=(scorer,)
 )
 SCORES: Stage[ScoresInputs, Evaluation] = Stage(
     "scores of a plan", ScoresInputs, EVALUATION, through=(scorer, fake_quant)

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
+from typing import Any
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from runner.dataset.subset import Subset
-from runner.engine import Engine
+from runner.engine import BoundItem, Engine
 from runner.errors import ModelError
 from runner.evaluation.accuracy import Counted
+from runner.evaluation.float_outputs import FloatOutputs
 from runner.evaluation.ledger import Ledger
-from runner.evaluation.likeness import counts_by_equality, is_unlike
-from runner.evaluation.metric import Metric
-from runner.evaluation.model_outputs import NamedRunnable, has_nan, is_finite, model_outputs, refuse_item_at_fault
+from runner.evaluation.likeness import is_unlike
+from runner.evaluation.metric import Metric, needs_reference
+from runner.evaluation.model_outputs import NamedRunnable, Runs, has_nan, is_finite, refuse_item_at_fault
 from runner.evaluation.outputs import ClassScores, Outputs
 from runner.evaluation.position_agreement import PositionAgreement
 from runner.evaluation.scores import ANSWER, LEAD, Evaluation, ItemScores, gathered
 from runner.session import SIMULATION, Profile, Session
 
 # The version of this stage's meaning: raise it when the same outputs would give other scores, under any metric.
-VERSION = 3
+VERSION = 4
 
 Progress = Callable[[int], None]
 
@@ -42,22 +46,24 @@ class Scorer:
         items: what they are run on; a position is a place in it.
         metrics: those that apply to the float model and the items, the headline one first.
         classes: how to read class scores; None where the model is no classifier.
-        reference: the float model's outputs, by position.
+        reference: the float model's outputs.
         cautions: what the user should know of them.
         decides: whether the headline metric decides; otherwise a figure that cannot be had is left out, and is no error.
         ledger: counts the runs; models run over all items only where the headline metric decides.
         profile: of the sessions that models run in.
+        known: the float model's own scores, where they have been made.
     """
 
     engine: Engine
     items: Subset
     metrics: tuple[Metric, ...]
     classes: ClassScores | None
-    reference: Sequence[Outputs]
+    reference: FloatOutputs
     cautions: tuple[str, ...]
     decides: bool
     ledger: Ledger
     profile: Profile = SIMULATION
+    known: Evaluation | None = None
 
     @property
     def counted(self) -> int:
@@ -70,7 +76,7 @@ class Scorer:
     @property
     def outputs(self) -> Mapping[str, bool]:
         """The outputs that are measured, in the order of the scores, and whether the values of each count by equality."""
-        return {name: counts_by_equality(array) for name, array in next(iter(self.reference), {}).items()}
+        return self.reference.outputs
 
     @cached_property
     def float_scores(self) -> Evaluation:
@@ -79,7 +85,42 @@ class Scorer:
         Raises:
             DatasetError: an item is not finite, and a figure was to come of it.
         """
-        return gathered([self.score(position, outputs) for position, outputs in enumerate(self.reference)])
+        return gathered(self._own_rows()) if self.known is None else self.known
+
+    def _own_rows(self) -> list[ItemScores]:
+        """Return the float model's own rows; what is not at hand has the float model run once more."""
+        own, kept = self.reference.own, self.reference.kept
+        made = own.rows if (own.metrics, own.classes) == (self.metrics, self.classes) else {}
+        rows = {
+            position: made[position]
+            if position in made
+            else self.score(position, kept.known[position], kept.known[position])
+            for position in range(len(self.items))
+            if position in made or position in kept.known
+        }
+        rest = [position for position in range(len(self.items)) if position not in rows]
+        if rest:
+
+            def own_row(item: BoundItem) -> ItemScores:
+                outputs = kept.of(rest[item.place], item)
+                return self.score(rest[item.place], outputs, outputs)
+
+            found = self.ledger.counted(self.engine.each(kept.runs.session, self.items.at(rest), own_row))
+            rows.update(zip(rest, found, strict=True))
+        return [rows[position] for position in range(len(self.items))]
+
+    @property
+    def without_reference(self) -> Scorer:
+        """The scorer for models of which the verdict alone is wanted: by metrics that need no outputs of the float model.
+
+        It is the scorer itself where those outputs are at hand, or the headline metric needs them.
+        """
+        metrics = tuple(metric for metric in self.metrics if not needs_reference(metric))
+        if self.reference.complete or not metrics or metrics[0] != self.metrics[0]:
+            return self
+        before = self.float_scores
+        scores = {metric.name: before.scores[metric.name] for metric in metrics}
+        return replace(self, metrics=metrics, known=Evaluation(scores, before.answers, before.leads))
 
     def evaluate(
         self,
@@ -131,37 +172,49 @@ class Scorer:
         Raises:
             ModelError: an output holds such NaN; names the item.
         """
-        outputs_of_items = model_outputs(session, self.items.at(positions), self.engine, self.ledger)
-        for position, outputs in zip(positions, outputs_of_items, strict=True):
-            for name in (name for name, array in outputs.items() if only_numbers and has_nan(array)):
-                if not has_nan(self.reference[position][name]):
-                    item = self.items.dataset.name(self.items.indices[position])
-                    raise ModelError(f"model: the output '{name}' holds NaN for the item {item}; expected numbers.")
-            yield self.score(position, outputs)
+        runs, needed = Runs(session), any(map(needs_reference, self.metrics))
 
-    def score(self, position: int, outputs: Outputs) -> ItemScores:
+        def score(item: BoundItem) -> ItemScores:
+            position, outputs = positions[item.place], runs.of(item)
+            if only_numbers:
+                self._refuse_nan(position, outputs)
+            # What is made of large outputs is small: they are gone before the next item.
+            return self.score(position, outputs, self.reference.kept.of(position, item) if needed else None)
+
+        yield from self.ledger.counted(self.engine.each(session, self.items.at(positions), score))
+
+    def _refuse_nan(self, position: int, outputs: Outputs) -> None:
+        facts = self.reference.facts[position]
+        for name in (name for name, array in outputs.items() if has_nan(array) and not facts[name].has_nan):
+            item = self.items.dataset.name(self.items.indices[position])
+            raise ModelError(f"model: the output '{name}' holds NaN for the item {item}; expected numbers.")
+
+    def score(self, position: int, outputs: Outputs, reference: Outputs | None) -> ItemScores:
         """Return the scores of a model's outputs for the item at a position.
+
+        Args:
+            position: of the item.
+            outputs: of the model.
+            reference: the float model's; None where no metric looks at them.
 
         Raises:
             DatasetError: the item is not finite, and a figure was to come of it.
         """
         if not self.metrics:
             return {}
-        dataset, index, reference = self.items.dataset, self.items.indices[position], self.reference[position]
-        for name, output in outputs.items():
-            both = output, reference[name]
-            comparable = output.shape == reference[name].shape
-            if self.decides and comparable and not all(map(is_finite, both)) and is_unlike(*both):
+        dataset, index = self.items.dataset, self.items.indices[position]
+        if self.decides:
+            for name in (
+                name for name, output in outputs.items() if _spoilt(output, reference[name] if reference else None)
+            ):
                 refuse_item_at_fault(dataset, index, name)
-        label = dataset.label(index)
-        scores: dict[str, tuple[float, ...]] = {
-            metric.name: tuple(metric.score(outputs, reference, label, self.classes)) for metric in self.metrics
-        }
+        label, known = dataset.label(index), reference or {}
+        scores = {metric.name: _row(metric.score(outputs, known, label, self.classes)) for metric in self.metrics}
         if self.classes is not None:
             scores[ANSWER] = self.classes.answer_and_margin(outputs)
         headline = self.metrics[0]
         if isinstance(headline, Counted):
-            scores[LEAD] = (headline.lead(outputs, reference, label, self.classes),)
+            scores[LEAD] = (headline.lead(outputs, known, label, self.classes),)
         return scores
 
     def _runnable(self, model: ir.Model | NamedRunnable) -> NamedRunnable:
@@ -170,3 +223,15 @@ class Scorer:
     def session(self, model: ir.Model) -> Session:
         """Return a session of a model to be scored."""
         return self.engine.session(model, self.profile)
+
+
+def _spoilt(output: NDArray[Any], reference: NDArray[Any] | None) -> bool:
+    """Return whether an output is not finite where the float model's is something else, or may be."""
+    if reference is None:
+        return not is_finite(output)
+    comparable = output.shape == reference.shape
+    return comparable and not (is_finite(output) and is_finite(reference)) and is_unlike(output, reference)
+
+
+def _row(row: Sequence[float] | NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(row.tolist()) if isinstance(row, np.ndarray) else tuple(row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from runner.evaluation.score_stages import FLOAT_OUTPUTS, SCORES, SOME_SCORES
+from runner.evaluation.score_stages import FLOAT_OUTPUTS, FLOAT_SCORES, SCORES, SOME_SCORES
 from runner.modes.calibrated_layers import ALL_INT8_CORRECTION, CALIBRATION, PLAN_CORRECTION
 from runner.modes.callers import CALLERS
 from runner.modes.input_values import INPUTS_SEEN
@@ -25,6 +25,7 @@ STAGES: tuple[Stage[Any, Any], ...] = (
     LEVELS,
     EQUALIZATION,
     FLOAT_OUTPUTS,
+    FLOAT_SCORES,
     CALIBRATION,
     ALL_INT8_CORRECTION,
     PLAN_CORRECTION,

@@ -128,6 +128,11 @@ def items_that_matter(before: Evaluation, after: Evaluation, losses: NDArray[np.
     return sorted(int(position) for position in order[:count])
 
 
+def measures_items(scores: Mapping[str, NDArray[np.float64]]) -> bool:
+    """Return whether scores have what ``item_losses`` takes."""
+    return "kl" in scores or "sqnr" in scores
+
+
 def item_losses(scores: Mapping[str, NDArray[np.float64]]) -> tuple[str, NDArray[np.float64]]:
     """Return the measure and each item's loss, shape (items,), from the scores of the usual metrics."""
     if "kl" in scores:

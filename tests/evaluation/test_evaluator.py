@@ -157,7 +157,7 @@ def test_items_are_those_of_the_indices() -> None:
     scores = made.float_scores.scores["top1"]
     assert scores.shape == (3, 1) and told == [1, 2, 3]
     expected = run_plain(MODEL, X[[2]], ["logits"])[0][0]
-    np.testing.assert_allclose(made.reference[1]["logits"], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(made.reference.kept.known[1]["logits"], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_model_with_a_fixed_batch_is_judged_by_one_row_an_item() -> None:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.distance import Kl, Mse, Sqnr
 from runner.evaluation.likeness import counts_by_equality, is_unlike, sqnr_of, squares
-from runner.evaluation.outputs import NO_ANSWER, ClassScores, class_scores
+from runner.evaluation.output_facts import class_scores, facts_of
+from runner.evaluation.outputs import NO_ANSWER, ClassScores
 
 INF, NAN = math.inf, math.nan
 
@@ -154,5 +155,5 @@ def test_scores_without_an_answer_are_wrong_whatever_the_label(scores: dict[str,
 
 
 def test_rows_of_several_lengths_are_no_class_scores() -> None:
-    assert class_scores([rows(1, 2, 3), rows(1, 2)], [0, 1]) is None
-    assert class_scores([rows(1, 2, 3), rows(1, 2, 4)], [0, 1]) == CLASSES
+    assert class_scores([facts_of(rows(1, 2, 3)), facts_of(rows(1, 2))], [0, 1]) is None
+    assert class_scores([facts_of(rows(1, 2, 3)), facts_of(rows(1, 2, 4))], [0, 1]) == CLASSES

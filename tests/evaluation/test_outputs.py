@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from runner.errors import ConfigError
-from runner.evaluation.outputs import ClassScores, class_scores
+from runner.evaluation.output_facts import class_scores, facts_of
+from runner.evaluation.outputs import ClassScores
 
 SHARES = {"y": np.array([[0.2, 0.3, 0.5]], np.float32)}
 LOGITS = {"y": np.array([[-2.0, 3.0, 0.5]], np.float32)}
@@ -28,7 +29,7 @@ LABELLED, UNLABELLED = [1], [None]
     ],
 )
 def test_kind_follows_rows_labels_and_option(rows: list, labels: list, kind: str, expected: str | None) -> None:
-    found = class_scores(rows, labels, kind=kind)
+    found = class_scores(list(map(facts_of, rows)), labels, kind=kind)
     assert found == (None if expected is None else ClassScores("y", 3, expected))
 
 
@@ -45,7 +46,7 @@ def test_kind_follows_rows_labels_and_option(rows: list, labels: list, kind: str
     ids=str,
 )
 def test_distribution_is_non_negative_and_sums_to_one_within_a_thousandth(row: list[float], kind: str) -> None:
-    assert class_scores([{"y": np.array([row])}], [0]).kind == kind
+    assert class_scores([facts_of({"y": np.array([row])})], [0]).kind == kind
 
 
 @pytest.mark.parametrize(
@@ -62,20 +63,20 @@ def test_distribution_is_non_negative_and_sums_to_one_within_a_thousandth(row: l
     ids=str,
 )
 def test_one_row_an_item_is_a_classifiers_output(shape: tuple[int, ...], classes: int | None) -> None:
-    found = class_scores([{"y": np.ones(shape)}], [0])
+    found = class_scores([facts_of({"y": np.ones(shape)})], [0])
     assert (None if found is None else found.classes) == classes
 
 
 def test_of_several_outputs_one_has_to_be_named() -> None:
     rows = [{"boxes": np.ones((1, 7, 4)), "scores": np.array([[0.5, 0.5]])}]
-    assert class_scores(rows, [0]) is None
-    assert class_scores(rows, [0], output="scores") == ClassScores("scores", 2, "probabilities")
-    assert class_scores(rows, [0], output="boxes") is None
+    assert class_scores(list(map(facts_of, rows)), [0]) is None
+    assert class_scores(list(map(facts_of, rows)), [0], output="scores") == ClassScores("scores", 2, "probabilities")
+    assert class_scores(list(map(facts_of, rows)), [0], output="boxes") is None
 
 
 def test_unknown_output_is_refused_with_what_there_is() -> None:
     with pytest.raises(ConfigError) as error:
-        class_scores([{"boxes": np.ones(1), "scores": np.ones(1)}], [0], output="score")
+        class_scores([facts_of({"boxes": np.ones(1), "scores": np.ones(1)})], [0], output="score")
     assert str(error.value) == "metric.output: the model has no output 'score'; it has boxes, scores."
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from runner.evaluation.output_facts import facts_of
 from runner.evaluation.position_agreement import PositionAgreement, class_positions
 from runner.evaluation.scores import column
 
@@ -85,15 +86,18 @@ def test_of_another_shape_every_position_is_wrong_and_nan_is_no_class() -> None:
     ],
 )
 def test_classes_are_seen_by_rows_that_are_distributions(items: list[NDArray[Any]], found: str | None) -> None:
-    assert class_positions([{"y": item} for item in items]) == found
+    assert class_positions([facts_of({"y": item}) for item in items]) == found
 
 
 def test_of_several_outputs_one_has_to_be_named_and_logits_have_to_be_said() -> None:
     outputs = [{"boxes": GENERATOR.normal(size=(1, 9, 4)), "scores": text(9, 2)}]
-    assert class_positions(outputs) is None
-    assert class_positions(outputs, output="scores") == "scores"
-    assert class_positions(outputs, output="boxes") is None
+    assert class_positions(list(map(facts_of, outputs))) is None
+    assert class_positions(list(map(facts_of, outputs)), output="scores") == "scores"
+    assert class_positions(list(map(facts_of, outputs)), output="boxes") is None
     logits = [{"y": GENERATOR.normal(size=(1, 9, 30))}]
-    assert class_positions(logits) is None and class_positions(logits, kind="logits") == "y"
+    assert (
+        class_positions(list(map(facts_of, logits))) is None
+        and class_positions(list(map(facts_of, logits)), kind="logits") == "y"
+    )
     # Which axis of a map holds the classes is not said.
-    assert class_positions([{"y": GENERATOR.normal(size=(1, 21, 9, 9))}], kind="logits") is None
+    assert class_positions([facts_of({"y": GENERATOR.normal(size=(1, 21, 9, 9))})], kind="logits") is None

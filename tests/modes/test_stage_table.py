@@ -20,11 +20,15 @@ from runner.correction.options import AUTO, Correction
 from runner.dataset import decoded
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.distance import Kl
-from runner.evaluation.outputs import ClassScores
+from runner.evaluation.float_outputs import FloatOutputs, KeptOutputs
+from runner.evaluation.output_facts import facts_of
+from runner.evaluation.outputs import ClassScores, Outputs
 from runner.evaluation.score_stages import (
     FLOAT_OUTPUTS,
+    FLOAT_SCORES,
     SCORES,
     SOME_SCORES,
+    FloatScoresInputs,
     ItemScoresInputs,
     OutputsInputs,
     ScoresInputs,
@@ -80,6 +84,11 @@ class OwnMetric(TopK):
 @dataclass(frozen=True)
 class OwnObserver(MinMax):
     """An observer of a user's."""
+
+
+def seen(outputs: list[Outputs], kept: int | None = None) -> FloatOutputs:
+    """Return a look at a float model that kept the outputs of so many items, the first."""
+    return FloatOutputs([facts_of(item) for item in outputs], KeptOutputs(dict(enumerate(outputs[:kept]))))
 
 
 @dataclass(frozen=True)
@@ -248,10 +257,22 @@ EXAMPLES: Mapping[Stage[Any, Any], Example] = {
         OutputsInputs("graph", "items"),
         {"graph": DIGEST, "evaluation_items": DIGEST},
         [
-            [{"boxes": np.full((1, i, 4), 0.1, np.float32), "count": np.array([[i]])} for i in range(4)],
-            [{"y": np.array([np.nan, -np.inf, -0.0, i], np.float64)} for i in range(3)],
-            [{}, {}],
+            seen([{"boxes": np.full((1, i, 4), 0.1, np.float32), "count": np.array([[i]])} for i in range(4)]),
+            seen([{"y": np.array([np.nan, -np.inf, -0.0, i], np.float64)} for i in range(3)]),
+            seen([{}, {}]),
+            # Too large to be kept: the first item's are.
+            seen([{"y": np.full((1, 3), i, np.float32)} for i in range(3)], kept=1),
         ],
+    ),
+    FLOAT_SCORES: Example(
+        FloatScoresInputs(OutputsInputs("graph", "items"), "labels", (TopK(), Kl()), CLASSES),
+        {
+            "outputs": [OutputsInputs("other", "items"), OutputsInputs("graph", "others")],
+            "labelled_items": DIGEST,
+            "metrics": [(TopK(),), (Kl(), TopK()), (TopK(5), Kl())],
+            "class_scores": OTHER_CLASSES,
+        },
+        [Evaluation(EVALUATED), Evaluation({})],
     ),
     CALIBRATION: Example(
         CALIBRATED,
@@ -447,6 +468,8 @@ def _bits(value: Any) -> Any:
         return [(name, _bits(one)) for name, one in value.items()]
     if isinstance(value, list | tuple):
         return [_bits(one) for one in value]
+    if isinstance(value, KeptOutputs):
+        return type(value), _bits(value.known)
     if is_dataclass(value) and not isinstance(value, type):
         return type(value), [(field.name, _bits(getattr(value, field.name))) for field in fields(value)]
     return type(value), value

@@ -27,7 +27,8 @@ def judged_comparison(
         return Comparison((), before, Evaluation({}), None, items, headline)
     # Nothing is known of the spread of a figure that is judged by a rule of its own.
     interval = None if judge.target is None else interval_of(scorer, after, judge.target, seed)
-    return Comparison(scorer.metrics, before, after, scorer.classes, items, headline, interval, outputs=scorer.outputs)
+    metrics = [metric for metric in scorer.metrics if metric.name in after.scores]
+    return Comparison(metrics, before, after, scorer.classes, items, headline, interval, outputs=scorer.outputs)
 
 
 def fresh_comparison(scorer: Scorer, after: Evaluation, *, target: float | None, seed: int) -> Comparison:

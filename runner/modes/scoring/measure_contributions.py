@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
+from runner.dataset.item import evenly_spaced
 from runner.evaluation.leaving_out import LeavingOut
 from runner.evaluation.model_outputs import NamedRunnable
 from runner.evaluation.scorer import Scorer
 from runner.evaluation.scores import Evaluation
-from runner.search.end_to_end import LossContributions, item_losses, items_that_matter, leave_one_out
+from runner.search.end_to_end import LossContributions, item_losses, items_that_matter, leave_one_out, measures_items
 from runner.search.plan import LayerGroup, Plan
 from runner.search.planned_models import PlannedModels
 
@@ -21,7 +22,7 @@ def measure_contributions(
     models: PlannedModels,
     scorer: Scorer,
     *,
-    after: Evaluation,
+    after: Evaluation | None,
     items: int,
     progress: Callable[[int], None],
 ) -> LossContributions:
@@ -32,14 +33,20 @@ def measure_contributions(
         start: the plan in which every group is int8.
         models: of plans.
         scorer: against the float model.
-        after: the scores of ``start``, over every item.
+        after: the scores of ``start``, over every item; None, or without a measure of each item's loss, where the float model's
+            outputs are too large for one to be made in a trial: any items are measured on then.
         items: how many to measure on at most.
         progress: told the number of model runs done, ``len(groups) * items`` in the end, and ``items`` more where the layers of
             ``start`` depend on each other.
     """
-    measure, losses = item_losses(after.scores)
-    positions = items_that_matter(scorer.float_scores, after, losses, items)
     measured, base = 0, models.left_out(start)
+    if after is None or not measures_items(after.scores):
+        positions, total = evenly_spaced(min(items, len(scorer.items)), len(scorer.items)), None
+    else:
+        losses = item_losses(after.scores)[1]
+        positions = items_that_matter(scorer.float_scores, after, losses, items)
+        total = float(losses[positions].mean()) if base == start else None
+    measure = item_losses(scorer.float_scores.scores)[0]
 
     def loss(model: ir.Model | NamedRunnable) -> float:
         nonlocal measured
@@ -55,5 +62,6 @@ def measure_contributions(
             return loss(LeavingOut(session, group.layers))
         return loss(models.model(base.with_fallback(group.layers), own_session=True))
 
-    total = float(losses[positions].mean()) if base == start else loss(models.model(base, own_session=True))
+    if total is None:
+        total = loss(models.model(base, own_session=True))
     return leave_one_out(groups, without, total=total, measure=measure, items=positions)

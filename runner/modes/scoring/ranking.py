@@ -110,10 +110,11 @@ class Ranker:
                     self.job.meter.check()
                     progress(done)
 
-                # An evaluator of the user's keeps its answers to itself.
-                after = self.log.verdict(plan).evaluation or self.scores.of_form(
-                    form, partial(self.models.model, plan, own_session=True), lambda done: None
-                )
+                after = self.log.verdict(plan).evaluation
+                if after is None and scorer.reference.complete:
+                    # An evaluator of the user's keeps its answers to itself.
+                    build = partial(self.models.model, plan, own_session=True)
+                    after = self.scores.of_form(form, build, lambda done: None)
                 return measure_contributions(
                     groups, plan, self.models, scorer, after=after, items=items, progress=measured
                 )

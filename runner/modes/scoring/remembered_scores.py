@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
 from runner.convert.simulation import Simulation
 from runner.evaluation.evaluator import Evaluator
-from runner.evaluation.score_stages import FLOAT_OUTPUTS, SCORES, OutputsInputs, ScoresInputs
+from runner.evaluation.model_outputs import Runs
+from runner.evaluation.score_stages import (
+    FLOAT_OUTPUTS,
+    FLOAT_SCORES,
+    SCORES,
+    FloatScoresInputs,
+    OutputsInputs,
+    ScoresInputs,
+)
 from runner.evaluation.scorer import Progress, Scorer
 from runner.evaluation.scores import Evaluation
 from runner.record import QuantizedLayers
@@ -48,8 +56,18 @@ class RememberedScores:
     ) -> RememberedScores:
         """Return the scores against a float model, which is run where its outputs are not known."""
         inputs = OutputsInputs(float_graph, evaluator.items.content)
-        outputs = FLOAT_OUTPUTS.cached(store, inputs, lambda: evaluator.outputs(model, progress))
-        return cls(evaluator.against(outputs), float_graph, graph, simulation, store)
+        seen = FLOAT_OUTPUTS.cached(store, inputs, lambda: evaluator.outputs(model, progress))
+        seen = seen.made_by(lambda: Runs(evaluator.engine.session(model)))
+        scorer = evaluator.against(seen)
+        if not seen.complete:
+            own = FloatScoresInputs(inputs, evaluator.items.fingerprint, scorer.metrics, scorer.classes)
+            scorer = replace(scorer, known=FLOAT_SCORES.cached(store, own, lambda: scorer.float_scores))
+        return cls(scorer, float_graph, graph, simulation, store)
+
+    @property
+    def in_trials(self) -> RememberedScores:
+        """The scores that trials are judged by: without figures for which the float model would run beside each."""
+        return replace(self, scorer=self.scorer.without_reference)
 
     def inputs(self, form: QuantizedLayers) -> ScoresInputs:
         """Return what a form's scores depend on."""

@@ -62,9 +62,10 @@ def measure(
     """
     scores, judge, ledger = float_scores.scores, float_scores.judge, float_scores.ledger
     after = searched.verdict.evaluation
-    if after is None:
-        # An evaluator of the user's judged, which gives no scores. Interrupted, there is no time to make any.
-        after = job.meter.unless_interrupted(lambda: _scores(scores, searched, quantized, job))
+    if after is None or (len(after.scores) < len(scores.scorer.metrics) and not split.held_out):
+        # An evaluator of the user's judged, which gives no scores, or a verdict without the other figures was enough.
+        # Interrupted, there is no time to make any.
+        after = job.meter.unless_interrupted(lambda: _scores(scores, searched, quantized, job)) or after
     status: Status = "not_met" if searched.result.best is None else "met"
     scorer, comparison = scores.scorer, None
     if split.held_out:

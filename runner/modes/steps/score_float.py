@@ -89,7 +89,7 @@ def score_float(
             progress=progress,
         )
         if own is None:
-            judged = MetricJudge(scores.scorer, options.target_loss, job.store)
+            judged = MetricJudge(scores.in_trials.scorer, options.target_loss, job.store)
             judge: Judge = EarlyJudge(judged, confidence=options.confidence, seed=options.seed)
         else:
             source, fixed = prepared.source, bool(loaded.constants)

@@ -72,7 +72,8 @@ def search(
             best.publish()
 
     scores, models, costs = float_scores.scores, quantized.models, quantized.result.costs
-    log = job_trials(models, float_scores.judge, job.emit, costs, key=scores.key, offer=best.offer, publish=publish)
+    key = scores.in_trials.key
+    log = job_trials(models, float_scores.judge, job.emit, costs, key=key, offer=best.offer, publish=publish)
     layers, items = quantized.all_int8.layers, len(split.search)
     with job.clock.stage(SEARCH, items, "all layers int8") as progress:
         all_int8 = log.trial(Plan.all_int8(layers), progress)
