@@ -21,6 +21,8 @@ from runner.similarity import PairSums, sqnr_db
 
 # Sums of squares of doubles may leave what a double holds; so they stay addable over items.
 _MOST = 1e250
+# Values at a time.
+_BLOCK = 1 << 20
 
 
 def squares(output: NDArray[Any], reference: NDArray[Any]) -> tuple[float, float, float]:
@@ -60,18 +62,28 @@ def is_unlike(output: NDArray[Any], reference: NDArray[Any]) -> bool:
 def _squares(output: NDArray[Any], reference: NDArray[Any]) -> tuple[tuple[float, float, float], bool]:
     if counts_by_equality(reference):
         return _differing(output, reference)
+    if output.shape == reference.shape:
+        ff, dd = _sums(output.reshape(-1), reference.reshape(-1))
+        if math.isfinite(ff) and math.isfinite(dd):
+            return (ff, dd, reference.size), False
     f, q = (np.asarray(array, np.float64).reshape(-1) for array in (reference, output))
     if output.shape != reference.shape:
         return _all_wrong(f, q), True
-    with np.errstate(invalid="ignore", over="ignore"):
-        d = f - q
-        ff, dd = float(f @ f), float(d @ d)
-    if math.isfinite(ff) and math.isfinite(dd):
-        return (ff, dd, f.size), False
     if _part_somewhere(f, q):
         return _all_wrong(f, q), True
     finite = np.isfinite(f)
     return (_energy(f), _energy(f[finite] - q[finite]), f.size), False
+
+
+def _sums(q: NDArray[Any], f: NDArray[Any]) -> tuple[float, float]:
+    """Return sum f^2 and sum (f - q)^2 in float64, a block at a time: outputs may be large, and copies of them are."""
+    ff = dd = 0.0
+    with np.errstate(invalid="ignore", over="ignore"):
+        for start in range(0, f.size, _BLOCK):
+            block = np.asarray(f[start : start + _BLOCK], np.float64)
+            d = block - q[start : start + _BLOCK]
+            ff, dd = ff + float(block @ block), dd + float(d @ d)
+    return ff, dd
 
 
 def _differing(output: NDArray[Any], reference: NDArray[Any]) -> tuple[tuple[float, float, float], bool]:

@@ -6,11 +6,8 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from runner.convert.fake_quant import fake_quant_model
 from runner.convert.shared_weights import share_weights
@@ -19,9 +16,8 @@ from runner.dataset.item import Dataset, evenly_spaced
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import InternalError, ModelError, VerificationError
-from runner.evaluation.accuracy import Agreement
-from runner.evaluation.model_outputs import named_outputs
-from runner.evaluation.outputs import ClassScores, Outputs
+from runner.evaluation.outputs import ClassScores
+from runner.evaluation.same_answers import differing_answers
 from runner.graph.layers import LayeredModel
 from runner.graph.opset import raise_opset
 from runner.job_folder import JobFolder
@@ -157,26 +153,12 @@ def _gaps(
     The first at onnxruntime's default level; the second of the same layers in plain Q/DQ in a default session, None where that
     cannot run. Both are None where no output is a tensor of numbers.
     """
-    indices = checked_items(dataset)
-
-    def answers(model: ir.Model | Path, level: str) -> list[Outputs]:
-        session = engine.session(model, plain(level))
-
-        def named(_: int, arrays: list[NDArray[Any]]) -> Outputs:
-            return named_outputs(session, arrays)
-
-        return list(engine.map(session, Subset(dataset, indices), named, outputs=session.number_names, first_row=True))
-
-    def gap(others: list[Outputs]) -> float:
-        same = [Agreement().score(a, b, None, classes)[0] for a, b in zip(others, exact, strict=True)]
-        return 1.0 - float(np.mean(same))
-
-    exact = answers(fake_quant, "none")
-    if not any(exact):
-        return None, None
-    level_gap = gap(answers(fake_quant, "all"))
+    items = Subset(dataset, checked_items(dataset))
+    exact, usual = (engine.session(fake_quant, plain(level)) for level in ("none", "all"))
     try:
-        return level_gap, gap(answers(plain_qdq, "all"))
+        gaps = differing_answers(exact, [usual, engine.session(plain_qdq, plain("all"))], items, engine, classes)
     except (InternalError, ModelError) as error:
         logger.info("cpu_int8_gap is not known: %s", error)
-        return level_gap, None
+        gaps = differing_answers(exact, [usual], items, engine, classes)
+    level_gap, int8_gap = (*(gaps or ()), None, None)[:2]
+    return level_gap, int8_gap

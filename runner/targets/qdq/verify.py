@@ -12,11 +12,9 @@ from runner.dataset.item import evenly_spaced
 from runner.dataset.subset import Subset
 from runner.errors import VerificationError
 from runner.evaluation import scorer as evaluation
-from runner.evaluation.accuracy import Agreement
-from runner.evaluation.ledger import Ledger
 from runner.evaluation.metric import Metric
-from runner.evaluation.model_outputs import model_outputs
 from runner.evaluation.outputs import ClassScores
+from runner.evaluation.same_answers import differing_answers
 from runner.graph.model_file import file_sha256
 from runner.lint.finding import Finding
 from runner.record import QuantizedLayers
@@ -182,11 +180,6 @@ def _level_items(measured: Measured) -> Subset:
 def _level_gap(path: Path, measured: Measured) -> float | None:
     """Return the share of answers that differ between onnxruntime's default level and none; None where there are no numbers."""
     items = _level_items(measured)
-    usual, exact = (
-        list(model_outputs(measured.engine.session(path, plain(level)), items, measured.engine, Ledger()))
-        for level in ("all", "none")
-    )
-    if not any(exact):
-        return None
-    same = [Agreement().score(a, b, None, measured.scorer.classes)[0] for a, b in zip(usual, exact, strict=True)]
-    return 1.0 - float(np.mean(same))
+    usual, exact = (measured.engine.session(path, plain(level)) for level in ("all", "none"))
+    gaps = differing_answers(exact, [usual], items, measured.engine, measured.scorer.classes)
+    return None if gaps is None else gaps[0]
