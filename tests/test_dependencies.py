@@ -18,6 +18,7 @@ SOURCES = Path(runner.__file__).parent
 # Distributions that are not called like their module.
 DISTRIBUTIONS = {
     "PIL": "pillow",
+    "faster_coco_eval": "faster-coco-eval",
     "google.protobuf": "protobuf",
     "hydra": "hydra-core",
     "onnx_ir": "onnx-ir",

@@ -52,6 +52,10 @@ class Tiny:
         return [f"{key}={value}" for key, value in values.items() if value is not None]
 
 
+_ONE_BOX = b"""{"images": [{"id": 1, "file_name": "a.png"}], "categories": [{"id": 1, "name": "digit"}],
+"annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [8, 8, 16, 16]}]}"""
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """A network and data, made once."""
@@ -67,6 +71,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
         x[20 * batch : 20 * batch + 20].tofile(folder / "bin" / f"{batch}.bin")
     photo = Path(shipped("data/digits/eval/digit_0000_0.png")).read_bytes()
     pq.write_table(pa.table({"image": [photo] * 3, "label": [0] * 3}), folder / "photos.parquet")
+    for name, content in (("photos/a.png", photo), ("boxes/a.txt", b"0 0.5 0.5 0.5 0.5"), ("boxes.json", _ONE_BOX)):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
     return Tiny(folder, save(model, folder / "net.onnx"), folder / "data.npz", x, y)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,4 +40,13 @@ class Postprocess(Protocol):
         Raises:
             ConfigError: the outputs are not those of this family; says what was expected and what they are.
         """
+        ...
+
+
+@runtime_checkable
+class KnowsOtherHeads(Protocol):
+    """A postprocess that can tell from the float model's outputs for one item that they mean something else."""
+
+    def check(self, outputs: Outputs, size: Size) -> None:
+        """Raise a ConfigError that says what was expected, what the outputs hold, and what to set."""
         ...

@@ -1,0 +1,95 @@
+"""The raw head of ultralytics' detectors from YOLOv8 on: a box in pixels and class probabilities at every place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.dataset.frame import Size
+from runner.errors import ConfigError
+from runner.evaluation.outputs import Outputs
+from runner.tasks.detection.head import around, grid_places, only_output, refuse_thresholds, scored, told
+from runner.tasks.detection.nms import suppressed, surest
+from runner.tasks.detection.postprocess import Detections
+
+_FAMILY = "yolov8"
+_SHAPE = "[1, 4 + classes, places] (or [1, places, 4 + classes])"
+# The boxes of the highest score that NMS looks at, as in ultralytics' non_max_suppression.
+_CANDIDATES = 30_000
+_ROUNDING = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Yolov8:
+    """Reads [1, 4 + classes, places], or the same transposed.
+
+    At each place: centre x, centre y, width and height in pixels, then class probabilities. This is what ``yolo export
+    format=onnx`` gives for YOLOv8, v9, v11, v12 and, without its end-to-end head, v10. The defaults are those of ``yolo val``:
+    a place may hold boxes of several classes.
+
+    Attributes:
+        score: boxes at or below it are left out.
+        iou: above which the less sure of two boxes of a class goes.
+        most: boxes an item.
+        multi_label: whether a place may hold boxes of several classes, or only one of its likeliest.
+        classes: how many there are, where more follows them (masks, keypoints, an angle); None where nothing does.
+        output: name of the output; the only one by default.
+    """
+
+    score: float = 0.001
+    iou: float = 0.7
+    most: int = 300
+    multi_label: bool = True
+    classes: int | None = None
+    output: str | None = None
+
+    def __post_init__(self) -> None:
+        refuse_thresholds(self.score, self.iou, self.most)
+        if self.classes is not None and self.classes < 1:
+            raise ConfigError(f"postprocess.classes: expected 1 or more, or null, got {self.classes}.")
+
+    def detections(self, outputs: Outputs, size: Size) -> Detections:
+        """Return the boxes of one item; see ``Postprocess``."""
+        head = self._head(outputs, size)
+        scores = head[4:]
+        with np.errstate(invalid="ignore", over="ignore"):
+            likely = np.flatnonzero(scores.max(axis=0) > self.score)
+            if np.isnan(scores).any():
+                likely = np.flatnonzero((scores > self.score).any(axis=0))
+            few = np.ascontiguousarray(head[:, likely].T)
+            sure, classes = scored(few[:, 4:], self.score, multi_label=self.multi_label)
+            corners = around(few)
+        return suppressed(surest(corners[sure], few[sure, 4 + classes], classes, _CANDIDATES), self.iou, self.most)
+
+    def check(self, outputs: Outputs, size: Size) -> None:
+        """Refuse channels that are no class's probability."""
+        furthest = float(np.nanmax(np.abs(self._head(outputs, size)[4:] - 0.5), initial=0.0))
+        if furthest > 0.5 + _ROUNDING:
+            raise ConfigError(
+                f"postprocess: {_FAMILY} reads class probabilities of 0 to 1 behind the box, got values {furthest - 0.5:.3g} "
+                f"beyond that in {told(outputs)}. Where masks, keypoints or an angle follow the classes, set "
+                "postprocess.classes=N; of a head with an objectness choose postprocess=yolov5 or yolox."
+            )
+
+    def _head(self, outputs: Outputs, size: Size) -> NDArray[np.floating]:
+        """Return the head as [4 + classes, places], without what follows the classes."""
+        head = only_output(outputs, self.output, _FAMILY, _SHAPE)
+        places = grid_places(size)
+        first, last = head.shape
+        transposed = first == places if places in (first, last) and first != last else first > last
+        head = head.T if transposed else head
+        channels = 5 if self.classes is None else 4 + self.classes
+        if head.shape[0] < channels:
+            of = "" if self.classes is None else f" of {self.classes} classes"
+            raise ConfigError(
+                f"postprocess: {_FAMILY} reads an output {_SHAPE}{of}; got {told(outputs)}. For boxes that went through "
+                "NMS choose postprocess=nms_inside."
+            )
+        if self.classes is None and head.shape[1] != places and head.shape[0] > head.shape[1] // 2:
+            raise ConfigError(
+                f"postprocess: {_FAMILY} reads an output {_SHAPE}, of {places} places for an input of {size[0]}x{size[1]}; got "
+                f"{told(outputs)}. Choose another postprocess, or set postprocess.classes."
+            )
+        return head if self.classes is None else head[:channels]
