@@ -27,6 +27,9 @@ from runner.app.termination import terminated_as_interrupted
 from runner.app.tracking import store_uri, track
 from runner.engine import Engine, available_cores
 from runner.errors import ConfigError, RunnerError, VerificationError
+from runner.evaluation.accuracy import TopK
+from runner.evaluation.amct_evaluator import AmctEvaluator
+from runner.evaluation.metric import Metric
 from runner.events import Emit, Event, JobFailed, JobFinished, JobStarted, StageFinished, StageStarted, Warned
 from runner.job_folder import replace_listed, withdraw_unfinished
 from runner.modes.acc_auto import acc_auto
@@ -41,6 +44,7 @@ from runner.report.told import JobFacts
 from runner.report.tracked import tracked
 from runner.report.write import write_report
 from runner.store.store import Store
+from runner.tasks.of_task import OfTask, completed
 
 logger = logging.getLogger(__name__)
 INTERNAL_FAULT, WRONG_INPUT, VERIFICATION_FAILED = 1, 2, 4
@@ -71,7 +75,7 @@ def run_job(config: Mapping[str, Any], folder: Path, choices: Mapping[str, str],
             _refuse_unknown(config)
             fetch_missing(config, emit)
             job = parse_job(config)
-            status = _run(job, config, folder, choices, tags, emit, display)
+            status = _run(job, deciding(job), config, folder, choices, tags, emit, display)
         finished = True
     except KeyboardInterrupt as error:
         # A model pair that is there already stays: it is valid, and the same command goes on from it.
@@ -117,6 +121,23 @@ def parse_job(config: Mapping[str, Any]) -> Job:
     return job
 
 
+def deciding(job: Job) -> Metric | AmctEvaluator:
+    """Return what decides, with what it needs from beside it.
+
+    Raises:
+        ConfigError: a postprocess is given to what reads no boxes.
+        DatasetError: the truth of the first item cannot be read.
+    """
+    metric = job.metric.metric(job.dataset) if isinstance(job.metric, OfTask) else job.metric
+    if not isinstance(metric, AmctEvaluator):
+        return completed(metric, job.dataset, job.postprocess)
+    if job.postprocess is not None:
+        raise ConfigError(
+            "postprocess: boxes are read for metric=map; an evaluator of yours reads them itself. Leave postprocess out."
+        )
+    return metric
+
+
 def _refuse_unknown(config: Mapping[str, Any]) -> None:
     mode = config.get("mode")
     if not isinstance(mode, str) or mode not in JOBS:
@@ -133,6 +154,7 @@ def _refuse_unknown(config: Mapping[str, Any]) -> None:
 
 def _run(
     job: Job,
+    metric: Metric | AmctEvaluator,
     config: Mapping[str, Any],
     folder: Path,
     choices: Mapping[str, str],
@@ -141,8 +163,17 @@ def _run(
     display: ProgressDisplay,
 ) -> int:
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()
-    emit(JobStarted(label(job, choices), params(config, choices), config, {**own_tags(job), **tags}))
-    result = _start(job, folder, emit)
+    if choices.get("metric") == "auto":
+        choices = {**choices, "metric": metric.name}
+    emit(
+        JobStarted(
+            label(job, metric.name, choices.get("strategy", "")),
+            params(config, choices),
+            config,
+            {**own_tags(job), **tags},
+        )
+    )
+    result = _start(job, metric, folder, emit)
     status = exit_status(result.status)
     report = write_report(result, JobFacts(job.seed, digest))
     files = tuple(path.relative_to(folder).as_posix() for path in result.folder.files)
@@ -152,12 +183,12 @@ def _run(
     return status
 
 
-def _start(job: Job, folder: Path, emit: Emit) -> JobResult:
+def _start(job: Job, metric: Metric | AmctEvaluator, folder: Path, emit: Emit) -> JobResult:
     store = _store(job, emit)
     with counted_as_live(default_folder()) as live_jobs:
         engine = Engine(job.engine.callers, share=lambda: -(-available_cores() // live_jobs()))
         try:
-            return _finished(job, folder, engine, store, emit)
+            return _finished(job, metric, folder, engine, store, emit)
         finally:
             if store is not None:
                 store.trim()
@@ -175,11 +206,13 @@ def _store(job: Job, emit: Emit) -> Store | None:
     return Store(root, int(job.cache.max_gb * 1e9), refresh=job.cache.name == "refresh", warn=warn)
 
 
-def _finished(job: Job, folder: Path, engine: Engine, store: Store | None, emit: Emit) -> JobResult:
+def _finished(
+    job: Job, metric: Metric | AmctEvaluator, folder: Path, engine: Engine, store: Store | None, emit: Emit
+) -> JobResult:
     if isinstance(job, AccAutoJob):
         options = AccAutoOptions(
             target_loss=job.target_loss,
-            metric=job.metric,
+            metric=metric,
             observer=job.observer,
             sensitivity=job.sensitivity,
             strategy=job.strategy,
@@ -211,7 +244,10 @@ def _finished(job: Job, folder: Path, engine: Engine, store: Store | None, emit:
             store=store,
             emit=emit,
         )
+    # What metric=auto means for classes is left open: without labels agreement leads.
+    left_open = isinstance(job.metric, OfTask) and metric == TopK()
     convert = ConvertQatOptions(
+        metric=None if left_open or isinstance(metric, AmctEvaluator) else metric,
         on_asymmetric_weight=job.on_asymmetric_weight,
         image=job.image,
         evaluation_count=job.evaluation.count,

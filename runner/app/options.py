@@ -25,6 +25,8 @@ from runner.search.plan import Strategy
 from runner.search.sensitivity import Sensitivity
 from runner.targets.ascend.target import Ascend
 from runner.targets.target import Target, VerifyOptions
+from runner.tasks.detection.postprocess import Postprocess
+from runner.tasks.of_task import OfTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ class JobOptions:
 
     model: ModelOptions
     dataset: Dataset
+    postprocess: Postprocess | None = None
     paths: PathOptions
     tracking: TrackingOptions
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
@@ -153,7 +156,7 @@ class AccAutoJob(JobOptions):
 
     mode: Literal["acc_auto"]
     target_loss: float
-    metric: Metric | AmctEvaluator
+    metric: Metric | AmctEvaluator | OfTask
     observer: Observer
     sensitivity: Sensitivity | EndToEnd
     strategy: Strategy
@@ -175,6 +178,7 @@ class ConvertQatJob(JobOptions):
     """``mode=convert_qat``."""
 
     mode: Literal["convert_qat"]
+    metric: Metric | OfTask = field(default_factory=OfTask)
     on_asymmetric_weight: Literal["requantize", "refuse"] = "requantize"
     image: int | str = 0
 

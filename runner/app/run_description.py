@@ -10,12 +10,12 @@ from runner.app.options import AccAutoJob, Job
 from runner.report.environment import versions
 
 
-def label(job: Job, choices: Mapping[str, str]) -> str:
-    """Return the run's short readable name."""
+def label(job: Job, metric: str, strategy: str) -> str:
+    """Return the run's short readable name, with the deciding metric's and the strategy's."""
     name = job.model.name or Path(job.model.path).stem
     if isinstance(job, AccAutoJob):
         # What a sweep turns comes first: MLflow's list cuts long names.
-        return f"{choices.get('metric', 'loss')}<{job.target_loss:g} {choices.get('strategy', '')} {name}"
+        return f"{metric}<{job.target_loss:g} {strategy} {name}"
     return f"convert_qat {name}"
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final, Literal, TypeGuard
 
 from runner.errors import ConfigError
 
 # Of AMCT's DMQ balancer, both included.
 LEAST_STRENGTH, MOST_STRENGTH = 0.2, 0.8
-# The strength that is predicted to help a layer most, or none.
+# The strength that is predicted to help a layer most, or none: where it is worth a Mul, or only where little else would do.
 AUTO: Final = "auto"
-Strength = float | Literal["auto"]
+SPARING: Final = "sparing"
+Strength = float | Literal["auto", "sparing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ class Correction:
         equalize: cross-layer equalization. Whether channels that layers read are scaled in the float model, in the layer or the
             normalization that makes them, where that is predicted to help. (``cross_layer_equalization.py``)
         balance: smoothing. Migration strength of AMCT's DMQ balancer, for every layer with a weight of which nothing nearer
-            says another; 0 balances none, ``auto`` those that are predicted to gain. (``smoothing.py``)
+            says another; 0 balances none, ``auto`` those that are predicted to gain, ``sparing`` those of which it is predicted
+            to take nine tenths of the error away. (``smoothing.py``)
     """
 
     bias: Literal["none", "isolated", "sequential"] = "none"
@@ -71,12 +73,17 @@ class Correction:
 
 
 def check_strength(key: str, strength: Strength) -> None:
-    """Raise a ConfigError unless it is a migration strength that AMCT takes, 0 or ``auto``."""
-    if strength != AUTO and strength != 0 and not LEAST_STRENGTH <= strength <= MOST_STRENGTH:
+    """Raise a ConfigError unless it is a migration strength that AMCT takes, 0, ``auto`` or ``sparing``."""
+    if strength not in (AUTO, SPARING, 0) and not (is_number(strength) and LEAST_STRENGTH <= strength <= MOST_STRENGTH):
         raise ConfigError(
-            f"{key}: expected a migration strength of {LEAST_STRENGTH} to {MOST_STRENGTH}, {AUTO}, or 0 for no balancing, "
-            f"got {strength}."
+            f"{key}: expected a migration strength of {LEAST_STRENGTH} to {MOST_STRENGTH}, {AUTO}, {SPARING}, or 0 for no "
+            f"balancing, got {strength}."
         )
+
+
+def is_number(strength: Strength) -> TypeGuard[float]:
+    """Return whether a strength is known before calibration."""
+    return not isinstance(strength, str)
 
 
 # Without rewriting and smoothing: both are decided before a plan can miss the target.

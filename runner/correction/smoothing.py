@@ -7,7 +7,8 @@ smoothed channel then reaches ``(actmax_c * wmax_c) ** (1 - strength)``, its wei
 channel that is wide only because its weights are small no longer takes the codes of all others.
 
 What the input gains the weights lose, and more so in all but depthwise layers. A layer whose strength is ``auto`` gets the one
-that is predicted to cost its output least, and none where none is worth the ``Mul``.
+that is predicted to cost its output least, and none where none is worth the ``Mul``. ``sparing`` asks for more: it is for the
+few layers, most of them depthwise, whose channels differ so much that one range serves nearly none of them.
 """
 
 from __future__ import annotations
@@ -27,15 +28,16 @@ from runner.correction.channels import (
     observe_channels,
     predicted_error,
 )
-from runner.correction.options import AUTO, Strength
+from runner.correction.options import AUTO, SPARING, Strength
 from runner.correction.shrinkage import PerChannel
+from runner.dataset.item import evenly_spaced
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.graph.layers import Layer
 from runner.graph.smoothing import Factors, smoothed_rows, weight_peaks
 
 # The version of this stage's meaning: raise it when the same model and data would give other factors.
-VERSION = 2
+VERSION = 3
 
 # A record takes what lies between these, not the ends themselves.
 _LEAST = np.nextafter(np.float32(FLT_EPSILON), np.float32(1))
@@ -43,6 +45,10 @@ _MOST = np.nextafter(np.float32(1 / FLT_EPSILON), np.float32(1))
 
 # What is tried for ``auto``, within what AMCT takes.
 _STRENGTHS = (0.25, 0.5, 0.75)
+# What is left of a layer's predicted error, at most.
+_WORTHWHILE: Mapping[str, float] = {AUTO: WORTHWHILE, SPARING: 0.1}
+# Items to look at for ``sparing`` alone: a factor of ten shows in few.
+_LOOKED_AT = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +62,13 @@ class Smoothing:
 
     strengths: Mapping[str, float] = field(default_factory=dict)
     factors: Factors = field(default_factory=dict)
+
+
+def items_to_look_at(strengths: Mapping[str, Strength], items: Subset) -> Subset:
+    """Return the calibration items that ``choose_smoothing`` passes over: all of them, or a few where those tell."""
+    if any(strength != SPARING for strength in strengths.values()):
+        return items
+    return items.at(evenly_spaced(min(_LOOKED_AT, len(items)), len(items)))
 
 
 def choose_smoothing(
@@ -74,7 +87,7 @@ def choose_smoothing(
         model: the prepared float model at a runnable opset.
         layers: its layers.
         strengths: layer name -> migration strength, of those to smooth.
-        items: calibration data.
+        items: see ``items_to_look_at``.
         symmetric: names of the layers whose input has zero point 0.
         engine: runs the model.
         progress: told the number of items done.
@@ -95,9 +108,9 @@ def choose_smoothing(
         if tensor not in statistics:
             continue
         node, seen, strength = nodes[layer.name], statistics[tensor], strengths[layer.name]
-        if strength == AUTO:
+        if isinstance(strength, str):
             even = layer.symmetric or layer.name in symmetric
-            strength = best_strength(node, layer, seen, symmetric=even)
+            strength = best_strength(node, layer, seen, symmetric=even, worthwhile=_WORTHWHILE[strength])
         if strength == 0:
             continue
         found = smoothing_factors(seen.peaks, weight_peaks(node, layer), strength)
@@ -107,7 +120,9 @@ def choose_smoothing(
     return Smoothing(chosen, factors)
 
 
-def best_strength(node: ir.Node, layer: Layer, seen: ChannelStatistics, *, symmetric: bool) -> float:
+def best_strength(
+    node: ir.Node, layer: Layer, seen: ChannelStatistics, *, symmetric: bool, worthwhile: float = WORTHWHILE
+) -> float:
     """Return the migration strength that is predicted to cost the layer's output least; 0 where none is worthwhile.
 
     Args:
@@ -115,6 +130,7 @@ def best_strength(node: ir.Node, layer: Layer, seen: ChannelStatistics, *, symme
         layer: what it is.
         seen: of its input.
         symmetric: whether the input has zero point 0.
+        worthwhile: what may be left of the predicted error.
     """
     rows = smoothed_rows(node, layer, ()).astype(np.float64)
     weight = rows.reshape(layer.group, -1, rows.shape[1], int(np.prod(rows.shape[2:])))
@@ -124,7 +140,7 @@ def best_strength(node: ir.Node, layer: Layer, seen: ChannelStatistics, *, symme
     def error(factors: PerChannel) -> float:
         return predicted_error(weight, seen, interval, factors, one_scale=not layer.per_channel)
 
-    best, least = 0.0, WORTHWHILE * error(np.ones_like(peaks))
+    best, least = 0.0, worthwhile * error(np.ones_like(peaks))
     for strength in _STRENGTHS:
         made = error(1 / smoothing_factors(peaks, weight_peaks(node, layer), strength).astype(np.float64))
         if made < least:

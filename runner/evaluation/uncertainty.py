@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.evaluation.distance import Distance
-from runner.evaluation.metric import Metric, Scores
+from runner.evaluation.metric import Metric, Resampled, Scores
 from runner.evaluation.paired_shares import LEVEL, Z, binomial_limits, paired_interval
 from runner.evaluation.ratio_of_sums import RESAMPLES, RatioOfSums
 
@@ -32,6 +32,9 @@ Method = Literal["tango", "binomial", "bootstrap_t", "bootstrap", "none"]
 
 # With fewer the score interval and both bootstraps miss clearly more often than they say.
 FEWEST = 10
+FEWEST_DRAWS = 200
+# Items of all samples together.
+_DRAWN = 1_000_000
 _ONE_SIDED_Z = NormalDist().inv_cdf(LEVEL)
 
 
@@ -191,8 +194,11 @@ def _resampled(
 ) -> Interval:
     """Return the percentile bootstrap's limits of any loss."""
     generator, items = np.random.default_rng(seed), len(scores)
-    picks = (generator.integers(items, size=items) for _ in range(RESAMPLES))
-    losses = np.array([metric.loss(float_scores[pick], scores[pick]) for pick in picks])
+    draws = generator.integers(items, size=(draws_of(items), items))
+    if isinstance(metric, Resampled):
+        losses = metric.resampled_losses(float_scores, scores, draws)
+    else:
+        losses = np.array([metric.loss(float_scores[draw], scores[draw]) for draw in draws])
     if np.all(losses == losses[0]):
         return _none(_alike(items), one_sided=one_sided)
     tail = 1 - LEVEL if one_sided else (1 - LEVEL) / 2
@@ -211,6 +217,11 @@ def _resampled(
         at_least=max(low, 0.0) if one_sided else None,
         unsure=unsure,
     )
+
+
+def draws_of(items: int) -> int:
+    """Return how many samples a percentile bootstrap draws: RESAMPLES, fewer of many items, whose limits are the steadier."""
+    return max(FEWEST_DRAWS, min(RESAMPLES, _DRAWN // items))
 
 
 def items_for_target(target: float) -> int | None:

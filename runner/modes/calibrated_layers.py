@@ -17,9 +17,9 @@ from runner.convert import fake_quant
 from runner.correction import correct as corrections
 from runner.correction import smoothing
 from runner.correction.calibrated import Calibrated
-from runner.correction.options import AUTO, EVERY_CORRECTION, INDEPENDENT_CORRECTION, Correction, Strength
+from runner.correction.options import EVERY_CORRECTION, INDEPENDENT_CORRECTION, Correction, Strength, is_number
 from runner.correction.plan_corrections import PlanCorrections
-from runner.correction.smoothing import Smoothing, choose_smoothing
+from runner.correction.smoothing import Smoothing, choose_smoothing, items_to_look_at
 from runner.dataset.subset import Subset
 from runner.events import CALIBRATE
 from runner.graph.layers import Layer
@@ -138,7 +138,7 @@ class CalibratedLayers:
         self._strengths = {
             name: strength
             for name, strength in selection.balance.items()
-            if strength != AUTO or name not in self._pixels
+            if is_number(strength) or name not in self._pixels
         }
         self._calibrated: tuple[Calibration, CalibrationResult] | None = None
         self._results: dict[Correction, CalibrationResult] = {}
@@ -282,9 +282,10 @@ class CalibratedLayers:
 
     def _smoothing(self, job: Context) -> Smoothing:
         """Return how the inputs of layers are smoothed."""
-        items, strengths = self._calibration, self._strengths
+        strengths = self._strengths
         if not strengths:
             return Smoothing()
+        items = items_to_look_at(strengths, self._calibration)
         with job.clock.stage(CALIBRATE, len(items.indices), "balancing") as progress:
             smoothed = choose_smoothing(
                 self._prepared.runnable.graph,

@@ -7,7 +7,7 @@ import onnx_ir as ir
 from runner.errors import ConfigError, ModelError
 from runner.evaluation.accuracy import PERCENTAGE_POINTS, Agreement
 from runner.evaluation.amct_evaluator import AmctEvaluator
-from runner.evaluation.metric import Metric
+from runner.evaluation.metric import KnowsTruth, Metric
 from runner.evaluation.position_agreement import PositionAgreement
 from runner.evaluation.uncertainty import items_for_target
 from runner.graph.model_file import SourceModel
@@ -42,7 +42,7 @@ def resolution_caution(metric: Metric | AmctEvaluator, target: float, counted: i
     """
     needed = items_for_target(target)
     if (
-        isinstance(metric, AmctEvaluator)
+        isinstance(metric, AmctEvaluator | KnowsTruth)
         or metric.unit != PERCENTAGE_POINTS
         or needed is None
         or not 0 < counted < needed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import OutputKind
 from runner.modes.expectation import Expectation
 from runner.modes.files.kept_values import require_kept
@@ -17,6 +18,7 @@ class ConvertQatOptions:
     """How to convert and compare.
 
     Attributes:
+        metric: the figure that comes first; None for top1, or agreement where an item has no label.
         on_asymmetric_weight: ``requantize`` the channels that have no symmetric int8 form, or ``refuse`` their layers.
         image: the item whose prediction is shown, by number or by name.
         evaluation_count: items to compare on, evenly spaced; None for all.
@@ -28,6 +30,7 @@ class ConvertQatOptions:
         intermediates_count: of how many evaluation items, evenly spaced.
     """
 
+    metric: Metric | None = None
     on_asymmetric_weight: Literal["requantize", "refuse"] = "requantize"
     image: int | str = 0
     evaluation_count: int | None = None

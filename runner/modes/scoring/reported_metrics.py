@@ -9,11 +9,17 @@ from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.distance import Kl, Sqnr, SqnrOfEvery
 from runner.evaluation.metric import Metric
 from runner.graph.output_kind import other_outputs
+from runner.tasks.detection.mean_average_precision import MeanAveragePrecision
 
 
 def with_companions(metric: Metric) -> list[Metric]:
-    """Return the metrics to report: the deciding one, then the usual ones that it is not."""
+    """Return the metrics to report: the deciding one, then the usual ones that it is not.
+
+    Beside the measure of a task of its own, whose answers are no classes, stands how far the outputs moved.
+    """
     companions: list[Metric] = [TopK(), Agreement(), Kl(), Sqnr()]
+    if isinstance(metric, MeanAveragePrecision):
+        companions = [Sqnr()]
     if isinstance(metric, Sqnr) and metric.output is not None:
         companions.append(SqnrOfEvery(metric.ceiling_db))
     return [metric, *(companion for companion in companions if companion.name != metric.name)]

@@ -9,7 +9,6 @@ import onnx_ir as ir
 
 from runner.dataset.item import Dataset, class_of
 from runner.evaluation.accuracy import Agreement, TiedAnswers, TopK
-from runner.evaluation.distance import Kl, Sqnr
 from runner.evaluation.evaluator import Evaluator
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import OutputKind
@@ -25,6 +24,7 @@ from runner.modes.input_values import InputsSeen
 from runner.modes.prediction import PREDICTION, PredictionInputs, predict
 from runner.modes.result import Comparison, Prediction, Work
 from runner.modes.scoring.remembered_scores import RememberedScores
+from runner.modes.scoring.reported_metrics import with_companions
 from runner.modes.steps.load_qat import LoadedQat
 from runner.session import SIMULATION
 
@@ -107,7 +107,7 @@ def _source_scores(loaded: LoadedQat, seen: InputsSeen, options: ConvertQatOptio
     kind: OutputKind = options.output_kind
     if kind == "auto" and ends_in_softmax(graph):
         kind = "probabilities"
-    simulation, metrics = options.target.simulation, [*_metrics(items.dataset, items.indices), _TIES]
+    simulation, metrics = options.target.simulation, [*_metrics(options.metric, items.dataset, items.indices), _TIES]
     evaluator = Evaluator(job.engine, items, metrics, output_kind=kind, profile=simulation.profile)
     with job.clock.stage(FLOAT_EVAL, len(items), "the source as stored") as progress:
         scores = RememberedScores.against(
@@ -129,7 +129,9 @@ def _source_scores(loaded: LoadedQat, seen: InputsSeen, options: ConvertQatOptio
     return scores
 
 
-def _metrics(dataset: Dataset, indices: Sequence[int]) -> list[Metric]:
-    """Return the metrics to report; accuracy leads where every item has a label, agreement elsewhere."""
+def _metrics(asked: Metric | None, dataset: Dataset, indices: Sequence[int]) -> list[Metric]:
+    """Return the metrics to report; where none is asked for accuracy leads, agreement where an item has no label."""
+    if asked is not None:
+        return with_companions(asked)
     labelled = all(class_of(dataset.label(index)) is not None for index in indices)
-    return [TopK(), Agreement(), Kl(), Sqnr()] if labelled else [Agreement(), Kl(), Sqnr()]
+    return with_companions(TopK() if labelled else Agreement())

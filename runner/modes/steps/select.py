@@ -10,7 +10,7 @@ from runner.amct_config.cfg_file import SimplifiedConfig
 from runner.amct_config.create import expand, observed_config, said_by
 from runner.amct_config.model import QuantConfig, TensorEntry
 from runner.amct_config.resolve import resolve
-from runner.correction.options import AUTO, Strength
+from runner.correction.options import Strength, is_number
 from runner.errors import ConfigError, RecordError
 from runner.graph.finite_weights import require_finite_weights
 from runner.graph.layers import Layer
@@ -129,7 +129,7 @@ def _can_be_made(selection: Selection, prepared: PreparedModel) -> Selection:
     reason = why_not_smoothed(prepared.graph)
     if reason is None:
         return selection
-    if any(strength != AUTO for strength in selection.balance.values()):
+    if any(map(is_number, selection.balance.values())):
         raise ConfigError(f"correction.balance: {reason}. Export it again, or balance no layer.")
     return replace(selection, balance={})
 
@@ -151,7 +151,7 @@ def _strengths(
 
 def _numbers(strengths: Mapping[str, Strength]) -> dict[str, float | None]:
     """Return the strengths that are known before calibration."""
-    return {name: strength for name, strength in strengths.items() if strength != AUTO}
+    return {name: strength for name, strength in strengths.items() if is_number(strength)}
 
 
 def _entries(tensors: Iterable[TensorInput]) -> list[TensorEntry]:

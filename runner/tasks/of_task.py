@@ -1,0 +1,47 @@
+"""``metric=auto``: the measure of the task that the items' truth shows; and what a metric needs from beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from runner.dataset.item import Dataset
+from runner.dataset.truth import Boxes
+from runner.errors import ConfigError
+from runner.evaluation.accuracy import TopK
+from runner.evaluation.metric import Metric
+from runner.tasks.detection.mean_average_precision import MeanAveragePrecision
+from runner.tasks.detection.postprocess import Postprocess
+
+
+@dataclass(frozen=True, slots=True)
+class OfTask:
+    """``metric=auto``: ``map`` where items have boxes, ``miou`` class maps, ``text`` texts, ``mae`` numbers, else ``top1``.
+
+    Attributes:
+        output: judge this output of the model; one of boxes is named in the postprocess.
+    """
+
+    output: str | None = None
+
+    def metric(self, dataset: Dataset) -> Metric:
+        """Return the metric for a dataset, by the truth of its first item."""
+        truth = dataset.label(0)
+        if isinstance(truth, Boxes):
+            return MeanAveragePrecision()
+        return TopK(output=self.output)
+
+
+def completed(metric: Metric, dataset: Dataset, postprocess: Postprocess | None) -> Metric:
+    """Return a metric with what it needs from beside it: the reading of boxes, the alphabet of a dataset.
+
+    Raises:
+        ConfigError: boxes are to be read for a metric that judges none.
+    """
+    if postprocess is not None:
+        if not isinstance(metric, MeanAveragePrecision):
+            raise ConfigError(
+                f"postprocess: boxes are read for metric=map, and the metric is {metric.name}. Choose metric=map and data with "
+                "boxes (dataset=coco or dataset=yolo), or leave postprocess out."
+            )
+        return replace(metric, postprocess=postprocess)
+    return metric
