@@ -3,7 +3,7 @@
 Measured against pycocotools 2.0.11 on 5000 generated photos of 80 classes with 300000 found boxes, one core: 3.1 s against
 21.3 s and 0.85 GB against 1.0 GB, every figure equal to the last bit; on 128 photos 0.10 s against 0.54 s. It too needs numpy
 alone, and it prints nothing. It takes each box as a dictionary, so classes go through it a few at a time, which leaves the
-figures as they are.
+figures as they are and takes 3.4 s and 0.13 GB.
 """
 
 from __future__ import annotations
@@ -81,14 +81,50 @@ _kept = _Kept()
 
 
 def _computed(items: Sequence[ItemBoxes]) -> AveragePrecision:
-    classes = np.unique(np.concatenate([np.empty(0, np.int64), *(item.classes for item in items)]))
-    parts = [_of_classes(items, group) for group in _groups(items, classes)]
+    true = _Columns.of([item.corners for item in items], [item.classes for item in items])
+    found = _Columns.of([item.found.corners for item in items], [item.found.classes for item in items])
+    more = {
+        "area": np.concatenate([np.empty(0), *(item.areas for item in items)]),
+        "iscrowd": np.concatenate([np.empty(0, np.bool_), *(item.crowd for item in items)]),
+    }
+    sizes = found.boxes[:, 2] * found.boxes[:, 3]
+    scores = np.concatenate([np.empty(0), *(item.found.scores for item in items)])
+    classes = np.unique(true.classes)
+    parts = [
+        _of_classes(group, true.listed(group, **more), found.listed(group, area=sizes, score=scores))
+        for group in _groups(classes, found.classes)
+    ]
     return AveragePrecision(classes, np.concatenate([np.empty((len(OVERLAPS), 0, len(AREAS))), *parts], axis=1))
 
 
-def _groups(items: Sequence[ItemBoxes], classes: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Yield classes, a few at a time."""
-    found = np.concatenate([np.empty(0, np.int64), *(item.found.classes for item in items)])
+@dataclass(frozen=True, slots=True, eq=False)
+class _Columns:
+    """Boxes of all items: the number of the item, from 1; x, y, width, height; the class."""
+
+    image: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    classes: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, corners: Sequence[NDArray[np.float64]], classes: Sequence[NDArray[np.int64]]) -> _Columns:
+        together = np.concatenate([np.empty((0, 4)), *corners])
+        boxes = np.concatenate([together[:, :2], together[:, 2:] - together[:, :2]], axis=1)
+        image = np.repeat(np.arange(1, len(classes) + 1), [len(each) for each in classes])
+        return cls(image, boxes, np.concatenate([np.empty(0, np.int64), *classes]))
+
+    def listed(self, classes: NDArray[np.int64], **more: NDArray[Any]) -> list[dict[str, Any]]:
+        """Return the boxes of some classes as the library takes them."""
+        mine = np.flatnonzero(np.isin(self.classes, classes))
+        arrays = {"image_id": self.image, "bbox": self.boxes, "category_id": self.classes, **more}
+        columns = [arrays[key][mine].tolist() for key in arrays]
+        return [
+            {"id": number, **dict(zip(arrays, values, strict=True))}
+            for number, values in enumerate(zip(*columns, strict=True), start=1)
+        ]
+
+
+def _groups(classes: NDArray[np.int64], found: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Yield classes, a few at a time, given the classes of all found boxes."""
     counts = np.array([np.count_nonzero(found == each) for each in classes])
     start = 0
     for end in range(1, len(classes) + 1):
@@ -97,18 +133,12 @@ def _groups(items: Sequence[ItemBoxes], classes: NDArray[np.int64]) -> Iterator[
             start = end
 
 
-def _of_classes(items: Sequence[ItemBoxes], classes: NDArray[np.int64]) -> NDArray[np.float64]:
+def _of_classes(
+    classes: NDArray[np.int64], true: list[dict[str, Any]], found: list[dict[str, Any]]
+) -> NDArray[np.float64]:
     """Return average precision by overlap, class and area."""
-    true: list[dict[str, Any]] = []
-    found: list[dict[str, Any]] = []
-    for image, item in enumerate(items, start=1):
-        mine = np.isin(item.classes, classes)
-        _add(true, image, item.corners[mine], item.classes[mine], area=item.areas[mine], iscrowd=item.crowd[mine])
-        mine = np.isin(item.found.classes, classes)
-        corners = item.found.corners[mine]
-        areas = (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])
-        _add(found, image, corners, item.found.classes[mine], area=areas, score=item.found.scores[mine])
-    listed: dict[str, Any] = {"images": [{"id": image} for image in range(1, len(items) + 1)]}
+    # Images without any of these boxes change nothing.
+    listed: dict[str, Any] = {"images": [{"id": image} for image in sorted({box["image_id"] for box in true + found})]}
     listed["categories"] = [{"id": int(each), "name": str(each)} for each in classes]
     evaluation = COCOeval_faster(
         _indexed({**listed, "annotations": true}),
@@ -122,20 +152,6 @@ def _of_classes(items: Sequence[ItemBoxes], classes: NDArray[np.int64]) -> NDArr
     # By overlap, recall, class, area and how many boxes of a photo count: 1, 10 or MOST; -1 where the truth has none.
     precision: NDArray[np.float64] = evaluation.eval["precision"][..., -1]
     return np.where(precision[:, 0] < 0, np.nan, precision.mean(axis=1))
-
-
-def _add(
-    to: list[dict[str, Any]],
-    image: int,
-    corners: NDArray[np.float64],
-    classes: NDArray[np.int64],
-    **more: NDArray[Any],
-) -> None:
-    """Append boxes as the library takes them."""
-    boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1).tolist()
-    columns = {"bbox": boxes, "category_id": classes.tolist(), **{key: each.tolist() for key, each in more.items()}}
-    for values in zip(*columns.values(), strict=True):
-        to.append({"id": len(to) + 1, "image_id": image, **dict(zip(columns, values, strict=True))})
 
 
 def _indexed(content: dict[str, Any]) -> COCO:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,13 @@ Order = Literal["xyxy", "yxyx", "xywh", "cxcywh"]
 ORDERS = ("xyxy", "yxyx", "xywh", "cxcywh")
 # Boxes as shares of the input may reach a little beyond it; boxes in pixels of a photo all within this are none.
 _SHARES = 2.0
+
+
+def that_holds_boxes(outputs: Outputs, names: Iterable[str]) -> str | None:
+    """Return which of some outputs holds boxes, of a last axis of 4: the only one, or the one whose name says so; or None."""
+    shaped = [name for name in names if outputs[name].ndim > 1 and outputs[name].shape[-1] == 4]
+    named = [name for name in shaped if "box" in name.lower()]
+    return shaped[0] if len(shaped) == 1 else named[0] if len(named) == 1 else None
 
 
 def refuse_order(order: str) -> None:

@@ -13,6 +13,10 @@ from runner.evaluation.outputs import Outputs
 
 # Input pixels a place of the grids that YOLO's families answer on.
 STRIDES = (8, 16, 32)
+# The same, and as their variants for smaller and for larger things have them.
+GRIDS = (STRIDES, (4, 8, 16, 32), (8, 16, 32, 64))
+# Boxes of the highest score that NMS looks at, as in ultralytics' non_max_suppression.
+CANDIDATES = 30_000
 
 
 def told(outputs: Outputs) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from runner.dataset.frame import Size
 from runner.errors import ConfigError
 from runner.evaluation.outputs import Outputs
-from runner.tasks.detection.formats import Order, corners_of, refuse_order, refuse_other_unit
+from runner.tasks.detection.formats import Order, corners_of, refuse_order, refuse_other_unit, that_holds_boxes
 from runner.tasks.detection.head import refuse_thresholds, told
 from runner.tasks.detection.nms import surest
 from runner.tasks.detection.postprocess import Detections
@@ -115,7 +115,7 @@ def _told_apart(outputs: Outputs, named: dict[str, str | None]) -> dict[str, str
             chosen[part] = candidates[0]
             left.remove(candidates[0])
 
-    take("boxes", [name for name in left if outputs[name].ndim > 1 and outputs[name].shape[-1] == 4])
+    take("boxes", [name for name in (that_holds_boxes(outputs, left),) if name is not None])
     boxes = 0 if chosen["boxes"] is None else outputs[chosen["boxes"]].size // 4
     take("count", [name for name in left if outputs[name].size == 1 and boxes != 1])
     for part, words in (("classes", ("class", "label")), ("scores", ("score", "conf")), ("count", ("num", "count"))):

@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 from runner.dataset.frame import Size
 from runner.errors import ConfigError
 from runner.evaluation.outputs import Outputs
-from runner.tasks.detection.formats import Order, corners_of, refuse_order, refuse_other_unit
-from runner.tasks.detection.head import refuse_thresholds, scored, told
+from runner.tasks.detection.formats import Order, corners_of, refuse_order, refuse_other_unit, that_holds_boxes
+from runner.tasks.detection.head import CANDIDATES, refuse_thresholds, scored, told
 from runner.tasks.detection.nms import suppressed, surest
 from runner.tasks.detection.postprocess import Detections
-
-_CANDIDATES = 30_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ class Ssd:
         with np.errstate(invalid="ignore", over="ignore"):
             sure, classes = scored(scores, self.score, multi_label=True)
             corners = corners_of(boxes[sure], self.order, size, normalized=self.normalized)
-        return suppressed(surest(corners, scores[sure, classes], classes, _CANDIDATES), self.iou, self.most)
+        return suppressed(surest(corners, scores[sure, classes], classes, CANDIDATES), self.iou, self.most)
 
     def check(self, outputs: Outputs, size: Size) -> None:
         """Refuse boxes in another unit, and scores that are no probabilities."""
@@ -81,7 +79,7 @@ class Ssd:
                 "postprocess: ssd reads two outputs, boxes [1, places, 4] and scores [1, places, classes]; got "
                 f"{told(outputs)}. Name them: postprocess.boxes=NAME postprocess.scores=NAME."
             )
-        boxes = self.boxes or next((n for n in outputs if n != self.scores and outputs[n].shape[-1:] == (4,)), None)
+        boxes = self.boxes or that_holds_boxes(outputs, [name for name in outputs if name != self.scores])
         scores = self.scores or next((name for name in outputs if name != boxes), None)
         if boxes is None or scores is None or not _fit(outputs[boxes], outputs[scores], self.background):
             raise ConfigError(

@@ -10,13 +10,21 @@ from numpy.typing import NDArray
 from runner.dataset.frame import Size
 from runner.errors import ConfigError
 from runner.evaluation.outputs import Outputs
-from runner.tasks.detection.head import around, only_output, refuse_thresholds, scored, told
+from runner.tasks.detection.head import (
+    CANDIDATES,
+    GRIDS,
+    around,
+    grid_places,
+    only_output,
+    refuse_thresholds,
+    scored,
+    told,
+)
 from runner.tasks.detection.nms import suppressed, surest
 from runner.tasks.detection.postprocess import Detections
 
 _FAMILY = "yolov5"
-# The boxes of the highest score that NMS looks at, as in YOLOv5's non_max_suppression.
-_CANDIDATES = 30_000
+_SHAPE = "[1, places, 5 + classes]"
 # What a probability may be beyond 1 by rounding.
 _ROUNDING = 0.01
 
@@ -51,17 +59,17 @@ class Yolov5:
 
     def detections(self, outputs: Outputs, size: Size) -> Detections:
         """Return the boxes of one item; see ``Postprocess``."""
-        head = self._head(outputs)
+        head = self._head(outputs, size)
         rows = head[head[:, 4] > self.score]  # a probability makes no score larger
         with np.errstate(invalid="ignore", over="ignore"):
             scores = rows[:, 4:5] * rows[:, 5:]
             sure, classes = scored(scores, self.score, multi_label=self.multi_label)
             corners = around(rows)
-        return suppressed(surest(corners[sure], scores[sure, classes], classes, _CANDIDATES), self.iou, self.most)
+        return suppressed(surest(corners[sure], scores[sure, classes], classes, CANDIDATES), self.iou, self.most)
 
     def check(self, outputs: Outputs, size: Size) -> None:
         """Refuse channels that are no objectness and no class's probability."""
-        head = self._head(outputs)
+        head = self._head(outputs, size)
         furthest = float(np.nanmax(np.abs(head[:, 4:] - 0.5), initial=0.0))
         if furthest > 0.5 + _ROUNDING:
             raise ConfigError(
@@ -70,13 +78,15 @@ class Yolov5:
                 "postprocess.classes=N; a head that gives no probabilities needs a Sigmoid, or a class of your own."
             )
 
-    def _head(self, outputs: Outputs) -> NDArray[np.floating]:
-        head = only_output(outputs, self.output, _FAMILY, "[1, places, 5 + classes]")
-        channels = 6 if self.classes is None else 5 + self.classes
-        if head.shape[1] < channels:
+    def _head(self, outputs: Outputs, size: Size) -> NDArray[np.floating]:
+        head = only_output(outputs, self.output, _FAMILY, _SHAPE)
+        grids = [grid_places(size, strides) for strides in GRIDS]
+        channels = 5 + (self.classes or 1)
+        if head.shape[1] < channels or all(head.shape[0] % places for places in grids if places):
+            of = "" if self.classes is None else f" of {self.classes} classes"
             raise ConfigError(
-                f"postprocess: {_FAMILY} reads an output [1, places, 5 + classes]"
-                f"{'' if self.classes is None else f' of {self.classes} classes'}; got {told(outputs)}. Choose another "
-                "postprocess."
+                f"postprocess: {_FAMILY} reads an output {_SHAPE}{of}, of {3 * grids[0]} places for an input of "
+                f"{size[0]}x{size[1]}; got {told(outputs)}. For a head without an objectness choose postprocess=yolov8, for "
+                "boxes that went through NMS nms_inside."
             )
         return head if self.classes is None else head[:, :channels]

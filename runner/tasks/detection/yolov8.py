@@ -10,14 +10,21 @@ from numpy.typing import NDArray
 from runner.dataset.frame import Size
 from runner.errors import ConfigError
 from runner.evaluation.outputs import Outputs
-from runner.tasks.detection.head import around, grid_places, only_output, refuse_thresholds, scored, told
+from runner.tasks.detection.head import (
+    CANDIDATES,
+    GRIDS,
+    around,
+    grid_places,
+    only_output,
+    refuse_thresholds,
+    scored,
+    told,
+)
 from runner.tasks.detection.nms import suppressed, surest
 from runner.tasks.detection.postprocess import Detections
 
 _FAMILY = "yolov8"
 _SHAPE = "[1, 4 + classes, places] (or [1, places, 4 + classes])"
-# The boxes of the highest score that NMS looks at, as in ultralytics' non_max_suppression.
-_CANDIDATES = 30_000
 _ROUNDING = 0.01
 
 
@@ -53,15 +60,12 @@ class Yolov8:
     def detections(self, outputs: Outputs, size: Size) -> Detections:
         """Return the boxes of one item; see ``Postprocess``."""
         head = self._head(outputs, size)
-        scores = head[4:]
+        likely = np.flatnonzero((head[4:] > self.score).any(axis=0))
+        few = np.ascontiguousarray(head[:, likely].T)
+        sure, classes = scored(few[:, 4:], self.score, multi_label=self.multi_label)
         with np.errstate(invalid="ignore", over="ignore"):
-            likely = np.flatnonzero(scores.max(axis=0) > self.score)
-            if np.isnan(scores).any():
-                likely = np.flatnonzero((scores > self.score).any(axis=0))
-            few = np.ascontiguousarray(head[:, likely].T)
-            sure, classes = scored(few[:, 4:], self.score, multi_label=self.multi_label)
             corners = around(few)
-        return suppressed(surest(corners[sure], few[sure, 4 + classes], classes, _CANDIDATES), self.iou, self.most)
+        return suppressed(surest(corners[sure], few[sure, 4 + classes], classes, CANDIDATES), self.iou, self.most)
 
     def check(self, outputs: Outputs, size: Size) -> None:
         """Refuse channels that are no class's probability."""
@@ -76,20 +80,14 @@ class Yolov8:
     def _head(self, outputs: Outputs, size: Size) -> NDArray[np.floating]:
         """Return the head as [4 + classes, places], without what follows the classes."""
         head = only_output(outputs, self.output, _FAMILY, _SHAPE)
-        places = grid_places(size)
-        first, last = head.shape
-        transposed = first == places if places in (first, last) and first != last else first > last
+        grids = [grid_places(size, strides) for strides in GRIDS]
+        transposed = head.shape[1] not in grids and head.shape[0] in grids
         head = head.T if transposed else head
-        channels = 5 if self.classes is None else 4 + self.classes
-        if head.shape[0] < channels:
+        if head.shape[1] not in grids or head.shape[0] < 4 + (self.classes or 1):
             of = "" if self.classes is None else f" of {self.classes} classes"
             raise ConfigError(
-                f"postprocess: {_FAMILY} reads an output {_SHAPE}{of}; got {told(outputs)}. For boxes that went through "
-                "NMS choose postprocess=nms_inside."
+                f"postprocess: {_FAMILY} reads an output {_SHAPE}{of}, of {grids[0]} places for an input of "
+                f"{size[0]}x{size[1]}; got {told(outputs)}. For boxes that went through NMS choose postprocess=nms_inside, "
+                "for a head with an objectness yolov5 or yolox."
             )
-        if self.classes is None and head.shape[1] != places and head.shape[0] > head.shape[1] // 2:
-            raise ConfigError(
-                f"postprocess: {_FAMILY} reads an output {_SHAPE}, of {places} places for an input of {size[0]}x{size[1]}; got "
-                f"{told(outputs)}. Choose another postprocess, or set postprocess.classes."
-            )
-        return head if self.classes is None else head[:channels]
+        return head if self.classes is None else head[: 4 + self.classes]
