@@ -9,6 +9,8 @@ would be run through Ghostscript). All of these are decoded in this process.
 * Alpha is left out: the colours below transparent pixels count. A palette becomes its colours. CMYK becomes RGB without a
   colour profile.
 * Whole numbers of 32 bits, signed ones and floats have no range that is known, and are refused.
+
+Masks, whose pixels are numbers of classes, are read by ``open_indices``, which changes no number.
 """
 
 from __future__ import annotations
@@ -52,6 +54,11 @@ _OTHERS = (
 _BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIF", b"heix": "HEIF", b"mif1": "HEIF", b"msf1": "HEIF"}
 # TIFF tags: bits a sample, and whether 0 is white.
 _BITS, _PHOTOMETRIC = 258, 262
+# Formats that give back the numbers that were stored; the others blur them, or Pillow scales them.
+_LOSSLESS = ("PNG", "TIFF", "BMP")
+# Gray of fewer bits, which Pillow spreads over 0..255, and by how much.
+_SPREAD = {"L;2": 85, "L;4": 17}
+_MOST_CLASS = 65535
 # EXIF's tag of the orientation; from the fifth on height and width change places.
 _ORIENTATION, _TURNED = 0x0112, 5
 
@@ -75,6 +82,57 @@ def open_image(source: bytes, title: str, *, upright: bool = False) -> Image.Ima
         raise
     except Exception as error:  # a decoder meets damaged bytes with any error that its code comes to
         raise DatasetError(f"{title} cannot be read as an image: {_reason(error, source)}.") from error
+
+
+def open_indices(source: bytes, title: str) -> NDArray[np.uint16] | NDArray[np.uint8]:
+    """Return the numbers that a mask's pixels hold, shape (height, width): of a palette its indices, of gray its values.
+
+    Args:
+        source: the bytes of its file.
+        title: what the mask is called in messages: the option and the file.
+
+    Raises:
+        DatasetError: it holds colours, floats or numbers beyond 65535, is of a format that does not keep numbers, or damaged.
+    """
+    try:
+        with Image.open(io.BytesIO(source), formats=FORMATS) as image:
+            if image.format not in _LOSSLESS:
+                raise DatasetError(
+                    f"{title} is {image.format}, which does not keep the numbers of classes as they are; expected "
+                    "a mask as PNG (or TIFF, BMP)."
+                )
+            # Only before it is decoded an image tells how its pixels are stored.
+            spread = next((_SPREAD.get(str(_raw_mode(tile)), 1) for tile in image.tile), 1)
+            image.load()
+            return _indices(image, spread, title)
+    except DatasetError:
+        raise
+    except Exception as error:  # as in ``open_image``
+        raise DatasetError(f"{title} cannot be read as an image: {_reason(error, source)}.") from error
+
+
+def _raw_mode(tile: tuple[object, ...]) -> object:
+    arguments = tile[3]
+    return arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+
+
+def _indices(image: Image.Image, spread: int, title: str) -> NDArray[np.uint16] | NDArray[np.uint8]:
+    mode = image.mode
+    if mode in ("P", "L", "1"):
+        values = np.asarray(image).astype(np.uint8)
+        return values // np.uint8(spread) if spread > 1 else values
+    if mode.startswith("I"):
+        wide = np.asarray(image)
+        if wide.size and not (wide.min() >= 0 and wide.max() <= _MOST_CLASS):
+            raise DatasetError(
+                f"{title} holds numbers from {wide.min()} to {wide.max()}; expected classes of 0 to {_MOST_CLASS}."
+            )
+        return wide.astype(np.uint16)
+    kind = "floats" if mode == "F" else f"colours ({mode})"
+    raise DatasetError(
+        f"{title} holds {kind}, where the number of a pixel's class was expected: a mask is gray of 8 or 16 bits, or has a "
+        "palette whose indices are the classes. Replace each class's colour by its number and save the mask as gray PNG."
+    )
 
 
 def image_size(source: bytes, title: str, *, upright: bool = False) -> tuple[int, int]:

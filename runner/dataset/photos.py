@@ -9,9 +9,10 @@ from runner.dataset.decoded import Pixels, image_fingerprint
 from runner.dataset.fitting import fitted
 from runner.dataset.frame import Frame, Size
 from runner.dataset.item import ONLY_INPUT, Item, Truth
-from runner.dataset.names import shown
-from runner.dataset.open_image import image_size
+from runner.dataset.names import is_system_name, shown
+from runner.dataset.open_image import SUFFIXES, image_size
 from runner.dataset.preprocess import ImagePreprocess
+from runner.errors import DatasetError
 from runner.session import InputSpec
 from runner.store.store import Store
 
@@ -85,3 +86,33 @@ class Photos:
     def keep_in(self, store: Store) -> None:
         """Keep decoded pixels in a store."""
         self._pixels.store = store
+
+
+def images_below(folder: Path, *, key: str = "dataset.images") -> list[Path]:
+    """Return the images in a folder and the folders in it, by path; what belongs to a system is left out.
+
+    Args:
+        folder: an existing folder.
+        key: the option that names it, for messages.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    found = [
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and not any(map(is_system_name, path.relative_to(folder).parts))
+    ]
+    if not found:
+        raise DatasetError(
+            f"{key}: {shown(folder)} holds no image; expected files such as .png or .jpg in it or its folders."
+        )
+    return sorted(found, key=lambda path: path.as_posix())
+
+
+def folder_title(folder: Path) -> str:
+    """Return a folder's name, and its parent's where it is called ``images``."""
+    path = folder.absolute()
+    return shown(path.parent.name if path.name == "images" and path.parent.name else path.name)

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from runner.dataset.class_names import read_class_names
-from runner.dataset.names import is_system_name, shown
-from runner.dataset.open_image import SUFFIXES
-from runner.dataset.photos import Photos
+from runner.dataset.names import shown
+from runner.dataset.photos import Photos, folder_title, images_below
 from runner.dataset.preprocess import ImagePreprocess
 from runner.dataset.truth import Boxes
 from runner.dataset.yolo_labels import KEY, read_yolo_labels
@@ -51,7 +50,7 @@ class YoloDataset(Photos):
                 f"dataset.images: {shown(self.folder)} is no folder; expected the folder that holds the photos."
             )
         self.class_names = read_class_names(names)
-        paths = _photos(self.folder)
+        paths = images_below(self.folder)
         self._read(paths, _label_folder(self.folder, labels))
         super().__init__(paths, preprocess)
 
@@ -69,8 +68,7 @@ class YoloDataset(Photos):
 
     def describe(self) -> str:
         """Return the folder's name, and its parent's where the folder is called ``images``."""
-        path = self.folder.absolute()
-        return shown(path.parent.name if path.name == "images" and path.parent.name else path.name)
+        return folder_title(self.folder)
 
     def _read(self, paths: list[Path], folder: Path) -> None:
         """Read the label files of photos."""
@@ -95,21 +93,6 @@ class YoloDataset(Photos):
                 len(paths),
                 shown(folder),
             )
-
-
-def _photos(folder: Path) -> list[Path]:
-    found = [
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and path.is_file()
-        and not any(map(is_system_name, path.relative_to(folder).parts))
-    ]
-    if not found:
-        raise DatasetError(
-            f"dataset.images: {shown(folder)} holds no image; expected files such as .png or .jpg in it or its folders."
-        )
-    return sorted(found, key=lambda path: path.as_posix())
 
 
 def _label_folder(images: Path, labels: str | None) -> Path:

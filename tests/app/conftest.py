@@ -71,7 +71,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
         x[20 * batch : 20 * batch + 20].tofile(folder / "bin" / f"{batch}.bin")
     photo = Path(shipped("data/digits/eval/digit_0000_0.png")).read_bytes()
     pq.write_table(pa.table({"image": [photo] * 3, "label": [0] * 3}), folder / "photos.parquet")
-    for name, content in (("photos/a.png", photo), ("boxes/a.txt", b"0 0.5 0.5 0.5 0.5"), ("boxes.json", _ONE_BOX)):
+    files = {"photos/a.png": photo, "boxes/a.txt": b"0 0.5 0.5 0.5 0.5", "boxes.json": _ONE_BOX}
+    files |= {"masks/a.png": photo, "lines.txt": b"a.png\tdigit", "alphabet.txt": b"d\ng\ni\nt\n"}
+    for name, content in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
     return Tiny(folder, save(model, folder / "net.onnx"), folder / "data.npz", x, y)

@@ -86,6 +86,7 @@ def needed(option: str, tiny: Tiny) -> list[str]:
         "dataset=image_folder": [f"dataset.images={digits}", f"dataset.labels={digits}/image_label.txt"],
         "dataset=coco": [f"dataset.images={tiny.folder}/photos", f"dataset.annotations={tiny.folder}/boxes.json"],
         "dataset=yolo": [f"dataset.images={tiny.folder}/photos", f"dataset.labels={tiny.folder}/boxes"],
+        "dataset=masks": [f"dataset.images={tiny.folder}/photos", f"dataset.masks={tiny.folder}/masks"],
     }.get(option, [])
 
 
