@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from runner.dataset.item import Dataset
-from runner.dataset.truth import Boxes
+from runner.dataset.truth import Boxes, ClassMap
 from runner.errors import ConfigError
 from runner.evaluation.accuracy import TopK
 from runner.evaluation.metric import Metric
 from runner.tasks.detection.mean_average_precision import MeanAveragePrecision
 from runner.tasks.detection.postprocess import Postprocess
+from runner.tasks.segmentation.miou import MeanIou
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class OfTask:
         truth = dataset.label(0)
         if isinstance(truth, Boxes):
             return MeanAveragePrecision()
+        if isinstance(truth, ClassMap):
+            return MeanIou(output=self.output)
         return TopK(output=self.output)
 
 

@@ -15,7 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from PIL import Image
 
-from runner.app.job import Job, parse_job
+from runner.app.job import Job, deciding, parse_job
 from runner.app.options import AccAutoJob, ConvertQatJob
 from runner.app.places import register_resolvers, shipped
 from runner.calibration.hfmg import Hfmg
@@ -37,15 +37,26 @@ from runner.search.greedy import Greedy
 from runner.search.linear import Linear
 from runner.search.pareto import Pareto
 from runner.search.sensitivity import Cosine, MeanSquaredError, SignalToNoise
+from runner.tasks.of_task import OfTask
 from tests.app.conftest import Tiny
 from tests.data import random_pixels, write_image
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "conf"
-# A postprocess is a metric's matter: tests/tasks/detection/test_options.py builds them.
-OPTIONS = [
-    f"{path.parent.name}={path.stem}" for path in sorted(CONF.glob("*/*.yaml")) if path.parent.name != "postprocess"
-]
+OPTIONS = [f"{path.parent.name}={path.stem}" for path in sorted(CONF.glob("*/*.yaml"))]
+
+
+FAST = Correction("isolated", repair=True, pixels=True, balance="sparing")
+BEST = Correction(
+    "sequential",
+    scale=True,
+    rounding="compensated",
+    range="output",
+    pixels=True,
+    equalize=True,
+    balance="sparing",
+)
+OF_BOTH_MODES = ("model", "dataset", "postprocess", "tracking")
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +109,7 @@ def test_every_option_composes_and_builds(option: str, tiny: Tiny) -> None:
     assert built.mode == (option.partition("=")[2] if group == "mode" else "acc_auto")
 
 
-@pytest.mark.parametrize("option", [o for o in OPTIONS if o.partition("=")[0] in ("model", "dataset", "tracking")])
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.partition("=")[0] in OF_BOTH_MODES])
 def test_options_of_both_modes_build_in_convert_qat(option: str, tiny: Tiny) -> None:
     assert isinstance(job("mode=convert_qat", option, *needed(option, tiny)), ConvertQatJob)
 
@@ -107,8 +118,9 @@ def test_defaults_are_the_shipped_model_on_the_shipped_digits() -> None:
     built = job()
     assert isinstance(built, AccAutoJob)
     assert (built.target_loss, built.seed, built.calibration.count, built.evaluation.count) == (0.5, 0, None, None)
-    assert (built.metric, built.observer, built.sensitivity, built.strategy) == (TopK(), Ifmr(), EndToEnd(), Greedy())
-    assert built.correction == Correction("isolated", repair=True, pixels=True)
+    assert (built.metric, built.observer, built.sensitivity, built.strategy) == (OfTask(), Ifmr(), EndToEnd(), Greedy())
+    assert built.correction == FAST
+    assert deciding(built) == TopK()
     assert isinstance(built.dataset, ImageFolder)
     assert isinstance(built.calibration.dataset, ImageFolder)
     assert (len(built.dataset), len(built.calibration.dataset)) == (700, 100)
@@ -119,6 +131,7 @@ def test_defaults_are_the_shipped_model_on_the_shipped_digits() -> None:
 @pytest.mark.parametrize(
     ("override", "part"),
     [
+        ("metric=auto", OfTask()),
         ("metric=top1", TopK(1)),
         ("metric=top5", TopK(5)),
         ("metric=agreement", Agreement(20.0)),
@@ -161,12 +174,8 @@ def test_single_option_beside_a_preset_wins(order: tuple[str, str]) -> None:
     ("preset", "observer", "correction"),
     [
         ("amct", Ifmr(), Correction()),
-        ("fast", Ifmr(), Correction("isolated", repair=True, pixels=True)),
-        (
-            "best",
-            Ifmr(),
-            Correction("sequential", scale=True, rounding="compensated", range="output", pixels=True, equalize=True),
-        ),
+        ("fast", Ifmr(), FAST),
+        ("best", Ifmr(), BEST),
     ],
 )
 def test_presets_choose_observer_and_corrections(preset: str, observer: Observer, correction: Correction) -> None:
@@ -178,7 +187,9 @@ def test_presets_choose_observer_and_corrections(preset: str, observer: Observer
 def test_single_correction_beside_a_preset_wins() -> None:
     built = job("quant=best", "correction.rounding=nearest")
     assert isinstance(built, AccAutoJob)
-    assert built.correction == Correction("sequential", scale=True, range="output", pixels=True, equalize=True)
+    assert built.correction == Correction(
+        "sequential", scale=True, range="output", pixels=True, equalize=True, balance="sparing"
+    )
 
 
 def test_values_of_the_decisions_can_be_overridden(tiny: Tiny) -> None:
@@ -194,9 +205,10 @@ def test_values_of_the_decisions_can_be_overridden(tiny: Tiny) -> None:
     assert isinstance(built, AccAutoJob)
     assert isinstance(built.dataset, ImageFolder)
     assert built.dataset.preprocess == ImagePreprocess([40, 36], 32, "bgr", scale=0.5, mean=[1.0, 2.0, 3.0], std=2.0)
-    assert (built.model.name, built.model.output, built.metric) == ("net", "logits", TopK(1, "logits"))
+    assert (built.model.name, built.model.output, built.metric) == ("net", "logits", OfTask("logits"))
     assert (built.calibration.count, built.evaluation.count, built.target_loss, built.seed) == (5, 7, 0.2, 3)
     assert (built.paths.output, built.tracking.experiment, built.engine.callers) == ("elsewhere", "mine", 1)
+    assert deciding(built) == TopK(1, "logits")
     assert built.observer == Ifmr(asymmetric=False)
     assert built.tensor_quantize == [TensorRule("add_3", 1)]
 

@@ -182,6 +182,7 @@ def test_stages_are_told_on_standard_error_only(acc_auto: Finished) -> None:
         "load the model: 0.0 s",
         "calibrate (levels of the image): 0.0 s",
         "evaluate the float model: 0.0 s",
+        "calibrate (balancing): 0.0 s",
         "calibrate: 0.0 s",
         "calibrate (corrections): 0.0 s",
         "  plan 0: 0 layers float, loss 0, accepted",
@@ -273,7 +274,7 @@ def test_help_lists_groups_options_and_the_examples(run: Command) -> None:
         "python -m runner mode=convert_qat",
         "python -m runner -m mode=acc_auto target_loss=0.1,0.2,0.5,1.0",
         "model=file model.path=net.onnx dataset=image_folder",
-        "metric: agreement, amct_evaluator, kl, map, mse, sqnr, top1, top5",
+        "metric: agreement, amct_evaluator, auto, kl, map, miou, mse, sqnr, top1, top5",
         "observer: hfmg, ifmr, minmax, percentile",
         "target_loss: 0.5",
     ):

@@ -223,7 +223,7 @@ CASES = {
         added("metric=top9"),
         (
             "metric=top9: no such option. Did you mean metric=top5? "
-            "Available: agreement, amct_evaluator, kl, map, mse, sqnr, top1, top5.",
+            "Available: agreement, amct_evaluator, auto, kl, map, miou, mse, sqnr, top1, top5.",
         ),
     ),
     "unknown mode": Case(
@@ -239,7 +239,7 @@ CASES = {
     "word that is none of the choices": Case(
         added("model.output=scores"), ("model.output: expected auto or logits or probabilities, got 'scores'",)
     ),
-    "count of classes that is zero": Case(added("metric.k=0"), ("metric.k: expected 1 or more, got 0",)),
+    "count of classes that is zero": Case(added("metric=top1", "metric.k=0"), ("metric.k: expected 1 or more, got 0",)),
     "group without a choice": Case(added("metric=null"), ("Config group override must be a string", "Got NoneType")),
     "configuration file that is no YAML": Case(
         broken_yaml, ("while parsing a flow node", "{tmp}/own/metric/broken.yaml", "line 2, column 1")

@@ -13,7 +13,7 @@ from runner.errors import ConfigError
 @pytest.mark.parametrize("strength", [0.1, 0.9, -0.5, float("nan")])
 def test_strength_that_amct_does_not_take_is_refused(strength: float) -> None:
     with pytest.raises(
-        ConfigError, match=r"correction\.balance: expected a migration strength of 0\.2 to 0\.8, auto, or 0"
+        ConfigError, match=r"correction\.balance: expected a migration strength of 0\.2 to 0\.8, auto, sparing, or 0"
     ):
         Correction(balance=strength)
 
