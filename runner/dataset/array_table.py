@@ -94,6 +94,22 @@ def _check_array(array: NDArray[Any], title: str) -> None:
         raise DatasetError(f"{title} is {array.dtype}; expected numbers.")
 
 
+def check_truth(array: NDArray[Any], items: int, title: str) -> None:
+    """Refuse an array that does not tell what is true of each item.
+
+    Args:
+        array: of shape (items, ...).
+        items: how many there are.
+        title: what the array is called in messages.
+
+    Raises:
+        DatasetError: it has another number of items, or holds no numbers.
+    """
+    _check_array(array, title)
+    if len(array) != items:
+        raise DatasetError(f"{title} has {len(array)} items; expected {items}, as the inputs have.")
+
+
 def _check_labels(labels: NDArray[Any], items: int, title: str) -> None:
     if labels.shape != (items,) or labels.dtype.kind not in "iu":
         raise DatasetError(

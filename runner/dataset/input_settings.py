@@ -79,6 +79,11 @@ class InputSettings:
             self.dataset.keep_in(store)
 
 
+def beneath(dataset: Dataset) -> Dataset:
+    """Return the dataset that was given, beneath what is said of the model's inputs."""
+    return dataset.dataset if isinstance(dataset, InputSettings) else dataset
+
+
 def constants_of(dataset: Dataset) -> Mapping[str, Any]:
     """Return the inputs that a dataset fixes."""
     return dataset.constants if isinstance(dataset, FixesInputs) else {}

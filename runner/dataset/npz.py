@@ -1,4 +1,4 @@
-"""Arrays in one .npz file: ``x`` of shape (items, ...), ``y`` class numbers of shape (items,), if any."""
+"""Arrays in one .npz file: ``x`` of shape (items, ...), and ``y`` class numbers of shape (items,) or true outputs, if any."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -13,8 +14,8 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.dataset.array_table import ArrayTable
-from runner.dataset.item import ONLY_INPUT, Item
+from runner.dataset.array_table import ArrayTable, check_truth
+from runner.dataset.item import ONLY_INPUT, Item, Truth
 from runner.dataset.preprocess import ArrayPreprocess
 from runner.errors import DatasetError
 
@@ -31,6 +32,8 @@ class NpzDataset:
         inputs: for several model inputs, model input -> name of its array in the file, in place of ``x``.
         preprocess: from a stored array to model input.
         preprocess_inputs: the model inputs that ``preprocess`` is for; None for all.
+        truth: model output -> name of the array of what is true of it, of shape (items, ...), in place of ``y``; NaN where
+            that is not known.
 
     Raises:
         DatasetError: the file is missing or no .npz, or its arrays do not fit one another.
@@ -42,29 +45,36 @@ class NpzDataset:
         preprocess: ArrayPreprocess | None = None,
         inputs: dict[str, str] | None = None,
         preprocess_inputs: list[str] | None = None,
+        truth: dict[str, str] | None = None,
     ) -> None:
         self.path = Path(path)
         self.preprocess = preprocess or ArrayPreprocess()
         arrays = inputs or {ONLY_INPUT: "x"}
-        stored = _read(self.path, [*arrays.values(), "y"])
+        true = truth or {}
+        stored = _read(self.path, [*arrays.values(), *true.values(), "y"])
         self._table = ArrayTable(
             {name: stored[array] for name, array in arrays.items()},
-            stored.get("y"),
+            None if true else stored.get("y"),
             self.preprocess,
             titles={name: f"dataset.path: {self.path}: {array}" for name, array in arrays.items()}
             | {ArrayTable.LABELS: f"dataset.path: {self.path}: y"},
             preprocessed=preprocess_inputs,
         )
+        self._truth = {output: stored[array] for output, array in true.items()}
+        for output, array in true.items():
+            check_truth(self._truth[output], len(self), f"dataset.path: {self.path}: {array}")
 
     def __len__(self) -> int:
         return len(self._table)
 
     def item(self, index: int) -> Item:
         """Return one item and its label; what is not scaled keeps its stored type."""
-        return self._table.item(index)
+        return replace(self._table.item(index), label=self.label(index))
 
-    def label(self, index: int) -> int | None:
-        """Return an item's class, or None without ``y``."""
+    def label(self, index: int) -> Truth:
+        """Return an item's class, None without ``y``; or what is true of each output, by its name."""
+        if self._truth:
+            return {output: np.asarray(array[index]) for output, array in self._truth.items()}
         return self._table.label(index)
 
     def name(self, index: int) -> str:

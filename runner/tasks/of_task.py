@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from runner.dataset.input_settings import beneath
 from runner.dataset.item import Dataset
+from runner.dataset.text_lines import HasAlphabet
 from runner.dataset.truth import Boxes, ClassMap
 from runner.errors import ConfigError
 from runner.evaluation.accuracy import TopK
 from runner.evaluation.metric import Metric
 from runner.tasks.detection.mean_average_precision import MeanAveragePrecision
 from runner.tasks.detection.postprocess import Postprocess
+from runner.tasks.regression.mean_absolute_error import MeanAbsoluteError
 from runner.tasks.segmentation.miou import MeanIou
+from runner.tasks.text.character_errors import CharacterErrors
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,10 @@ class OfTask:
             return MeanAveragePrecision()
         if isinstance(truth, ClassMap):
             return MeanIou(output=self.output)
+        if isinstance(truth, str):
+            return CharacterErrors(output=self.output)
+        if isinstance(truth, Mapping):
+            return MeanAbsoluteError(None if self.output is None else [self.output])
         return TopK(output=self.output)
 
 
@@ -47,4 +56,7 @@ def completed(metric: Metric, dataset: Dataset, postprocess: Postprocess | None)
                 "boxes (dataset=coco or dataset=yolo), or leave postprocess out."
             )
         return replace(metric, postprocess=postprocess)
+    given = beneath(dataset)
+    if isinstance(metric, CharacterErrors) and isinstance(given, HasAlphabet):
+        return metric.with_alphabet(given.alphabet)
     return metric

@@ -72,7 +72,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     photo = Path(shipped("data/digits/eval/digit_0000_0.png")).read_bytes()
     pq.write_table(pa.table({"image": [photo] * 3, "label": [0] * 3}), folder / "photos.parquet")
     files = {"photos/a.png": photo, "boxes/a.txt": b"0 0.5 0.5 0.5 0.5", "boxes.json": _ONE_BOX}
-    files |= {"masks/a.png": photo, "lines.txt": b"a.png\tdigit", "alphabet.txt": b"d\ng\ni\nt\n"}
+    files |= {"masks/a.png": photo, "lines.txt": b"a.png\tdigit"}
     for name, content in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)

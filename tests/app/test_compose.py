@@ -98,6 +98,7 @@ def needed(option: str, tiny: Tiny) -> list[str]:
         "dataset=coco": [f"dataset.images={tiny.folder}/photos", f"dataset.annotations={tiny.folder}/boxes.json"],
         "dataset=yolo": [f"dataset.images={tiny.folder}/photos", f"dataset.labels={tiny.folder}/boxes"],
         "dataset=masks": [f"dataset.images={tiny.folder}/photos", f"dataset.masks={tiny.folder}/masks"],
+        "dataset=text_lines": [f"dataset.images={tiny.folder}/photos", f"dataset.labels={tiny.folder}/lines.txt"],
     }.get(option, [])
 
 

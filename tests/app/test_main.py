@@ -274,7 +274,7 @@ def test_help_lists_groups_options_and_the_examples(run: Command) -> None:
         "python -m runner mode=convert_qat",
         "python -m runner -m mode=acc_auto target_loss=0.1,0.2,0.5,1.0",
         "model=file model.path=net.onnx dataset=image_folder",
-        "metric: agreement, amct_evaluator, auto, kl, map, miou, mse, sqnr, top1, top5",
+        "metric: agreement, amct_evaluator, auto, cosine, kl, mae, map, miou, mse, retrieval, sqnr, text, top1, top5",
         "observer: hfmg, ifmr, minmax, percentile",
         "target_loss: 0.5",
     ):

@@ -223,7 +223,7 @@ CASES = {
         added("metric=top9"),
         (
             "metric=top9: no such option. Did you mean metric=top5? "
-            "Available: agreement, amct_evaluator, auto, kl, map, miou, mse, sqnr, top1, top5.",
+            "Available: agreement, amct_evaluator, auto, cosine, kl, mae, map, miou, mse, retrieval, sqnr, text, top1, top5.",
         ),
     ),
     "unknown mode": Case(

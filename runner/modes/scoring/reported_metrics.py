@@ -10,6 +10,7 @@ from runner.evaluation.distance import Kl, Sqnr, SqnrOfEvery
 from runner.evaluation.metric import Metric
 from runner.graph.output_kind import other_outputs
 from runner.tasks.detection.mean_average_precision import MeanAveragePrecision
+from runner.tasks.regression.mean_absolute_error import MeanAbsoluteError
 from runner.tasks.segmentation.miou import MeanIou
 
 
@@ -19,7 +20,7 @@ def with_companions(metric: Metric) -> list[Metric]:
     Beside the measure of a task of its own, whose answers are no classes, stands how far the outputs moved.
     """
     companions: list[Metric] = [TopK(), Agreement(), Kl(), Sqnr()]
-    if isinstance(metric, MeanAveragePrecision | MeanIou):
+    if isinstance(metric, MeanAveragePrecision | MeanIou | MeanAbsoluteError):
         companions = [Sqnr()]
     if isinstance(metric, Sqnr) and metric.output is not None:
         companions.append(SqnrOfEvery(metric.ceiling_db))

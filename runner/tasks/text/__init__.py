@@ -1,0 +1,1 @@
+"""Text that a recogniser reads: decoded from its outputs, judged by its errors."""
