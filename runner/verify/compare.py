@@ -37,9 +37,10 @@ from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import ModelError, VerificationError
 from runner.graph.model_file import load_model
-from runner.graph.probe import with_outputs
+from runner.graph.probe import only_outputs
 from runner.session import REFERENCE, Feeds, InputSpec, Session
 from runner.verify.execute import Executable
+from runner.verify.portions import Portions
 
 Arrays = list[NDArray[Any]]
 
@@ -135,14 +136,13 @@ class FilePair:
         Raises:
             VerificationError: a layer differs; names it, the item, and by how much.
         """
-        for index in items.indices:
-            name, feeds = self._feeds(items, index)
-            parting = self.parting(feeds)
-            if parting is not None:
-                raise VerificationError(
-                    f"{self._path} and the deploy file executed as integers differ for the item {name}. "
-                    f"{parting} Please report this."
-                )
+        named = [self._feeds(items, index) for index in items.indices]
+        found = self._first_difference([feeds for _, feeds in named])
+        if found is not None:
+            raise VerificationError(
+                f"{self._path} and the deploy file executed as integers differ for the item {named[found[0]][0]}. "
+                f"{found[1]} Please report this."
+            )
 
     def _feeds(self, items: Subset, index: int) -> tuple[str, Feeds]:
         """Return an item's name and its arrays."""
@@ -151,20 +151,38 @@ class FilePair:
 
     def parting(self, feeds: Feeds) -> str | None:
         """Return a sentence that names the first layer, in graph order, whose outputs differ; None where nothing does."""
+        found = self._first_difference([feeds])
+        return None if found is None else found[1]
+
+    def _first_difference(self, items: Sequence[Feeds]) -> tuple[int, str] | None:
+        """Return which of some items parts the files first, at the first layer in graph order, and the sentence for it."""
         missing = [layer for layer, name in self._counterparts.items() if name is None]
         if missing:
-            return f"The layer '{missing[0]}' is in the deploy file only."
-        deploy = self._inner[0].run(feeds, list(self._deploy.outputs.values()))
-        fake_quant = self._inner[1].run(feeds, [name for name in self._counterparts.values() if name is not None])
-        for layer, a, b in zip(self._counterparts, deploy, fake_quant, strict=True):
-            if not same_bits(a, b):
-                return f"They part at the layer '{layer}': {difference_in_words(a, b)}."
-        outputs = self._pair.halves(self._pair.run(feeds))
-        for name, a, b in zip(self._pair.output_names, *outputs, strict=True):
-            if not same_bits(a, b):
-                return (
-                    f"Every int8 layer agrees, the output '{name}' behind them does not: {difference_in_words(a, b)}."
-                )
+            return 0, f"The layer '{missing[0]}' is in the deploy file only."
+        portions = Portions(list(self._deploy.outputs))
+        for layers in portions:
+            ours, theirs = (
+                [self._deploy.outputs[layer] for layer in layers],
+                [self._counterparts[layer] for layer in layers],
+            )
+            others = [name for name in theirs if name is not None]
+            deploy, fake_quant = (
+                reference_session(only_outputs(model, names), self._engine)
+                for model, names in ((self._deploy.model, ours), (self._graph, others))
+            )
+            for place, feeds in enumerate(items):
+                outputs = deploy.run(feeds)
+                portions.took(outputs)
+                for layer, a, b in zip(layers, outputs, fake_quant.run(feeds), strict=True):
+                    if not same_bits(a, b):
+                        return place, f"They part at the layer '{layer}': {difference_in_words(a, b)}."
+        for place, feeds in enumerate(items):
+            halves = self._pair.halves(self._pair.run(feeds))
+            for name, a, b in zip(self._pair.output_names, *halves, strict=True):
+                if not same_bits(a, b):
+                    return place, (
+                        f"Every int8 layer agrees, the output '{name}' behind them does not: {difference_in_words(a, b)}."
+                    )
         return None
 
     @cached_property
@@ -185,15 +203,6 @@ class FilePair:
             source = node.inputs[index] if node is not None and index < len(node.inputs) else None
             counterparts[name] = None if source is None else source.name
         return counterparts
-
-    @cached_property
-    def _inner(self) -> tuple[Session, Session]:
-        """Sessions of both that give the layers' outputs too."""
-        counterparts = [name for name in self._counterparts.values() if name is not None]
-        return (
-            reference_session(with_outputs(self._deploy.model, list(self._deploy.outputs.values())), self._engine),
-            reference_session(with_outputs(self._graph, counterparts), self._engine),
-        )
 
 
 def same_bits(a: Any, b: Any) -> bool:  # noqa: ANN401 - whatever an output may be

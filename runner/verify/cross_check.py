@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import VerificationError
-from runner.graph.probe import with_outputs
+from runner.graph.probe import only_outputs, with_outputs
 from runner.verify.compare import Arrays, SideBySide, difference_in_words, reference_session, same_bits
 from runner.verify.deploy_file import IntegerModel
-from runner.verify.execute import executable
+from runner.verify.execute import Executable, executable
+from runner.verify.portions import Portions
 
 
 def cross_check(deploy: IntegerModel, items: Subset, engine: Engine) -> int:
@@ -24,24 +27,52 @@ def cross_check(deploy: IntegerModel, items: Subset, engine: Engine) -> int:
         VerificationError: a layer's output differs; names the layer.
     """
     graphs = [executable(deploy, integer_kernels=integers) for integers in (True, False)]
-    layers, unrounded = graphs[0].outputs, graphs[0].unrounded
-    names = list(dict.fromkeys([*layers.values(), *unrounded.values()]))
-    pair = SideBySide(*(reference_session(with_outputs(graph.model, names), engine) for graph in graphs))
+    ties = _ties_by_item(graphs[0], items, engine)
+    # NaN has no code: each kernel makes another one of it.
+    comparable = Subset(items.dataset, [index for index in items.indices if ties[index] is not None])
+    portions = Portions(list(graphs[0].outputs.items()))
+    for portion in portions:
+        layers = dict(portion)
+        names = list(dict.fromkeys(layers.values()))
+        pair = SideBySide(*(reference_session(with_outputs(graph.model, names), engine) for graph in graphs))
 
-    def compared(index: int, arrays: Arrays) -> int:
-        integers, floats = (dict(zip(names, half, strict=True)) for half in pair.halves(arrays))
-        if any(np.isnan(integers[name]).any() for name in unrounded.values()):
-            return 0  # NaN has no code: each kernel makes another one of it
-        for layer, name in layers.items():
-            if not same_bits(integers[name], floats[name]):
-                raise VerificationError(
-                    f"{deploy.path}: the layer '{layer}' gives other values with onnxruntime's uint8 operators than with "
-                    f"the kernels of the full pass, for the item {items.dataset.name(index)}: "
-                    f"{difference_in_words(integers[name], floats[name])}. Please report this."
-                )
-        return sum(_ties(integers[name]) for name in unrounded.values())
+        def compared(
+            index: int,
+            arrays: Arrays,
+            layers: Mapping[str, str] = layers,
+            names: Sequence[str] = names,
+            pair: SideBySide = pair,
+        ) -> None:
+            portions.took(arrays[: len(names)])
+            integers, floats = (dict(zip(names, half, strict=True)) for half in pair.halves(arrays))
+            for layer, name in layers.items():
+                if not same_bits(integers[name], floats[name]):
+                    raise VerificationError(
+                        f"{deploy.path}: the layer '{layer}' gives other values with onnxruntime's uint8 operators than "
+                        f"with the kernels of the full pass, for the item {items.dataset.name(index)}: "
+                        f"{difference_in_words(integers[name], floats[name])}. Please report this."
+                    )
 
-    return sum(engine.map(pair, items, compared, outputs=names))
+        for _ in engine.map(pair, comparable, compared, outputs=names):
+            pass
+    return sum(found or 0 for found in ties.values())
+
+
+def _ties_by_item(graph: Executable, items: Subset, engine: Engine) -> dict[int, int | None]:
+    """Return how many values of each item lay exactly between two codes; None where one is NaN."""
+    ties: dict[int, int | None] = dict.fromkeys(items.indices, 0)
+    portions = Portions(list(dict.fromkeys(graph.unrounded.values())))
+    for names in portions:
+        session = reference_session(only_outputs(graph.model, names), engine)
+
+        def counted(_: int, arrays: Arrays) -> int | None:
+            portions.took(arrays)
+            return None if any(np.isnan(array).any() for array in arrays) else sum(map(_ties, arrays))
+
+        for index, count in zip(items.indices, engine.map(session, items, counted), strict=True):
+            known = ties[index]
+            ties[index] = None if known is None or count is None else known + count
+    return ties
 
 
 def _ties(values: NDArray[np.float32]) -> int:
