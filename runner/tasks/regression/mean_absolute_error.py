@@ -35,7 +35,7 @@ class MeanAbsoluteError:
 
     outputs: list[str] | None = None
     name = "mae"
-    unit = "the output's unit"
+    unit = "output units"
     needs_labels = True
     needs_classes = False
     needs_reference = False
