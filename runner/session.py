@@ -182,6 +182,9 @@ def _options(profile: Profile) -> ort.SessionOptions:
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERROR
     options.enable_cpu_mem_arena = profile.own_memory
+    # In the order of the graph. By default the nodes behind each output run when all before them have, so that a graph with a
+    # figure of every layer holds all its layers at once: four times the memory for the layers of a segmenter.
+    options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not profile.quant_rewriting:
         options.add_session_config_entry("session.disable_quant_qdq", "1")

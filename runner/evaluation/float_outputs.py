@@ -97,6 +97,14 @@ class KeptOutputs:
         """Return whether the outputs of so many items were known from the beginning."""
         return len(self.known) == items
 
+    def forget(self) -> None:
+        """Let go of the outputs that can be made again, all but the first item's, and of the model's session."""
+        with self._lock:
+            self.known = {position: outputs for position, outputs in self.known.items() if position == 0}
+            self._kept = OrderedDict(self.known)
+            self._bytes = sum(map(size_of, self.known.values()))
+            self._made = None
+
     @property
     def runs(self) -> Runs:
         """The float model, ready to run."""

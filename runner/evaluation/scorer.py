@@ -109,18 +109,22 @@ class Scorer:
             rows.update(zip(rest, found, strict=True))
         return [rows[position] for position in range(len(self.items))]
 
+    def by(self, metrics: Sequence[Metric]) -> Scorer:
+        """Return the scorer by some of its metrics alone."""
+        before = self.float_scores
+        scores = {metric.name: before.scores[metric.name] for metric in metrics}
+        return replace(self, metrics=tuple(metrics), known=Evaluation(scores, before.answers, before.leads))
+
     @property
     def without_reference(self) -> Scorer:
         """The scorer for models of which the verdict alone is wanted: by metrics that need no outputs of the float model.
 
         It is the scorer itself where those outputs are at hand, or the headline metric needs them.
         """
-        metrics = tuple(metric for metric in self.metrics if not needs_reference(metric))
+        metrics = [metric for metric in self.metrics if not needs_reference(metric)]
         if self.reference.complete or not metrics or metrics[0] != self.metrics[0]:
             return self
-        before = self.float_scores
-        scores = {metric.name: before.scores[metric.name] for metric in metrics}
-        return replace(self, metrics=metrics, known=Evaluation(scores, before.answers, before.leads))
+        return self.by(metrics)
 
     def evaluate(
         self,

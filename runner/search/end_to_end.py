@@ -128,9 +128,9 @@ def items_that_matter(before: Evaluation, after: Evaluation, losses: NDArray[np.
     return sorted(int(position) for position in order[:count])
 
 
-def measures_items(scores: Mapping[str, NDArray[np.float64]]) -> bool:
-    """Return whether scores have what ``item_losses`` takes."""
-    return "kl" in scores or "sqnr" in scores
+def measured_by(scores: Mapping[str, NDArray[np.float64]]) -> str | None:
+    """Return the name of the metric whose scores ``item_losses`` takes; None where there is none."""
+    return next((name for name in ("kl", "sqnr") if name in scores), None)
 
 
 def item_losses(scores: Mapping[str, NDArray[np.float64]]) -> tuple[str, NDArray[np.float64]]:

@@ -11,7 +11,7 @@ from runner.evaluation.leaving_out import LeavingOut
 from runner.evaluation.model_outputs import NamedRunnable
 from runner.evaluation.scorer import Scorer
 from runner.evaluation.scores import Evaluation
-from runner.search.end_to_end import LossContributions, item_losses, items_that_matter, leave_one_out, measures_items
+from runner.search.end_to_end import LossContributions, item_losses, items_that_matter, leave_one_out, measured_by
 from runner.search.plan import LayerGroup, Plan
 from runner.search.planned_models import PlannedModels
 
@@ -40,13 +40,15 @@ def measure_contributions(
             ``start`` depend on each other.
     """
     measured, base = 0, models.left_out(start)
-    if after is None or not measures_items(after.scores):
+    if after is None or measured_by(after.scores) is None:
         positions, total = evenly_spaced(min(items, len(scorer.items)), len(scorer.items)), None
     else:
         losses = item_losses(after.scores)[1]
         positions = items_that_matter(scorer.float_scores, after, losses, items)
         total = float(losses[positions].mean()) if base == start else None
-    measure = item_losses(scorer.float_scores.scores)[0]
+    # Whatever decides: other figures of these items would be thrown away.
+    measure, name = item_losses(scorer.float_scores.scores)[0], measured_by(scorer.float_scores.scores)
+    scorer = scorer.by([metric for metric in scorer.metrics if metric.name == name])
 
     def loss(model: ir.Model | NamedRunnable) -> float:
         nonlocal measured

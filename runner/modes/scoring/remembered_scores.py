@@ -62,6 +62,8 @@ class RememberedScores:
         if not seen.complete:
             own = FloatScoresInputs(inputs, evaluator.items.fingerprint, scorer.metrics, scorer.classes)
             scorer = replace(scorer, known=FLOAT_SCORES.cached(store, own, lambda: scorer.float_scores))
+            # Calibration comes next, and trials look at them in an order of their own, or not at all.
+            seen.kept.forget()
         return cls(scorer, float_graph, graph, simulation, store)
 
     @property

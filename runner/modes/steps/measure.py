@@ -86,6 +86,8 @@ def measure(
     if comparison is None:
         comparison = judged_comparison(judge, scorer, searched.verdict, after, seed=options.seed)
     work = Work(ledger.full, ledger.items, job.clock.seconds(), ledger.partial)
+    if not scorer.reference.complete:
+        scorer.reference.kept.forget()
     return FinalFigures(comparison, status, scorer, searched, judge.target, work)
 
 

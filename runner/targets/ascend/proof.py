@@ -183,7 +183,7 @@ def _device_metric(
     scores = []
     try:
         session = reference_session(executable(deploy, precision=precision).model, engine)
-        for score in scorer.scores(session, positions, only_numbers=True):
+        for score in scorer.by([metric]).scores(session, positions, only_numbers=True):
             scores.append(score[metric.name])
             progress(len(scores))
     except (DatasetError, InternalError, ModelError, VerificationError) as error:
