@@ -24,13 +24,18 @@ if TYPE_CHECKING:
     from runner.correction.options import Correction
     from runner.dataset.bin_batches import BinBatches
     from runner.dataset.class_tree import ClassTree
+    from runner.dataset.coco import CocoDataset
     from runner.dataset.geometry import Letterbox
     from runner.dataset.image_folder import ImageFolder
     from runner.dataset.input_settings import InputSettings
+    from runner.dataset.masks import MasksDataset
     from runner.dataset.npy import NpyDataset
     from runner.dataset.npz import NpzDataset
     from runner.dataset.parquet import ParquetDataset
     from runner.dataset.preprocess import ArrayPreprocess, ImagePreprocess
+    from runner.dataset.text_lines import TextLines
+    from runner.dataset.truth import Boxes, ClassMap
+    from runner.dataset.yolo import YoloDataset
     from runner.dumps.compare import DumpTolerance, compare_dump
     from runner.engine import Engine
     from runner.errors import RunnerError
@@ -53,6 +58,18 @@ if TYPE_CHECKING:
     from runner.search.linear import Linear
     from runner.search.pareto import Pareto
     from runner.search.sensitivity import Cosine, MeanSquaredError, SignalToNoise
+    from runner.tasks.detection.mean_average_precision import MeanAveragePrecision
+    from runner.tasks.detection.nms_inside import NmsInside
+    from runner.tasks.detection.postprocess import Detections
+    from runner.tasks.detection.ssd import Ssd
+    from runner.tasks.detection.yolov5 import Yolov5
+    from runner.tasks.detection.yolov8 import Yolov8
+    from runner.tasks.detection.yolox import Yolox
+    from runner.tasks.embeddings.cosine_similarity import CosineSimilarity
+    from runner.tasks.embeddings.retrieval import Retrieval
+    from runner.tasks.regression.mean_absolute_error import MeanAbsoluteError
+    from runner.tasks.segmentation.miou import MeanIou
+    from runner.tasks.text.character_errors import CharacterErrors
 
 _HOMES = {
     "AccAutoOptions": "runner.modes.acc_auto_options",
@@ -61,10 +78,16 @@ _HOMES = {
     "ArrayPreprocess": "runner.dataset.preprocess",
     "BinBatches": "runner.dataset.bin_batches",
     "Binary": "runner.search.binary",
+    "Boxes": "runner.dataset.truth",
+    "CharacterErrors": "runner.tasks.text.character_errors",
+    "ClassMap": "runner.dataset.truth",
     "ClassTree": "runner.dataset.class_tree",
+    "CocoDataset": "runner.dataset.coco",
     "ConvertQatOptions": "runner.modes.convert_qat_options",
     "Correction": "runner.correction.options",
     "Cosine": "runner.search.sensitivity",
+    "CosineSimilarity": "runner.tasks.embeddings.cosine_similarity",
+    "Detections": "runner.tasks.detection.postprocess",
     "DumpTolerance": "runner.dumps.compare",
     "EndToEnd": "runner.search.end_to_end",
     "Engine": "runner.engine",
@@ -80,20 +103,32 @@ _HOMES = {
     "LayerSettings": "runner.modes.layer_settings",
     "Letterbox": "runner.dataset.geometry",
     "Linear": "runner.search.linear",
+    "MasksDataset": "runner.dataset.masks",
+    "MeanAbsoluteError": "runner.tasks.regression.mean_absolute_error",
+    "MeanAveragePrecision": "runner.tasks.detection.mean_average_precision",
+    "MeanIou": "runner.tasks.segmentation.miou",
     "MeanSquaredError": "runner.search.sensitivity",
     "MinMax": "runner.calibration.minmax",
     "Mse": "runner.evaluation.distance",
+    "NmsInside": "runner.tasks.detection.nms_inside",
     "NpyDataset": "runner.dataset.npy",
     "NpzDataset": "runner.dataset.npz",
     "Pareto": "runner.search.pareto",
     "ParquetDataset": "runner.dataset.parquet",
     "Percentile": "runner.calibration.percentile",
+    "Retrieval": "runner.tasks.embeddings.retrieval",
     "RunnerError": "runner.errors",
     "SignalToNoise": "runner.search.sensitivity",
     "Split": "runner.modes.data",
     "Sqnr": "runner.evaluation.distance",
+    "Ssd": "runner.tasks.detection.ssd",
     "TensorRule": "runner.modes.tensor_settings",
+    "TextLines": "runner.dataset.text_lines",
     "TopK": "runner.evaluation.accuracy",
+    "YoloDataset": "runner.dataset.yolo",
+    "Yolov5": "runner.tasks.detection.yolov5",
+    "Yolov8": "runner.tasks.detection.yolov8",
+    "Yolox": "runner.tasks.detection.yolox",
     "acc_auto": "runner.modes.acc_auto",
     "check_deploy": "runner.lint.check",
     "compare_dump": "runner.dumps.compare",
@@ -108,10 +143,16 @@ __all__ = [
     "ArrayPreprocess",
     "BinBatches",
     "Binary",
+    "Boxes",
+    "CharacterErrors",
+    "ClassMap",
     "ClassTree",
+    "CocoDataset",
     "ConvertQatOptions",
     "Correction",
     "Cosine",
+    "CosineSimilarity",
+    "Detections",
     "DumpTolerance",
     "EndToEnd",
     "Engine",
@@ -127,20 +168,32 @@ __all__ = [
     "LayerSettings",
     "Letterbox",
     "Linear",
+    "MasksDataset",
+    "MeanAbsoluteError",
+    "MeanAveragePrecision",
+    "MeanIou",
     "MeanSquaredError",
     "MinMax",
     "Mse",
+    "NmsInside",
     "NpyDataset",
     "NpzDataset",
     "Pareto",
     "ParquetDataset",
     "Percentile",
+    "Retrieval",
     "RunnerError",
     "SignalToNoise",
     "Split",
     "Sqnr",
+    "Ssd",
     "TensorRule",
+    "TextLines",
     "TopK",
+    "YoloDataset",
+    "Yolov5",
+    "Yolov8",
+    "Yolox",
     "acc_auto",
     "check_deploy",
     "compare_dump",
