@@ -91,6 +91,7 @@ def _(result: AccAutoResult, job: JobFacts) -> tuple[Section, ...]:
         uncertainty(comparison.interval, comparison.items, target),
         metrics(comparison),
         by_class(comparison),
+        changed_results(job.changed, job.gallery, comparison.items),
         inputs(result.inputs),
         layers(result.layers, result.fallback),
         rewriting(result.rewriting, result.rewriting_gap, result.form),
@@ -117,6 +118,7 @@ def _(result: ConvertResult, job: JobFacts) -> tuple[Section, ...]:
         uncertainty(comparison.interval, comparison.items),
         metrics(comparison),
         by_class(comparison),
+        changed_results(job.changed, job.gallery, comparison.items),
         inputs(result.inputs),
         layers(result.layers, result.fallback),
         layer_table(result),
@@ -132,11 +134,8 @@ def _end(result: JobResult, job: JobFacts) -> tuple[Section, ...]:
     root = result.files.folder.root
     files = {path.relative_to(root).as_posix() for path in result.files.folder.files} | {SUMMARY}
     made = result.files
-    items = result.comparison.items
     return (
-        changed_answers(job.flips, job.sheet, items)
-        if job.changed is None
-        else changed_results(job.changed, job.gallery, items),
+        changed_answers(job.flips, job.sheet, result.comparison.items),
         made.target.deployed(made.checked),
         work(result.work),
         *made.target.next_steps(made.models, made.checked, made.folder, made.intermediates),

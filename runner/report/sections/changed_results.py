@@ -10,14 +10,16 @@ from runner.report.flips import FLIPS
 from runner.report.shown.draw import Gallery, worst_and_best
 
 
-def changed_results(found: Sequence[ChangedItem], shown: Gallery | None, items: int) -> Section:
-    """Return the section.
+def changed_results(found: Sequence[ChangedItem] | None, shown: Gallery | None, items: int) -> Section:
+    """Return the section; empty where the deciding metric does not tell of changes.
 
     Args:
         found: the items that changed, worst first.
         shown: what is drawn of them.
         items: how many were compared.
     """
+    if found is None:
+        return Section(name="changed_results")
     lost, gained = (sum(item.effect == effect for item in found) for effect in ("lost", "gained"))
     parts: list[Part] = [f"{len(found)} of {items} items: ", Marked(f"{lost} got worse", "lost"), ", "]
     parts += [
@@ -34,7 +36,7 @@ def changed_results(found: Sequence[ChangedItem], shown: Gallery | None, items: 
     count = len(told) if shown is None else len(shown.drawn)
     if len(found) > count:
         blocks.append(Paragraph((f"The worst, and the best of those that got better; {FLIPS} has all.",), soft=True))
-    return Section(name="changed_answers", heading="What changed", blocks=blocks)
+    return Section(name="changed_results", heading="What changed", blocks=blocks)
 
 
 def _table(items: Sequence[ChangedItem]) -> Table:

@@ -32,7 +32,7 @@ class Look:
 LOOKS: dict[Whose, Look] = {
     "truth": Look("#00d8a0", "solid", 4),
     "float": Look("#2f8fff", "dashed", 3, (10, 7)),
-    "int8": Look("#ff7a00", "dotted", 3, (3, 5)),
+    "int8": Look("#ff7a00", "dotted", 3, (4, 4)),
 }
 # Of a true box of which nothing changed.
 _OTHER = "#b9f3e2"

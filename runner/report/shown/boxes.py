@@ -88,4 +88,4 @@ def _line(number: int, box: ChangedBox, names: Sequence[str]) -> list[Part]:
 def _score(found: FoundBox | None) -> str:
     if found is None:
         return "nothing there"
-    return f"{found.score:.2f}" + (" (too unsure)" if found.score < SURE else "")
+    return f"{found.score:.3f}" + (" (too unsure)" if found.score < SURE else "")

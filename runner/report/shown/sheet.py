@@ -20,7 +20,7 @@ _COLUMNS = 4
 def sheet(drawn: Sequence[Drawn], legend: Sequence[Part] = ()) -> bytes | None:
     """Return a PNG of items with what became of each; None where none has a picture.
 
-    Texts are told where the font has their characters; others are told on the page.
+    A name that the font has not got all characters of is told by the item's number.
     """
     shown = [each for each in drawn if each.pictures]
     if not shown:
@@ -52,8 +52,8 @@ def _block(each: Drawn, side: int, most: int) -> Image.Image:
     for place, (image, shown) in enumerate(zip(small, each.pictures, strict=True)):
         left = place * (side + _MARGIN)
         block.paste(image, (left, 0))
-        if most > 1 and drawable(shown.shows, font):
-            draw.text((left, height + 1), shown.shows, fill="#555555", font=font)
+        if most > 1:
+            draw.text((left, height + 1), shown.shows.split(":")[0], fill="#555555", font=font)
     name = item.name if drawable(item.name, font) else f"item {item.index}"
     name = name if len(name) <= _BESIDE // 8 else f"...{name[-(_BESIDE // 8 - 3) :]}"
     at = height + (_LINE if most > 1 else 1)

@@ -17,6 +17,7 @@ from runner.tasks.text.alignment import aligned
 # The column in which a metric tells the text that was read.
 TEXT = "text"
 _LOOK = {"same": "read"}
+_SPACE = "\u2423"
 
 
 def texts_drawn(items: Sequence[ChangedItem], dataset: Dataset, metric: Metric) -> list[Drawn]:
@@ -52,10 +53,12 @@ def texts_legend() -> tuple[Part, ...]:
 
 
 def marked(truth: str, read: str, *, ignore_case: bool = False) -> Iterator[Marked]:
-    """Yield a text that was read in runs of characters that are alike: right, wrong, extra, or missing in it."""
+    """Yield a text that was read in runs of characters that are alike: right, wrong, extra, or missing in it; see ``aligned``."""
 
     def same(one: str, other: str) -> bool:
         return one == other or (ignore_case and one.casefold() == other.casefold())
 
     for edit, run in groupby(aligned(truth, read, same=same), key=lambda each: each.edit):
-        yield Marked("".join(each.character for each in run), _LOOK.get(edit, edit))
+        text = "".join(each.character for each in run)
+        # A space that is marked would look like something else, or like nothing.
+        yield Marked(text if edit == "same" else text.replace(" ", _SPACE), _LOOK.get(edit, edit))
