@@ -51,11 +51,27 @@ Text = str | Marked
 
 
 @dataclass(frozen=True, slots=True)
+class Swatch:
+    """A sample of a colour in a line of text, as a legend has it.
+
+    Attributes:
+        colour: as ``#rrggbb``, or of a line.
+        line: ``solid``, ``dashed`` or ``dotted``, as lines of that colour are drawn; empty for an area.
+    """
+
+    colour: str
+    line: str = ""
+
+
+Part = Text | Swatch
+
+
+@dataclass(frozen=True, slots=True)
 class Paragraph:
     """A paragraph on the page; a soft one is less than the others."""
 
     shape: ClassVar[str] = "paragraph"
-    parts: Sequence[Text]
+    parts: Sequence[Part]
     soft: bool = False
 
 
@@ -86,12 +102,30 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture on the page: the text of an SVG of our own, or a PNG with what it shows."""
+    """A picture on the page: the text of an SVG of our own, or a PNG or JPEG with what it shows."""
 
     shape: ClassVar[str] = "picture"
     svg: str = ""
     png: bytes = b""
+    jpeg: bytes = b""
     shows: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """An item on the page: its name, pictures side by side over what each shows, and lines of text below."""
+
+    title: Sequence[Part]
+    pictures: Sequence[Picture] = ()
+    lines: Sequence[Sequence[Part]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibits:
+    """Items on the page, one after the other."""
+
+    shape: ClassVar[str] = "exhibits"
+    items: Sequence[Exhibit]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +136,7 @@ class Links:
     names: Sequence[str]
 
 
-Block = Paragraph | Table | Picture | Links
+Block = Paragraph | Table | Picture | Exhibits | Links
 
 
 @dataclass(frozen=True, slots=True)

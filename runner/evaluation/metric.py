@@ -140,6 +140,30 @@ class TellsChanges(Protocol):
         ...
 
 
+@runtime_checkable
+class JudgesTogether(Protocol):
+    """A metric that tells changes, and whose row of an item says nothing alone: what became of it depends on the others."""
+
+    def in_company(self, scores: Scores) -> Scores:
+        """Return a row an item that says what became of it among all; ``TellsChanges`` is asked of these."""
+        ...
+
+
+@runtime_checkable
+class ShowsAnswers(Protocol):
+    """A metric whose rows do not hold what a model answered, where people want to see it: the class of each pixel."""
+
+    def answer(self, outputs: Outputs, truth: Truth, side: int) -> NDArray[np.int32]:
+        """Return the class of each pixel as it is held against the truth, shape (height, width).
+
+        Args:
+            outputs: of a model for one item.
+            truth: of the item.
+            side: the most pixels a side; of a larger mask as ``shown_pixels`` chooses them.
+        """
+        ...
+
+
 def needs_reference(metric: Metric) -> bool:
     """Return whether a metric looks at the float model's outputs; of those that do not say, it is assumed."""
     return bool(getattr(metric, "needs_reference", True))

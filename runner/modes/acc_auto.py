@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from runner.dataset.item import Dataset
@@ -23,6 +24,7 @@ from runner.modes.steps.rewrite import Rewritten, rewrite
 from runner.modes.steps.score_float import score_float
 from runner.modes.steps.search import search
 from runner.modes.steps.select import select
+from runner.modes.steps.show import ComparedModels, show
 from runner.modes.steps.verify import verify
 from runner.modes.steps.write import write
 from runner.modes.steps.written import WrittenResult
@@ -89,8 +91,16 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     measured, models = written.measured, written.models
     flowing = Kept(name, at_source_opset, measured.form, models, loaded.kept, job.engine, quantized.all_int8)
     kept = job.meter.unless_interrupted(lambda: write_kept(flowing, target, folder, job))
+    compared = show(figures.comparison, lambda: _compared(figures, quantized, rewritten.prepared.digest), job)
+    figures = replace(figures, comparison=compared)
     files = JobFiles(folder, target, models if checked is not None else (), checked, kept)
     return _result(loaded, look, rewritten, quantized, figures, written, files, job)
+
+
+def _compared(figures: FinalFigures, quantized: Quantized, digest: str) -> ComparedModels:
+    models, plan = quantized.models, figures.plan
+    chosen = partial(models.model, plan, own_session=True)
+    return ComparedModels(models.float_model.graph, digest, digest, models.form(plan), chosen, models.simulation)
 
 
 def _result(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from runner.convert.simulation import Simulation
 from runner.dataset.item import Dataset
 from runner.engine import Engine
 from runner.events import LOAD, Emit, ignore
@@ -16,7 +18,8 @@ from runner.modes.layer_costs import cached_costs
 from runner.modes.result import ConvertResult, JobFiles, Layers, ModelInputs
 from runner.modes.steps.compare_qat import compare_qat
 from runner.modes.steps.first_look import first_look
-from runner.modes.steps.load_qat import load_qat
+from runner.modes.steps.load_qat import LoadedQat, load_qat
+from runner.modes.steps.show import ComparedModels, show
 from runner.modes.steps.verify import verify
 from runner.modes.steps.write_qat import write_qat
 from runner.store.store import Store
@@ -64,6 +67,9 @@ def convert_qat(
     kept = write_kept(
         Kept(name, measured.model, measured.form, written.models, loaded.kept, job.engine), target, folder, job
     )
+    compared = replace(
+        compared, comparison=show(compared.comparison, lambda: _compared(loaded, target.simulation), job)
+    )
     qat, costs = loaded.qat, cached_costs(loaded.runnable, loaded.digest, loaded.split.report, job)
     return ConvertResult(
         status="converted",
@@ -78,4 +84,11 @@ def convert_qat(
         prediction=compared.prediction,
         coarse_outputs=qat.coarse_outputs,
         tied_answers=compared.tied_answers,
+    )
+
+
+def _compared(loaded: LoadedQat, simulation: Simulation) -> ComparedModels:
+    quantized = partial(simulation.model, loaded.runnable, loaded.qat.form, own_session=True)
+    return ComparedModels(
+        loaded.source.graph, loaded.source_digest, loaded.digest, loaded.qat.form, quantized, simulation
     )

@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from runner.dataset.subset import Subset
+from runner.evaluation.changes import Change, changes
 from runner.evaluation.distance import OutputSums, Sqnr, SqnrOfEvery
-from runner.evaluation.metric import Metric
+from runner.evaluation.metric import Metric, TellsChanges
 from runner.evaluation.outputs import ClassScores
 from runner.evaluation.scores import Evaluation
 from runner.evaluation.uncertainty import Interval
@@ -25,6 +29,8 @@ from runner.search.plan import Ranking, SearchResult
 from runner.targets.ascend.target import Ascend
 from runner.targets.target import ModelFiles, Target
 
+# What the float model and the quantized one answered.
+AnswerPair = tuple[NDArray[np.int32], NDArray[np.int32]]
 Status = Literal["met", "not_met", "undecided", "converted", "interrupted", "budget"]
 
 INTERRUPTED = 130
@@ -91,6 +97,7 @@ class Comparison:
         interval: of the loss under the first metric; None where that does not decide.
         held_out: whether the search never saw the items.
         outputs: each output's name, and whether its values count by equality.
+        answers: of a few of the items that changed, by position, where their rows do not hold them.
     """
 
     metrics: Sequence[Metric]
@@ -102,6 +109,21 @@ class Comparison:
     interval: Interval | None = None
     held_out: bool = False
     outputs: Mapping[str, bool] = field(default_factory=dict)
+    answers: Mapping[int, AnswerPair] = field(default_factory=dict)
+
+    @property
+    def deciding(self) -> Metric | None:
+        """The metric whose figure decides; None where something else judged, or nothing more is known of it."""
+        first = next(iter(self.metrics), None)
+        return None if first is None or (self.judged is not None and self.judged.name != first.name) else first
+
+    @property
+    def changes(self) -> list[Change] | None:
+        """The items whose result changed, the worst first; None where the deciding metric does not say."""
+        metric = self.deciding
+        if not isinstance(metric, TellsChanges):
+            return None
+        return changes(metric, self.float_.scores[metric.name], self.quantized.scores[metric.name])
 
     @property
     def headline(self) -> Headline:

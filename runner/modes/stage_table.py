@@ -14,6 +14,7 @@ from runner.modes.prediction import PREDICTION
 from runner.modes.rewriting import EQUALIZATION, LEVELS
 from runner.modes.rewriting_gap import GAP
 from runner.modes.scoring.ranking_stages import LOSS_CONTRIBUTIONS, RANKING
+from runner.modes.scoring.shown_answers import SHOWN_ANSWERS
 from runner.store.stage import Stage
 from runner.targets.ascend.check import PROOF, WRITTEN
 from runner.targets.qdq.verify import CHECKED
@@ -35,6 +36,7 @@ STAGES: tuple[Stage[Any, Any], ...] = (
     RANKING,
     LOSS_CONTRIBUTIONS,
     PREDICTION,
+    SHOWN_ANSWERS,
     WRITTEN,
     PROOF,
     CHECKED,

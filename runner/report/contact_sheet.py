@@ -19,7 +19,7 @@ _COLUMNS = 6
 _TILE = 160
 _MARGIN = 10
 _LINE = 15
-_COLOURS = {"lost": (176, 32, 32), "gained": (24, 120, 56), "changed": (64, 64, 64)}
+COLOURS = {"lost": (176, 32, 32), "gained": (24, 120, 56), "changed": (64, 64, 64)}
 
 
 def contact_sheet(found: Sequence[Flip], dataset: Dataset) -> bytes | None:
@@ -41,7 +41,7 @@ def contact_sheet(found: Sequence[Flip], dataset: Dataset) -> bytes | None:
         left, top = _MARGIN + place % _COLUMNS * width, _MARGIN + place // _COLUMNS * height
         sheet.paste(_fitted(image), (left, top))
         for line, text in enumerate(_caption(flip)):
-            draw.text((left, top + _TILE + 2 + line * _LINE), text, fill=_COLOURS[flip.effect], font=font)
+            draw.text((left, top + _TILE + 2 + line * _LINE), text, fill=COLOURS[flip.effect], font=font)
     stream = io.BytesIO()
     sheet.save(stream, "PNG")
     return stream.getvalue()
@@ -76,8 +76,16 @@ def _caption(flip: Flip) -> tuple[str, str, str, str]:
     label = "no label" if flip.label is None else f"label {flip.label}"
     name = flip.name if len(flip.name) <= 24 else f"…{flip.name[-23:]}"
     return (
-        name,
+        name if drawable(flip.name, ImageFont.load_default(12)) else f"item {flip.index}",
         f"{label}, {flip.effect}",
         f"was {flip.before.category}  by {flip.before.margin:.3f}",
         f"now {flip.after.category}  by {flip.after.margin:.3f}",
     )
+
+
+def drawable(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> bool:
+    """Return whether a font has all characters of a text; those that it has not come out as boxes."""
+    if isinstance(font, ImageFont.ImageFont):
+        return text.isascii()
+    unknown = bytes(font.getmask("\uffff"))
+    return all(character == " " or bytes(font.getmask(character)) != unknown for character in text)

@@ -9,6 +9,7 @@ from typing import Literal
 
 from runner.dataset.item import class_of
 from runner.modes.result import Comparison
+from runner.report.spreadsheet import harmless
 
 FLIPS = "flips.csv"
 Effect = Literal["lost", "gained", "changed"]
@@ -73,5 +74,5 @@ def flips_csv(found: list[Flip]) -> str:
         label = "" if flip.label is None else flip.label
         before, after = flip.before, flip.after
         row = (before.category, f"{before.margin:.6f}", after.category, f"{after.margin:.6f}")
-        writer.writerow((flip.index, flip.name, label, flip.effect, *row))
+        writer.writerow((flip.index, harmless(flip.name), label, flip.effect, *row))
     return stream.getvalue()

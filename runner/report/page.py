@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from runner.figure import Block, Report, Section, Step, Text
+from runner.figure import Block, Part, Report, Section, Step, Swatch
 
 PAGE = "report.html"
 _TEMPLATE = "page.html.j2"
@@ -57,13 +57,17 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def _marked(parts: Sequence[Text]) -> Markup:
+def _marked(parts: Sequence[Part]) -> Markup:
     return Markup("").join(_text(part) for part in parts)
 
 
-def _text(part: Text) -> Markup:
+def _text(part: Part) -> Markup:
     if isinstance(part, str):
         return Markup.escape(part)
+    if isinstance(part, Swatch):
+        look = f"border-top: 3px {part.line} {part.colour}" if part.line else f"background: {part.colour}"
+        kind = "stroke" if part.line else "swatch"
+        return Markup('<span class="{}" style="{}"></span>').format(kind, look)
     if part.kind == "code":
         return Markup("<code>{}</code>").format(part.text)
     return Markup('<span class="{}">{}</span>').format(part.kind, part.text)

@@ -9,7 +9,19 @@ from runner.figure import Report, Section
 SUMMARY = "summary.json"
 # The file keeps its order of keys; what a section that is not named here tells comes before what it takes to run again.
 _ORDER = (
-    *("run", "headline", "target_loss", "uncertainty", "metrics", "inputs", "likeness", "outputs", "layers", "work"),
+    *(
+        "run",
+        "headline",
+        "target_loss",
+        "uncertainty",
+        "metrics",
+        "by_class",
+        "inputs",
+        "likeness",
+        "outputs",
+        "layers",
+        "work",
+    ),
     *("deployed", "coarse_outputs", "repaired", "data_split", "rewriting"),
 )
 _LAST = "environment"

@@ -8,8 +8,11 @@ from functools import singledispatch
 
 from runner.figure import Report, Section
 from runner.modes.result import AccAutoResult, ConvertResult, JobResult
+from runner.report.changed_items import ChangedItem
 from runner.report.flips import Flip
+from runner.report.sections.by_class import by_class
 from runner.report.sections.changed_answers import changed_answers
+from runner.report.sections.changed_results import changed_results
 from runner.report.sections.closest_plan import closest_plan
 from runner.report.sections.coarse_outputs import coarse_outputs
 from runner.report.sections.conversion import conversion
@@ -31,6 +34,7 @@ from runner.report.sections.run import run
 from runner.report.sections.target_loss import allowed, target_loss
 from runner.report.sections.uncertainty import uncertainty
 from runner.report.sections.work import work
+from runner.report.shown.draw import Gallery
 from runner.report.summary import SUMMARY
 
 # Status -> what it means, and the colour to say it in.
@@ -53,12 +57,16 @@ class JobFacts:
         config_sha256: digest of its configuration.
         flips: the answers that changed, worst first; None where the model is no classifier.
         sheet: a PNG of the worst, or None.
+        changed: the items that changed under the measure of a task, worst first; None where that does not tell.
+        gallery: what is drawn of them.
     """
 
     seed: int = 0
     config_sha256: str = ""
     flips: Sequence[Flip] | None = None
     sheet: bytes | None = None
+    changed: Sequence[ChangedItem] | None = None
+    gallery: Gallery | None = None
 
 
 def told(result: JobResult, job: JobFacts) -> Report:
@@ -82,6 +90,8 @@ def _(result: AccAutoResult, job: JobFacts) -> tuple[Section, ...]:
         target_loss(result),
         uncertainty(comparison.interval, comparison.items, target),
         metrics(comparison),
+        by_class(comparison),
+        changed_results(job.changed, job.gallery, comparison.items),
         inputs(result.inputs),
         layers(result.layers, result.fallback),
         rewriting(result.rewriting, result.rewriting_gap, result.form),
@@ -107,6 +117,8 @@ def _(result: ConvertResult, job: JobFacts) -> tuple[Section, ...]:
         headline(comparison, result.source),
         uncertainty(comparison.interval, comparison.items),
         metrics(comparison),
+        by_class(comparison),
+        changed_results(job.changed, job.gallery, comparison.items),
         inputs(result.inputs),
         layers(result.layers, result.fallback),
         layer_table(result),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from runner.figure import Report
@@ -13,7 +14,8 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]")
 
 def tracked(report: Report) -> dict[str, float]:
     """Return a job's numbers for a tracker, the headline first; names are ``group/name``."""
-    numbers = {figure.tracked: float(figure.value) for figure in report.figures if figure.tracked}
+    given = [(figure.tracked, figure.value) for figure in report.figures if figure.tracked]
+    numbers = {name: float(value) for name, value in given if value is not None and math.isfinite(value)}
     return dict(sorted(numbers.items(), key=lambda number: _place(number[0])))
 
 

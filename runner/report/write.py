@@ -6,29 +6,48 @@ from dataclasses import replace
 
 from runner.figure import Report
 from runner.modes.result import JobResult
+from runner.report.changed_items import changed_items, changed_items_csv
 from runner.report.contact_sheet import SHEET, contact_sheet
 from runner.report.curve_chart import CHART, curve_chart
 from runner.report.flips import FLIPS, flips, flips_csv
 from runner.report.page import PAGE, page
+from runner.report.shown.draw import gallery
+from runner.report.shown.sheet import sheet
 from runner.report.summary import SUMMARY, summary
 from runner.report.told import JobFacts, told
 
 
 def write_report(result: JobResult, job: JobFacts) -> Report:
     """Write all files that tell of a result, and with them the manifest; return what they tell."""
-    folder, comparison = result.files.folder, result.comparison
-    found, sheet = flips(comparison), None
-    if found is not None:
-        folder.write_text(FLIPS, flips_csv(found))
-        sheet = contact_sheet(found, comparison.part.dataset)
-    if sheet is not None:
-        folder.write_bytes(SHEET, sheet)
+    job = _write_changes(result, job)
     _write_chart(result)
-    report = told(result, replace(job, flips=found, sheet=sheet))
+    report = told(result, job)
+    folder = result.files.folder
     folder.write_text(PAGE, page(report))
     folder.write_json(SUMMARY, summary(report), indent=2)
     folder.finish()
     return report
+
+
+def _write_changes(result: JobResult, job: JobFacts) -> JobFacts:
+    """Write what changed, in the deciding metric's words, or else a classifier's answers; return it with the job's facts."""
+    folder, comparison = result.files.folder, result.comparison
+    items = changed_items(comparison)
+    if items is not None:
+        folder.write_text(FLIPS, changed_items_csv(items))
+        shown = gallery(items, comparison)
+        picture = sheet(shown.drawn, shown.legend) if shown is not None and shown.as_file else None
+        job = replace(job, changed=items, gallery=shown)
+    else:
+        found = flips(comparison)
+        if found is None:
+            return job
+        folder.write_text(FLIPS, flips_csv(found))
+        picture = contact_sheet(found, comparison.part.dataset)
+        job = replace(job, flips=found, sheet=picture)
+    if picture is not None:
+        folder.write_bytes(SHEET, picture)
+    return job
 
 
 def _write_chart(result: JobResult) -> None:

@@ -55,6 +55,7 @@ from runner.modes.result import Prediction
 from runner.modes.rewriting import EQUALIZATION, LEVELS, EqualizationInputs, LevelsInputs
 from runner.modes.rewriting_gap import GAP, GapInputs
 from runner.modes.scoring.ranking_stages import LOSS_CONTRIBUTIONS, RANKING, LossContributionsInputs, RankingInputs
+from runner.modes.scoring.shown_answers import SHOWN_ANSWERS, ShownInputs
 from runner.modes.stage_table import STAGES, stage_table
 from runner.ranges import ActivationParams, Range
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
@@ -73,6 +74,7 @@ from runner.targets.qdq.target import Qdq
 from runner.targets.qdq.verify import CHECKED, Checked, CheckedInputs
 from runner.targets.qdq.write import TENSORRT
 from runner.targets.target import VerifyOptions
+from runner.tasks.segmentation.miou import MeanIou
 from runner.verify.compare import Sameness
 
 
@@ -350,6 +352,24 @@ EXAMPLES: Mapping[Stage[Any, Any], Example] = {
             "class_scores": OTHER_CLASSES,
         },
         [None, Prediction("x/y.png", (3, 0.1), (4, 0.1 + 0.2))],
+    ),
+    SHOWN_ANSWERS: Example(
+        ShownInputs("source", "graph", LAYERS, "items", IntegerSimulation(), MeanIou()),
+        {
+            "source_graph": DIGEST,
+            "graph": DIGEST,
+            "quantized_layers": OTHER_LAYERS,
+            "shown_items": DIGEST,
+            "simulation": OTHER_SIMULATIONS,
+            "metric": [MeanIou(layout="nhwc"), MeanIou(output="y"), MeanIou(threshold=0.25)],
+        },
+        [
+            [],
+            [
+                (np.arange(6, dtype=np.int32).reshape(2, 3), np.full((2, 3), -1, np.int32)),
+                (np.zeros((1, 1), np.int32), np.full((1, 1), 65535, np.int32)),
+            ],
+        ],
     ),
     WRITTEN: Example(
         WrittenInputs(ModelPair("a_deploy.onnx", "a_fake.onnx"), "deploy", "fake", "graph", LAYERS, "items", CLASSES),

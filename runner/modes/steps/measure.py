@@ -19,6 +19,7 @@ from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.modes.steps.quantize import Quantized
 from runner.modes.steps.score_float import FloatScores
 from runner.modes.steps.search import Searched
+from runner.search.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +30,7 @@ class FinalFigures:
         comparison: of the float model and the chosen plan's.
         status: what they say of the target.
         scorer: that measured the chosen plan's model.
+        plan: that they are of.
         searched: what the search found, without its best plan where that does not hold on items that it never saw.
         target_loss: what the loss had to stay below; None where an evaluator of the user's decided.
         work: what it took to get here.
@@ -37,6 +39,7 @@ class FinalFigures:
     comparison: Comparison
     status: Status
     scorer: Scorer
+    plan: Plan
     searched: Searched
     target_loss: float | None
     work: Work
@@ -61,7 +64,7 @@ def measure(
         job: runs models.
     """
     scores, judge, ledger = float_scores.scores, float_scores.judge, float_scores.ledger
-    after = searched.verdict.evaluation
+    after, plan = searched.verdict.evaluation, searched.chosen.plan
     if after is None or (len(after.scores) < len(scores.scorer.metrics) and not split.held_out):
         # An evaluator of the user's judged, which gives no scores, or a verdict without the other figures was enough.
         # Interrupted, there is no time to make any.
@@ -88,7 +91,7 @@ def measure(
     work = Work(ledger.full, ledger.items, job.clock.seconds(), ledger.partial)
     if not scorer.reference.complete:
         scorer.reference.kept.forget()
-    return FinalFigures(comparison, status, scorer, searched, judge.target, work)
+    return FinalFigures(comparison, status, scorer, plan, searched, judge.target, work)
 
 
 def _scores(scores: RememberedScores, searched: Searched, quantized: Quantized, job: Context) -> Evaluation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runner.figure import Card, Figure, Section
 from runner.modes.result import Comparison, Source
+from runner.report.sections.metrics import shown, told
 
 
 def headline(comparison: Comparison, source: Source, allowed: str = "") -> Section:
@@ -16,26 +17,26 @@ def headline(comparison: Comparison, source: Source, allowed: str = "") -> Secti
     """
     metric = comparison.headline
     items = items_phrase(comparison, source)
-    loss = f"{metric.loss:.4g} {metric.unit}" + (f"; {allowed}" if allowed else "")
-    before, after = f"{metric.before:.4g}", f"{metric.after:.4g}"
+    loss = f"{shown(metric.loss)} {metric.unit}" + (f"; {allowed}" if allowed else "")
+    before, after = shown(metric.before), shown(metric.after)
     figures = (
         Figure(
             key="float_metric",
-            value=metric.before,
+            value=told(metric.before),
             tracked=f"float/{metric.name}",
             title=metric.name,
             phrase=f"{before} -> {after}  ({items})",
             card=Card(metric.name, f"{before} → {after}", items),
         ),
-        Figure(key="quantized_metric", value=metric.after, tracked=f"quantized/{metric.name}"),
+        Figure(key="quantized_metric", value=told(metric.after), tracked=f"quantized/{metric.name}"),
         Figure(
             key="loss",
-            value=metric.loss,
+            value=told(metric.loss),
             tracked="loss",
             title="loss",
             phrase=loss,
             sentence=f"Loss {loss}.",
-            card=Card("loss", f"{metric.loss:.4g}", allowed or metric.unit),
+            card=Card("loss", shown(metric.loss), allowed or metric.unit),
         ),
     )
     return Section(name="headline", figures=figures)

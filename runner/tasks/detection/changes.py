@@ -22,11 +22,17 @@ class Seen:
 
     Attributes:
         sureness: the score of the box that found each true one, 0 where none did; crowds left out. Shape (n,).
-        false: scores of the boxes that found nothing.
+        by: that box's corners, zeros where there is none, shape (n, 4).
+        false: scores of the boxes that found nothing, shape (m,).
+        false_corners: of shape (m, 4).
+        false_classes: of shape (m,).
     """
 
     sureness: NDArray[np.float64]
+    by: NDArray[np.float64]
     false: NDArray[np.float64]
+    false_corners: NDArray[np.float64]
+    false_classes: NDArray[np.int64]
 
     @classmethod
     def of(cls, row: NDArray[np.float64]) -> Seen:
@@ -37,9 +43,21 @@ class Seen:
         shown = Detections(found.corners[sure], found.scores[sure], found.classes[sure])
         matches = matched([ItemBoxes(item.corners, item.classes, item.areas, item.crowd, shown)], np.array([OVERLAP]))
         scores = np.zeros(len(item.classes))
+        by = np.zeros((len(item.classes), 4))
+        found_corners = np.concatenate(
+            [matches.found.boxes[:, :2], matches.found.boxes[:, :2] + matches.found.boxes[:, 2:]], axis=1
+        )
         right = matches.right[:, 0]
+        false = ~right & ~matches.ignored[:, 0]
         scores[matches.takes[right, 0]] = matches.found.scores[right]
-        return cls(scores[~item.crowd], matches.found.scores[~right & ~matches.ignored[:, 0]])
+        by[matches.takes[right, 0]] = found_corners[right]
+        return cls(
+            scores[~item.crowd],
+            by[~item.crowd],
+            matches.found.scores[false],
+            found_corners[false],
+            matches.found.classes[false],
+        )
 
     def words(self) -> str:
         """Return it as ``3 of 4 found, 1 false``."""

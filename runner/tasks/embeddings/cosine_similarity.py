@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,14 @@ class CosineSimilarity(Distance):
     def loss_at(self, ratio: float) -> float:
         """Return the loss at a mean of 1 - cos."""
         return 100.0 * ratio
+
+    def cost(self, before: NDArray[np.float64], after: NDArray[np.float64]) -> float | None:
+        """Return by how many points the similarity of the item's worst output fell; None where none turned away."""
+        return None if np.array_equal(before, after) else 100.0 * float(after.max() - before.max())
+
+    def words(self, row: NDArray[np.float64]) -> Mapping[str, str]:
+        """Return the cosine similarity of the item's worst output."""
+        return {"cosine": f"{1.0 - float(row.max(initial=0.0)):.6f}"}
 
 
 def _turned(output: NDArray[Any], reference: NDArray[Any]) -> float:

@@ -92,6 +92,19 @@ class Retrieval:
         lost = before.astype(np.int64) - after
         return np.asarray(100.0 * lost[draws].sum(axis=1) / np.maximum(count[draws].sum(axis=1), 1), np.float64)
 
+    def in_company(self, scores: Scores) -> Scores:
+        """Return whether each item counts, and whether it finds one of its class, shape (items, 2)."""
+        found, count = _found(scores, self.k)
+        return np.column_stack([count, found]).astype(np.float64)
+
+    def cost(self, before: NDArray[np.float64], after: NDArray[np.float64]) -> float | None:
+        """Return 1 where an item finds none of its class any more, -1 where it does now; of rows ``in_company``."""
+        return None if before[1] == after[1] else float(before[1] - after[1])
+
+    def words(self, row: NDArray[np.float64]) -> Mapping[str, str]:
+        """Return whether one of the item's class is among its ``k`` nearest; of a row ``in_company``."""
+        return {f"found_in_{self.k}": "yes" if row[1] else "no"}
+
     def _named(self, outputs: Outputs) -> str:
         if self.output is None and len(outputs) == 1:
             return next(iter(outputs))

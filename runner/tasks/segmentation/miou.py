@@ -15,10 +15,10 @@ from runner.dataset.truth import ClassMap
 from runner.errors import ConfigError
 from runner.evaluation.accuracy import PERCENTAGE_POINTS
 from runner.evaluation.metric import Scores, below_target
-from runner.evaluation.outputs import ClassScores, Outputs
+from runner.evaluation.outputs import NO_ANSWER, ClassScores, Outputs
 from runner.tasks.segmentation.class_output import ClassOutput, Layout
 from runner.tasks.segmentation.pixel_counts import PixelCounts, drawn_mean_overlaps
-from runner.tasks.segmentation.resolution import at_input
+from runner.tasks.segmentation.resolution import at_input, shown_pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,14 @@ class MeanIou:
             "miou": f"{total.mean_overlap():.1f} %",
             "classes": str(len(total.true_classes)),
         }
+
+    def answer(self, outputs: Outputs, truth: Truth, side: int) -> NDArray[np.int32]:
+        """Return the class that is said of each pixel of the mask; ``NO_ANSWER`` where none is, or the input has not got it."""
+        said = self._reads.classes(outputs, truth.frame.taken)
+        cells = truth.frame.cells((said.shape[0], said.shape[1]))
+        rows, columns = (of[places] for of, places in zip(cells, shown_pixels(truth.classes.shape, side), strict=True))
+        held = (rows >= 0)[:, np.newaxis] & (columns >= 0)
+        return np.where(held, said[rows][:, columns], NO_ANSWER).astype(np.int32)
 
     @property
     def _reads(self) -> ClassOutput:

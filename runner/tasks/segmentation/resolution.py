@@ -1,11 +1,11 @@
-"""A mask in the resolution of the model's input."""
+"""A mask in other resolutions: that of the model's input, and that of a small picture."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.dataset.frame import Frame
+from runner.dataset.frame import Frame, Size
 from runner.dataset.truth import ClassMap
 
 
@@ -20,6 +20,18 @@ def at_input(mask: ClassMap) -> ClassMap:
     return ClassMap(
         classes, mask.ignore, Frame((classes.shape[0], classes.shape[1]), frame.taken, offset=(float(top), float(left)))
     )
+
+
+def shown_pixels(size: Size, side: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows and the columns of a mask by which it is shown with at most ``side`` pixels a side, evenly spaced."""
+    height, width = size
+    scale = min(1.0, side / max(height, width))
+    rows, columns = (max(1, round(length * scale)) for length in (height, width))
+    return _spaced(rows, height), _spaced(columns, width)
+
+
+def _spaced(count: int, length: int) -> NDArray[np.int64]:
+    return (2 * np.arange(count) + 1) * length // (2 * count)
 
 
 def _pixels(photo: int, taken: int, scale: float, offset: float) -> tuple[int, NDArray[np.int64]]:
