@@ -11,29 +11,38 @@ from numpy.typing import NDArray
 from runner.dataset.frame import Frame, Size
 from runner.errors import ConfigError
 
+# What most detectors are trained at.
+_OPEN = (640, 640)
+
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
     """The whole image, as large as it fits into a frame, and the rest of the frame filled.
 
     Attributes:
-        size: [height, width] of the frame.
+        size: [height, width] of the frame; None for what the model takes, and 640 x 640 where that is open.
         place: where the image lies: in the middle, its size and place rounded as ultralytics' LetterBox does, or in the
             top left corner, its size cut to whole pixels as YOLOX's preproc does.
         value: of the rest, 0..255, in every channel.
     """
 
-    size: list[int]
+    size: list[int] | None = None
     place: Literal["center", "corner"] = "center"
     value: int = 114
 
     def __post_init__(self) -> None:
-        if len(self.size) != 2 or any(side < 1 for side in self.size):
+        if self.size is not None and (len(self.size) != 2 or any(side < 1 for side in self.size)):
             raise ConfigError(f"dataset.preprocess.letterbox.size: expected [height, width], got {self.size}")
         if self.place not in ("center", "corner"):
             raise ConfigError(f"dataset.preprocess.letterbox.place: expected center or corner, got {self.place}")
         if not 0 <= self.value <= 255:
             raise ConfigError(f"dataset.preprocess.letterbox.value: expected 0 to 255, got {self.value}")
+
+    @property
+    def sides(self) -> Size:
+        """(height, width) of the frame."""
+        height, width = self.size or _OPEN
+        return height, width
 
     def fitted(self, image: Size) -> Size:
         """Return the size that an image gets."""
@@ -46,20 +55,21 @@ class Letterbox:
         """Return where an image lies in it; both projects read boxes back by the ratio before its size was rounded."""
         top, left = self.place_of(self.fitted(image))
         ratio = self._ratio(image)
-        return Frame(image, (self.size[0], self.size[1]), (ratio, ratio), (float(top), float(left)))
+        return Frame(image, self.sides, (ratio, ratio), (float(top), float(left)))
 
     def _ratio(self, image: Size) -> float:
-        return min(frame / side for frame, side in zip(self.size, image, strict=True))
+        return min(frame / side for frame, side in zip(self.sides, image, strict=True))
 
     def place_of(self, size: Size) -> tuple[int, int]:
         """Return (top, left) of an image of a fitted size in the frame."""
         if self.place == "corner":
             return 0, 0
-        return round((self.size[0] - size[0]) / 2 - 0.1), round((self.size[1] - size[1]) / 2 - 0.1)
+        height, width = self.sides
+        return round((height - size[0]) / 2 - 0.1), round((width - size[1]) / 2 - 0.1)
 
     def framed(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return pixels [height, width, channels] of a fitted size in their frame."""
-        frame = np.full((*self.size, pixels.shape[2]), self.value, np.uint8)
+        frame = np.full((*self.sides, pixels.shape[2]), self.value, np.uint8)
         height, width = pixels.shape[:2]
         top, left = self.place_of((height, width))
         frame[top : top + height, left : left + width] = pixels
@@ -67,7 +77,7 @@ class Letterbox:
 
     def settings(self) -> list[Any]:
         """Return everything that the result depends on."""
-        return [self.size, self.place, self.value]
+        return [list(self.sides), self.place, self.value]
 
 
 def short_side(image: Size, side: int, *, torchvision: bool = False) -> Size:

@@ -169,7 +169,16 @@ class ImagePreprocess:
             chosen.append(f"dataset.preprocess.channels={channels}, as the model input '{spec.name}' takes {shown}")
         if self.layout is None and layout == "nhwc":
             chosen.append(f"dataset.preprocess.layout=nhwc, as the model input '{spec.name}' takes {shown}")
-        return replace(self, channels=channels, channel_order=None, layout=layout), chosen
+        letterbox = self.letterbox
+        sides = [side for side in (spec.shape[2:] if layout == "nchw" else spec.shape[1:3]) if side is not None]
+        if letterbox is not None and letterbox.size is None and len(sides) == 2:
+            letterbox = replace(letterbox, size=sides)
+            if letterbox.sides != Letterbox().sides:
+                size = ",".join(map(str, sides))
+                chosen.append(
+                    f"dataset.preprocess.letterbox.size=[{size}], as the model input '{spec.name}' takes {shown}"
+                )
+        return replace(self, channels=channels, channel_order=None, layout=layout, letterbox=letterbox), chosen
 
     def _other_channels(self, spec: InputSpec, layout: Layout, counts: tuple[int, ...], shown: str) -> str:
         """Return the message for an input whose channels are not those of the images, with the option that mends it."""

@@ -368,3 +368,25 @@ def test_model_of_other_channels_names_the_option(shape: tuple, asked: dict, mes
 def test_options_that_contradict_one_another_are_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ConfigError, match=r"dataset\.preprocess\." + message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "told"),
+    [
+        ((1, 3, 416, 320), (416, 320), ["[416,320], as the model input 'images' takes 3x416x320"]),
+        ((None, 416, 416, 3), (416, 416), ["layout=nhwc", "[416,416], as the model input 'images' takes 416x416x3"]),
+        ((None, 3, None, None), (640, 640), []),
+        ((1, 3, 640, 640), (640, 640), []),
+    ],
+    ids=["fixed", "channels last", "open", "usual"],
+)
+def test_letterbox_without_a_size_gets_the_models(
+    shape: tuple[int | None, ...], size: tuple[int, int], told: list[str]
+) -> None:
+    asked = ImagePreprocess(letterbox=Letterbox())
+    fitted, chosen = asked.fitted(InputSpec("images", shape, np.dtype(np.float32)))
+    photo = Image.fromarray(np.zeros((30, 60, 3), np.uint8))
+    assert fitted.pixels(photo).shape == (3, *size) and fitted.frame((30, 60)).taken == size
+    assert len(chosen) == len(told) and all(part in said for part, said in zip(told, chosen, strict=True))
+    given = ImagePreprocess(letterbox=Letterbox([64, 32]))
+    assert given.fitted(InputSpec("images", shape, np.dtype(np.float32)))[0].frame((30, 60)).taken == (64, 32)
