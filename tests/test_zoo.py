@@ -66,6 +66,23 @@ def test_layers_of_real_models_are_found(zoo: Path, file: str, layers: int, fold
     assert {item.op_type for item in found.left_alone} == left
 
 
+@pytest.mark.parametrize(
+    ("name", "metric", "layers"), [("yolox_nano", "map", 113), ("deeplab", "miou", 55), ("ppocr_rec", "text", 48)]
+)
+def test_detector_segmenter_and_reader_are_judged_by_their_tasks(
+    zoo: Path, tmp_path: Path, name: str, metric: str, layers: int
+) -> None:
+    ended = command(
+        *["--config-dir", str(ROOT / "tests" / "conf"), f"+experiment=zoo/{name}", "observer=minmax", "target_loss=100"],
+        *["calibration.count=4", "evaluation.count=6", "verify.count=1", "tracking=none", f"paths.output={tmp_path}"],
+        cwd=ROOT,
+    )
+    assert ended.status == 0, ended.err
+    summary = json.loads((tmp_path / "acc_auto" / "summary.json").read_text(encoding="utf-8"))
+    assert (next(iter(summary["metrics"])), summary["layers_int8"], summary["samples"]) == (metric, layers, 6)
+    assert summary["loss"] < 15
+
+
 @pytest.mark.parametrize("name", ["ultraface", "mnist_cntk"])
 def test_job_on_a_model_of_fixed_batch_meets_its_target(zoo: Path, tmp_path: Path, name: str) -> None:
     ended = command(

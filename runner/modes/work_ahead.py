@@ -22,8 +22,8 @@ def items_ahead(options: AccAutoOptions, parts: DataSplit, layers: int, passes: 
     evaluated = models * len(parts.search.indices)
     if parts.calibration is None:
         return evaluated + _items_reported(parts)
-    # Each rewriting is one more pass, and so is what balancing looks at.
-    passes += options.correction.pixels + options.correction.equalize + (options.correction.balance != 0)
+    # Each rewriting is one more pass.
+    passes += options.correction.pixels + options.correction.equalize
     calibrated = passes * len(parts.calibration.indices)
     return evaluated + calibrated + items_of_search(options, parts, layers, layers)
 

@@ -10,7 +10,7 @@ T = TypeVar("T")
 # Of what one model gives for an item.
 MOST_BYTES = 1 << 26
 # Nothing is known of how large the first ones are.
-_FIRST = 4
+_FIRST = 16
 
 
 class Portions(Generic[T]):

@@ -13,7 +13,6 @@ from tests.app.conftest import Command
 _MODES = ("acc_auto", "convert_qat")
 GROUPS = {
     "quant": "best",
-    "metric": "kl",
     "observer": "ifmr",
     "strategy": "linear",
     "sensitivity": "mse",
@@ -32,7 +31,7 @@ KEYS = {
             "layers",
         ),
         *("skip_layers", "skip_layer_types", "tensor_quantize", "search.confidence", "split.disjoint", "split.report"),
-        *("metric.output", "observer.asymmetric", "correction.rounding", "correction.equalize", "strategy.give_back"),
+        *("observer.asymmetric", "correction.rounding", "correction.equalize", "strategy.give_back"),
     ),
     "acc_auto": ("image", "on_asymmetric_weight"),
 }

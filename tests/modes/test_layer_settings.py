@@ -147,7 +147,7 @@ def test_pattern_may_match_layers_that_cannot_be_balanced_beside_those_that_can(
         ),
         (
             {"layers": rules(("*", SKIP), ("block*", {"balance": 0.9}))},
-            "layers[1].balance: expected a migration strength of 0.2 to 0.8, auto, or 0 for no balancing, got 0.9.",
+            "layers[1].balance: expected a migration strength of 0.2 to 0.8, auto, sparing, or 0 for no balancing, got 0.9.",
         ),
         (
             {"skip_layer_types": ["Conv"], "skip_layers": ["head"], "layers": rules(("Head*", SKIP))},

@@ -168,7 +168,8 @@ class OwnObserver(MinMax):
 
 FLOAT = 2 + ITEMS  # the rewriting's check runs two models
 CHECK = 3 * 32  # the file at two levels, and its Q/DQ twin
-PROOF = 3 * ITEMS + 4 * 6  # both files and a chip's precision; every layer of four items, with floats and with integers
+# Both files and a chip's precision; of four items ties, every layer in both files, with floats and with integers, and outputs.
+PROOF = 3 * ITEMS + 4 * 7
 VERIFY = CHECK + PROOF
 CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "target": ({"target_loss": 1e9}, set()),

@@ -23,7 +23,7 @@ def test_every_layer_comes_once_in_order(sizes: list[int], most: int) -> None:
 
 @pytest.mark.parametrize(
     ("size", "counts"),
-    [(1, [4, 8, 16, 32, 40]), (16, [4] + [8] * 12), (100, [4] + [1] * 96)],
+    [(1, [16, 32, 52]), (16, [16] + [8] * 10 + [4]), (100, [16] + [1] * 84)],
 )
 def test_as_many_as_fit_by_those_before(size: int, counts: list[int]) -> None:
     portions = Portions([size] * 100, 128)

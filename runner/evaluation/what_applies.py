@@ -1,0 +1,141 @@
+"""Whether metrics apply to a model and data: by what is true of the items, and by what the float model's outputs are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from runner.dataset.item import Truth, class_of
+from runner.dataset.subset import Subset
+from runner.dataset.truth import Boxes, ClassMap
+from runner.errors import ConfigError, DatasetError, ModelError
+from runner.evaluation.accuracy import Agreement
+from runner.evaluation.float_outputs import FloatOutputs
+from runner.evaluation.metric import ChecksOutputs, KnowsTruth, Metric
+from runner.evaluation.output_facts import ItemFacts, class_scores
+from runner.evaluation.outputs import ClassScores, OutputKind
+
+_KINDS: Mapping[type, str] = {
+    type(None): "none",
+    int: "a class",
+    str: "a text",
+    dict: "numbers",
+    Boxes: "boxes",
+    ClassMap: "a class map",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Truths:
+    """What is true of items, as far as metrics ask: each may be as large as a picture, so none is kept.
+
+    Attributes:
+        labels: the class of each; None where its truth is none.
+        unfit: name of each metric that cannot use a truth -> what it expected, and what the first such item has.
+    """
+
+    labels: Sequence[int | None]
+    unfit: Mapping[str, str]
+
+    @classmethod
+    def of(cls, items: Subset, metrics: Sequence[Metric]) -> Truths:
+        """Return what is true of items."""
+        labels, unfit = list[int | None](), dict[str, str]()
+        for index in items.indices:
+            truth = items.dataset.label(index)
+            labels.append(class_of(truth))
+            for metric in metrics:
+                why = _why_not(metric, truth, labels[-1])
+                if why is not None and metric.name not in unfit:
+                    kind = _KINDS.get(type(truth), f"a {type(truth).__name__}")
+                    unfit[metric.name] = f"{why}; {items.dataset.name(index)} has {kind}"
+        return cls(labels, unfit)
+
+    def fit(self, metric: Metric, classes: ClassScores | None) -> bool:
+        """Return whether a metric can be measured."""
+        return metric.name not in self.unfit and not (metric.needs_classes and classes is None)
+
+    def require(self, metric: Metric) -> None:
+        """Raise a ConfigError where a metric cannot use the truths."""
+        unfit = self.unfit.get(metric.name)
+        if unfit is not None and not isinstance(metric, KnowsTruth):
+            raise ConfigError(
+                f"metric: {metric.name} needs a label for every item, but the dataset has none. "
+                "Set dataset.labels=FILE, or choose metric=agreement, kl, sqnr or mse."
+            )
+        if unfit is not None:
+            raise ConfigError(
+                f"metric: {metric.name} expected {unfit}. Name other data, or choose a metric that needs no truth: agreement, "
+                "sqnr or mse."
+            )
+
+
+def _why_not(metric: Metric, truth: Truth, label: int | None) -> str | None:
+    """Return what a metric expected in place of a truth that it cannot use; None where it can."""
+    if not metric.needs_labels:
+        return None
+    if isinstance(metric, KnowsTruth):
+        return metric.why_not(truth)
+    known = label if metric.needs_classes else truth
+    return "a label for every item" if known is None else None
+
+
+def read_classes(
+    headline: Metric,
+    truths: Truths,
+    facts: Sequence[ItemFacts],
+    items: Subset,
+    *,
+    kind: OutputKind,
+    decides: bool,
+) -> ClassScores | None:
+    """Return how to read class scores; None where the model is no classifier, or its scores hold NaN and decide nothing.
+
+    Raises:
+        ModelError: the headline metric compares class scores, and those of an item hold NaN.
+        DatasetError: it counts answers, and a label is outside the model's classes.
+    """
+    # Behind the measure of a task of its own outputs are embeddings, boxes, maps: a row of numbers is no class scores.
+    classes = (
+        None
+        if isinstance(headline, KnowsTruth)
+        else class_scores(facts, truths.labels, kind=kind, output=headline.output)
+    )
+    if classes is None:
+        return None
+    for index, item in zip(items.indices, facts, strict=False):
+        if not item[classes.output].has_nan:
+            continue
+        if headline.needs_classes:
+            raise ModelError(
+                f"model.path: the class scores '{classes.output}' hold NaN for the item {items.dataset.name(index)}; expected "
+                f"numbers, which metric={headline.name} compares. Mend the model, or choose metric=sqnr or mse."
+            )
+        return None
+    beyond = [
+        (index, label)
+        for index, label in zip(items.indices, truths.labels, strict=False)
+        if label is not None and label >= classes.classes
+    ]
+    if beyond and decides and (headline.needs_classes or isinstance(headline, Agreement)):
+        raise DatasetError(
+            f"dataset.labels: {items.dataset.name(beyond[0][0])} has class {beyond[0][1]}, but the model gives "
+            f"{classes.classes} scores (classes 0 to {classes.classes - 1})."
+        )
+    return None if beyond else classes
+
+
+def require_classes(metric: Metric, classes: ClassScores | None) -> None:
+    """Raise a ConfigError where a metric needs class scores and the model gives none."""
+    if metric.needs_classes and classes is None:
+        raise ConfigError(
+            f"metric: {metric.name} needs an output of class scores, one row an item. "
+            "Name it with metric.output, say model.output=logits, or choose metric=sqnr or mse."
+        )
+
+
+def check_outputs(headline: Metric, reference: FloatOutputs, items: Subset) -> None:
+    """Have a metric refuse outputs that are not what it reads, by those of the first item."""
+    first = reference.kept.known.get(0)
+    if first is not None and isinstance(headline, ChecksOutputs):
+        headline.check_outputs(first, items.dataset.label(items.indices[0]))
