@@ -51,12 +51,14 @@ def changed_items(comparison: Comparison) -> list[ChangedItem] | None:
     if found is None or not isinstance(metric, TellsChanges):
         return None
     dataset, indices = comparison.part.dataset, comparison.part.indices
+    # By one item: a truth may be a picture to be decoded.
+    texts = len(found) > 0 and isinstance(dataset.label(indices[found[0].position]), str)
     items = []
     for change in found:
         index = indices[change.position]
-        truth = dataset.label(index)
+        truth = dataset.label(index) if texts else None
         words = metric.words(change.before), metric.words(change.after)
-        items.append(ChangedItem(change, index, dataset.name(index), truth if isinstance(truth, str) else None, *words))
+        items.append(ChangedItem(change, index, dataset.name(index), truth, *words))
     return items
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from runner.dataset.subset import Subset
 from runner.evaluation.accuracy import TopK
 from runner.evaluation.scores import Evaluation
 from runner.modes.result import Comparison
-from runner.report.contact_sheet import contact_sheet, picture
+from runner.report.contact_sheet import contact_sheet, drawable, picture
 from runner.report.flips import Flip, flips, flips_csv
 from tests.data import Items
 
@@ -75,6 +76,24 @@ def test_the_sheet_shows_what_the_model_saw() -> None:
     # Two tiles side by side: the ramp, then the ramp turned round.
     assert image[12, 12] < 10 and image[165, 165] > 245
     assert image[12, 182] > 245 and image[165, 335] < 10
+
+
+def test_a_name_that_the_font_cannot_write_is_told_by_the_items_number() -> None:
+    font = ImageFont.load_default(12)
+    assert drawable("IMG_0001 (a).jpg", font) and not drawable("\u732b.jpg", font)
+    data = Items(np.zeros((1, 1, 8, 8)), [3])
+    scores = [Evaluation({"top1": np.ones((1, 1))}, np.array(a)) for a in ([(3, 0.9)], [(1, 0.1)])]
+    found = flips(Comparison([TopK()], *scores, None, Subset(data, [0])))
+    assert found is not None
+    sheets = [contact_sheet([replace(found[0], name=name)], data) for name in ("\u732b.jpg", "item 0", "a.jpg")]
+    assert sheets[0] == sheets[1] != sheets[2]
+
+
+def test_a_name_that_a_spreadsheet_would_run_is_made_a_text() -> None:
+    found = flips(compare([3], [(3, 0.125)], [(4, 0.5)]))
+    assert found is not None
+    (row,) = csv.DictReader(io.StringIO(flips_csv([replace(found[0], name="=cmd")])))
+    assert row["name"] == "'=cmd"
 
 
 @pytest.mark.parametrize("shape", [(10,), (4, 49, 10), (5, 20, 20), (2, 9)])

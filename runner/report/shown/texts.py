@@ -53,7 +53,7 @@ def texts_legend() -> tuple[Part, ...]:
 
 
 def marked(truth: str, read: str, *, ignore_case: bool = False) -> Iterator[Marked]:
-    """Yield a text that was read in runs of characters alike: right, wrong, extra, or missing in it; see ``aligned``."""
+    """Yield a text that was read in runs of characters that are alike: right, wrong, extra, or missing in it."""
 
     def same(one: str, other: str) -> bool:
         return one == other or (ignore_case and one.casefold() == other.casefold())
