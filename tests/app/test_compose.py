@@ -221,6 +221,14 @@ def test_own_data_is_not_calibrated_on_the_shipped_digits(tiny: Tiny) -> None:
         assert built.calibration.dataset is None
 
 
+@pytest.mark.parametrize("mode", ["acc_auto", "convert_qat"])
+def test_data_can_be_a_class_alone(mode: str, tiny: Tiny) -> None:
+    named = ["~dataset", "+dataset._target_=runner.NpzDataset", f"+dataset.path={tiny.data}"]
+    built = job(f"mode={mode}", *named)
+    assert isinstance(built.dataset, NpzDataset)
+    assert not isinstance(built, AccAutoJob) or built.calibration.dataset is None
+
+
 def test_other_calibration_data_can_be_named(tiny: Tiny) -> None:
     named = ["+calibration.dataset._target_=runner.NpzDataset", f"+calibration.dataset.path={tiny.data}"]
     built = job("dataset=npz", f"dataset.path={tiny.data}", *named)

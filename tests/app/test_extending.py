@@ -16,30 +16,11 @@ from runner.app.places import make_importable, names_own_class
 from runner.dataset.item import evenly_spaced
 from runner.record_text import read_record
 from tests.app.conftest import Command, Tiny
+from tests.app.extending_page import CLASSES, DOCUMENT, TARGET, write_examples
 from tests.command import Ended, command, environment
 from tests.models import conv_gemm, prepared, run_plain
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
-CLASSES = {
-    "observer": "my_observer.Sigmas",
-    "sensitivity": "my_sensitivity.RelativeError",
-    "strategy": "my_strategy.Doubling",
-    "metric": "my_metric.Confidence",
-}
-TARGET = "my_target.Ranges"
 PREFIX = "accuracy_based_auto_calibration"
-
-
-def write_examples(folder: Path) -> None:
-    """Write each example of the document under the name in its first line."""
-    blocks = re.findall(
-        r"^```python\n# (\S+\.py)\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
-    )
-    classes = [*CLASSES.values(), TARGET]
-    assert {name for name, _ in blocks} == {f"{path.partition('.')[0]}.py" for path in classes}
-    folder.mkdir(exist_ok=True)
-    for name, code in blocks:
-        (folder / name).write_text(code, encoding="utf-8")
 
 
 def named_on_the_command_line(*groups: str) -> list[str]:
