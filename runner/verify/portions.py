@@ -11,10 +11,12 @@ T = TypeVar("T")
 MOST_BYTES = 1 << 26
 # Nothing is known of how large the first ones are.
 _FIRST = 16
+# The first layers of most networks give the most. Those of a decoder give more and more.
+_GROWTH = 8
 
 
 class Portions(Generic[T]):
-    """Layers in order, as many at a time as fit, judged by those before; at most twice as many as the time before.
+    """Layers in order, as many at a time as fit, judged by those before.
 
     Args:
         layers: all of them.
@@ -35,4 +37,4 @@ class Portions(Generic[T]):
             self._took = 0
             yield self._layers[start : start + count]
             start += count
-            count = max(1, min(2 * count, count * self._most_bytes // max(self._took, 1)))
+            count = max(1, min(_GROWTH * count, count * self._most_bytes // max(self._took, 1)))
