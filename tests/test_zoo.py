@@ -73,7 +73,13 @@ def test_detector_segmenter_and_reader_are_judged_by_their_tasks(
     zoo: Path, tmp_path: Path, name: str, metric: str, layers: int
 ) -> None:
     ended = command(
-        *["--config-dir", str(ROOT / "tests" / "conf"), f"+experiment=zoo/{name}", "observer=minmax", "target_loss=100"],
+        *[
+            "--config-dir",
+            str(ROOT / "tests" / "conf"),
+            f"+experiment=zoo/{name}",
+            "observer=minmax",
+            "target_loss=100",
+        ],
         *["calibration.count=4", "evaluation.count=6", "verify.count=1", "tracking=none", f"paths.output={tmp_path}"],
         cwd=ROOT,
     )
