@@ -5,11 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runner.evaluation.metric import JudgesTogether, Scores, TellsChanges
+
+
+class HasCost(Protocol):
+    """What costs something; below 0 it is a gain."""
+
+    @property
+    def cost(self) -> float:
+        """Return the cost."""
+        ...
+
+
+C = TypeVar("C", bound=HasCost)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +56,7 @@ def changes(metric: TellsChanges, float_scores: Scores, scores: Scores) -> list[
     return sorted(found, key=lambda change: -change.cost)
 
 
-def worth_showing(found: Sequence[Change], *, most: int, gained: int) -> list[Change]:
+def worth_showing(found: Sequence[C], *, most: int, gained: int) -> list[C]:
     """Return the worst of some changes, and of those that got better the best few; worst first.
 
     Args:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from runner.evaluation.changes import worth_showing
 from runner.figure import Block, Column, Exhibits, Marked, Paragraph, Part, Row, Section, Table
 from runner.report.changed_items import ChangedItem, word_columns
 from runner.report.flips import FLIPS
-from runner.report.shown.draw import Gallery, worst_and_best
+from runner.report.shown.draw import GAINED, MOST, Gallery
 
 
 def changed_results(found: Sequence[ChangedItem] | None, shown: Gallery | None, items: int) -> Section:
@@ -27,7 +28,7 @@ def changed_results(found: Sequence[ChangedItem] | None, shown: Gallery | None, 
         f", {len(found) - lost - gained} neither. Ordered by what each costs.",
     ]
     blocks: list[Block] = [Paragraph(parts)]
-    told = worst_and_best(found)
+    told = worth_showing(found, most=MOST, gained=GAINED)
     if shown is not None:
         blocks += [Paragraph(shown.legend)] if shown.legend else []
         blocks.append(Exhibits([drawn.exhibit() for drawn in shown.drawn]))

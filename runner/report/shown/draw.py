@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from runner.evaluation.changes import worth_showing
 from runner.evaluation.metric import ShowsAnswers
 from runner.figure import Part
 from runner.modes.result import Comparison
@@ -15,8 +16,8 @@ from runner.report.shown.masks import masks_drawn
 from runner.report.shown.texts import TEXT, texts_drawn, texts_legend
 from runner.tasks.detection.mean_average_precision import MeanAveragePrecision
 
-# Items that are drawn: the worst, and of those that got better the best.
-WORST, GAINED = 12, 4
+# Items that are shown, and of them those that got better most.
+MOST, GAINED = 16, 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +40,7 @@ def gallery(items: Sequence[ChangedItem], comparison: Comparison) -> Gallery | N
     metric, dataset = comparison.deciding, comparison.part.dataset
     if not items or metric is None:
         return None
-    shown = worst_and_best(items)
+    shown = worth_showing(items, most=MOST, gained=GAINED)
     if isinstance(metric, MeanAveragePrecision):
         drawn = boxes_drawn(shown, dataset)
         return None if drawn is None else Gallery(drawn, boxes_legend())
@@ -49,10 +50,3 @@ def gallery(items: Sequence[ChangedItem], comparison: Comparison) -> Gallery | N
     if all(item.truth is not None and TEXT in item.before for item in shown):
         return Gallery(texts_drawn(shown, dataset, metric), texts_legend(), as_file=False)
     return None
-
-
-def worst_and_best(items: Sequence[ChangedItem]) -> list[ChangedItem]:
-    """Return the worst items, and behind them the best of those that got better."""
-    worst = list(items[:WORST])
-    better = [item for item in items[WORST:] if item.cost < 0]
-    return worst + better[-GAINED:]
