@@ -14,9 +14,12 @@ from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.distance import Distance
 from runner.evaluation.scorer import Scorer
 from runner.modes.input_values import InputsSeen
+from runner.tasks.detection.mean_average_precision import MeanAveragePrecision
 
 # How likely a figure like this, or a better one, is by chance, before it is told from chance.
 _LIKELY = 0.05
+# AP, in percent, of a detector that finds anything at all.
+_FINDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,10 @@ def require_expected(expect: Expectation, name: str, figure: float, seen: Inputs
 
 
 def chance_caution(seen: InputsSeen, scorer: Scorer) -> list[str]:
-    """Return a warning where a classifier's float figure is what guessing gives."""
+    """Return a warning where a classifier's float figure is what guessing gives, or a detector finds next to nothing."""
+    headline = next(iter(scorer.metrics), None)
+    if isinstance(headline, MeanAveragePrecision):
+        return _nothing_found(headline, seen, scorer)
     metric = next((metric for metric in scorer.metrics if isinstance(metric, TopK)), None)
     if metric is None or scorer.classes is None or metric.k >= scorer.classes.classes:
         return []
@@ -87,6 +93,17 @@ def chance_caution(seen: InputsSeen, scorer: Scorer) -> list[str]:
         f"the float model's {metric.name} of {100 * hits / items:.4g} over {items} items is no better than chance "
         f"({100 * chance:.4g} with {classes} classes), so what is lost against it says little. "
         f"{_what_to_look_at(seen, scorer)}"
+    ]
+
+
+def _nothing_found(metric: MeanAveragePrecision, seen: InputsSeen, scorer: Scorer) -> list[str]:
+    figure = metric.aggregate(scorer.float_scores.scores[metric.name])
+    if not figure < _FINDS:
+        return []
+    return [
+        f"the float model's {metric.name} is {figure:.3g} over {len(scorer.items)} items: it finds next to nothing of what is "
+        f"true, so what is lost against it says little. {_what_to_look_at(seen, scorer)} The postprocess may be another "
+        "family's, too."
     ]
 
 

@@ -9,7 +9,9 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from runner.dataset.frame import Frame
 from runner.dataset.subset import Subset
+from runner.dataset.truth import Boxes
 from runner.engine import Engine
 from runner.errors import ConfigError
 from runner.evaluation.accuracy import TopK
@@ -17,6 +19,8 @@ from runner.evaluation.distance import Kl
 from runner.evaluation.evaluator import Evaluator
 from runner.modes.expectation import Expectation, at_least, chance_caution
 from runner.modes.input_values import InputsSeen, InputValues
+from runner.tasks.detection.mean_average_precision import MeanAveragePrecision
+from runner.tasks.detection.nms_inside import NmsInside
 from tests.data import Items
 from tests.models import onnx_text
 
@@ -93,3 +97,31 @@ def test_nothing_is_said_of_data_without_labels() -> None:
     evaluator = Evaluator(Engine(1), Subset.whole(Items(np.eye(3, dtype=np.float32), None)), [Kl(), TopK()])
     model = onnx_text("g (float[N,3] x) => (float[N,3] y) { y = Softmax <axis = 1> (x) }")
     assert chance_caution(SEEN, evaluator.against(evaluator.outputs(ir.from_proto(model)))) == []
+
+
+class Scenes(Items):
+    """Photos of a model that gives back its input: a box of class 0 each, 10 to 30; one of a class and place is true."""
+
+    def __init__(self, found: int, items: int, kind: int) -> None:
+        box = np.array([[10, 10, 30, 30, 0.9, 0]], np.float32)
+        super().__init__(np.tile(box, (items, 1, 1)), [0] * items)
+        self.found, self.kind = found, kind
+
+    def label(self, index: int) -> Boxes:
+        corners = np.array([[10.0, 10, 30, 30]]) + (0 if index < self.found else 30)
+        size = (100, 100)
+        return Boxes(corners, np.array([self.kind]), np.array([400.0]), np.array([False]), Frame(size, size))
+
+
+@pytest.mark.parametrize(("found", "kind", "warned"), [(0, 0, True), (20, 1, True), (20, 0, False), (5, 0, False)])
+def test_detector_that_finds_next_to_nothing_is_a_warning(found: int, kind: int, warned: bool) -> None:
+    model = onnx_text("g (float[N,1,6] x) => (float[N,1,6] y) { y = Identity (x) }")
+    evaluator = Evaluator(Engine(1), Subset.whole(Scenes(found, 20, kind)), [MeanAveragePrecision(NmsInside())])
+    said = chance_caution(SEEN, evaluator.against(evaluator.outputs(ir.from_proto(model))))
+    message = (
+        "the float model's map is 0 over 20 items: it finds next to nothing of what is true, so what is lost against it says "
+        "little. Look at how the data reaches the model: dataset.preprocess.mean, std and scale (the input 'x' holds -1 to 2, "
+        "mean 0.5), channels (rgb or bgr), layout (nchw or nhwc), resize, crop and interpolation; and at the labels, which may "
+        "be offset by one. The postprocess may be another family's, too."
+    )
+    assert said == ([message] if warned else [])
