@@ -178,7 +178,7 @@ def _misfit(
         )
     if len(spec.shape) < 4:
         return f"{both}, or {whole} as a whole. Give items of that shape."
-    return f"{both}. Set dataset.preprocess (resize, crop, layout) to fit."
+    return f"{both}. Set dataset.preprocess (resize, crop, letterbox, layout) to fit."
 
 
 def _no_batch(spec: InputSpec, inputs: Sequence[InputSpec]) -> str:

@@ -77,7 +77,19 @@ def _read(file: Path) -> tuple[ir.Model, tuple[str, ...]]:
             raise
         model = ir.from_proto(proto)
     ir.external_data.set_base_dir(model.graph, file.parent)
+    if _out_of_order(model.graph):
+        model.graph.sort()
     return model, tuple(changes)
+
+
+def _out_of_order(graph: ir.Graph) -> bool:
+    """Return whether a node reads what a later one makes, as converters to float16 leave it; onnxruntime does not mind."""
+    later = set(graph)
+    for node in graph:
+        if any(value is not None and value.producer() in later for value in node.inputs):
+            return True
+        later.discard(node)
+    return False
 
 
 def file_sha256(path: Path) -> str:

@@ -92,7 +92,7 @@ def test_wrong_shape_is_refused_with_item_and_both_shapes(shape: tuple[int, ...]
         bind(only(np.zeros(shape)), (IMAGE,), name="cat.png")
     assert str(error.value) == (
         f"dataset: item cat.png has shape {got}, but the model input 'input:0' takes {expected} an item. "
-        "Set dataset.preprocess (resize, crop, layout) to fit."
+        "Set dataset.preprocess (resize, crop, letterbox, layout) to fit."
     )
 
 

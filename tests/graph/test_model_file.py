@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from runner.errors import ModelError
 from runner.graph.model_file import file_sha256, fits_one_file, load_model, model_bytes, weights_size
 from tests.data import noise
-from tests.models import model, proto
+from tests.models import model, proto, run_plain
 
 GRAPH = "g (float[1,8] x) => (float[1,4] y) { [head] y = Gemm(x, w, b) }"
 
@@ -33,6 +33,28 @@ def test_a_model_is_read_with_its_path_and_hash(stored):
     assert source.path == stored
     assert source.sha256 == hashlib.sha256(stored.read_bytes()).hexdigest()
     assert [node.name for node in source.graph.graph] == ["head"]
+
+
+def test_nodes_that_stand_behind_their_readers_are_put_before_them(tmp_path):
+    made = proto("g (float[1,8] x) => (float[1,8] y) { [a] h = Relu(x) [b] i = Neg(h) [c] y = Exp(i) }")
+    nodes = list(made.graph.node)
+    del made.graph.node[:]
+    made.graph.node.extend([nodes[2], nodes[0], nodes[1]])
+    path = tmp_path / "model.onnx"
+    path.write_bytes(made.SerializeToString())
+    read = load_model(path).graph.clone()
+    assert [node.op_type for node in read.graph] == ["Relu", "Neg", "Exp"]
+    x = noise(3, 2, 8)
+    np.testing.assert_allclose(run_plain(read, x, ["y"])[1][0], np.exp(-np.maximum(x[1:], 0)), rtol=1e-6)
+
+
+def test_graph_in_a_circle_is_refused(tmp_path):
+    made = proto("g (float[1,8] x) => (float[1,8] y) { [a] h = Add(x, x) [b] y = Exp(h) }")
+    made.graph.node[0].input[1] = "y"
+    path = tmp_path / "model.onnx"
+    path.write_bytes(made.SerializeToString())
+    with pytest.raises(ModelError, match=r"cannot be read as ONNX: .*cycle"):
+        load_model(path)
 
 
 def test_a_model_comes_back_from_its_bytes(tmp_path):
