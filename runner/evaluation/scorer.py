@@ -213,7 +213,9 @@ class Scorer:
             ):
                 refuse_item_at_fault(dataset, index, name)
         label, known = dataset.label(index), reference or {}
-        scores = {metric.name: _row(metric.score(outputs, known, label, self.classes)) for metric in self.metrics}
+        scores: dict[str, tuple[float, ...] | NDArray[np.float64]] = {
+            metric.name: _row(metric.score(outputs, known, label, self.classes)) for metric in self.metrics
+        }
         if self.classes is not None:
             scores[ANSWER] = self.classes.answer_and_margin(outputs)
         headline = self.metrics[0]
@@ -237,5 +239,6 @@ def _spoilt(output: NDArray[Any], reference: NDArray[Any] | None) -> bool:
     return comparable and not (is_finite(output) and is_finite(reference)) and is_unlike(output, reference)
 
 
-def _row(row: Sequence[float] | NDArray[np.float64]) -> tuple[float, ...]:
-    return tuple(row.tolist()) if isinstance(row, np.ndarray) else tuple(row)
+def _row(row: Sequence[float] | NDArray[np.float64]) -> tuple[float, ...] | NDArray[np.float64]:
+    # Many numbers take a quarter of the memory as an array.
+    return row if isinstance(row, np.ndarray) else tuple(row)

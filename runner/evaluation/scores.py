@@ -21,7 +21,7 @@ _LENGTHS = " (lengths)"
 
 # An item's numbers under each metric, as many as that gives for it; of a classifier also ANSWER, under a headline metric that
 # counts hits also LEAD.
-ItemScores = Mapping[str, tuple[float, ...]]
+ItemScores = Mapping[str, tuple[float, ...] | NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

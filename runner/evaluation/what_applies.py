@@ -58,6 +58,11 @@ class Truths:
     def require(self, metric: Metric) -> None:
         """Raise a ConfigError where a metric cannot use the truths."""
         unfit = self.unfit.get(metric.name)
+        if unfit is not None and not isinstance(metric, KnowsTruth) and not unfit.endswith(" has none"):
+            raise ConfigError(
+                f"metric: {metric.name} needs {unfit}. Choose a metric that judges what your data knows, or agreement, sqnr or "
+                "mse, which need no truth."
+            )
         if unfit is not None and not isinstance(metric, KnowsTruth):
             raise ConfigError(
                 f"metric: {metric.name} needs a label for every item, but the dataset has none. "
@@ -77,7 +82,7 @@ def _why_not(metric: Metric, truth: Truth, label: int | None) -> str | None:
     if isinstance(metric, KnowsTruth):
         return metric.why_not(truth)
     known = label if metric.needs_classes else truth
-    return "a label for every item" if known is None else None
+    return "a class for every item" if known is None else None
 
 
 def read_classes(
