@@ -64,6 +64,10 @@ def _from_yaml(text: str, path: Path, key: str) -> list[Any]:
 
 def _checked(names: list[Any], where: str) -> tuple[str, ...]:
     # YAML reads a class called 7, or no, as another type.
+    if any(isinstance(name, list | Mapping) or name is None for name in names):
+        raise DatasetError(
+            f"{where}: expected the classes' names, class 0 first, got lists, mappings or nothing among them."
+        )
     found = tuple(str(name).strip() for name in names)
     if not found or not all(found):
         got = f"a blank one, number {found.index('')}" if found else "none"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ from runner.errors import DatasetError, RecordError
 from runner.strict_json import is_number, parse_object, read_text
 
 KEY = "dataset.annotations"
+# What no photo has: numbers beyond leave what areas of boxes can hold.
+_MOST_PIXELS = 1e7
+# Characters of a value in a message.
+_SHOWN = 80
 _SECTIONS = {"images": "id, file_name", "annotations": "image_id, category_id, bbox", "categories": "id, name"}
 
 
@@ -96,10 +101,10 @@ def _image(path: Path, where: str, entry: Mapping[str, Any], rows: list[tuple[fl
 def _box(path: Path, where: str, entry: Mapping[str, Any]) -> tuple[float, ...]:
     """Return x, y, width, height, area, crowd of an annotation."""
     box = entry.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)) or min(box[2:]) < 0:
+    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_pixels, box)) or min(box[2:]) < 0:
         raise _wrong(path, where, "bbox of [x, y, width, height] in pixels, width and height not negative", box)
     area = entry.get("area", box[2] * box[3])
-    if not is_number(area) or area < 0:
+    if not _is_pixels(area, _MOST_PIXELS**2) or area < 0:
         raise _wrong(path, where, "an area that is not negative", area)
     crowd = entry.get("iscrowd", 0)
     if crowd not in (0, 1):
@@ -107,10 +112,14 @@ def _box(path: Path, where: str, entry: Mapping[str, Any]) -> tuple[float, ...]:
     return (*box, area, crowd)
 
 
+def _is_pixels(value: object, most: float = _MOST_PIXELS) -> bool:
+    return is_number(value) and abs(float(value)) <= most  # type: ignore[arg-type]
+
+
 def _sections(path: Path) -> dict[str, list[tuple[str, Mapping[str, Any]]]]:
     """Return the entries of each section, each with the words for where it stands."""
     try:
-        content = parse_object(read_text(path, KEY), shown(path))
+        content = parse_object(read_text(path, KEY).removeprefix("\ufeff"), shown(path))
     except RecordError as error:
         raise DatasetError(f"{KEY}: {str(error).removeprefix(f'{KEY}: ')}") from error
     found = {}
@@ -149,4 +158,12 @@ def _refuse_repeated(path: Path, section: str, ids: int, entries: int) -> None:
 
 
 def _wrong(path: Path, where: str, expected: str, got: object) -> DatasetError:
-    return DatasetError(f"{KEY}: {shown(path)}: {where}: expected {expected}, got {'none' if got is None else got}.")
+    return DatasetError(
+        f"{KEY}: {shown(path)}: {where}: expected {expected}, got {'none' if got is None else _shortened(got)}."
+    )
+
+
+def _shortened(got: object) -> str:
+    """Return a value as JSON has it, so that a text is told from a number; of a long one the beginning."""
+    text = json.dumps(got, ensure_ascii=False, default=str)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

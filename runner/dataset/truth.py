@@ -32,6 +32,16 @@ class ClassNames(Protocol):
         ...
 
 
+def highest_class(truth: object) -> int:
+    """Return the highest class that a truth of boxes or of a map holds; -1 where it holds none, or is of another kind."""
+    if isinstance(truth, Boxes):
+        return int(truth.classes.max(initial=-1))
+    if isinstance(truth, ClassMap):
+        counted = truth.classes if truth.ignore is None else truth.classes[truth.classes != truth.ignore]
+        return int(counted.max()) if counted.size else -1
+    return -1
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Boxes:
     """What is to be found in a photo.

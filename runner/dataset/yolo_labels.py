@@ -15,6 +15,7 @@ KEY = "dataset.labels"
 _EXPECTED = "'class cx cy width height', or 'class' and the x y of three points or more, as shares of the photo"
 # Tools write what lies at the edge a little beyond it.
 _BEYOND = 0.01
+_MOST_CLASS = 1_000_000
 
 
 def read_yolo_labels(path: Path, classes: int | None) -> NDArray[np.float64]:
@@ -55,8 +56,8 @@ def _box(line: str, classes: int | None) -> tuple[float, ...]:
     polygon = len(places) >= 6 and len(places) % 2 == 0
     if len(places) != 4 and not polygon:
         raise ValueError(f"expected {_EXPECTED}")
-    if not number.is_integer() or number < 0:
-        raise ValueError("expected a class number of 0 or more")
+    if not number.is_integer() or not 0 <= number <= _MOST_CLASS:
+        raise ValueError(f"expected a class number of 0 to {_MOST_CLASS}")
     if classes is not None and number >= classes:
         raise ValueError(f"expected a class number below {classes}, as dataset.names has so many")
     if not all(math.isfinite(place) and -_BEYOND <= place <= 1 + _BEYOND for place in places):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field, replace
 
 import onnx_ir as ir
 
 from runner.dataset.subset import Subset
 from runner.engine import BoundItem, Engine
-from runner.evaluation.float_outputs import MOST_BYTES, FloatOutputs, KeptOutputs, OwnRows, size_of
+from runner.evaluation.float_outputs import FloatOutputs, KeptOutputs, OwnRows, most_bytes, size_of
 from runner.evaluation.ledger import Ledger
 from runner.evaluation.metric import Metric
 from runner.evaluation.model_outputs import Runs, has_nan, refuse_item_at_fault
@@ -19,7 +19,7 @@ from runner.evaluation.output_facts import ItemFacts, facts_of
 from runner.evaluation.outputs import ClassScores, OutputKind, Outputs
 from runner.evaluation.position_agreement import at_positions, class_positions
 from runner.evaluation.scorer import Progress, Scorer, silent
-from runner.evaluation.scores import ItemScores
+from runner.evaluation.scores import Evaluation, ItemScores
 from runner.evaluation.what_applies import Truths, check_outputs, read_classes, require_classes
 from runner.session import SIMULATION, Profile
 
@@ -46,7 +46,7 @@ class Evaluator:
     decides: bool = True
     ledger: Ledger = field(default_factory=Ledger)
     profile: Profile = SIMULATION
-    most_bytes: int = MOST_BYTES
+    most_bytes: int = field(default_factory=most_bytes)
 
     def outputs(self, model: ir.Model, progress: Progress = silent) -> FloatOutputs:
         """Return what a model gives for all items.
@@ -113,11 +113,12 @@ class Evaluator:
         for name in (name for name, array in outputs.items() if self.decides and has_nan(array)):
             refuse_item_at_fault(self.items.dataset, index, name)
 
-    def against(self, reference: FloatOutputs) -> Scorer:
+    def against(self, reference: FloatOutputs, known: Callable[[Scorer], Evaluation] | None = None) -> Scorer:
         """Return the scorer against a float model.
 
         Args:
             reference: what the float model gives for all items, or for the first of them.
+            known: gives the float model's own scores, where they may be known already.
 
         Raises:
             DatasetError: a label is outside the model's classes, a truth is not of the metric's kind, or an item is not finite.
@@ -133,7 +134,7 @@ class Evaluator:
             classes = read_classes(headline, truths, facts, self.items, kind=self.output_kind, decides=self.decides)
             truths.require(headline)
             require_classes(headline, classes)
-            check_outputs(headline, reference, self.items)
+            check_outputs(headline, reference, truths, self.items)
             at = None
             if classes is None:
                 at = class_positions(facts, kind=self.output_kind, output=headline.output)
@@ -142,6 +143,7 @@ class Evaluator:
         scorer = Scorer(
             self.engine, self.items, metrics, classes, reference, cautions, self.decides, self.ledger, self.profile
         )
-        if len(facts) == len(self.items):
-            _ = scorer.float_scores  # what is at fault is said here
-        return scorer
+        if len(facts) < len(self.items):
+            return scorer
+        # What is at fault is said here.
+        return replace(scorer, known=scorer.float_scores if known is None else known(scorer))

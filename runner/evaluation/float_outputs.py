@@ -23,6 +23,11 @@ from runner.evaluation.scores import ItemScores
 MOST_BYTES = 1 << 28
 
 
+def most_bytes() -> int:
+    """Return how many bytes of a float model's outputs are kept."""
+    return MOST_BYTES
+
+
 def size_of(outputs: Outputs) -> int:
     """Return how many bytes an item's outputs take."""
     return sum(array.nbytes for array in outputs.values())

@@ -141,7 +141,7 @@ class MetricJudge:
     @property
     def float_value(self) -> float:
         """Return the float model's metric."""
-        return self.metric.aggregate(self.scorer.float_scores.scores[self.name])
+        return self.scorer.float_figure
 
     def judge(
         self, candidate: Candidate, progress: Progress, *, early: bool = False, known: PartialScores | None = None
@@ -161,8 +161,10 @@ class MetricJudge:
     ) -> Verdict:
         """Return the verdict on a model's scores under the metric, of all items, known or expected."""
         before = self.scorer.float_scores.scores[self.name]
-        accepted = self.metric.accepts(before, scores, self.target)
-        return Verdict(self.metric.aggregate(scores), self.metric.loss(before, scores), accepted, evaluation, partial)
+        # A metric of the user's may give numpy's numbers.
+        accepted = bool(self.metric.accepts(before, scores, self.target))
+        value, loss = float(self.metric.aggregate(scores)), float(self.metric.loss(before, scores))
+        return Verdict(value, loss, accepted, evaluation, partial)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,6 +8,7 @@ alike.
 ``Metric`` is what every metric has. What only some have is a protocol of its own below, or one of these attributes:
 
 * ``needs_reference = False``: the float model's outputs are not looked at, and need not be at hand.
+* ``counts_items``: whether its loss is one of whole items, in percentage points.
 * ``never_negative = True``: no model does better than the float one, which is what the metric compares with.
 """
 

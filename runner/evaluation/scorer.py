@@ -13,9 +13,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from runner.dataset.item import Truth
 from runner.dataset.subset import Subset
 from runner.engine import BoundItem, Engine
-from runner.errors import ModelError
+from runner.errors import ConfigError, ModelError, RunnerError
 from runner.evaluation.accuracy import Counted
 from runner.evaluation.float_outputs import FloatOutputs
 from runner.evaluation.ledger import Ledger
@@ -86,6 +87,11 @@ class Scorer:
             DatasetError: an item is not finite, and a figure was to come of it.
         """
         return gathered(self._own_rows()) if self.known is None else self.known
+
+    @property
+    def float_figure(self) -> float:
+        """The float model's figure under the headline metric."""
+        return float(self.metrics[0].aggregate(self.float_scores.scores[self.metrics[0].name]))
 
     def _own_rows(self) -> list[ItemScores]:
         """Return the float model's own rows; what is not at hand has the float model run once more."""
@@ -214,7 +220,7 @@ class Scorer:
                 refuse_item_at_fault(dataset, index, name)
         label, known = dataset.label(index), reference or {}
         scores: dict[str, tuple[float, ...] | NDArray[np.float64]] = {
-            metric.name: _row(metric.score(outputs, known, label, self.classes)) for metric in self.metrics
+            metric.name: self._row(metric, position, outputs, known, label) for metric in self.metrics
         }
         if self.classes is not None:
             scores[ANSWER] = self.classes.answer_and_margin(outputs)
@@ -222,6 +228,30 @@ class Scorer:
         if isinstance(headline, Counted):
             scores[LEAD] = (headline.lead(outputs, known, label, self.classes),)
         return scores
+
+    def _row(
+        self, metric: Metric, position: int, outputs: Outputs, reference: Outputs, label: Truth
+    ) -> tuple[float, ...] | NDArray[np.float64]:
+        """Return an item's row; a fault in a metric of the user's is told as one."""
+        if type(metric).__module__.partition(".")[0] == __package__.partition(".")[0]:
+            row = metric.score(outputs, reference, label, self.classes)
+            # Many numbers take a quarter of the memory as an array.
+            return row if isinstance(row, np.ndarray) else tuple(row)
+        item = self.items.dataset.name(self.items.indices[position])
+        try:
+            row = metric.score(outputs, reference, label, self.classes)
+        except RunnerError:
+            raise
+        except Exception as error:  # whatever the user's code comes to
+            raise ConfigError(
+                f"metric: {metric.name}.score failed for the item {item}: {type(error).__name__}: {error}. Mend the class."
+            ) from error
+        try:
+            return tuple(float(number) for number in row)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"metric: {metric.name}.score gave {str(row)[:80]!r} for the item {item}; expected a sequence of numbers."
+            ) from error
 
     def _runnable(self, model: ir.Model | NamedRunnable) -> NamedRunnable:
         return self.session(model) if isinstance(model, ir.Model) else model
@@ -237,8 +267,3 @@ def _spoilt(output: NDArray[Any], reference: NDArray[Any] | None) -> bool:
         return not is_finite(output)
     comparable = output.shape == reference.shape
     return comparable and not (is_finite(output) and is_finite(reference)) and is_unlike(output, reference)
-
-
-def _row(row: Sequence[float] | NDArray[np.float64]) -> tuple[float, ...] | NDArray[np.float64]:
-    # Many numbers take a quarter of the memory as an array.
-    return row if isinstance(row, np.ndarray) else tuple(row)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from runner.dataset.item import Truth, class_of
 from runner.dataset.subset import Subset
-from runner.dataset.truth import Boxes, ClassMap
+from runner.dataset.truth import Boxes, ClassMap, highest_class
 from runner.errors import ConfigError, DatasetError, ModelError
 from runner.evaluation.accuracy import Agreement
 from runner.evaluation.float_outputs import FloatOutputs
@@ -31,25 +31,30 @@ class Truths:
 
     Attributes:
         labels: the class of each; None where its truth is none.
+        highest: position of the item whose truth holds the highest class, of boxes or maps; None where none does.
         unfit: name of each metric that cannot use a truth -> what it expected, and what the first such item has.
     """
 
     labels: Sequence[int | None]
     unfit: Mapping[str, str]
+    highest: int | None = None
 
     @classmethod
     def of(cls, items: Subset, metrics: Sequence[Metric]) -> Truths:
         """Return what is true of items."""
         labels, unfit = list[int | None](), dict[str, str]()
-        for index in items.indices:
+        most, highest = -1, None
+        for position, index in enumerate(items.indices):
             truth = items.dataset.label(index)
             labels.append(class_of(truth))
+            if (found := highest_class(truth)) > most:
+                most, highest = found, position
             for metric in metrics:
                 why = _why_not(metric, truth, labels[-1])
                 if why is not None and metric.name not in unfit:
                     kind = _KINDS.get(type(truth), f"a {type(truth).__name__}")
                     unfit[metric.name] = f"{why}; {items.dataset.name(index)} has {kind}"
-        return cls(labels, unfit)
+        return cls(labels, unfit, highest)
 
     def fit(self, metric: Metric, classes: ClassScores | None) -> bool:
         """Return whether a metric can be measured."""
@@ -139,8 +144,20 @@ def require_classes(metric: Metric, classes: ClassScores | None) -> None:
         )
 
 
-def check_outputs(headline: Metric, reference: FloatOutputs, items: Subset) -> None:
-    """Have a metric refuse outputs that are not what it reads, by those of the first item."""
+def check_outputs(headline: Metric, reference: FloatOutputs, truths: Truths, items: Subset) -> None:
+    """Have a metric refuse outputs that are not what it reads, by those of the first item and by the highest class of any.
+
+    Raises:
+        ConfigError: they are not what it reads.
+        DatasetError: they tell fewer classes than an item's truth holds; names the item.
+    """
     first = reference.kept.known.get(0)
-    if first is not None and isinstance(headline, ChecksOutputs):
-        headline.check_outputs(first, items.dataset.label(items.indices[0]))
+    if first is None or not isinstance(headline, ChecksOutputs):
+        return
+    headline.check_outputs(first, items.dataset.label(items.indices[0]))
+    if truths.highest is not None:
+        index = items.indices[truths.highest]
+        try:
+            headline.check_outputs(first, items.dataset.label(index))
+        except ConfigError as error:
+            raise DatasetError(f"{str(error).rstrip('.')}; the item is {items.dataset.name(index)}.") from error

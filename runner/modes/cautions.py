@@ -7,6 +7,7 @@ import onnx_ir as ir
 from runner.errors import ConfigError, ModelError
 from runner.evaluation.accuracy import PERCENTAGE_POINTS, Agreement
 from runner.evaluation.amct_evaluator import AmctEvaluator
+from runner.evaluation.distance import Distance
 from runner.evaluation.metric import KnowsTruth, Metric
 from runner.evaluation.position_agreement import PositionAgreement
 from runner.evaluation.uncertainty import items_for_target
@@ -41,18 +42,21 @@ def resolution_caution(metric: Metric | AmctEvaluator, target: float, counted: i
         counted: how many items, or positions, it counts.
     """
     needed = items_for_target(target)
-    if (
-        isinstance(metric, AmctEvaluator | KnowsTruth)
-        or metric.unit != PERCENTAGE_POINTS
-        or needed is None
-        or not 0 < counted < needed
-    ):
+    if not counts_items(metric) or metric.unit != PERCENTAGE_POINTS or needed is None or not 0 < counted < needed:
         return []
     what = "position" if isinstance(metric, PositionAgreement) else "item"
     return [
         f"{counted} evaluation {what}s cannot resolve target_loss={target:g}: one {what} is {100 / counted:.3g} "
         f"percentage points, so the target forgives no net loss at all; {needed} {what}s or more would."
     ]
+
+
+def counts_items(metric: Metric | AmctEvaluator) -> bool:
+    """Return whether a loss is one of whole items, or positions; of a metric of the user's in such points it is assumed."""
+    if isinstance(metric, AmctEvaluator):
+        return False
+    counted = isinstance(metric, PositionAgreement) or not isinstance(metric, KnowsTruth | Distance)
+    return bool(getattr(metric, "counts_items", counted))
 
 
 def may_count_positions(metric: Metric | AmctEvaluator, model: ir.Model) -> bool:
@@ -111,6 +115,14 @@ def require_measurable(model: ir.Model, metric: Metric | AmctEvaluator | None) -
         raise ConfigError(
             f"metric.output: '{wanted}' is a {others[wanted]}; expected a tensor of numbers: {', '.join(numbers)}."
         )
+
+
+def nothing_held_out(metric: str, items: int) -> str:
+    """Return the warning that the items kept for the report give no figure."""
+    return (
+        f"split.report: {metric} over the {items} items kept for the report is no number, as nothing in them can be judged; "
+        "the figures are those of the items that the search saw. Keep more items, or name more data."
+    )
 
 
 def held_out_caution(status: Status, comparison: Comparison, target: float) -> list[str]:

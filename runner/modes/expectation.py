@@ -54,6 +54,31 @@ def check_expectation(expect: Expectation, metric: object) -> None:
         )
 
 
+def require_figure(name: str, figure: float, scorer: Scorer) -> None:
+    """Refuse data that gives the float model no figure, for nothing can be lost against it.
+
+    Args:
+        name: of the metric.
+        figure: the float model's.
+        scorer: against it.
+
+    Raises:
+        DatasetError: it is no finite number.
+    """
+    if math.isfinite(figure):
+        return
+    why = (
+        "nothing in them can be judged, as no true box, no pixel that counts, no annotated value, no other item of a class"
+        if math.isnan(figure)
+        else "an answer, or what is true, is no finite number"
+    )
+    raise DatasetError(
+        f"metric: the float model's {name} over the {len(scorer.items)} evaluation items is {figure}: {why}. Expected a "
+        "finite number. Evaluate other items or more (evaluation.count, the dataset), mend their truths, or choose a metric "
+        "that needs none: sqnr, mse, agreement."
+    )
+
+
 def require_expected(expect: Expectation, name: str, figure: float, seen: InputsSeen, scorer: Scorer) -> None:
     """Refuse a float model whose figure is not the expected one.
 

@@ -47,9 +47,12 @@ def completed(metric: Metric, dataset: Dataset, postprocess: Postprocess | None)
     """Return a metric with what it needs from beside it: the reading of boxes, the alphabet of a dataset.
 
     Raises:
-        ConfigError: boxes are to be read for a metric that judges none.
+        ConfigError: boxes are to be read, and neither the metric nor the data knows of any.
     """
     if postprocess is not None:
+        if not isinstance(metric, MeanAveragePrecision) and isinstance(dataset.label(0), Boxes):
+            # A sweep over metrics, of which others look at outputs as they are.
+            return metric
         if not isinstance(metric, MeanAveragePrecision):
             raise ConfigError(
                 f"postprocess: boxes are read for metric=map, and the metric is {metric.name}. Choose metric=map and data with "

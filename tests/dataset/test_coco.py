@@ -107,7 +107,7 @@ def changed(section: str, entry: int, **values: Any) -> dict[str, Any]:
         (changed("images", 1, id=9), "expected each id once in 'images', got 1 again"),
         (changed("images", 1, file_name="b.png"), "expected each image once, got b.png again"),
         (changed("images", 1, file_name=None), r"images\[1\]: expected text as file_name, got none"),
-        (changed("images", 1, width="20"), r"images\[1\]: expected a whole number as width, got 20"),
+        (changed("images", 1, width="20"), r'images\[1\]: expected a whole number as width, got "20"'),
         (changed("categories", 0, id=1), "expected each id once in 'categories', got 1 again"),
         (changed("categories", 0, name=None), r"categories\[0\]: expected text as name, got none"),
         (changed("annotations", 1, image_id=7), r"annotations\[1\]: expected image_id of a listed image, got 7"),
@@ -117,7 +117,7 @@ def changed(section: str, entry: int, **values: Any) -> dict[str, Any]:
         ),
         (
             changed("annotations", 1, category_id=True),
-            r"annotations\[1\]: expected a whole number as category_id, got True",
+            r"annotations\[1\]: expected a whole number as category_id, got true",
         ),
         (changed("annotations", 1, bbox=None), r"annotations\[1\]: expected bbox of \[x, y, width, height\].*got none"),
         (changed("annotations", 1, bbox=[1, 2, 3]), r"annotations\[1\]: expected bbox of .*got \[1, 2, 3\]"),

@@ -322,3 +322,31 @@ def test_output_that_is_nothing_but_zeros_is_told_where_its_sqnr_decides() -> No
         of_items(values, Sqnr(), decides=False),
     ):
         assert against(evaluator, graph_).cautions == ()
+
+
+class Faulty(TopK):
+    """A metric of a user's that does what it is made to do."""
+
+    def __init__(self, row: object) -> None:
+        object.__setattr__(self, "row", row)
+        super().__init__()
+
+    def score(self, outputs, reference, label, classes):
+        if isinstance(self.row, Exception):
+            raise self.row
+        return self.row
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (KeyError("boxes"), r"metric: top1\.score failed for the item item 0: KeyError: 'boxes'\. Mend the class\."),
+        (None, r"metric: top1\.score gave 'None' for the item item 0; expected a sequence of numbers\."),
+        (0.5, r"metric: top1\.score gave '0\.5' for the item item 0; expected a sequence of numbers\."),
+        (("good",), r"metric: top1\.score gave .* for the item item 0; expected a sequence of numbers\."),
+    ],
+    ids=["raises", "nothing", "a number", "a text"],
+)
+def test_fault_of_a_users_metric_is_told_as_one(row: object, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        scorer_of([Faulty(row)])

@@ -135,15 +135,17 @@ def detector() -> onnx.ModelProto:
 
 
 def detector_truth(folder: Path, made: onnx.ModelProto) -> list[str]:
-    """Write YOLO labels: the float model's own surest boxes, a little moved."""
+    """Write YOLO labels: the float model's own surest boxes of each class, a little moved."""
     x = fed(photos(folder))
     (folder / "labels").mkdir()
     frame = Frame((SIDE, SIDE), (SIDE, SIDE))
     for index, (y,) in enumerate(run_plain(made, x, ["y"])):
         found = Yolov8().detections({"y": y}, frame.taken)
-        kept = np.clip(found.corners[:3] + RNG.uniform(-1, 1, (len(found.corners[:3]), 4)), 0, SIDE)
+        # The surest two of each class.
+        some = np.concatenate([np.flatnonzero(found.classes == number)[:2] for number in range(CLASSES)])
+        kept = np.clip(found.corners[some] + RNG.uniform(-1, 1, (len(some), 4)), 0, SIDE)
         lines = []
-        for (x1, y1, x2, y2), number in zip(kept, found.classes[:3], strict=True):
+        for (x1, y1, x2, y2), number in zip(kept, found.classes[some], strict=True):
             if x2 - x1 >= 1 and y2 - y1 >= 1:
                 shares = (x1 + x2) / 2 / SIDE, (y1 + y2) / 2 / SIDE, (x2 - x1) / SIDE, (y2 - y1) / SIDE
                 lines.append(" ".join([str(number), *(f"{share:.6f}" for share in shares)]))

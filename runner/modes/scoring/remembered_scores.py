@@ -58,10 +58,15 @@ class RememberedScores:
         inputs = OutputsInputs(float_graph, evaluator.items.content)
         seen = FLOAT_OUTPUTS.cached(store, inputs, lambda: evaluator.outputs(model, progress))
         seen = seen.made_by(lambda: Runs(evaluator.engine.session(model)))
-        scorer = evaluator.against(seen)
+
+        def own(scorer: Scorer) -> Evaluation:
+            if seen.complete:
+                return scorer.float_scores
+            of = FloatScoresInputs(inputs, evaluator.items.fingerprint, scorer.metrics, scorer.classes)
+            return FLOAT_SCORES.cached(store, of, lambda: scorer.float_scores)
+
+        scorer = evaluator.against(seen, own)
         if not seen.complete:
-            own = FloatScoresInputs(inputs, evaluator.items.fingerprint, scorer.metrics, scorer.classes)
-            scorer = replace(scorer, known=FLOAT_SCORES.cached(store, own, lambda: scorer.float_scores))
             # Calibration comes next, and trials look at them in an order of their own, or not at all.
             seen.kept.forget()
         return cls(scorer, float_graph, graph, simulation, store)

@@ -19,7 +19,7 @@ from runner.graph.output_kind import ends_in_softmax
 from runner.modes.cautions import outputs_caution
 from runner.modes.context import Context
 from runner.modes.convert_qat_options import ConvertQatOptions
-from runner.modes.expectation import batch_caution, chance_caution, check_expectation, require_expected
+from runner.modes.expectation import batch_caution, chance_caution, check_expectation, require_expected, require_figure
 from runner.modes.input_values import InputsSeen
 from runner.modes.prediction import PREDICTION, PredictionInputs, predict
 from runner.modes.result import Comparison, Prediction, Work
@@ -123,6 +123,7 @@ def _source_scores(loaded: LoadedQat, seen: InputsSeen, options: ConvertQatOptio
     metric = scorer.metrics[0]
     check_expectation(options.expect, metric)
     figure = metric.aggregate(scorer.float_scores.scores[metric.name])
+    require_figure(metric.name, figure, scorer)
     require_expected(options.expect, metric.name, figure, seen, scorer)
     job.warnings.warn(*outputs_caution(loaded.source), *scorer.cautions)
     job.warnings.warn(*batch_caution(seen), *chance_caution(seen, scorer))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -10,7 +11,7 @@ from runner.evaluation.scorer import Scorer
 from runner.evaluation.scores import Evaluation
 from runner.events import FINAL_EVAL
 from runner.modes.acc_auto_options import AccAutoOptions
-from runner.modes.cautions import held_out_caution
+from runner.modes.cautions import held_out_caution, nothing_held_out
 from runner.modes.context import Context
 from runner.modes.data import DataSplit
 from runner.modes.result import Comparison, Status, Work
@@ -65,10 +66,6 @@ def measure(
     """
     scores, judge, ledger = float_scores.scores, float_scores.judge, float_scores.ledger
     after, plan = searched.verdict.evaluation, searched.chosen.plan
-    if after is None or (len(after.scores) < len(scores.scorer.metrics) and not split.held_out):
-        # An evaluator of the user's judged, which gives no scores, or a verdict without the other figures was enough.
-        # Interrupted, there is no time to make any.
-        after = job.meter.unless_interrupted(lambda: _scores(scores, searched, quantized, job)) or after
     status: Status = "not_met" if searched.result.best is None else "met"
     scorer, comparison = scores.scorer, None
     if split.held_out:
@@ -81,12 +78,18 @@ def measure(
             profile=scorer.profile,
         )
         fresh = job.meter.unless_interrupted(lambda: _fresh_scores(evaluator, scores.graph, searched, quantized, job))
-        if fresh is not None:
+        if fresh is not None and not math.isfinite(fresh[0].float_figure):
+            job.warnings.warn(nothing_held_out(fresh[0].metrics[0].name, len(split.report)))
+        elif fresh is not None:
             scorer, after = fresh
             job.warnings.warn(*(caution for caution in scorer.cautions if caution not in job.warnings.told))
             comparison = fresh_comparison(scorer, after, target=judge.target, seed=options.seed)
             status, searched = _borne_out(searched, comparison, options.target_loss, job)
     if comparison is None:
+        if after is None or len(after.scores) < len(scorer.metrics):
+            # An evaluator of the user's judged, which gives no scores, or a verdict without the other figures was enough.
+            # Interrupted, there is no time to make any.
+            after = job.meter.unless_interrupted(lambda: _scores(scores, searched, quantized, job)) or after
         comparison = judged_comparison(judge, scorer, searched.verdict, after, seed=options.seed)
     work = Work(ledger.full, ledger.items, job.clock.seconds(), ledger.partial)
     if not scorer.reference.complete:

@@ -15,7 +15,7 @@ from runner.events import FLOAT_EVAL
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.cautions import may_count_positions, outputs_caution, overlap_caution, resolution_caution
 from runner.modes.context import Context
-from runner.modes.expectation import batch_caution, chance_caution, require_expected
+from runner.modes.expectation import batch_caution, chance_caution, require_expected, require_figure
 from runner.modes.prepared_model import PreparedModel
 from runner.modes.scoring.remembered_scores import RememberedScores
 from runner.modes.scoring.reported_metrics import reported_metrics
@@ -97,6 +97,8 @@ def score_float(
     if late:
         metric = scores.scorer.metrics[0]
         job.warnings.warn(*resolution_caution(metric, options.target_loss, scores.scorer.counted))
+    if own is None:
+        require_figure(judge.name, judge.float_value, scores.scorer)
     logger.info("original evaluation accuracy: %s", judge.float_value)
     require_expected(options.expect, judge.name, judge.float_value, look.seen, scores.scorer)
     job.warnings.warn(*scores.scorer.cautions, *chance_caution(look.seen, scores.scorer))

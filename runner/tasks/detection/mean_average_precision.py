@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.dataset.item import Truth
-from runner.dataset.truth import Boxes
+from runner.dataset.truth import Boxes, highest_class
 from runner.errors import ConfigError
 from runner.evaluation.accuracy import PERCENTAGE_POINTS
 from runner.evaluation.metric import Scores, below_target
 from runner.evaluation.outputs import ClassScores, Outputs
 from runner.tasks.detection.average_precision import AREAS, AveragePrecision, average_precision
 from runner.tasks.detection.changes import Seen, cost
-from runner.tasks.detection.postprocess import KnowsOtherHeads, Postprocess
+from runner.tasks.detection.postprocess import KnowsClasses, KnowsOtherHeads, Postprocess
 from runner.tasks.detection.resampling import ResampledPrecision
 from runner.tasks.detection.rows import ItemBoxes
 
@@ -57,6 +57,13 @@ class MeanAveragePrecision:
         if isinstance(postprocess, KnowsOtherHeads):
             postprocess.check(outputs, size)
         postprocess.detections(outputs, size)
+        if isinstance(postprocess, KnowsClasses):
+            told, most = postprocess.classes_told(outputs, size), highest_class(truth)
+            if most >= told:
+                raise ConfigError(
+                    f"metric=map: the data holds boxes of class {most}, but the model tells {told} classes, 0 to {told - 1}. "
+                    "Number the data's classes as the model does (dataset.names, the categories of a COCO file by rising id)"
+                )
 
     def score(
         self, outputs: Outputs, reference: Outputs, label: Truth, classes: ClassScores | None

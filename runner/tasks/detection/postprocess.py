@@ -50,3 +50,12 @@ class KnowsOtherHeads(Protocol):
     def check(self, outputs: Outputs, size: Size) -> None:
         """Raise a ConfigError that says what was expected, what the outputs hold, and what to set."""
         ...
+
+
+@runtime_checkable
+class KnowsClasses(Protocol):
+    """A postprocess whose head shows how many classes there are."""
+
+    def classes_told(self, outputs: Outputs, size: Size) -> int:
+        """Return how many classes the outputs tell apart."""
+        ...

@@ -70,6 +70,10 @@ class Ssd:
                 f"{told(outputs)}. A head that gives no probabilities needs a Softmax, or a class of your own."
             )
 
+    def classes_told(self, outputs: Outputs, size: Size) -> int:
+        """Return how many classes there are beside the background."""
+        return int(self._heads(outputs)[1].shape[1]) - (self.background is not None)
+
     def _heads(self, outputs: Outputs) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """Return boxes [places, 4] and scores [places, classes]."""
         for key in (name for name in (self.boxes, self.scores) if name is not None and name not in outputs):

@@ -78,6 +78,10 @@ class Yolov5:
                 "postprocess.classes=N; a head that gives no probabilities needs a Sigmoid, or a class of your own."
             )
 
+    def classes_told(self, outputs: Outputs, size: Size) -> int:
+        """Return how many classes the head has."""
+        return int(self._head(outputs, size).shape[1] - 5)
+
     def _head(self, outputs: Outputs, size: Size) -> NDArray[np.floating]:
         head = only_output(outputs, self.output, _FAMILY, _SHAPE)
         grids = [grid_places(size, strides) for strides in GRIDS]

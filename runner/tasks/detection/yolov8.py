@@ -77,6 +77,10 @@ class Yolov8:
                 "postprocess.classes=N; of a head with an objectness choose postprocess=yolov5 or yolox."
             )
 
+    def classes_told(self, outputs: Outputs, size: Size) -> int:
+        """Return how many classes the head has."""
+        return int(self._head(outputs, size).shape[0] - 4)
+
     def _head(self, outputs: Outputs, size: Size) -> NDArray[np.floating]:
         """Return the head as [4 + classes, places], without what follows the classes."""
         head = only_output(outputs, self.output, _FAMILY, _SHAPE)

@@ -75,6 +75,10 @@ class Yolox:
                 f"Set postprocess.decoded={str(not self.decoded).lower()}."
             )
 
+    def classes_told(self, outputs: Outputs, size: Size) -> int:
+        """Return how many classes the head has."""
+        return int(self._head(outputs, size).shape[1] - 5)
+
     def _head(self, outputs: Outputs, size: Size) -> NDArray[np.floating]:
         head = only_output(outputs, self.output, _FAMILY, "[1, places, 5 + classes]")
         places = grid_places(size, self.strides)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ class Retrieval:
     needs_labels = True
     needs_classes = False
     needs_reference = False
+    counts_items = True
 
     def __post_init__(self) -> None:
         if self.k < 1:
@@ -69,13 +71,15 @@ class Retrieval:
             return np.concatenate([[float(label)], embedding.astype(np.float32).astype(np.float64)])
 
     def aggregate(self, scores: Scores) -> float:
-        """Return the recall in percent; 0 where every item is alone in its class."""
+        """Return the recall in percent; NaN where every item is alone in its class."""
         found, count = _found(scores, self.k)
-        return 100.0 * float(found.sum()) / max(int(count.sum()), 1)
+        asked = int(count.sum())
+        return 100.0 * float(found.sum()) / asked if asked else math.nan
 
     def loss(self, float_scores: Scores, scores: Scores) -> float:
-        """Return how many percentage points of recall are lost."""
-        return self.aggregate(float_scores) - self.aggregate(scores)
+        """Return how many percentage points of recall are lost; 0 where every item is alone in its class."""
+        lost = self.aggregate(float_scores) - self.aggregate(scores)
+        return 0.0 if math.isnan(lost) else lost
 
     def accepts(self, float_scores: Scores, scores: Scores, target: float) -> bool:
         """Return whether the loss is below the target, decided on whole items."""

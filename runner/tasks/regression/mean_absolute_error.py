@@ -80,13 +80,14 @@ class MeanAbsoluteError:
         return tuple(number for name in self._names(label) for number in _errors(outputs.get(name), label[name]))
 
     def aggregate(self, scores: Scores) -> float:
-        """Return the mean absolute error; 0 where nothing is annotated."""
-        return _mean(*_sums(scores).sum(axis=0))
+        """Return the mean absolute error; NaN where nothing is annotated."""
+        errors, values = _sums(scores).sum(axis=0)
+        return _mean(errors, values) if values else math.nan
 
     def loss(self, float_scores: Scores, scores: Scores) -> float:
         """Return how much larger the mean error is; infinite where an answer is no number that was one."""
         before, after = self.aggregate(float_scores), self.aggregate(scores)
-        return 0.0 if before == after else after - before
+        return 0.0 if before == after or math.isnan(after) else after - before
 
     def accepts(self, float_scores: Scores, scores: Scores, target: float) -> bool:
         """Return whether the loss is below the target."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -66,6 +67,11 @@ class CharacterErrors:
         if self.blank not in ("first", "last") and wrong:
             raise ConfigError(f"metric.blank: expected first, last or 0 to {most}, got {self.blank}.")
 
+    @property
+    def counts_items(self) -> bool:
+        """Whether the loss is one of whole lines."""
+        return self.by == "lines"
+
     def with_alphabet(self, alphabet: Sequence[str]) -> CharacterErrors:
         """Return the metric with a dataset's alphabet; itself where it has one, or the dataset knows none."""
         return self if self.characters or not alphabet else replace(self, alphabet=list(alphabet))
@@ -95,7 +101,8 @@ class CharacterErrors:
     def loss(self, float_scores: Scores, scores: Scores) -> float:
         """Return how many percentage points more characters are wrong, or fewer lines exact."""
         before, after = _share(counts(float_scores), self.by), _share(counts(scores), self.by)
-        return after - before if self.by == "characters" else before - after
+        lost = after - before if self.by == "characters" else before - after
+        return 0.0 if math.isnan(lost) else lost
 
     def accepts(self, float_scores: Scores, scores: Scores, target: float) -> bool:
         """Return whether the loss is below the target, decided on whole edits or lines."""
@@ -144,6 +151,11 @@ class CharacterErrors:
 
 
 def _share(each: NDArray[np.float64], by: str) -> float:
-    """Return edits over characters, or the share of exact lines, in percent, of (edits, characters, exact) an item."""
+    """Return edits over characters, or the share of exact lines, in percent, of (edits, characters, exact) an item.
+
+    Where no text has a character, the rate is NaN.
+    """
     edits, length, exact = each.sum(axis=0)
-    return 100.0 * float(exact) / len(each) if by == "lines" else 100.0 * float(edits) / max(float(length), 1.0)
+    if by == "lines":
+        return 100.0 * float(exact) / len(each)
+    return 100.0 * float(edits) / float(length) if length else math.nan
