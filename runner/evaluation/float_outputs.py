@@ -119,14 +119,22 @@ class KeptOutputs:
                 self._made = self._model()
             return self._made
 
-    def of(self, position: int, item: BoundItem) -> Outputs:
-        """Return the outputs of the item at a position, which is given as the float model takes it too."""
+    def of(self, position: int, item: BoundItem, *, again: bool = True) -> Outputs:
+        """Return the outputs of an item.
+
+        Args:
+            position: of the item.
+            item: as the float model takes it too.
+            again: whether they will be wanted once more before many others; else they are not kept.
+        """
         with self._lock:
             found = self._kept.get(position)
             if found is not None:
                 self._kept.move_to_end(position)
                 return found
         made = self.runs.of(item)
+        if not again:
+            return made
         with self._lock:
             if position not in self._kept and size_of(made) <= self.most_bytes:
                 self._kept[position] = made

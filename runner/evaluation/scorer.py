@@ -108,7 +108,7 @@ class Scorer:
         if rest:
 
             def own_row(item: BoundItem) -> ItemScores:
-                outputs = kept.of(rest[item.place], item)
+                outputs = kept.of(rest[item.place], item, again=False)
                 return self.score(rest[item.place], outputs, outputs)
 
             found = self.ledger.counted(self.engine.each(kept.runs.session, self.items.at(rest), own_row))
@@ -183,13 +183,16 @@ class Scorer:
             ModelError: an output holds such NaN; names the item.
         """
         runs, needed = Runs(session), any(map(needs_reference, self.metrics))
+        # A pass over all items wants the first ones again when the last ones have taken their place.
+        again = len(positions) < len(self.items)
 
         def score(item: BoundItem) -> ItemScores:
             position, outputs = positions[item.place], runs.of(item)
             if only_numbers:
                 self._refuse_nan(position, outputs)
             # What is made of large outputs is small: they are gone before the next item.
-            return self.score(position, outputs, self.reference.kept.of(position, item) if needed else None)
+            reference = self.reference.kept.of(position, item, again=again) if needed else None
+            return self.score(position, outputs, reference)
 
         yield from self.ledger.counted(self.engine.each(session, self.items.at(positions), score))
 
