@@ -126,6 +126,14 @@ def changed(section: str, entry: int, **values: Any) -> dict[str, Any]:
             r"annotations\[1\]: expected bbox .*not negative, got \[1, 2, -3, 4\]",
         ),
         (changed("annotations", 1, bbox=[1, 2, float("nan"), 4]), "expected finite numbers, got NaN"),
+        (
+            changed("annotations", 1, bbox=[1e308, 0, 1e308, 4]),
+            r"annotations\[1\]: expected bbox of .*got \[1e\+308, 0",
+        ),
+        (
+            changed("annotations", 1, area=1e300),
+            r"annotations\[1\]: expected an area that is not negative, got 1e\+300",
+        ),
         (changed("annotations", 1, area=-1), r"annotations\[1\]: expected an area that is not negative, got -1"),
         (changed("annotations", 1, iscrowd=2), r"annotations\[1\]: expected iscrowd of 0 or 1, got 2"),
     ],
@@ -134,6 +142,10 @@ def test_file_that_is_not_as_coco_has_it_is_refused_with_where(folder: Path, con
     with pytest.raises(DatasetError, match=message) as caught:
         dataset(folder, content)
     assert str(caught.value).startswith("dataset.annotations: ")
+
+
+def test_byte_order_mark_is_no_part_of_the_file(folder: Path) -> None:
+    assert dataset(folder, "\ufeff" + json.dumps(CONTENT)).class_names == ("person", "stop sign", "toothbrush")
 
 
 def test_missing_files_are_named(folder: Path) -> None:

@@ -93,6 +93,7 @@ def test_names_are_a_list_or_a_file_of_three_kinds(folder: Path, file: str) -> N
         ("0 a b c d", "expected 'class cx cy width height'.*got '0 a b c d'"),
         ("0.5 0.5 0.5 0.1 0.1", "expected a class number of 0 to 1000000, got"),
         ("-1 0.5 0.5 0.1 0.1", "expected a class number of 0 to 1000000, got"),
+        ("1e300 0.5 0.5 0.1 0.1", "expected a class number of 0 to 1000000, got"),
         ("inf 0.5 0.5 0.1 0.1", "expected a class number of 0 to 1000000, got"),
         ("0 20 10 4 4", "expected shares of the photo, 0 to 1, no pixels, got '0 20 10 4 4'"),
         ("0 0.5 nan 0.1 0.1", "expected shares of the photo"),
