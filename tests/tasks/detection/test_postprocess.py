@@ -307,3 +307,16 @@ def test_outputs_that_mean_something_else_are_told_by_their_values(case: str) ->
 def test_options_out_of_range_are_refused(make, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+def test_a_few_places_far_outside_do_not_make_another_unit() -> None:
+    """A face detector gives shares of 5 where it finds nothing, a raw head a centre many strides away."""
+    rng = np.random.default_rng(4)
+    boxes, scores = rng.uniform(0, 1, (1, 400, 4)), rng.uniform(0, 1, (1, 400, 2))
+    boxes[0, :20] *= 6
+    Ssd().check({"boxes": boxes, "scores": scores}, (240, 320))
+    with pytest.raises(ConfigError, match=r"Set postprocess\.normalized=false"):
+        Ssd().check({"boxes": 200 * boxes, "scores": scores}, (240, 320))
+    head = rng.uniform(0, 1, (1, 64 + 16 + 4, 8))
+    head[0, 3, 0] = 90.0
+    Yolox().check({"o": head}, (64, 64))
