@@ -55,15 +55,17 @@ def corners_of(boxes: NDArray[np.floating], order: Order, size: Size, *, normali
     return places * np.array([size[1], size[0]] * 2, np.float64) if normalized else places
 
 
-def usual_most(numbers: NDArray[np.floating]) -> float:
-    """Return what nine tenths of some numbers do not exceed, at least one of them."""
-    return float(np.quantile(numbers, 0.9, method="higher"))
-
-
-def refuse_other_unit(boxes: NDArray[np.floating], outputs: Outputs, *, normalized: bool) -> None:
+def refuse_other_unit(
+    boxes: NDArray[np.floating], outputs: Outputs, *, normalized: bool, every_place: bool = False
+) -> None:
     """Refuse boxes in pixels where shares are expected, and the other way round.
 
-    A tenth of them may lie anywhere: what a head says at places where it finds nothing may be far outside of the photo.
+    Args:
+        boxes: of one item, shape (n, 4).
+        outputs: that hold them, for the message.
+        normalized: whether shares are expected.
+        every_place: whether there is a box at places where nothing was found too: some of those lie far outside of the photo,
+            so that half of the numbers tell, and not the largest.
 
     Raises:
         ConfigError: says what to set.
@@ -71,7 +73,8 @@ def refuse_other_unit(boxes: NDArray[np.floating], outputs: Outputs, *, normaliz
     finite = np.abs(boxes[np.isfinite(boxes)])
     if not len(finite) or not finite.max():
         return
-    if (usual_most(finite) <= _SHARES) != normalized:
+    telling = float(np.median(finite) if every_place else finite.max())
+    if (telling <= _SHARES) != normalized:
         raise ConfigError(
             f"postprocess.normalized: expected boxes {'as shares of the input' if normalized else 'in pixels'}, as normalized="
             f"{str(normalized).lower()} has it, got numbers up to {finite.max():.4g} in {told(outputs)}. Set "

@@ -62,7 +62,7 @@ class Ssd:
     def check(self, outputs: Outputs, size: Size) -> None:
         """Refuse boxes in another unit, and scores that are no probabilities."""
         boxes, scores = self._heads(outputs)
-        refuse_other_unit(boxes, outputs, normalized=self.normalized)
+        refuse_other_unit(boxes, outputs, normalized=self.normalized, every_place=True)
         least, most = float(np.nanmin(scores, initial=0.0)), float(np.nanmax(scores, initial=0.0))
         if least < -0.01 or most > 1.01:
             raise ConfigError(

@@ -313,7 +313,7 @@ def test_a_few_places_far_outside_do_not_make_another_unit() -> None:
     """A face detector gives shares of 5 where it finds nothing, a raw head a centre many strides away."""
     rng = np.random.default_rng(4)
     boxes, scores = rng.uniform(0, 1, (1, 400, 4)), rng.uniform(0, 1, (1, 400, 2))
-    boxes[0, :20] *= 6
+    boxes[0, :160] *= 6
     Ssd().check({"boxes": boxes, "scores": scores}, (240, 320))
     with pytest.raises(ConfigError, match=r"Set postprocess\.normalized=false"):
         Ssd().check({"boxes": 200 * boxes, "scores": scores}, (240, 320))
