@@ -55,6 +55,12 @@ def corners_of(boxes: NDArray[np.floating], order: Order, size: Size, *, normali
     return places * np.array([size[1], size[0]] * 2, np.float64) if normalized else places
 
 
+def usual(numbers: NDArray[np.floating]) -> float:
+    """Return what half of the numbers that are not 0 exceed: where nothing is found a head may say anything, and often 0."""
+    said = numbers[numbers != 0]
+    return float(np.median(said)) if len(said) else 0.0
+
+
 def refuse_other_unit(
     boxes: NDArray[np.floating], outputs: Outputs, *, normalized: bool, every_place: bool = False
 ) -> None:
@@ -73,7 +79,7 @@ def refuse_other_unit(
     finite = np.abs(boxes[np.isfinite(boxes)])
     if not len(finite) or not finite.max():
         return
-    telling = float(np.median(finite) if every_place else finite.max())
+    telling = usual(finite) if every_place else float(finite.max())
     if (telling <= _SHARES) != normalized:
         raise ConfigError(
             f"postprocess.normalized: expected boxes {'as shares of the input' if normalized else 'in pixels'}, as normalized="

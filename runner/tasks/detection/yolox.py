@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from runner.dataset.frame import Size
 from runner.errors import ConfigError
 from runner.evaluation.outputs import Outputs
+from runner.tasks.detection.formats import usual
 from runner.tasks.detection.head import STRIDES, around, grid_places, only_output, refuse_thresholds, scored, told
 from runner.tasks.detection.nms import suppressed, surest
 from runner.tasks.detection.postprocess import Detections
@@ -71,7 +72,7 @@ class Yolox:
         finite = centres[np.isfinite(centres)]
         furthest = float(finite.max(initial=0.0))
         # A place where nothing is found may say anything.
-        if len(finite) and (float(np.median(finite)) > _RAW) != self.decoded:
+        if len(finite) and (usual(finite) > _RAW) != self.decoded:
             raise ConfigError(
                 f"postprocess.decoded: expected {'pixels' if self.decoded else 'strides from a place'}, as "
                 f"decoded={str(self.decoded).lower()} has it, got centres up to {furthest:.3g} in {told(outputs)}. "
