@@ -26,8 +26,12 @@ class Subset:
         return len(self.indices)
 
     def at(self, positions: Iterable[int]) -> Subset:
-        """Return the items at some positions of this subset."""
-        return Subset(self.dataset, [self.indices[position] for position in positions])
+        """Return the items at some positions of this subset; contents that are known stay known."""
+        chosen = list(positions)
+        made = Subset(self.dataset, [self.indices[position] for position in chosen])
+        if "contents" in self.__dict__:
+            made.__dict__["contents"] = tuple(self.contents[position] for position in chosen)
+        return made
 
     @cached_property
     def contents(self) -> tuple[str, ...]:

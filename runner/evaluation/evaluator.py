@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 import onnx_ir as ir
 
 from runner.dataset.subset import Subset
-from runner.engine import BoundItem, Engine
+from runner.engine import Engine
 from runner.evaluation.float_outputs import FloatOutputs, KeptOutputs, OwnRows, most_bytes, size_of
+from runner.evaluation.item_work import LookAtItem
 from runner.evaluation.ledger import Ledger
 from runner.evaluation.metric import Metric
-from runner.evaluation.model_outputs import Runs, has_nan, refuse_item_at_fault
+from runner.evaluation.model_outputs import Runs
 from runner.evaluation.output_cautions import nan_cautions, no_signal_cautions
-from runner.evaluation.output_facts import ItemFacts, facts_of
+from runner.evaluation.output_facts import ItemFacts
 from runner.evaluation.outputs import ClassScores, OutputKind, Outputs
 from runner.evaluation.position_agreement import at_positions, class_positions
 from runner.evaluation.scorer import Progress, Scorer, silent
@@ -78,18 +79,14 @@ class Evaluator:
         """Return the facts and the outputs of the first items, as many as fit, and one at least."""
         facts, kept, size = list[ItemFacts](), dict[int, Outputs](), 0
 
-        def look(item: BoundItem) -> tuple[ItemFacts, Outputs]:
-            outputs = runs.of(item)
-            self._refuse_nan(item.index, outputs)
-            return facts_of(outputs), outputs
-
-        with contextlib.closing(self.engine.each(runs.session, self.items, look)) as each:
-            for seen, outputs in self.ledger.counted(each):
-                facts.append(seen)
-                kept[len(kept)] = outputs
-                size += size_of(outputs)
+        work = LookAtItem(self.items.dataset, runs, None, self.decides)
+        with contextlib.closing(self.engine.each(runs.session, self.items, work)) as each:
+            for seen in self.ledger.counted(each):
+                facts.append(seen.facts)
+                kept[len(kept)] = seen.outputs
+                size += size_of(seen.outputs)
                 progress(len(facts))
-                if size + size_of(outputs) > self.most_bytes:
+                if size + size_of(seen.outputs) > self.most_bytes:
                     break
         return facts, kept
 
@@ -97,21 +94,12 @@ class Evaluator:
         self, runs: Runs, scorer: Scorer, start: int, progress: Progress
     ) -> Generator[tuple[ItemFacts, ItemScores], None, None]:
         """Yield the facts and the rows of the items from a position on."""
-
-        def look(item: BoundItem) -> tuple[ItemFacts, ItemScores]:
-            outputs = runs.of(item)
-            self._refuse_nan(item.index, outputs)
-            return facts_of(outputs), scorer.score(start + item.place, outputs, outputs)
-
         rest = self.items.at(range(start, len(self.items)))
-        with contextlib.closing(self.engine.each(runs.session, rest, look)) as each:
-            for done, found in enumerate(self.ledger.counted(each), start + 1):
-                yield found
+        work = LookAtItem(self.items.dataset, runs, scorer.of_item, self.decides)
+        with contextlib.closing(self.engine.each(runs.session, rest, work)) as each:
+            for done, seen in enumerate(self.ledger.counted(each), start + 1):
+                yield seen.facts, seen.scores
                 progress(done)
-
-    def _refuse_nan(self, index: int, outputs: Outputs) -> None:
-        for name in (name for name, array in outputs.items() if self.decides and has_nan(array)):
-            refuse_item_at_fault(self.items.dataset, index, name)
 
     def against(self, reference: FloatOutputs, known: Callable[[Scorer], Evaluation] | None = None) -> Scorer:
         """Return the scorer against a float model.

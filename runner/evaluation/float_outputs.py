@@ -11,6 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from runner.engine import BoundItem
 from runner.evaluation.metric import Metric
@@ -77,6 +78,16 @@ class FloatOutputs:
         return replace(self, kept=KeptOutputs(self.kept.known, model, self.kept.most_bytes))
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """Gives a session that is there."""
+
+    runs: Runs
+
+    def __call__(self) -> Runs:
+        return self.runs
+
+
 class KeptOutputs:
     """Outputs by position: those wanted last, up to a number of bytes, and any other from the float model.
 
@@ -101,6 +112,17 @@ class KeptOutputs:
     def all_of(self, items: int) -> bool:
         """Return whether the outputs of so many items were known from the beginning."""
         return len(self.known) == items
+
+    def of_some(self, positions: Sequence[int]) -> KeptOutputs:
+        """Return the outputs at some positions, each called by its place among them, with the model if any is not at hand."""
+        with self._lock:
+            known = {place: self._kept[at] for place, at in enumerate(positions) if at in self._kept}
+        if len(known) == len(positions):
+            return KeptOutputs(known, None, self.most_bytes)
+        return KeptOutputs(known, _Made(self.runs), self.most_bytes)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return KeptOutputs, (self.known, self._model, self.most_bytes)
 
     def forget(self) -> None:
         """Let go of the outputs that can be made again, all but the first item's, and of the model's session."""

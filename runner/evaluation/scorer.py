@@ -7,25 +7,20 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
 
-import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
-from runner.dataset.item import Truth
 from runner.dataset.subset import Subset
-from runner.engine import BoundItem, Engine
-from runner.errors import ConfigError, ModelError, RunnerError
-from runner.evaluation.accuracy import Counted
+from runner.engine import Engine
 from runner.evaluation.float_outputs import FloatOutputs
+from runner.evaluation.item_scorer import ItemScorer
+from runner.evaluation.item_work import ScoreFloatItem, ScoreItem
 from runner.evaluation.ledger import Ledger
-from runner.evaluation.likeness import is_unlike
 from runner.evaluation.metric import Metric, needs_reference
-from runner.evaluation.model_outputs import NamedRunnable, Runs, has_nan, is_finite, refuse_item_at_fault
-from runner.evaluation.outputs import ClassScores, Outputs
+from runner.evaluation.model_outputs import NamedRunnable, Runs
+from runner.evaluation.outputs import ClassScores
 from runner.evaluation.position_agreement import PositionAgreement
-from runner.evaluation.scores import ANSWER, LEAD, Evaluation, ItemScores, gathered
+from runner.evaluation.scores import Evaluation, ItemScores, gathered
 from runner.session import SIMULATION, Profile, Session
 
 # The version of this stage's meaning: raise it when the same outputs would give other scores, under any metric.
@@ -67,6 +62,11 @@ class Scorer:
     known: Evaluation | None = None
 
     @property
+    def of_item(self) -> ItemScorer:
+        """Scores single items."""
+        return ItemScorer(self.items.dataset, self.metrics, self.classes, self.decides)
+
+    @property
     def counted(self) -> int:
         """How many items, or positions of them, the headline metric counts."""
         metric = self.metrics[0]
@@ -97,21 +97,18 @@ class Scorer:
         """Return the float model's own rows; what is not at hand has the float model run once more."""
         own, kept = self.reference.own, self.reference.kept
         made = own.rows if (own.metrics, own.classes) == (self.metrics, self.classes) else {}
+        of_item = self.of_item
         rows = {
             position: made[position]
             if position in made
-            else self.score(position, kept.known[position], kept.known[position])
+            else of_item.score(self.items.indices[position], kept.known[position], kept.known[position])
             for position in range(len(self.items))
             if position in made or position in kept.known
         }
         rest = [position for position in range(len(self.items)) if position not in rows]
         if rest:
-
-            def own_row(item: BoundItem) -> ItemScores:
-                outputs = kept.of(rest[item.place], item, again=False)
-                return self.score(rest[item.place], outputs, outputs)
-
-            found = self.ledger.counted(self.engine.each(kept.runs.session, self.items.at(rest), own_row))
+            work = ScoreFloatItem(of_item, kept.runs)
+            found = self.ledger.counted(self.engine.each(kept.runs.session, self.items.at(rest), work))
             rows.update(zip(rest, found, strict=True))
         return [rows[position] for position in range(len(self.items))]
 
@@ -182,79 +179,16 @@ class Scorer:
         Raises:
             ModelError: an output holds such NaN; names the item.
         """
-        runs, needed = Runs(session), any(map(needs_reference, self.metrics))
-        # A pass over all items wants the first ones again when the last ones have taken their place.
-        again = len(positions) < len(self.items)
-
-        def score(item: BoundItem) -> ItemScores:
-            position, outputs = positions[item.place], runs.of(item)
-            if only_numbers:
-                self._refuse_nan(position, outputs)
-            # What is made of large outputs is small: they are gone before the next item.
-            reference = self.reference.kept.of(position, item, again=again) if needed else None
-            return self.score(position, outputs, reference)
-
-        yield from self.ledger.counted(self.engine.each(session, self.items.at(positions), score))
-
-    def _refuse_nan(self, position: int, outputs: Outputs) -> None:
-        facts = self.reference.facts[position]
-        for name in (name for name, array in outputs.items() if has_nan(array) and not facts[name].has_nan):
-            item = self.items.dataset.name(self.items.indices[position])
-            raise ModelError(f"model: the output '{name}' holds NaN for the item {item}; expected numbers.")
-
-    def score(self, position: int, outputs: Outputs, reference: Outputs | None) -> ItemScores:
-        """Return the scores of a model's outputs for the item at a position.
-
-        Args:
-            position: of the item.
-            outputs: of the model.
-            reference: the float model's; None where no metric looks at them.
-
-        Raises:
-            DatasetError: the item is not finite, and a figure was to come of it.
-        """
-        if not self.metrics:
-            return {}
-        dataset, index = self.items.dataset, self.items.indices[position]
-        if self.decides:
-            for name in (
-                name for name, output in outputs.items() if _spoilt(output, reference[name] if reference else None)
-            ):
-                refuse_item_at_fault(dataset, index, name)
-        label, known = dataset.label(index), reference or {}
-        scores: dict[str, tuple[float, ...] | NDArray[np.float64]] = {
-            metric.name: self._row(metric, position, outputs, known, label) for metric in self.metrics
-        }
-        if self.classes is not None:
-            scores[ANSWER] = self.classes.answer_and_margin(outputs)
-        headline = self.metrics[0]
-        if isinstance(headline, Counted):
-            scores[LEAD] = (headline.lead(outputs, known, label, self.classes),)
-        return scores
-
-    def _row(
-        self, metric: Metric, position: int, outputs: Outputs, reference: Outputs, label: Truth
-    ) -> tuple[float, ...] | NDArray[np.float64]:
-        """Return an item's row; a fault in a metric of the user's is told as one."""
-        if type(metric).__module__.partition(".")[0] == __package__.partition(".")[0]:
-            row = metric.score(outputs, reference, label, self.classes)
-            # Many numbers take a quarter of the memory as an array.
-            return row if isinstance(row, np.ndarray) else tuple(row)
-        item = self.items.dataset.name(self.items.indices[position])
-        try:
-            row = metric.score(outputs, reference, label, self.classes)
-        except RunnerError:
-            raise
-        except Exception as error:  # whatever the user's code comes to
-            raise ConfigError(
-                f"metric: {metric.name}.score failed for the item {item}: {type(error).__name__}: {error}. Mend the class."
-            ) from error
-        try:
-            return tuple(float(number) for number in row)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(
-                f"metric: {metric.name}.score gave {str(row)[:80]!r} for the item {item}; expected a sequence of numbers."
-            ) from error
+        work = ScoreItem(
+            self.of_item,
+            Runs(session),
+            positions,
+            reference=self.reference.kept if any(map(needs_reference, self.metrics)) else None,
+            # A pass over all items wants the first ones again when the last ones have taken their place.
+            again=len(positions) < len(self.items),
+            before=self.reference.facts if only_numbers else None,
+        )
+        yield from self.ledger.counted(self.engine.each(session, self.items.at(positions), work))
 
     def _runnable(self, model: ir.Model | NamedRunnable) -> NamedRunnable:
         return self.session(model) if isinstance(model, ir.Model) else model
@@ -262,11 +196,3 @@ class Scorer:
     def session(self, model: ir.Model) -> Session:
         """Return a session of a model to be scored."""
         return self.engine.session(model, self.profile)
-
-
-def _spoilt(output: NDArray[Any], reference: NDArray[Any] | None) -> bool:
-    """Return whether an output is not finite where the float model's is something else, or may be."""
-    if reference is None:
-        return not is_finite(output)
-    comparable = output.shape == reference.shape
-    return comparable and not (is_finite(output) and is_finite(reference)) and is_unlike(output, reference)
