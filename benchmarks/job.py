@@ -12,8 +12,8 @@ from hydra import compose, initialize_config_dir
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
-from runner.app.job import parse_job
 from runner.app.options import AccAutoJob
+from runner.app.parsing import parse_job
 from runner.app.places import register_resolvers, shipped
 from runner.dataset.binding import bind
 from runner.dataset.item import Dataset, evenly_spaced

@@ -22,12 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.dataset.binding import bind, first_rows, repeats
 from runner.dataset.subset import Subset
-from runner.session import SIMULATION, Feeds, InputSpec, Profile, Session
+from runner.session import SIMULATION, Feeds, InputSpec, Loadable, Profile, Session
 
 T = TypeVar("T")
 
@@ -110,9 +109,7 @@ class Engine:
         share = max(1, self._share())
         return share if self.fastest is None else min(self.fastest, share)
 
-    def session(
-        self, model: ir.Model | str | os.PathLike[str], profile: Profile = SIMULATION, *, given: bool = False
-    ) -> Session:
+    def session(self, model: Loadable, profile: Profile = SIMULATION, *, given: bool = False) -> Session:
         """Return a session of a model; whatever runs a model on data has it made here, so that one place says how.
 
         Args:

@@ -25,6 +25,8 @@ from runner.errors import InternalError, ModelError
 from runner.graph.model_file import fits_one_file, model_bytes
 
 Feeds = Mapping[str, NDArray[Any]]
+# A graph, the path of a file, or what is in one.
+Loadable = ir.Model | str | os.PathLike[str] | bytes
 
 LEVELS = {
     "none": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
@@ -126,9 +128,7 @@ class Session:
         number_names: of those that are tensors of numbers or truth values.
     """
 
-    def __init__(
-        self, model: ir.Model | str | os.PathLike[str], profile: Profile = SIMULATION, *, given: bool = False
-    ) -> None:
+    def __init__(self, model: Loadable, profile: Profile = SIMULATION, *, given: bool = False) -> None:
         self._session = _loaded(model, _options(profile), profile, given=given)
         self.inputs = tuple(
             InputSpec(
@@ -161,7 +161,7 @@ class Session:
         self._run_options.terminate = True
 
 
-def optimized(model: ir.Model | str | os.PathLike[str], profile: Profile) -> onnx.ModelProto:
+def optimized(model: Loadable, profile: Profile) -> onnx.ModelProto:
     """Return the graph that onnxruntime runs instead of a model, in operators of its own.
 
     Raises:
@@ -191,9 +191,7 @@ def _options(profile: Profile) -> ort.SessionOptions:
     return options
 
 
-def _loaded(
-    model: ir.Model | str | os.PathLike[str], options: ort.SessionOptions, profile: Profile, *, given: bool
-) -> ort.InferenceSession:
+def _loaded(model: Loadable, options: ort.SessionOptions, profile: Profile, *, given: bool) -> ort.InferenceSession:
     with _loadable(model) as source:
         try:
             return ort.InferenceSession(
@@ -212,9 +210,11 @@ def _loaded(
 
 
 @contextlib.contextmanager
-def _loadable(model: ir.Model | str | os.PathLike[str]) -> Iterator[bytes | str]:
+def _loadable(model: Loadable) -> Iterator[bytes | str]:
     """Give onnxruntime bytes, or a path for a model that fits no protobuf message."""
-    if not isinstance(model, ir.Model):
+    if isinstance(model, bytes):
+        yield model
+    elif not isinstance(model, ir.Model):
         yield str(model)
     elif fits_one_file(model):
         yield model_bytes(model)

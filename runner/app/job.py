@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
 import sys
 import time
 import traceback
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from runner.app.belonging import belongs
-from runner.app.checking import build, refuse_misplaced, unknown_key
-from runner.app.downloads import fetch_missing, without_urls
-from runner.app.inputs import lifted
+from runner.app.downloads import fetch_missing
+from runner.app.engines import engine_of
 from runner.app.journal import Journal
 from runner.app.live_jobs import counted_as_live, default_folder
 from runner.app.logs import job_log
-from runner.app.options import JOBS, AccAutoJob, Job
+from runner.app.options import AccAutoJob, Job
+from runner.app.parsing import deciding, parse_job, refuse_unknown
 from runner.app.progress import ProgressDisplay
 from runner.app.run_description import label, own_tags, params
 from runner.app.termination import terminated_as_interrupted
 from runner.app.tracking import store_uri, track
 from runner.engine import Engine, available_cores
-from runner.errors import ConfigError, RunnerError, VerificationError
+from runner.errors import RunnerError, VerificationError
 from runner.evaluation.accuracy import TopK
 from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.metric import Metric
@@ -44,7 +43,7 @@ from runner.report.told import JobFacts
 from runner.report.tracked import tracked
 from runner.report.write import write_report
 from runner.store.store import Store
-from runner.tasks.of_task import OfTask, completed
+from runner.tasks.of_task import OfTask
 
 logger = logging.getLogger(__name__)
 INTERNAL_FAULT, WRONG_INPUT, VERIFICATION_FAILED = 1, 2, 4
@@ -72,7 +71,7 @@ def run_job(config: Mapping[str, Any], folder: Path, choices: Mapping[str, str],
                     listener(event)
 
         with job_log(folder), terminated_as_interrupted():
-            _refuse_unknown(config)
+            refuse_unknown(config)
             fetch_missing(config, emit)
             job = parse_job(config)
             status = _run(job, deciding(job), config, folder, choices, tags, emit, display)
@@ -102,56 +101,6 @@ def run_job(config: Mapping[str, Any], folder: Path, choices: Mapping[str, str],
     return status
 
 
-def parse_job(config: Mapping[str, Any]) -> Job:
-    """Return the checked options of a job.
-
-    Raises:
-        ConfigError: a key is unknown, missing or of the wrong type.
-    """
-    _refuse_unknown(config)
-    plain, inputs = lifted(without_urls(config))
-    if not isinstance(plain.get("expect", {}), Mapping):
-        # In a file, too, a number alone is what is expected.
-        plain["expect"] = {"value": plain["expect"]}
-    job: Job = build(plain, JOBS[config["mode"]], "")
-    job = replace(job, dataset=inputs.of_evaluation(job.dataset))
-    if isinstance(job, AccAutoJob):
-        calibration = inputs.of_calibration(job.calibration.dataset)
-        job = replace(job, calibration=replace(job.calibration, dataset=calibration))
-    return job
-
-
-def deciding(job: Job) -> Metric | AmctEvaluator:
-    """Return what decides, with what it needs from beside it.
-
-    Raises:
-        ConfigError: a postprocess is given to what reads no boxes.
-        DatasetError: the truth of the first item cannot be read.
-    """
-    metric = job.metric.metric(job.dataset) if isinstance(job.metric, OfTask) else job.metric
-    if not isinstance(metric, AmctEvaluator):
-        return completed(metric, job.dataset, job.postprocess)
-    if job.postprocess is not None:
-        raise ConfigError(
-            "postprocess: boxes are read for metric=map; an evaluator of yours reads them itself. Leave postprocess out."
-        )
-    return metric
-
-
-def _refuse_unknown(config: Mapping[str, Any]) -> None:
-    mode = config.get("mode")
-    if not isinstance(mode, str) or mode not in JOBS:
-        raise ConfigError(f"mode: expected {' or '.join(JOBS)}, got {mode!r}.")
-    fields = JOBS[mode].__dataclass_fields__
-    for key in config:
-        for other in (other for other in JOBS if other != mode and key not in fields):
-            if key in JOBS[other].__dataclass_fields__:
-                raise ConfigError(f"{key}: no such option of mode={mode}. {belongs(other)}")
-        if key not in fields:
-            raise ConfigError(unknown_key(key, fields, key) + f" (mode={mode})")
-    refuse_misplaced(config, JOBS[mode])
-
-
 def _run(
     job: Job,
     metric: Metric | AmctEvaluator,
@@ -173,7 +122,7 @@ def _run(
             {**own_tags(job), **tags},
         )
     )
-    result = _start(job, metric, folder, emit)
+    result = _start(job, metric, config, folder, emit)
     status = exit_status(result.status)
     report = write_report(result, JobFacts(job.seed, digest))
     files = tuple(path.relative_to(folder).as_posix() for path in result.folder.files)
@@ -183,27 +132,34 @@ def _run(
     return status
 
 
-def _start(job: Job, metric: Metric | AmctEvaluator, folder: Path, emit: Emit) -> JobResult:
+def _start(job: Job, metric: Metric | AmctEvaluator, config: Mapping[str, Any], folder: Path, emit: Emit) -> JobResult:
     store = _store(job, emit)
     with counted_as_live(default_folder()) as live_jobs:
-        engine = Engine(job.engine.callers, share=lambda: -(-available_cores() // live_jobs()))
+        share = functools.partial(_share_of_cores, live_jobs)
         try:
-            return _finished(job, metric, folder, engine, store, emit)
+            with engine_of(job, config, store, share=share, warn=functools.partial(_warn, emit)) as engine:
+                return _finished(job, metric, folder, engine, store, emit)
         finally:
             if store is not None:
                 store.trim()
 
 
+def _share_of_cores(live_jobs: Callable[[], int]) -> int:
+    return -(-available_cores() // live_jobs())
+
+
+def _warn(emit: Emit, message: str) -> None:
+    logger.warning(message)
+    emit(Warned(message))
+
+
 def _store(job: Job, emit: Emit) -> Store | None:
     if job.cache.name == "none":
         return None
-
-    def warn(message: str) -> None:
-        logger.warning(message)
-        emit(Warned(message))
-
     root = Path(job.paths.output).absolute() / "cache"
-    return Store(root, int(job.cache.max_gb * 1e9), refresh=job.cache.name == "refresh", warn=warn)
+    return Store(
+        root, int(job.cache.max_gb * 1e9), refresh=job.cache.name == "refresh", warn=functools.partial(_warn, emit)
+    )
 
 
 def _finished(

@@ -82,15 +82,31 @@ class SearchOptions:
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """``engine``: how models are run; without a number of callers as many as are fastest."""
+    """``engine``: where and how models are run; without a number of callers as many as are fastest.
 
+    Attributes:
+        name: ``ray`` has evaluation items scored by workers of a Ray cluster, ``local`` by this process.
+        callers: threads that run models, here or in each worker.
+        address: of a cluster; None for one on this machine, for this job.
+        workers: how many; None for one a machine.
+        shard: items that a worker takes at a time; None for a few times a worker.
+    """
+
+    name: Literal["local", "ray"] = "local"
     callers: int | None = None
+    address: str | None = None
+    workers: int | None = None
+    shard: int | None = None
 
     def __post_init__(self) -> None:
         if self.callers is not None and self.callers < 1:
             raise ConfigError(
                 f"engine.callers: expected 1 or more, or null for as many as are fastest, got {self.callers}."
             )
+        if self.workers is not None and self.workers < 1:
+            raise ConfigError(f"engine.workers: expected 1 or more, or null for one a machine, got {self.workers}.")
+        if self.shard is not None and self.shard < 1:
+            raise ConfigError(f"engine.shard: expected 1 item or more, or null to choose, got {self.shard}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,9 @@ from runner.evaluation.model_outputs import is_finite, refuse_item_at_fault
 from runner.evaluation.outputs import ClassScores, Outputs
 from runner.evaluation.scores import ANSWER, LEAD, ItemScores
 
+# The version of this stage's meaning: raise it when the same outputs would give other scores, under any metric.
+VERSION = 4
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ItemScorer:

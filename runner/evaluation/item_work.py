@@ -9,13 +9,14 @@ from typing import Any, ClassVar, NamedTuple
 from runner.dataset.item import Dataset
 from runner.engine import BoundItem
 from runner.errors import ModelError
+from runner.evaluation import item_scorer
 from runner.evaluation.float_outputs import KeptOutputs
 from runner.evaluation.item_scorer import ItemScorer
 from runner.evaluation.model_outputs import Runs, has_nan, refuse_item_at_fault
 from runner.evaluation.output_facts import ItemFacts, OutputFacts, facts_of
 from runner.evaluation.outputs import Outputs
 from runner.evaluation.scores import ITEM_SCORES, ItemScores
-from runner.store.stage import Codec
+from runner.store.stage import Codec, Stage
 from runner.store.store import Entry
 
 
@@ -27,7 +28,26 @@ def _decode_scores(entry: Entry) -> Sequence[ItemScores]:
     return list(ITEM_SCORES.decode(entry).values())
 
 
-SCORES_OF_ITEMS: Codec[Sequence[ItemScores]] = Codec(_encode_scores, _decode_scores)
+@dataclass(frozen=True, slots=True)
+class ItemsInputs:
+    """What the results of some items depend on, where other machines scored them.
+
+    Attributes:
+        work: a session and what is done with its outputs, as they are sent; models by a digest.
+        items: digest of contents and labels.
+    """
+
+    work: bytes
+    items: str
+
+
+ITEMS_SCORED: Stage[ItemsInputs, Sequence[ItemScores]] = Stage(
+    "scores of some items, from other machines",
+    ItemsInputs,
+    Codec(_encode_scores, _decode_scores),
+    through=(item_scorer,),
+    profile=None,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +70,7 @@ class ScoreItem:
     again: bool = True
     before: Sequence[ItemFacts] | None = None
 
-    codec: ClassVar[Codec[Sequence[ItemScores]]] = SCORES_OF_ITEMS
+    stage: ClassVar[Stage[ItemsInputs, Sequence[ItemScores]]] = ITEMS_SCORED
 
     def __call__(self, item: BoundItem) -> ItemScores:
         """Return the item's scores.
@@ -92,7 +112,7 @@ class ScoreFloatItem:
     scorer: ItemScorer
     runs: Runs
 
-    codec: ClassVar[Codec[Sequence[ItemScores]]] = SCORES_OF_ITEMS
+    stage: ClassVar[Stage[ItemsInputs, Sequence[ItemScores]]] = ITEMS_SCORED
 
     def __call__(self, item: BoundItem) -> ItemScores:
         """Return the item's scores."""
@@ -147,6 +167,15 @@ def _facts(values: dict[str, Any]) -> OutputFacts:
     return OutputFacts(**{**values, "shape": tuple(values["shape"])})
 
 
+ITEMS_SEEN: Stage[ItemsInputs, Sequence[Seen]] = Stage(
+    "outputs of the float model for some items, from other machines",
+    ItemsInputs,
+    Codec(_encode_seen, _decode_seen),
+    through=(item_scorer,),
+    profile=None,
+)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LookAtItem:
     """Looks at what the float model gives.
@@ -163,7 +192,7 @@ class LookAtItem:
     scorer: ItemScorer | None
     decides: bool
 
-    codec: ClassVar[Codec[Sequence[Seen]]] = Codec(_encode_seen, _decode_seen)
+    stage: ClassVar[Stage[ItemsInputs, Sequence[Seen]]] = ITEMS_SEEN
 
     def __call__(self, item: BoundItem) -> Seen:
         """Return what the item's outputs show.

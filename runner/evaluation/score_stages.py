@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from runner.convert import fake_quant
 from runner.convert.simulation import Simulation
-from runner.evaluation import scorer
+from runner.evaluation import item_scorer
 from runner.evaluation.float_outputs import FloatOutputs, KeptOutputs
 from runner.evaluation.metric import Metric
 from runner.evaluation.output_facts import OutputFacts
@@ -108,13 +108,13 @@ FLOAT_OUTPUTS: Stage[OutputsInputs, FloatOutputs] = Stage(
     OutputsInputs,
     Codec(_encode_outputs, _decode_outputs),
     version=2,
-    through=(scorer,),
+    through=(item_scorer,),
 )
 FLOAT_SCORES: Stage[FloatScoresInputs, Evaluation] = Stage(
-    "scores of a float model whose outputs are large", FloatScoresInputs, EVALUATION, through=(scorer,)
+    "scores of a float model whose outputs are large", FloatScoresInputs, EVALUATION, through=(item_scorer,)
 )
 SCORES: Stage[ScoresInputs, Evaluation] = Stage(
-    "scores of a plan", ScoresInputs, EVALUATION, through=(scorer, fake_quant)
+    "scores of a plan", ScoresInputs, EVALUATION, through=(item_scorer, fake_quant)
 )
 SOME_SCORES: Stage[ItemScoresInputs, Mapping[int, ItemScores]] = Stage(
     "scores of a plan that was settled early, step by step", ItemScoresInputs, ITEM_SCORES, profile=None

@@ -23,9 +23,6 @@ from runner.evaluation.position_agreement import PositionAgreement
 from runner.evaluation.scores import Evaluation, ItemScores, gathered
 from runner.session import SIMULATION, Profile, Session
 
-# The version of this stage's meaning: raise it when the same outputs would give other scores, under any metric.
-VERSION = 4
-
 Progress = Callable[[int], None]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from runner.evaluation.item_work import ITEMS_SCORED, ITEMS_SEEN
 from runner.evaluation.score_stages import FLOAT_OUTPUTS, FLOAT_SCORES, SCORES, SOME_SCORES
 from runner.modes.calibrated_layers import ALL_INT8_CORRECTION, CALIBRATION, PLAN_CORRECTION
 from runner.modes.callers import CALLERS
@@ -33,6 +34,8 @@ STAGES: tuple[Stage[Any, Any], ...] = (
     COSTS,
     SCORES,
     SOME_SCORES,
+    ITEMS_SEEN,
+    ITEMS_SCORED,
     RANKING,
     LOSS_CONTRIBUTIONS,
     PREDICTION,

@@ -65,7 +65,7 @@ class Store:
         warn: Callable[[str], None] = logger.warning,
     ) -> None:
         self.root = root
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._refresh = refresh
         self._warn = warn
         self._lock = threading.Lock()
@@ -138,7 +138,7 @@ class Store:
                     entries.append((status.st_mtime, status.st_size, path))
                 elif time.time() - status.st_mtime > _ABANDONED_SECONDS:
                     path.unlink()
-        excess = sum(size for _, size, _ in entries) - self._max_bytes
+        excess = sum(size for _, size, _ in entries) - self.max_bytes
         for _, size, path in sorted(entries, key=lambda entry: entry[0]):
             if excess <= 0:
                 return
@@ -171,7 +171,7 @@ class Store:
         return payload
 
     def _write(self, key: str, payload: bytes) -> None:
-        if not self._writes or len(payload) > self._max_bytes:
+        if not self._writes or len(payload) > self.max_bytes:
             return
         path = self._file(key)
         try:
@@ -195,7 +195,7 @@ class Store:
             self._own.add(key)
             self._sound.add(key)
             self._untrimmed += len(payload)
-            full = self._untrimmed * _TRIM_SHARE > self._max_bytes
+            full = self._untrimmed * _TRIM_SHARE > self.max_bytes
         if full:
             self.trim()
 

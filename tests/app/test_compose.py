@@ -15,8 +15,8 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from PIL import Image
 
-from runner.app.job import Job, deciding, parse_job
-from runner.app.options import AccAutoJob, ConvertQatJob
+from runner.app.options import AccAutoJob, ConvertQatJob, Job
+from runner.app.parsing import deciding, parse_job
 from runner.app.places import register_resolvers, shipped
 from runner.calibration.hfmg import Hfmg
 from runner.calibration.ifmr import Ifmr

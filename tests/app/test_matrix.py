@@ -14,7 +14,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from runner.app.job import _start, deciding, parse_job
+from runner.app.job import _start
+from runner.app.parsing import deciding, parse_job
 from runner.app.places import register_resolvers, shipped
 from runner.events import ignore
 from tests.data import noise
@@ -119,7 +120,7 @@ def test_layer_is_quantized_and_proved(opset: int, kind: str, preset: str, tmp_p
     np.savez(tmp_path / "data.npz", x=noise(7, 4, *shape))
     config = copy.deepcopy(configuration(preset))
     config["model"]["path"], config["dataset"]["path"] = str(path), str(tmp_path / "data.npz")
-    result = _start(built := parse_job(config), deciding(built), tmp_path / "out", ignore)
+    result = _start(built := parse_job(config), deciding(built), config, tmp_path / "out", ignore)
     assert (result.status, len(result.form.layers), result.found.left_alone) == ("met", layers, ())
     assert result.checked.proof.sameness.identical == result.checked.proof.sameness.items > 0
     written = onnx.load(result.folder.path(result.checked.written.pair.deploy))
@@ -183,7 +184,7 @@ def test_trained_layer_is_converted_and_proved(opset: int, kind: str, tmp_path: 
     np.savez(tmp_path / "data.npz", x=x)
     config = copy.deepcopy(conversion())
     config["model"]["path"], config["dataset"]["path"] = str(path), str(tmp_path / "data.npz")
-    result = _start(built := parse_job(config), deciding(built), tmp_path / "out", ignore)
+    result = _start(built := parse_job(config), deciding(built), config, tmp_path / "out", ignore)
     assert (len(result.form.layers), result.checked.proof.sameness.identical) == (
         layers,
         result.checked.proof.sameness.items,

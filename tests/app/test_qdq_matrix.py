@@ -17,7 +17,8 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
-from runner.app.job import _start, deciding, parse_job
+from runner.app.job import _start
+from runner.app.parsing import deciding, parse_job
 from runner.errors import ModelError
 from runner.events import ignore
 from tests.app.test_matrix import KINDS, LAYERS, PRESETS, SINCE, composed, trained
@@ -104,7 +105,7 @@ def quantized(config: dict[str, Any], model: onnx.ModelProto, x: NDArray[np.floa
     np.savez(folder / "data.npz", x=x)
     config["model"]["path"] = str(save(model, folder / "net.onnx"))
     config["dataset"]["path"] = str(folder / "data.npz")
-    return _start(built := parse_job(config), deciding(built), folder / "out", ignore)
+    return _start(built := parse_job(config), deciding(built), config, folder / "out", ignore)
 
 
 def written(result: Any) -> Path:

@@ -16,8 +16,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from runner.app.job import deciding, parse_job
 from runner.app.options import AccAutoJob
+from runner.app.parsing import deciding, parse_job
 from runner.app.places import register_resolvers, shipped
 from runner.evaluation.scores import column
 from runner.modes.acc_auto import acc_auto

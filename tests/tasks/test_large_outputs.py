@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from runner.app.job import deciding
 from runner.app.options import AccAutoJob
+from runner.app.parsing import deciding
 from runner.evaluation import float_outputs
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions

@@ -14,7 +14,7 @@ from runner.convert import fake_quant
 from runner.convert.simulation import Simulation
 from runner.dataset.subset import Subset
 from runner.engine import BoundItem, Engine
-from runner.evaluation import scorer
+from runner.evaluation import item_scorer
 from runner.evaluation.metric import ShowsAnswers
 from runner.evaluation.model_outputs import Runs
 from runner.modes.result import AnswerPair
@@ -58,7 +58,7 @@ def _decode(entry: Entry) -> list[AnswerPair]:
 
 
 SHOWN_ANSWERS: Stage[ShownInputs, Sequence[AnswerPair]] = Stage(
-    "answers of items that a report shows", ShownInputs, Codec(_encode, _decode), through=(scorer, fake_quant)
+    "answers of items that a report shows", ShownInputs, Codec(_encode, _decode), through=(item_scorer, fake_quant)
 )
 
 
