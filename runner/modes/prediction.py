@@ -13,7 +13,7 @@ from runner.convert.simulation import Simulation
 from runner.dataset.binding import bind, first_rows, repeats
 from runner.dataset.item import Dataset
 from runner.engine import Engine
-from runner.evaluation import scorer
+from runner.evaluation import item_scorer
 from runner.evaluation.model_outputs import named_outputs
 from runner.evaluation.outputs import ClassScores
 from runner.modes.result import Prediction
@@ -57,7 +57,7 @@ PREDICTION: Stage[PredictionInputs, Prediction | None] = Stage(
     "answers for one item",
     PredictionInputs,
     Codec(lambda prediction: Entry(None if prediction is None else asdict(prediction)), _decode_prediction),
-    through=(scorer, fake_quant),
+    through=(item_scorer, fake_quant),
 )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from runner.calibration import layer_by_layer
 from runner.convert import fake_quant
-from runner.evaluation import scorer
+from runner.evaluation import item_scorer
 from runner.evaluation.score_stages import ScoresInputs
 from runner.record import QuantizedLayers
 from runner.search import end_to_end, sensitivity
@@ -78,5 +78,5 @@ LOSS_CONTRIBUTIONS: Stage[LossContributionsInputs, LossContributions] = Stage(
     "loss contribution of each layer group",
     LossContributionsInputs,
     Codec(_encode_contributions, _decode_contributions),
-    through=(end_to_end, scorer, fake_quant),
+    through=(end_to_end, item_scorer, fake_quant),
 )

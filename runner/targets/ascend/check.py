@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from runner.convert import fake_quant
 from runner.dataset.subset import Subset
-from runner.evaluation import scorer as evaluation
+from runner.evaluation import item_scorer as evaluation
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import ClassScores
 from runner.graph.model_file import file_sha256

@@ -11,7 +11,7 @@ import numpy as np
 from runner.dataset.item import evenly_spaced
 from runner.dataset.subset import Subset
 from runner.errors import VerificationError
-from runner.evaluation import scorer as evaluation
+from runner.evaluation import item_scorer as evaluation
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import ClassScores
 from runner.evaluation.same_answers import differing_answers
