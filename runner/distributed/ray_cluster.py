@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
+import socket
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -25,6 +27,7 @@ from runner.errors import ConfigError
 logger = logging.getLogger(__name__)
 
 _READY_SECONDS = 60
+_ANSWER_SECONDS = 5
 # Files of models in Ray's memory; a search goes from one to the next.
 _MOST_MODELS = 8
 _MOST_REPLACEMENTS = 3
@@ -217,18 +220,41 @@ def ray_cluster(
 
 def _connect(ray: Any, options: RayOptions) -> None:  # noqa: ANN401 - a module
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": False}
-    if options.address is None:
-        cores = max(available_cores(), (options.workers or 1) * (options.callers or 1))
-        # Else RAY_ADDRESS would be used, which a user may have set for something else.
-        ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
-        return
+    with _own_signals():
+        if options.address is None:
+            cores = max(available_cores(), (options.workers or 1) * (options.callers or 1))
+            # Else RAY_ADDRESS would be used, which a user may have set for something else.
+            ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
+            return
+        try:
+            _require_answer(options.address)
+            ray.init(address=options.address, **quiet)
+        except Exception as error:
+            raise ConfigError(
+                f"engine.address: no cluster answers at {options.address}: {_first_sentence(error)}. Start one "
+                "(ray start --head --port=6379) and give its host:6379, or leave the address out for one on this machine."
+            ) from error
+
+
+def _require_answer(address: str) -> None:
+    """Raise an OSError where nobody listens: Ray would go on asking for minutes."""
+    host, colon, port = address.rpartition(":")
+    if "://" in address:
+        raise OSError("expected host:port of the cluster itself, no client's address")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Leave signals as they are: Ray would have SIGTERM end the process at once."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        ray.init(address=options.address, **quiet)
-    except Exception as error:
-        raise ConfigError(
-            f"engine.address: no cluster answers at {options.address}: {_first_sentence(error)}. Start one "
-            "(ray start --head), or leave the address out for one on this machine."
-        ) from error
+        yield
+    finally:
+        for number, handler in before.items():
+            with contextlib.suppress(ValueError, TypeError):  # not in the main thread, or set outside of Python
+                signal.signal(number, handler)
 
 
 def _nodes() -> list[Node]:
