@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from runner.convert.simulation import Simulation
-from runner.dataset.item import Dataset
+from runner.dataset.item import Dataset, evenly_spaced
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import ConfigError
@@ -36,25 +36,27 @@ class VerifyOptions:
     """``verify``: on how many items the files are held against what was measured, and which precision is tried besides.
 
     Attributes:
-        count: the first so many evaluation items; None for all.
+        count: so many evaluation items, evenly spaced, or all there are where they are fewer; None or ``all`` for every one.
         device: precision of a chip whose effect on the metric is measured: of scales (``s19``), of scales and every float
             value (``fp16``), or no other (``fp32``); ``none`` measures nothing; None for the target's own, if it has any.
     """
 
-    count: int | None = None
+    count: int | Literal["all"] | None = 100
     device: Literal["fp32", "s19", "fp16", "none"] | None = None
 
-    def items(self, evaluated: Sequence[int]) -> list[int]:
-        """Return the indices of the items to verify on, of those evaluated on.
+    def __post_init__(self) -> None:
+        if isinstance(self.count, int) and self.count < 1:
+            raise ConfigError(f"verify.count: expected 1 or more, or all, got {self.count}.")
 
-        Raises:
-            ConfigError: ``count`` is not in 1 to the number of evaluation items.
-        """
-        if self.count is not None and not 1 <= self.count <= len(evaluated):
-            raise ConfigError(
-                f"verify.count: expected 1 to {len(evaluated)} (the evaluation items), or null for all, got {self.count}."
-            )
-        return list(evaluated[: self.count])
+    def positions(self, items: int) -> list[int]:
+        """Return the places of the items to verify on, among so many that were evaluated on."""
+        if self.count is None or self.count == "all":
+            return list(range(items))
+        return evenly_spaced(min(self.count, items), items)
+
+    def items(self, evaluated: Sequence[int]) -> list[int]:
+        """Return the indices of the items to verify on, of those evaluated on."""
+        return [evaluated[position] for position in self.positions(len(evaluated))]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,6 +21,7 @@ from runner.dataset import decoded
 from runner.evaluation.accuracy import Agreement, TopK
 from runner.evaluation.distance import Kl
 from runner.evaluation.float_outputs import FloatOutputs, KeptOutputs
+from runner.evaluation.item_work import ITEMS_SCORED, ITEMS_SEEN, ItemsInputs, Seen
 from runner.evaluation.output_facts import facts_of
 from runner.evaluation.outputs import ClassScores, Outputs
 from runner.evaluation.score_stages import (
@@ -217,6 +218,7 @@ CALIBRATED_CHANGES: dict[str, list[Any]] = {
         replace(SOURCE, range="observer"),
     ],
 }
+OUTPUTS: Outputs = {"y": np.array([[0.5, -0.0]], np.float32), "z": np.array([3], np.int64)}
 EXAMPLES: Mapping[Stage[Any, Any], Example] = {
     GAP: Example(
         GapInputs("source", "graph", "item"),
@@ -318,6 +320,19 @@ EXAMPLES: Mapping[Stage[Any, Any], Example] = {
         ItemScoresInputs("scores", (0, 3)),
         {"scores": DIGEST, "positions": [(0,), (3, 0), (0, 4)]},
         [{0: {"kl": (0.1 + 0.2,), "sqnr": (1e-300, -0.0)}, 3: {"kl": (1.0,), "sqnr": (2.0, 3.0)}}],
+    ),
+    ITEMS_SEEN: Example(
+        ItemsInputs(b"work", "items"),
+        {"work": [b"other"], "items": DIGEST},
+        [
+            [Seen(facts_of(OUTPUTS), OUTPUTS, {}), Seen(facts_of(OUTPUTS), OUTPUTS, {})],
+            [Seen(facts_of(OUTPUTS), {}, {"kl": (0.1 + 0.2,)}), Seen(facts_of(OUTPUTS), {}, {"kl": (1e-300,)})],
+        ],
+    ),
+    ITEMS_SCORED: Example(
+        ItemsInputs(b"work", "items"),
+        {"work": [b"other"], "items": DIGEST},
+        [[{"kl": (0.1 + 0.2,)}, {"kl": (-0.0,)}], [{}, {}]],
     ),
     RANKING: Example(
         RankingInputs("graph", LAYERS, "items", Cosine()),

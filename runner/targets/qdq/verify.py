@@ -134,7 +134,7 @@ def _verified(file: str, path: Path, record: Path, measured: Measured, progress:
     if faults:
         listed = "; ".join(str(fault) for fault in faults[:_LISTED])
         raise VerificationError(f"{path}: {len(faults)} fault(s): {listed}. Please report this.")
-    positions = range(len(measured.options.items(measured.scorer.items.indices)))
+    positions = measured.options.positions(len(measured.scorer.items))
     kernels = kernels_of(path)
     return Checked(
         file=file,

@@ -84,12 +84,26 @@ def test_count_takes_the_first_items_and_the_stage_has_a_total(tmp_path: Path) -
     assert advanced == list(range(1, 18))
 
 
-@pytest.mark.parametrize("count", [0, 13])
-def test_count_beyond_the_evaluation_items_is_refused_before_any_work(tmp_path: Path, count: int) -> None:
-    message = rf"verify\.count: expected 1 to 12 \(the evaluation items\), or null for all, got {count}\."
-    with pytest.raises(ConfigError, match=message):
-        job(tmp_path, count=count)
-    assert not (tmp_path / "out").exists()
+def test_count_below_one_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"verify\.count: expected 1 or more, or all, got 0\."):
+        VerifyOptions(count=0)
+
+
+@pytest.mark.parametrize(
+    ("count", "items", "expected"),
+    [
+        (3, 12, [0, 4, 8]),
+        (13, 12, list(range(12))),
+        ("all", 5, list(range(5))),
+        (None, 300, list(range(300))),
+        (VerifyOptions().count, 200, list(range(0, 200, 2))),
+    ],
+    ids=["some", "more than there are", "all", "null", "default"],
+)
+def test_items_are_evenly_spaced_or_all(count: object, items: int, expected: list[int]) -> None:
+    options = VerifyOptions(count=count)  # type: ignore[arg-type]
+    assert options.positions(items) == expected
+    assert options.items([7 * i for i in range(items)]) == [7 * at for at in expected]
 
 
 def test_missed_target_has_nothing_to_prove(tmp_path: Path) -> None:
