@@ -219,6 +219,8 @@ def ray_cluster(
 
 
 def _connect(ray: Any, options: RayOptions) -> None:  # noqa: ANN401 - a module
+    # A cluster of this job's own is kept to this user by a token, of which Ray would tell each time.
+    logging.getLogger("ray").setLevel(logging.ERROR)
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": False}
     with _own_signals():
         if options.address is None:
