@@ -22,12 +22,14 @@ class Ended:
         seconds: wall time from start to end.
         peak_mib: largest resident set, of the process alone.
         output: what it wrote on both streams.
+        cpu_seconds: of the processor, of the process alone.
     """
 
     status: int
     seconds: float
     peak_mib: float
     output: str
+    cpu_seconds: float = 0.0
 
 
 def python(arguments: Sequence[str]) -> Ended:
@@ -42,4 +44,5 @@ def python(arguments: Sequence[str]) -> Ended:
         child.returncode = os.waitstatus_to_exitcode(status)
     # Linux counts in KiB, macOS in bytes.
     unit = 1 if sys.platform == "darwin" else 1024
-    return Ended(child.returncode, time.perf_counter() - start, usage.ru_maxrss * unit / 2**20, output)
+    peak = usage.ru_maxrss * unit / 2**20
+    return Ended(child.returncode, time.perf_counter() - start, peak, output, usage.ru_utime + usage.ru_stime)
