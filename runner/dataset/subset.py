@@ -29,8 +29,18 @@ class Subset:
         """Return the items at some positions of this subset; contents that are known stay known."""
         chosen = list(positions)
         made = Subset(self.dataset, [self.indices[position] for position in chosen])
-        if "contents" in self.__dict__:
-            made.__dict__["contents"] = tuple(self.contents[position] for position in chosen)
+        known = self.known_contents
+        return made if known is None else made.with_contents([known[position] for position in chosen])
+
+    @property
+    def known_contents(self) -> tuple[str, ...] | None:
+        """The digests of the items' contents, if they have been read for them."""
+        return self.__dict__.get("contents")
+
+    def with_contents(self, contents: Sequence[str]) -> Subset:
+        """Return the same items, of which the digests are known already."""
+        made = Subset(self.dataset, self.indices)
+        made.__dict__["contents"] = tuple(contents)
         return made
 
     @cached_property

@@ -55,6 +55,8 @@ class DistributedEngine(Engine):
         self._dataset, self._store, self._warn, self._shard = dataset, store, warn, shard
         self._crew = Crew(cluster, warn)
         self._told: set[str] = set()
+        # A digest takes as long as reading the file, and every evaluation looks at the same items.
+        self._content = functools.cache(dataset.fingerprint)
 
     def session(self, model: Loadable, profile: Profile = SIMULATION, *, given: bool = False) -> Session:
         """Return a session of a model that workers can make too."""
@@ -77,6 +79,8 @@ class DistributedEngine(Engine):
         """Return the shards of an evaluation; None where what scores the items cannot be sent."""
         self._crew.turn += 1
         size = self._shard or shard_size(len(items), len(self._crew.workers))
+        if items.known_contents is None:
+            items = items.with_contents(list(map(self._content, items.indices)))
         shards = Shards(self._crew.turn, session, items, work, size=size, store=self._store)
         try:
             shards.of(0)

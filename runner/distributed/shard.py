@@ -9,7 +9,8 @@ from typing import Any
 
 from runner.session import Profile
 
-_MOST_ITEMS, _SHARDS_A_WORKER = 256, 4
+# Seconds of work with most models: what a worker that dies costs, and how smoothly progress is told.
+_MOST_ITEMS, _SHARDS_A_WORKER = 64, 4
 
 
 @dataclass(frozen=True, slots=True)
