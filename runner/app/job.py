@@ -111,7 +111,8 @@ def _run(
     emit: Emit,
     display: ProgressDisplay,
 ) -> int:
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()
+    made_of = {key: value for key, value in config.items() if key != "tune"}
+    digest = hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()
     if choices.get("metric") == "auto":
         choices = {**choices, "metric": metric.name}
     emit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from runner.modes.data import Split
 from runner.modes.expectation import Expectation
 from runner.modes.layer_settings import LayerRule
 from runner.modes.tensor_settings import TensorRule
+from runner.report.objective import objectives
 from runner.search.budget import Budget
 from runner.search.end_to_end import EndToEnd
 from runner.search.plan import Strategy
@@ -145,6 +147,41 @@ class CacheOptions:
             raise ConfigError(f"cache.max_gb: expected more than 0, got {self.max_gb}. cache=none keeps nothing.")
 
 
+@dataclass(frozen=True, slots=True)
+class TuneOptions:
+    """``tune``: what a job returns to a sweeper, and the rest, which ``runner.tune`` alone reads.
+
+    Attributes:
+        objective: one of ``OBJECTIVES``, or a list of two.
+        study: which study a trial belongs to.
+        trial: its number.
+        trials: how many different settings are tried in all.
+        jobs: how many at once.
+        sampler: who proposes; null: tpe, or nsga2 for two objectives.
+        population: of nsga2.
+        seed: of the sampler.
+        space: configuration key -> what may be tried; see ``runner.tune.space``.
+    """
+
+    objective: str | list[str] = "loss"
+    study: str = "tuning"
+    trial: int | None = None
+    trials: int = 20
+    jobs: int = 1
+    sampler: Literal["tpe", "random", "grid", "nsga2"] | None = None
+    population: int = 10
+    seed: int = 0
+    space: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        objectives(self.objective)
+        for name, least in (("trials", 1), ("jobs", 1), ("population", 2), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"tune.{name}: expected {least} or more, got {getattr(self, name)}.")
+        if not re.fullmatch(r"[\w.+-]{1,80}", self.study) or self.study.startswith("."):
+            raise ConfigError(f"tune.study: expected a name of letters, digits, - and _, got '{self.study}'.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOptions:
     """What both modes take."""
@@ -163,6 +200,7 @@ class JobOptions:
     expect: Expectation = field(default_factory=Expectation)
     keep_intermediates: bool = False
     intermediates: IntermediatesOptions = field(default_factory=IntermediatesOptions)
+    tune: TuneOptions = field(default_factory=TuneOptions)
     seed: int = 0
 
 
