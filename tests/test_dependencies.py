@@ -47,9 +47,14 @@ def distribution(module: str) -> str:
     return module.split(".")[0]
 
 
-def declared(root: Path) -> dict[str, str]:
-    """Return distribution -> its bounds."""
-    lines = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+# Extra -> the package that imports what it brings, late.
+EXTRAS = {"tune": "tune/"}
+
+
+def declared(root: Path, extra: str | None = None) -> dict[str, str]:
+    """Return distribution -> its bounds, of all or of an extra."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = project["dependencies"] if extra is None else project["optional-dependencies"][extra]
     parsed = [re.fullmatch(r"([\w-]+)(.*)", line) for line in lines]
     return {match[1]: match[2] for match in parsed if match is not None}
 
@@ -64,9 +69,23 @@ def used() -> dict[str, set[str]]:
 
 
 def test_every_import_is_a_declared_dependency_and_the_other_way_round(root: Path) -> None:
-    undeclared = {name: files for name, files in used().items() if name not in declared(root)}
+    optional = {name: folder for extra, folder in EXTRAS.items() for name in declared(root, extra)}
+    undeclared = {name: files for name, files in used().items() if name not in declared(root) and name not in optional}
     assert undeclared == {}
-    assert sorted(used()) == sorted(declared(root))
+    assert sorted(used()) == sorted({*declared(root), *optional})
+
+
+@pytest.mark.parametrize("extra", sorted(EXTRAS))
+def test_what_an_extra_brings_is_imported_by_its_package_alone_and_only_when_needed(root: Path, extra: str) -> None:
+    for name in declared(root, extra):
+        files = used()[name]
+        assert all(file.startswith(EXTRAS[extra]) for file in files)
+        for file in files:
+            tree = ast.parse((SOURCES / file).read_text(encoding="utf-8"))
+            at_once = "\n".join(
+                ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)
+            )
+            assert name not in map(distribution, imported(at_once))
 
 
 def test_distributions_are_those_that_the_modules_come_from() -> None:

@@ -120,7 +120,7 @@ def _run(
             label(job, metric.name, choices.get("strategy", "")),
             params(config, choices),
             config,
-            {**own_tags(job), **tags},
+            {**own_tags(job), **job.tune.tags(), **tags},
         )
     )
     result = _start(job, metric, config, folder, emit)

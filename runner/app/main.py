@@ -5,13 +5,11 @@ from __future__ import annotations
 import difflib
 import functools
 import io
-import json
-import math
 import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +23,23 @@ from yaml import YAMLError
 
 from runner.app.belonging import belongs
 from runner.app.places import make_importable, names_own_class, register_resolvers, shipped
-from runner.errors import RunnerError
+from runner.app.returned import returned_value
 
 WRONG_INPUT, INTERRUPTED = 2, 130
-# A job that ends with one of these has a result: met, missed, or the best that a budget allowed.
-WITH_RESULT = (0, 3, 6)
 
 
 def console() -> None:
     """Entry point of ``quant-runner`` and ``python -m runner``; leaves with the exit status."""
+    leave(main)
+
+
+def leave(command: Callable[[], int]) -> None:
+    """Run a command and leave with its exit status."""
     for stream in (sys.stdout, sys.stderr):
         # A name in a script that the terminal lacks costs its characters, not the result.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    status = main()
+    status = command()
     if status == INTERRUPTED:
         # All files are closed, and whoever interrupts does not want to wait until threads and sessions are taken apart.
         sys.stdout.flush()
@@ -62,25 +63,11 @@ def main() -> int:
         if statuses[-1] == INTERRUPTED:
             # Else a sweep would go on with its next job.
             raise KeyboardInterrupt
-        return _objective(config, statuses[-1])
+        return returned_value(config, statuses[-1])
 
-    def whole() -> int:
+    try:
         job()
         return _ended(statuses)
-
-    return told(whole, statuses, show_traceback=show_traceback)
-
-
-def told(command: Callable[[], int], statuses: Sequence[int], *, show_traceback: bool) -> int:
-    """Run a command of Hydra's and return its exit status; a refused configuration is told in one message.
-
-    Args:
-        command: returns the exit status.
-        statuses: those of the jobs that have begun; what is raised after that is no refusal.
-        show_traceback: raise a refusal as it is.
-    """
-    try:
-        return command()
     except (HydraException, OmegaConfBaseException) as error:
         if show_traceback:
             raise
@@ -249,49 +236,15 @@ def _job(config: DictConfig) -> int:
     from runner.app.job import run_job
 
     hydra_config = HydraConfig.get()
-    plain = plain_values(config)
-    choices = {str(key): str(value) for key, value in hydra_config.runtime.choices.items()}
-    tags = {"sweep": Path(hydra_config.sweep.dir).name} if hydra_config.mode == RunMode.MULTIRUN else {}
-    tags |= _of_study(plain)
-    return run_job(plain, Path(hydra_config.runtime.output_dir), choices, tags)
-
-
-def plain_values(config: DictConfig) -> dict[str, Any]:
-    """Return a configuration as plain values; classes of the user's own that it names can be imported from then on."""
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
     assert isinstance(plain, dict)  # the root of a configuration is a mapping
     # A user's own classes lie where the command is given or beside the configuration.
+    given = [source.path for source in hydra_config.runtime.config_sources if source.provider == "command-line"]
     if names_own_class(plain):
-        make_importable([str(Path.cwd()), *given_folders()])
-    return {str(k): v for k, v in plain.items()}
-
-
-def given_folders() -> list[str]:
-    """Return the folders of configuration that the command line names."""
-    sources = HydraConfig.get().runtime.config_sources
-    return [source.path for source in sources if source.provider == "command-line"]
-
-
-def _of_study(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tags of a trial: its study, its number."""
-    tune = config.get("tune")
-    if not isinstance(tune, Mapping) or tune.get("trial") is None:
-        return {}
-    return {"tune.study": str(tune.get("study")), "tune.trial": str(tune["trial"])}
-
-
-def _objective(config: DictConfig, status: int) -> float | list[float]:
-    """Return what a sweeper makes small: read from the summary of a job with a result, infinite of one without."""
-    from runner.report.objective import objectives, returned
-
-    try:
-        wanted = objectives(OmegaConf.to_container(config)["tune"]["objective"])  # type: ignore[call-overload, index]
-    except (RunnerError, KeyError, TypeError):
-        return math.inf  # the job has refused it
-    if status not in WITH_RESULT:
-        return returned(wanted, None)
-    path = Path(HydraConfig.get().runtime.output_dir, "summary.json")
-    return returned(wanted, json.loads(path.read_text(encoding="utf-8")))
+        make_importable([str(Path.cwd()), *given])
+    choices = {str(key): str(value) for key, value in hydra_config.runtime.choices.items()}
+    tags = {"sweep": Path(hydra_config.sweep.dir).name} if hydra_config.mode == RunMode.MULTIRUN else {}
+    return run_job({str(k): v for k, v in plain.items()}, Path(hydra_config.runtime.output_dir), choices, tags)
 
 
 def _ended(statuses: list[int]) -> int:

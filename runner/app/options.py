@@ -155,6 +155,7 @@ class TuneOptions:
         objective: one of ``OBJECTIVES``, or a list of two.
         study: which study a trial belongs to.
         trial: its number.
+        varied: what it tries, in words.
         trials: how many different settings are tried in all.
         jobs: how many at once.
         sampler: who proposes; null: tpe, or nsga2 for two objectives.
@@ -166,6 +167,7 @@ class TuneOptions:
     objective: str | list[str] = "loss"
     study: str = "tuning"
     trial: int | None = None
+    varied: str = ""
     trials: int = 20
     jobs: int = 1
     sampler: Literal["tpe", "random", "grid", "nsga2"] | None = None
@@ -180,6 +182,12 @@ class TuneOptions:
                 raise ConfigError(f"tune.{name}: expected {least} or more, got {getattr(self, name)}.")
         if not re.fullmatch(r"[\w.+-]{1,80}", self.study) or self.study.startswith("."):
             raise ConfigError(f"tune.study: expected a name of letters, digits, - and _, got '{self.study}'.")
+
+    def tags(self) -> dict[str, str]:
+        """Return what a tracker is told of a trial beside its job; nothing of a job that is no trial."""
+        if self.trial is None:
+            return {}
+        return {"tune.study": self.study, "tune.trial": str(self.trial), "varied": self.varied}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
+from runner.report.axis import scale, ticks
 from runner.search.pareto import Point
 
 CHART = "pareto.svg"
 _WIDTH, _HEIGHT = 720, 440
 _LEFT, _RIGHT, _TOP, _BOTTOM = 84, 28, 52, 64
 _INK, _FAINT, _FRONT, _CHOSEN, _TARGET = "#222222", "#dddddd", "#1f5fa8", "#c8501e", "#2e7d32"
-_TICKS = 6
 
 
 def curve_chart(curve: Sequence[Point], *, title: str, unit: str, target: float | None) -> str:
@@ -26,9 +25,9 @@ def curve_chart(curve: Sequence[Point], *, title: str, unit: str, target: float 
     """
     shares = [100 * point.int8_share for point in curve]
     losses = [point.loss for point in curve] + ([] if target is None else [target])
-    xs, ys = _ticks(min(shares), 100.0), _ticks(min(0.0, *losses), max(0.0, *losses))
-    x = _scale(xs, _LEFT, _WIDTH - _RIGHT)
-    y = _scale(ys, _HEIGHT - _BOTTOM, _TOP)
+    xs, ys = ticks(min(shares), 100.0), ticks(min(0.0, *losses), max(0.0, *losses))
+    x = scale(xs, _LEFT, _WIDTH - _RIGHT)
+    y = scale(ys, _HEIGHT - _BOTTOM, _TOP)
     svg = ET.Element("svg", xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {_WIDTH} {_HEIGHT}", width=str(_WIDTH))
     svg.set("font-family", "sans-serif")
     svg.set("font-size", "13")
@@ -83,20 +82,3 @@ def _line(
     (x1, y1), (x2, y2) = start, end
     ends = {"x1": f"{x1:.1f}", "y1": f"{y1:.1f}", "x2": f"{x2:.1f}", "y2": f"{y2:.1f}"}
     ET.SubElement(svg, "line", {**ends, "stroke": colour, "stroke-dasharray": dash})
-
-
-def _scale(ticks: Sequence[float], start: float, end: float) -> Callable[[float], float]:
-    low, high = ticks[0], ticks[-1]
-    return lambda value: start + (value - low) / (high - low) * (end - start)
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Return about 6 round numbers, the first at or below ``low``, the last at or above ``high``."""
-    span = (high - low) or 1.0
-    power = 10.0 ** math.floor(math.log10(span / _TICKS))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= span / _TICKS)
-    first, last = math.floor(low / step), math.ceil(high / step)
-    if first == last:
-        last += 1
-    # Rounded, so that 3 * 0.1 is written 0.3.
-    return [round(index * step, 12) for index in range(first, last + 1)]

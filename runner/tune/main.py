@@ -1,0 +1,79 @@
+"""``python -m runner.tune``: the command line of a study."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from runner.app.main import INTERRUPTED, WRONG_INPUT, leave, refusal, spelled_out
+from runner.app.places import register_resolvers, shipped
+from runner.errors import RunnerError
+from runner.tune.configuration import given_folders, plain_values
+
+# Not passed on: a study's own, and where a trial's job writes.
+_OWN = re.compile(r"[+~]*(tune\.|tune=|hydra\.(run|sweep|output_subdir|mode))")
+
+
+def console() -> None:
+    """Entry point of ``quant-tune`` and ``python -m runner.tune``; leaves with the exit status."""
+    leave(main)
+
+
+def main() -> int:
+    """Run the study that ``sys.argv`` asks for and return the exit status."""
+    register_resolvers()
+    sys.argv[1:] = [_added(spelled_out(argument)) for argument in sys.argv[1:]]
+    statuses: list[int] = []
+    show_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+
+    @hydra.main(version_base="1.3", config_path=shipped("conf"), config_name="tune")
+    def study(config: DictConfig) -> None:
+        statuses.append(_study(config))
+
+    try:
+        study()
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+        if show_traceback or statuses:
+            raise
+        print(f"error: {refusal(error)}", file=sys.stderr)
+        return WRONG_INPUT
+    return statuses[0] if statuses else 0
+
+
+def _added(argument: str) -> str:
+    """Return an argument that names what is tried as Hydra takes it, which asks for ``+`` before a key that is new."""
+    return f"++{argument}" if argument.startswith("tune.space.") else argument
+
+
+def _study(config: DictConfig) -> int:
+    # Imported here: neither Optuna nor the modes are needed for help and for a wrong key.
+    from runner.tune.run_study import run_study
+
+    hydra_config = HydraConfig.get()
+    if hydra_config.mode == RunMode.MULTIRUN:
+        print("error: --multirun: a study is no sweep; name what is tried in tune.space.", file=sys.stderr)
+        raise SystemExit(WRONG_INPUT)
+    overrides = [*hydra_config.overrides.hydra, *hydra_config.overrides.task]
+    passed = tuple(str(one) for one in overrides if not _OWN.match(one))
+    flags = tuple(part for folder in given_folders() for part in ("--config-dir", folder))
+    choices: dict[str, Any] = {str(key): value for key, value in hydra_config.runtime.choices.items()}
+    try:
+        return run_study(plain_values(config), Path(hydra_config.runtime.output_dir), flags, passed, choices)
+    except RunnerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return INTERRUPTED
