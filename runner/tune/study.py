@@ -129,13 +129,11 @@ class Study:
                 return orphan
             while True:
                 trials = self.trials()
-                if sum(trial.state != "repeated" for trial in trials) >= self.plan.trials:
+                if sum(trial.state != "repeated" for trial in trials) >= self.plan.trials or self._exhausted(trials):
                     return None
                 taken = self._ask(trials)
                 if taken is not None:
                     return taken
-                if self._exhausted(self.trials()):
-                    return None
 
     def tell(self, number: int, outcome: Outcome, values: Sequence[float]) -> None:
         """Keep how a trial ended; one with a reason has failed."""
@@ -212,10 +210,14 @@ class Study:
             self._study.enqueue_trial(self.plan.space.proposal(setting))
 
     def _exhausted(self, trials: list[Trial]) -> bool:
-        return self.plan.space.size(_LISTED) is not None and not self._left(trials)
+        return self._listed() and not self._left(trials)
+
+    def _listed(self) -> bool:
+        return self.plan.sampler == "grid" or self.plan.space.size(_LISTED) is not None
 
     def _left(self, trials: list[Trial]) -> list[dict[str, str]]:
-        if self.plan.sampler != "grid" and self.plan.space.size(_LISTED) is None:
+        """Return the settings that no trial has, where they can be listed."""
+        if not self._listed():
             return []
         seen = {_canonical(trial.setting) for trial in trials}
         return [setting for setting in self.plan.space.settings() if _canonical(setting) not in seen]
