@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import sys
@@ -47,9 +48,23 @@ def main() -> int:
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         if show_traceback or statuses:
             raise
-        print(f"error: {refusal(error)}", file=sys.stderr)
+        print(f"error: {_refusal(error)}", file=sys.stderr)
         return WRONG_INPUT
     return statuses[0] if statuses else 0
+
+
+def _refusal(error: Exception) -> str:
+    """Return Hydra's refusal as one message; a job knows but one of the keys of ``tune``."""
+    message = refusal(error)
+    own = re.match(r"tune\.(\w+): no such option", message)
+    if own is None:
+        return message
+    from runner.app.options import TuneOptions
+
+    known = [name for name in TuneOptions.__dataclass_fields__ if name not in ("trial", "varied")]
+    near = difflib.get_close_matches(own[1], known, n=1)
+    hint = f" Did you mean tune.{near[0]}?" if near else ""
+    return f"{own[0]}.{hint} `python -m runner.tune --cfg job -p tune` lists them all."
 
 
 def _added(argument: str) -> str:

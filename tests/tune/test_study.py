@@ -76,7 +76,9 @@ with present(Path({str(folder / "workers")!r})) as presence:
     os.kill(os.getpid(), signal.SIGKILL)
 """
     root = Path(__file__).resolve().parents[2]
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONWARNINGS"} | {"PYTHONPATH": str(root)}
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONWARNINGS"} | {
+        "PYTHONPATH": str(root)
+    }
     ended = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(made), env=environment, capture_output=True)
     assert ended.returncode == -9, ended.stderr.decode()
 
@@ -180,7 +182,9 @@ def test_failed_trial_counts_and_is_no_result(tmp_path: Path) -> None:
         ({"sampler": "random"}, "sampler tpe instead of random"),
     ],
 )
-def test_other_study_of_that_name_is_refused_in_a_sentence(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_other_study_of_that_name_is_refused_in_a_sentence(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
     with opened(tmp_path, plan()) as study:
         run(study, 2)
     with pytest.raises(ConfigError) as refused, opened(tmp_path, plan(**changes)):
@@ -220,7 +224,9 @@ def test_front_keeps_the_earliest_of_equal_trials() -> None:
 
 
 def test_importance_is_of_what_decides(tmp_path: Path) -> None:
-    with opened(tmp_path, plan({"a": ["p", "q", "r", "s"], "n": {"int": [0, 20]}}, sampler="random", trials=60)) as study:
+    with opened(
+        tmp_path, plan({"a": ["p", "q", "r", "s"], "n": {"int": [0, 20]}}, sampler="random", trials=60)
+    ) as study:
         assert study.importances() == {}
         run(study, costs=lambda taken: ["pqrs".index(taken.setting["a"])])
         shares = study.importances()
