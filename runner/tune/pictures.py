@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from xml.etree import ElementTree as ET
 
 from runner.report.axis import scale, ticks
@@ -24,7 +24,7 @@ def history(trials: Sequence[Trial], objective: Objective) -> str:
     inside = [trial for trial in done if _to_scale(trial, objective)]
     values = [trial.values[0] for trial in inside] or [0.0]
     xs, ys = _whole_ticks(0, max(trial.number for trial in done)), ticks(min(values), max(values))
-    svg, x, y = _plane(xs, ys, "trial", objective.meaning, f"{objective.name} of each trial, and the smallest so far")
+    svg, x, y = _plane(xs, ys, "trial", objective.name, f"{objective.name} of each trial, and the smallest so far")
     best: float | None = None
     path: list[tuple[float, float]] = []
     for trial in inside:
@@ -40,7 +40,9 @@ def history(trials: Sequence[Trial], objective: Objective) -> str:
     for trial in done:
         shown = y(trial.values[0]) if trial in inside else y(ys[-1])
         _mark(svg, x(trial.number), shown, trial, best=trial in inside and trial.values[0] == best)
-    _legend(svg, [(_BEST, "smallest so far"), (_MARK, "target met"), (_MISSED, "target missed")])
+    legend = [(_BEST, "smallest so far"), (_MARK, "trial")]
+    missed = any(trial.outcome is not None and not trial.outcome.met for trial in done)
+    _legend(svg, [*legend, (_MISSED, "target missed")] if missed else legend)
     return ET.tostring(svg, encoding="unicode")
 
 
@@ -52,7 +54,7 @@ def front_chart(trials: Sequence[Trial], objectives: Sequence[Objective]) -> str
     on_front = sorted(front(inside), key=lambda trial: trial.values)
     xs = ticks(*_extent([trial.values[0] for trial in inside]))
     ys = ticks(*_extent([trial.values[1] for trial in inside]))
-    svg, x, y = _plane(xs, ys, first.meaning, second.meaning, f"{second.name} against {first.name}")
+    svg, x, y = _plane(xs, ys, first.name, second.name, f"{second.name} against {first.name}")
     _polyline(svg, [(x(t.values[0]), y(t.values[1])) for t in on_front], _BEST)
     for trial in sorted(inside, key=lambda trial: trial in on_front):
         _mark(svg, x(trial.values[0]), y(trial.values[1]), trial, best=trial in on_front)
@@ -65,11 +67,11 @@ def front_chart(trials: Sequence[Trial], objectives: Sequence[Objective]) -> str
 def importance_bars(shares: Mapping[str, float]) -> str:
     """Return an SVG of a bar a parameter, the longest first."""
     rows = sorted(shares.items(), key=lambda entry: (-entry[1], entry[0]))
-    height = _TOP + _BAR * len(rows) + 12
+    height = _BAR * len(rows) + 12
     svg = _canvas(height, "share of what decides about the objective, by parameter")
     left = 250
     for index, (key, share) in enumerate(rows):
-        top = _TOP + _BAR * index
+        top = _BAR * index
         _text(svg, left - 10, top + 16, key, anchor="end")
         width = share * (_WIDTH - left - 80)
         bar = {"x": str(left), "y": str(top + 3), "width": f"{width:.1f}", "height": str(_BAR - 8), "fill": _MARK}
@@ -91,7 +93,10 @@ def _whole_ticks(low: int, high: int) -> list[float]:
     return marks if len(marks) > 1 else [low, low + 1]
 
 
-def _plane(xs: Sequence[float], ys: Sequence[float], below: str, beside: str, shows: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _plane(
+    xs: Sequence[float], ys: Sequence[float], below: str, beside: str, shows: str
+) -> tuple[ET.Element, Callable[[float], float], Callable[[float], float]]:
+    """Return an empty picture with its axes, and where values lie on them."""
     svg = _canvas(_HEIGHT, shows)
     x, y = scale(xs, _LEFT, _WIDTH - _RIGHT), scale(ys, _HEIGHT - _BOTTOM, _TOP)
     for tick in xs:
@@ -100,14 +105,10 @@ def _plane(xs: Sequence[float], ys: Sequence[float], below: str, beside: str, sh
     for tick in ys:
         _polyline(svg, [(_LEFT, y(tick)), (_WIDTH - _RIGHT, y(tick))], _FAINT, width=1)
         _text(svg, _LEFT - 8, y(tick) + 4, f"{tick:g}", anchor="end", colour=_SOFT)
-    _text(svg, (_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 14, _cut(below, 90), anchor="middle")
-    turned = _text(svg, 0, 0, _cut(beside, 44), anchor="middle")
+    _text(svg, (_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 14, below, anchor="middle")
+    turned = _text(svg, 0, 0, beside, anchor="middle")
     turned.set("transform", f"translate(16 {(_TOP + _HEIGHT - _BOTTOM) / 2:g}) rotate(-90)")
     return svg, x, y
-
-
-def _cut(words: str, most: int) -> str:
-    return words if len(words) <= most else f"{words[: most - 1]}…"
 
 
 def _canvas(height: float, shows: str) -> ET.Element:
