@@ -48,7 +48,7 @@ def distribution(module: str) -> str:
 
 
 # Extra -> the package that imports what it brings, late.
-EXTRAS = {"tune": "tune/"}
+EXTRAS = {"ray": "distributed/", "tune": "tune/"}
 
 
 def declared(root: Path, extra: str | None = None) -> dict[str, str]:

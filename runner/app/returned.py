@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from runner.errors import ConfigError
 from runner.report.objective import objectives, returned
@@ -23,13 +23,11 @@ def returned_value(config: DictConfig, status: int) -> float | list[float]:
         config: the job's.
         status: its exit status.
     """
+    named = OmegaConf.select(config, "tune.objective")
     try:
-        wanted = objectives(OmegaConf.to_object(OmegaConf.select(config, "tune.objective")))
-    except (ConfigError, ValueError):
-        wanted = ()
-    if not wanted:
-        # The job has refused it.
-        return math.inf
+        wanted = objectives(list(named) if isinstance(named, ListConfig) else named)
+    except ConfigError:
+        return math.inf  # the job has refused it
     if status not in WITH_RESULT:
         return returned(wanted, None)
     path = Path(HydraConfig.get().runtime.output_dir, "summary.json")

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from runner.app.downloads import fetch_missing
-from runner.app.job import parse_job
 from runner.app.main import INTERRUPTED
 from runner.app.options import TuneOptions
+from runner.app.parsing import parse_job
 from runner.app.progress import ProgressDisplay
 from runner.app.termination import terminated_as_interrupted
 from runner.errors import ConfigError

@@ -105,7 +105,7 @@ def needed(option: str, tiny: Tiny) -> list[str]:
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes_and_builds(option: str, tiny: Tiny) -> None:
     group = option.partition("=")[0]
-    override = f"+{option}" if group == "sweep" else option
+    override = f"+{option}" if group in ("sweep", "hparams_search") else option
     built = job(override, *needed(option, tiny))
     assert built.mode == (option.partition("=")[2] if group == "mode" else "acc_auto")
 
@@ -312,7 +312,7 @@ def test_number_that_is_not_finite_is_refused_by_every_option(tiny: Tiny) -> Non
 
 
 @pytest.mark.parametrize(
-    "option", [option for option in OPTIONS if not option.startswith(("sweep=", "model=", "mode="))]
+    "option", [option for option in OPTIONS if not option.startswith(("sweep=", "hparams_search=", "model=", "mode="))]
 )
 def test_number_that_is_not_finite_is_refused_by_every_option_of_every_group(option: str, tiny: Tiny) -> None:
     light = ["dataset=npz", f"dataset.path={tiny.data}"]
