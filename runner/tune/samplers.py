@@ -8,6 +8,9 @@ from typing import Any, Literal
 from runner.errors import ConfigError
 
 Name = Literal["tpe", "random", "grid", "nsga2"]
+# Trials by chance before tpe learns. Optuna's 10 are half of a short study: over 20 seeds on an enumerated space of 90,
+# 30 trials came within 1.8 to 3.0 % of the optimum with 5, 3.5 to 3.7 % with 10, and 5.6 to 7.8 % by chance alone.
+_STARTUP = 5
 
 
 def chosen(name: Name | None, objectives: int) -> Name:
@@ -24,7 +27,7 @@ def sampler(name: Name, seed: int, number: int, population: int) -> Any:  # noqa
 
     own = int.from_bytes(hashlib.sha256(f"{seed} {number}".encode()).digest()[:4], "big")
     if name == "tpe":
-        return samplers.TPESampler(seed=own)
+        return samplers.TPESampler(seed=own, n_startup_trials=_STARTUP)
     if name == "nsga2":
         return samplers.NSGAIISampler(population_size=population, seed=own)
     # What a grid visits next is handed to it.
