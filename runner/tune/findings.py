@@ -59,8 +59,12 @@ class Findings:
         left = sum(trial.state == "running" for trial in self.trials)
         return f"{left} under way or interrupted: the same command takes up those that nobody runs." if left else ""
 
-    def best_command(self) -> str:
-        """Return the command that runs ``experiment/best.yaml``."""
+    def experiment(self, trial: Trial) -> str:
+        """Return the name of the experiment that is a best trial: there may be several with two objectives."""
+        return "best" if len(self.objectives) == 1 else f"trial_{trial.number}"
+
+    def experiment_command(self, trial: Trial) -> str:
+        """Return the command that runs a best trial's experiment."""
         folder = str(self.command.folder)
         # Hydra takes one --config-dir.
         where = (
@@ -68,4 +72,4 @@ class Findings:
             if self.command.flags
             else ["--config-dir", folder]
         )
-        return shlex.join(["python", "-m", "runner", *where, "+experiment=best"])
+        return shlex.join(["python", "-m", "runner", *where, f"+experiment={self.experiment(trial)}"])

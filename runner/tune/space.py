@@ -95,8 +95,11 @@ class Number:
 
     def text(self, value: Any) -> str:  # noqa: ANN401
         """Return the sampler's value as an override has it."""
-        # As all_values has it: 3 * 0.1 is 0.3.
-        return number_text(value if self.step is None else round(value, 12))
+        if self.step is not None:
+            # As all_values has it: 3 * 0.1 is 0.3.
+            return number_text(round(value, 12))
+        # More digits make no difference, and people read and copy them.
+        return number_text(min(max(float(f"{value:.8g}"), self.low), self.high))
 
     def all_values(self) -> tuple[str, ...] | None:
         """Return each value, in order; None where there is no step, so that they are without number."""

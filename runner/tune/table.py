@@ -83,6 +83,8 @@ def below_table(findings: Findings) -> list[str]:
     lines += [sentence for sentence in (findings.counted(), findings.still_running()) if sentence]
     best = findings.best()
     if best:
-        lines += ["", "To run the best again:" if len(best) == 1 else "To run one that no other beats again:"]
-        lines += [f"  {findings.command.shown(best[0].setting)}", f"  {findings.best_command()}"]
+        lines += ["", "To run the best again:" if len(best) == 1 else "To run again what no other beats:"]
+        if len(best) == 1:
+            lines.append(f"  {findings.command.shown(best[0].setting)}")
+        lines += [f"  {findings.experiment_command(trial)}" for trial in best]
     return [*lines, "", f"Pictures and all trials: {findings.command.folder / 'tune.html'}"]

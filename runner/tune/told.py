@@ -14,13 +14,14 @@ from rich.console import Console
 from rich.text import Text
 
 from runner.job_folder import write_atomically
-from runner.tune.best_file import BEST, best_file
+from runner.tune.experiment_file import experiment_file
 from runner.tune.findings import Findings
 from runner.tune.pictures import front_chart, history, importance_bars
 from runner.tune.table import below_table, shown, study_table
 from runner.tune.trial import Trial
 
 JSON, CSV, PAGE, HISTORY, FRONT = "tune.json", "tune.csv", "tune.html", "history.svg", "front.svg"
+EXPERIMENTS = "experiment"
 _FIGURES = ("loss", "target_met", "macs_int8_share", "float_metric", "quantized_metric", "agreement", "kl", "sqnr_db")
 
 
@@ -33,14 +34,7 @@ def tell(findings: Findings) -> None:
         charts = pictures(findings)
         for name, chart in charts.items():
             _write(folder / name, chart)
-        best = findings.best()[0]
-        head = [_title(findings, best), findings.best_command()]
-        overrides = [*findings.command.overrides, *best.overrides]
-        text, left = best_file(overrides, findings.choices, head)
-        if left:
-            text = text.replace(head[1], " ".join([head[1], *left]))
-        (folder / BEST).parent.mkdir(exist_ok=True)
-        _write(folder / BEST, text)
+        _write_experiments(findings)
         _write(folder / PAGE, page(findings, charts))
     console = Console()
     if findings.ranked():
@@ -48,6 +42,20 @@ def tell(findings: Findings) -> None:
     for line in below_table(findings):
         # Not broken at the terminal's edge: commands are copied.
         console.print(Text(line), soft_wrap=True)
+
+
+def _write_experiments(findings: Findings) -> None:
+    folder = findings.command.folder / EXPERIMENTS
+    folder.mkdir(exist_ok=True)
+    names = {f"{findings.experiment(trial)}.yaml": trial for trial in findings.best()}
+    for path in folder.glob("*.yaml"):
+        # Of what was best before.
+        if path.name not in names:
+            path.unlink(missing_ok=True)
+    for name, trial in names.items():
+        head = [_title(findings, trial), findings.experiment_command(trial)]
+        text, left = experiment_file([*findings.command.overrides, *trial.overrides], findings.choices, head)
+        _write(folder / name, text.replace(head[1], " ".join([head[1], *left]), 1))
 
 
 def pictures(findings: Findings) -> dict[str, str]:

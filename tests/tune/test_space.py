@@ -96,6 +96,13 @@ def test_number_without_a_step_has_no_grid() -> None:
     assert space.endless() == ["a"] and space.size() is None
 
 
+def test_number_has_the_digits_that_people_read_and_stays_between_its_ends() -> None:
+    number = Number("f", 0.123456784, 0.9999999999)
+    assert number.text(0.55555555555) == "0.55555556"
+    assert (number.text(number.low), number.text(number.high)) == ("0.123456784", "0.9999999999")
+    assert Number("f", 1e-6, 1e-4, log=True).text(8.998860574407709e-06) == "8.9988606e-06"
+
+
 def test_upper_end_is_what_steps_reach() -> None:
     assert read_space({"n": {"int": [1, 10], "step": 4}}).parameters == (Whole("n", 1, 9, 4),)
     assert read_space({"f": {"float": [0, 1], "step": 0.3}}).parameters == (Number("f", 0.0, 0.9, 0.3),)

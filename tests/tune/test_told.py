@@ -15,7 +15,7 @@ from rich.console import Console
 
 from runner.app.places import register_resolvers, shipped
 from runner.report.objective import objectives
-from runner.tune.best_file import BEST, best_file
+from runner.tune.experiment_file import experiment_file
 from runner.tune.findings import Findings
 from runner.tune.jobs import Command, outcome
 from runner.tune.pictures import front_chart, history, importance_bars
@@ -92,7 +92,7 @@ def test_below_the_table_stand_reasons_counts_and_commands(tmp_path: Path) -> No
 def test_folder_of_the_users_own_goes_before_that_of_the_study(tmp_path: Path) -> None:
     found = findings(tmp_path, TRIALS, flags=("--config-dir", "mine"))
     assert (
-        found.best_command()
+        found.experiment_command(TRIALS[1])
         == f"python -m runner --config-dir mine 'hydra.searchpath=[file://{tmp_path}]' +experiment=best"
     )
 
@@ -131,6 +131,21 @@ def test_files_are_written_also_where_nothing_is_done(tmp_path: Path, capsys: py
     assert "data[0] is [broken]" in page and "0.25" in page
     assert (tmp_path / "tune.csv").read_text().splitlines()[4].startswith("3,failed,,")
     assert json.loads((tmp_path / "tune.json").read_text())["all"][4]["same_as"] == 1
+
+
+def test_each_trial_of_a_front_is_an_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["kl", "loss"]
+    first, second, third = (
+        done(0, 1.0, 2.0, observer="ifmr"),
+        done(1, 2.0, 1.0, observer="hfmg"),
+        done(2, 0.5, 1.5, a="x"),
+    )
+    tell(findings(tmp_path, [first, second], names))
+    assert {path.name for path in (tmp_path / "experiment").iterdir()} == {"trial_0.yaml", "trial_1.yaml"}
+    assert "override /observer: hfmg" in (tmp_path / "experiment" / "trial_1.yaml").read_text()
+    tell(findings(tmp_path, [first, second, third], names))
+    assert {path.name for path in (tmp_path / "experiment").iterdir()} == {"trial_1.yaml", "trial_2.yaml"}
+    assert f"  python -m runner --config-dir {tmp_path} +experiment=trial_2\n" in capsys.readouterr().out
 
 
 def test_history_draws_missed_targets_on_the_edge_so_that_others_keep_their_scale() -> None:
@@ -178,22 +193,22 @@ OVERRIDES = [
 
 
 @pytest.mark.parametrize("overrides", OVERRIDES)
-def test_best_file_composes_what_the_command_line_does(overrides: list[str], tmp_path: Path) -> None:
+def test_experiment_composes_what_the_command_line_does(overrides: list[str], tmp_path: Path) -> None:
     register_resolvers()
     GlobalHydra.instance().clear()
     with initialize_config_dir(shipped("conf"), version_base="1.3"):
         whole = compose("config", overrides, return_hydra_config=True)
         choices = {str(key): value for key, value in whole.hydra.runtime.choices.items()}
         plain = compose("config", overrides)
-        text, left = best_file(overrides, choices, ["best"])
+        text, left = experiment_file(overrides, choices, ["best"])
         assert left == []
-        (tmp_path / BEST).parent.mkdir()
-        (tmp_path / BEST).write_text(text)
+        (tmp_path / "experiment").mkdir()
+        (tmp_path / "experiment" / "best.yaml").write_text(text)
         assert compose("config", [f"hydra.searchpath=[file://{tmp_path}]", "+experiment=best"]) == plain
 
 
 def test_what_an_experiment_cannot_say_is_left_to_the_command() -> None:
-    text, left = best_file(["~postprocess", "hydra.verbose=true", "seed=1"], {"postprocess": None}, [])
+    text, left = experiment_file(["~postprocess", "hydra.verbose=true", "seed=1"], {"postprocess": None}, [])
     assert left == ["~postprocess", "hydra.verbose=true"]
     assert "seed: 1" in text
 

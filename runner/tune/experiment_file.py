@@ -1,4 +1,4 @@
-"""``experiment/best.yaml``: the best trial's whole setting as an experiment of Hydra's."""
+"""A trial's whole setting as an experiment of Hydra's."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-BEST = "experiment/best.yaml"
 
-
-def best_file(overrides: Sequence[str], choices: Mapping[str, Any], head: Sequence[str]) -> tuple[str, list[str]]:
+def experiment_file(overrides: Sequence[str], choices: Mapping[str, Any], head: Sequence[str]) -> tuple[str, list[str]]:
     """Return the file, and the overrides that it cannot say (what is taken away with ``~``, and Hydra's own).
 
     Args:
