@@ -119,12 +119,19 @@ class DataUsed:
 
 @dataclass(frozen=True, slots=True)
 class JobFinished:
-    """The job has a result; metrics are plain numbers, headline first."""
+    """The job has a result.
+
+    Attributes:
+        metrics: plain numbers, headline first.
+        files: that hold the result, relative to the job's folder.
+        told: the result in a sentence of markdown.
+    """
 
     status: str
     exit_status: int
     metrics: Mapping[str, float]
     files: tuple[str, ...]
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True)

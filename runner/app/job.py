@@ -7,7 +7,6 @@ import hashlib
 import json
 import logging
 import sys
-import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,14 +22,14 @@ from runner.app.parsing import deciding, parse_job, refuse_unknown
 from runner.app.progress import ProgressDisplay
 from runner.app.run_description import label, own_tags, params
 from runner.app.termination import terminated_as_interrupted
-from runner.app.tracking import store_uri, track
+from runner.app.tracking.following import Following
 from runner.engine import Engine, available_cores
 from runner.errors import RunnerError, VerificationError
 from runner.evaluation.accuracy import TopK
 from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.metric import Metric
-from runner.events import Emit, Event, JobFailed, JobFinished, JobStarted, StageFinished, StageStarted, Warned
-from runner.job_folder import replace_listed, withdraw_unfinished
+from runner.events import Emit, Event, JobFailed, JobFinished, JobStarted, Warned
+from runner.job_folder import withdraw_unfinished
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import convert_qat
@@ -40,7 +39,7 @@ from runner.modes.result import INTERRUPTED, JobResult, exit_status
 from runner.report.summary import SUMMARY
 from runner.report.terminal import print_report
 from runner.report.told import JobFacts
-from runner.report.tracked import tracked
+from runner.report.tracked import sentence, tracked
 from runner.report.write import write_report
 from runner.store.store import Store
 from runner.tasks.of_task import OfTask
@@ -60,7 +59,7 @@ def run_job(config: Mapping[str, Any], folder: Path, choices: Mapping[str, str],
     """
     journal: Journal | None = None
     display = ProgressDisplay()
-    job: Job | None = None
+    following: Following | None = None
     finished = False
     try:
         journal = Journal(folder)
@@ -74,6 +73,8 @@ def run_job(config: Mapping[str, Any], folder: Path, choices: Mapping[str, str],
             refuse_unknown(config)
             fetch_missing(config, emit)
             job = parse_job(config)
+            if job.tracking.name != "none":
+                following = Following(folder, Path(job.paths.output).absolute(), job.tracking)
             status = _run(job, deciding(job), config, folder, choices, tags, emit, display)
         finished = True
     except KeyboardInterrupt as error:
@@ -91,13 +92,9 @@ def run_job(config: Mapping[str, Any], folder: Path, choices: Mapping[str, str],
         if journal is not None:
             journal.close()
     if finished and status == INTERRUPTED:
-        # Whoever interrupts does not want to wait for MLflow.
-        print(
-            "interrupted: the same command goes on from the last finished plan; quant-log-run tells MLflow of what there is.",
-            file=sys.stderr,
-        )
-    elif journal is not None and job is not None:
-        _track(job, folder, finished=finished)
+        print("interrupted: the same command goes on from the last finished plan.", file=sys.stderr)
+    if following is not None:
+        following.end(finished=finished, interrupted=status == INTERRUPTED)
     return status
 
 
@@ -120,14 +117,14 @@ def _run(
             label(job, metric.name, choices.get("strategy", "")),
             params(config, choices),
             config,
-            {**own_tags(job), **job.tune.tags(), **tags},
+            {**own_tags(job, folder), **job.tune.tags(), **tags},
         )
     )
     result = _start(job, metric, config, folder, emit)
     status = exit_status(result.status)
     report = write_report(result, JobFacts(job.seed, digest))
     files = tuple(path.relative_to(folder).as_posix() for path in result.folder.files)
-    emit(JobFinished(result.status, status, tracked(report), files))
+    emit(JobFinished(result.status, status, tracked(report), files, sentence(report)))
     display.close()
     print_report(report, result.folder.root, result.folder.files)
     return status
@@ -234,40 +231,3 @@ def _fail(error: BaseException, journal: Journal | None, display: ProgressDispla
     if journal is not None:
         journal(JobFailed(type(error).__name__, message, status))
     return status
-
-
-def _track(job: Job, folder: Path, *, finished: bool) -> None:
-    """Log to MLflow; a tracker that fails costs a warning, never the result.
-
-    Args:
-        job: its options.
-        folder: the job's.
-        finished: whether the job has a result; what lies there otherwise is an earlier job's.
-    """
-    if job.tracking.name == "none":
-        return
-    display = ProgressDisplay()
-    try:
-        start = time.perf_counter()
-        display(StageStarted("track"))
-        root = Path(job.paths.output).absolute()
-        track(folder, root, job.tracking)
-        seconds = time.perf_counter() - start
-        display(StageFinished("track", seconds))
-        if finished:
-            _add_track_seconds(folder, seconds)
-        print(f"Compare runs: mlflow ui --backend-store-uri {store_uri(root, job.tracking)}", file=sys.stderr)
-    except Exception as error:  # MLflow, SQLAlchemy and the network raise what they like
-        display.close()
-        print(
-            f"warning: the run could not be logged to MLflow ({error}); all results are in {folder}.", file=sys.stderr
-        )
-    finally:
-        display.close()
-
-
-def _add_track_seconds(folder: Path, seconds: float) -> None:
-    summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    summary["seconds"]["total"] = round(summary["seconds"]["total"] + seconds, 3)
-    summary["seconds"]["track"] = round(seconds, 3)
-    replace_listed(folder, SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False))

@@ -1,16 +1,22 @@
 """``quant-log-run FOLDER``: a job's folder logged to MLflow later, from what the job kept while it ran.
 
-For jobs that were interrupted, that ran with ``tracking=none``, or whose tracking server did not answer.
+For jobs that ran with ``tracking=none``, or whose tracking server did not answer. The run that a job has is brought up to date.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-WRONG_INPUT = 2
+if TYPE_CHECKING:
+    from runner.app.tracking.options import TrackingOptions
+
+NOT_LOGGED, WRONG_INPUT = 1, 2
 
 
 def console() -> None:
@@ -21,38 +27,73 @@ def console() -> None:
 def main(arguments: Sequence[str]) -> int:
     """Log the folder that the arguments name as one run and return the exit status."""
     parser = argparse.ArgumentParser(
-        "quant-log-run", description="Log a job's folder to MLflow, from its events.jsonl."
+        "quant-log-run",
+        description="Log a job's folder to MLflow, from its events.jsonl; again: bring its run up to date.",
     )
     parser.add_argument("folder", type=Path, help="of the job: the one that holds events.jsonl")
     parser.add_argument("--output", type=Path, help="root of the store; default: the job's own paths.output")
-    parser.add_argument("--uri", help="a tracking server, in place of a store in a file")
+    parser.add_argument(
+        "--uri", help="a tracking server or a database; default: the job's own, MLFLOW_TRACKING_URI, a file"
+    )
     parser.add_argument("--experiment", help="its name; default: the job's own")
+    parser.add_argument("--models", action="store_true", help="log the models as logged models too")
+    parser.add_argument(
+        "--timeout", type=float, default=60, help="seconds that one answer of MLflow may take; default: 60"
+    )
     given = parser.parse_args(arguments)
     # Imported here, so that --help comes at once.
     from runner.app.journal import NAME, read_events
-    from runner.app.options import TrackingOptions
-    from runner.app.tracking import store_uri, track
+    from runner.app.tracking.entries import first
+    from runner.app.tracking.options import TrackingOptions
+    from runner.errors import ConfigError
 
     journal = given.folder / NAME
-    started = None
-    if journal.is_file():
-        started = next((event for event in read_events(given.folder) if event["event"] == "JobStarted"), None)
+    started = first(read_events(given.folder), "JobStarted")
     if started is None:
+        found = "none of them" if journal.is_file() else "no such file"
         print(
-            f"error: {journal}: expected the events of a job that started, got "
-            f"{'none of them' if journal.is_file() else 'no such file'}. Name the folder of one job, such as outputs/acc_auto.",
+            f"error: {journal}: expected the events of a job that started, got {found}. "
+            "Name the folder of one job, such as outputs/acc_auto.",
             file=sys.stderr,
         )
         return WRONG_INPUT
     own = started["config"].get("tracking", {})
-    options = TrackingOptions(
-        "mlflow",
-        given.uri or own.get("uri"),
-        given.experiment or own.get("experiment") or TrackingOptions("mlflow").experiment,
+    try:
+        options = TrackingOptions(
+            "mlflow",
+            given.uri or own.get("uri"),
+            given.experiment or own.get("experiment"),
+            given.timeout,
+            given.models or own.get("log_models", False),
+        )
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_INPUT
+    return _log(
+        given.folder.absolute(), (given.output or Path(started["config"]["paths"]["output"])).absolute(), options
     )
-    root = (given.output or Path(started["config"]["paths"]["output"])).absolute()
-    run = track(given.folder.absolute(), root, options)
-    print(f"logged as run {run}; mlflow ui --backend-store-uri {store_uri(root, options)}")
+
+
+def _log(folder: Path, root: Path, options: TrackingOptions) -> int:
+    from runner.app.tracking.looking import where_to_look
+    from runner.app.tracking.place import place
+    from runner.app.tracking.process import NotLogged, TrackingProcess
+
+    where, process = place(root, options, os.environ), TrackingProcess()
+    process.follow(folder, root, options)
+    try:
+        # However much there is to log, as long as MLflow answers.
+        logged = process.end(math.inf, options.timeout)
+    except TimeoutError:
+        process.kill()
+        print(f"error: not logged: {where.shown}: no answer within {options.timeout:g} s.", file=sys.stderr)
+        return NOT_LOGGED
+    except NotLogged as error:
+        process.close()
+        print(f"error: not logged: {error}.", file=sys.stderr)
+        return NOT_LOGGED
+    process.close()
+    print(f"logged as run {logged.run}\n{where_to_look(logged, where, folder)}")
     return 0
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from runner.app.tracking.options import TrackingOptions
 from runner.calibration.observer import Observer
 from runner.correction.options import Correction
 from runner.dataset.item import Dataset
@@ -124,15 +125,6 @@ class PathOptions:
                 f"paths.output: {shown(root)} holds bytes that are no UTF-8, and onnxruntime does not open files there. Set "
                 "paths.output to another folder."
             )
-
-
-@dataclass(frozen=True, slots=True)
-class TrackingOptions:
-    """``tracking``: where runs are kept."""
-
-    name: Literal["mlflow", "none"]
-    uri: str | None = None
-    experiment: str = "quantization"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,8 @@ def label(job: Job, metric: str, strategy: str) -> str:
     """Return the run's short readable name, with the deciding metric's and the strategy's."""
     name = job.model.name or Path(job.model.path).stem
     if isinstance(job, AccAutoJob):
-        # What a sweep turns comes first: MLflow's list cuts long names.
-        return f"{metric}<{job.target_loss:g} {strategy} {name}"
-    return f"convert_qat {name}"
+        return f"{name} {metric}<{job.target_loss:g} {strategy}"
+    return f"{name} convert_qat"
 
 
 def params(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, Any]:
@@ -37,7 +38,9 @@ def _flat(value: Any, key: str) -> list[tuple[str, Any]]:  # noqa: ANN401
     return [(key, value)]
 
 
-def own_tags(job: Job) -> dict[str, str]:
-    """Return what is known of a run before it begins: mode and versions."""
+def own_tags(job: Job, folder: Path) -> dict[str, str]:
+    """Return what is known of a run before it begins: which job it is and where, its mode, and versions."""
     found = {f"version.{name}": version for name, version in versions().items()}
-    return {"kind": "job", "mode": job.mode, "mlflow.source.name": "quant-runner", **found}
+    own = {"kind": "job", "mode": job.mode, "mlflow.source.name": "quant-runner", **found}
+    # The job is known by its number wherever its folder is; the folder's next job closes what this one leaves open.
+    return own | {"job": uuid.uuid4().hex, "folder": f"{socket.gethostname()}:{folder.absolute()}"}

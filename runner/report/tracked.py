@@ -19,6 +19,13 @@ def tracked(report: Report) -> dict[str, float]:
     return dict(sorted(numbers.items(), key=lambda number: _place(number[0])))
 
 
+def sentence(report: Report) -> str:
+    """Return the result in a sentence of markdown: what came of what, then the figures that the page shows first."""
+    cards = (figure.card for figure in report.figures if figure.card is not None)
+    shown = [f"{card.title} {card.figure}" + (f" ({card.below})" if card.below else "") for card in cards]
+    return f"**{report.verdict[0]}**: {report.model} on {report.dataset}; {'; '.join(shown)}."
+
+
 def tracker_name(text: str) -> str:
     """Return a text as one part of a number's name: MLflow takes few signs."""
     return _NOT_IN_NAMES.sub("_", text)

@@ -1,0 +1,102 @@
+"""A job that is logged while it runs, from the job's side. What MLflow does never changes what the job gives."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from runner.app.progress import ProgressDisplay
+from runner.app.tracking import process
+from runner.app.tracking.looking import where_to_look
+from runner.app.tracking.options import TrackingOptions
+from runner.app.tracking.place import place
+from runner.app.tracking.process import Logged, NotLogged, TrackingProcess
+from runner.events import StageFinished, StageStarted
+from runner.job_folder import replace_listed
+from runner.report.summary import SUMMARY
+
+# Whoever interrupts does not want to wait for MLflow; the process closes the run without us.
+_INTERRUPTED_SECONDS = 1.0
+_told: list[str] = []
+
+
+class Following:
+    """The run of a job that is under way."""
+
+    def __init__(self, folder: Path, root: Path, options: TrackingOptions) -> None:
+        self._folder, self._root, self._options = folder.absolute(), root, options
+        self._process: TrackingProcess | None = None
+        try:
+            self._process = process.take()
+            self._process.follow(self._folder, root, options)
+        except OSError as error:
+            self._reason = f"no process could be started: {error.strerror}"
+
+    def end(self, *, finished: bool, interrupted: bool) -> None:
+        """Wait a bounded time until the run is whole, and tell where it is, or how it is logged later.
+
+        Args:
+            finished: whether the job has a result; what lies there otherwise is an earlier job's.
+            interrupted: whether the user waits for nothing but the end.
+        """
+        display = ProgressDisplay()
+        start = time.perf_counter()
+        try:
+            display(StageStarted("track"))
+            logged = self._logged(_INTERRUPTED_SECONDS if interrupted else self._options.timeout)
+            display(StageFinished("track", time.perf_counter() - start))
+        except NotLogged as error:
+            display.close()
+            print(
+                f"warning: the run is not in MLflow ({error}). All results are in {self._folder}; to log them later: "
+                f"{log_command(self._folder)}",
+                file=sys.stderr,
+            )
+        else:
+            self._tell(logged)
+        finally:
+            display.close()
+            if finished:
+                _add_seconds(self._folder, time.perf_counter() - start)
+
+    def _logged(self, seconds: float) -> Logged:
+        if self._process is None:
+            raise NotLogged(self._reason)
+        try:
+            logged = self._process.end(seconds, process.patience(seconds))
+        except TimeoutError:
+            if seconds < self._options.timeout:
+                raise NotLogged(
+                    "it has not answered yet, and is told of the interruption while this command ends"
+                ) from None
+            self._process.kill()
+            TrackingProcess.silent_before = True
+            shown = place(self._root, self._options, os.environ).shown
+            raise NotLogged(f"{shown}: no answer within tracking.timeout, {self._options.timeout:g} s") from None
+        TrackingProcess.silent_before = False
+        process.put_back(self._process)
+        return logged
+
+    def _tell(self, logged: Logged) -> None:
+        text = where_to_look(logged, place(self._root, self._options, os.environ), self._folder)
+        if _told[-1:] != [text]:  # the jobs of a sweep have one place
+            _told[:] = [text]
+            print(text, file=sys.stderr)
+
+
+def log_command(folder: Path) -> str:
+    """Return the command that logs a job's folder."""
+    program = "quant-log-run" if shutil.which("quant-log-run") else "python -m runner.app.log_run"
+    return f"{program} {shlex.quote(str(folder))}"
+
+
+def _add_seconds(folder: Path, seconds: float) -> None:
+    summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    summary["seconds"]["total"] = round(summary["seconds"]["total"] + seconds, 3)
+    summary["seconds"]["track"] = round(seconds, 3)
+    replace_listed(folder, SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False))

@@ -1,0 +1,111 @@
+"""A store of runs, opened.
+
+Databases are opened under a lock: processes that open a new one at the same time break its migration.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from runner.app.tracking.place import Place, sqlite_uri
+
+LOCK = ".mlflow.lock"
+_NOTE = (
+    "Each run is one quantization job. **loss** is what the int8 model loses against the float model, in the metric's unit; "
+    "**layers/int8** is how many layers are int8. `trial/…` are curves over the plans that the search tried (step 0: every "
+    "layer int8). Select runs and press *Compare* to see them side by side; the jobs of a sweep share the tag `sweep`."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """An open store.
+
+    Attributes:
+        client: MLflow's.
+        uri: the tracking URI.
+        experiment_id: of the experiment that runs go to.
+    """
+
+    client: Any
+    uri: str
+    experiment_id: str
+
+
+def load_mlflow(seconds: float) -> None:
+    """Import MLflow, told not to phone home, and not to wait for minutes on a server that is silent.
+
+    Args:
+        seconds: that one request may take.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(max(1, round(seconds))))
+    # Imported here: MLflow takes seconds to load, and --help or tracking=none must not pay for it.
+    import mlflow.tracking  # noqa: F401
+
+    # After the import, which sets levels of its own: making the store would tell of each table.
+    for noisy in ("alembic", "mlflow", "mlflow.store.db.utils"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def open_store(place: Place, making: Callable[[], contextlib.AbstractContextManager[None]]) -> Store:
+    """Open where runs are kept, and make it and the experiment if need be.
+
+    Args:
+        place: what to open.
+        making: entered while a new SQLite file is made, which takes seconds of this machine's own.
+    """
+    from mlflow.tracking import MlflowClient
+
+    uri = place.uri or sqlite_uri(place.root / "mlflow.db")
+    if place.is_server:
+        client = MlflowClient(tracking_uri=uri)
+        return Store(client, uri, _experiment(client, place))
+    place.root.mkdir(parents=True, exist_ok=True)
+    with FileLock(place.root / LOCK), making() if _is_new(uri) else contextlib.nullcontext():
+        client = MlflowClient(tracking_uri=uri)
+        return Store(client, uri, _experiment(client, place))
+
+
+def _experiment(client: Any, place: Place) -> str:  # noqa: ANN401 - MLflow is untyped
+    if place.experiment_id is not None:
+        return place.experiment_id
+    found = client.get_experiment_by_name(place.experiment)
+    if found is None:
+        # A database without a server would put them into the directory of the command.
+        location = None if place.is_server else (place.root / "mlartifacts").as_uri()
+        try:
+            return str(client.create_experiment(place.experiment, location, {"mlflow.note.content": _NOTE}))
+        except Exception:
+            # Another machine's job may have made it in between.
+            found = client.get_experiment_by_name(place.experiment)
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        raise ValueError(f"the experiment {place.experiment} is deleted; restore it, or set tracking.experiment")
+    return str(found.experiment_id)
+
+
+def _is_new(uri: str) -> bool:
+    if not uri.startswith("sqlite:"):
+        return False
+    from sqlalchemy.engine import make_url
+
+    path = Path(make_url(uri).database or "")
+    return not path.is_file() or path.stat().st_size == 0
+
+
+@contextlib.contextmanager
+def unnoticed() -> Iterator[None]:
+    """Make a store without telling anybody."""
+    yield
