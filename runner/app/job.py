@@ -116,7 +116,8 @@ def _run(
         JobStarted(
             label(job, metric.name, choices.get("strategy", "")),
             params(config, choices),
-            config,
+            # Absolute, so that it says the same wherever it is read.
+            {**config, "paths": {**config["paths"], "output": str(Path(job.paths.output).absolute())}},
             {**own_tags(job, folder), **job.tune.tags(), **tags},
         )
     )

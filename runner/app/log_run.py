@@ -89,10 +89,10 @@ def _log(folder: Path, root: Path, options: TrackingOptions) -> int:
         print(f"error: not logged: {where.shown}: no answer within {options.timeout:g} s.", file=sys.stderr)
         return NOT_LOGGED
     except NotLogged as error:
-        process.close()
+        process.kill()
         print(f"error: not logged: {error}.", file=sys.stderr)
         return NOT_LOGGED
-    process.close()
+    process.kill()
     print(f"logged as run {logged.run}\n{where_to_look(logged, where, folder)}")
     return 0
 

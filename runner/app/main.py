@@ -24,6 +24,7 @@ from yaml import YAMLError
 from runner.app.belonging import belongs
 from runner.app.places import make_importable, names_own_class, register_resolvers, shipped
 from runner.app.returned import returned_value
+from runner.app.tracking.process import prepare
 
 WRONG_INPUT, INTERRUPTED = 2, 130
 
@@ -232,12 +233,14 @@ def _dotted(value: Any, prefix: str) -> list[str]:  # noqa: ANN401
 
 
 def _job(config: DictConfig) -> int:
-    # Imported here: onnxruntime and the modes are not needed to refuse a wrong key.
-    from runner.app.job import run_job
-
     hydra_config = HydraConfig.get()
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
     assert isinstance(plain, dict)  # the root of a configuration is a mapping
+    if OmegaConf.select(config, "tracking.name") == "mlflow":
+        prepare()
+    # Imported here: onnxruntime and the modes are not needed to refuse a wrong key.
+    from runner.app.job import run_job
+
     # A user's own classes lie where the command is given or beside the configuration.
     given = [source.path for source in hydra_config.runtime.config_sources if source.provider == "command-line"]
     if names_own_class(plain):

@@ -25,7 +25,7 @@ from runner.app.tracking.entries import Event, first
 from runner.app.tracking.options import TrackingOptions
 from runner.app.tracking.place import place
 from runner.app.tracking.run import Run
-from runner.app.tracking.store import load_mlflow, open_store
+from runner.app.tracking.store import limit_requests, load_mlflow, open_store
 
 # What the process is at: work of its own, waiting for an answer, or nothing.
 BUSY, ASKING, IDLE = "busy", "asking", "idle"
@@ -98,6 +98,8 @@ def main() -> None:
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
 
+    load_mlflow()
+
     def say(line: Mapping[str, Any]) -> None:
         with contextlib.suppress(OSError):  # nobody listens any longer
             channel.write(json.dumps(line) + "\n")
@@ -113,8 +115,7 @@ def _followed(order: Mapping[str, Any], orders: Orders, say: Say) -> Mapping[str
     options = TrackingOptions(**order["options"])
     orders.alone = options.timeout + 5
     folder, where = Path(order["folder"]), place(Path(order["root"]), options, os.environ)
-    say({"state": BUSY})
-    load_mlflow(options.timeout)
+    limit_requests(options.timeout)
     say({"state": IDLE})
 
     @contextlib.contextmanager

@@ -98,20 +98,13 @@ class TrackingProcess:
                 self._worked = at
             self._state, self._since = said["state"], at
 
-    def close(self) -> None:
-        """Let the process go; it ends by itself."""
-        with contextlib.suppress(OSError):
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(2.0)
-        if self._process.returncode is None:
-            self.kill()
-
     def kill(self) -> None:
         """End the process, whatever it is at."""
         self._process.kill()
         self._process.wait()
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
 
     def _until(self, ended: float, seconds: float, call: float) -> float:
         if self._state == "busy":
@@ -127,11 +120,12 @@ class TrackingProcess:
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._said.put((time.monotonic(), json.loads(line)))
-        status = self._process.wait()
-        self._errors.seek(0)
-        last = self._errors.read().decode("utf-8", "replace").strip().splitlines()[-1:] or [f"exit status {status}"]
+        with self._process.stdout as lines, self._errors as errors:
+            for line in lines:
+                self._said.put((time.monotonic(), json.loads(line)))
+            status = self._process.wait()
+            errors.seek(0)
+            last = errors.read().decode("utf-8", "replace").strip().splitlines()[-1:] or [f"exit status {status}"]
         self._said.put((time.monotonic(), {"failed": f"MLflow's process ended: {last[0]}"}))
 
 
@@ -144,7 +138,7 @@ def take() -> TrackingProcess:
         process = _kept.pop()
         if process.made_in == _surroundings():
             return process
-        process.close()
+        process.kill()
     return TrackingProcess()
 
 
@@ -153,13 +147,19 @@ def put_back(process: TrackingProcess) -> None:
     _kept.append(process)
 
 
+def prepare() -> None:
+    """Have a process load MLflow already, while the job loads what it needs."""
+    with contextlib.suppress(OSError):  # the job will tell
+        put_back(take())
+
+
 @atexit.register
-def close_kept() -> None:
-    """Let all kept processes go."""
+def end_kept() -> None:
+    """End all processes that have nothing to do."""
     while _kept:
         process = _kept.pop()
         if process.made_in[0] == os.getpid():
-            process.close()
+            process.kill()
 
 
 def patience(timeout: float) -> float:

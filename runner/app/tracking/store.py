@@ -5,10 +5,12 @@ Databases are opened under a lock: processes that open a new one at the same tim
 
 from __future__ import annotations
 
-import contextlib
+import glob
 import logging
 import os
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,16 +42,10 @@ class Store:
     experiment_id: str
 
 
-def load_mlflow(seconds: float) -> None:
-    """Import MLflow, told not to phone home, and not to wait for minutes on a server that is silent.
-
-    Args:
-        seconds: that one request may take.
-    """
+def load_mlflow() -> None:
+    """Import MLflow, told not to phone home."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(max(1, round(seconds))))
     # Imported here: MLflow takes seconds to load, and --help or tracking=none must not pay for it.
     import mlflow.tracking  # noqa: F401
 
@@ -58,7 +54,13 @@ def load_mlflow(seconds: float) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-def open_store(place: Place, making: Callable[[], contextlib.AbstractContextManager[None]]) -> Store:
+def limit_requests(seconds: float) -> None:
+    """Have MLflow give up on a server that is silent for so many seconds, not minutes; a limit of the user's own stays."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(max(1, round(seconds))))
+
+
+def open_store(place: Place, making: Callable[[], AbstractContextManager[None]]) -> Store:
     """Open where runs are kept, and make it and the experiment if need be.
 
     Args:
@@ -72,7 +74,11 @@ def open_store(place: Place, making: Callable[[], contextlib.AbstractContextMana
         client = MlflowClient(tracking_uri=uri)
         return Store(client, uri, _experiment(client, place))
     place.root.mkdir(parents=True, exist_ok=True)
-    with FileLock(place.root / LOCK), making() if _is_new(uri) else contextlib.nullcontext():
+    with FileLock(place.root / LOCK):
+        file = _missing_file(uri)
+        if file is not None:
+            with making():
+                _make(file)
         client = MlflowClient(tracking_uri=uri)
         return Store(client, uri, _experiment(client, place))
 
@@ -96,16 +102,39 @@ def _experiment(client: Any, place: Place) -> str:  # noqa: ANN401 - MLflow is u
     return str(found.experiment_id)
 
 
-def _is_new(uri: str) -> bool:
+def _missing_file(uri: str) -> Path | None:
+    """Return the path of a SQLite file where there is nothing yet."""
     if not uri.startswith("sqlite:"):
-        return False
+        return None
     from sqlalchemy.engine import make_url
 
-    path = Path(make_url(uri).database or "")
-    return not path.is_file() or path.stat().st_size == 0
+    path = Path(make_url(uri).database or "").absolute()
+    return None if os.path.lexists(path) else path
 
 
-@contextlib.contextmanager
-def unnoticed() -> Iterator[None]:
-    """Make a store without telling anybody."""
-    yield
+def _make(path: Path) -> None:
+    """Make a SQLite store, whole or not at all: one that is killed half way would be migrated from where it never was.
+
+    The disk is waited for once, not at each of a hundred steps, which is most of the time it takes.
+    """
+    from mlflow.tracking import MlflowClient
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    for abandoned in path.parent.glob(f".{glob.escape(path.name)}.*.part*"):
+        abandoned.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")  # MLflow remembers what it opened by the name
+    event.listen(Engine, "connect", _wait_for_no_disk)
+    try:
+        MlflowClient(tracking_uri=sqlite_uri(aside)).search_experiments(max_results=1)
+    finally:
+        event.remove(Engine, "connect", _wait_for_no_disk)
+    with aside.open("rb+") as stream:
+        os.fsync(stream.fileno())
+    aside.replace(path)
+
+
+def _wait_for_no_disk(connection: Any, record: Any) -> None:  # noqa: ANN401 - SQLAlchemy's signature
+    connection.execute("PRAGMA synchronous=OFF")
+    connection.execute("PRAGMA journal_mode=MEMORY")
