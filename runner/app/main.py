@@ -257,8 +257,12 @@ def _ended(statuses: list[int]) -> int:
         return statuses[0] if statuses else 0
     from rich.console import Console
 
+    from runner.app.tracking.looking import sweep_comparison
     from runner.report.sweep import sweep_table
 
     jobs = sweep_jobs(SweepReport.folder)
     Console().print(sweep_table(jobs))
+    compared = sweep_comparison(job["summary"] for job in jobs)
+    if compared:
+        print(compared, file=sys.stderr)
     return sweep_status(jobs)

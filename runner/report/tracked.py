@@ -9,6 +9,8 @@ from runner.figure import Report
 
 # A tracker's list opens on these.
 _FIRST = ("loss", "quantized/", "float/", "layers/int8")
+# The headline, the loss, the layers.
+_IN_A_SENTENCE = 3
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]")
 
 
@@ -20,8 +22,8 @@ def tracked(report: Report) -> dict[str, float]:
 
 
 def sentence(report: Report) -> str:
-    """Return the result in a sentence of markdown: what came of what, then the figures that the page shows first."""
-    cards = (figure.card for figure in report.figures if figure.card is not None)
+    """Return the result in a sentence of markdown: what came of what, then the first figures that the page shows."""
+    cards = [figure.card for figure in report.figures if figure.card is not None][:_IN_A_SENTENCE]
     shown = [f"{card.title} {card.figure}" + (f" ({card.below})" if card.below else "") for card in cards]
     return f"**{report.verdict[0]}**: {report.model} on {report.dataset}; {'; '.join(shown)}."
 

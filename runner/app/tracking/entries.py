@@ -123,11 +123,11 @@ def description(events: Sequence[Event], page: str) -> str:
 
 
 def _links(files: Sequence[str]) -> Iterator[tuple[str, str]]:
-    known = {"report.html": "report", "summary.json": "summary", "flips.csv": "changed answers"}
+    for name, text in (("report.html", "report"), ("summary.json", "summary"), ("flips.csv", "changed answers")):
+        if name in files:
+            yield name, text
     for name in files:
-        if name in known:
-            yield name, known[name]
-        elif name.endswith(".onnx"):
+        if name.endswith(".onnx"):
             yield name, name.rpartition("/")[2]
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from runner.app.progress import ProgressDisplay
 from runner.app.tracking import process
-from runner.app.tracking.looking import where_to_look
+from runner.app.tracking.looking import entry, where_to_look
 from runner.app.tracking.options import TrackingOptions
-from runner.app.tracking.place import place
+from runner.app.tracking.place import Place, place
 from runner.app.tracking.process import Logged, NotLogged, TrackingProcess
 from runner.events import StageFinished, StageStarted
 from runner.job_folder import replace_listed
@@ -44,7 +44,7 @@ class Following:
             finished: whether the job has a result; what lies there otherwise is an earlier job's.
             interrupted: whether the user waits for nothing but the end.
         """
-        display = ProgressDisplay()
+        display, logged = ProgressDisplay(), None
         start = time.perf_counter()
         try:
             display(StageStarted("track"))
@@ -62,7 +62,7 @@ class Following:
         finally:
             display.close()
             if finished:
-                _add_seconds(self._folder, time.perf_counter() - start)
+                self._add_to_summary(time.perf_counter() - start, logged)
 
     def _logged(self, seconds: float) -> Logged:
         if self._process is None:
@@ -76,14 +76,26 @@ class Following:
                 ) from None
             self._process.kill()
             TrackingProcess.silent_before = True
-            shown = place(self._root, self._options, os.environ).shown
-            raise NotLogged(f"{shown}: no answer within tracking.timeout, {self._options.timeout:g} s") from None
+            raise NotLogged(
+                f"{self._place().shown}: no answer within tracking.timeout, {self._options.timeout:g} s"
+            ) from None
         TrackingProcess.silent_before = False
         process.put_back(self._process)
         return logged
 
+    def _add_to_summary(self, seconds: float, logged: Logged | None) -> None:
+        summary = json.loads((self._folder / SUMMARY).read_text(encoding="utf-8"))
+        summary["seconds"]["total"] = round(summary["seconds"]["total"] + seconds, 3)
+        summary["seconds"]["track"] = round(seconds, 3)
+        if logged is not None:
+            summary["mlflow"] = entry(logged, self._place())
+        replace_listed(self._folder, SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False))
+
+    def _place(self) -> Place:
+        return place(self._root, self._options, os.environ)
+
     def _tell(self, logged: Logged) -> None:
-        text = where_to_look(logged, place(self._root, self._options, os.environ), self._folder)
+        text = where_to_look(logged, self._place(), self._folder)
         if _told[-1:] != [text]:  # the jobs of a sweep have one place
             _told[:] = [text]
             print(text, file=sys.stderr)
@@ -93,10 +105,3 @@ def log_command(folder: Path) -> str:
     """Return the command that logs a job's folder."""
     program = "quant-log-run" if shutil.which("quant-log-run") else "python -m runner.app.log_run"
     return f"{program} {shlex.quote(str(folder))}"
-
-
-def _add_seconds(folder: Path, seconds: float) -> None:
-    summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    summary["seconds"]["total"] = round(summary["seconds"]["total"] + seconds, 3)
-    summary["seconds"]["track"] = round(seconds, 3)
-    replace_listed(folder, SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from runner.app.journal import read_events
@@ -12,6 +15,35 @@ from runner.app.tracking.place import Place, without_password
 from runner.app.tracking.process import Logged
 
 _LOCAL = "http://127.0.0.1:5000"
+
+
+def entry(logged: Logged, where: Place) -> dict[str, str]:
+    """Return what a summary keeps of a run: numbers of it and its experiment, where the pages are, and what command gives them."""
+    found = {"experiment": logged.experiment, "run": logged.run}
+    if where.is_server:
+        return {**found, "pages": without_password(logged.uri).rstrip("/")}
+    return {**found, "pages": _LOCAL, "command": interface_command(logged, where)}
+
+
+def sweep_comparison(summaries: Iterable[Mapping[str, Any] | None]) -> str:
+    """Return how the runs of a sweep are looked at side by side; nothing where there are none.
+
+    Args:
+        summaries: of the sweep's jobs, None for a job without.
+    """
+    entries = [summary["mlflow"] for summary in summaries if summary is not None and "mlflow" in summary]
+    if not entries:
+        return ""
+    together = [one for one in entries if one["pages"] == entries[0]["pages"]]
+    runs, experiments = (list(dict.fromkeys(one[key] for one in together)) for key in ("run", "experiment"))
+    chosen = f"runs={_listed(runs)}&experiments={_listed(experiments)}"
+    address = f"{entries[0]['pages']}/#/compare-runs?{chosen}"
+    command = entries[0].get("command")
+    return f"Compare runs: {address}" if command is None else f"Compare runs: {command}\n  then open {address}"
+
+
+def _listed(names: list[str]) -> str:
+    return quote(json.dumps(names, separators=(",", ":")), safe="")
 
 
 def where_to_look(logged: Logged, where: Place, folder: Path) -> str:
@@ -25,9 +57,10 @@ def where_to_look(logged: Logged, where: Place, folder: Path) -> str:
     started = first(read_events(folder), "JobStarted") or {}
     sweep = started.get("tags", {}).get("sweep")
     page = f"#/experiments/{logged.experiment}/runs/{logged.run}" if sweep is None else sweep_page(logged, sweep)
+    what = "The run" if sweep is None else "The sweep's runs"
     if where.is_server:
-        return f"Compare runs: {without_password(logged.uri).rstrip('/')}/{page}"
-    return f"Compare runs: {interface_command(logged, where)}\n  then open {_LOCAL}/{page}"
+        return f"{what}: {without_password(logged.uri).rstrip('/')}/{page}"
+    return f"{what}: {interface_command(logged, where)}\n  then open {_LOCAL}/{page}"
 
 
 def sweep_page(logged: Logged, sweep: str) -> str:

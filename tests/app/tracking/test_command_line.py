@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -36,7 +37,7 @@ def test_job_is_one_run_with_all_its_files(tiny: Tiny, run: Command, store: RunS
     assert ended.status == 0, ended.err
     (one,) = store.runs()
     page = f"http://127.0.0.1:5000/#/experiments/{one.info.experiment_id}/runs/{one.info.run_id}"
-    told = f"Compare runs: mlflow ui --backend-store-uri sqlite:///{store.root}/mlflow.db\n  then open {page}\n"
+    told = f"The run: mlflow ui --backend-store-uri sqlite:///{store.root}/mlflow.db\n  then open {page}\n"
     assert told in ended.err
     assert re.search(r"^log to MLflow: \d+\.\d s$", ended.err, re.MULTILINE)
     folder = store.root / "acc_auto"
@@ -103,10 +104,13 @@ def test_jobs_of_a_sweep_are_flat_runs_that_share_a_tag(tiny: Tiny, run: Command
     assert sorted(float(one.data.params["target_loss"]) for one in found) == [80, 90]
     assert not any("mlflow.parentRunId" in one.data.tags for one in found)
     assert found[0].data.params.keys() == found[1].data.params.keys()
-    # Told once for the whole sweep.
+    # Told once for the whole sweep, and at the end as a comparison.
     number, chosen = found[0].info.experiment_id, f"tags.sweep%20%3D%20%22{sweep.name}%22"
-    pages = re.findall(r"^  then open (.*)$", ended.err, re.MULTILINE)
-    assert pages == [f"http://127.0.0.1:5000/#/experiments/{number}/runs?searchFilter={chosen}&compareRunsMode=CHART"]
+    chart, compared = re.findall(r"^  then open http://127.0.0.1:5000/#/(.*)$", ended.err, re.MULTILINE)
+    assert chart == f"experiments/{number}/runs?searchFilter={chosen}&compareRunsMode=CHART"
+    query = parse_qs(compared.partition("?")[2])
+    assert set(json.loads(query["runs"][0])) == {one.info.run_id for one in found}
+    assert json.loads(query["experiments"][0]) == [number]
 
 
 def test_environment_names_the_store(

@@ -158,8 +158,8 @@ def test_description_tells_the_result_and_links_what_there_is_to_read(store: Run
     page = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}/artifacts"
     assert run.data.tags["mlflow.note.content"] == (
         "**target met**: net on photos; top1 99.0 → 98.9 (700 items).\n\n"
-        f"[net_deploy_model.onnx]({page}/results/net_deploy_model.onnx) · [report]({page}/report.html) · "
-        f"[summary]({page}/summary.json)"
+        f"[report]({page}/report.html) · [summary]({page}/summary.json) · "
+        f"[net_deploy_model.onnx]({page}/results/net_deploy_model.onnx)"
     )
 
 
