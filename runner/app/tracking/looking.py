@@ -18,7 +18,7 @@ _LOCAL = "http://127.0.0.1:5000"
 
 
 def entry(logged: Logged, where: Place) -> dict[str, str]:
-    """Return what a summary keeps of a run: numbers of it and its experiment, where the pages are, and what command gives them."""
+    """Return what a summary keeps of a run: its number, its experiment's, where the pages are, what command gives them."""
     found = {"experiment": logged.experiment, "run": logged.run}
     if where.is_server:
         return {**found, "pages": without_password(logged.uri).rstrip("/")}
