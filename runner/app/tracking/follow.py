@@ -153,7 +153,9 @@ def _reason(error: BaseException) -> str:
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
         if isinstance(cause, ModuleNotFoundError) and cause.name in ("psycopg", "psycopg2"):
-            return f"{cause}; pip install 'onnx-quant-runner[postgres]', and write the address as postgresql+psycopg2://…"
+            return (
+                f"{cause}; pip install 'onnx-quant-runner[postgres]', and write the address as postgresql+psycopg2://…"
+            )
         cause = cause.__cause__ or cause.__context__
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
