@@ -84,12 +84,16 @@ class Following:
         return logged
 
     def _add_to_summary(self, seconds: float, logged: Logged | None) -> None:
-        summary = json.loads((self._folder / SUMMARY).read_text(encoding="utf-8"))
-        summary["seconds"]["total"] = round(summary["seconds"]["total"] + seconds, 3)
-        summary["seconds"]["track"] = round(seconds, 3)
-        if logged is not None:
-            summary["mlflow"] = entry(logged, self._place())
-        replace_listed(self._folder, SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False))
+        try:
+            summary = json.loads((self._folder / SUMMARY).read_text(encoding="utf-8"))
+            summary["seconds"]["total"] = round(summary["seconds"]["total"] + seconds, 3)
+            summary["seconds"]["track"] = round(seconds, 3)
+            if logged is not None:
+                summary["mlflow"] = entry(logged, self._place())
+            replace_listed(self._folder, SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False))
+        except (OSError, ValueError, KeyError) as error:
+            # Somebody took the folder, or filled the disk, since the job wrote it.
+            print(f"warning: {self._folder / SUMMARY} does not tell of MLflow ({error!r}).", file=sys.stderr)
 
     def _place(self) -> Place:
         return place(self._root, self._options, os.environ)

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from runner.app.tracking import following
 from runner.job_folder import read_manifest
 from tests.app.conftest import Command, Tiny
 from tests.app.tracking.conftest import RunStore
@@ -113,6 +114,18 @@ def test_jobs_of_a_sweep_are_flat_runs_that_share_a_tag(tiny: Tiny, run: Command
     assert json.loads(query["experiments"][0]) == [number]
 
 
+def test_summary_that_is_gone_meanwhile_costs_a_sentence(
+    tiny: Tiny, run: Command, store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*given: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(following, "replace_listed", gone)
+    ended = run(*tracked(tiny))
+    assert ended.status == 0
+    assert f"warning: {store.root}/acc_auto/summary.json does not tell of MLflow (OSError(28" in ended.err
+
+
 def test_environment_names_the_store(
     tiny: Tiny, run: Command, store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,7 +177,9 @@ def _ended(store: RunStore) -> str:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_models_on_demand_are_logged_models(tiny: Tiny, run: Command, store: RunStore) -> None:
+def test_models_on_demand_are_logged_models(
+    tiny: Tiny, run: Command, store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import mlflow.onnx
     import mlflow.pyfunc
     import numpy as np
@@ -181,6 +196,9 @@ def test_models_on_demand_are_logged_models(tiny: Tiny, run: Command, store: Run
     assert (given.type, given.shape[1:]) == (np.dtype("float32"), (2, 6, 6))
     (answers,) = runs.predict(tiny.x[:1]).values()
     assert answers.shape == (1, 5)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store.root / 'mlflow.db'}")
+    by_number = mlflow.pyfunc.load_model(f"models:/{models['net_fake_quant_model'].model_id}")
+    np.testing.assert_array_equal(next(iter(by_number.predict(tiny.x[:1]).values())), answers)
     deploy = models["net_deploy_model"].artifact_location
     read = mlflow.models.Model.load(deploy.removeprefix("file://"))
     assert read.flavors["ascend"]["data"] == "net_deploy_model.onnx" and read.signature is not None
