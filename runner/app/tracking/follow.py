@@ -80,15 +80,16 @@ class Tail:
 
     def more(self) -> bool:
         """Read the lines that are whole by now; return whether there were any."""
+        before = len(self.events)
         with contextlib.suppress(FileNotFoundError), self._path.open("rb") as stream:
             stream.seek(self._read)
-            whole = stream.read().rpartition(b"\n")[0]
-            lines = whole.splitlines()
-            with contextlib.suppress(ValueError, RecursionError):  # no event of ours: nothing after it counts
-                self.events += [json.loads(line) for line in lines]
-            self._read += len(whole) + bool(lines)
-            return bool(lines)
-        return False
+            *whole, _ = stream.read().split(b"\n")
+            # A line that is no event of ours ends it: nothing after it counts.
+            with contextlib.suppress(ValueError, RecursionError):
+                for line in whole:
+                    self.events.append(json.loads(line))
+                    self._read += len(line) + 1
+        return len(self.events) > before
 
 
 def main() -> None:
@@ -157,7 +158,9 @@ def _reason(error: BaseException) -> str:
                 f"{cause}; pip install 'onnx-quant-runner[postgres]', and write the address as postgresql+psycopg2://…"
             )
         cause = cause.__cause__ or cause.__context__
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # What SQLAlchemy was at comes before what the database said.
+    text = next((line for line in lines if not line.startswith("(raised as")), type(error).__name__)
     return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
 
 

@@ -128,11 +128,12 @@ def _make(path: Path) -> None:
     event.listen(Engine, "connect", _wait_for_no_disk)
     try:
         MlflowClient(tracking_uri=sqlite_uri(aside)).search_experiments(max_results=1)
+        with aside.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        aside.replace(path)
     finally:
         event.remove(Engine, "connect", _wait_for_no_disk)
-    with aside.open("rb+") as stream:
-        os.fsync(stream.fileno())
-    aside.replace(path)
+        aside.unlink(missing_ok=True)
 
 
 def _wait_for_no_disk(connection: Any, record: Any) -> None:  # noqa: ANN401 - SQLAlchemy's signature
