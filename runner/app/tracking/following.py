@@ -52,8 +52,9 @@ class Following:
             display(StageFinished("track", time.perf_counter() - start))
         except NotLogged as error:
             display.close()
+            kept = "All results are" if finished else "What the job said is kept"
             print(
-                f"warning: the run is not in MLflow ({error}). All results are in {self._folder}; to log them later: "
+                f"warning: the run is not in MLflow ({error}). {kept} in {self._folder}; to log it later: "
                 f"{log_command(self._folder)}",
                 file=sys.stderr,
             )

@@ -41,7 +41,7 @@ def tracked(tiny: Tiny, **more: object) -> list[str]:
 
 def later(ended: Ended) -> list[str]:
     """Return the command that a job told of, as a shell would take it apart."""
-    (told,) = re.findall(r"^warning: the run is not in MLflow .* to log them later: (.*)$", ended.err, re.MULTILINE)
+    (told,) = re.findall(r"^warning: the run is not in MLflow .* to log it later: (.*)$", ended.err, re.MULTILINE)
     return shlex.split(told)
 
 
@@ -159,3 +159,12 @@ def test_logging_later_gives_up_too(silent: tuple[str, str], capsys: pytest.Capt
     folder, address = silent
     assert log_run.main([folder, "--uri", address, "--timeout", "2"]) == 1
     assert capsys.readouterr().err == f"error: not logged: {address}: no answer within 2 s.\n"
+
+
+def test_refused_job_that_cannot_be_logged_says_what_there_is(tiny: Tiny, tmp_path: Path) -> None:
+    with server("refuses") as address:
+        ended = command(*tracked(tiny, tracking__uri=address, model__path="absent.onnx"), cwd=tmp_path)
+    folder = tmp_path / "outputs" / "acc_auto"
+    assert ended.status == 2
+    assert f"What the job said is kept in {folder}; to log it later:" in ended.err
+    assert later(ended)[-1] == str(folder)
