@@ -43,8 +43,8 @@ EVENTS: list[tuple[Event, dict]] = [
         {"name": "flowers", "context": "evaluation", "items": 1000, "fingerprint": "ab12"},
     ),
     (
-        events.JobFinished("met", 0, {"loss": 0.1}, ("a.onnx",)),
-        {"status": "met", "exit_status": 0, "metrics": {"loss": 0.1}, "files": ["a.onnx"]},
+        events.JobFinished("met", 0, {"loss": 0.1}, ("a.onnx",), "**met**"),
+        {"status": "met", "exit_status": 0, "metrics": {"loss": 0.1}, "files": ["a.onnx"], "told": "**met**"},
     ),
     (events.JobFailed("ModelError", "no file", 2), {"kind": "ModelError", "message": "no file", "exit_status": 2}),
 ]
