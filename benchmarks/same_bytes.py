@@ -25,7 +25,7 @@ from benchmarks.process import ROOT, python
 
 PRESETS = ("amct", "fast", "best")
 # What a job may write differently every time: figures of clock and machine, paths, and what is drawn from them.
-_UNPROMISED = ("manifest.json", "report.html", "events.jsonl", "amct_onnx.log", ".hydra")
+_UNPROMISED = ("manifest.json", "report.html", "events.jsonl", "amct_onnx.log", ".hydra", ".lock")
 # Of summary.json, what has to be equal all the same.
 _FIGURES = (
     *(

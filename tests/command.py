@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 # Written by every start of a job, also by one that is refused; no part of a result.
-_OF_THE_START = re.compile(r"(^|/)(\.hydra/.*|events\.jsonl|amct_onnx\.log)$|^cache/")
+_OF_THE_START = re.compile(r"(^|/)(\.hydra/.*|events\.jsonl|amct_onnx\.log|\.lock)$|^cache/")
 
 
 @dataclass(frozen=True)

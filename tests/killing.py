@@ -54,7 +54,7 @@ def finish(arguments: Sequence[str], cwd: Path) -> int:
 
 def artifacts(folder: Path) -> dict[str, str]:
     """Return the digest of every file that a job leaves, but for those that tell times."""
-    told = {"summary.json", "manifest.json", "events.jsonl", "amct_onnx.log"}
+    told = {"summary.json", "manifest.json", "events.jsonl", "amct_onnx.log", ".lock"}
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))

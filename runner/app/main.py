@@ -9,21 +9,24 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from runner.app.belonging import belongs
-from runner.app.places import make_importable, names_own_class, register_resolvers, shipped
+from runner.app.places import register_resolvers, shipped
 from runner.app.returned import returned_value
+from runner.app.sweep.callback import Begun, Refused, SweepFolder
+from runner.app.sweep.carried import carried_environment
+from runner.app.sweep.folder import abandon
+from runner.app.sweep.outcome import FAILED_SWEEP
+from runner.app.termination import terminated_as_interrupted
 from runner.app.tracking.process import prepare
 
 WRONG_INPUT, INTERRUPTED = 2, 130
@@ -58,41 +61,52 @@ def main() -> int:
     # Makes Hydra raise what it would otherwise print and exit with 1 for.
     os.environ["HYDRA_FULL_ERROR"] = "1"
 
+    carried = carried_environment()
+
     @hydra.main(version_base="1.3", config_path=shipped("conf"), config_name="config")
     def job(config: DictConfig) -> float | list[float]:
-        statuses.append(_job(config))
+        statuses.append(_job(config, carried))
         if statuses[-1] == INTERRUPTED:
             # Else a sweep would go on with its next job.
             raise KeyboardInterrupt
         return returned_value(config, statuses[-1])
 
     try:
-        job()
+        with terminated_as_interrupted():
+            job()
         return _ended(statuses)
-    except (HydraException, OmegaConfBaseException) as error:
-        if show_traceback:
-            raise
+    except Refused as error:
         print(f"error: {refusal(error)}", file=sys.stderr)
-        return WRONG_INPUT
-    except (YAMLError, ValueError) as error:
-        # What Hydra lets through: a configuration file that is no YAML, a group set to null.
-        if show_traceback or statuses:
-            raise
-        print(f"error: {refusal(error)}", file=sys.stderr)
-        return WRONG_INPUT
-    except OSError as error:
-        if show_traceback or statuses:
-            raise
-        print(
-            f"error: paths.output: {error.filename or ''} cannot be written: {error.strerror}. "
-            "Set paths.output to a folder that can.",
-            file=sys.stderr,
-        )
         return WRONG_INPUT
     except KeyboardInterrupt:
         if INTERRUPTED not in statuses:
             print("error: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return _ended(statuses, interrupted=True)
+    except Exception as error:
+        if show_traceback:
+            raise
+        if SweepFolder.begun is not None and _left_jobs(SweepFolder.begun):
+            # Who launches them gave up on one, or on all that were under way.
+            print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
+            return _ended(statuses) or FAILED_SWEEP
+        message = _message(error, started=bool(statuses))
+        if message is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        return WRONG_INPUT
+
+
+def _message(error: Exception, *, started: bool) -> str | None:
+    """Return what to say of an error that is the user's to mend; None of another."""
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        return refusal(error)
+    if isinstance(error, (YAMLError, ValueError)) and not started:
+        # What Hydra lets through: a configuration file that is no YAML, a group set to null.
+        return refusal(error)
+    if isinstance(error, OSError) and not started:
+        where = f"{error.filename or ''} cannot be written: {error.strerror}"
+        return f"paths.output: {where}. Set paths.output to a folder that can."
+    return None
 
 
 def spelled_out(argument: str) -> str:
@@ -104,9 +118,12 @@ def spelled_out(argument: str) -> str:
     return f"expect.value={value}" if key == "expect" and not value.startswith("{") else argument
 
 
-def refusal(error: Exception) -> str:
+def refusal(error: BaseException) -> str:
     """Return Hydra's refusal of a configuration as one message: what, where, what there is instead."""
     text = str(error)
+    ours = re.search(r"ValueError raised while resolving interpolation: (.*)", text)
+    if ours is not None:
+        return ours[1]
     if "override_grammar" in text:
         unreadable = next(filter(_is_unreadable, sys.argv[1:]), None)
         if unreadable is not None:
@@ -232,37 +249,30 @@ def _dotted(value: Any, prefix: str) -> list[str]:  # noqa: ANN401
     return keys
 
 
-def _job(config: DictConfig) -> int:
-    hydra_config = HydraConfig.get()
-    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
-    assert isinstance(plain, dict)  # the root of a configuration is a mapping
+def _job(config: DictConfig, carried: Mapping[str, str]) -> int:
+    for name, value in carried.items():
+        os.environ.setdefault(name, value)
     if OmegaConf.select(config, "tracking.name") == "mlflow":
         prepare()
     # Imported here: onnxruntime and the modes are not needed to refuse a wrong key.
-    from runner.app.job import run_job
+    from runner.app.launched import run_launched
 
-    # A user's own classes lie where the command is given or beside the configuration.
-    given = [source.path for source in hydra_config.runtime.config_sources if source.provider == "command-line"]
-    if names_own_class(plain):
-        make_importable([str(Path.cwd()), *given])
-    choices = {str(key): str(value) for key, value in hydra_config.runtime.choices.items()}
-    tags = {"sweep": Path(hydra_config.sweep.dir).name} if hydra_config.mode == RunMode.MULTIRUN else {}
-    return run_job({str(k): v for k, v in plain.items()}, Path(hydra_config.runtime.output_dir), choices, tags)
+    return run_launched(config)
 
 
-def _ended(statuses: list[int]) -> int:
-    from runner.app.sweep import SweepReport, sweep_jobs, sweep_status
+def _left_jobs(sweep: Begun) -> bool:
+    """Return whether a job of the sweep has begun; where none has, nothing is left of it."""
+    if any(sweep.folder.glob("*/events.jsonl")):
+        return True
+    abandon(sweep.folder, sweep.lock)
+    return False
 
-    if SweepReport.folder is None:
-        return statuses[0] if statuses else 0
-    from rich.console import Console
 
-    from runner.app.tracking.looking import sweep_comparison
-    from runner.report.sweep import sweep_table
+def _ended(statuses: list[int], *, interrupted: bool = False) -> int:
+    """Return the exit status; of a sweep after telling of all its jobs."""
+    if SweepFolder.begun is None:
+        return INTERRUPTED if interrupted else statuses[0] if statuses else 0
+    from runner.app.sweep.ending import end_sweep
 
-    jobs = sweep_jobs(SweepReport.folder)
-    Console().print(sweep_table(jobs))
-    compared = sweep_comparison(job["summary"] for job in jobs)
-    if compared:
-        print(compared, file=sys.stderr)
-    return sweep_status(jobs)
+    status = end_sweep(SweepFolder.begun, interrupted=interrupted)
+    return INTERRUPTED if interrupted else status

@@ -114,9 +114,10 @@ class EngineOptions:
 
 @dataclass(frozen=True, slots=True)
 class PathOptions:
-    """``paths``: the root of everything written."""
+    """``paths``: the root of everything written, and the job's folder below it where it is not named after the mode."""
 
     output: str
+    job: str | None = None
 
     def __post_init__(self) -> None:
         root = str(Path(self.output).absolute())
@@ -128,6 +129,13 @@ class PathOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class SweepOptions:
+    """``sweep``: what its folder is called, and whether a job begins after one has failed."""
+
+    name: str | None = None
+    fail_fast: bool = False
+
+
 class CacheOptions:
     """``cache``: whether results and decoded images are kept below ``paths.output``, and how much of them."""
 
@@ -190,6 +198,7 @@ class JobOptions:
     dataset: Dataset
     postprocess: Postprocess | None = None
     paths: PathOptions
+    sweep: SweepOptions = field(default_factory=SweepOptions)
     tracking: TrackingOptions
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
     target: Target = field(default_factory=Ascend)

@@ -1,21 +1,20 @@
-"""Where things are: the shipped configuration, models and data, and the label of a sweep's job.
+"""Where things are: the shipped configuration, models and data, and the folders of jobs.
 
 They stand at the top of a checkout and inside the package of a built wheel; the first that exists is used.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-_LONGEST_LABEL = 60
+# What else lies below the root.
+_TAKEN = ("sweeps", "cache", "mlartifacts", "mlflow.db")
 
 
 def shipped(name: str) -> str:
@@ -29,21 +28,28 @@ def absolute(path: str) -> str:
     return str(Path(path).expanduser().absolute())
 
 
-def job_label(overrides: str) -> str:
-    """Return a short folder name for a job's overrides: no slashes, no paths, at most 60 characters."""
-    kept = []
-    # Not at every comma: a value may be a list.
-    for part in re.split(r",(?=[^,=]+=)", overrides):
-        key, _, value = part.partition("=")
-        if not key or key.lstrip("+") in ("mode", "tracking", "sweep") or key.startswith(("paths.", "hydra")):
-            continue
-        short = value.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
-        kept.append(f"{key.lstrip('+').rsplit('/', 1)[-1]}={short}")
-    label = re.sub(r"[^\w.=,+-]", "_", ",".join(kept)) or "job"
-    if len(label) <= _LONGEST_LABEL:
-        return label
-    digest = hashlib.sha256(overrides.encode()).hexdigest()[:8]
-    return f"{label[: _LONGEST_LABEL - 9]}-{digest}"
+def own_name(name: str | None, otherwise: str) -> str:
+    """Return the name that a user gave a folder below ``paths.output``, or another where none was given.
+
+    Raises:
+        ValueError: it is no name of one folder, or one that is taken.
+    """
+    if name is None:
+        return otherwise
+    if not str(name).strip(". ") or "/" in str(name) or str(name) in _TAKEN:
+        raise ValueError(
+            f"paths.job and sweep.name: expected the name of a folder, without slashes and not among {', '.join(_TAKEN)}; "
+            f"got '{name}'."
+        )
+    return str(name)
+
+
+def sweep_job(sweep: str, number: int, overrides: Sequence[str]) -> str:
+    """Return the name of a job's folder in its sweep's, which the plan there tells."""
+    from runner.app.sweep.plan import planned, read_plan
+
+    plan = read_plan(Path(sweep)) or planned((), (), None, 0.0)
+    return plan.job(number, list(overrides)).folder
 
 
 def make_importable(folders: Iterable[str]) -> None:
@@ -60,6 +66,6 @@ def names_own_class(config: Any) -> bool:  # noqa: ANN401 - configuration is any
 
 
 def register_resolvers() -> None:
-    """Make ``${shipped:…}``, ``${absolute:…}`` and ``${job_label:…}`` known to the configuration."""
-    for name, resolver in (("shipped", shipped), ("absolute", absolute), ("job_label", job_label)):
-        OmegaConf.register_new_resolver(name, resolver, replace=True)
+    """Make ``${shipped:…}``, ``${absolute:…}``, ``${own_name:…}`` and ``${sweep_job:…}`` known to the configuration."""
+    for resolver in (shipped, absolute, own_name, sweep_job):
+        OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)

@@ -27,7 +27,7 @@ def params(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, A
     rest = {}
     for key, value in _flat(config, ""):
         top = key.partition(".")[0]
-        if key not in first and top not in ("paths", "tracking", "tune") and not key.endswith("_target_"):
+        if key not in first and top not in ("paths", "tracking", "sweep", "tune") and not key.endswith("_target_"):
             rest[key] = value
     return {**first, **groups, **rest}
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from runner.app.main import main
 from runner.app.places import shipped
-from runner.app.sweep import SweepReport
+from runner.app.sweep.callback import SweepFolder
 from tests.command import Ended
 from tests.data import normal_items
 from tests.models import answers, conv_gemm, save
@@ -91,7 +91,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 
     def forget() -> None:
         GlobalHydra.instance().clear()
-        SweepReport.folder = None
+        SweepFolder.begun = None
 
     def started(*arguments: str) -> Ended:
         forget()

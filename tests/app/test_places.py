@@ -1,17 +1,14 @@
-"""Shipped files, absolute paths and the labels of a sweep's jobs."""
+"""Shipped files, absolute paths and names of folders."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from runner.app import places
-from runner.app.places import absolute, job_label, register_resolvers, shipped
+from runner.app.places import absolute, own_name, register_resolvers, shipped
 
 
 @pytest.mark.parametrize(
@@ -49,45 +46,23 @@ def test_relative_path_is_meant_from_the_directory_of_the_command(
     assert absolute("~/outputs") == "/home/somebody/outputs"
 
 
-@pytest.mark.parametrize(
-    ("overrides", "label"),
-    [
-        ("target_loss=0.1", "target_loss=0.1"),
-        ("mode=acc_auto,target_loss=0.1", "target_loss=0.1"),
-        ("mode=acc_auto,paths.output=/somewhere/else,tracking=none", "job"),
-        ("", "job"),
-        ("+experiment=zoo/resnet20", "experiment=resnet20"),
-        ("model.path=/models/big/net.onnx", "model.path=net.onnx"),
-        ("dataset.images=photos/", "dataset.images=photos"),
-        ("hydra/launcher=joblib,seed=3", "seed=3"),
-        ("metric=top1,target_loss=0.5", "metric=top1,target_loss=0.5"),
-        ("model.name=a b", "model.name=a_b"),
-        ("++seed=1", "seed=1"),
-        ("dataset.preprocess.mean=[1,2,3],seed=1", "dataset.preprocess.mean=_1,2,3_,seed=1"),
-    ],
-)
-def test_label_says_the_options_without_folders(overrides: str, label: str) -> None:
-    assert job_label(overrides) == label
+@pytest.mark.parametrize("name", ["", "  ", "..", "a/b", "sweeps", "cache", "mlflow.db"])
+def test_name_of_a_users_own_that_is_no_folder_or_taken_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="expected the name of a folder, without slashes and not among sweeps, cache"):
+        own_name(name, "acc_auto")
 
 
-def test_long_labels_are_cut_and_stay_apart() -> None:
-    start = "dataset.images=" + "a" * 70
-    first, second = job_label(f"{start}b"), job_label(f"{start}c")
-    assert first != second
-    assert {len(first), len(second)} == {60}
-    assert first[:51] == second[:51] == start[:51]
-
-
-@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=120))
-def test_label_is_always_the_name_of_one_folder(overrides: str) -> None:
-    label = job_label(overrides)
-    assert 1 <= len(label) <= 60
-    assert re.fullmatch(r"[\w.=,+-]+", label)
+def test_folder_is_named_by_its_user_or_else_as_it_would_be() -> None:
+    assert (own_name("2024", "acc_auto"), own_name("mine", "x"), own_name(None, "acc_auto")) == (
+        "2024",
+        "mine",
+        "acc_auto",
+    )
 
 
 def test_resolvers_serve_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     register_resolvers()
     register_resolvers()
-    config = OmegaConf.create({"a": "${shipped:conf}", "b": "${absolute:out}", "c": "${job_label:'seed=1,mode=x'}"})
-    assert dict(config) == {"a": shipped("conf"), "b": f"{tmp_path}/out", "c": "seed=1"}
+    config = OmegaConf.create({"a": "${shipped:conf}", "b": "${absolute:out}", "c": "${own_name:null,x}"})
+    assert dict(config) == {"a": shipped("conf"), "b": f"{tmp_path}/out", "c": "x"}

@@ -1,0 +1,131 @@
+"""A job as Hydra hands it over: of a command, or of a sweep in whichever process and on whichever machine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from runner.app.held_folder import held
+from runner.app.job import run_job
+from runner.app.journal import read_events
+from runner.app.labelled_lines import labelled_lines
+from runner.app.places import make_importable, names_own_class
+from runner.app.sweep.fail_fast import first_failed, tell_failed
+from runner.app.sweep.finished import finished_as
+from runner.app.sweep.outcome import FAILED_SWEEP, NO_FAILURE
+from runner.app.sweep.plan import PlannedJob, read_plan
+from runner.errors import OutputError
+from runner.job_folder import read_manifest
+from runner.modes.result import INTERRUPTED
+from runner.report.summary import SUMMARY
+
+WRONG_INPUT = 2
+_BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+
+
+def run_launched(config: DictConfig) -> int:
+    """Run one job and return its exit status.
+
+    Args:
+        config: composed; Hydra's own is there as ``HydraConfig``.
+    """
+    hydra = HydraConfig.get()
+    sweep = Path(hydra.sweep.dir) if hydra.mode == RunMode.MULTIRUN else None
+    try:
+        if sweep is None:
+            return _run(config, {})
+        plan = read_plan(sweep)
+        if plan is None:
+            raise OutputError(
+                f"{sweep}: the plan of the sweep is not seen on {socket.gethostname()}. A sweep over several machines needs "
+                "paths.output in a folder that all of them share."
+            )
+        job = plan.job(hydra.job.num, list(hydra.overrides.task))
+        beside = contextlib.nullcontext() if hydra.launcher._target_ == _BASIC else labelled_lines(job.folder)
+        if not Path(hydra.runtime.cwd).is_dir():
+            raise OutputError(
+                f"{hydra.runtime.cwd}: the directory of the command does not exist on {socket.gethostname()}."
+            )
+        # Paths are meant from the directory of the command, and a worker may have been started elsewhere.
+        with beside, contextlib.chdir(hydra.runtime.cwd):
+            return _run_in_sweep(config, sweep, job)
+    except OutputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_INPUT
+
+
+def _run_in_sweep(config: DictConfig, sweep: Path, job: PlannedJob) -> int:
+    folder, fail_fast = sweep / job.folder, bool(config.sweep.fail_fast)
+    status = finished_as(_plain(config), folder)
+    if status is not None:
+        print(f"{job.folder}: done before, with all its files; not run again", file=sys.stderr)
+        return status
+    failed = first_failed(sweep) if fail_fast else None
+    if failed is not None:
+        with contextlib.suppress(OSError):  # of an earlier sweep
+            folder.rmdir()
+        return FAILED_SWEEP
+    text = ", ".join(f"{key}={value}" for key, value in job.varied.items())
+    status = _run(config, {"sweep": sweep.name, "varied": text, "sweep.varied": json.dumps(dict(job.varied))})
+    if fail_fast and status not in (*NO_FAILURE, INTERRUPTED):
+        tell_failed(sweep, job.folder)
+    return status
+
+
+def _run(config: DictConfig, tags: Mapping[str, str]) -> int:
+    hydra = HydraConfig.get()
+    plain, folder = _plain(config), Path(hydra.runtime.output_dir)
+    # A user's own classes lie where the command is given or beside the configuration.
+    given = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
+    if names_own_class(plain):
+        make_importable([str(Path.cwd()), *given])
+    with held(folder, "Wait for it, or give this job a folder of its own with paths.job=NAME."):
+        _tell_replaced(plain, folder)
+        _keep_configuration(config, folder)
+        choices = {str(key): str(value) for key, value in hydra.runtime.choices.items()}
+        return run_job(plain, folder, choices, tags)
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+    assert isinstance(plain, dict)  # the root of a configuration is a mapping
+    return {str(key): value for key, value in plain.items()}
+
+
+def _keep_configuration(config: DictConfig, folder: Path) -> None:
+    """Write ``.hydra/`` as Hydra does, which would do so before the folder is held."""
+    kept = folder / ".hydra"
+    kept.mkdir(exist_ok=True)
+    hydra = HydraConfig.get()
+    parts = {"config": config, "hydra": OmegaConf.create({"hydra": hydra}), "overrides": hydra.overrides.task}
+    for name, part in parts.items():
+        (kept / f"{name}.yaml").write_text(OmegaConf.to_yaml(part), encoding="utf-8")
+
+
+def _tell_replaced(config: Mapping[str, Any], folder: Path) -> None:
+    """Say that the results of another model go, where they do."""
+    if SUMMARY not in read_manifest(folder) or not isinstance(config.get("model"), Mapping):
+        return
+    earlier = str(json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["model"])
+    started = next((event for event in read_events(folder) if event["event"] == "JobStarted"), None)
+    path = str(config["model"].get("path"))
+    name = str(config["model"].get("name") or Path(path).stem)
+    earlier_path = path if started is None else str(started["config"]["model"]["path"])
+    if (earlier, earlier_path) == (name, path):
+        return
+    if earlier == name:
+        earlier, name = earlier_path, path
+    print(
+        f"note: {folder} holds the results of {earlier}, which those of {name} replace. paths.job=NAME gives a run a folder "
+        "of its own.",
+        file=sys.stderr,
+    )

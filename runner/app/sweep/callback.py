@@ -1,0 +1,86 @@
+"""What Hydra calls when a sweep begins: its folder is claimed, its plan written, and the jobs are told where."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from filelock import FileLock
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from runner.app.places import absolute, register_resolvers
+from runner.app.sweep.folder import claim
+from runner.app.sweep.overrides import given, jobs_of, swept_keys
+from runner.app.sweep.plan import Plan, planned
+from runner.errors import ConfigError, RunnerError
+
+# A worker process meets this module first, when it is handed the sweep's callbacks.
+register_resolvers()
+
+
+class Refused(BaseException):
+    """A sweep that does not begin, with the reason; Hydra would make a warning of an Exception."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The sweep that this process launched.
+
+    Attributes:
+        folder: where it writes.
+        plan: what it is going to do.
+        lock: held until this process ends.
+    """
+
+    folder: Path
+    plan: Plan
+    lock: FileLock | None
+
+
+class SweepFolder(Callback):
+    """Gives a sweep its folder and its plan."""
+
+    begun: ClassVar[Begun | None] = None
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401 - Hydra's signature
+        """Claim the folder, and have every job's configuration name it, wherever that is composed."""
+        try:
+            folder, plan, lock = _begin(config)
+        except OSError as error:
+            where = f"{error.filename or ''} cannot be written: {error.strerror}"
+            raise Refused(f"paths.output: {where}. Set paths.output to a folder that can.") from error
+        except (RunnerError, OmegaConfBaseException) as error:
+            raise Refused(str(error)) from error
+        SweepFolder.begun = Begun(folder, plan, lock)
+        config.hydra.sweep.dir = str(folder)
+        # Jobs are composed anew from these.
+        named = QuotedString(str(folder), Quote.single).with_quotes()
+        config.hydra.overrides.hydra.append(f"hydra.sweep.dir={named}")
+
+
+def _begin(config: DictConfig) -> tuple[Path, Plan, FileLock | None]:
+    if OmegaConf.select(config, "paths.job") is not None:
+        raise ConfigError(
+            "paths.job: each job of a sweep has a folder of its own; sweep.name=NAME names that of the sweep."
+        )
+    overrides, jobs = given(config), jobs_of(config)
+    if jobs == []:
+        raise ConfigError(f"the sweep {' '.join(overrides)} has no job: what glob() is to find does not exist.")
+    plan = planned(overrides, swept_keys(overrides), jobs, time.time())
+    folder, lock = claim(Path(absolute(config.hydra.sweep.dir)), plan, option=_named_by(config))
+    return folder, plan, lock
+
+
+def _named_by(config: DictConfig) -> str | None:
+    """Return which option named the sweep's folder; None where the time did."""
+    written = OmegaConf.to_container(config.hydra.sweep, resolve=False)
+    assert isinstance(written, dict)
+    if not re.search(r"\$\{now:", str(written["dir"])):
+        return "hydra.sweep.dir"
+    return None if OmegaConf.select(config, "sweep.name") is None else "sweep.name"

@@ -1,0 +1,95 @@
+"""The end of a sweep: what came of its jobs is read from their folders, so it does not matter where they ran."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from runner.app.held_folder import is_held, release
+from runner.app.journal import read_events
+from runner.app.sweep.callback import Begun
+from runner.app.sweep.outcome import sweep_status
+from runner.app.sweep.plan import Plan, PlannedJob
+from runner.app.tracking.looking import sweep_comparison
+from runner.report.page import PAGE
+from runner.report.summary import SUMMARY
+from runner.report.sweep.files import write_sweep
+from runner.report.sweep.swept import Sweep, SweptJob
+from runner.report.sweep.table import print_sweep
+
+_INTERRUPTED = 130
+
+
+def end_sweep(begun: Begun, *, interrupted: bool) -> int:
+    """Write what a sweep found, print it, and return the exit status."""
+    sweep = swept(begun.folder, begun.plan, interrupted=interrupted)
+    write_sweep(sweep, begun.plan.to_json())
+    print_sweep(sweep, Console())
+    compared = sweep_comparison(job.summary for job in sweep.jobs)
+    if compared:
+        print(compared, file=sys.stderr)
+    release(begun.folder, begun.lock)
+    return sweep_status([job.exit_status for job in sweep.jobs])
+
+
+def swept(folder: Path, plan: Plan, *, interrupted: bool = False) -> Sweep:
+    """Return what came of the jobs of a sweep so far, from their folders.
+
+    Args:
+        folder: of the sweep.
+        plan: of it.
+        interrupted: whether the sweep was; its jobs without an end were then too.
+    """
+    planned = plan.jobs if plan.jobs is not None else list(_found(folder, plan))
+    keys = list(plan.keys) or list(dict.fromkeys(key for job in planned for key in job.varied))
+    jobs = [_outcome(folder / job.folder, job, interrupted=interrupted) for job in planned]
+    return Sweep(folder, keys, tuple(jobs))
+
+
+def _found(folder: Path, plan: Plan) -> Iterator[PlannedJob]:
+    """Yield the jobs that a sweeper made up, in their order."""
+    folders = [path for path in folder.iterdir() if path.is_dir() and path.name.partition("_")[0].isdecimal()]
+    for path in sorted(folders, key=lambda path: int(path.name.partition("_")[0])):
+        started = next((event for event in read_events(path) if event["event"] == "JobStarted"), None)
+        told = json.loads(started["tags"].get("sweep.varied", "{}")) if started is not None else {}
+        yield PlannedJob(int(path.name.partition("_")[0]), path.name, told, {})
+
+
+def _outcome(folder: Path, job: PlannedJob, *, interrupted: bool) -> SweptJob:
+    last = _last_event(folder)
+    common: dict[str, Any] = {"number": job.number, "folder": job.folder, "varied": job.varied}
+    if last.get("event") == "JobFinished":
+        summary = _read(folder / SUMMARY)
+        report = f"{job.folder}/{PAGE}" if (folder / PAGE).is_file() else ""
+        status = {"status": last["status"], "exit_status": last["exit_status"]}
+        return SweptJob(**common, **status, summary=summary, report=report)
+    if last.get("event") == "JobFailed" and last["exit_status"] != _INTERRUPTED:
+        return SweptJob(**common, status="failed", exit_status=last["exit_status"], reason=last["message"])
+    if not last:
+        return SweptJob(**common, status="not run", exit_status=None)
+    if is_held(folder):
+        return SweptJob(**common, status="running", exit_status=None)
+    if interrupted or last.get("event") == "JobFailed":
+        return SweptJob(**common, status="interrupted", exit_status=_INTERRUPTED)
+    why = "ended without a result: its process was killed, or its machine stopped"
+    return SweptJob(**common, status="failed", exit_status=1, reason=why)
+
+
+def _last_event(folder: Path) -> dict[str, Any]:
+    last: dict[str, Any] = {}
+    for event in read_events(folder):
+        last = dict(event)
+    return last
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return read

@@ -1,0 +1,85 @@
+"""A sweep in the terminal: a row a job, in whatever width there is, also where a log has none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from runner.report.sweep.files import CSV, HTML, JSON
+from runner.report.sweep.swept import RULE, Sweep, SweptJob
+
+# Width of what follows the options: six columns of figures, with what stands between.
+_FIGURES = 48
+_COLOURS = {"met": "green", "converted": "green", "not_met": "red", "failed": "bold red", "interrupted": "yellow"}
+
+
+def print_sweep(sweep: Sweep, console: Console) -> None:
+    """Print the table, and below it what went wrong and where everything is."""
+    console.print(sweep_table(sweep, console.width, links=console.is_terminal))
+    for line in sweep_lines(sweep):
+        console.print(Text(line), soft_wrap=True, highlight=False)
+
+
+def sweep_table(sweep: Sweep, width: int, *, links: bool) -> RenderableType:
+    """Return a row a job: what it varies, status, loss, int8 layers and multiply-accumulates, seconds; the best one marked.
+
+    Args:
+        sweep: to show.
+        width: of the terminal.
+        links: whether it follows links.
+    """
+    keys = _keys_with_room(sweep, width - _FIGURES)
+    table = Table(title=f"sweep of {_count(sweep)} {sweep.subject}".rstrip(), title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("", no_wrap=True, justify="right")
+    for key in keys or ["varied"]:
+        # Fold, never cut: a value has no spaces to break at.
+        table.add_column(Text(key), overflow="fold", min_width=6)
+    table.add_column("status", no_wrap=True)
+    for heading in ("loss", "int8", "MACs", "s"):
+        table.add_column(heading, no_wrap=True, justify="right")
+    for job in sweep.jobs:
+        options = [job.varied.get(key, "") for key in keys] or [job.label]
+        style = "bold" if job is sweep.best else ""
+        table.add_row(_number(job, sweep), *map(Text, options), *_figures(job, sweep.folder, links=links), style=style)
+    return Group(table, Text(f"* {RULE}")) if sweep.best is not None else table
+
+
+def sweep_lines(sweep: Sweep) -> list[str]:
+    """Return why jobs have no result, each job's report, and the sweep's own files."""
+    lines = [f"{job.number} {job.label}: {job.reason}" for job in sweep.jobs if job.reason]
+    idle = [str(job.number) for job in sweep.jobs if job.status == "not run"]
+    lines += [f"not run: {', '.join(idle)}"] if idle else []
+    reports = [job for job in sweep.jobs if job.report]
+    lines += ["", "Reports:"] if reports else []
+    lines += [f"  {job.number}{'*' if job is sweep.best else ''}: {sweep.folder / job.report}" for job in reports]
+    return [*lines, "", "The whole sweep:", *(f"  {sweep.folder / name}" for name in (HTML, CSV, JSON))]
+
+
+def _figures(job: SweptJob, folder: Path, *, links: bool) -> list[Text]:
+    link = (folder / job.report).as_uri() if links and job.report else None
+    status = Text(job.status, Style.parse(_COLOURS.get(job.status, "none")) + Style(link=link))
+    loss = "" if job.loss is None else f"{job.loss:.4g}"
+    share = "" if job.int8_share is None else f"{job.int8_share:.1%}"
+    seconds = "" if job.seconds is None else f"{job.seconds:.1f}"
+    return [status, *map(Text, (loss, job.layers, share, seconds))]
+
+
+def _number(job: SweptJob, sweep: Sweep) -> Text:
+    return Text(f"{'*' if job is sweep.best else ''}{job.number}")
+
+
+def _keys_with_room(sweep: Sweep, room: int) -> list[str]:
+    """Return the keys that get a column each, or none where one column has to hold all options."""
+    widths = [
+        max(Text(text).cell_len for text in (key, *(j.varied.get(key, "") for j in sweep.jobs))) for key in sweep.keys
+    ]
+    return list(sweep.keys) if len(sweep.keys) > 0 and sum(width + 2 for width in widths) <= room else []
+
+
+def _count(sweep: Sweep) -> str:
+    return f"{len(sweep.jobs)} job{'' if len(sweep.jobs) == 1 else 's'}" + (":" if sweep.subject else "")
