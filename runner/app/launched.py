@@ -21,6 +21,7 @@ from runner.app.labelled_lines import labelled_lines
 from runner.app.places import make_importable, names_own_class
 from runner.app.sweep.fail_fast import first_failed, tell_failed
 from runner.app.sweep.finished import finished_as
+from runner.app.sweep.launchers import BASIC
 from runner.app.sweep.outcome import FAILED_SWEEP, NO_FAILURE
 from runner.app.sweep.plan import PlannedJob, read_plan
 from runner.errors import OutputError
@@ -29,7 +30,6 @@ from runner.modes.result import INTERRUPTED
 from runner.report.summary import SUMMARY
 
 WRONG_INPUT = 2
-_BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 
 def run_launched(config: DictConfig) -> int:
@@ -50,7 +50,7 @@ def run_launched(config: DictConfig) -> int:
                 "paths.output in a folder that all of them share."
             )
         job = plan.job(hydra.job.num, list(hydra.overrides.task))
-        beside = contextlib.nullcontext() if hydra.launcher._target_ == _BASIC else labelled_lines(job.folder)
+        beside = contextlib.nullcontext() if hydra.launcher._target_ == BASIC else labelled_lines(job.folder)
         if not Path(hydra.runtime.cwd).is_dir():
             raise OutputError(
                 f"{hydra.runtime.cwd}: the directory of the command does not exist on {socket.gethostname()}."

@@ -25,6 +25,7 @@ from runner.app.returned import returned_value
 from runner.app.sweep.callback import Begun, Refused, SweepFolder
 from runner.app.sweep.carried import carried_environment
 from runner.app.sweep.folder import abandon
+from runner.app.sweep.launchers import EXTRAS
 from runner.app.sweep.outcome import FAILED_SWEEP
 from runner.app.termination import terminated_as_interrupted
 from runner.app.tracking.process import prepare
@@ -141,6 +142,9 @@ def refusal(error: BaseException) -> str:
     missing = r"Could not (?:override|delete) '([^']+)'|Key '([^']+)' is not in struct|Key '([^']+)' not in"
     key = re.search(missing, text)
     option = re.search(r"Could not find '([^']+)/([^'/]+)'", text)
+    if option is not None and option[1] == "hydra/launcher" and option[2] in EXTRAS:
+        extra = f"pip install 'onnx-quant-runner[{EXTRAS[option[2]]}]'"
+        return f"hydra/launcher={option[2]}: this launcher is not installed. Install the extra that brings it: {extra}."
     if option is not None:
         available = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
         near = difflib.get_close_matches(option[2], available, n=1)

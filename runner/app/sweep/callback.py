@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runner.app.places import absolute, register_resolvers
+from runner.app.sweep.launchers import ready_launcher
 from runner.app.sweep.folder import claim
 from runner.app.sweep.overrides import given, jobs_of, swept_keys
 from runner.app.sweep.plan import Plan, planned
@@ -58,6 +59,7 @@ class SweepFolder(Callback):
         except (RunnerError, OmegaConfBaseException) as error:
             raise Refused(str(error)) from error
         SweepFolder.begun = Begun(folder, plan, lock)
+        ready_launcher(config)
         config.hydra.sweep.dir = str(folder)
         # Jobs are composed anew from these.
         named = QuotedString(str(folder), Quote.single).with_quotes()

@@ -8,8 +8,6 @@ from xml.etree import ElementTree as ET
 
 from runner.report.sweep.swept import Sweep, SweptJob
 
-_LONGEST = 22
-
 
 def picture(width: float, height: float, shows: str) -> ET.Element:
     """Return an empty picture with what it shows, for whoever cannot see it."""
@@ -18,14 +16,14 @@ def picture(width: float, height: float, shows: str) -> ET.Element:
 
 
 def text(
-    parent: ET.Element, at: tuple[float, float], words: str, kind: str = "", *, anchor: str = "start"
+    parent: ET.Element, at: tuple[float, float], words: str, kind: str = "", *, anchor: str = "start", longest: int = 0
 ) -> ET.Element:
-    """Add a text; one that is too long is cut, and whole where the pointer rests on it."""
+    """Add a text; one with more characters than ``longest`` is cut, and whole where the pointer rests on it; 0 cuts none."""
     place = {"x": f"{at[0]:.1f}", "y": f"{at[1]:.1f}", "text-anchor": anchor, "class": kind}
     element = ET.SubElement(parent, "text", place)
     element.text = words
-    if len(words) > _LONGEST and anchor != "start":
-        element.text = f"{words[: _LONGEST - 1]}…"
+    if 0 < longest < len(words):
+        element.text = f"{words[: longest - 1]}…"
         ET.SubElement(element, "title").text = words
     return element
 

@@ -10,7 +10,7 @@ from runner.report.sweep.drawing import kind_of, line, linked, picture, text, ti
 from runner.report.sweep.swept import Sweep, SweptJob
 
 _HEIGHT, _TOP, _BOTTOM, _SIDE, _STEP = 360, 52, 24, 100, 170
-_MOST_PLACES = 24
+_MOST_PLACES, _LONGEST = 24, 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class Axis:
 
 
 def parallel(sweep: Sweep) -> str:
-    """Return the picture; empty where nothing varies."""
-    if not sweep.keys:
+    """Return the picture; empty where nothing varies or no job has figures."""
+    if not sweep.keys or all(job.loss is None for job in sweep.jobs):
         return ""
     axes = [_option(key, sweep.jobs) for key in sweep.keys]
     axes += [
@@ -43,13 +43,13 @@ def parallel(sweep: Sweep) -> str:
     for number, axis in enumerate(axes):
         x = _x(number)
         line(svg, [(x, _TOP), (x, _HEIGHT - _BOTTOM)], "axis")
-        text(svg, (x, 24), axis.title, "name", anchor="middle")
+        text(svg, (x, 24), axis.title, anchor="middle", longest=_LONGEST)
     # The best one is drawn last, above the others.
     for job in sorted(sweep.jobs, key=lambda job: job is sweep.best):
         _line(svg, job, axes, sweep)
     for number, axis in enumerate(axes):
         for place, words in axis.marks:
-            text(svg, (_x(number) - 7, _y(place) + 4), words, "soft halo", anchor="end")
+            text(svg, (_x(number) - 7, _y(place) + 4), words, "soft halo", anchor="end", longest=_LONGEST)
     return ET.tostring(svg, encoding="unicode")
 
 

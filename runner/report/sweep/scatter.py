@@ -60,4 +60,4 @@ def _mark(svg: ET.Element, place: tuple[float, float], jobs: Sequence[SweptJob],
     )
     right = place[0] > (_LEFT + _WIDTH - _RIGHT) / 2
     at = (place[0] + (-12 if right else 12), place[1] - 8)
-    text(group, at, named, "name", anchor="end" if right else "start")
+    text(group, at, named, "halo", anchor="end" if right else "start")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-RULE = "best: among the jobs that kept their target the one with most multiply-accumulates in int8, then with the least loss"
+RULE = "among the jobs that kept their target the one with most multiply-accumulates in int8, then with the least loss"
 _MET = 0
 
 

@@ -46,7 +46,7 @@ def sweep_table(sweep: Sweep, width: int, *, links: bool) -> RenderableType:
         options = [job.varied.get(key, "") for key in keys] or [job.label]
         style = "bold" if job is sweep.best else ""
         table.add_row(_number(job, sweep), *map(Text, options), *_figures(job, sweep.folder, links=links), style=style)
-    return Group(table, Text(f"* {RULE}")) if sweep.best is not None else table
+    return Group(table, Text(f"* best: {RULE}")) if sweep.best is not None else table
 
 
 def sweep_lines(sweep: Sweep) -> list[str]:

@@ -104,7 +104,7 @@ def test_line_of_a_job_meets_each_axis_where_its_value_is() -> None:
 def test_best_job_is_told_with_the_rule_and_failures_with_their_reason() -> None:
     text = Reader(sweep_page(sweep(job(0, "met", seed="7"), job(1, "failed", seed="8")))).text
     assert "0: seed=7" in text
-    assert "best: among the jobs that kept their target" in text
+    assert "among the jobs that kept their target" in text
     assert "model.path: absent.onnx does not exist" in text
     assert "1 met, 1 failed" in text
 

@@ -1,0 +1,29 @@
+"""What Hydra's launchers need beside their own options, and how they are installed."""
+
+from __future__ import annotations
+
+import os
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+# Which extra of this package brings a launcher.
+EXTRAS = {"joblib": "parallel", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
+_RAY = "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
+
+
+def ready_launcher(config: DictConfig) -> None:
+    """Set what a launcher needs where its user has not.
+
+    Args:
+        config: of the sweep, with its ``hydra`` section.
+    """
+    if config.hydra.launcher._target_ != _RAY:
+        return
+    # Ray shows of lines that differ in numbers alone the first one, and reports how it is used.
+    for name, value in (("RAY_DEDUP_LOGS", "0"), ("RAY_USAGE_STATS_ENABLED", "0")):
+        os.environ.setdefault(name, value)
+    if OmegaConf.select(config, "hydra.launcher.ray.init.address") is not None:
+        # The launcher asks for a size of memory, which Ray refuses on a cluster that runs already.
+        with open_dict(config.hydra.launcher.ray.init):
+            config.hydra.launcher.ray.init.setdefault("object_store_memory", None)
