@@ -15,8 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runner.app.places import absolute, register_resolvers
-from runner.app.sweep.launchers import ready_launcher
 from runner.app.sweep.folder import claim
+from runner.app.sweep.launchers import ready_launcher
 from runner.app.sweep.overrides import given, jobs_of, swept_keys
 from runner.app.sweep.plan import Plan, planned
 from runner.errors import ConfigError, RunnerError
