@@ -88,7 +88,7 @@ def main() -> int:
             raise
         if SweepFolder.begun is not None and _left_jobs(SweepFolder.begun):
             # Who launches them gave up on one, or on all that were under way.
-            print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
+            print(f"error: {type(error).__name__}: {str(error).partition(chr(10))[0]}", file=sys.stderr)
             return _ended(statuses) or FAILED_SWEEP
         message = _message(error, started=bool(statuses))
         if message is None:

@@ -136,6 +136,7 @@ class SweepOptions:
     fail_fast: bool = False
 
 
+@dataclass(frozen=True, slots=True)
 class CacheOptions:
     """``cache``: whether results and decoded images are kept below ``paths.output``, and how much of them."""
 

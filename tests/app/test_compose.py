@@ -105,7 +105,7 @@ def needed(option: str, tiny: Tiny) -> list[str]:
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes_and_builds(option: str, tiny: Tiny) -> None:
     group = option.partition("=")[0]
-    override = f"+{option}" if group in ("sweep", "hparams_search") else option
+    override = f"+{option}" if group in ("sweep", "experiment", "hparams_search") else option
     built = job(override, *needed(option, tiny))
     assert built.mode == (option.partition("=")[2] if group == "mode" else "acc_auto")
 
@@ -236,12 +236,26 @@ def test_other_calibration_data_can_be_named(tiny: Tiny) -> None:
     assert isinstance(built.calibration.dataset, NpzDataset)
 
 
-def test_named_sweep_is_four_targets() -> None:
+@pytest.mark.parametrize(
+    ("name", "key", "values"),
+    [
+        ("target_loss", "target_loss", None),
+        ("observers", "observer", "observer"),
+        ("presets", "quant", "quant"),
+        ("strategies", "strategy", "strategy"),
+    ],
+)
+def test_named_sweep_goes_through_every_option_of_its_group(name: str, key: str, values: str | None) -> None:
     register_resolvers()
     with initialize_config_dir(shipped("conf"), version_base="1.3"):
-        config = compose("config", ["+sweep=target_loss"], return_hydra_config=True)
+        config = compose("config", [f"+sweep={name}"], return_hydra_config=True)
     assert config.hydra.mode.name == "MULTIRUN"
-    assert config.hydra.sweeper.params == {"target_loss": "0.1,0.2,0.5,1.0"}
+    folder = Path(shipped("conf")) / str(values)
+    swept = config.hydra.sweeper.params.pop(key).split(",")
+    assert sorted(swept) == (
+        ["0.1", "0.2", "0.5", "1.0"] if values is None else sorted(path.stem for path in folder.glob("*.yaml"))
+    )
+    assert config.hydra.sweeper.params == {}
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (EXPERIMENTS / "experiment" / "zoo").glob("*.yaml")))
@@ -312,7 +326,8 @@ def test_number_that_is_not_finite_is_refused_by_every_option(tiny: Tiny) -> Non
 
 
 @pytest.mark.parametrize(
-    "option", [option for option in OPTIONS if not option.startswith(("sweep=", "hparams_search=", "model=", "mode="))]
+    "option",
+    [o for o in OPTIONS if not o.startswith(("sweep=", "experiment=", "hparams_search=", "model=", "mode="))],
 )
 def test_number_that_is_not_finite_is_refused_by_every_option_of_every_group(option: str, tiny: Tiny) -> None:
     light = ["dataset=npz", f"dataset.path={tiny.data}"]

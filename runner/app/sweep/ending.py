@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from rich.console import Console
 from runner.app.held_folder import is_held, release
 from runner.app.journal import read_events
 from runner.app.sweep.callback import Begun
+from runner.app.sweep.launchers import stop_launched
 from runner.app.sweep.outcome import sweep_status
 from runner.app.sweep.plan import Plan, PlannedJob
 from runner.app.tracking.looking import sweep_comparison
@@ -23,10 +26,17 @@ from runner.report.sweep.swept import Sweep, SweptJob
 from runner.report.sweep.table import print_sweep
 
 _INTERRUPTED = 130
+_LONGEST_WAIT, _PAUSE = 5.0, 0.2
 
 
 def end_sweep(begun: Begun, *, interrupted: bool) -> int:
-    """Write what a sweep found, print it, and return the exit status."""
+    """Write what a sweep found, print it, and return the exit status.
+
+    A launcher that gives up on one job may leave others at work: they are waited for, after an interruption for seconds.
+    """
+    if interrupted:
+        stop_launched()
+    _wait(begun, _LONGEST_WAIT if interrupted else math.inf)
     sweep = swept(begun.folder, begun.plan, interrupted=interrupted)
     write_sweep(sweep, begun.plan.to_json())
     print_sweep(sweep, Console())
@@ -35,6 +45,13 @@ def end_sweep(begun: Begun, *, interrupted: bool) -> int:
         print(compared, file=sys.stderr)
     release(begun.folder, begun.lock)
     return sweep_status([job.exit_status for job in sweep.jobs])
+
+
+def _wait(begun: Begun, seconds: float) -> None:
+    """Wait until no job of a sweep is at work, at most so long."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and any(map(is_held, begun.folder.glob("[0-9]*_*"))):
+        time.sleep(_PAUSE)
 
 
 def swept(folder: Path, plan: Plan, *, interrupted: bool = False) -> Sweep:

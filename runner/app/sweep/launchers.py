@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -10,6 +11,13 @@ BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 # Which extra of this package brings a launcher.
 EXTRAS = {"joblib": "parallel", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
 _RAY = "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
+
+
+def stop_launched() -> None:
+    """End what an interrupted launcher left at work; a cluster ends a command's jobs with its connection."""
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
+        ray.shutdown()
 
 
 def ready_launcher(config: DictConfig) -> None:

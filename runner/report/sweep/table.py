@@ -15,6 +15,7 @@ from runner.report.sweep.swept import RULE, Sweep, SweptJob
 
 # Width of what follows the options: six columns of figures, with what stands between.
 _FIGURES = 48
+_MISSING = ("failed", "interrupted", "not run", "running")
 _COLOURS = {"met": "green", "converted": "green", "not_met": "red", "failed": "bold red", "interrupted": "yellow"}
 
 
@@ -54,6 +55,13 @@ def sweep_lines(sweep: Sweep) -> list[str]:
     lines = [f"{job.number} {job.label}: {job.reason}" for job in sweep.jobs if job.reason]
     idle = [str(job.number) for job in sweep.jobs if job.status == "not run"]
     lines += [f"not run: {', '.join(idle)}"] if idle else []
+    if any(job.status in _MISSING for job in sweep.jobs):
+        again = (
+            f"sweep.name={sweep.folder.name}"
+            if sweep.folder.parent.name == "sweeps"
+            else f"hydra.sweep.dir={sweep.folder}"
+        )
+        lines.append(f"The same command with {again} does only what is missing.")
     reports = [job for job in sweep.jobs if job.report]
     lines += ["", "Reports:"] if reports else []
     lines += [f"  {job.number}{'*' if job is sweep.best else ''}: {sweep.folder / job.report}" for job in reports]

@@ -60,7 +60,12 @@ def test_failed_jobs_have_their_reason_in_one_line_and_idle_ones_are_named() -> 
     )
     assert "\n1 seed=2: model.path: absent.onnx does not exist\n" in text
     assert "\nnot run: 2, 3\n" in text
+    assert "\nThe same command with sweep.name=friday does only what is missing.\n" in text
     assert [row[2] for row in rows(text)] == ["met", "failed", "not run", "not run"]
+
+
+def test_whole_sweep_says_nothing_of_what_is_missing() -> None:
+    assert "missing" not in shown(sweep(job(0, seed="1"), job(1, "not_met", seed="2")))
 
 
 def test_reports_and_the_sweeps_own_files_are_paths_that_are_never_broken() -> None:
