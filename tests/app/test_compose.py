@@ -251,11 +251,12 @@ def test_named_sweep_goes_through_every_option_of_its_group(name: str, key: str,
         config = compose("config", [f"+sweep={name}"], return_hydra_config=True)
     assert config.hydra.mode.name == "MULTIRUN"
     folder = Path(shipped("conf")) / str(values)
-    swept = config.hydra.sweeper.params.pop(key).split(",")
+    params = dict(config.hydra.sweeper.params)
+    swept = params.pop(key).split(",")
     assert sorted(swept) == (
         ["0.1", "0.2", "0.5", "1.0"] if values is None else sorted(path.stem for path in folder.glob("*.yaml"))
     )
-    assert config.hydra.sweeper.params == {}
+    assert params == {}
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (EXPERIMENTS / "experiment" / "zoo").glob("*.yaml")))
