@@ -24,7 +24,7 @@ LAUNCHERS = {
     "basic": [],
     "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
     "submitit": ["hydra/launcher=submitit_local"],
-    "ray": ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"],
+    "ray": ["hydra/launcher=ray", "hydra.launcher.ray.init.address=local", "+hydra.launcher.ray.init.num_cpus=2"],
 }
 SWEEP = ["-m", "sweep.name=x"]
 
@@ -91,14 +91,14 @@ def test_launcher_gives_the_bytes_of_one_job_after_the_other_and_says_whose_line
     said = ended.out + ended.err
     if launcher == "submitit":
         said = "".join(path.read_text() for path in (tmp_path / launcher).rglob(".submitit/*/*_log.err"))
-    assert re.search(r"^(\S*\(.*\)\S* )?\[3_target_loss=70,seed=2\] calibrate: \d", said, re.MULTILINE)
+    assert re.search(r"^(\S*\(.*\)\S* )?\[3_target_loss=70,seed=2\] write the files: \d", said, re.MULTILINE)
 
 
 @launchers("basic", "joblib", "submitit", "ray")
 def test_no_job_begins_after_a_failed_one_where_that_is_asked(launcher: str, tiny: Tiny, tmp_path: Path) -> None:
     models = f"absent.onnx,{','.join([str(tiny.model)] * 1)}"
     options = tiny.options(model__path=models, seed="range(0,8)")
-    one_after_another = {"joblib": ["hydra.launcher.n_jobs=1"], "ray": ["hydra.launcher.ray.init.num_cpus=1"]}
+    one_after_another = {"joblib": ["hydra.launcher.n_jobs=1"], "ray": ["++hydra.launcher.ray.init.num_cpus=1"]}
     line = [*SWEEP, "sweep.fail_fast=true", *options, *LAUNCHERS[launcher], *one_after_another.get(launcher, [])]
     ended = command(*line, cwd=tmp_path)
     statuses = [job["status"] for job in told(tmp_path)["jobs"]]

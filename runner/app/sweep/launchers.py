@@ -31,7 +31,7 @@ def ready_launcher(config: DictConfig) -> None:
     # Ray shows of lines that differ in numbers alone the first one, and reports how it is used.
     for name, value in (("RAY_DEDUP_LOGS", "0"), ("RAY_USAGE_STATS_ENABLED", "0")):
         os.environ.setdefault(name, value)
-    if OmegaConf.select(config, "hydra.launcher.ray.init.address") is not None:
+    if OmegaConf.select(config, "hydra.launcher.ray.init.address") not in (None, "local"):
         # The launcher asks for a size of memory, which Ray refuses on a cluster that runs already.
         with open_dict(config.hydra.launcher.ray.init):
             config.hydra.launcher.ray.init.setdefault("object_store_memory", None)
