@@ -74,7 +74,8 @@ class Plan:
     def _asked(self) -> object:
         if self.jobs is None:
             return sorted(text for text in self.given if changes_results(text.lstrip("+~")))
-        return [{key: value for key, value in job.options.items() if changes_results(key)} for job in self.jobs]
+        # With the names, since those of another sweep must not come between these.
+        return [(job.folder, {k: v for k, v in job.options.items() if changes_results(k)}) for job in self.jobs]
 
 
 def planned(given: Sequence[str], swept: Sequence[str], jobs: Sequence[Mapping[str, str]] | None, now: float) -> Plan:

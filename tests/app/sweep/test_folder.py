@@ -50,6 +50,15 @@ def test_another_sweep_is_refused_with_both(tmp_path: Path, other: Plan) -> None
     assert read_plan(tmp_path) == plan("0.1", "0.2")
 
 
+def test_sweep_whose_folders_would_be_called_otherwise_is_another(tmp_path: Path) -> None:
+    def over(*caches: str) -> Plan:
+        return planned([f"cache={','.join(caches)}"], ["cache"], [{"cache": cache} for cache in caches], 1.0)
+
+    release(*claim(tmp_path, over("none", "local"), option="sweep.name"))
+    with pytest.raises(ConfigError, match="holds another sweep"):
+        claim(tmp_path, over("none", "refresh"), option="sweep.name")
+
+
 def test_jobs_without_a_plan_are_another_sweeps(tmp_path: Path) -> None:
     job_folder(tmp_path / "0_a", finished("met", 0))
     with pytest.raises(ConfigError, match=r"hydra\.sweep\.dir: .* holds jobs of a sweep that cannot be told"):
