@@ -211,3 +211,14 @@ def test_folder_of_a_jobs_own_and_the_note_on_what_is_replaced(tiny: Tiny, run: 
     ended = run(*tiny.options(paths__job="mine", model__name="other"))
     note = f"note: {tmp_path}/outputs/mine holds the results of net, which those of other replace. paths.job=NAME gives a run"
     assert ended.err.count(note) == 1 and ended.status == 0
+
+
+def test_folder_of_a_jobs_own_is_one_below_the_root(tiny: Tiny, run: Command, tmp_path: Path) -> None:
+    for name in ("../up", "cache"):
+        ended = run(*tiny.options(paths__job=name))
+        assert (ended.status, ended.out) == (2, "")
+        assert ended.err == (
+            "error: paths.job and sweep.name: expected the name of a folder, without slashes and not among sweeps, cache, "
+            f"mlartifacts, mlflow.db; got '{name}'.\n"
+        )
+    assert list(tmp_path.iterdir()) == []

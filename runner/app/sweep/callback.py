@@ -52,6 +52,7 @@ class SweepFolder(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401 - Hydra's signature
         """Claim the folder, and have every job's configuration name it, wherever that is composed."""
         try:
+            ready_launcher(config)
             folder, plan, lock = _begin(config)
         except OSError as error:
             where = f"{error.filename or ''} cannot be written: {error.strerror}"
@@ -59,7 +60,6 @@ class SweepFolder(Callback):
         except (RunnerError, OmegaConfBaseException) as error:
             raise Refused(str(error)) from error
         SweepFolder.begun = Begun(folder, plan, lock)
-        ready_launcher(config)
         config.hydra.sweep.dir = str(folder)
         # Jobs are composed anew from these.
         named = QuotedString(str(folder), Quote.single).with_quotes()
