@@ -213,12 +213,12 @@ def test_folder_of_a_jobs_own_and_the_note_on_what_is_replaced(tiny: Tiny, run: 
     assert ended.err.count(note) == 1 and ended.status == 0
 
 
-def test_folder_of_a_jobs_own_is_one_below_the_root(tiny: Tiny, run: Command, tmp_path: Path) -> None:
-    for name in ("../up", "cache"):
-        ended = run(*tiny.options(paths__job=name))
-        assert (ended.status, ended.out) == (2, "")
-        assert ended.err == (
-            "error: paths.job and sweep.name: expected the name of a folder, without slashes and not among sweeps, cache, "
-            f"mlartifacts, mlflow.db; got '{name}'.\n"
-        )
+@pytest.mark.parametrize("name", ["../up", "cache"])
+def test_folder_of_a_jobs_own_is_one_below_the_root(tiny: Tiny, run: Command, tmp_path: Path, name: str) -> None:
+    ended = run(*tiny.options(paths__job=name))
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err == (
+        "error: paths.job and sweep.name: expected the name of a folder, without slashes and not among sweeps, cache, "
+        f"mlartifacts, mlflow.db; got '{name}'.\n"
+    )
     assert list(tmp_path.iterdir()) == []
