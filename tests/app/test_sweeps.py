@@ -174,6 +174,7 @@ def test_none_of_the_targets_is_kept(tiny: Tiny, run: Command, tmp_path: Path) -
         (["seed=1,2", "paths.job=a"], "paths.job: each job of a sweep has a folder of its own; sweep.name=NAME names"),
         (["seed=1,2", "sweep.name=a/b"], "expected the name of a folder, without slashes and not among sweeps"),
         (["seed=1,2", "paths.output=/proc/none"], "paths.output: /proc/none cannot be written: "),
+        (["seed=1,,2"], "seed: the value 1,,2 holds characters that mean something to the command line"),
         (["seed=1,2", "hydra/launcher=joblob"], "hydra/launcher=joblob: no such option."),
     ],
 )

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from filelock import FileLock
 from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -59,6 +60,8 @@ class SweepFolder(Callback):
             raise Refused(f"paths.output: {where}. Set paths.output to a folder that can.") from error
         except (RunnerError, OmegaConfBaseException) as error:
             raise Refused(str(error)) from error
+        except HydraException:
+            return  # an override that cannot be read, which the sweeper refuses next
         SweepFolder.begun = Begun(folder, plan, lock)
         config.hydra.sweep.dir = str(folder)
         # Jobs are composed anew from these.
