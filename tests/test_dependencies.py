@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import runner
+from runner.app.sweep.launchers import EXTRAS as LAUNCHERS
 
 SOURCES = Path(runner.__file__).parent
 # Distributions that are not called like their module.
@@ -56,7 +57,8 @@ def declared(root: Path, extra: str | None = None) -> dict[str, str]:
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = project["dependencies"] if extra is None else project["optional-dependencies"][extra]
     parsed = [re.fullmatch(r"([\w-]+)(.*)", line) for line in lines]
-    return {match[1]: match[2] for match in parsed if match is not None}
+    # A launcher is found by Hydra, never imported.
+    return {match[1]: match[2] for match in parsed if match is not None and not match[1].endswith("-launcher")}
 
 
 def used() -> dict[str, set[str]]:
@@ -86,6 +88,13 @@ def test_what_an_extra_brings_is_imported_by_its_package_alone_and_only_when_nee
                 ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)
             )
             assert name not in map(distribution, imported(at_once))
+
+
+@pytest.mark.parametrize(("launcher", "extra"), LAUNCHERS.items())
+def test_extra_that_a_launcher_is_said_to_come_with_brings_it(root: Path, launcher: str, extra: str) -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    plugin = f"hydra-{launcher.partition('_')[0]}-launcher"
+    assert any(line.startswith(f"{plugin}>=") for line in project["optional-dependencies"][extra])
 
 
 def test_distributions_are_those_that_the_modules_come_from() -> None:
