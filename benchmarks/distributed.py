@@ -1,9 +1,9 @@
 """One job over several workers of Ray: ``python -m benchmarks.distributed [--items 20000] [--workers 1 2 4] [--callers 1 2]``.
 
-Generated items of 3 x 32 x 32 are scored by the shipped digits model, by ``engine=local`` with so many callers and by
-``engine=ray`` with so many workers of one caller each, on this machine. Each job is a process of its own without a cache;
-its files must be those of the first one, byte for byte. Told are the seconds of the two evaluations, of the whole job, the
-processor's seconds that the driver itself took, and memory.
+Generated items of 3 x 32 x 32 are scored by a generated network of 6 convolutions (57 million multiply-accumulates), by
+``engine=local`` with so many callers and by ``engine=ray`` with so many workers of one caller each, here. Each job is
+a process of its own without a cache; its files must be those of the first one, byte for byte. Told are the seconds of the two
+evaluations, of the whole job, the processor's seconds that the driver itself took, and memory.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
+from benchmarks.generated import images, network
 from benchmarks.process import Ended, python
 from benchmarks.table import machine, markdown
 
@@ -31,13 +30,13 @@ _OPTIONS = (
 )
 
 
-def measured(data: Path, folder: Path, engine: Sequence[str]) -> tuple[Ended, dict[str, float], str]:
+def measured(given: Sequence[str], folder: Path, engine: Sequence[str]) -> tuple[Ended, dict[str, float], str]:
     """Run a job and return how it ended, the seconds of its stages and a digest of its results.
 
     Raises:
         RuntimeError: it failed.
     """
-    ended = python(["-m", "runner", *_OPTIONS, f"dataset.path={data}", f"paths.output={folder}", *engine])
+    ended = python(["-m", "runner", *_OPTIONS, *given, f"paths.output={folder}", *engine])
     if ended.status:
         raise RuntimeError(ended.output)
     root = folder / "acc_auto"
@@ -57,12 +56,11 @@ def main() -> None:
     engines |= {f"ray, {n} workers": ["engine=ray", f"engine.workers={n}", "engine.callers=1"] for n in given.workers}
     rows, first = [], None
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "items.npz"
-        rng = np.random.default_rng(0)
-        x = rng.normal(size=(given.items, 3, 32, 32)).astype(np.float32)
-        np.savez(data, x=x, y=rng.integers(10, size=given.items))
+        model = network(Path(folder) / "net.onnx", layers=6, channels=32, size=32)
+        x, y = images(Path(folder), given.items, 32)
+        chosen = [f"model.path={model}", f"dataset.path={x}", f"dataset.labels={y}"]
         for number, (name, engine) in enumerate(engines.items()):
-            ended, seconds, files = measured(data, Path(folder) / f"{number}", engine)
+            ended, seconds, files = measured(chosen, Path(folder) / f"{number}", engine)
             first = first or files
             evaluated = [seconds["float_eval"], seconds["search"] + seconds["final_eval"]]
             told = [f"{value:.1f}" for value in (*evaluated, ended.seconds, ended.cpu_seconds)]
