@@ -22,7 +22,8 @@ from benchmarks.table import machine, markdown
 _OPTIONS = (
     "tracking=none",
     "cache=none",
-    "dataset=npz",
+    "model=file",
+    "dataset=npy",
     "metric=sqnr",
     "target_loss=60",
     "calibration.count=32",
