@@ -141,6 +141,7 @@ class RayCluster:
         self._make_dataset, self._warn = make_dataset, warn
         self._files = ModelFiles()
         self._replaced: Counter[str] = Counter()
+        self._started: list[RayWorker] = []
         self.workers: Sequence[RemoteWorker] = self._ready([self._start(*place) for place in places(_nodes(), options)])
 
     def replace(self, worker: RemoteWorker) -> RemoteWorker | None:
@@ -151,6 +152,13 @@ class RayCluster:
             return None
         self._replaced[worker.node] += 1
         return next(iter(self._ready([self._start(worker.place, worker.callers, worker.reserved)])), None)
+
+    def close(self) -> None:
+        """End the workers."""
+        import ray
+
+        for worker in self._started:
+            ray.kill(worker.actor)
 
     def _start(self, node: Node, callers: int, reserved: float) -> RayWorker:
         import ray
@@ -168,7 +176,9 @@ class RayCluster:
             )
             .remote(self._make_dataset, callers)
         )
-        return RayWorker(node, callers, reserved, actor, self._files)
+        worker = RayWorker(node, callers, reserved, actor, self._files)
+        self._started.append(worker)
+        return worker
 
     def _ready(self, workers: Sequence[RayWorker]) -> list[RayWorker]:
         """Return the workers that answer; of the others it is told why."""
@@ -208,14 +218,21 @@ def ray_cluster(
         raise ConfigError(
             "engine=ray: Ray is not installed. Install the extra: pip install 'onnx-quant-runner[ray]'."
         ) from error
-    _connect(ray, options)
+    # A job of a sweep that Ray itself launched is in a cluster already, and leaves it as it is.
+    inside = ray.is_initialized()
+    if not inside:
+        _connect(ray, options)
     try:
         cluster = RayCluster(options, make_dataset, warn)
-        if not cluster.workers:
-            raise ConfigError("engine=ray: no machine of the cluster takes a worker. Mend it, or use engine=local.")
-        yield cluster
+        try:
+            if not cluster.workers:
+                raise ConfigError("engine=ray: no machine of the cluster takes a worker. Mend it, or use engine=local.")
+            yield cluster
+        finally:
+            cluster.close()
     finally:
-        ray.shutdown()
+        if not inside:
+            ray.shutdown()
 
 
 def _connect(ray: Any, options: RayOptions) -> None:  # noqa: ANN401 - a module
