@@ -45,7 +45,7 @@ def leave(command: Callable[[], int]) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     status = command()
-    if status == INTERRUPTED:
+    if status == INTERRUPTED and "ray" not in sys.modules:  # which ends its processes on the way out
         # All files are closed, and whoever interrupts does not want to wait until threads and sessions are taken apart.
         sys.stdout.flush()
         sys.stderr.flush()

@@ -22,5 +22,10 @@ def terminated_as_interrupted() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
+    except SystemExit as error:
+        # A library that sets a handler of its own leaves in this way: Ray does, while it starts.
+        if error.code != signal.SIGTERM:
+            raise
+        raise KeyboardInterrupt from error
     finally:
         signal.signal(signal.SIGTERM, before)

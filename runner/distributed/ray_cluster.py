@@ -191,10 +191,12 @@ class RayCluster:
             try:
                 machine: Machine = ray.get(reference, timeout=0)
             except ray.exceptions.GetTimeoutError:
-                self._warn(f"engine: {worker.node} is left out: none of its cores became free in {_READY_SECONDS} s.")
+                self._warn(
+                    f"engine: a worker did not start on {worker.node}: no core became free in {_READY_SECONDS} s."
+                )
                 ray.kill(worker.actor)
             except Exception as error:
-                self._warn(f"engine: {worker.node} is left out: no worker starts there: {_first_sentence(error)}.")
+                self._warn(f"engine: a worker did not start on {worker.node}: {_first_sentence(error)}.")
             else:
                 logger.info("worker on %s (%s), %d callers", worker.node, machine.processor, worker.callers)
                 ready.append(worker)
@@ -220,9 +222,9 @@ def ray_cluster(
         ) from error
     # A job of a sweep that Ray itself launched is in a cluster already, and leaves it as it is.
     inside = ray.is_initialized()
-    if not inside:
-        _connect(ray, options)
     try:
+        if not inside:
+            _connect(ray, options)
         cluster = RayCluster(options, make_dataset, warn)
         try:
             if not cluster.workers:
@@ -242,8 +244,13 @@ def _connect(ray: Any, options: RayOptions) -> None:  # noqa: ANN401 - a module
     with _own_signals():
         if options.address is None:
             cores = max(available_cores(), (options.workers or 1) * (options.callers or 1))
-            # Else RAY_ADDRESS would be used, which a user may have set for something else.
-            ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
+            try:
+                # Else RAY_ADDRESS would be used, which a user may have set for something else.
+                ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
+            except Exception as error:
+                raise ConfigError(
+                    f"engine=ray: Ray does not start on this machine: {_first_sentence(error)}. Try again, or use engine=local."
+                ) from error
             return
         try:
             _require_answer(options.address)

@@ -56,6 +56,12 @@ def main() -> int:
 def _refusal(error: Exception) -> str:
     """Return Hydra's refusal as one message; a job knows but one of the keys of ``tune``."""
     message = refusal(error)
+    below = re.match(r"invalid literal for int\(\) with base 10: '(\w+)'", message)
+    if below is not None:
+        return (
+            f"tune.space: '{below[1]}' lies below a key that is a list of choices already. Give both at once: "
+            f"'tune.space={{KEY:[A,B],KEY.{below[1]}:{{float:[LOW,HIGH],when:{{KEY:A}}}}}}', or in a file, see docs/tuning.md."
+        )
     own = re.match(r"tune\.(\w+): no such option", message)
     if own is None:
         return message
@@ -69,7 +75,7 @@ def _refusal(error: Exception) -> str:
 
 def _added(argument: str) -> str:
     """Return an argument that names what is tried as Hydra takes it, which asks for ``+`` before a key that is new."""
-    return f"++{argument}" if argument.startswith("tune.space.") else argument
+    return f"++{argument}" if argument.startswith(("tune.space.", "tune.space=")) else argument
 
 
 def _study(config: DictConfig) -> int:

@@ -15,7 +15,7 @@ from rich.console import Console
 from runner.app.held_folder import is_held, release
 from runner.app.journal import read_events
 from runner.app.sweep.callback import Begun
-from runner.app.sweep.launchers import stop_launched
+from runner.app.sweep.launchers import kill_launched, stop_launched
 from runner.app.sweep.outcome import sweep_status
 from runner.app.sweep.plan import Plan, PlannedJob
 from runner.app.tracking.looking import sweep_comparison
@@ -37,6 +37,8 @@ def end_sweep(begun: Begun, *, interrupted: bool) -> int:
     if interrupted:
         stop_launched()
     _wait(begun, _LONGEST_WAIT if interrupted else math.inf)
+    if interrupted:
+        kill_launched()
     sweep = swept(begun.folder, begun.plan, interrupted=interrupted)
     write_sweep(sweep, begun.plan.to_json())
     print_sweep(sweep, Console())

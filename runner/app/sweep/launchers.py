@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import sys
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -22,6 +25,43 @@ def stop_launched() -> None:
     ray = sys.modules.get("ray")
     if ray is not None and ray.is_initialized():
         ray.shutdown()
+    # As submitit's own ``cancel`` does with jobs on this machine; those of Slurm are ended by Slurm.
+    _signal_submitit(signal.SIGINT)
+
+
+def kill_launched() -> None:
+    """End what did not hear: a process that was about to begin a job. What is written is whole, so nothing is lost."""
+    _signal_submitit(signal.SIGKILL)
+
+
+def _signal_submitit(number: signal.Signals) -> None:
+    for process in _descendants(os.getpid()) if "submitit" in sys.modules else []:
+        if b"submitit" in _command_line(process):
+            with contextlib.suppress(OSError):
+                os.kill(process, number)
+
+
+def _descendants(process: int) -> list[int]:
+    """Return the processes that a process started, and those that they did; none where there is no ``/proc``."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            # The name stands in parentheses and may hold anything; behind it come the state and the parent.
+            parent = int((entry / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(entry.name))
+    found, left = [], [process]
+    while left:
+        new = children.get(left.pop(), [])
+        found += new
+        left += new
+    return found
+
+
+def _command_line(process: int) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def ready_launcher(config: DictConfig) -> None:

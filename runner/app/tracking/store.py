@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import logging
 import os
+import tempfile
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -20,6 +21,7 @@ from filelock import FileLock
 from runner.app.tracking.place import Place, sqlite_uri
 
 LOCK = ".mlflow.lock"
+_CONNECT_SECONDS = 5
 _NOTE = (
     "Each run is one quantization job. **loss** is what the int8 model loses against the float model, in the metric's unit; "
     "**layers/int8** is how many layers are int8. `trial/…` are curves over the plans that the search tried (step 0: every "
@@ -79,6 +81,7 @@ def open_store(place: Place, making: Callable[[], AbstractContextManager[None]])
         if file is not None:
             with making():
                 _make(file)
+        _require_connection(uri)
         client = MlflowClient(tracking_uri=uri)
         return Store(client, uri, _experiment(client, place))
 
@@ -100,6 +103,19 @@ def _experiment(client: Any, place: Place) -> str:  # noqa: ANN401 - MLflow is u
     if found.lifecycle_stage == "deleted":
         raise ValueError(f"the experiment {place.experiment} is deleted; restore it, or set tracking.experiment")
     return str(found.experiment_id)
+
+
+def _require_connection(uri: str) -> None:
+    """Raise what a database says where it does not take a connection: MLflow would ask it again and again for a minute."""
+    from sqlalchemy import create_engine
+
+    wait = {"connect_timeout": _CONNECT_SECONDS} if uri.startswith("postgresql") else {}
+    engine = create_engine(uri, connect_args=wait)
+    try:
+        with engine.connect():
+            pass
+    finally:
+        engine.dispose()
 
 
 def _missing_file(uri: str) -> Path | None:
@@ -124,6 +140,8 @@ def _make(path: Path) -> None:
     for abandoned in path.parent.glob(f".{glob.escape(path.name)}.*.part*"):
         abandoned.unlink(missing_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path.parent):
+        pass  # what cannot be written there says so now, and not after MLflow's tries
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")  # MLflow remembers what it opened by the name
     event.listen(Engine, "connect", _wait_for_no_disk)
     try:
