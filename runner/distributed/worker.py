@@ -6,6 +6,7 @@ import hashlib
 import pickle
 import platform
 import threading
+import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -153,9 +154,13 @@ def _type(array: NDArray[Any]) -> str:
 
 
 def _portable(error: Exception) -> Exception:
-    """Return an error that another process can read."""
+    """Return an error that another process can read; one that is no message to the user tells where it was raised."""
     try:
         back = pickle.loads(pickle.dumps(error))
     except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return back if isinstance(back, Exception) else RuntimeError(str(error))
+        back = None
+    if not isinstance(back, Exception):
+        back = RuntimeError(f"{type(error).__name__}: {error}")
+    if not isinstance(error, RunnerError):
+        back.add_note(f"There it was raised so:\n{''.join(traceback.format_exception(error))}")
+    return back

@@ -240,3 +240,15 @@ def test_content_of_an_item_is_read_once_whatever_is_evaluated() -> None:
     spread.scored()
     spread.scored()
     assert sorted(read) == list(range(ITEMS))
+
+
+def test_fault_of_a_users_class_says_where_it_was_raised() -> None:
+    class Data(Items):
+        def item(self, index: int) -> Any:
+            if index == 33:
+                raise ValueError("boom at 33")
+            return super().item(index)
+
+    with pytest.raises(ValueError, match="boom at 33") as raised:
+        Spread(there=lambda: Data(X, LABELS)).scored()  # type: ignore[arg-type]
+    assert any("test_engine.py" in note and "boom at 33" in note for note in raised.value.__notes__)

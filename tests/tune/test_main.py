@@ -199,6 +199,14 @@ def test_two_objectives_leave_a_front(tiny: Tiny, tmp_path: Path) -> None:
         (["tune.space.observer=[ifmr]", "-m"], "--multirun: a study is no sweep; name what is tried in tune.space."),
         (["tune.space.observer=[ifmr]", "target_los=1"], "target_los: no such option"),
         (["tune.space.observer=[ifmr]", "target_loss=x"], "target_loss: expected a number, got 'x'."),
+        (
+            ["tune.space.observer=[ifmr,percentile]", "tune.space.observer.max_percentile={float:[0.9,1]}"],
+            "tune.space: 'max_percentile' lies below a key that is a list of choices already. Give both at once:",
+        ),
+        (
+            ["tune.space={observer:[ifmr,percentile],observer.max_percentile:{float:[0.9,1],when:{observer:hfmg}}}"],
+            "tune.space.observer.max_percentile: when: observer is never hfmg. It has ifmr, percentile.",
+        ),
         (["+hparams_search=digts"], "hparams_search=digts: no such option. Did you mean hparams_search=digits?"),
     ],
 )  # fmt: skip

@@ -108,3 +108,25 @@ def test_nothing_that_is_there_already_is_replaced_by_a_store(tmp_path: Path) ->
     load_mlflow()
     open_store(place(tmp_path, TrackingOptions("mlflow"), {}), nullcontext)
     assert (tmp_path / "mlflow.db").is_symlink() and (tmp_path / "elsewhere.db").is_file()
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("sqlite:////proc/x.db", "No such file or directory"),
+        ("sqlite:///{root}/folder", "unable to open database file"),
+        ("postgresql+psycopg2://me:secret@127.0.0.1:1/runs", "Connection refused"),
+    ],
+)
+def test_database_that_takes_no_connection_is_asked_once(
+    uri: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow.tracking
+
+    if "psycopg2" in uri:
+        pytest.importorskip("psycopg2")
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr(mlflow.tracking, "MlflowClient", lambda **_: pytest.fail("MLflow asks for a minute"))
+    options = TrackingOptions("mlflow", uri=uri.format(root=tmp_path))
+    with pytest.raises(Exception, match=reason):
+        open_store(place(tmp_path / "outputs", options, {}), nullcontext)
