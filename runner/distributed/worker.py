@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import pickle
 import platform
@@ -155,12 +156,10 @@ def _type(array: NDArray[Any]) -> str:
 
 def _portable(error: Exception) -> Exception:
     """Return an error that another process can read; one that is no message to the user tells where it was raised."""
-    try:
-        back = pickle.loads(pickle.dumps(error))
-    except Exception:
-        back = None
-    if not isinstance(back, Exception):
-        back = RuntimeError(f"{type(error).__name__}: {error}")
+    back: Exception = RuntimeError(f"{type(error).__name__}: {error}")
+    with contextlib.suppress(Exception):
+        read = pickle.loads(pickle.dumps(error))
+        back = read if isinstance(read, Exception) else back
     if not isinstance(error, RunnerError):
         back.add_note(f"There it was raised so:\n{''.join(traceback.format_exception(error))}")
     return back
