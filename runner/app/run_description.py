@@ -11,6 +11,9 @@ from typing import Any
 from runner.app.options import AccAutoJob, Job
 from runner.report.environment import versions
 
+# Where and how a job runs, and who asked for it.
+_NO_OPTIONS = ("paths", "tracking", "sweep", "tune", "hparams_search")
+
 
 def label(job: Job, metric: str, strategy: str) -> str:
     """Return the run's short readable name, with the deciding metric's and the strategy's."""
@@ -23,11 +26,14 @@ def label(job: Job, metric: str, strategy: str) -> str:
 def params(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, Any]:
     """Return flat options: the knobs that sweeps turn first, then the chosen groups, then the rest."""
     first = {key: config[key] for key in ("mode", "target_loss") if key in config}
-    groups = {key: value for key, value in choices.items() if "/" not in key and key in config and key not in first}
+    # A preset such as quant= sets others' values and has none of its own, and is just what people compare.
+    groups = {
+        key: value for key, value in choices.items() if "/" not in key and key not in first and key not in _NO_OPTIONS
+    }
     rest = {}
     for key, value in _flat(config, ""):
         top = key.partition(".")[0]
-        if key not in first and top not in ("paths", "tracking", "sweep", "tune") and not key.endswith("_target_"):
+        if key not in first and top not in _NO_OPTIONS and not key.endswith("_target_"):
             rest[key] = value
     return {**first, **groups, **rest}
 

@@ -256,7 +256,7 @@ def _connect(ray: Any, options: RayOptions) -> None:  # noqa: ANN401 - a module
             _require_answer(options.address)
             ray.init(address=options.address, **quiet)
         except Exception as error:
-            if "AuthToken" in str(error):
+            if "auth" in f"{type(error).__name__} {error}".lower():
                 raise ConfigError(
                     f"engine.address: the cluster at {options.address} asks for a token. Set RAY_AUTH_MODE=token in the "
                     "environment of the command, with the cluster's token in ~/.ray/auth_token or RAY_AUTH_TOKEN."

@@ -72,4 +72,4 @@ class Findings:
             if self.command.flags
             else ["--config-dir", folder]
         )
-        return shlex.join(["python", "-m", "runner", *where, f"+experiment={self.experiment(trial)}"])
+        return shlex.join(["python", "-m", "runner", *where, f"+tuned={self.experiment(trial)}"])

@@ -21,7 +21,8 @@ from runner.tune.table import below_table, shown, study_table
 from runner.tune.trial import Trial
 
 JSON, CSV, PAGE, HISTORY, FRONT = "tune.json", "tune.csv", "tune.html", "history.svg", "front.svg"
-EXPERIMENTS = "experiment"
+# A group of its own: a study may itself choose an experiment, and a group is chosen once.
+EXPERIMENTS = "tuned"
 _FIGURES = ("loss", "target_met", "macs_int8_share", "float_metric", "quantized_metric", "agreement", "kl", "sqnr_db")
 
 

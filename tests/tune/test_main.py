@@ -80,7 +80,7 @@ def test_both_commands_for_the_best_give_its_result_again(grid: Path, tiny: Tiny
     lines = [line.strip() for line in (grid / "out").read_text().splitlines() if line.startswith("  python -m runner")]
     plain, experiment = (shlex.split(line)[3:] for line in lines)
     assert plain == shlex.split(best["command"])[3:]
-    assert experiment == ["--config-dir", str(grid / "outputs/tune/s"), "+experiment=best"]
+    assert experiment == ["--config-dir", str(grid / "outputs/tune/s"), "+tuned=best"]
     kls = []
     for number, arguments in enumerate((plain, experiment)):
         place = grid / f"again{number}"

@@ -83,7 +83,7 @@ def test_below_the_table_stand_reasons_counts_and_commands(tmp_path: Path) -> No
         "",
         "To run the best again:",
         "  python -m runner model=file 'model.path=a b.onnx' observer=ifmr",
-        f"  python -m runner --config-dir {tmp_path} +experiment=best",
+        f"  python -m runner --config-dir {tmp_path} +tuned=best",
         "",
         f"Pictures and all trials: {tmp_path / 'tune.html'}",
     ]
@@ -93,7 +93,7 @@ def test_folder_of_the_users_own_goes_before_that_of_the_study(tmp_path: Path) -
     found = findings(tmp_path, TRIALS, flags=("--config-dir", "mine"))
     assert (
         found.experiment_command(TRIALS[1])
-        == f"python -m runner --config-dir mine 'hydra.searchpath=[file://{tmp_path}]' +experiment=best"
+        == f"python -m runner --config-dir mine 'hydra.searchpath=[file://{tmp_path}]' +tuned=best"
     )
 
 
@@ -125,7 +125,7 @@ def test_files_are_written_also_where_nothing_is_done(tmp_path: Path, capsys: py
     tell(findings(tmp_path, [RUNNING]))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tune.csv", "tune.json"]
     tell(findings(tmp_path, TRIALS))
-    names = {"tune.csv", "tune.json", "tune.html", "history.svg", "experiment"}
+    names = {"tune.csv", "tune.json", "tune.html", "history.svg", "tuned"}
     assert {path.name for path in tmp_path.iterdir()} == names
     page = (tmp_path / "tune.html").read_text()
     assert "data[0] is [broken]" in page and "0.25" in page
@@ -141,11 +141,11 @@ def test_each_trial_of_a_front_is_an_experiment(tmp_path: Path, capsys: pytest.C
         done(2, 0.5, 1.5, a="x"),
     )
     tell(findings(tmp_path, [first, second], names))
-    assert {path.name for path in (tmp_path / "experiment").iterdir()} == {"trial_0.yaml", "trial_1.yaml"}
-    assert "override /observer: hfmg" in (tmp_path / "experiment" / "trial_1.yaml").read_text()
+    assert {path.name for path in (tmp_path / "tuned").iterdir()} == {"trial_0.yaml", "trial_1.yaml"}
+    assert "override /observer: hfmg" in (tmp_path / "tuned" / "trial_1.yaml").read_text()
     tell(findings(tmp_path, [first, second, third], names))
-    assert {path.name for path in (tmp_path / "experiment").iterdir()} == {"trial_1.yaml", "trial_2.yaml"}
-    assert f"  python -m runner --config-dir {tmp_path} +experiment=trial_2\n" in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "tuned").iterdir()} == {"trial_1.yaml", "trial_2.yaml"}
+    assert f"  python -m runner --config-dir {tmp_path} +tuned=trial_2\n" in capsys.readouterr().out
 
 
 def test_history_draws_missed_targets_on_the_edge_so_that_others_keep_their_scale() -> None:
@@ -180,6 +180,7 @@ OVERRIDES = [
     ["observer=percentile", "observer.max_percentile=0.999", "quant=amct"],
     ["+hparams_search=digits", "correction.rounding=compensated", "calibration.count=20", "observer=hfmg"],
     ["mode=convert_qat", "on_asymmetric_weight=refuse"],
+    ["+experiment=digits_outputs", "correction.rounding=nearest", "observer=hfmg"],
     ["metric=kl", "target_loss=2e-06", "skip_layers=[a,'b c']", "dataset.constants={sr: 16000}", "budget.minutes=null"],
     [
         "++seed=3",
@@ -202,9 +203,9 @@ def test_experiment_composes_what_the_command_line_does(overrides: list[str], tm
         plain = compose("config", overrides)
         text, left = experiment_file(overrides, choices, ["best"])
         assert left == []
-        (tmp_path / "experiment").mkdir()
-        (tmp_path / "experiment" / "best.yaml").write_text(text)
-        assert compose("config", [f"hydra.searchpath=[file://{tmp_path}]", "+experiment=best"]) == plain
+        (tmp_path / "tuned").mkdir()
+        (tmp_path / "tuned" / "best.yaml").write_text(text)
+        assert compose("config", [f"hydra.searchpath=[file://{tmp_path}]", "+tuned=best"]) == plain
 
 
 def test_what_an_experiment_cannot_say_is_left_to_the_command() -> None:

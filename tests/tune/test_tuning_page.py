@@ -75,7 +75,7 @@ def test_only_digits_and_a_model_of_ones_own_are_needed(tiny: Tiny, tmp_path: Pa
     small = ["tune.trials=2", "tune.space.calibration.count=[4,8]", "tune.jobs=2"]
     ended = study(tmp_path, "+hparams_search=observers", *given, *small)
     assert ended.status == 0, ended.err
-    ended = command("--config-dir", "outputs/tune/observers", "+experiment=best", cwd=tmp_path)
+    ended = command("--config-dir", "outputs/tune/observers", "+tuned=best", cwd=tmp_path)
     assert ended.status == 0, ended.err
     found = json.loads((tmp_path / "outputs/tune/observers/tune.json").read_text())["best"][0]
     summary = json.loads((tmp_path / "outputs/acc_auto/summary.json").read_text())

@@ -47,6 +47,7 @@ def test_job_is_one_run_with_all_its_files(tiny: Tiny, run: Command, store: RunS
     assert one.info.status == "FINISHED"
     assert float(one.data.params["target_loss"]) == 90
     assert one.data.params["observer"] == "minmax"
+    assert one.data.params["quant"] == "amct"
     assert one.data.metrics["loss"] == pytest.approx(summary["loss"])
     assert one.data.metrics["quantized/top1"] == pytest.approx(summary["quantized_metric"])
     assert one.data.metrics["layers/int8"] == 3
