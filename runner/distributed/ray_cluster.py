@@ -254,16 +254,18 @@ def _connect(ray: Any, options: RayOptions) -> None:  # noqa: ANN401 - a module
             return
         try:
             _require_answer(options.address)
-            ray.init(address=options.address, **quiet)
-        except Exception as error:
-            if "auth" in f"{type(error).__name__} {error}".lower():
-                raise ConfigError(
-                    f"engine.address: the cluster at {options.address} asks for a token. Set RAY_AUTH_MODE=token in the "
-                    "environment of the command, with the cluster's token in ~/.ray/auth_token or RAY_AUTH_TOKEN."
-                ) from error
+        except OSError as error:
             raise ConfigError(
                 f"engine.address: no cluster answers at {options.address}: {_first_sentence(error)}. Start one "
                 "(ray start --head --port=6379) and give its host:6379, or leave the address out for one on this machine."
+            ) from error
+        try:
+            ray.init(address=options.address, **quiet)
+        except Exception as error:
+            raise ConfigError(
+                f"engine.address: the cluster at {options.address} does not take this job: {_first_sentence(error)}. Where it "
+                "asks for a token, set RAY_AUTH_MODE=token in the environment of the command, with the token in "
+                "~/.ray/auth_token or RAY_AUTH_TOKEN; versions of Ray and Python have to be the cluster's."
             ) from error
 
 
