@@ -18,9 +18,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from runner.printable import message
+
 
 class RunnerError(Exception):
-    """Base of every error with a message meant for the user."""
+    """Base of every error with a message meant for the user: one line, whatever the names in it hold."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(message(text))
 
 
 class ModelError(RunnerError):

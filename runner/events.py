@@ -5,9 +5,13 @@ Everything here can be written as one line of JSON. The core calls ``emit(event)
 
 from __future__ import annotations
 
+import json
+import typing
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from runner.plain_values import fits, misfit
 
 # Stages, in the order in which they come.
 DOWNLOAD, LOAD, CALIBRATE, FLOAT_EVAL, RANK, SEARCH, FINAL_EVAL, WRITE, VERIFY = (
@@ -29,13 +33,13 @@ class JobStarted:
 
     Attributes:
         label: short readable name.
-        params: flat options, most telling first.
+        params: flat options, most telling first; a list where an option is one.
         config: the whole configuration.
         tags: versions, digests, the sweep.
     """
 
     label: str
-    params: Mapping[str, str | int | float | bool | None]
+    params: Mapping[str, Any]
     config: Mapping[str, Any]
     tags: Mapping[str, str]
 
@@ -166,3 +170,21 @@ def ignore(event: Event) -> None:
 def to_json(event: Event) -> dict[str, Any]:
     """Return an event as plain values, its kind under ``event``."""
     return {"event": type(event).__name__, **asdict(event)}
+
+
+_KINDS: Mapping[str, type] = {kind.__name__: kind for kind in typing.get_args(Event)}
+
+
+def from_line(line: bytes) -> Mapping[str, Any] | None:
+    """Return what a line of ``events.jsonl`` says, as plain values; None where it is none that a job writes.
+
+    An event of a kind that is not known is one: a later version's.
+    """
+    try:
+        said = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not fits(said, Mapping[str, Any]) or not fits(said.get("time"), float) or not fits(said.get("event"), str):
+        return None
+    kind = _KINDS.get(said["event"])
+    return said if kind is None or misfit(said, kind) is None else None

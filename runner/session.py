@@ -37,7 +37,8 @@ LEVELS = {
 # ConvMulFusion would fold deq into integer weights and lose the exactness of integer sums.
 # MatMulIntegerToFloatFusion would multiply by a scale of its own making.
 _SIMULATION_DISABLED = ["ConvMulFusion", "WeightBiasQuantization", "MatMulIntegerToFloatFusion"]
-_ERROR = 3
+# An error is raised too; onnxruntime would print it before.
+_FATAL = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,7 @@ class Session:
         self.output_names = tuple(name for name, type_ in types.items() if type_ not in _UNREADABLE)
         self.number_names = tuple(name for name, type_ in types.items() if type_ in _NUMBERS)
         self._run_options = ort.RunOptions()
+        self._run_options.log_severity_level = _FATAL
 
     def run(self, feeds: Feeds, outputs: Sequence[str] | None = None) -> list[NDArray[Any]]:
         """Return the outputs (all in ``output_names``, or the named ones) in order.
@@ -180,7 +182,7 @@ def _options(profile: Profile) -> ort.SessionOptions:
     options.graph_optimization_level = LEVELS[profile.level]
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    options.log_severity_level = _ERROR
+    options.log_severity_level = _FATAL
     options.enable_cpu_mem_arena = profile.own_memory
     # In the order of the graph. By default the nodes behind each output run when all before them have, so that a graph with a
     # figure of every layer holds all its layers at once: four times the memory for the layers of a segmenter.

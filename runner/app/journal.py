@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from runner.errors import OutputError
-from runner.events import Event, StageAdvanced, to_json
+from runner.events import Event, StageAdvanced, from_line, to_json
 
 NAME = "events.jsonl"
 
@@ -42,13 +42,13 @@ class Journal:
 
 
 def read_events(folder: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield the events of a job's folder, oldest first; a last line that was cut off is left out."""
+    """Yield the events of a job's folder, oldest first, up to a line that is none, such as a last one that was cut off."""
     path = folder / NAME
     if not path.is_file():
         return
-    with path.open(encoding="utf-8") as stream:
+    with path.open("rb") as stream:
         for line in stream:
-            try:
-                yield json.loads(line)
-            except (ValueError, RecursionError):
+            event = from_line(line)
+            if event is None:
                 return
+            yield event

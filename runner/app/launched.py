@@ -27,6 +27,7 @@ from runner.app.sweep.plan import PlannedJob, read_plan
 from runner.errors import OutputError
 from runner.job_folder import read_manifest
 from runner.modes.result import INTERRUPTED
+from runner.report.kept_summary import read_summary
 from runner.report.summary import SUMMARY
 
 WRONG_INPUT = 2
@@ -115,11 +116,15 @@ def _tell_replaced(config: Mapping[str, Any], folder: Path) -> None:
     """Say that the results of another model go, where they do."""
     if SUMMARY not in read_manifest(folder) or not isinstance(config.get("model"), Mapping):
         return
-    earlier = str(json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["model"])
+    summary = read_summary(folder)
+    if summary is None:
+        return
+    earlier = str(summary.get("model"))
     started = next((event for event in read_events(folder) if event["event"] == "JobStarted"), None)
     path = str(config["model"].get("path"))
     name = str(config["model"].get("name") or Path(path).stem)
-    earlier_path = path if started is None else str(started["config"]["model"]["path"])
+    earlier_model = None if started is None else started["config"].get("model")
+    earlier_path = str(earlier_model.get("path")) if isinstance(earlier_model, Mapping) else path
     if (earlier, earlier_path) == (name, path):
         return
     if earlier == name:

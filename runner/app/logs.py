@@ -23,7 +23,7 @@ class _Room(logging.Filter):
 
 @contextlib.contextmanager
 def job_log(folder: Path) -> Iterator[None]:
-    """Write the runner's log lines into a job's log file while the job runs.
+    """Write the runner's log lines, and what libraries warn of, into a job's log file while the job runs.
 
     Raises:
         OutputError: the file cannot be opened.
@@ -43,9 +43,15 @@ def job_log(folder: Path) -> Iterator[None]:
     logger.setLevel(logging.INFO)
     logger.propagate = False
     logger.addHandler(handler)
+    # Else Python would print them.
+    root = logging.getLogger()
+    root.addHandler(handler)
+    logging.captureWarnings(True)
     try:
         yield
     finally:
+        logging.captureWarnings(False)
+        root.removeHandler(handler)
         logger.removeHandler(handler)
         handler.close()
         logger.setLevel(previous)

@@ -11,7 +11,6 @@ from runner.app.tracking.options import TrackingOptions
 from runner.calibration.observer import Observer
 from runner.correction.options import Correction
 from runner.dataset.item import Dataset
-from runner.dataset.names import shown
 from runner.download.source import DownloadOptions
 from runner.errors import ConfigError
 from runner.evaluation.amct_evaluator import AmctEvaluator
@@ -21,6 +20,7 @@ from runner.modes.data import Split
 from runner.modes.expectation import Expectation
 from runner.modes.layer_settings import LayerRule
 from runner.modes.tensor_settings import TensorRule
+from runner.printable import shown
 from runner.report.objective import objectives
 from runner.search.budget import Budget
 from runner.search.end_to_end import EndToEnd

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runner.dataset.names import shown
 from runner.errors import ConfigError
+from runner.printable import shown
 
 
 def read_alphabet(path: str, *, key: str) -> tuple[str, ...]:

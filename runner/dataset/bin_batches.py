@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.dataset.item import Item, digest
-from runner.dataset.names import is_system_name, listed, shown
+from runner.dataset.names import is_system_name, listed
 from runner.errors import ConfigError, DatasetError, near_names
+from runner.printable import shown
 
 # amct.md 1.2
 _TYPES = (

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from runner.dataset.names import shown
 from runner.errors import DatasetError
+from runner.printable import shown
 
 _YAML = (".yaml", ".yml")
 

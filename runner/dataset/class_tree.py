@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from runner.dataset.names import by_spelling, is_system_name, listed, shown, spelling
+from runner.dataset.names import by_spelling, is_system_name, listed, spelling
 from runner.dataset.open_image import SUFFIXES
 from runner.dataset.photos import Photos
 from runner.dataset.preprocess import ImagePreprocess
 from runner.errors import DatasetError
+from runner.printable import shown
 
 logger = logging.getLogger(__name__)
 _KEY = "dataset.images"

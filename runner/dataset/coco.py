@@ -7,12 +7,13 @@ import os
 from pathlib import Path
 
 from runner.dataset.coco_file import KEY, read_coco
-from runner.dataset.names import Files, is_system_name, shown
+from runner.dataset.names import Files, is_system_name
 from runner.dataset.open_image import SUFFIXES
 from runner.dataset.photos import Photos
 from runner.dataset.preprocess import ImagePreprocess
 from runner.dataset.truth import Boxes
 from runner.errors import DatasetError
+from runner.printable import shown
 
 logger = logging.getLogger(__name__)
 

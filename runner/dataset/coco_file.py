@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.dataset.frame import Size
-from runner.dataset.names import shown
 from runner.errors import DatasetError, RecordError
+from runner.printable import shown
 from runner.strict_json import is_number, parse_object, read_text
 
 KEY = "dataset.annotations"

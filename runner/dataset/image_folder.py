@@ -7,11 +7,12 @@ import os
 from pathlib import Path
 
 from runner.dataset.label_file import read_labels
-from runner.dataset.names import Files, is_system_name, listed, shown
+from runner.dataset.names import Files, is_system_name, listed
 from runner.dataset.open_image import SUFFIXES
 from runner.dataset.photos import Photos
 from runner.dataset.preprocess import ImagePreprocess
 from runner.errors import DatasetError
+from runner.printable import shown
 
 logger = logging.getLogger(__name__)
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from runner.dataset.class_names import read_class_names
 from runner.dataset.frame import Frame, Size
-from runner.dataset.names import by_spelling, shown, spelling
+from runner.dataset.names import by_spelling, spelling
 from runner.dataset.open_image import open_indices
 from runner.dataset.photos import Photos, folder_title, images_below
 from runner.dataset.preprocess import ImagePreprocess
 from runner.dataset.truth import ClassMap
 from runner.errors import DatasetError
+from runner.printable import shown
 
 logger = logging.getLogger(__name__)
 KEY = "dataset.masks"

@@ -1,4 +1,4 @@
-"""File names as other systems leave them: which are no data, how one is shown, how one is found in another spelling."""
+"""File names as other systems leave them: which are no data, how one is found in another spelling."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from runner.errors import DatasetError
+from runner.printable import shown
 
 # What file managers, archivers and network drives put beside the data; with a leading dot there are more (._*, .DS_Store).
 _SYSTEM = frozenset(
@@ -29,8 +30,6 @@ _SYSTEM = frozenset(
         "desktop.ini",
     }
 )
-# Characters that would break a line, steer a terminal or have no UTF-8 form: controls, surrogates, line separators.
-_UNSHOWN = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 def is_system_name(name: str) -> bool:
@@ -52,17 +51,6 @@ def listed(folder: Path, key: str) -> list[Path]:
         return sorted(folder.iterdir(), key=lambda path: path.name)
     except OSError as error:
         raise DatasetError(f"{key}: {shown(folder)} cannot be listed: {error.strerror}.") from error
-
-
-def shown(name: str | os.PathLike[str]) -> str:
-    r"""Return a name, or a path, as text that any terminal and any UTF-8 file takes.
-
-    A byte that is no UTF-8 (a name from a GBK system) becomes ``\xNN``, a line break ``\n``; all else stays as it is.
-    """
-    text = os.fspath(name)
-    if text.isprintable():
-        return text
-    return "".join(_escaped(char) if unicodedata.category(char) in _UNSHOWN else char for char in text)
 
 
 def spelling(name: str) -> str:
@@ -124,9 +112,3 @@ def _names(folder: Path) -> Iterator[str]:
             yield from (entry.name for entry in entries)
     except OSError:
         return
-
-
-def _escaped(char: str) -> str:
-    code = ord(char)
-    # Python keeps a byte of a file name that is no UTF-8 as a surrogate of this range.
-    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else char.encode("unicode_escape").decode("ascii")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.array_faults import UNREADABLE, in_words
 from runner.dataset.array_table import ArrayTable
 from runner.dataset.item import ONLY_INPUT, Item
 from runner.dataset.preprocess import ArrayPreprocess
@@ -85,6 +86,6 @@ def _mapped(path: Path, key: str) -> NDArray[Any]:
     try:
         # Not np.load: it would also take a .npz or a pickle.
         mapped: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, OSError, EOFError, TypeError, SyntaxError) as error:
-        raise DatasetError(f"{key}: {path} cannot be read as .npy: {error}.") from error
+    except UNREADABLE as error:
+        raise DatasetError(f"{key}: {path} cannot be read as .npy: {in_words(error)}.") from error
     return mapped

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +12,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.array_faults import UNREADABLE, in_words
 from runner.dataset.array_table import ArrayTable, check_truth
 from runner.dataset.item import ONLY_INPUT, Item, Truth
 from runner.dataset.preprocess import ArrayPreprocess
@@ -113,6 +112,6 @@ def _read(path: Path, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
                     read[name] = arrays[name] if kept is None else kept
                     read[name].flags.writeable = False
                     _READ[(*file, name)] = read[name]
-    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DatasetError(f"dataset.path: {path} cannot be read as .npz: {error}.") from error
+    except UNREADABLE as error:
+        raise DatasetError(f"dataset.path: {path} cannot be read as .npz: {in_words(error)}.") from error
     return read

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.array_faults import in_words
 from runner.dataset.decoded import VERSION, Pixels
 from runner.dataset.fitting import fitted
 from runner.dataset.item import ONLY_INPUT, Item, digest
-from runner.dataset.names import is_system_name, listed, shown
+from runner.dataset.names import is_system_name, listed
 from runner.dataset.preprocess import ImagePreprocess
 from runner.errors import DatasetError
+from runner.printable import shown
 from runner.session import InputSpec
 from runner.store.store import Store
 
@@ -149,8 +151,8 @@ class _Rows:
         for number, file in enumerate(paths):
             try:
                 opened = pq.ParquetFile(file, memory_map=True)
-            except (pa.ArrowException, OSError) as error:
-                raise DatasetError(f"dataset.path: {file} cannot be read as Parquet: {error}.") from error
+            except (pa.ArrowException, OSError, MemoryError) as error:
+                raise _unreadable(file, error) from error
             _check_columns(opened.schema_arrow, keys, file)
             self._files.append(opened)
             for group in range(opened.num_row_groups):
@@ -187,7 +189,10 @@ class _Rows:
 
     def labels(self, column: str) -> NDArray[np.int64]:
         """Return a column of class numbers."""
-        parts = [file.read(columns=[column]).column(column) for file in self._files]
+        parts = [
+            self._read(number, lambda file: file.read(columns=[column])).column(column)
+            for number in range(len(self._files))
+        ]
         nulls = sum(part.null_count for part in parts)
         if nulls:
             raise DatasetError(
@@ -208,21 +213,26 @@ class _Rows:
         return f"{self._names[file]}[{index - before}]"
 
     def _group(self, group: int) -> Any:  # noqa: ANN401 - a pyarrow.Table
-        import pyarrow as pa
-
         with self._lock:
             if group not in self._kept:
                 number, inside = self._groups[group]
-                try:
-                    self._kept[group] = self._files[number].read_row_group(inside, columns=self._columns)
-                except (pa.ArrowException, OSError) as error:
-                    raise DatasetError(
-                        f"dataset.path: {self._names[number]} cannot be read as Parquet: {error}."
-                    ) from error
+                self._kept[group] = self._read(number, lambda file: file.read_row_group(inside, columns=self._columns))
                 if len(self._kept) > _GROUPS_KEPT:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(group)
             return self._kept[group]
+
+    def _read(self, number: int, read: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - a pyarrow.Table
+        import pyarrow as pa
+
+        try:
+            return read(self._files[number])
+        except (pa.ArrowException, OSError, MemoryError) as error:
+            raise _unreadable(self._names[number], error) from error
+
+
+def _unreadable(file: str | Path, error: Exception) -> DatasetError:
+    return DatasetError(f"dataset.path: {file} cannot be read as Parquet: {in_words(error)}.")
 
 
 def _check_columns(schema: Any, keys: Mapping[str, str], file: Path) -> None:  # noqa: ANN401

@@ -9,10 +9,11 @@ from runner.dataset.decoded import Pixels, image_fingerprint
 from runner.dataset.fitting import fitted
 from runner.dataset.frame import Frame, Size
 from runner.dataset.item import ONLY_INPUT, Item, Truth
-from runner.dataset.names import is_system_name, shown
+from runner.dataset.names import is_system_name
 from runner.dataset.open_image import SUFFIXES, image_size
 from runner.dataset.preprocess import ImagePreprocess
 from runner.errors import DatasetError
+from runner.printable import shown
 from runner.session import InputSpec
 from runner.store.store import Store
 

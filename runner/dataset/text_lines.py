@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from runner.dataset.alphabet import read_alphabet
-from runner.dataset.names import Files, shown
+from runner.dataset.names import Files
 from runner.dataset.photos import Photos, folder_title
 from runner.dataset.preprocess import ImagePreprocess
 from runner.errors import DatasetError
+from runner.printable import shown
 
 KEY = "dataset.labels"
 

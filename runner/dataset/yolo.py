@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from runner.dataset.class_names import read_class_names
-from runner.dataset.names import shown
 from runner.dataset.photos import Photos, folder_title, images_below
 from runner.dataset.preprocess import ImagePreprocess
 from runner.dataset.truth import Boxes
 from runner.dataset.yolo_labels import KEY, read_yolo_labels
 from runner.errors import DatasetError
+from runner.printable import shown
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.dataset.names import shown
 from runner.errors import DatasetError
+from runner.printable import shown
 
 KEY = "dataset.labels"
 _EXPECTED = "'class cx cy width height', or 'class' and the x y of three points or more, as shares of the photo"

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.array_faults import UNREADABLE, in_words
 from runner.dumps.difference import Difference, difference
 from runner.dumps.files import DumpFile, DumpFiles
 from runner.dumps.index import DumpIndex, IndexedTensor, Place, read_index
@@ -266,8 +267,8 @@ class _Comparer:
         path = self._folder / entry.file
         try:
             array: NDArray[Any] = np.load(path, mmap_mode="r" if entry.shape and 0 not in entry.shape else None)
-        except (OSError, ValueError) as error:
-            raise RecordError(f"{path} cannot be read: {error}. Run the job again.") from error
+        except UNREADABLE as error:
+            raise RecordError(f"{path} cannot be read: {in_words(error)}. Run the job again.") from error
         if array.shape != entry.shape:
             raise RecordError(f"{path}: expected the shape {list(entry.shape)} of the index, got {list(array.shape)}.")
         return array
@@ -303,6 +304,6 @@ def _whole(array: NDArray[Any]) -> bool:
 def _loaded(path: Path) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DatasetError(f"{path} cannot be read as .npy: {error}. Convert the dump again.") from error
+    except UNREADABLE as error:
+        raise DatasetError(f"{path} cannot be read as .npy: {in_words(error)}. Convert the dump again.") from error
     return array

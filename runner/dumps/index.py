@@ -6,12 +6,13 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from runner.dumps.names import Side
 from runner.errors import RecordError
+from runner.plain_values import misfit
 
 INDEX, TABLE = "index.json", "index.csv"
 # The version of the format: raise it when a reader of today would misread it.
@@ -107,6 +108,9 @@ class DumpIndex:
     tensors: tuple[IndexedTensor, ...]
 
 
+_Part = TypeVar("_Part", Place, IndexedItem, IndexedTensor)
+
+
 def index_text(index: DumpIndex) -> str:
     """Return the text of ``index.json``: a line a node and a tensor."""
     held = {"format": FORMAT, **asdict(index)}
@@ -152,13 +156,13 @@ def read_index(folder: Path) -> DumpIndex:
     version = held.get("format") if isinstance(held, dict) else None
     if version != FORMAT:
         raise RecordError(f"{path}: expected an index of format {FORMAT}, got {version!r}. Run the job again.")
-    try:
-        return _index(held)
-    except (KeyError, TypeError, ValueError) as error:
+    wrong = misfit(held, DumpIndex)
+    if wrong is not None:
         raise RecordError(
-            f"{path}: expected the fields of format {FORMAT}, got an index that lacks or misspells "
-            f"{error}. Run the job again."
-        ) from error
+            f"{path}: expected the fields of format {FORMAT}, got an index that lacks or misspells '{wrong}'. "
+            "Run the job again."
+        )
+    return _index(held)
 
 
 def _json(value: Any) -> str:  # noqa: ANN401 - whatever JSON can hold
@@ -171,16 +175,21 @@ def _index(held: Mapping[str, Any]) -> DumpIndex:
         deploy_model=held["deploy_model"],
         deploy_sha256=held["deploy_sha256"],
         final=held["final"],
-        items=tuple(IndexedItem(**item) for item in held["items"]),
+        items=tuple(_made(IndexedItem, item) for item in held["items"]),
         nodes=tuple((name, op_type) for name, op_type in held["nodes"]),
         tensors=tuple(_entry(entry) for entry in held["tensors"]),
     )
 
 
 def _entry(held: Mapping[str, Any]) -> IndexedTensor:
-    places = tuple(Place(**place) for place in held["places"])
+    places = tuple(_made(Place, place) for place in held["places"])
     sequences = {"places": places, "shape": tuple(held["shape"]), "scale": tuple(held["scale"])}
-    return IndexedTensor(**{**held, **sequences})
+    return _made(IndexedTensor, {**held, **sequences})
+
+
+def _made(kind: type[_Part], held: Mapping[str, Any]) -> _Part:
+    """Return a value of a class; what a later version may have beside it is left out."""
+    return kind(**{field.name: held[field.name] for field in fields(kind)})
 
 
 def _row(entry: IndexedTensor) -> Sequence[object]:

@@ -53,6 +53,9 @@ def _inline(main: ir.Graph, node: ir.Node, branch: ir.Graph) -> None:
     for inner in nodes:
         inner.name = names.new_node(f"{node.name}_{inner.name or inner.op_type}")
     for value in [*constants, *(output for inner in nodes for output in inner.outputs)]:
+        # Nobody held what a file says of shapes in a branch against anything.
+        if value not in constants:
+            value.shape = None
         # An absent output has no name, and needs none.
         if value.name:
             value.name = free_of(outside, value.name)

@@ -18,6 +18,7 @@ from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProt
 from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
 
 from runner.errors import ModelError
+from runner.graph.utf8_names import make_utf8
 
 _ALIAS = "ai.onnx"
 # Eight thousand million bytes: no such weight fits into a job's memory several times over, which calibrating it takes.
@@ -25,7 +26,9 @@ LARGEST_DENSE = 8_000_000_000
 
 
 def spell_plainly(proto: ModelProto, file: Path) -> None:
-    """Call the default domain by its own name, in bodies and functions too, make sparse constants dense and open sizes open.
+    """Call the default domain by its own name, in bodies and functions too, names by UTF-8, make sparse constants dense.
+
+    Open sizes become open, and what says which devices share the work goes.
 
     Changes the model it is given.
 
@@ -36,6 +39,8 @@ def spell_plainly(proto: ModelProto, file: Path) -> None:
     Raises:
         ModelError: two versions of the default domain are named, or a sparse constant is malformed or far too large.
     """
+    make_utf8(proto)
+    proto.ClearField("configuration")
     _name_default_domain(proto, file)
     for function in proto.functions:
         _name_default_domain(function, file)
@@ -43,10 +48,14 @@ def spell_plainly(proto: ModelProto, file: Path) -> None:
     for graph in _graphs(proto):
         for node in graph.node:
             node.domain = _plain(node.domain)
+            # Where several devices share the work, which no file of ours does; empty ones cannot be written again.
+            node.ClearField("device_configurations")
             for attribute in node.attribute if node.op_type == "Constant" else ():
                 _densify_attribute(node, attribute, file)
         if isinstance(graph, GraphProto):
             _open_sizes(graph)
+            if graph is not proto.graph:
+                _forget_shapes(graph)
             graph.initializer.extend(_dense(tensor, file) for tensor in graph.sparse_initializer)
             del graph.sparse_initializer[:]
 
@@ -56,6 +65,13 @@ def _open_sizes(graph: GraphProto) -> None:
         for place, size in enumerate(value.type.tensor_type.shape.dim):
             if size.HasField("dim_value") and size.dim_value < 0:
                 size.dim_param = f"{value.name}_{place}"
+
+
+def _forget_shapes(body: GraphProto) -> None:
+    """Forget what a body says of its outputs' shapes: nobody checks that, and what is built upon it would be refused."""
+    for value in body.output:
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.ClearField("shape")
 
 
 def _plain(domain: str) -> str:

@@ -28,6 +28,7 @@ from runner.modes.steps.show import ComparedModels, show
 from runner.modes.steps.verify import verify
 from runner.modes.steps.write import write
 from runner.modes.steps.written import WrittenResult
+from runner.modes.unsound_model import told_of_unsound
 from runner.modes.work_ahead import items_ahead
 from runner.search.plan import Ranking
 from runner.store.store import Store
@@ -69,16 +70,27 @@ def acc_auto(  # noqa: PLR0913 - all but four have a default
     Raises:
         RunnerError: the input is wrong; no result file is written then.
     """
-    job = Context.start(engine, store, emit, options.budget)
-    name = name or Path(model).stem
+    with told_of_unsound(model):
+        job = Context.start(engine, store, emit, options.budget)
+        return _quantized(model, (dataset, calibration_dataset), Path(output), options, name or Path(model).stem, job)
+
+
+def _quantized(
+    model: str | Path,
+    datasets: tuple[Dataset, Dataset | None],
+    output: Path,
+    options: AccAutoOptions,
+    name: str,
+    job: Context,
+) -> AccAutoResult:
     with job.clock.stage(LOAD):
-        loaded = load(model, dataset, calibration_dataset, options, job)
+        loaded = load(model, *datasets, options, job)
         selection = select(loaded, options)
         folder = JobFolder(output)
         gap = cached_gap(loaded.prepared, loaded.split.search, job)
         runs, digest = loaded.prepared.runnable, loaded.prepared.digest
         look = first_look(name, loaded.prepared.source, loaded.split, job, runs=runs.graph, digest=digest)
-    emit(WorkAhead(items_ahead(options, loaded.split, len(runs.layers), selection.passes)))
+    job.emit(WorkAhead(items_ahead(options, loaded.split, len(runs.layers), selection.passes)))
     rewritten = rewrite(loaded, selection, options.correction, job, gap=gap)
     float_scores = score_float(rewritten.prepared, loaded, look, options, job)
     quantized = quantize(rewritten.prepared, selection, loaded, options.correction, job)

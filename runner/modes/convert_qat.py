@@ -22,6 +22,7 @@ from runner.modes.steps.load_qat import LoadedQat, load_qat
 from runner.modes.steps.show import ComparedModels, show
 from runner.modes.steps.verify import verify
 from runner.modes.steps.write_qat import write_qat
+from runner.modes.unsound_model import told_of_unsound
 from runner.store.store import Store
 from runner.targets.target import Kept
 
@@ -52,9 +53,14 @@ def convert_qat(
     Raises:
         RunnerError: the input is wrong; no result file is written then.
     """
-    options = options or ConvertQatOptions()
-    job = Context.start(engine, store, emit)
-    name = name or Path(model).stem
+    with told_of_unsound(model):
+        job = Context.start(engine, store, emit)
+        return _converted(model, dataset, Path(output), options or ConvertQatOptions(), name or Path(model).stem, job)
+
+
+def _converted(
+    model: str | Path, dataset: Dataset, output: Path, options: ConvertQatOptions, name: str, job: Context
+) -> ConvertResult:
     with job.clock.stage(LOAD):
         loaded = load_qat(model, dataset, options, job)
         folder = JobFolder(output)

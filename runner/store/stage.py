@@ -103,6 +103,6 @@ def _known(store: Store | None, key: str | None, codec: Codec[Result]) -> tuple[
         return ()
     try:
         return (codec.decode(entry),)
-    except (KeyError, ValueError, TypeError, IndexError):
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError):
         store.discard(key)
         return ()

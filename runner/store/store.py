@@ -27,6 +27,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.array_faults import UNREADABLE
+
 logger = logging.getLogger(__name__)
 
 _DIGEST_BYTES = 32
@@ -83,7 +85,7 @@ class Store:
             with np.load(io.BytesIO(payload), allow_pickle=False) as stored:
                 head = json.loads(stored["head"].tobytes())
                 return Entry(head["values"], {name: stored[f"{i}"] for i, name in enumerate(head["arrays"])})
-        except (KeyError, ValueError, TypeError, OSError):
+        except UNREADABLE:
             self.discard(key)
             return None
 
@@ -105,7 +107,7 @@ class Store:
             return None
         try:
             return _npy(payload)
-        except ValueError:
+        except UNREADABLE:
             self.discard(key)
             return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import signal
@@ -12,11 +11,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from runner.app.journal import read_events
 from runner.app.returned import WITH_RESULT
-from runner.report.summary import SUMMARY
+from runner.report.kept_summary import read_summary
 from runner.tune.study import Taken
 from runner.tune.trial import Outcome
 from runner.tune.values import override_text
@@ -123,20 +121,12 @@ def outcome(exit_status: int, folder: Path, seconds: float) -> Outcome:
     """Return what a job that has ended left in its folder."""
     seconds = round(seconds, 3)
     if exit_status in WITH_RESULT:
-        summary = _summary(folder)
+        summary = read_summary(folder)
         if summary is not None:
             kept = {key: summary[key] for key in (*_KEPT, *_KEPT_TOO) if key in summary}
-            kept["seconds"] = {"model_work": summary.get("seconds", {}).get("model_work")}
+            kept["seconds"] = {"model_work": (summary.get("seconds") or {}).get("model_work")}
             return Outcome(exit_status, "", seconds, kept)
     return Outcome(exit_status, _reason(exit_status, folder), seconds)
-
-
-def _summary(folder: Path) -> dict[str, Any] | None:
-    try:
-        read: dict[str, Any] = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return read
 
 
 def _reason(exit_status: int, folder: Path) -> str:

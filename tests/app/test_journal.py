@@ -55,12 +55,12 @@ def test_text_of_any_script_and_paths_are_kept_on_one_line(tmp_path: Path) -> No
 
 
 def test_last_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
-    (tmp_path / "events.jsonl").write_text('{"event": "StageStarted"}\n{"event": "Stag', encoding="utf-8")
+    (tmp_path / "events.jsonl").write_text('{"time": 1, "event": "StageStarted", "stage": "load"}\n{"event": "Stag', encoding="utf-8")
     assert [event["event"] for event in read_events(tmp_path)] == ["StageStarted"]
 
 
 def test_line_nested_too_deeply_ends_the_events(tmp_path: Path) -> None:
-    (tmp_path / "events.jsonl").write_text('{"event": "StageStarted"}\n' + "[" * 100_000 + "\n", encoding="utf-8")
+    (tmp_path / "events.jsonl").write_text('{"time": 1, "event": "StageStarted", "stage": "load"}\n' + "[" * 100_000 + "\n", encoding="utf-8")
     assert [event["event"] for event in read_events(tmp_path)] == ["StageStarted"]
 
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.dataset.names import Files, is_system_name, shown, spelling
+from runner.dataset.names import Files, is_system_name, spelling
+from runner.printable import shown
 
 COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
 CHINESE = "数据"

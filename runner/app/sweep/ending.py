@@ -6,7 +6,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from runner.app.sweep.launchers import kill_launched, stop_launched
 from runner.app.sweep.outcome import sweep_status
 from runner.app.sweep.plan import Plan, PlannedJob
 from runner.app.tracking.looking import sweep_comparison
+from runner.plain_values import fits
+from runner.report.kept_summary import read_summary
 from runner.report.page import PAGE
-from runner.report.summary import SUMMARY
 from runner.report.sweep.files import write_sweep
 from runner.report.sweep.swept import Sweep, SweptJob
 from runner.report.sweep.table import print_sweep
@@ -75,15 +76,23 @@ def _found(folder: Path, plan: Plan) -> Iterator[PlannedJob]:
     folders = [path for path in folder.iterdir() if path.is_dir() and path.name.partition("_")[0].isdecimal()]
     for path in sorted(folders, key=lambda path: int(path.name.partition("_")[0])):
         started = next((event for event in read_events(path) if event["event"] == "JobStarted"), None)
-        told = json.loads(started["tags"].get("sweep.varied", "{}")) if started is not None else {}
+        told = _varied(started["tags"]) if started is not None else {}
         yield PlannedJob(int(path.name.partition("_")[0]), path.name, told, {})
+
+
+def _varied(tags: Mapping[str, str]) -> Mapping[str, str]:
+    try:
+        told = json.loads(tags.get("sweep.varied", "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return told if fits(told, Mapping[str, str]) else {}
 
 
 def _outcome(folder: Path, job: PlannedJob, *, interrupted: bool) -> SweptJob:
     last = _last_event(folder)
     common: dict[str, Any] = {"number": job.number, "folder": job.folder, "varied": job.varied}
     if last.get("event") == "JobFinished":
-        summary = _read(folder / SUMMARY)
+        summary = read_summary(folder) or {}
         report = f"{job.folder}/{PAGE}" if (folder / PAGE).is_file() else ""
         status = {"status": last["status"], "exit_status": last["exit_status"]}
         return SweptJob(**common, **status, summary=summary, report=report)
@@ -104,11 +113,3 @@ def _last_event(folder: Path) -> dict[str, Any]:
     for event in read_events(folder):
         last = dict(event)
     return last
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return read

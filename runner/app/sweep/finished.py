@@ -11,6 +11,7 @@ from runner.app.journal import read_events
 from runner.app.sweep.label import NO_RESULT
 from runner.graph.model_file import file_sha256
 from runner.job_folder import read_manifest
+from runner.report.kept_summary import read_summary
 from runner.report.summary import SUMMARY
 
 # With a result that running again would not change; one that a budget cut short it would.
@@ -36,8 +37,8 @@ def finished_as(config: Mapping[str, Any], folder: Path) -> int | None:
     manifest = read_manifest(folder)
     if SUMMARY not in manifest or any(not _is_file(folder / name, digest) for name, digest in manifest.items()):
         return None
-    summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    if not _is_file(Path(config["model"]["path"]), summary["model_sha256"]):
+    summary = read_summary(folder)
+    if summary is None or not _is_file(Path(config["model"]["path"]), summary.get("model_sha256", "")):
         return None
     status: int = events[-1]["exit_status"]
     return status

@@ -10,6 +10,7 @@ from typing import Any
 
 from runner.app.sweep.label import job_label
 from runner.app.sweep.overrides import changes_results, options_of, telling, varied
+from runner.plain_values import misfit
 
 NAME = "sweep.json"
 FORMAT = 1
@@ -100,13 +101,22 @@ def read_plan(folder: Path) -> Plan | None:
     """Return the plan in a sweep's folder; None where there is none that can be read."""
     try:
         told = json.loads((folder / NAME).read_text(encoding="utf-8"))
-        if told["format"] != FORMAT:
-            return None
-        jobs = [_read_job(job) for job in told["jobs"]] if told["planned"] else None
-        return Plan(told["overrides"], told["varied"], jobs, float(told["started"]))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, RecursionError):
         return None
+    if not isinstance(told, dict) or told.get("format") != FORMAT or misfit(told, _Stored) is not None:
+        return None
+    jobs = [PlannedJob(**{name: job[name] for name in PlannedJob.__slots__}) for job in told["jobs"]]
+    if any(Path(job.folder).name != job.folder for job in jobs):  # a job's folder is in the sweep's
+        return None
+    return Plan(told["overrides"], told["varied"], jobs if told["planned"] else None, float(told["started"]))
 
 
-def _read_job(job: Mapping[str, Any]) -> PlannedJob:
-    return PlannedJob(int(job["number"]), str(job["folder"]), dict(job["varied"]), dict(job["options"]))
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What a plan's file holds."""
+
+    started: float
+    overrides: Sequence[str]
+    varied: Sequence[str]
+    planned: bool
+    jobs: Sequence[PlannedJob]

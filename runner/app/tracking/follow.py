@@ -26,6 +26,7 @@ from runner.app.tracking.options import TrackingOptions
 from runner.app.tracking.place import place
 from runner.app.tracking.run import Run
 from runner.app.tracking.store import limit_requests, load_mlflow, open_store
+from runner.events import from_line
 
 # What the process is at: work of its own, waiting for an answer, or nothing.
 BUSY, ASKING, IDLE = "busy", "asking", "idle"
@@ -84,11 +85,12 @@ class Tail:
         with contextlib.suppress(FileNotFoundError), self._path.open("rb") as stream:
             stream.seek(self._read)
             *whole, _ = stream.read().split(b"\n")
-            # A line that is no event of ours ends it: nothing after it counts.
-            with contextlib.suppress(ValueError, RecursionError):
-                for line in whole:
-                    self.events.append(json.loads(line))
-                    self._read += len(line) + 1
+            for line in whole:
+                event = from_line(line)
+                if event is None:  # it ends here: nothing after it counts
+                    break
+                self.events.append(event)
+                self._read += len(line) + 1
         return len(self.events) > before
 
 

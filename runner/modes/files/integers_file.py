@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.array_faults import UNREADABLE, in_words
 from runner.errors import RecordError
 from runner.record import QuantizedLayers
 
@@ -77,9 +77,9 @@ def read_integers(record: Path) -> Integers | None:
             )
             for k, name in enumerate(names)
         }
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise RecordError(
-            f"{path}: expected the integers of a record, got a file that cannot be read ({error}). {advice}"
+            f"{path}: expected the integers of a record, got a file that cannot be read ({in_words(error)}). {advice}"
         ) from error
     if digest != hashlib.sha256(record.read_bytes()).hexdigest():
         raise RecordError(f"{path}: these integers belong to another record than {record}, or it was changed. {advice}")
@@ -87,6 +87,9 @@ def read_integers(record: Path) -> Integers | None:
 
 
 def _of_type(array: NDArray[Any] | None, dtype: type[np.generic]) -> Any:  # noqa: ANN401 - of that type, or None
-    if array is not None and array.dtype != dtype:
-        raise ValueError(f"{array.dtype} in place of {np.dtype(dtype)}")
+    if array is None:
+        return None
+    found = getattr(array, "dtype", "bytes")
+    if found != dtype:
+        raise ValueError(f"{found} in place of {np.dtype(dtype)}")
     return array

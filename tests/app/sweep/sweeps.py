@@ -14,6 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from runner.app.places import register_resolvers, shipped
+from runner.events import Event, JobFailed, JobFinished, JobStarted, to_json
 
 
 @contextlib.contextmanager
@@ -38,9 +39,18 @@ def job_folder(folder: Path, events: Iterable[dict[str, Any]], summary: dict[str
 
 def finished(status: str, exit_status: int) -> list[dict[str, Any]]:
     """Return the events of a job with a result."""
-    return [{"event": "JobStarted"}, {"event": "JobFinished", "status": status, "exit_status": exit_status}]
+    return [started(), _timed(JobFinished(status, exit_status, {}, ()))]
 
 
 def failed(message: str, exit_status: int) -> list[dict[str, Any]]:
     """Return the events of a job that failed."""
-    return [{"event": "JobStarted"}, {"event": "JobFailed", "message": message, "exit_status": exit_status}]
+    return [started(), _timed(JobFailed("ModelError", message, exit_status))]
+
+
+def started(**tags: str) -> dict[str, Any]:
+    """Return a job's first event."""
+    return _timed(JobStarted("net", {}, {}, tags))
+
+
+def _timed(event: Event) -> dict[str, Any]:
+    return {"time": 1.0, **to_json(event)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,7 +12,7 @@ from runner.app.held_folder import held
 from runner.app.sweep.ending import swept
 from runner.app.sweep.outcome import sweep_status
 from runner.app.sweep.plan import planned
-from tests.app.sweep.sweeps import failed, finished, job_folder
+from tests.app.sweep.sweeps import failed, finished, job_folder, started
 
 PLAN = planned(["seed=0,1,2"], ["seed"], [{"seed": str(seed)} for seed in range(3)], 1.0)
 
@@ -32,7 +31,7 @@ def test_jobs_are_told_as_planned_with_what_came_of_each(tmp_path: Path) -> None
     assert sweep.keys == ["seed"]
 
 
-STARTED = [{"event": "JobStarted"}, {"event": "StageStarted"}]
+STARTED = [started(), {"time": 2.0, "event": "StageStarted", "stage": "load"}]
 
 
 def test_job_whose_process_was_killed_is_a_failure_unless_the_sweep_was_interrupted(tmp_path: Path) -> None:
@@ -51,7 +50,7 @@ def test_job_that_is_still_at_work_is_no_failure(tmp_path: Path) -> None:
 
 def test_jobs_that_a_sweeper_made_up_are_found_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for number in (10, 2, 0):
-        start: dict[str, Any] = {"event": "JobStarted", "tags": {"sweep.varied": json.dumps({"a": f"{number}"})}}
+        start = started(**{"sweep.varied": json.dumps({"a": f"{number}"})})
         job_folder(tmp_path / f"{number}_a={number}", [start, *finished("met", 0)[1:]], {"loss": number})
     sweep = swept(tmp_path, planned(["a=interval(0,1)"], ["a"], None, 1.0))
     assert [(job.number, job.loss, job.varied) for job in sweep.jobs] == [(n, n, {"a": str(n)}) for n in (0, 2, 10)]

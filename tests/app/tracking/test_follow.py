@@ -27,10 +27,10 @@ def test_events_are_read_as_they_come_and_none_before_its_line_is_whole(tmp_path
 
 
 def test_line_that_is_no_event_ends_what_is_read(tmp_path: Path) -> None:
-    (tmp_path / "events.jsonl").write_bytes(b'{"event": "A"}\n\xff\xfe\n{"event": "B"}\n')
+    (tmp_path / "events.jsonl").write_bytes(b'{"time": 1, "event": "A"}\n\xff\xfe\n{"time": 1, "event": "B"}\n')
     tail = Tail(tmp_path)
     assert tail.more() and not tail.more()
-    assert tail.events == [{"event": "A"}]
+    assert tail.events == [{"time": 1, "event": "A"}]
 
 
 def _chain(outer: Exception, inner: Exception) -> Exception:
