@@ -1,13 +1,11 @@
-"""The folder of one job: files written whole or not at all, and a manifest of what belongs to the result.
+"""The folder of one job: files written whole or not at all, and a manifest of what belongs to the result, true at every moment.
 
-``manifest.json`` lists every result file with its sha256 and is renamed into place last. A file that does not match its
-manifest counts as absent; what an old manifest lists and a new one does not is removed, and nothing else ever is.
+What an old manifest knows of and the finished job did not write is removed, and nothing else ever is.
 """
 
 from __future__ import annotations
 
 import contextlib
-import glob
 import json
 import os
 import shutil
@@ -22,8 +20,9 @@ from numpy.typing import NDArray
 
 from runner.errors import OutputError
 from runner.graph.model_file import file_sha256, fits_one_file
+from runner.manifest import MANIFEST, Manifest
+from runner.whole_file import remove_abandoned, stem, write_atomically, written_aside
 
-MANIFEST = "manifest.json"
 _MODEL_ENDINGS = (".onnx", ".onnx.data")
 # What a folder is called until it is whole.
 _ASIDE = ".folder."
@@ -32,23 +31,30 @@ _ASIDE = ".folder."
 class JobFolder:
     """Writes the files of one job below ``root`` and keeps the list of them.
 
+    Args:
+        root: the folder.
+        aside: whether it is a folder that gets its name when it is whole, and so needs no manifest.
+
     Raises:
         OutputError: the folder cannot be made or written.
     """
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
+    def __init__(self, root: str | os.PathLike[str], *, aside: bool = False) -> None:
         self.root = Path(root)
-        self._written: list[Path] = []
+        self._aside = aside
+        # The digest of each file that this job wrote.
+        self._written: dict[Path, str] = {}
         self._untold: set[Path] = set()
-        self._digests: dict[Path, str] = {}
-        self._held: list[tuple[Path, Path]] | None = None
+        self._prefix = f"{_ASIDE}{os.getpid()}."
+        self._held: dict[Path, Path] | None = None
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root):
                 pass
-            _remove_abandoned(self.root, _ASIDE)
+            remove_abandoned(self.root, _ASIDE)
         except OSError as error:
             raise _unwritable(self.root, error) from error
+        self._manifest = Manifest.of(self.root)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -88,48 +94,42 @@ class JobFolder:
         if external is None:
             return self._write(name, lambda path: ir.save(model, path))
         target = self.path(name)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        with self._writing(target):
+            self._announce([target.parent / external, target])
+            with tempfile.TemporaryDirectory(dir=self.root, prefix=self._prefix, suffix=".part") as folder:
                 ir.save(model, Path(folder) / target.name, external_data=external)
-                os.replace(Path(folder) / external, target.parent / external)
-                os.replace(Path(folder) / target.name, target)
-        except OSError as error:
-            raise _unwritable(target, error) from error
-        self._list(target.parent / external)
-        self._list(target)
+                for path in (target.parent / external, target):
+                    self._written[path] = file_sha256(Path(folder) / path.name)
+                    os.replace(Path(folder) / path.name, path)
         return target
 
     @contextlib.contextmanager
     def published(self) -> Iterator[None]:
-        """Put all that is written inside into place at the end, in one go with a manifest that lists it.
+        """Put all that is written inside into place at the end, and list it, in the place of all that was there.
 
-        So a reader, or a job that is killed, finds the earlier files or these, but for the instant of a few renames.
+        So a reader finds the earlier files or these, but for the instant of a few renames, at which the list is empty.
         """
-        self._held = []
-        held = self._held
+        held: dict[Path, Path] = {}
+        self._held = held
         try:
             yield
-            digests = {path: self._digest(path) for path in self._written if path.is_file()}
-            digests |= {target: file_sha256(temporary) for temporary, target in held}
-            manifest = _manifest_text({self._name(path): digest for path, digest in digests.items()})
-            self._write(MANIFEST, lambda path: path.write_text(manifest, encoding="utf-8"), listed=False)
-            previous = read_manifest(self.root)
-            for temporary, target in held:
-                os.replace(temporary, target)
-        except OSError as error:
-            raise _unwritable(self.root, error) from error
+            with self._writing(self.root):
+                self._announce(held)
+                for target, temporary in held.items():
+                    digest = file_sha256(temporary)
+                    os.replace(temporary, target)
+                    self._written[target] = digest
         finally:
             self._held = None
-            for temporary, _ in held:
+            for temporary in held.values():
                 temporary.unlink(missing_ok=True)
-        self._remove(previous)
+        self.finish()
 
     @contextlib.contextmanager
     def whole_folder(self, name: str, told: Collection[str] = ()) -> Iterator[JobFolder]:
         """Give a folder to write files into, which appears under its name at the end: whole, or not at all.
 
-        The manifest that is there lists its files from then on, so that whatever ends this job, the next one removes them.
+        Its files are listed at once.
 
         Args:
             name: of the new folder, relative to the job's.
@@ -139,168 +139,136 @@ class JobFolder:
             OutputError: it cannot be made or written.
         """
         target = self.path(name)
+        with self._writing(target):
+            aside = Path(tempfile.mkdtemp(dir=self.root, prefix=self._prefix, suffix=".part"))
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            aside = Path(tempfile.mkdtemp(dir=self.root, prefix=f"{_ASIDE}{os.getpid()}.", suffix=".part"))
-        except OSError as error:
-            raise _unwritable(target, error) from error
-        try:
-            inside = JobFolder(aside)
+            inside = JobFolder(aside, aside=True)
             yield inside
-            names = [path.relative_to(aside) for path in inside._written]
-            digests = {target / path: file_sha256(aside / path) for path in names}
-            manifest = _manifest_text(read_manifest(self.root) | {self._name(path): d for path, d in digests.items()})
-            aside.chmod(0o755)
-            self._write(MANIFEST, lambda path: path.write_text(manifest, encoding="utf-8"), listed=False)
-            os.rename(aside, target)
-        except OSError as error:
-            raise _unwritable(target, error) from error
+            with self._writing(target):
+                digests = {target / path.relative_to(aside): digest for path, digest in inside._written.items()}
+                # Not announced, which would take an earlier result back: there was no such folder.
+                self._save(self._manifest.without(map(self._name, digests)))
+                aside.chmod(0o755)
+                os.rename(aside, target)
+                self._written |= digests
+                self._untold |= {path for path in digests if path.relative_to(target).as_posix() not in told}
+                self._save(self._manifest.listing({self._name(path): digest for path, digest in digests.items()}))
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-        self._digests |= digests
-        for path in digests:
-            self._list(path)
-            if path.relative_to(target).as_posix() not in told:
-                self._untold.add(path)
 
     def remove(self, *names: str) -> None:
-        """Remove files that this job wrote, after taking back the manifest that lists them."""
-        self.path(MANIFEST).unlink(missing_ok=True)
-        for path in map(self.path, names):
-            # Weights beyond protobuf's limit lie beside the model.
-            for written in (path, path.with_name(f"{path.name}.data")):
-                if written in self._written:
-                    self._written.remove(written)
-                    written.unlink(missing_ok=True)
+        """Remove files that this job wrote, after taking them off the list."""
+        # Weights beyond protobuf's limit lie beside the model.
+        both = [path for name in names for path in (self.path(name), self.path(f"{name}.data"))]
+        written = [path for path in both if path in self._written]
+        self._save(self._manifest.without(map(self._name, written)))
+        for path in written:
+            del self._written[path]
+            path.unlink(missing_ok=True)
 
     def finish(self) -> None:
-        """Remove what the previous manifest lists and this job did not write, then write the manifest."""
-        self._remove(read_manifest(self.root))
-        manifest = _manifest_text({self._name(path): self._digest(path) for path in self._written})
-        self._write(MANIFEST, lambda path: path.write_text(manifest, encoding="utf-8"), listed=False)
+        """List what this job wrote as the result, and remove what else the manifest knows of."""
+        with self._writing(self.root):
+            result = {self._name(path): digest for path, digest in self._written.items() if path.is_file()}
+            stale = self._manifest.names - result.keys()
+            self._save(Manifest(result, tuple(sorted(stale))))
+            _remove(self.root, stale)
+            if stale:
+                self._save(Manifest(result))
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
 
-    def _digest(self, path: Path) -> str:
-        return self._digests.get(path) or file_sha256(path)
-
-    def _remove(self, previous: Iterable[str]) -> None:
-        written = {self._name(path) for path in self._written}
-        left: set[Path] = set()
-        for name in previous:
-            stale = self.root / name
-            inside = stale.resolve().is_relative_to(self.root.resolve())
-            if name not in written and inside and stale.is_file():
-                stale.unlink(missing_ok=True)
-                left |= set(stale.relative_to(self.root).parents[:-1])
-        for folder in sorted(left, key=lambda path: len(path.parts), reverse=True):
-            with contextlib.suppress(OSError):  # something is still in it
-                (self.root / folder).rmdir()
-
-    def _write(self, name: str, write: Callable[[Path], Any], *, listed: bool = True) -> Path:
+    def _write(self, name: str, write: Callable[[Path], Any]) -> Path:
         target = self.path(name)
-        try:
-            if self._held is None:
-                write_atomically(target, write)
-            else:
-                self._held.append((_written_aside(target, write), target))
-        except OSError as error:
-            raise _unwritable(target, error) from error
-        if listed:
-            self._list(target)
+        with self._writing(target):
+            if self._held is not None:
+                self._save(self._manifest.knowing([self._name(target)]))
+                self._held[target] = written_aside(target, write)
+                return target
+            self._announce([target])
+            temporary = written_aside(target, write)
+            digest = file_sha256(temporary)
+            os.replace(temporary, target)
+            self._written[target] = digest
         return target
 
-    def _list(self, target: Path) -> None:
-        if target not in self._written:
-            self._written.append(target)
+    def _announce(self, targets: Iterable[Path]) -> None:
+        """Take what is going to be replaced off the list, and with the first file all of an earlier job."""
+        names = {self._name(target) for target in targets}
+        own = {self._name(path) for path in self._written}
+        self._save(self._manifest.without(names | (self._manifest.files.keys() - own)))
 
+    def _save(self, manifest: Manifest) -> None:
+        if not self._aside and manifest != self._manifest:
+            manifest.write(self.root)
+        self._manifest = manifest
 
-def write_atomically(target: Path, write: Callable[[Path], Any]) -> None:
-    """Call ``write`` on a temporary file in the target's folder, flush it to disk and rename it into place."""
-    path = _written_aside(target, write)
-    try:
-        os.replace(path, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            path.unlink()
-        raise
+    @contextlib.contextmanager
+    def _writing(self, target: Path) -> Iterator[None]:
+        """Tell what goes wrong, and follow no link within the folder to another.
 
-
-def _written_aside(target: Path, write: Callable[[Path], Any]) -> Path:
-    """Write and flush a temporary file in the target's folder, and return its path."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    stem = f".{target.name[:40]}."
-    _remove_abandoned(target.parent, stem)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f"{stem}{os.getpid()}.", suffix=".part")
-    os.close(handle)
-    path = Path(temporary)
-    try:
-        write(path)
-        with path.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        path.chmod(0o644)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            path.unlink()
-        raise
-    return path
-
-
-def _remove_abandoned(folder: Path, stem: str) -> None:
-    """Remove a file's, or folder's, temporary forms whose process was killed."""
-    for path in folder.glob(f"{glob.escape(stem)}*.part"):
-        process = path.name.removeprefix(stem).partition(".")[0]
-        if not process.isdecimal() or _alive(int(process)):
-            continue
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+        Raises:
+            OutputError: the target cannot be written, or its folder is a link.
+        """
+        try:
+            for parent in target.relative_to(self.root).parents:
+                if parent != Path() and (self.root / parent).is_symlink():
+                    raise OutputError(
+                        f"paths.output: {self.root / parent} is a link, which what is written below it would follow; expected "
+                        "a folder of the job's own. Remove the link."
+                    )
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield
+        except OSError as error:
+            raise _unwritable(target, error) from error
 
 
 def withdraw_unfinished(root: Path, last: str) -> None:
-    """Take back the manifest of a job that failed before it wrote its ``last`` file, and the models that it lists.
+    """Take back the manifest of a job that failed before it wrote its ``last`` file, and the models that it wrote.
 
     The other files do not count any longer, but a model would still look like a result to whoever sees it.
     """
-    listed = read_manifest(root)
-    if not listed or last in listed:
+    manifest = Manifest.of(root)
+    if last in manifest.files or not manifest.names:
         return
-    (root / MANIFEST).unlink(missing_ok=True)
-    for path in (root / name for name in listed if name.endswith(_MODEL_ENDINGS)):
-        if path.resolve().is_relative_to(root.resolve()):
-            path.unlink(missing_ok=True)
+    models = {name for name in manifest.names if name.endswith(_MODEL_ENDINGS)}
+    manifest.without(manifest.files).write(root)
+    _remove(root, models)
+    others = tuple(name for name in manifest.names - models if (root / name).is_file())
+    if others:
+        Manifest({}, tuple(sorted(others))).write(root)
+    else:
+        (root / MANIFEST).unlink(missing_ok=True)
 
 
 def replace_listed(root: Path, name: str, text: str) -> None:
     """Write a result file of a finished job again, and its digest into the manifest."""
+    manifest = Manifest.of(root)
+    manifest.without([name]).write(root)
     write_atomically(root / name, lambda path: path.write_bytes(text.encode("utf-8", "backslashreplace")))
-    manifest = _manifest_text(read_manifest(root) | {name: file_sha256(root / name)})
-    write_atomically(root / MANIFEST, lambda path: path.write_text(manifest, encoding="utf-8"))
+    manifest.listing({name: file_sha256(root / name)}).write(root)
 
 
 def read_manifest(root: Path) -> dict[str, str]:
     """Return file name -> sha256 of the last finished job in a folder; empty where there is none or it is unreadable."""
-    try:
-        files = json.loads((root / MANIFEST).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return {}
-    return {str(name): str(digest) for name, digest in files.items()} if isinstance(files, dict) else {}
+    return dict(Manifest.of(root).files)
 
 
-def _manifest_text(digests: dict[str, str]) -> str:
-    return json.dumps({"files": dict(sorted(digests.items()))}, indent=2)
+def _remove(root: Path, names: Iterable[str]) -> None:
+    """Remove files of a job, what a killed process left of them, and the folders that are empty then."""
+    left: set[Path] = set()
+    for name in names:
+        stale = root / name
+        if not stale.parent.resolve().is_relative_to(root.resolve()):
+            continue
+        remove_abandoned(stale.parent, stem(stale))
+        if stale.is_symlink() or stale.is_file():
+            stale.unlink(missing_ok=True)
+        left |= set(Path(name).parents[:-1])
+    for folder in sorted(left, key=lambda path: len(path.parts), reverse=True):
+        with contextlib.suppress(OSError):  # something is still in it, or it is gone
+            (root / folder).rmdir()
 
 
 def _unwritable(path: Path, error: OSError) -> OutputError:

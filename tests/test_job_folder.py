@@ -61,7 +61,7 @@ def test_model_is_written_and_computes_the_same(tmp_path: Path) -> None:
     x = normal_items(1, 2, 6, 6)
     (expected,), (got,) = run_plain(conv_gemm(), x, ["logits"])[0], run_plain(onnx.load(path), x, ["logits"])[0]
     assert np.array_equal(expected, got)
-    assert files(tmp_path) == {"results/m.onnx"}
+    assert files(tmp_path) == {"results/m.onnx", "manifest.json"}
 
 
 def test_model_too_large_for_one_file_keeps_its_weights_beside_it(
@@ -272,7 +272,7 @@ def test_what_a_killed_process_left_of_a_file_is_removed_when_the_file_is_writte
     for path in (left, living, *others):
         path.write_text("half")
     JobFolder(tmp_path).write_text("x.txt", "whole")
-    assert files(tmp_path) == {"x.txt", living.name, *(path.name for path in others)}
+    assert files(tmp_path) == {"x.txt", "manifest.json", living.name, *(path.name for path in others)}
 
 
 @pytest.mark.parametrize(("listed", "stays"), [(["a.txt"], False), (["a.txt", "last.txt"], True), ([], True)])
@@ -289,7 +289,10 @@ def test_models_of_an_unfinished_job_go_with_its_manifest(tmp_path: Path) -> Non
     for name in ("a.txt", "net.onnx", "net.onnx.data", "mine.onnx"):
         (tmp_path / name).write_text("mine.onnx is not listed")
     withdraw_unfinished(tmp_path, "last.txt")
-    assert files(tmp_path) == {"a.txt", "mine.onnx"}
+    assert files(tmp_path) == {"a.txt", "mine.onnx", "manifest.json"}
+    assert json.loads((tmp_path / "manifest.json").read_text()) == {"files": {}, "left": ["a.txt"]}
+    JobFolder(tmp_path).finish()  # the next job tidies up
+    assert files(tmp_path) == {"mine.onnx", "manifest.json"}
 
 
 def test_whole_folder_appears_at_the_end_with_its_files_in_the_manifest(tmp_path: Path) -> None:
@@ -357,3 +360,50 @@ def test_whole_folder_that_cannot_be_written_is_refused(tmp_path: Path, monkeypa
     ):
         inside.write_array("a.npy", np.zeros(2))
     assert files(tmp_path) == set()
+
+
+def test_first_file_that_is_replaced_takes_the_whole_earlier_result_off_the_list(tmp_path: Path) -> None:
+    first = JobFolder(tmp_path)
+    for name in ("a.txt", "summary.json"):
+        first.write_text(name, "old")
+    first.finish()
+    JobFolder(tmp_path).write_text("a.txt", "new")
+    assert json.loads((tmp_path / "manifest.json").read_text()) == {"files": {}, "left": ["a.txt", "summary.json"]}
+
+
+def test_link_to_another_folder_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    root = tmp_path / "job"
+    root.mkdir()
+    (root / "results").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    folder = JobFolder(root)
+    for write in (
+        lambda: folder.write_text("results/a.txt", "a"),
+        lambda: folder.write_text("results/deep/a.txt", "a"),
+        lambda: folder.write_model("results/m.onnx", ir.from_proto(conv_gemm())),
+    ):
+        with pytest.raises(OutputError, match=r"paths\.output: .*/job/results is a link, .*\. Remove the link\."):
+            write()
+    assert files(tmp_path / "elsewhere") == set()
+
+
+def test_link_in_the_place_of_a_file_is_replaced_and_what_it_names_stays(tmp_path: Path) -> None:
+    precious, root = tmp_path / "precious.txt", tmp_path / "job"
+    precious.write_text("precious")
+    root.mkdir()
+    for name in ("summary.json", "manifest.json"):
+        (root / name).symlink_to(precious)
+    folder = JobFolder(root)
+    folder.write_text("summary.json", "{}")
+    folder.finish()
+    assert precious.read_text() == "precious"
+    assert not any((root / name).is_symlink() for name in ("summary.json", "manifest.json"))
+
+
+def test_folder_of_jobs_that_is_itself_a_link_is_used(tmp_path: Path) -> None:
+    (tmp_path / "large disk").mkdir()
+    (tmp_path / "outputs").symlink_to(tmp_path / "large disk", target_is_directory=True)
+    folder = JobFolder(tmp_path / "outputs" / "job")
+    folder.write_text("results/a.txt", "a")
+    folder.finish()
+    assert files(tmp_path / "large disk" / "job") == {"results/a.txt", "manifest.json"}

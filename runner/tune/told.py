@@ -13,12 +13,12 @@ from markupsafe import Markup
 from rich.console import Console
 from rich.text import Text
 
-from runner.job_folder import write_atomically
 from runner.tune.experiment_file import experiment_file
 from runner.tune.findings import Findings
 from runner.tune.pictures import front_chart, history, importance_bars
 from runner.tune.table import below_table, shown, study_table
 from runner.tune.trial import Trial
+from runner.whole_file import write_atomically
 
 JSON, CSV, PAGE, HISTORY, FRONT = "tune.json", "tune.csv", "tune.html", "history.svg", "front.svg"
 # A group of its own: a study may itself choose an experiment, and a group is chosen once.

@@ -54,13 +54,16 @@ def test_text_of_any_script_and_paths_are_kept_on_one_line(tmp_path: Path) -> No
     assert json.loads(line)["message"] == "模型\nsecond line"
 
 
+STARTED = '{"time": 1, "event": "StageStarted", "stage": "load"}\n'
+
+
 def test_last_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
-    (tmp_path / "events.jsonl").write_text('{"time": 1, "event": "StageStarted", "stage": "load"}\n{"event": "Stag', encoding="utf-8")
+    (tmp_path / "events.jsonl").write_text(STARTED + '{"event": "Stag', encoding="utf-8")
     assert [event["event"] for event in read_events(tmp_path)] == ["StageStarted"]
 
 
 def test_line_nested_too_deeply_ends_the_events(tmp_path: Path) -> None:
-    (tmp_path / "events.jsonl").write_text('{"time": 1, "event": "StageStarted", "stage": "load"}\n' + "[" * 100_000 + "\n", encoding="utf-8")
+    (tmp_path / "events.jsonl").write_text(STARTED + "[" * 100_000 + "\n", encoding="utf-8")
     assert [event["event"] for event in read_events(tmp_path)] == ["StageStarted"]
 
 

@@ -228,6 +228,7 @@ def test_job_without_a_result_is_told_by_its_last_words(tmp_path: Path) -> None:
     assert outcome(1, tmp_path, 1).reason == "ended with status 1 and no result"
     (tmp_path / "console.log").write_text("load\nerror: no such thing\n")
     assert outcome(2, tmp_path, 1).reason == "no such thing"
-    (tmp_path / "events.jsonl").write_text('{"time": 1, "event": "JobFailed", "kind": "", "message": "why", "exit_status": 2}\n')
+    event = {"time": 1, "event": "JobFailed", "kind": "", "message": "why", "exit_status": 2}
+    (tmp_path / "events.jsonl").write_text(f"{json.dumps(event)}\n")
     assert outcome(2, tmp_path, 1).reason == "why"
     assert outcome(0, tmp_path, 1).reason == "why"  # a status without the summary that belongs to it

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+from numpy.typing import NDArray
 
 from benchmarks.fuzz import seeds
 from benchmarks.fuzz.archives import members, npy_head
@@ -26,7 +28,7 @@ from runner.app.journal import NAME, Journal, read_events
 from runner.app.sweep.finished import finished_as
 from runner.app.sweep.report import main as sweep_report
 from runner.app.tracking import entries
-from runner.job_folder import MANIFEST
+from runner.manifest import MANIFEST
 from runner.store.store import Store
 
 _TREES: tuple[Damage, ...] = (anywhere, lines, json_tree, json_tree)
@@ -36,7 +38,7 @@ _EVENTS: tuple[Damage, ...] = (anywhere, lines, json_lines, json_lines)
 def events(folder: Path) -> Sequence[Spot]:
     """Damage a job's events and manifest, which a sweep and ``quant-log-run`` read."""
     job, config = folder / "job", {"model": {"path": str(folder / "net.onnx")}, "paths": {"output": "outputs"}}
-    _ended_job(folder, job, config)
+    ended_job(folder, job, config)
 
     def log() -> None:
         read = list(read_events(job))
@@ -58,7 +60,7 @@ def events(folder: Path) -> Sequence[Spot]:
         Spot(job / NAME, _EVENTS, lambda: finished_as(config, job)),
         Spot(job / MANIFEST, _TREES, lambda: finished_as(config, job)),
         Spot(job / "summary.json", _TREES, lambda: finished_as(config, job)),
-        Spot(job / MANIFEST, _TREES, lambda: _ended_job(folder, job, config)),
+        Spot(job / MANIFEST, _TREES, lambda: ended_job(folder, job, config)),
     ]
 
 
@@ -95,7 +97,7 @@ def sweep(folder: Path) -> Sequence[Spot]:
     config = {"model": {"path": str(model)}, "paths": {"output": "outputs"}}
     jobs = []
     for number, name in enumerate(("0_target_loss=0.1", "1_target_loss=0.2")):
-        _ended_job(folder, root / name, config)
+        ended_job(folder, root / name, config)
         jobs.append({"number": number, "folder": name, "varied": {"target_loss": f"0.{number + 1}"}, "options": {}})
     plan = {
         "format": 1,
@@ -152,21 +154,27 @@ def json_tree_or_bytes(rng: random.Random, data: bytes) -> bytes:
     return data[:start] + json_tree(rng, data[start:])
 
 
-def _ended_job(folder: Path, job: Path, config: Mapping[str, Any]) -> None:
+def ended_job(
+    folder: Path,
+    job: Path,
+    config: Mapping[str, Any],
+    *,
+    made: onnx.ModelProto | None = None,
+    x: NDArray[np.float32] | None = None,
+    **options: Any,  # noqa: ANN401
+) -> None:
     """Leave what a whole job leaves, made by the program's own means, without its command line."""
-    from runner.app.job import run_job  # noqa: F401 - the same modules as a job has
     from runner.events import JobFinished, JobStarted
     from runner.report.told import JobFacts
     from runner.report.tracked import sentence, tracked
     from runner.report.write import write_report
 
     model = folder / "net.onnx"
-    model.write_bytes(seeds.product().SerializeToString())
-    rows = np.random.default_rng(6).normal(size=(8, 6)).astype(np.float32)
-    np.savez(folder / "data.npz", x=rows)
+    model.write_bytes((made or seeds.product()).SerializeToString())
+    np.savez(folder / "data.npz", x=np.random.default_rng(6).normal(size=(8, 6)).astype(np.float32) if x is None else x)
     journal = Journal(job)
     journal(JobStarted("net", {"target_loss": "1"}, config, {"job.id": "1", "sweep.varied": '{"target_loss": "0.1"}'}))
-    result = quick_job(model, NpzDataset(str(folder / "data.npz")), job, emit=journal)
+    result = quick_job(model, NpzDataset(str(folder / "data.npz")), job, emit=journal, **options)
     report = write_report(result, JobFacts(0, "digest"))
     files = tuple(path.relative_to(job).as_posix() for path in result.folder.files)
     journal(JobFinished(result.status, 0, tracked(report), files, sentence(report)))

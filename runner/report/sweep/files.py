@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner.job_folder import write_atomically
 from runner.report.spreadsheet import harmless
 from runner.report.sweep.page import sweep_page
 from runner.report.sweep.swept import RULE, Sweep, SweptJob
+from runner.whole_file import write_atomically
 
 CSV, JSON, HTML = "sweep.csv", "sweep.json", "sweep.html"
 # Of a job's summary, in the order of the columns.
