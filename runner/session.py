@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -153,14 +154,45 @@ class Session:
         if not names:  # onnxruntime would give all
             return []
         try:
-            return list(self._session.run(names, dict(feeds), self._run_options))
+            with _stoppable(self._run_options) as options:
+                return list(self._session.run(names, dict(feeds), options))
         except Exception as error:  # onnxruntime's exceptions share no public base class
+            if isinstance(error, MemoryError) or "Failed to allocate memory" in str(error):
+                raise ModelError(
+                    f"the model needs more memory than this machine can give: {_short(error)}. Is the model damaged? Else "
+                    "set engine.callers=1, make its input smaller, or run it on a larger machine."
+                ) from error
             shapes = ", ".join(f"{name} {list(array.shape)} {array.dtype}" for name, array in feeds.items())
             raise ModelError(f"onnxruntime cannot run the model on {shapes}: {_short(error)}") from error
 
     def stop(self) -> None:
         """Have runs under way in other threads end at the next node, with an error, and later ones at once."""
         self._run_options.terminate = True
+
+
+# Of the run that the main thread is in.
+_main_run: list[ort.RunOptions] = []
+
+
+def stop_main_run() -> None:
+    """Have the run that the main thread is in, if any, end at the next node, with an error; from another thread."""
+    for options in list(_main_run):
+        options.terminate = True
+
+
+@contextlib.contextmanager
+def _stoppable(options: ort.RunOptions) -> Iterator[ort.RunOptions]:
+    """Give a run's options: those of all runs of a session, but of the main thread's its own, which end no other."""
+    if options.terminate or threading.current_thread() is not threading.main_thread():
+        yield options
+        return
+    own = ort.RunOptions()
+    own.log_severity_level = _FATAL
+    _main_run.append(own)
+    try:
+        yield own
+    finally:
+        _main_run.remove(own)
 
 
 def optimized(model: Loadable, profile: Profile) -> onnx.ModelProto:

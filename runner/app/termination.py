@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from runner.app.stopped_runs import runs_stopped_by_signals
+
 
 @contextlib.contextmanager
 def terminated_as_interrupted() -> Iterator[None]:
@@ -21,7 +23,8 @@ def terminated_as_interrupted() -> Iterator[None]:
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        yield
+        with runs_stopped_by_signals():
+            yield
     except SystemExit as error:
         # A library that sets a handler of its own leaves in this way: Ray does, while it starts.
         if error.code != signal.SIGTERM:
