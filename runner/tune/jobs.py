@@ -14,6 +14,7 @@ from pathlib import Path
 
 from runner.app.journal import read_events
 from runner.app.returned import WITH_RESULT
+from runner.credentials import without_credentials
 from runner.report.kept_summary import read_summary
 from runner.tune.study import Taken
 from runner.tune.trial import Outcome
@@ -66,9 +67,9 @@ class Command:
         return [*self.flags, *self.overrides, *(f"{k}={v}" for k, v in taken.setting.items()), *mark, place]
 
     def shown(self, setting: Mapping[str, str]) -> str:
-        """Return the command that runs a setting again, ready to be copied."""
+        """Return the command that runs a setting again, ready to be copied; a password has to be put in."""
         arguments = [*self.flags, *self.overrides, *(f"{key}={value}" for key, value in setting.items())]
-        return shlex.join(["python", "-m", "runner", *arguments])
+        return shlex.join(["python", "-m", "runner", *map(without_credentials, arguments)])
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from rich.console import Console
 from rich.text import Text
 
+from runner.credentials import without_credentials
 from runner.spreadsheet import harmless
 from runner.tune.experiment_file import experiment_file
 from runner.tune.findings import Findings
@@ -57,7 +58,7 @@ def _write_experiments(findings: Findings) -> None:
     for name, trial in names.items():
         head = [_title(findings, trial), findings.experiment_command(trial)]
         text, left = experiment_file([*findings.command.overrides, *trial.overrides], findings.choices, head)
-        _write(folder / name, text.replace(head[1], " ".join([head[1], *left]), 1))
+        _write(folder / name, without_credentials(text.replace(head[1], " ".join([head[1], *left]), 1)))
 
 
 def pictures(findings: Findings) -> dict[str, str]:
