@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.app.tracking.store import Store
+from runner.external_data import refuse_outside
 
 _DEPLOY = "_deploy_model.onnx"
 # Weights beyond protobuf's limit lie beside the model.
@@ -62,7 +63,10 @@ def _save(path: Path, directory: Path) -> None:
 
     weights = path.with_name(path.name + _WEIGHTS)
     # The signature needs none of the weights, which may be more than protobuf holds.
-    graph = onnx.load(path, load_external_data=False).graph
+    proto = onnx.load(path, load_external_data=False)
+    # The folder may come from somewhere else, and the model in it name any file.
+    refuse_outside(proto, path.parent)
+    graph = proto.graph
     constants = {tensor.name for tensor in graph.initializer}
     signature = ModelSignature(_schema(v for v in graph.input if v.name not in constants), _schema(graph.output))
     if path.name.endswith(_DEPLOY):
