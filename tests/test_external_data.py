@@ -10,8 +10,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from runner.errors import ModelError
-from runner.external_data import OutsideError, file_inside, refuse_outside
+from runner.external_data import refuse_outside
 from runner.graph.model_file import load_model
+from runner.inside import OutsideError, file_inside, own_file
 from runner.lint.check import check_deploy
 from runner.lint.deploy_file import read_deploy
 
@@ -57,6 +58,11 @@ def test_files_of_the_folder_are_its_own(folder: Path, name: str, monkeypatch: p
 def test_files_of_no_folder_are_refused(folder: Path, name: str) -> None:
     with pytest.raises(OutsideError, match=OUTSIDE[name]):
         file_inside(folder, name)
+
+
+def test_own_file_is_there_and_no_link(folder: Path) -> None:
+    assert own_file(folder, "deep/own.bin") == folder / "deep/own.bin"
+    assert not any(own_file(folder, name) for name in [*OUTSIDE, "within.bin", "gone.bin"])
 
 
 def kept_in(location: str, name: str = "w", shape: tuple[int, ...] = (4,)) -> TensorProto:

@@ -30,7 +30,7 @@ from runner.dumps.layout import in_layouts
 from runner.dumps.own import deploy_sums, right_codes, right_values
 from runner.engine import Engine
 from runner.errors import ConfigError, DatasetError, RecordError
-from runner.external_data import file_inside
+from runner.inside import file_inside
 
 # What a float operator may cost on its own: a sum of what nearly cancels does.
 _FALL = 10.0

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from runner.arithmetic import reciprocal
 from runner.dumps.index import DumpIndex, IndexedTensor
 from runner.engine import Engine
-from runner.external_data import OutsideError, file_inside
 from runner.graph.builder import Builder
 from runner.graph.model_file import file_sha256
+from runner.inside import OutsideError, file_inside
 from runner.session import REFERENCE
 from runner.verify.deploy_file import IntegerModel, read_deploy
 from runner.verify.execute import unrounded_sums

@@ -12,10 +12,11 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from runner.errors import ModelError
-from runner.external_data import OutsideError, refuse_outside
+from runner.external_data import refuse_outside
 from runner.graph.map_outputs import without_maps
 from runner.graph.naming import name_nodes
 from runner.graph.spelling import spell_plainly
+from runner.inside import OutsideError
 
 # protobuf refuses messages of 2 GiB; larger tensors go to a file beside the model.
 _PROTOBUF_LIMIT = 2_000_000_000

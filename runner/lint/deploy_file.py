@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
 from runner.errors import ModelError
-from runner.external_data import file_inside
+from runner.inside import file_inside
 
 QUANT, DEQUANT, ANTI_QUANT, WEIGHT_QUANT = "AscendQuant", "AscendDequant", "AscendAntiQuant", "AscendWeightQuant"
 DEFAULT_DOMAINS = ("", "ai.onnx")

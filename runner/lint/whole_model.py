@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from onnx import TensorProto, ValueInfoProto
 
-from runner.external_data import OutsideError, file_inside
+from runner.inside import OutsideError, file_inside
 from runner.lint.deploy_file import DEFAULT_DOMAINS, QUANT, DeployFile, all_nodes, external_place, label
 from runner.lint.finding import Finding
 

@@ -56,7 +56,8 @@ def where_to_look(logged: Logged, where: Place, folder: Path) -> str:
         folder: of the job.
     """
     started = first(read_events(folder), "JobStarted") or {}
-    sweep = started.get("tags", {}).get("sweep")
+    tags = started.get("tags")
+    sweep = tags.get("sweep") if isinstance(tags, dict) else None
     page = f"#/experiments/{logged.experiment}/runs/{logged.run}" if sweep is None else sweep_page(logged, sweep)
     what = "The run" if sweep is None else "The sweep's runs"
     if where.is_server:
