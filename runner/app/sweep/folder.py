@@ -15,7 +15,7 @@ from runner.app.sweep.fail_fast import FAILED
 from runner.app.sweep.plan import NAME, Plan, read_plan
 from runner.credentials import without_credentials
 from runner.errors import ConfigError
-from runner.job_folder import write_atomically
+from runner.whole_file import write_atomically
 
 # Hydra's own copy of the configuration.
 _MULTIRUN = "multirun.yaml"
