@@ -99,21 +99,21 @@ class Running:
         self.process.wait()
 
 
-def start(command: Command, taken: Taken, lock: int) -> Running:
+def start(command: Command, taken: Taken, lock: Path) -> Running:
     """Start a trial's job.
 
     Args:
         command: what all trials have in common.
         taken: the trial.
-        lock: a file handle that the job keeps open while it lives.
+        lock: a file that the job holds locked while it lives.
     """
     folder = command.trial_folder(taken.number)
     folder.mkdir(parents=True, exist_ok=True)
-    line = [sys.executable, "-m", "runner.tune.child", str(os.getpid()), *command.of_trial(taken)]
+    line = [sys.executable, "-m", "runner.tune.child", str(os.getpid()), str(lock), *command.of_trial(taken)]
     with (folder / CONSOLE).open("wb") as console:
         # A session of its own: Ctrl-C reaches the study alone, which then ends its jobs.
         process = subprocess.Popen(
-            line, stdin=subprocess.DEVNULL, stdout=console, stderr=console, pass_fds=(lock,), start_new_session=True
+            line, stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True
         )
     return Running(taken, folder, process, time.perf_counter())
 

@@ -31,7 +31,7 @@ def stop_launched() -> None:
 
 def kill_launched() -> None:
     """End what did not hear: a process that was about to begin a job. What is written is whole, so nothing is lost."""
-    _signal_submitit(signal.SIGKILL)
+    _signal_submitit(getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
 def _signal_submitit(number: signal.Signals) -> None:

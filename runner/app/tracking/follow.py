@@ -58,7 +58,8 @@ class Orders:
     def _read(self) -> None:
         kept = b""
         while os.getppid() == self._parent:
-            if not select.select([0], [], [], 1.0)[0]:
+            # Elsewhere only sockets can be waited for; the end of the pipe tells of the job's there.
+            if os.name == "posix" and not select.select([0], [], [], 1.0)[0]:
                 continue
             data = os.read(0, 65536)
             if not data:
