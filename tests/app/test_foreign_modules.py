@@ -47,6 +47,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("data")
     for name in NAMES:
         (place / f"{name}.py").write_text(f"raise SystemExit('RUN: {name}')\n", encoding="utf-8")
+    (place / "hydra_plugins" / "own").mkdir(parents=True)
+    (place / "hydra_plugins" / "own" / "__init__.py").write_text(
+        "raise SystemExit('RUN: a plugin')\n", encoding="utf-8"
+    )
     return place
 
 
