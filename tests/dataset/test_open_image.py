@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -203,6 +204,8 @@ def test_every_opened_image_is_gray_or_rgb_with_pillows_own_colours() -> None:
     colours = Image.fromarray(random_pixels(24, 20))
     for mode, kinds in {"L": "PNG JPEG", "RGB": "PNG JPEG", "YCbCr": "TIFF", "P": "PNG", "1": "PNG"}.items():
         for kind in kinds.split():
+            if kind == "TIFF" and int(PIL.__version__.partition(".")[0]) < 13:
+                continue  # what it writes there it does not read itself
             source = encoded(colours.convert(mode), kind)
             read = open_image(source, "photo")
             assert read.mode in ("L", "RGB")
