@@ -127,11 +127,12 @@ def test_lines_that_are_no_events_are_none(tmp_path: Path, capsys: pytest.Captur
     assert not tail.more() and tail.events == []
 
 
-@pytest.mark.parametrize("config", [None, [], {"paths": 1, "tracking": []}, {"tracking": {"uri": 1, "experiment": {}}}])
+@pytest.mark.parametrize("config", [{}, {"paths": 1, "tracking": []}, {"tracking": {"uri": 1, "experiment": {}}}])
 def test_events_of_another_form_name_no_place(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], config: object
 ) -> None:
-    line = json.dumps({"event": "JobStarted", "time": 1.0, "config": config})
+    started = {"event": "JobStarted", "time": 1.0, "label": "a", "params": {}, "config": config, "tags": {}}
+    line = json.dumps(started)
     (tmp_path / "events.jsonl").write_text(f"{line}\n", encoding="utf-8")
     assert main([str(tmp_path)]) == 2
     assert "its job wrote below an unknown root, and the folder lies elsewhere" in capsys.readouterr().err
