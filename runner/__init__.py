@@ -11,9 +11,17 @@ As a library, without configuration files:
 Names are imported when they are first used, so that ``import runner`` and ``python -m runner --help`` stay light.
 """
 
-from __future__ import annotations
-
 import importlib
+import os
+import sys
+
+# `python -m runner…` looks for modules in the directory of the command first: there a data folder's json.py or numpy.py would
+# be run in place of the library. While Python looks for the module that it is to run, `-m` stands for its name. This package
+# is found by now; a user's own classes are looked for there later, and last (`app/places.py`). Nothing that is not loaded
+# already may be imported before this, `__future__` included.
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and sys.path[:1] == [os.path.abspath("")]:
+    del sys.path[0]
+
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:

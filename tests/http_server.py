@@ -22,8 +22,8 @@ class WebServer:
     ending: threading.Event = field(default_factory=threading.Event)
 
     def url(self, path: str) -> str:
-        """Return the address of a path; ``/half/…``, ``/chunked/…`` (half), ``/mute/…``, ``/drip/…``,
-        ``/late/…`` and ``/page/…`` spoil or delay the file."""
+        """Return the address of a path; ``/half/…``, ``/chunked/…`` (half), ``/mute/…``, ``/drip/…``, ``/head/…`` (the head
+        drips), ``/empty/…`` (204, or the number that it is called), ``/late/…`` and ``/page/…`` spoil or delay the file."""
         return self.address + path
 
 
@@ -42,6 +42,10 @@ class Handler(BaseHTTPRequestHandler):
             self._head(302, Location=self.web.redirects[self.path])
         elif name not in self.web.files:
             self._head(404)
+        elif kind == "empty":
+            self._head(int(name) if name.isdigit() else 204)
+        elif kind == "head":
+            self._drip(b"HTTP/1.1 200 OK\r\nX-Slow: " + 4000 * b"x")
         elif kind == "mute":
             self.web.ending.wait(20)
         else:

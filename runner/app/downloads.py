@@ -44,7 +44,7 @@ def fetch_missing(config: Mapping[str, Any], emit: Emit) -> None:
     from runner.download.fetch import fetch
 
     for remote in remotes:
-        report = _Report(f"{remote.url.rpartition('/')[2]} to {remote.place.parent}", emit)
+        report = _Report(f"{remote.file_name} to {remote.place.parent}", emit)
         if fetch(remote, options, report):
             report.finish()
 

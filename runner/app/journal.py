@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from runner.credentials import values_without_credentials
 from runner.errors import OutputError
 from runner.events import Event, StageAdvanced, from_line, to_json
 
@@ -29,10 +30,10 @@ class Journal:
             ) from error
 
     def __call__(self, event: Event) -> None:
-        """Write one event; progress within a stage is not kept."""
+        """Write one event, without passwords of addresses; progress within a stage is not kept."""
         if isinstance(event, StageAdvanced):
             return
-        line = {"time": round(time.time(), 3), **to_json(event)}
+        line = {"time": round(time.time(), 3), **values_without_credentials(to_json(event))}
         self._stream.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
         self._stream.flush()
 

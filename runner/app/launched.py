@@ -21,9 +21,11 @@ from runner.app.labelled_lines import labelled_lines
 from runner.app.places import make_importable, names_own_class
 from runner.app.sweep.fail_fast import first_failed, tell_failed
 from runner.app.sweep.finished import finished_as
+from runner.app.sweep.folder import hide_credentials
 from runner.app.sweep.launchers import BASIC
 from runner.app.sweep.outcome import FAILED_SWEEP, NO_FAILURE
 from runner.app.sweep.plan import PlannedJob, read_plan
+from runner.credentials import without_credentials
 from runner.errors import OutputError
 from runner.job_folder import read_manifest
 from runner.modes.result import INTERRUPTED
@@ -65,6 +67,7 @@ def run_launched(config: DictConfig) -> int:
 
 
 def _run_in_sweep(config: DictConfig, sweep: Path, job: PlannedJob) -> int:
+    hide_credentials(sweep)
     folder, fail_fast = sweep / job.folder, bool(config.sweep.fail_fast)
     status = finished_as(_plain(config), folder)
     if status is not None:
@@ -103,13 +106,13 @@ def _plain(config: DictConfig) -> dict[str, Any]:
 
 
 def _keep_configuration(config: DictConfig, folder: Path) -> None:
-    """Write ``.hydra/`` as Hydra does, which would do so before the folder is held."""
+    """Write ``.hydra/`` as Hydra does, which would do so before the folder is held; passwords of addresses are left out."""
     kept = folder / ".hydra"
     kept.mkdir(exist_ok=True)
     hydra = HydraConfig.get()
     parts = {"config": config, "hydra": OmegaConf.create({"hydra": hydra}), "overrides": hydra.overrides.task}
     for name, part in parts.items():
-        (kept / f"{name}.yaml").write_text(OmegaConf.to_yaml(part), encoding="utf-8")
+        (kept / f"{name}.yaml").write_text(without_credentials(OmegaConf.to_yaml(part)), encoding="utf-8")
 
 
 def _tell_replaced(config: Mapping[str, Any], folder: Path) -> None:

@@ -1,6 +1,9 @@
 """``quant-log-run FOLDER``: a job's folder logged to MLflow later, from what the job kept while it ran.
 
 For jobs that ran with ``tracking=none``, or whose tracking server did not answer. The run that a job has is brought up to date.
+
+A folder may come from somewhere else, so it does not choose where its contents go, nor whose files are sent: the server is the
+one that the command or the environment names, the root is the folder's own, and links are left out.
 """
 
 from __future__ import annotations
@@ -8,15 +11,17 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runner.app.tracking.options import TrackingOptions
 
 NOT_LOGGED, WRONG_INPUT = 1, 2
+_ENVIRONMENT = "MLFLOW_TRACKING_URI"
 
 
 def console() -> None:
@@ -31,9 +36,11 @@ def main(arguments: Sequence[str]) -> int:
         description="Log a job's folder to MLflow, from its events.jsonl; again: bring its run up to date.",
     )
     parser.add_argument("folder", type=Path, help="of the job: the one that holds events.jsonl")
-    parser.add_argument("--output", type=Path, help="root of the store; default: the job's own paths.output")
     parser.add_argument(
-        "--uri", help="a tracking server or a database; default: the job's own, MLFLOW_TRACKING_URI, a file"
+        "--output", type=Path, help="root of the store; default: the job's paths.output, where the folder lies in it"
+    )
+    parser.add_argument(
+        "--uri", help="a tracking server or a database; default: MLFLOW_TRACKING_URI, a file below the root"
     )
     parser.add_argument("--experiment", help="its name; default: the job's own")
     parser.add_argument("--models", action="store_true", help="log the models as logged models too")
@@ -57,21 +64,63 @@ def main(arguments: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return WRONG_INPUT
-    own = started["config"].get("tracking", {})
+    config = started.get("config")
+    own = config.get("tracking") if isinstance(config, Mapping) else None
+    own = own if isinstance(own, Mapping) else {}
     try:
         options = TrackingOptions(
             "mlflow",
-            given.uri or own.get("uri"),
-            given.experiment or own.get("experiment"),
+            given.uri,
+            given.experiment or _text(own.get("experiment")),
             given.timeout,
-            given.models or own.get("log_models", False),
+            given.models or own.get("log_models") is True,
         )
+        root = given.output or _root(given.folder, config, own, named=bool(given.uri or os.environ.get(_ENVIRONMENT)))
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_INPUT
-    return _log(
-        given.folder.absolute(), (given.output or Path(started["config"]["paths"]["output"])).absolute(), options
+    return _log(given.folder.absolute(), root.absolute(), options)
+
+
+def _root(folder: Path, config: Any, own: Mapping[str, Any], *, named: bool) -> Path:  # noqa: ANN401 - JSON
+    """Return the root of the job's store.
+
+    Args:
+        folder: of the job.
+        config: of the job, as its events have it.
+        own: its tracking options.
+        named: whether the user has said where runs go.
+
+    Raises:
+        ConfigError: only the folder says where its contents are to go, or it does not lie where it says.
+    """
+    from runner.errors import ConfigError
+
+    uri = _text(own.get("uri"))
+    if uri is not None and not named:
+        raise ConfigError(
+            f"{folder}: its job was to be logged to {_shown(uri)}. A folder does not choose where its contents are sent: "
+            f"say --uri {shlex.quote(_shown(uri))}, or set {_ENVIRONMENT}; --output DIR logs to a file in a folder of yours."
+        )
+    paths = config.get("paths") if isinstance(config, Mapping) else None
+    root = _text(paths.get("output")) if isinstance(paths, Mapping) else None
+    if root is not None and Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(root)):
+        return Path(root)
+    if named:
+        return folder.absolute().parent
+    raise ConfigError(
+        f"{folder}: its job wrote below {'an unknown root' if root is None else _shown(root)}, and the folder lies elsewhere. "
+        "Say where its run goes: --output DIR for a file in a folder of yours, or --uri."
     )
+
+
+def _shown(text: str) -> str:
+    """Return what a folder says as a terminal takes it."""
+    return text if text.isprintable() else ascii(text)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _log(folder: Path, root: Path, options: TrackingOptions) -> int:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+from runner.credentials import without_credentials
 from runner.errors import OutputError
 
 LOG = Path("amct_log") / "amct_onnx.log"
@@ -19,6 +20,13 @@ class _Room(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.room = "Utils" if record.name.endswith("model_files") else record.name.rpartition(".")[2]
         return True
+
+
+class _Line(logging.Formatter):
+    """Leaves passwords of addresses out."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_credentials(super().format(record))
 
 
 @contextlib.contextmanager
@@ -36,7 +44,7 @@ def job_log(folder: Path) -> Iterator[None]:
         raise OutputError(
             f"paths.output: {path} cannot be written: {error.strerror}. Set paths.output to a folder that can."
         ) from error
-    handler.setFormatter(logging.Formatter(_FORMAT))
+    handler.setFormatter(_Line(_FORMAT))
     handler.addFilter(_Room())
     logger = logging.getLogger("runner")
     previous, propagated = logger.level, logger.propagate

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from runner.app.belonging import belongs
+from runner.app.hydra_nodes import look_first
 from runner.app.places import register_resolvers, shipped
 from runner.app.returned import returned_value
 from runner.app.sweep.callback import Begun, Refused, SweepFolder
@@ -56,6 +57,7 @@ def leave(command: Callable[[], int]) -> None:
 def main() -> int:
     """Run what ``sys.argv`` asks for and return the exit status."""
     register_resolvers()
+    look_first()
     sys.argv[1:] = [spelled_out(argument) for argument in sys.argv[1:]]
     statuses: list[int] = []
     show_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"

@@ -78,26 +78,42 @@ def by_spelling(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 class Files:
-    """Files below a folder, found by the names that a list gives them."""
+    """Files below a folder, found by the names that a list gives them.
+
+    A list comes with the data, from wherever that is from, and names nothing outside the folder that its user has named. Links
+    in that folder are followed.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._listed: dict[Path, dict[str, list[str]]] = {}
 
     def find(self, name: str) -> Path | None:
-        """Return the path of the file of this name, or of the only one of the same spelling; None where there is none."""
+        """Return the path of the file of this name, or of the only one of the same spelling; None where there is none.
+
+        Raises:
+            DatasetError: it names a file outside the folder.
+        """
         # os.path.isfile: a name that is too long, or holds a null byte, is a missing file too.
         exact = self._folder / name
         if os.path.isfile(exact):
+            if not self._holds(exact):
+                raise DatasetError(
+                    f"dataset.images: {shown(self._folder)} does not hold the listed file {shown(name)}, which lies outside "
+                    "it; expected names below the folder. Set dataset.images to the folder that holds all of them."
+                )
             return exact
         path: Path | None = self._folder
         for part in Path(name).parts:
             path = None if path is None else self._child(path, part)
         return path if path is not None and path.is_file() else None
 
+    def _holds(self, path: Path) -> bool:
+        """Return whether a path stays below the folder: as it is written, or, with parts that go up, as its links lead."""
+        real = Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self._folder))
+        return real or (".." not in path.parts and path.is_relative_to(self._folder))
+
     def _child(self, folder: Path, part: str) -> Path | None:
-        if part in ("..", "/"):
-            return folder / part
         if folder not in self._listed:
             self._listed[folder] = by_spelling(_names(folder))
         alike = self._listed[folder].get(spelling(part), [])

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,11 @@ _LOSSLESS = ("PNG", "TIFF", "BMP")
 # Gray of fewer bits, which Pillow spreads over 0..255, and by how much.
 _SPREAD = {"L;2": 85, "L;4": 17}
 _MOST_CLASS = 65535
+# Of any image: 4 bytes a pixel, and what it is turned into, take 1 GB. Pillow warns from here on, and refuses twice as many.
+_MOST_PIXELS = 89_478_485
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Rows that are scaled at once, which takes 8 bytes a pixel.
+_ROWS = 256
 # EXIF's tag of the orientation; from the fifth on height and width change places.
 _ORIENTATION, _TURNED = 0x0112, 5
 
@@ -76,6 +82,7 @@ def open_image(source: bytes, title: str, *, upright: bool = False) -> Image.Ima
     """
     try:
         with Image.open(io.BytesIO(source), formats=FORMATS) as image:
+            _refuse_bomb(image)
             image.load()
             return _eight_bits(ImageOps.exif_transpose(image) if upright else image, image, title)
     except DatasetError:
@@ -96,6 +103,7 @@ def open_indices(source: bytes, title: str) -> NDArray[np.uint16] | NDArray[np.u
     """
     try:
         with Image.open(io.BytesIO(source), formats=FORMATS) as image:
+            _refuse_bomb(image)
             if image.format not in _LOSSLESS:
                 raise DatasetError(
                     f"{title} is {image.format}, which does not keep the numbers of classes as they are; expected "
@@ -148,6 +156,7 @@ def image_size(source: bytes, title: str, *, upright: bool = False) -> tuple[int
     """
     try:
         with Image.open(io.BytesIO(source), formats=FORMATS) as image:
+            _refuse_bomb(image)
             turned = upright and image.getexif().get(_ORIENTATION, 1) >= _TURNED
             return (image.width, image.height) if turned else (image.height, image.width)
     except Exception as error:  # as in ``open_image``
@@ -176,12 +185,21 @@ def _from_16_bits(values: NDArray[np.integer], file: Image.Image) -> NDArray[np.
     tags = getattr(file, "tag_v2", {})
     bits = tags.get(_BITS, 16)
     most = (1 << int(bits[0] if isinstance(bits, tuple) else bits)) - 1
-    return _scaled(most - values.astype(np.int64) if tags.get(_PHOTOMETRIC) == 0 else values, most)
+    return _scaled(values, most, inverted=tags.get(_PHOTOMETRIC) == 0)
 
 
-def _scaled(values: NDArray[np.integer], most: int) -> NDArray[np.uint8]:
-    """Return ``values * 255 / most``, rounded to nearest; there are no ties, ``most`` being odd."""
-    return ((values.astype(np.int64) * 510 + most) // (2 * most)).astype(np.uint8)
+def _scaled(values: NDArray[np.integer], most: int, *, inverted: bool = False) -> NDArray[np.uint8]:
+    """Return ``values * 255 / most``, rounded to nearest, or of ``most - values``; there are no ties, ``most`` being odd."""
+    table = ((np.arange(most + 1, dtype=np.int64) * 510 + most) // (2 * most)).astype(np.uint8)
+    table, scaled = table[::-1] if inverted else table, np.empty(values.shape, np.uint8)
+    for row in range(0, len(values), _ROWS):
+        scaled[row : row + _ROWS] = table.take(values[row : row + _ROWS], mode="clip")
+    return scaled
+
+
+def _refuse_bomb(image: Image.Image) -> None:
+    if image.width * image.height > _MOST_PIXELS:
+        raise Image.DecompressionBombError(f"{image.width * image.height} pixels")
 
 
 def _reason(error: Exception, source: bytes) -> str:
@@ -189,7 +207,7 @@ def _reason(error: Exception, source: bytes) -> str:
         return "it has 0 bytes"
     if isinstance(error, UnidentifiedImageError):
         return _what_it_is(source)
-    if isinstance(error, Image.DecompressionBombError):
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         pixels = re.search(r"\d+", str(error))
         return f"it claims {pixels[0] if pixels else 'too many'} pixels, more than are read of any image; scale it down"
     if isinstance(error, MemoryError):

@@ -140,6 +140,7 @@ class _Rows:
         if path.is_dir():
             inside = listed(path, "dataset.path")
             paths = [file for file in inside if file.suffix == ".parquet" and not is_system_name(file.name)]
+            paths = [file for file in paths if file.is_file()]  # a pipe would be waited for
         if not paths or not paths[0].is_file():
             raise DatasetError(
                 f"dataset.path: {path} is no Parquet file; expected one, or a folder of *.parquet files."

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import shutil
 import stat
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+
+# Controls, line separators, bytes that are no text: such names steer terminals and break lists.
+_UNSHOWN = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 class ArchiveError(Exception):
@@ -55,6 +59,8 @@ def _inside(info: zipfile.ZipInfo) -> PurePosixPath:
     # orig_filename: zipfile has replaced some characters in the other.
     name = info.orig_filename
     path = PurePosixPath(name)
+    if any(unicodedata.category(char) in _UNSHOWN for char in name):
+        raise ArchiveError(f"the name of its entry {name!a} holds control characters")
     if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or "\0" in name:
         raise ArchiveError(f"its entry '{name}' would leave the folder")
     mode = stat.S_IFMT(info.external_attr >> 16)

@@ -45,7 +45,7 @@ def fetch(remote: Remote, options: DownloadOptions, progress: Progress) -> bool:
         return False
     by_hand = remote.packed and remote.file.is_file()
     if options.policy == "never" and not by_hand:
-        raise _missing(remote, f"download=never forbids to fetch {remote.url}")
+        raise _missing(remote, f"download=never forbids to fetch {remote.shown}")
     try:
         remote.place.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(remote.place.parent / f".{remote.place.name}.lock", timeout=options.total_seconds):
@@ -61,10 +61,10 @@ def fetch(remote: Remote, options: DownloadOptions, progress: Progress) -> bool:
                 _fill(remote, options, progress, Path(folder), by_hand=by_hand)
     except Timeout as error:
         raise _missing(
-            remote, f"another process has fetched {remote.url} for download.total_seconds={options.total_seconds:g}"
+            remote, f"another process has fetched {remote.shown} for download.total_seconds={options.total_seconds:g}"
         ) from error
     except TransferError as error:
-        raise _missing(remote, f"{remote.url} cannot be downloaded: {error}") from error
+        raise _missing(remote, f"{remote.shown} cannot be downloaded: {error}") from error
     except OSError as error:
         raise DownloadError(
             f"{remote.key}: {remote.place.absolute()} is missing and cannot be written: {error.strerror or error}. "
@@ -103,7 +103,7 @@ def _fill(remote: Remote, options: DownloadOptions, progress: Progress, folder: 
     try:
         unpacked = unpack(arrived, inside, remote.place.name)
     except ArchiveError as error:
-        source = str(remote.file.absolute()) if by_hand else remote.url
+        source = str(remote.file.absolute()) if by_hand else remote.shown
         raise DownloadError(
             f"{remote.key}: {remote.place.absolute()} is missing, and {source} is not unpacked: {error}. "
             f"Set {remote.key} to a folder that you trust."
@@ -112,7 +112,7 @@ def _fill(remote: Remote, options: DownloadOptions, progress: Progress, folder: 
 
 
 def _download(remote: Remote, options: DownloadOptions, progress: Progress, folder: Path) -> Path:
-    stream = Stream(options, progress)
+    stream = Stream(options, progress, checked=remote.sha256 is not None)
     # What pooch would tell is told by events and messages.
     pooch.get_logger().setLevel(logging.WARNING)
     known = None if remote.sha256 is None else f"sha256:{remote.sha256.lower()}"
@@ -124,16 +124,16 @@ def _download(remote: Remote, options: DownloadOptions, progress: Progress, fold
         section = remote.key.rpartition(".")[0]
         raise _missing(
             remote,
-            f"{remote.url} gives other bytes than {section}.sha256 says: expected {remote.sha256.lower()}, "
+            f"{remote.shown} gives other bytes than {section}.sha256 says: expected {remote.sha256.lower()}, "
             f"got {stream.sha256}",
         ) from error
-    logger.info("%s: fetched %s, sha256 %s", remote.key, remote.url, stream.sha256)
+    logger.info("%s: fetched %s, sha256 %s", remote.key, remote.shown, stream.sha256)
     return Path(path)
 
 
 def _missing(remote: Remote, reason: str) -> DownloadError:
     then = f" (it is unpacked to {remote.place.absolute()})" if remote.packed else ""
     return DownloadError(
-        f"{remote.key}: {remote.place.absolute()} does not exist, and {reason}. Get the file from {remote.url} by hand and "
+        f"{remote.key}: {remote.place.absolute()} does not exist, and {reason}. Get the file from {remote.shown} by hand and "
         f"put it at {remote.file.absolute()}{then}, or set {remote.key} to where it is."
     )

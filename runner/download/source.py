@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
+from runner.credentials import without_credentials
 from runner.errors import ConfigError
 
 
@@ -32,23 +33,29 @@ class Remote:
         section = self.key.rpartition(".")[0]
         if urlsplit(self.url).scheme not in ("http", "https") or not urlsplit(self.url).hostname:
             raise ConfigError(
-                f"{section}.url: expected an address that begins with http:// or https://, got '{self.url}'."
+                f"{section}.url: expected an address that begins with http:// or https://, got '{self.shown}'."
             )
         if self.sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", self.sha256):
             raise ConfigError(f"{section}.sha256: expected 64 hex digits or null, got '{self.sha256}'.")
 
     @property
+    def shown(self) -> str:
+        """Return the URL as messages have it: without passwords and tokens."""
+        return without_credentials(self.url)
+
+    @property
     def packed(self) -> bool:
         """Return whether the URL gives a .zip of what belongs at the place."""
-        return self._file_name.lower().endswith(".zip") and self.place.suffix.lower() != ".zip"
+        return self.file_name.lower().endswith(".zip") and self.place.suffix.lower() != ".zip"
 
     @property
     def file(self) -> Path:
         """Return where what the URL gives belongs: the place itself, or the .zip beside it."""
-        return self.place.parent / self._file_name if self.packed else self.place
+        return self.place.parent / self.file_name if self.packed else self.place
 
     @property
-    def _file_name(self) -> str:
+    def file_name(self) -> str:
+        """Return what the URL calls the file."""
         return PurePosixPath(unquote(urlsplit(self.url).path)).name
 
 
@@ -60,7 +67,7 @@ class DownloadOptions:
         policy: ``auto`` fetches what is missing, ``never`` refuses to.
         connect_seconds: until the server answers the call.
         read_seconds: until the next bytes come.
-        total_seconds: for one file, and for another process that fetches the same one.
+        total_seconds: for one file from the call to its last byte, and for another process that fetches the same one.
     """
 
     policy: Literal["auto", "never"] = "auto"

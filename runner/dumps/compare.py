@@ -30,6 +30,7 @@ from runner.dumps.layout import in_layouts
 from runner.dumps.own import deploy_sums, right_codes, right_values
 from runner.engine import Engine
 from runner.errors import ConfigError, DatasetError, RecordError
+from runner.inside import file_inside
 
 # What a float operator may cost on its own: a sum of what nearly cancels does.
 _FALL = 10.0
@@ -266,6 +267,7 @@ class _Comparer:
     def _expected(self, entry: IndexedTensor) -> NDArray[Any]:
         path = self._folder / entry.file
         try:
+            path = file_inside(self._folder, entry.file)
             array: NDArray[Any] = np.load(path, mmap_mode="r" if entry.shape and 0 not in entry.shape else None)
         except UNREADABLE as error:
             raise RecordError(f"{path} cannot be read: {in_words(error)}. Run the job again.") from error

@@ -124,7 +124,7 @@ def _found(folder: Path) -> list[DumpFile]:
         long_names = _mapping(Path(root))
         for name in sorted(names):
             parsed = parse_name(long_names.get(name, name))
-            if parsed is not None:
+            if parsed is not None and Path(root, name).is_file():  # a pipe would be waited for
                 files.append(DumpFile(parsed, Path(root, name)))
             raw += is_raw_dump(name)
             others += name.endswith(".npy") and parsed is None
@@ -144,6 +144,8 @@ def _found(folder: Path) -> list[DumpFile]:
 
 def _mapping(folder: Path) -> Mapping[str, str]:
     """Return file -> real name, of the files whose name was too long."""
+    if not (folder / _MAPPING).is_file():
+        return {}
     try:
         with (folder / _MAPPING).open(encoding="utf-8", newline="") as stream:
             return {row[0]: row[1] for row in csv.reader(stream) if len(row) == 2}

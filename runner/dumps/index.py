@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 from runner.dumps.names import Side
 from runner.errors import RecordError
 from runner.plain_values import misfit
+from runner.spreadsheet import harmless
 
 INDEX, TABLE = "index.json", "index.csv"
 # The version of the format: raise it when a reader of today would misread it.
@@ -129,7 +130,7 @@ def table_text(index: DumpIndex) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for entry in index.tensors:
-        writer.writerow(_row(entry))
+        writer.writerow(map(harmless, _row(entry)))
     return stream.getvalue()
 
 

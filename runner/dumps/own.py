@@ -19,6 +19,7 @@ from runner.dumps.index import DumpIndex, IndexedTensor
 from runner.engine import Engine
 from runner.graph.builder import Builder
 from runner.graph.model_file import file_sha256
+from runner.inside import OutsideError, file_inside
 from runner.session import REFERENCE
 from runner.verify.deploy_file import IntegerModel, read_deploy
 from runner.verify.execute import unrounded_sums
@@ -100,7 +101,10 @@ def deploy_sums(folder: Path, index: DumpIndex, engine: Engine) -> DeploySums | 
         index: says which file.
         engine: makes the sessions.
     """
-    path = folder.resolve().parents[1] / index.deploy_model if index.final else folder / index.deploy_model
+    try:
+        path = file_inside(folder.resolve().parents[1] if index.final else folder, index.deploy_model)
+    except OutsideError:
+        return None
     if not path.is_file() or file_sha256(path) != index.deploy_sha256:
         return None
     return DeploySums(read_deploy(path), engine)

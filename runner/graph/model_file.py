@@ -12,9 +12,11 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from runner.errors import ModelError
+from runner.external_data import refuse_outside
 from runner.graph.map_outputs import without_maps
 from runner.graph.naming import name_nodes
 from runner.graph.spelling import spell_plainly
+from runner.inside import OutsideError
 
 # protobuf refuses messages of 2 GiB; larger tensors go to a file beside the model.
 _PROTOBUF_LIMIT = 2_000_000_000
@@ -39,7 +41,7 @@ def load_model(path: str | os.PathLike[str]) -> SourceModel:
     """Read an ONNX file.
 
     Raises:
-        ModelError: the file is missing, no ONNX model, cut off, or its external data is missing.
+        ModelError: the file is missing, no ONNX model, cut off, or its external data is missing or not of its folder.
     """
     file = Path(path)
     if not file.is_file():
@@ -56,6 +58,8 @@ def load_model(path: str | os.PathLike[str]) -> SourceModel:
         ir.external_data.load_to_model(model)
         # onnxruntime refuses a model in which two nodes share a name.
         name_nodes(model)
+    except OutsideError as error:
+        raise ModelError(f"model.path: {file}: {error}. Copy its data into the model's folder.") from error
     except (DecodeError, ir.serde.SerdeError, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ModelError(
             f"model.path: {file} ({file.stat().st_size} bytes) cannot be read as ONNX: {_first_line(error)}. "
@@ -67,6 +71,7 @@ def load_model(path: str | os.PathLike[str]) -> SourceModel:
 def _read(file: Path) -> tuple[ir.Model, tuple[str, ...]]:
     """Return the model, and what was done to outputs that onnx-ir has no type for."""
     proto = onnx.load(file, load_external_data=False)
+    refuse_outside(proto, file.parent)
     spell_plainly(proto, file)
     changes: list[str] = []
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
 from runner.errors import ModelError
+from runner.inside import file_inside
 
 QUANT, DEQUANT, ANTI_QUANT, WEIGHT_QUANT = "AscendQuant", "AscendDequant", "AscendAntiQuant", "AscendWeightQuant"
 DEFAULT_DOMAINS = ("", "ai.onnx")
@@ -80,12 +82,13 @@ class DeployFile:
             if tensor.data_location != TensorProto.EXTERNAL:
                 return np.asarray(numpy_helper.to_array(tensor))
             place = external_place(tensor)
-            with (self.folder / place["location"]).open("rb") as stream:
+            with file_inside(self.folder, place["location"]).open("rb") as stream:
+                size = os.fstat(stream.fileno()).st_size
                 stream.seek(int(place.get("offset", "0")))
-                raw = stream.read(int(place["length"])) if "length" in place else stream.read()
+                raw = stream.read(min(size, int(place["length"])) if "length" in place else size)
             inline = TensorProto(data_type=tensor.data_type, dims=tensor.dims, raw_data=raw)
             return np.asarray(numpy_helper.to_array(inline))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return None
 
 

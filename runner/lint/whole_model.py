@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from onnx import TensorProto, ValueInfoProto
 
+from runner.inside import OutsideError, file_inside
 from runner.lint.deploy_file import DEFAULT_DOMAINS, QUANT, DeployFile, all_nodes, external_place, label
 from runner.lint.finding import Finding
 
@@ -98,12 +99,21 @@ def _check_data(file: DeployFile, tensor: TensorProto) -> Iterator[Finding]:
     if not location or PurePosixPath(location).is_absolute() or ".." in PurePosixPath(location).parts:
         yield Finding(tensor.name, "its external data in a file beside the model", location or "no location")
         return
-    path = file.folder / location
+    try:
+        path = file_inside(file.folder, location)
+    except OutsideError as error:
+        yield Finding(tensor.name, "its external data in a file beside the model", f"'{location}', which {error}")
+        return
     if not path.is_file():
         yield Finding(tensor.name, f"its external data in '{location}' beside the model", "no such file")
         return
-    offset = int(place.get("offset", "0"))
-    length = int(place["length"]) if "length" in place else path.stat().st_size - offset
+    numbers = [place.get("offset", "0"), place.get("length", "0")]
+    if not all(number.isascii() and number.isdigit() for number in numbers):
+        got = " and ".join(repr(number) for number in numbers)
+        yield Finding(tensor.name, "whole numbers as offset and length of its external data", got)
+        return
+    offset = int(numbers[0])
+    length = int(numbers[1]) if "length" in place else path.stat().st_size - offset
     if length != count * size:
         yield Finding(tensor.name, f"{count * size} bytes for shape {list(tensor.dims)}", f"{length} in '{location}'")
     elif offset + length > path.stat().st_size:

@@ -11,7 +11,7 @@ from runner.evaluation.changes import Change
 from runner.evaluation.metric import TellsChanges
 from runner.modes.result import Comparison
 from runner.report.flips import Effect
-from runner.report.spreadsheet import harmless
+from runner.spreadsheet import harmless
 
 
 @dataclass(frozen=True, slots=True, eq=False)

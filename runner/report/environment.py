@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import resource
 import sys
 from importlib import metadata
 
@@ -21,7 +20,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def peak_rss_mb() -> float:
-    """Return the largest resident memory of this process so far, in MiB."""
+def peak_rss_mb() -> float | None:
+    """Return the largest resident memory of this process so far, in MiB; None where the system does not tell, as Windows."""
+    try:
+        import resource
+    except ImportError:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from runner.dataset.item import class_of
 from runner.modes.result import Comparison
-from runner.report.spreadsheet import harmless
+from runner.spreadsheet import harmless
 
 FLIPS = "flips.csv"
 Effect = Literal["lost", "gained", "changed"]

@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 
 _OURS = "runner."
+# Raised where an entry's bytes change meaning: those of an older form are never asked for, and go with time.
+_FORM = 2
 
 
 class _ForeignError(Exception):
@@ -36,7 +38,7 @@ def stage_key(stage: str, versions: Sequence[int], *parts: Any) -> str | None:  
         parts: its inputs: plain values, arrays, containers and frozen dataclasses of this package; None is a value.
     """
     try:
-        described = [stage, list(versions), arithmetic(), [_described(part) for part in parts]]
+        described = [_FORM, stage, list(versions), arithmetic(), [_described(part) for part in parts]]
     except _ForeignError:
         return None
     return hashlib.sha256(json.dumps(described).encode()).hexdigest()

@@ -1,9 +1,9 @@
 """A folder of results, each named by the digest of what it depends on, so that an entry never goes stale.
 
 An entry is a file ``<root>/<2 hex>/<64 hex>``: arrays (``.npz`` without pickle, JSON among them, or one ``.npy``) and behind
-them the sha256 of those bytes. It is renamed into place whole; two jobs that make one entry at a time make the same one, so
-nothing is locked. What was not used for longest goes first when the folder outgrows its bound. A store that cannot be written
-costs a warning, never the job.
+them the sha256 of its name and those bytes, so that an entry under another's name is none. It is renamed into place whole; two
+jobs that make one entry at a time make the same one, so nothing is locked. What was not used for longest goes first when the
+folder outgrows its bound. A store that cannot be written costs a warning, never the job.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class Store:
         payload = data[:-_DIGEST_BYTES]
         if not check:
             return payload
-        if hashlib.sha256(payload).digest() != data[-_DIGEST_BYTES:]:
+        if _digest(key, payload) != data[-_DIGEST_BYTES:]:
             self.discard(key)
             return None
         with self._lock:
@@ -182,7 +182,7 @@ class Store:
             try:
                 with os.fdopen(handle, "wb") as stream:
                     stream.write(payload)
-                    stream.write(hashlib.sha256(payload).digest())
+                    stream.write(_digest(key, payload))
                 # Not flushed to disk: what a power cut tears is seen by its digest.
                 os.replace(name, path)
             except BaseException:
@@ -200,6 +200,12 @@ class Store:
             full = self._untrimmed * _TRIM_SHARE > self.max_bytes
         if full:
             self.trim()
+
+
+def _digest(key: str, payload: bytes) -> bytes:
+    digest = hashlib.sha256(key.encode("ascii"))
+    digest.update(payload)
+    return digest.digest()
 
 
 def _npy(payload: bytes) -> NDArray[Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from runner.app.journal import read_events
 from runner.app.returned import WITH_RESULT
+from runner.credentials import without_credentials
 from runner.report.kept_summary import read_summary
 from runner.tune.study import Taken
 from runner.tune.trial import Outcome
@@ -66,9 +67,9 @@ class Command:
         return [*self.flags, *self.overrides, *(f"{k}={v}" for k, v in taken.setting.items()), *mark, place]
 
     def shown(self, setting: Mapping[str, str]) -> str:
-        """Return the command that runs a setting again, ready to be copied."""
+        """Return the command that runs a setting again, ready to be copied; a password has to be put in."""
         arguments = [*self.flags, *self.overrides, *(f"{key}={value}" for key, value in setting.items())]
-        return shlex.join(["python", "-m", "runner", *arguments])
+        return shlex.join(["python", "-m", "runner", *map(without_credentials, arguments)])
 
 
 @dataclass(slots=True)
@@ -98,21 +99,21 @@ class Running:
         self.process.wait()
 
 
-def start(command: Command, taken: Taken, lock: int) -> Running:
+def start(command: Command, taken: Taken, lock: Path) -> Running:
     """Start a trial's job.
 
     Args:
         command: what all trials have in common.
         taken: the trial.
-        lock: a file handle that the job keeps open while it lives.
+        lock: a file that the job holds locked while it lives.
     """
     folder = command.trial_folder(taken.number)
     folder.mkdir(parents=True, exist_ok=True)
-    line = [sys.executable, "-m", "runner.tune.child", str(os.getpid()), *command.of_trial(taken)]
+    line = [sys.executable, "-m", "runner.tune.child", str(os.getpid()), str(lock), *command.of_trial(taken)]
     with (folder / CONSOLE).open("wb") as console:
         # A session of its own: Ctrl-C reaches the study alone, which then ends its jobs.
         process = subprocess.Popen(
-            line, stdin=subprocess.DEVNULL, stdout=console, stderr=console, pass_fds=(lock,), start_new_session=True
+            line, stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True
         )
     return Running(taken, folder, process, time.perf_counter())
 

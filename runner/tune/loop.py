@@ -55,7 +55,7 @@ def run_trials(
                 taken = study.take()
                 wanted = taken is not None
                 if taken is not None:
-                    running.append(start(command, taken, presence.handle))
+                    running.append(start(command, taken, presence.trial_lock(taken.number)))
             presence.touch()
             for one in list(running):
                 ended = one.ended()

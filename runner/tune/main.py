@@ -17,8 +17,10 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from runner.app.hydra_nodes import look_first
 from runner.app.main import INTERRUPTED, WRONG_INPUT, leave, refusal, spelled_out
 from runner.app.places import register_resolvers, shipped
+from runner.app.sweep.callback import Refused
 from runner.errors import RunnerError
 from runner.tune.configuration import given_folders, plain_values
 
@@ -34,6 +36,7 @@ def console() -> None:
 def main() -> int:
     """Run the study that ``sys.argv`` asks for and return the exit status."""
     register_resolvers()
+    look_first()
     sys.argv[1:] = [_added(spelled_out(argument)) for argument in sys.argv[1:]]
     statuses: list[int] = []
     show_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -45,6 +48,9 @@ def main() -> int:
 
     try:
         study()
+    except Refused as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_INPUT
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         if show_traceback or statuses:
             raise

@@ -13,6 +13,7 @@ from runner.app.options import TuneOptions
 from runner.app.parsing import parse_job
 from runner.app.progress import ProgressDisplay
 from runner.app.termination import terminated_as_interrupted
+from runner.credentials import values_without_credentials
 from runner.errors import ConfigError
 from runner.report.objective import Objective, objectives
 from runner.tune.check import check_space, common_values, composed
@@ -85,7 +86,7 @@ def _plan(options: TuneOptions, wanted: Sequence[Objective], passed: Sequence[st
         display.close()
     check_space(space, passed)
     names = tuple(objective.name for objective in wanted)
-    values = common_values(common)
+    values = values_without_credentials(common_values(common))
     return Plan(options.study, space, names, options.trials, sampler, options.seed, options.population, values)
 
 

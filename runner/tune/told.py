@@ -13,6 +13,8 @@ from markupsafe import Markup
 from rich.console import Console
 from rich.text import Text
 
+from runner.credentials import without_credentials
+from runner.spreadsheet import harmless
 from runner.tune.experiment_file import experiment_file
 from runner.tune.findings import Findings
 from runner.tune.pictures import front_chart, history, importance_bars
@@ -56,7 +58,7 @@ def _write_experiments(findings: Findings) -> None:
     for name, trial in names.items():
         head = [_title(findings, trial), findings.experiment_command(trial)]
         text, left = experiment_file([*findings.command.overrides, *trial.overrides], findings.choices, head)
-        _write(folder / name, text.replace(head[1], " ".join([head[1], *left]), 1))
+        _write(folder / name, without_credentials(text.replace(head[1], " ".join([head[1], *left]), 1)))
 
 
 def pictures(findings: Findings) -> dict[str, str]:
@@ -112,20 +114,19 @@ def as_csv(findings: Findings) -> str:
     figures = [name for name in _FIGURES if name not in names]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["trial", "state", *names, *figures, "seconds", *keys, "same_as", "reason"])
+    writer.writerow(map(harmless, ("trial", "state", *names, *figures, "seconds", *keys, "same_as", "reason")))
     for trial in findings.trials:
         outcome = trial.outcome
         told = {} if outcome is None else outcome.figures
         values: list[object] = [*trial.values] or [""] * len(names)
-        writer.writerow(
-            [
-                *(trial.number, trial.state, *values, *(told.get(name, "") for name in figures)),
-                "" if outcome is None else outcome.seconds,
-                *(trial.setting.get(key, "") for key in keys),
-                "" if trial.same_as is None else trial.same_as,
-                "" if outcome is None else outcome.reason,
-            ]
-        )
+        cells: list[object] = [
+            *(trial.number, trial.state, *values, *(told.get(name, "") for name in figures)),
+            "" if outcome is None else outcome.seconds,
+            *(trial.setting.get(key, "") for key in keys),
+            "" if trial.same_as is None else trial.same_as,
+            "" if outcome is None else outcome.reason,
+        ]
+        writer.writerow(map(harmless, cells))
     return stream.getvalue()
 
 

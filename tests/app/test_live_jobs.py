@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,11 @@ with counted_as_live(Path(sys.argv[1])) as live:
     print(live(), flush=True)
     sys.stdin.read()
 """
+
+
+def left(folder: Path) -> list[str]:
+    """Return the files of jobs in a folder."""
+    return [path.name for path in folder.iterdir() if path.name != ".lock"]
 
 
 def other(folder: Path) -> tuple[subprocess.Popen[str], int]:
@@ -41,7 +48,7 @@ def test_jobs_of_other_processes_count_until_they_end_or_are_killed(tmp_path: Pa
         assert live() == 2
         first.communicate("")
         assert live() == 1
-    assert list(folder.iterdir()) == []
+    assert left(folder) == []
 
 
 def test_jobs_in_one_process_count_each(tmp_path: Path) -> None:
@@ -64,8 +71,45 @@ def test_a_job_that_fails_is_counted_no_longer(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         failing()
-    assert list(tmp_path.iterdir()) == []
+    assert left(tmp_path) == []
 
 
 def test_users_do_not_share_a_folder() -> None:
-    assert default_folder().name.startswith("quant-runner-")
+    folder = default_folder()
+    assert folder is not None and folder.name == f"quant-runner-{os.getuid()}"
+
+
+def test_where_no_temporary_file_can_be_made_there_is_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", refuse)
+    assert default_folder() is None
+    with counted_as_live(None) as live:
+        assert live() == 1
+
+
+def test_a_link_that_somebody_laid_is_not_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "theirs").mkdir(mode=0o700)
+    (tmp_path / "quant-runner-0").symlink_to("theirs")
+    with caplog.at_level("INFO"), counted_as_live(tmp_path / "quant-runner-0") as live:
+        assert live() == 1 and list((tmp_path / "theirs").iterdir()) == []
+    assert "quant-runner-0 is no folder" in caplog.text
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777])
+def test_a_folder_that_others_may_write_is_not_used(tmp_path: Path, mode: int) -> None:
+    folder = tmp_path / "jobs"
+    folder.mkdir()
+    folder.chmod(mode)
+    with counted_as_live(folder) as live:
+        assert live() == 1 and list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_another_user_is_not_used(tmp_path: Path) -> None:
+    folder = tmp_path / "jobs"
+    folder.mkdir(mode=0o700)
+    os.chown(folder, 12345, 12345)
+    with counted_as_live(folder) as live:
+        assert live() == 1 and list(folder.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import unicodedata
 from pathlib import Path
@@ -10,7 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.dataset.coco import CocoDataset
+from runner.dataset.image_folder import ImageFolder
 from runner.dataset.names import Files, is_system_name, spelling
+from runner.dataset.text_lines import TextLines
+from runner.errors import DatasetError
 from runner.printable import shown
 
 COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
@@ -103,3 +108,53 @@ def test_exact_name_comes_first_and_nothing_is_guessed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b", "x/" * 3000, "..", ".", "/"])
 def test_name_that_no_file_can_have_is_not_found(name: str, tmp_path: Path) -> None:
     assert Files(tmp_path).find(name) is None
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Path:
+    """A folder of images with a link in it, and a file beside the folder."""
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (tmp_path / "images" / "deep").mkdir(parents=True)
+    for name in ("a.png", "deep/b.png"):
+        (tmp_path / "images" / name).write_bytes(b"own")
+    (tmp_path / "images" / "linked.png").symlink_to(tmp_path / "secret.png")
+    (tmp_path / "again").symlink_to("images")
+    (tmp_path / "other" / "deep").mkdir(parents=True)
+    (tmp_path / "other" / "c.png").write_bytes(b"secret")
+    (tmp_path / "images" / "away").symlink_to("../other/deep")
+    return tmp_path / "images"
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "deep/../../secret.png", "{outside}/secret.png", "away/../c.png"])
+def test_list_that_names_a_file_outside_the_folder_is_refused(beside: Path, name: str) -> None:
+    name = name.format(outside=beside.parent)
+    with pytest.raises(DatasetError) as caught:
+        Files(beside).find(name)
+    assert str(caught.value) == (
+        f"dataset.images: {beside} does not hold the listed file {name}, which lies outside it; expected names below the "
+        "folder. Set dataset.images to the folder that holds all of them."
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["a.png", "deep/../a.png", "./deep/b.png", "linked.png", "{inside}/a.png", "{again}/a.png"]
+)
+def test_list_may_name_files_of_the_folder_in_any_way(beside: Path, name: str) -> None:
+    name = name.format(inside=beside, again=beside.parent / "again")
+    found = Files(beside).find(name)
+    assert found is not None and found.samefile(beside / name)
+
+
+@pytest.mark.parametrize("kind", ["labels", "lines", "coco"])
+def test_every_dataset_with_a_list_refuses_files_outside(beside: Path, kind: str) -> None:
+    listing = beside.parent / "list"
+    coco = {
+        "images": [{"id": 1, "file_name": "../secret.png"}],
+        "annotations": [],
+        "categories": [{"id": 1, "name": "a"}],
+    }
+    text = {"labels": "../secret.png 1", "lines": "../secret.png\tword", "coco": json.dumps(coco)}[kind]
+    listing.write_text(text, encoding="utf-8")
+    make = {"labels": ImageFolder, "lines": TextLines, "coco": CocoDataset}[kind]
+    with pytest.raises(DatasetError, match=r"does not hold the listed file \.\./secret\.png, which lies outside it"):
+        make(str(beside), str(listing))

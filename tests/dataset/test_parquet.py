@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,12 @@ def test_files_of_a_folder_follow_one_another(tmp_path: Path) -> None:
     assert [data.label(index) for index in range(8)] == list(range(8))
     assert [data.name(index) for index in (4, 5, 7)] == ["a.parquet[4]", "b.parquet[0]", "b.parquet[2]"]
     assert np.array_equal(data.item(6).arrays[ONLY_INPUT], photo(6))
+
+
+def test_pipe_in_a_folder_is_not_waited_for(tmp_path: Path) -> None:
+    written(tmp_path / "b.parquet", image=[png(0)] * 2, label=[0, 1])
+    os.mkfifo(tmp_path / "a.parquet")
+    assert len(ParquetDataset(str(tmp_path))) == 2
 
 
 def test_fingerprints_depend_on_bytes_and_preprocessing(tmp_path: Path) -> None:

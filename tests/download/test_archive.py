@@ -57,6 +57,8 @@ def test_archive_without_a_top_folder_becomes_the_folder(tmp_path: Path, folder:
         ("/etc/a", stat.S_IFREG, "would leave the folder"),
         ("..\\a", stat.S_IFREG, "would leave the folder"),
         ("C:/a", stat.S_IFREG, "would leave the folder"),
+        ("a\x1b[2J", stat.S_IFREG, r"the name of its entry 'a\\x1b\[2J' holds control characters"),
+        ("a\nb", stat.S_IFREG, "holds control characters"),
         ("a", stat.S_IFLNK, "its entry 'a' is a link or a device"),
         ("a", stat.S_IFIFO, "its entry 'a' is a link or a device"),
         ("a", stat.S_IFCHR, "its entry 'a' is a link or a device"),

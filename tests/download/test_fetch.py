@@ -11,10 +11,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import requests
 from filelock import FileLock
 
 from runner.download.fetch import fetch
 from runner.download.source import DownloadOptions, Remote
+from runner.download.stream import TransferError, _Session
 from runner.errors import ConfigError, DownloadError
 from tests.command import environment
 from tests.http_server import WebServer
@@ -90,6 +92,13 @@ FAULTS = {
         {"total_seconds": 0.2},
         r"cannot be downloaded: only \d+ bytes came within download\.total_seconds=0\.2\.",
     ),
+    "dripping head": (
+        "/head/net.onnx",
+        {"total_seconds": 0.2},
+        r"cannot be downloaded: only 0 bytes came within download\.total_seconds=0\.2\.",
+    ),
+    "empty 204": ("/empty/net.onnx", {}, "cannot be downloaded: the server answers 204 No Content"),
+    "empty 200": ("/empty/200", {}, "cannot be downloaded: the server gives a file of 0 bytes"),
     "404": ("/gone.onnx", {}, "cannot be downloaded: the server answers 404 Not Found"),
     "web page": ("/page/net.onnx", {}, "cannot be downloaded: the server answers with a web page instead of the file"),
     "redirect to a file": (
@@ -103,7 +112,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_failed_download_leaves_nothing_and_says_what_to_do(server: WebServer, tmp_path: Path, fault: str) -> None:
     path, options, reason = FAULTS[fault]
-    server.files["net.onnx"] = CONTENT
+    server.files |= {"net.onnx": CONTENT, "200": b""}
     server.redirects["/to-file"] = "file:///etc/hostname"
     place = tmp_path / "net.onnx"
     quick = DownloadOptions(**{"connect_seconds": 5, "read_seconds": 0.3, **options})
@@ -115,6 +124,42 @@ def test_failed_download_leaves_nothing_and_says_what_to_do(server: WebServer, t
         f". Get the file from {server.url(path)} by hand and put it at {place}, or set model.path to where it is."
     )
     assert left(tmp_path) == []
+
+
+def redirected(location: str, *, checked: bool) -> str | None:
+    """Return where a client goes that an https server sends elsewhere."""
+    answer = requests.Response()
+    answer.status_code, answer.url, answer.headers["Location"] = 302, "https://host/net.onnx", location
+    return _Session(checked=checked).get_redirect_target(answer)
+
+
+@pytest.mark.parametrize("location", ["http://host/net.onnx", "HTTP://other/x", "http://me:secret@other/x?token=abc"])
+def test_redirect_that_gives_up_https_is_followed_for_known_bytes_only(location: str) -> None:
+    with pytest.raises(TransferError, match=r"it redirects from https to (http|HTTP)://") as error:
+        redirected(location, checked=False)
+    assert "secret" not in str(error.value) and "abc" not in str(error.value)
+    assert redirected(location, checked=True) == location
+
+
+@pytest.mark.parametrize("location", ["https://other/net.onnx", "/there/net.onnx", "//other/net.onnx"])
+def test_redirect_that_keeps_https_is_followed(location: str) -> None:
+    assert redirected(location, checked=False) == location
+
+
+def test_password_and_token_of_an_address_are_in_no_message(
+    server: WebServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = server.url("").replace("://", "://me:secret@")
+    server.files["net.onnx?X-Amz-Signature=abc"] = CONTENT
+    with pytest.raises(DownloadError) as error:
+        fetch(Remote(f"{address}/gone.onnx?token=abc", tmp_path / "net.onnx", "model.path"), QUICK, quiet)
+    assert f"{server.url('/gone.onnx')}?token=*** cannot be downloaded: the server answers 404" in str(error.value)
+    with caplog.at_level("INFO"):
+        assert fetch(
+            Remote(f"{address}/net.onnx?X-Amz-Signature=abc", tmp_path / "net.onnx", "model.path"), QUICK, quiet
+        )
+    assert "fetched" in caplog.text
+    assert not any(word in caplog.text + str(error.value) for word in ("secret", "abc"))
 
 
 def test_other_bytes_than_configured_are_refused_with_both_digests(server: WebServer, tmp_path: Path) -> None:

@@ -118,6 +118,18 @@ def test_sound_bytes_of_another_kind_are_no_entry(store: Store, warnings: list[s
     assert again(store).get(KEY) is None and len(warnings) == 1
 
 
+@pytest.mark.parametrize("kind", ["entry", "array"])
+def test_sound_entry_under_the_name_of_another_is_none(store: Store, warnings: list[str], kind: str) -> None:
+    other = 64 * "0"
+    store.put(KEY, Entry(1)) if kind == "entry" else store.put_array(KEY, np.arange(9))
+    place = store.root / other[:2] / other
+    place.parent.mkdir(exist_ok=True)
+    file(store).rename(place)
+    fresh = again(store)
+    assert (fresh.get(other) if kind == "entry" else fresh.array(other)) is None
+    assert warnings == [f"cache: {place} is corrupted; it is removed and made again."] and not place.exists()
+
+
 def test_refresh_takes_nothing_old_but_its_own(store: Store) -> None:
     store.put(KEY, Entry("old"))
     fresh = again(store, refresh=True)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import pickle
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from runner.errors import ConfigError
 from runner.tune.presence import Presence, present
@@ -246,12 +245,11 @@ def test_process_of_another_machine_is_known_by_the_time_of_its_file(tmp_path: P
 def test_process_lives_while_what_it_began_holds_its_lock(tmp_path: Path) -> None:
     with present(tmp_path) as presence:
         host = presence.name.partition("-")[0]
-        handle, name = tempfile.mkstemp(".worker", f"{host}-4194304-", tmp_path)  # no process has that number
-        assert not presence.is_alive(Path(name).name) and not presence.is_ending(Path(name).name)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        assert presence.is_alive(Path(name).name) and presence.is_ending(Path(name).name)
-        os.close(handle)
-        assert not presence.is_alive(Path(name).name)
+        gone = Presence(tmp_path, f"{host}-4194304-x.worker")
+        assert not presence.is_alive(gone.name) and not presence.is_ending(gone.name)
+        with FileLock(gone.trial_lock(3)):
+            assert presence.is_alive(gone.name) and presence.is_ending(gone.name)
+        assert not presence.is_alive(gone.name)
         assert not presence.is_ending(presence.name)
 
 

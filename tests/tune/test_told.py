@@ -23,7 +23,7 @@ from runner.tune.read_space import read_space
 from runner.tune.run_study import study_status
 from runner.tune.study import Plan, Taken
 from runner.tune.table import below_table, study_table, trial_line
-from runner.tune.told import tell
+from runner.tune.told import as_csv, tell
 from runner.tune.trial import Outcome, Trial
 
 CIRCLE = "{http://www.w3.org/2000/svg}circle"
@@ -232,3 +232,10 @@ def test_job_without_a_result_is_told_by_its_last_words(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").write_text(f"{json.dumps(event)}\n")
     assert outcome(2, tmp_path, 1).reason == "why"
     assert outcome(0, tmp_path, 1).reason == "why"  # a status without the summary that belongs to it
+
+
+def test_cells_that_a_spreadsheet_would_run_are_texts(tmp_path: Path) -> None:
+    failed = Trial(3, {"observer": "-0.5"}, "failed", (), Outcome(2, "=cmd|' /C calc'!A0", 1.0))
+    cells = as_csv(findings(tmp_path, [done(0, -0.5, observer="@SUM(A1)"), failed])).splitlines()
+    assert "'=cmd|' /C calc'!A0" in cells[2] and "-0.5" in cells[2].split(",")
+    assert "'@SUM(A1)" in cells[1] and "-0.5" in cells[1].split(",")

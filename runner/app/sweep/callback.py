@@ -27,7 +27,7 @@ register_resolvers()
 
 
 class Refused(BaseException):
-    """A sweep that does not begin, with the reason; Hydra would make a warning of an Exception."""
+    """A job or sweep that does not begin, with the reason; Hydra would make a warning of an Exception."""
 
 
 @dataclass(frozen=True, slots=True)

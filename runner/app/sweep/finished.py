@@ -9,6 +9,7 @@ from typing import Any
 
 from runner.app.journal import read_events
 from runner.app.sweep.label import NO_RESULT
+from runner.credentials import values_without_credentials
 from runner.graph.model_file import file_sha256
 from runner.job_folder import read_manifest
 from runner.report.kept_summary import read_summary
@@ -45,8 +46,8 @@ def finished_as(config: Mapping[str, Any], folder: Path) -> int | None:
 
 
 def _asked(config: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
-    kept = {key: value for key, value in config.items() if key not in NO_RESULT}
     # As the journal keeps it.
+    kept = values_without_credentials({key: value for key, value in config.items() if key not in NO_RESULT})
     return json.loads(json.dumps(kept, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace"))
 
 

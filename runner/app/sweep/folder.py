@@ -13,7 +13,9 @@ from filelock import FileLock
 from runner.app.held_folder import HOLDER, LOCK, release, take
 from runner.app.sweep.fail_fast import FAILED
 from runner.app.sweep.plan import NAME, Plan, read_plan
+from runner.credentials import without_credentials
 from runner.errors import ConfigError
+from runner.whole_file import write_atomically
 
 # Hydra's own copy of the configuration.
 _MULTIRUN = "multirun.yaml"
@@ -53,6 +55,16 @@ def abandon(folder: Path, lock: FileLock | None) -> None:
             (folder / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # something of its user's is in it
             folder.rmdir()
+
+
+def hide_credentials(folder: Path) -> None:
+    """Leave passwords of addresses out of what Hydra keeps of a sweep's configuration."""
+    path = folder / _MULTIRUN
+    with contextlib.suppress(OSError):
+        kept = path.read_text(encoding="utf-8", errors="surrogateescape")
+        shown = without_credentials(kept)
+        if shown != kept:
+            write_atomically(path, lambda part: part.write_text(shown, encoding="utf-8", errors="surrogateescape"))
 
 
 def _first_free(folder: Path) -> Path:

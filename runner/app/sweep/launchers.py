@@ -31,7 +31,7 @@ def stop_launched() -> None:
 
 def kill_launched() -> None:
     """End what did not hear: a process that was about to begin a job. What is written is whole, so nothing is lost."""
-    _signal_submitit(signal.SIGKILL)
+    _signal_submitit(getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
 def _signal_submitit(number: signal.Signals) -> None:
@@ -73,6 +73,8 @@ def ready_launcher(config: DictConfig) -> None:
     Raises:
         ConfigError: nothing answers at the address of a cluster; Ray itself would ask for ever.
     """
+    if config.hydra.launcher._target_ != BASIC:
+        _keep_to_libraries()
     if config.hydra.launcher._target_ != _RAY:
         return
     # Ray shows of lines that differ in numbers alone the first one, and reports how it is used.
@@ -84,6 +86,15 @@ def ready_launcher(config: DictConfig) -> None:
         # The launcher asks for a size of memory, which Ray refuses on a cluster that runs already.
         with open_dict(config.hydra.launcher.ray.init):
             config.hydra.launcher.ray.init.setdefault("object_store_memory", None)
+
+
+def _keep_to_libraries() -> None:
+    """Have the processes of a launcher find this package, and not look for libraries in the directory of the command first."""
+    os.environ["PYTHONSAFEPATH"] = "1"
+    package = str(Path(__file__).resolve().parents[3])
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if package not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (package, *paths)))
 
 
 def _require_answer(address: str) -> None:

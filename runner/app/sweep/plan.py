@@ -10,6 +10,7 @@ from typing import Any
 
 from runner.app.sweep.label import job_label
 from runner.app.sweep.overrides import changes_results, options_of, telling, varied
+from runner.credentials import without_credentials
 from runner.plain_values import misfit
 
 NAME = "sweep.json"
@@ -57,7 +58,7 @@ class Plan:
         """Return a job by its number, or what its overrides say where the plan does not have it."""
         if self.jobs is not None and number < len(self.jobs):
             return self.jobs[number]
-        options = options_of(overrides)
+        options = options_of([without_credentials(override) for override in overrides])
         told = {key: value for key, value in telling(options).items() if key in self.keys}
         return PlannedJob(number, f"{number}_{job_label(told or telling(options))}", told, options)
 
@@ -80,7 +81,7 @@ class Plan:
 
 
 def planned(given: Sequence[str], swept: Sequence[str], jobs: Sequence[Mapping[str, str]] | None, now: float) -> Plan:
-    """Return the plan of a sweep.
+    """Return the plan of a sweep; passwords of addresses are left out.
 
     Args:
         given: its overrides.
@@ -88,8 +89,10 @@ def planned(given: Sequence[str], swept: Sequence[str], jobs: Sequence[Mapping[s
         jobs: the options of each job.
         now: seconds since 1970.
     """
+    given = [without_credentials(override) for override in given]
     if jobs is None:
         return Plan(given, swept, None, now)
+    jobs = [{key: without_credentials(value) for key, value in options.items()} for options in jobs]
     named = [
         PlannedJob(number, f"{number}_{job_label(differs or telling(options))}", differs, options)
         for number, (options, differs) in enumerate(zip(jobs, varied(jobs), strict=True))

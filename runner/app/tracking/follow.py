@@ -26,6 +26,7 @@ from runner.app.tracking.options import TrackingOptions
 from runner.app.tracking.place import place
 from runner.app.tracking.run import Run
 from runner.app.tracking.store import limit_requests, load_mlflow, open_store
+from runner.credentials import without_credentials
 from runner.events import from_line
 
 # What the process is at: work of its own, waiting for an answer, or nothing.
@@ -57,7 +58,8 @@ class Orders:
     def _read(self) -> None:
         kept = b""
         while os.getppid() == self._parent:
-            if not select.select([0], [], [], 1.0)[0]:
+            # Elsewhere only sockets can be waited for; the end of the pipe tells of the job's there.
+            if os.name == "posix" and not select.select([0], [], [], 1.0)[0]:
                 continue
             data = os.read(0, 65536)
             if not data:
@@ -162,7 +164,10 @@ def _reason(error: BaseException) -> str:
         cause = cause.__cause__ or cause.__context__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # What SQLAlchemy was at comes before what the database said.
-    text = next((line for line in lines if not line.startswith("(raised as")), type(error).__name__)
+    # MLflow names the address that it asked, as it was given.
+    text = without_credentials(
+        next((line for line in lines if not line.startswith("(raised as")), type(error).__name__)
+    )
     return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
 
 

@@ -16,6 +16,7 @@ from runner.app.tracking.looking import entry, where_to_look
 from runner.app.tracking.options import TrackingOptions
 from runner.app.tracking.place import Place, place
 from runner.app.tracking.process import Logged, NotLogged, TrackingProcess
+from runner.credentials import without_credentials
 from runner.events import StageFinished, StageStarted
 from runner.job_folder import replace_listed
 from runner.report.summary import SUMMARY
@@ -55,7 +56,7 @@ class Following:
             kept = "All results are" if finished else "What the job said is kept"
             print(
                 f"warning: the run is not in MLflow ({error}). {kept} in {self._folder}; to log it later: "
-                f"{log_command(self._folder)}",
+                f"{log_command(self._folder, self._options.uri)}",
                 file=sys.stderr,
             )
         else:
@@ -106,7 +107,8 @@ class Following:
             print(text, file=sys.stderr)
 
 
-def log_command(folder: Path) -> str:
-    """Return the command that logs a job's folder."""
+def log_command(folder: Path, uri: str | None) -> str:
+    """Return the command that logs a job's folder to where its options name; a password has to be put in."""
     program = "quant-log-run" if shutil.which("quant-log-run") else "python -m runner.app.log_run"
-    return f"{program} {shlex.quote(str(folder))}"
+    where = "" if uri is None else f" --uri {shlex.quote(without_credentials(uri))}"
+    return f"{program} {shlex.quote(str(folder))}{where}"

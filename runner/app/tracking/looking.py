@@ -11,8 +11,9 @@ from urllib.parse import quote
 
 from runner.app.journal import read_events
 from runner.app.tracking.entries import first
-from runner.app.tracking.place import Place, without_password
+from runner.app.tracking.place import Place
 from runner.app.tracking.process import Logged
+from runner.credentials import without_credentials
 
 _LOCAL = "http://127.0.0.1:5000"
 
@@ -21,7 +22,7 @@ def entry(logged: Logged, where: Place) -> dict[str, str]:
     """Return what a summary keeps of a run: its number, its experiment's, where the pages are, what command gives them."""
     found = {"experiment": logged.experiment, "run": logged.run}
     if where.is_server:
-        return {**found, "pages": without_password(logged.uri).rstrip("/")}
+        return {**found, "pages": without_credentials(logged.uri).rstrip("/")}
     return {**found, "pages": _LOCAL, "command": interface_command(logged, where)}
 
 
@@ -55,11 +56,12 @@ def where_to_look(logged: Logged, where: Place, folder: Path) -> str:
         folder: of the job.
     """
     started = first(read_events(folder), "JobStarted") or {}
-    sweep = started.get("tags", {}).get("sweep")
+    tags = started.get("tags")
+    sweep = tags.get("sweep") if isinstance(tags, dict) else None
     page = f"#/experiments/{logged.experiment}/runs/{logged.run}" if sweep is None else sweep_page(logged, sweep)
     what = "The run" if sweep is None else "The sweep's runs"
     if where.is_server:
-        return f"{what}: {without_password(logged.uri).rstrip('/')}/{page}"
+        return f"{what}: {without_credentials(logged.uri).rstrip('/')}/{page}"
     return f"{what}: {interface_command(logged, where)}\n  then open {_LOCAL}/{page}"
 
 
@@ -73,4 +75,4 @@ def interface_command(logged: Logged, where: Place) -> str:
     """Return the command that shows a database's runs; a password is never printed."""
     if where.from_environment:
         return 'mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"'
-    return f"mlflow ui --backend-store-uri {shlex.quote(without_password(logged.uri))}"
+    return f"mlflow ui --backend-store-uri {shlex.quote(without_credentials(logged.uri))}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.app.tracking.store import Store
+from runner.inside import own_file
 
 _DEPLOY = "_deploy_model.onnx"
 # Weights beyond protobuf's limit lie beside the model.
@@ -38,9 +39,8 @@ def log_models(
         else:
             client.delete_logged_model(model.model_id)
         answered()
-    for path in (folder / name for name in finished["files"] if name.endswith(".onnx")):
-        name = re.sub(r"[^\w-]", "_", path.stem)
-        if name in logged or not path.is_file():
+    for path in (own_file(folder, name) for name in finished["files"] if name.endswith(".onnx")):
+        if path is None or (name := re.sub(r"[^\w-]", "_", path.stem)) in logged:
             continue
         with tempfile.TemporaryDirectory() as temporary:
             directory = Path(temporary) / "model"
@@ -60,15 +60,20 @@ def _save(path: Path, directory: Path) -> None:
     import onnx
     from mlflow.models import Model, ModelSignature
 
-    weights = path.with_name(path.name + _WEIGHTS)
+    from runner.external_data import refuse_outside
+
+    weights = own_file(path.parent, path.name + _WEIGHTS)
     # The signature needs none of the weights, which may be more than protobuf holds.
-    graph = onnx.load(path, load_external_data=False).graph
+    proto = onnx.load(path, load_external_data=False)
+    # The folder may come from somewhere else, and the model in it name any file.
+    refuse_outside(proto, path.parent)
+    graph = proto.graph
     constants = {tensor.name for tensor in graph.initializer}
     signature = ModelSignature(_schema(v for v in graph.input if v.name not in constants), _schema(graph.output))
     if path.name.endswith(_DEPLOY):
         directory.mkdir()
         for file in (path, weights):
-            if file.is_file():
+            if file is not None:
                 shutil.copy(file, directory / file.name)
         model = Model(signature=signature)
         model.add_flavor("ascend", data=path.name, read_by="ATC; its operators are none of onnxruntime's")
@@ -81,7 +86,7 @@ def _save(path: Path, directory: Path) -> None:
         # Found out by MLflow they would cost seconds, and a session.
         pip_requirements=[f"{package}=={version(package)}" for package in ("onnx", "onnxruntime", "numpy")],
         onnx_execution_providers=["CPUExecutionProvider"],
-        save_as_external_data=weights.is_file(),
+        save_as_external_data=weights is not None,
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from runner.app.tracking.options import TrackingOptions
+from runner.credentials import DATABASES, without_credentials
 
 EXPERIMENT = "quantization"
 
@@ -33,15 +34,12 @@ class Place:
     @property
     def is_server(self) -> bool:
         """Whether somebody else keeps the runs, and their artifacts."""
-        return self.uri is not None and urlsplit(self.uri).scheme.partition("+")[0] not in _DATABASES
+        return self.uri is not None and urlsplit(self.uri).scheme.partition("+")[0] not in DATABASES
 
     @property
     def shown(self) -> str:
         """The place in a sentence, without a password."""
-        return str(self.root / "mlflow.db") if self.uri is None else without_password(self.uri)
-
-
-_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+        return str(self.root / "mlflow.db") if self.uri is None else without_credentials(self.uri)
 
 
 def place(root: Path, options: TrackingOptions, environment: Mapping[str, str]) -> Place:
@@ -75,13 +73,3 @@ def sqlite_uri(path: Path) -> str:
         if make_url(uri).database == str(path):
             return uri
     raise ValueError(f"no URI names {path} to SQLAlchemy; leave ? and % out of paths.output, or set tracking.uri")
-
-
-def without_password(uri: str) -> str:
-    """Return a URI without the password in it; a token in a server's address goes whole."""
-    parts = urlsplit(uri)
-    if "@" not in parts.netloc:
-        return uri
-    user, _, host = parts.netloc.rpartition("@")
-    name = user.partition(":")[0] if parts.scheme.partition("+")[0] in _DATABASES else ""
-    return parts._replace(netloc=f"{name}@{host}" if name else host).geturl()

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.app.tracking.options import TrackingOptions
+from runner.credentials import without_credentials
 
 # That MLflow is loaded, or a new store's tables are made, is this machine's own work, and waited for longer.
 _BUSY_SECONDS = 60.0
@@ -126,7 +127,7 @@ class TrackingProcess:
             status = self._process.wait()
             errors.seek(0)
             last = errors.read().decode("utf-8", "replace").strip().splitlines()[-1:] or [f"exit status {status}"]
-        self._said.put((time.monotonic(), {"failed": f"MLflow's process ended: {last[0]}"}))
+        self._said.put((time.monotonic(), {"failed": f"MLflow's process ended: {without_credentials(last[0])}"}))
 
 
 _kept: list[TrackingProcess] = []

@@ -12,6 +12,7 @@ from runner.app.tracking import entries
 from runner.app.tracking.entries import Event, Point
 from runner.app.tracking.models import log_models
 from runner.app.tracking.store import Store
+from runner.inside import own_file
 
 # ``job_folder.MANIFEST``, whose module would load what MLflow has no need of.
 _MANIFEST = "manifest.json"
@@ -201,6 +202,5 @@ def _files(folder: Path, events: Sequence[Event]) -> list[Path]:
     finished = entries.first(events, "JobFinished")
     # Without a result the folder may hold an earlier job's, which is not this run's.
     names = ["amct_log/amct_onnx.log", NAME] + ([*finished["files"], _MANIFEST] if finished else [])
-    paths = [folder / name for name in dict.fromkeys(names)]
-    config = sorted((folder / ".hydra").glob("*.yaml"))
-    return [path for path in paths if path.is_file()] + config
+    names += sorted(path.relative_to(folder).as_posix() for path in (folder / ".hydra").glob("*.yaml"))
+    return [path for path in (own_file(folder, name) for name in dict.fromkeys(names)) if path is not None]

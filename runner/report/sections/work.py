@@ -20,12 +20,10 @@ def work(done: Work) -> Section:
         Figure(key=("evaluations", "items"), value=done.items_scored),
         *(Figure(key=("seconds", name), value=took, tracked=f"seconds/{name}") for name, took in seconds.items()),
         Figure(key=("seconds", "track"), value=0.0, title="time", phrase=time),
-        Figure(
-            key="peak_rss_mb",
-            value=memory,
-            tracked="memory/peak_rss_mb",
-            title="memory",
-            phrase=f"{memory:.0f} MiB at most",
-        ),
     )
+    if memory is not None:
+        phrase = f"{memory:.0f} MiB at most"
+        figures += (
+            Figure(key="peak_rss_mb", value=memory, tracked="memory/peak_rss_mb", title="memory", phrase=phrase),
+        )
     return Section(name="work", figures=figures)

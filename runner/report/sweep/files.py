@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner.report.spreadsheet import harmless
 from runner.report.sweep.page import sweep_page
 from runner.report.sweep.swept import RULE, Sweep, SweptJob
+from runner.spreadsheet import harmless
 from runner.whole_file import write_atomically
 
 CSV, JSON, HTML = "sweep.csv", "sweep.json", "sweep.html"
@@ -53,7 +53,7 @@ def sweep_csv(sweep: Sweep) -> str:
             job.report,
             job.reason,
         ]
-        writer.writerow([harmless(cell) if isinstance(cell, str) else cell for cell in cells])
+        writer.writerow(map(harmless, cells))
     return stream.getvalue()
 
 

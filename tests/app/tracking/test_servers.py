@@ -60,7 +60,7 @@ def test_server_that_misbehaves_costs_a_sentence(tiny: Tiny, tmp_path: Path, beh
     assert f"warning: the run is not in MLflow ({address}: {REASONS.get(behaviour, '')}" in ended.err
     assert f"All results are in {folder};" in ended.err
     assert "Traceback" not in ended.err
-    assert later(ended)[-1] == str(folder)
+    assert later(ended)[-3:] == [str(folder), "--uri", address]
     assert holds(folder)
     assert json.loads((folder / "summary.json").read_text(encoding="utf-8"))["seconds"]["track"] > 0
 
@@ -167,4 +167,4 @@ def test_refused_job_that_cannot_be_logged_says_what_there_is(tiny: Tiny, tmp_pa
     folder = tmp_path / "outputs" / "acc_auto"
     assert ended.status == 2
     assert f"What the job said is kept in {folder}; to log it later:" in ended.err
-    assert later(ended)[-1] == str(folder)
+    assert later(ended)[-3:] == [str(folder), "--uri", address]
