@@ -80,12 +80,12 @@ def test_detector_segmenter_and_reader_are_judged_by_their_tasks(
             "observer=minmax",
             "target_loss=100",
         ],
-        *["calibration.count=4", "evaluation.count=6", "verify.count=1", "tracking=none", f"paths.output={tmp_path}"],
+        *["calibration.count=2", "evaluation.count=3", "verify.count=1", "tracking=none", f"paths.output={tmp_path}"],
         cwd=ROOT,
     )
     assert ended.status == 0, ended.err
     summary = json.loads((tmp_path / "acc_auto" / "summary.json").read_text(encoding="utf-8"))
-    assert (next(iter(summary["metrics"])), summary["layers_int8"], summary["samples"]) == (metric, layers, 6)
+    assert (next(iter(summary["metrics"])), summary["layers_int8"], summary["samples"]) == (metric, layers, 3)
     assert summary["loss"] < 15
 
 
