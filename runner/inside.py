@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -39,3 +40,25 @@ def own_file(folder: Path, name: str) -> Path | None:
     except OutsideError:
         return None
     return path if path.is_file() and not path.is_symlink() else None
+
+
+def linked_folder(folder: Path, path: Path) -> Path | None:
+    """Return the first link among the folders that lead to a path below a folder; a file would be written through it."""
+    between = [folder / parent for parent in path.relative_to(folder).parents if parent != Path()]
+    return next((parent for parent in between if parent.is_symlink()), None)
+
+
+def writable_place(folder: Path, name: str | Path) -> Path:
+    """Return where a job writes a file of its folder, after taking away whatever stands there that is no file, such as a link.
+
+    Raises:
+        OSError: a folder on the way is a link, or what stands there cannot be taken away.
+    """
+    path = folder / name
+    linked = linked_folder(folder, path)
+    if linked is not None:
+        raise NotADirectoryError(errno.ENOTDIR, f"{linked} is a link; remove it", str(linked))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink() or (path.exists() and not path.is_file() and not path.is_dir()):
+        path.unlink()
+    return path

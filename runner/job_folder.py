@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from runner.errors import OutputError
 from runner.graph.model_file import file_sha256, fits_one_file
+from runner.inside import linked_folder
 from runner.manifest import MANIFEST, Manifest
 from runner.whole_file import remove_abandoned, stem, write_atomically, written_aside
 
@@ -212,12 +213,12 @@ class JobFolder:
             OutputError: the target cannot be written, or its folder is a link.
         """
         try:
-            for parent in target.relative_to(self.root).parents:
-                if parent != Path() and (self.root / parent).is_symlink():
-                    raise OutputError(
-                        f"paths.output: {self.root / parent} is a link, which what is written below it would follow; expected "
-                        "a folder of the job's own. Remove the link."
-                    )
+            linked = linked_folder(self.root, target)
+            if linked is not None:
+                raise OutputError(
+                    f"paths.output: {linked} is a link, which what is written below it would follow; expected a folder of the "
+                    "job's own. Remove the link."
+                )
             target.parent.mkdir(parents=True, exist_ok=True)
             yield
         except OSError as error:

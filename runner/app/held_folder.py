@@ -19,6 +19,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from runner.errors import OutputError
+from runner.inside import writable_place
 
 logger = logging.getLogger(__name__)
 LOCK, HOLDER = ".lock", ".lock.json"
@@ -98,7 +99,7 @@ def take(folder: Path, instead: str) -> FileLock | None:
         ) from error
     text = json.dumps(asdict(Holder(os.getpid(), socket.gethostname(), time.time())))
     with contextlib.suppress(OSError):
-        (folder / HOLDER).write_text(text, encoding="utf-8")
+        writable_place(folder, HOLDER).write_text(text, encoding="utf-8")
     return lock
 
 

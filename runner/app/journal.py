@@ -11,6 +11,7 @@ from typing import Any, TextIO
 from runner.credentials import values_without_credentials
 from runner.errors import OutputError
 from runner.events import Event, StageAdvanced, from_line, to_json
+from runner.inside import writable_place
 
 NAME = "events.jsonl"
 
@@ -22,6 +23,7 @@ class Journal:
         self.path = folder / NAME
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            writable_place(folder, NAME)
             # A byte of a file name that is no UTF-8 becomes an escape, which JSON reads back as what it was.
             self._stream: TextIO = self.path.open("w", encoding="utf-8", errors="backslashreplace")
         except OSError as error:

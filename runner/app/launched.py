@@ -27,6 +27,7 @@ from runner.app.sweep.outcome import FAILED_SWEEP, NO_FAILURE
 from runner.app.sweep.plan import PlannedJob, read_plan
 from runner.credentials import without_credentials
 from runner.errors import OutputError
+from runner.inside import writable_place
 from runner.job_folder import read_manifest
 from runner.modes.result import INTERRUPTED
 from runner.report.kept_summary import read_summary
@@ -107,12 +108,16 @@ def _plain(config: DictConfig) -> dict[str, Any]:
 
 def _keep_configuration(config: DictConfig, folder: Path) -> None:
     """Write ``.hydra/`` as Hydra does, which would do so before the folder is held; passwords of addresses are left out."""
-    kept = folder / ".hydra"
-    kept.mkdir(exist_ok=True)
     hydra = HydraConfig.get()
     parts = {"config": config, "hydra": OmegaConf.create({"hydra": hydra}), "overrides": hydra.overrides.task}
-    for name, part in parts.items():
-        (kept / f"{name}.yaml").write_text(without_credentials(OmegaConf.to_yaml(part)), encoding="utf-8")
+    try:
+        for name, part in parts.items():
+            text = without_credentials(OmegaConf.to_yaml(part))
+            writable_place(folder, f".hydra/{name}.yaml").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(
+            f"paths.output: {folder} cannot be written: {error.strerror}. Set paths.output to a folder that can."
+        ) from error
 
 
 def _tell_replaced(config: Mapping[str, Any], folder: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from runner.credentials import without_credentials
 from runner.errors import OutputError
+from runner.inside import writable_place
 
 LOG = Path("amct_log") / "amct_onnx.log"
 _FORMAT = "%(asctime)s - %(levelname)s - [AMCT]:[%(room)s]: %(message)s"
@@ -38,8 +39,9 @@ def job_log(folder: Path) -> Iterator[None]:
     """
     path = folder / LOG
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, mode="w", encoding="utf-8", errors="backslashreplace")
+        handler = logging.FileHandler(
+            writable_place(folder, LOG), mode="w", encoding="utf-8", errors="backslashreplace"
+        )
     except OSError as error:
         raise OutputError(
             f"paths.output: {path} cannot be written: {error.strerror}. Set paths.output to a folder that can."
