@@ -77,6 +77,8 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryFile() as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
+        for spot in spots:
+            spot.use()  # what is not damaged is not refused
         for line in sys.stdin:
             spot, data = damaged(subject, spots, seed, int(line))
             outcome = outcome_of(spot, data, int(line), said)

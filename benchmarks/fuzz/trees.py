@@ -31,9 +31,10 @@ def json_lines(rng: random.Random, data: bytes) -> bytes:
 
 
 def yaml_tree(rng: random.Random, data: bytes) -> bytes:
-    """Change values, keys and lists of a YAML text."""
+    """Change values, keys and lists of a YAML text; a comment at its head, which Hydra reads, stays."""
     text: str = yaml.safe_dump(_changed(rng, yaml.safe_load(data)))
-    return text.encode()
+    head = b"".join(line for line in data.splitlines(keepends=True) if line.startswith(b"#"))
+    return head + text.encode()
 
 
 def _changed(rng: random.Random, root: Any) -> Any:  # noqa: ANN401 - what JSON holds

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import lzma
 import shutil
 import stat
+import struct
 import unicodedata
 import zipfile
 import zlib
@@ -49,8 +52,14 @@ def unpack(archive: Path, folder: Path, place: str) -> Path:
                 _write(opened, info, target / path)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
         raise ArchiveError(f"it is no whole .zip file ({error})") from error
+    except (ValueError, RuntimeError, OverflowError, struct.error, lzma.LZMAError) as error:
+        raise ArchiveError(f"it is no whole .zip file ({error})") from error
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise ArchiveError(f"an entry is a file and a folder at once ({error.filename})") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # that is an offset that no file has
+            raise
+        raise ArchiveError(f"it is no whole .zip file ({error.strerror})") from error
     return folder / place
 
 

@@ -16,6 +16,7 @@ from runner.external_data import refuse_outside
 from runner.graph.map_outputs import without_maps
 from runner.graph.naming import name_nodes
 from runner.graph.spelling import spell_plainly
+from runner.graph.whole_tensors import check_tensors
 from runner.inside import OutsideError
 
 # protobuf refuses messages of 2 GiB; larger tensors go to a file beside the model.
@@ -72,6 +73,7 @@ def _read(file: Path) -> tuple[ir.Model, tuple[str, ...]]:
     """Return the model, and what was done to outputs that onnx-ir has no type for."""
     proto = onnx.load(file, load_external_data=False)
     refuse_outside(proto, file.parent)
+    check_tensors(proto, file)
     spell_plainly(proto, file)
     changes: list[str] = []
     try:

@@ -84,7 +84,10 @@ class Store:
         try:
             with np.load(io.BytesIO(payload), allow_pickle=False) as stored:
                 head = json.loads(stored["head"].tobytes())
-                return Entry(head["values"], {name: stored[f"{i}"] for i, name in enumerate(head["arrays"])})
+                arrays = {name: stored[f"{i}"] for i, name in enumerate(head["arrays"])}
+                if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+                    raise ValueError(head)
+                return Entry(head["values"], arrays)
         except UNREADABLE:
             self.discard(key)
             return None

@@ -8,6 +8,7 @@ from benchmarks.fuzz.subjects.folders import cache, dump, events, sweep
 from benchmarks.fuzz.subjects.models import deploy, model
 from benchmarks.fuzz.subjects.photos import labelled_job, labels, photo
 from benchmarks.fuzz.subjects.records import record
+from benchmarks.fuzz.subjects.settings import archive, settings
 
 SUBJECTS: dict[str, Subject] = {
     "model": model,
@@ -21,4 +22,6 @@ SUBJECTS: dict[str, Subject] = {
     "cache": cache,
     "sweep": sweep,
     "dump": dump,
+    "settings": settings,
+    "archive": archive,
 }
