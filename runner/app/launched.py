@@ -18,7 +18,7 @@ from runner.app.held_folder import held
 from runner.app.job import run_job
 from runner.app.journal import read_events
 from runner.app.labelled_lines import labelled_lines
-from runner.app.places import make_importable, names_own_class
+from runner.app.places import at_home, make_importable, names_own_class
 from runner.app.sweep.fail_fast import first_failed, tell_failed
 from runner.app.sweep.finished import finished_as
 from runner.app.sweep.launchers import BASIC
@@ -99,7 +99,7 @@ def _run(config: DictConfig, tags: Mapping[str, str]) -> int:
 def _plain(config: DictConfig) -> dict[str, Any]:
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
     assert isinstance(plain, dict)  # the root of a configuration is a mapping
-    return {str(key): value for key, value in plain.items()}
+    return {str(key): at_home(value) for key, value in plain.items()}
 
 
 def _keep_configuration(config: DictConfig, folder: Path) -> None:

@@ -17,9 +17,11 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from runner.app.main import INTERRUPTED, WRONG_INPUT, leave, refusal, spelled_out
+from runner.app.arguments import arranged
+from runner.app.main import INTERRUPTED, WRONG_INPUT, leave
 from runner.app.places import register_resolvers, shipped
-from runner.errors import RunnerError
+from runner.app.refusal import refusal
+from runner.errors import ConfigError, RunnerError
 from runner.tune.configuration import given_folders, plain_values
 
 # Not passed on: a study's own, and where a trial's job writes.
@@ -34,7 +36,11 @@ def console() -> None:
 def main() -> int:
     """Run the study that ``sys.argv`` asks for and return the exit status."""
     register_resolvers()
-    sys.argv[1:] = [_added(spelled_out(argument)) for argument in sys.argv[1:]]
+    try:
+        sys.argv[1:] = map(_added, arranged(sys.argv[1:], "python -m runner.tune"))
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_INPUT
     statuses: list[int] = []
     show_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"

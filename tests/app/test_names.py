@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from runner.app.journal import Journal, read_events
+from runner.app.quoting import quoted
 from runner.events import Warned
 from runner.job_folder import JobFolder
 from tests.app.conftest import Command
@@ -173,17 +174,23 @@ def test_any_name_can_be_written_and_read_back(tmp_path: Path) -> None:
     assert JobFolder(tmp_path).write_text("a.txt", GBK).read_text(encoding="utf-8") == r"\udcca\udcfd\udcbe\udcdd"
 
 
-@pytest.mark.parametrize("value", [CHINESE, "a(b", "it's"])
-def test_value_that_the_command_line_cannot_read_is_shown_in_quotes(value: str, tmp_path: Path, run: Command) -> None:
+@pytest.mark.parametrize("value", [CHINESE, "a(b", "it's", "~/a b", "epoch=9", "[1] a", "C:\\\u6570 (1)"])
+def test_path_that_the_command_line_cannot_read_is_quoted_for_the_user(
+    value: str, tmp_path: Path, run: Command
+) -> None:
+    shown = value.replace("~", str(Path.home()))
     ended = run("dataset=image_folder", f"dataset.images={value}", "tracking=none")
     assert ended.status == 2
-    assert (
-        f"error: dataset.images: the value {value} holds characters that mean something to the command line"
-        in ended.err
-    )
-    assert f"""dataset.images="{value}"'.""" in ended.err.replace("""'"'"'""", "'")
-    again = run("dataset=image_folder", f'dataset.images="{value}"', "tracking=none")
-    assert f"dataset.images: {value} is no folder; expected" in again.err
+    assert f"dataset.images: {shown} is no folder; expected" in ended.err
+    assert ended.err == run("dataset=image_folder", f"dataset.images={quoted(value)}", "tracking=none").err
+
+
+@pytest.mark.parametrize("value", ["a:b:c=", "0.2)"])
+def test_value_that_the_command_line_cannot_read_is_shown_in_quotes(value: str, run: Command) -> None:
+    ended = run(f"seed={value}")
+    assert ended.status == 2
+    assert f"error: seed: the value {value} holds characters that mean something to the command line" in ended.err
+    assert f"""'seed="{value}"'.""" in ended.err
 
 
 @pytest.mark.parametrize("value", ['{"x":x}', "[a,b", "{x:x"])
