@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from runner.app.sweep.finished import finished_as
 from runner.app.sweep.launchers import BASIC
 from runner.app.sweep.outcome import FAILED_SWEEP, NO_FAILURE
 from runner.app.sweep.plan import PlannedJob, read_plan
+from runner.app.telling import tell
 from runner.errors import OutputError
 from runner.job_folder import read_manifest
 from runner.modes.result import INTERRUPTED
@@ -60,7 +60,7 @@ def run_launched(config: DictConfig) -> int:
         with beside, contextlib.chdir(hydra.runtime.cwd):
             return _run_in_sweep(config, sweep, job)
     except OutputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(str(error))
         return WRONG_INPUT
 
 
@@ -68,7 +68,7 @@ def _run_in_sweep(config: DictConfig, sweep: Path, job: PlannedJob) -> int:
     folder, fail_fast = sweep / job.folder, bool(config.sweep.fail_fast)
     status = finished_as(_plain(config), folder)
     if status is not None:
-        print(f"{job.folder}: done before, with all its files; not run again", file=sys.stderr)
+        tell("done before, with all its files; not run again", job.folder)
         return status
     failed = first_failed(sweep) if fail_fast else None
     if failed is not None:
@@ -129,8 +129,8 @@ def _tell_replaced(config: Mapping[str, Any], folder: Path) -> None:
         return
     if earlier == name:
         earlier, name = earlier_path, path
-    print(
-        f"note: {folder} holds the results of {earlier}, which those of {name} replace. paths.job=NAME gives a run a folder "
-        "of its own.",
-        file=sys.stderr,
+    tell(
+        f"{folder} holds the results of {earlier}, which those of {name} replace. paths.job=NAME gives a run a folder of its "
+        "own.",
+        "note",
     )

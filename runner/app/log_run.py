@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner.app.leaving import leave
+from runner.app.telling import tell
+
 if TYPE_CHECKING:
     from runner.app.tracking.options import TrackingOptions
 
@@ -21,7 +24,7 @@ NOT_LOGGED, WRONG_INPUT = 1, 2
 
 def console() -> None:
     """Entry point of ``quant-log-run`` and ``python -m runner.app.log_run``; leaves with the exit status."""
-    sys.exit(main(sys.argv[1:]))
+    leave(lambda: main(sys.argv[1:]), result_is_printed=True)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -30,8 +33,8 @@ def main(arguments: Sequence[str]) -> int:
         "quant-log-run",
         description="Log a job's folder to MLflow, from its events.jsonl; again: bring its run up to date.",
     )
-    parser.add_argument("folder", type=Path, help="of the job: the one that holds events.jsonl")
-    parser.add_argument("--output", type=Path, help="root of the store; default: the job's own paths.output")
+    parser.add_argument("folder", type=at_home, help="of the job: the one that holds events.jsonl")
+    parser.add_argument("--output", type=at_home, help="root of the store; default: the job's own paths.output")
     parser.add_argument(
         "--uri", help="a tracking server or a database; default: the job's own, MLFLOW_TRACKING_URI, a file"
     )
@@ -51,10 +54,9 @@ def main(arguments: Sequence[str]) -> int:
     started = first(read_events(given.folder), "JobStarted")
     if started is None:
         found = "none of them" if journal.is_file() else "no such file"
-        print(
-            f"error: {journal}: expected the events of a job that started, got {found}. "
-            "Name the folder of one job, such as outputs/acc_auto.",
-            file=sys.stderr,
+        tell(
+            f"{journal}: expected the events of a job that started, got {found}. "
+            "Name the folder of one job, such as outputs/acc_auto."
         )
         return WRONG_INPUT
     own = started["config"].get("tracking", {})
@@ -67,11 +69,16 @@ def main(arguments: Sequence[str]) -> int:
             given.models or own.get("log_models", False),
         )
     except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(str(error))
         return WRONG_INPUT
     return _log(
         given.folder.absolute(), (given.output or Path(started["config"]["paths"]["output"])).absolute(), options
     )
+
+
+def at_home(path: str) -> Path:
+    """Return a path with a home folder in the place of ``~``, which no shell sees behind an ``=``."""
+    return Path(os.path.expanduser(path))
 
 
 def _log(folder: Path, root: Path, options: TrackingOptions) -> int:
@@ -86,11 +93,11 @@ def _log(folder: Path, root: Path, options: TrackingOptions) -> int:
         logged = process.end(math.inf, options.timeout)
     except TimeoutError:
         process.kill()
-        print(f"error: not logged: {where.shown}: no answer within {options.timeout:g} s.", file=sys.stderr)
+        tell(f"not logged: {where.shown}: no answer within {options.timeout:g} s.")
         return NOT_LOGGED
     except NotLogged as error:
         process.kill()
-        print(f"error: not logged: {error}.", file=sys.stderr)
+        tell(f"not logged: {error}.")
         return NOT_LOGGED
     process.kill()
     print(f"logged as run {logged.run}\n{where_to_look(logged, where, folder)}")

@@ -8,9 +8,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runner.errors import OutputError
+from runner.printable import printable
 
 LOG = Path("amct_log") / "amct_onnx.log"
 _FORMAT = "%(asctime)s - %(levelname)s - [AMCT]:[%(room)s]: %(message)s"
+
+
+class _Lines(logging.Formatter):
+    """A line a record, whatever the names in it hold; where an error came from stands below it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Return the line."""
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+
+class _File(logging.FileHandler):
+    """A log that ends where it cannot be written; the job's own files say why."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Say nothing: what logging would print is no message to a user."""
 
 
 class _Room(logging.Filter):
@@ -31,12 +48,12 @@ def job_log(folder: Path) -> Iterator[None]:
     path = folder / LOG
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, mode="w", encoding="utf-8", errors="backslashreplace")
+        handler = _File(path, mode="w", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise OutputError(
             f"paths.output: {path} cannot be written: {error.strerror}. Set paths.output to a folder that can."
         ) from error
-    handler.setFormatter(logging.Formatter(_FORMAT))
+    handler.setFormatter(_Lines(_FORMAT))
     handler.addFilter(_Room())
     logger = logging.getLogger("runner")
     previous, propagated = logger.level, logger.propagate
@@ -53,6 +70,7 @@ def job_log(folder: Path) -> Iterator[None]:
         logging.captureWarnings(False)
         root.removeHandler(handler)
         logger.removeHandler(handler)
-        handler.close()
+        with contextlib.suppress(OSError):
+            handler.close()
         logger.setLevel(previous)
         logger.propagate = propagated

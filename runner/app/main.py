@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import hydra
 from hydra.errors import HydraException
@@ -14,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from runner.app.arguments import arranged
+from runner.app.leaving import INTERRUPTED, WRONG_INPUT, leave
 from runner.app.places import register_resolvers, shipped
 from runner.app.refusal import refusal
 from runner.app.returned import returned_value
@@ -21,31 +21,15 @@ from runner.app.sweep.callback import Begun, Refused, SweepFolder
 from runner.app.sweep.carried import carried_environment
 from runner.app.sweep.folder import abandon
 from runner.app.sweep.outcome import FAILED_SWEEP
+from runner.app.telling import fault, tell
 from runner.app.termination import terminated_as_interrupted
 from runner.app.tracking.process import prepare
 from runner.errors import ConfigError
-
-WRONG_INPUT, INTERRUPTED = 2, 130
 
 
 def console() -> None:
     """Entry point of ``quant-runner`` and ``python -m runner``; leaves with the exit status."""
     leave(main)
-
-
-def leave(command: Callable[[], int]) -> None:
-    """Run a command and leave with its exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        # A name in a script that the terminal lacks costs its characters, not the result.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    status = command()
-    if status == INTERRUPTED and "ray" not in sys.modules:  # which ends its processes on the way out
-        # All files are closed, and whoever interrupts does not want to wait until threads and sessions are taken apart.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
 
 
 def main() -> int:
@@ -54,7 +38,7 @@ def main() -> int:
     try:
         sys.argv[1:] = arranged(sys.argv[1:], "python -m runner")
     except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(str(error))
         return WRONG_INPUT
     return _run()
 
@@ -75,7 +59,7 @@ def _run() -> int:
             if show_traceback:
                 raise
             # Hydra would write the overrides in front of it.
-            print(f"error: {refusal(error)}", file=sys.stderr)
+            tell(refusal(error))
             statuses.append(WRONG_INPUT)
         if statuses[-1] == INTERRUPTED:
             # Else a sweep would go on with its next job.
@@ -92,11 +76,11 @@ def _run() -> int:
             raise
         return WRONG_INPUT
     except Refused as error:
-        print(f"error: {refusal(error)}", file=sys.stderr)
+        tell(refusal(error))
         return WRONG_INPUT
     except KeyboardInterrupt:
         if INTERRUPTED not in statuses:
-            print("error: interrupted", file=sys.stderr)
+            tell("interrupted")
         return _ended(statuses, interrupted=True)
     except Exception as error:
         if show_traceback:
@@ -108,12 +92,12 @@ def _told(error: Exception, statuses: list[int]) -> int:
     """Tell of an error outside of a job and return the exit status; one that is no user's is raised again."""
     if SweepFolder.begun is not None and _left_jobs(SweepFolder.begun):
         # Who launches them gave up on one, or on all that were under way.
-        print(f"error: {type(error).__name__}: {str(error).partition(chr(10))[0]}", file=sys.stderr)
+        tell(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
         return _ended(statuses) or FAILED_SWEEP
     message = _message(error, started=bool(statuses))
     if message is None:
         raise error
-    print(f"error: {message}", file=sys.stderr)
+    tell(message)
     return WRONG_INPUT
 
 
@@ -124,10 +108,10 @@ def _message(error: Exception, *, started: bool) -> str | None:
     if isinstance(error, (YAMLError, ValueError)) and not started:
         # What Hydra lets through: a configuration file that is no YAML, a group set to null.
         return refusal(error)
-    if isinstance(error, OSError) and not started:
+    if isinstance(error, OSError) and error.filename is not None and not started:
         where = f"{error.filename or ''} cannot be written: {error.strerror}"
         return f"paths.output: {where}. Set paths.output to a folder that can."
-    return None
+    return fault(error)
 
 
 def _job(config: DictConfig, carried: Mapping[str, str]) -> int:

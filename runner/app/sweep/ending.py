@@ -21,6 +21,7 @@ from runner.app.sweep.plan import Plan, PlannedJob
 from runner.app.tracking.looking import sweep_comparison
 from runner.plain_values import fits
 from runner.report.kept_summary import read_summary
+from runner.printable import printable
 from runner.report.page import PAGE
 from runner.report.sweep.files import write_sweep
 from runner.report.sweep.swept import Sweep, SweptJob
@@ -45,7 +46,7 @@ def end_sweep(begun: Begun, *, interrupted: bool) -> int:
     print_sweep(sweep, Console())
     compared = sweep_comparison(job.summary for job in sweep.jobs)
     if compared:
-        print(compared, file=sys.stderr)
+        print(printable(compared), file=sys.stderr)
     release(begun.folder, begun.lock)
     return sweep_status([job.exit_status for job in sweep.jobs])
 
