@@ -36,6 +36,11 @@ def leave(command: Callable[[], int], *, result_is_printed: bool = False) -> Non
 
 def _status(command: Callable[[], int]) -> int:
     try:
+        os.getcwd()
+    except OSError as error:
+        tell(f"the directory of the command cannot be used ({error.strerror}). Change to one that exists.")
+        return WRONG_INPUT
+    try:
         return command()
     except KeyboardInterrupt:
         tell("interrupted")

@@ -29,7 +29,8 @@ from runner.errors import ConfigError
 
 def console() -> None:
     """Entry point of ``quant-runner`` and ``python -m runner``; leaves with the exit status."""
-    leave(main)
+    printed = ("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i")
+    leave(main, result_is_printed=any(argument.partition("=")[0] in printed for argument in sys.argv[1:]))
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.figure import Figure, Grid, Report
-from runner.printable import printable
+from runner.printable import printable, printable_lines
 
 
 def print_report(report: Report, root: Path, files: Sequence[Path]) -> None:
@@ -40,7 +40,7 @@ def figures_table(report: Report) -> RenderableType:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, phrase in _rows(report.figures):
-        table.add_row(Text(name), shown(phrase))
+        table.add_row(Text(name), Text(printable_lines(phrase)))
     return table
 
 

@@ -14,6 +14,7 @@ from runner.app.held_folder import HOLDER, LOCK, release, take
 from runner.app.sweep.fail_fast import FAILED
 from runner.app.sweep.plan import NAME, Plan, read_plan
 from runner.errors import ConfigError
+from runner.printable import escaped_json
 
 # Hydra's own copy of the configuration.
 _MULTIRUN = "multirun.yaml"
@@ -37,7 +38,7 @@ def claim(folder: Path, plan: Plan, *, option: str | None) -> tuple[Path, FileLo
     try:
         _refuse_other(folder, plan, option)
         (folder / FAILED).unlink(missing_ok=True)
-        text = json.dumps(plan.to_json(), indent=2, ensure_ascii=False)
+        text = escaped_json(json.dumps(plan.to_json(), indent=2, ensure_ascii=False))
         (folder / NAME).write_bytes(text.encode("utf-8", "backslashreplace"))
     except BaseException:
         release(folder, lock)
