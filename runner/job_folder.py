@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from runner.errors import OutputError
 from runner.graph.model_file import file_sha256, fits_one_file
 from runner.manifest import MANIFEST, Manifest
-from runner.whole_file import remove_abandoned, stem, write_atomically, written_aside
 from runner.printable import escaped_json
+from runner.whole_file import remove_abandoned, stem, write_atomically, written_aside
 
 _MODEL_ENDINGS = (".onnx", ".onnx.data")
 # What a folder is called until it is whole.

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 from runner.dumps.names import Side
 from runner.errors import RecordError
 from runner.plain_values import misfit
+from runner.printable import escaped_json, printable
 
 INDEX, TABLE = "index.json", "index.csv"
 # The version of the format: raise it when a reader of today would misread it.
@@ -129,7 +130,7 @@ def table_text(index: DumpIndex) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for entry in index.tensors:
-        writer.writerow(_row(entry))
+        writer.writerow([printable(cell) if isinstance(cell, str) else cell for cell in _row(entry)])
     return stream.getvalue()
 
 
@@ -166,7 +167,7 @@ def read_index(folder: Path) -> DumpIndex:
 
 
 def _json(value: Any) -> str:  # noqa: ANN401 - whatever JSON can hold
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return escaped_json(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
 def _index(held: Mapping[str, Any]) -> DumpIndex:

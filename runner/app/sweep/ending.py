@@ -20,8 +20,8 @@ from runner.app.sweep.outcome import sweep_status
 from runner.app.sweep.plan import Plan, PlannedJob
 from runner.app.tracking.looking import sweep_comparison
 from runner.plain_values import fits
-from runner.report.kept_summary import read_summary
 from runner.printable import printable
+from runner.report.kept_summary import read_summary
 from runner.report.page import PAGE
 from runner.report.sweep.files import write_sweep
 from runner.report.sweep.swept import Sweep, SweptJob
