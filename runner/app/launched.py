@@ -91,7 +91,12 @@ def _run(config: DictConfig, tags: Mapping[str, str]) -> int:
         make_importable([str(Path.cwd()), *given])
     with held(folder, "Wait for it, or give this job a folder of its own with paths.job=NAME."):
         _tell_replaced(plain, folder)
-        _keep_configuration(config, folder)
+        try:
+            _keep_configuration(config, folder)
+        except OSError as error:
+            raise OutputError(
+                f"paths.output: {folder} cannot be written: {error.strerror}. Set paths.output to a folder that can."
+            ) from error
         choices = {str(key): str(value) for key, value in hydra.runtime.choices.items()}
         return run_job(plain, folder, choices, tags)
 

@@ -18,6 +18,7 @@ from runner.app.sweep.callback import Begun
 from runner.app.sweep.launchers import kill_launched, stop_launched
 from runner.app.sweep.outcome import sweep_status
 from runner.app.sweep.plan import Plan, PlannedJob
+from runner.app.telling import fault, tell
 from runner.app.tracking.looking import sweep_comparison
 from runner.plain_values import fits
 from runner.printable import printable
@@ -42,8 +43,11 @@ def end_sweep(begun: Begun, *, interrupted: bool) -> int:
     if interrupted:
         kill_launched()
     sweep = swept(begun.folder, begun.plan, interrupted=interrupted)
-    write_sweep(sweep, begun.plan.to_json())
     print_sweep(sweep, Console())
+    try:
+        write_sweep(sweep, begun.plan.to_json())
+    except OSError as error:
+        tell(f"the sweep's table is not in {begun.folder}: {fault(error)} The jobs' results are.", "warning")
     compared = sweep_comparison(job.summary for job in sweep.jobs)
     if compared:
         print(printable(compared), file=sys.stderr)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runner.app.leaving import leave
-from runner.app.telling import tell
+from runner.app.telling import fault, tell
 
 WRONG_INPUT = 2
 
@@ -43,8 +43,12 @@ def main(arguments: Sequence[str]) -> int:
         )
         return WRONG_INPUT
     sweep = swept(folder, plan)
-    write_sweep(sweep, plan.to_json())
     print_sweep(sweep, Console())
+    try:
+        write_sweep(sweep, plan.to_json())
+    except OSError as error:
+        tell(f"the sweep's files are not written again: {fault(error)}")
+        return WRONG_INPUT
     return sweep_status([job.exit_status for job in sweep.jobs])
 
 
