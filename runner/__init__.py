@@ -19,8 +19,12 @@ import sys
 # be run in place of the library. While Python looks for the module that it is to run, `-m` stands for its name. This package
 # is found by now; a user's own classes are looked for there later, and last (`app/places.py`). Nothing that is not loaded
 # already may be imported before this, `__future__` included.
-if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and sys.path[:1] == [os.path.abspath("")]:
-    del sys.path[0]
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
+    try:
+        if sys.path[:1] == [os.path.abspath("")]:
+            del sys.path[0]
+    except OSError:  # the directory is gone, and so is what lay in it
+        pass
 
 from typing import TYPE_CHECKING, Any
 

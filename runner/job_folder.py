@@ -22,6 +22,7 @@ from runner.errors import OutputError
 from runner.graph.model_file import file_sha256, fits_one_file
 from runner.inside import linked_folder
 from runner.manifest import MANIFEST, Manifest
+from runner.printable import escaped_json
 from runner.whole_file import remove_abandoned, stem, write_atomically, written_aside
 
 _MODEL_ENDINGS = (".onnx", ".onnx.data")
@@ -78,7 +79,7 @@ class JobFolder:
         """Write JSON; ``compact_keys`` leaves out the space after a colon, as AMCT does."""
         separators = (",", ":") if compact_keys else None
         text = json.dumps(value, indent=indent, separators=separators, ensure_ascii=False, allow_nan=False)
-        return self.write_text(name, text)
+        return self.write_text(name, escaped_json(text))
 
     def write_array(self, name: str, array: NDArray[Any]) -> Path:
         """Write a ``.npy`` file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 
 # Characters that would break a line, steer a terminal or have no UTF-8 form: controls, surrogates, line separators.
@@ -10,6 +11,10 @@ _UNSHOWN = frozenset({"Cc", "Cs", "Zl", "Zp"})
 # Signs that make what follows them read from the other side; those of letters themselves are left alone.
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 LONGEST = 2500
+# Longer than any path; a name of 100 000 letters is told by its beginning and end.
+_LONG = re.compile(r"\S{4097,}")
+_KEPT = 100
+_LINE = re.compile(r"[^\n]+")
 
 
 def shown(name: str | os.PathLike[str]) -> str:
@@ -28,6 +33,40 @@ def message(text: str) -> str:
     line = shown(" ".join(text.split("\n")) if "\n" in text else text)
     half = LONGEST // 2
     return line if len(line) <= LONGEST else f"{line[:half]} … {line[-half:]}"
+
+
+def printable(text: str) -> str:
+    """Return a text of any length in one line; what has more than 4096 characters without a space is cut in its middle."""
+    line = shown(text)
+    return _LONG.sub(_shortened, line) if len(line) > _KEPT else line
+
+
+def printable_lines(text: str) -> str:
+    """Return a text of several lines, such as a traceback, each of which any terminal takes."""
+    return _LINE.sub(lambda line: printable(line[0]), text)
+
+
+def escaped_json(text: str) -> str:
+    r"""Return JSON that means the same, with ``\uNNNN`` in the place of what would steer whoever looks at it."""
+    if text.isascii() and "\x7f" not in text:
+        return text
+    # Line breaks stand between values only.
+    return "".join(f"\\u{ord(char):04x}" if _is_unshown(char) and char != "\n" else char for char in text)
+
+
+def escaped_text_format(text: str) -> str:
+    r"""Return a text as protobuf's text format has it between quotes: bytes that would steer a terminal as ``\NNN``."""
+    plain = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return plain if plain.isprintable() else "".join(_octal(char) if _is_unshown(char) else char for char in plain)
+
+
+def _octal(char: str) -> str:
+    return "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", "surrogatepass"))
+
+
+def _shortened(found: re.Match[str]) -> str:
+    word = found[0]
+    return f"{word[:_KEPT]}...({len(word)} characters)...{word[-_KEPT:]}"
 
 
 def _is_unshown(char: str) -> bool:

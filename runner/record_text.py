@@ -26,6 +26,7 @@ import numpy as np
 from google.protobuf import text_format
 
 from runner.errors import RecordError
+from runner.printable import escaped_text_format
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, Record, TensorRecord
 from runner.record_proto import scale_offset_record
@@ -128,4 +129,4 @@ def _float(value: float) -> str:
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+    return f'"{escaped_text_format(text)}"'

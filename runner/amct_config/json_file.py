@@ -34,6 +34,7 @@ from runner.amct_config.model import (
     TensorEntry,
 )
 from runner.errors import RecordError
+from runner.printable import escaped_json
 from runner.strict_json import is_number, parse_object
 
 _BALANCE, _ACTIVATION, _WEIGHT = "dmq_balancer_param", "activation_quant_params", "weight_quant_params"
@@ -61,7 +62,8 @@ def parse_config(text: str, name: str) -> QuantConfig:
 
 def format_config(config: QuantConfig) -> str:
     """Return the file's text as AMCT writes it: indent 4, no space after a colon, layers in alphabetical order."""
-    return json.dumps(config_entries(config), indent=4, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(config_entries(config), indent=4, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return escaped_json(text)
 
 
 def config_entries(config: QuantConfig) -> dict[str, Any]:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+from rich.cells import cell_len
+
+from runner.app.leaving import leave
+from runner.app.telling import tell
+from runner.printable import escaped_json, printable
 
 if TYPE_CHECKING:
     from runner.dumps.compare import DumpComparison, TensorDifference
@@ -20,7 +27,7 @@ _MOST_LISTED = 10
 
 def console() -> None:
     """Entry point of ``quant-compare-dump`` and ``python -m runner.app.compare_dump``; leaves with the exit status."""
-    sys.exit(main(sys.argv[1:]))
+    leave(lambda: main(sys.argv[1:]), result_is_printed=True)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -34,20 +41,22 @@ def main(arguments: Sequence[str]) -> int:
         tolerance = DumpTolerance(given.sqnr, given.own, given.exact)
         found = compare_dump(given.folder, given.dumps, item=given.item, tolerance=tolerance)
     except RunnerError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(str(error))
         return WRONG_INPUT
     if given.json:
-        print(json.dumps(_plain(found), indent=2, ensure_ascii=False, allow_nan=False))
+        print(escaped_json(json.dumps(_plain(found), indent=2, ensure_ascii=False, allow_nan=False)))
     else:
         for line in _lines(found):
-            print(line)
+            print(printable(line))
     return SAME if found.first is None else PARTED
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("quant-compare-dump", description=_DESCRIPTION)
-    parser.add_argument("folder", help="amct_log/temp... of the job, with its index.json")
-    parser.add_argument("dumps", help="folder of .npy files that msaccucmp.py convert made of one run's dump")
+    parser.add_argument("folder", type=os.path.expanduser, help="amct_log/temp... of the job, with its index.json")
+    parser.add_argument(
+        "dumps", type=os.path.expanduser, help="folder of .npy files that msaccucmp.py convert made of one run's dump"
+    )
     parser.add_argument("--item", type=int, default=0, help="number of the item that the chip was given (default 0)")
     sqnr = (
         "where it is not known whether a tensor's operator is right for what it read, it parts below so many dB and 10 dB "
@@ -69,8 +78,10 @@ def _lines(found: DumpComparison) -> list[str]:
         ("", "tensor", "node", "max |diff|", "cosine", "SQNR dB", "equal", "own", "layout"),
         *map(_row, found.tensors),
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    rows = [tuple(map(printable, row)) for row in rows]
+    # Chinese letters are two columns wide.
+    widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(_padded(*cell) for cell in zip(row, widths, strict=True)).rstrip() for row in rows]
     if found.missing:
         lines.append(f"not in the dump: {_listed(found.missing)}")
     if found.unmatched:
@@ -117,6 +128,10 @@ def _row(tensor: TensorDifference) -> tuple[str, ...]:
         "" if tensor.own is None else f"{tensor.own:.2%}",
         tensor.layout,
     )
+
+
+def _padded(cell: str, width: int) -> str:
+    return cell + " " * (width - cell_len(cell))
 
 
 def _named(tensor: TensorDifference) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
 import logging
-import sys
-import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from runner.app.options import AccAutoJob, Job
 from runner.app.parsing import deciding, parse_job, refuse_unknown
 from runner.app.progress import ProgressDisplay
 from runner.app.run_description import label, own_tags, params
+from runner.app.telling import fault, tell, tell_traceback
 from runner.app.termination import terminated_as_interrupted
 from runner.app.tracking.following import Following
 from runner.engine import Engine, available_cores
@@ -83,18 +83,20 @@ def run_job(config: Mapping[str, Any], folder: Path, choices: Mapping[str, str],
         # A model pair that is there already stays: it is valid, and the same command goes on from it.
         status = _fail(error, journal, display)
     except RunnerError as error:
-        withdraw_unfinished(folder, SUMMARY)
+        _withdraw(folder)
         status = _fail(error, journal, display)
     except Exception as error:  # the edge: whatever it is, the user gets one line, the log the rest
-        withdraw_unfinished(folder, SUMMARY)
+        _withdraw(folder)
         status = _fail(error, journal, display)
-        traceback.print_exc()
+        if status == INTERNAL_FAULT:
+            tell_traceback()
     finally:
         display.close()
         if journal is not None:
-            journal.close()
+            with contextlib.suppress(OSError):  # told by whatever failed before
+                journal.close()
     if finished and status == INTERRUPTED:
-        print("interrupted: the same command goes on from the last finished plan.", file=sys.stderr)
+        tell("the same command goes on from the last finished plan.", "interrupted")
     if following is not None:
         following.end(finished=finished, interrupted=status == INTERRUPTED)
     return status
@@ -220,17 +222,22 @@ def _finished(
     )
 
 
+def _withdraw(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # a folder that is gone, or cannot be changed any longer
+        withdraw_unfinished(folder, SUMMARY)
+
+
 def _fail(error: BaseException, journal: Journal | None, display: ProgressDisplay) -> int:
     display.close()
+    message = fault(error)
     if isinstance(error, KeyboardInterrupt):
         status, message = INTERRUPTED, "interrupted"
-    elif isinstance(error, VerificationError):
-        status, message = VERIFICATION_FAILED, str(error)
-    elif isinstance(error, RunnerError):
-        status, message = WRONG_INPUT, str(error)
+    elif message is not None:
+        status = VERIFICATION_FAILED if isinstance(error, VerificationError) else WRONG_INPUT
     else:
         status, message = INTERNAL_FAULT, f"internal fault: {type(error).__name__}: {error}"
-    print(f"error: {message}", file=sys.stderr)
+    tell(message)
     if journal is not None:
-        journal(JobFailed(type(error).__name__, message, status))
+        with contextlib.suppress(OSError, RunnerError):
+            journal(JobFailed(type(error).__name__, message, status))
     return status

@@ -12,6 +12,7 @@ from runner.credentials import values_without_credentials
 from runner.errors import OutputError
 from runner.events import Event, StageAdvanced, from_line, to_json
 from runner.inside import writable_place
+from runner.printable import escaped_json
 
 NAME = "events.jsonl"
 
@@ -36,8 +37,13 @@ class Journal:
         if isinstance(event, StageAdvanced):
             return
         line = {"time": round(time.time(), 3), **values_without_credentials(to_json(event))}
-        self._stream.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
-        self._stream.flush()
+        try:
+            self._stream.write(escaped_json(json.dumps(line, ensure_ascii=False, default=str)) + "\n")
+            self._stream.flush()
+        except OSError as error:
+            raise OutputError(
+                f"paths.output: {self.path} cannot be written: {error.strerror}. Set paths.output to a folder that can."
+            ) from error
 
     def close(self) -> None:
         """Close the file."""

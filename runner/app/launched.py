@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,14 @@ from runner.app.held_folder import held
 from runner.app.job import run_job
 from runner.app.journal import read_events
 from runner.app.labelled_lines import labelled_lines
-from runner.app.places import make_importable, names_own_class
+from runner.app.places import at_home, make_importable, names_own_class
 from runner.app.sweep.fail_fast import first_failed, tell_failed
 from runner.app.sweep.finished import finished_as
 from runner.app.sweep.folder import hide_credentials
 from runner.app.sweep.launchers import BASIC
 from runner.app.sweep.outcome import FAILED_SWEEP, NO_FAILURE
 from runner.app.sweep.plan import PlannedJob, read_plan
+from runner.app.telling import tell
 from runner.credentials import without_credentials
 from runner.errors import OutputError
 from runner.inside import writable_place
@@ -63,7 +63,7 @@ def run_launched(config: DictConfig) -> int:
         with beside, contextlib.chdir(hydra.runtime.cwd):
             return _run_in_sweep(config, sweep, job)
     except OutputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(str(error))
         return WRONG_INPUT
 
 
@@ -72,7 +72,7 @@ def _run_in_sweep(config: DictConfig, sweep: Path, job: PlannedJob) -> int:
     folder, fail_fast = sweep / job.folder, bool(config.sweep.fail_fast)
     status = finished_as(_plain(config), folder)
     if status is not None:
-        print(f"{job.folder}: done before, with all its files; not run again", file=sys.stderr)
+        tell("done before, with all its files; not run again", job.folder)
         return status
     failed = first_failed(sweep) if fail_fast else None
     if failed is not None:
@@ -95,7 +95,12 @@ def _run(config: DictConfig, tags: Mapping[str, str]) -> int:
         make_importable([str(Path.cwd()), *given])
     with held(folder, "Wait for it, or give this job a folder of its own with paths.job=NAME."):
         _tell_replaced(plain, folder)
-        _keep_configuration(config, folder)
+        try:
+            _keep_configuration(config, folder)
+        except OSError as error:
+            raise OutputError(
+                f"paths.output: {folder} cannot be written: {error.strerror}. Set paths.output to a folder that can."
+            ) from error
         choices = {str(key): str(value) for key, value in hydra.runtime.choices.items()}
         return run_job(plain, folder, choices, tags)
 
@@ -103,7 +108,7 @@ def _run(config: DictConfig, tags: Mapping[str, str]) -> int:
 def _plain(config: DictConfig) -> dict[str, Any]:
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
     assert isinstance(plain, dict)  # the root of a configuration is a mapping
-    return {str(key): value for key, value in plain.items()}
+    return {str(key): at_home(value) for key, value in plain.items()}
 
 
 def _keep_configuration(config: DictConfig, folder: Path) -> None:
@@ -137,8 +142,8 @@ def _tell_replaced(config: Mapping[str, Any], folder: Path) -> None:
         return
     if earlier == name:
         earlier, name = earlier_path, path
-    print(
-        f"note: {folder} holds the results of {earlier}, which those of {name} replace. paths.job=NAME gives a run a folder "
-        "of its own.",
-        file=sys.stderr,
+    tell(
+        f"{folder} holds the results of {earlier}, which those of {name} replace. paths.job=NAME gives a run a folder of its "
+        "own.",
+        "note",
     )

@@ -17,6 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.app.leaving import leave
+from runner.app.telling import tell
+
 if TYPE_CHECKING:
     from runner.app.tracking.options import TrackingOptions
 
@@ -26,7 +29,7 @@ _ENVIRONMENT = "MLFLOW_TRACKING_URI"
 
 def console() -> None:
     """Entry point of ``quant-log-run`` and ``python -m runner.app.log_run``; leaves with the exit status."""
-    sys.exit(main(sys.argv[1:]))
+    leave(lambda: main(sys.argv[1:]), result_is_printed=True)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -35,9 +38,9 @@ def main(arguments: Sequence[str]) -> int:
         "quant-log-run",
         description="Log a job's folder to MLflow, from its events.jsonl; again: bring its run up to date.",
     )
-    parser.add_argument("folder", type=Path, help="of the job: the one that holds events.jsonl")
+    parser.add_argument("folder", type=at_home, help="of the job: the one that holds events.jsonl")
     parser.add_argument(
-        "--output", type=Path, help="root of the store; default: the job's paths.output, where the folder lies in it"
+        "--output", type=at_home, help="root of the store; default: the job's paths.output, where the folder lies in it"
     )
     parser.add_argument(
         "--uri", help="a tracking server or a database; default: MLFLOW_TRACKING_URI, a file below the root"
@@ -58,10 +61,9 @@ def main(arguments: Sequence[str]) -> int:
     started = first(read_events(given.folder), "JobStarted")
     if started is None:
         found = "none of them" if journal.is_file() else "no such file"
-        print(
-            f"error: {journal}: expected the events of a job that started, got {found}. "
-            "Name the folder of one job, such as outputs/acc_auto.",
-            file=sys.stderr,
+        tell(
+            f"{journal}: expected the events of a job that started, got {found}. "
+            "Name the folder of one job, such as outputs/acc_auto."
         )
         return WRONG_INPUT
     config = started.get("config")
@@ -77,7 +79,7 @@ def main(arguments: Sequence[str]) -> int:
         )
         root = given.output or _root(given.folder, config, own, named=bool(given.uri or os.environ.get(_ENVIRONMENT)))
     except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(str(error))
         return WRONG_INPUT
     return _log(given.folder.absolute(), root.absolute(), options)
 
@@ -95,12 +97,13 @@ def _root(folder: Path, config: Any, own: Mapping[str, Any], *, named: bool) -> 
         ConfigError: only the folder says where its contents are to go, or it does not lie where it says.
     """
     from runner.errors import ConfigError
+    from runner.printable import shown
 
     uri = _text(own.get("uri"))
     if uri is not None and not named:
         raise ConfigError(
-            f"{folder}: its job was to be logged to {_shown(uri)}. A folder does not choose where its contents are sent: "
-            f"say --uri {shlex.quote(_shown(uri))}, or set {_ENVIRONMENT}; --output DIR logs to a file in a folder of yours."
+            f"{folder}: its job was to be logged to {shown(uri)}. A folder does not choose where its contents are sent: "
+            f"say --uri {shlex.quote(shown(uri))}, or set {_ENVIRONMENT}; --output DIR logs to a file in a folder of yours."
         )
     paths = config.get("paths") if isinstance(config, Mapping) else None
     root = _text(paths.get("output")) if isinstance(paths, Mapping) else None
@@ -109,18 +112,18 @@ def _root(folder: Path, config: Any, own: Mapping[str, Any], *, named: bool) -> 
     if named:
         return folder.absolute().parent
     raise ConfigError(
-        f"{folder}: its job wrote below {'an unknown root' if root is None else _shown(root)}, and the folder lies elsewhere. "
+        f"{folder}: its job wrote below {'an unknown root' if root is None else shown(root)}, and the folder lies elsewhere. "
         "Say where its run goes: --output DIR for a file in a folder of yours, or --uri."
     )
 
 
-def _shown(text: str) -> str:
-    """Return what a folder says as a terminal takes it."""
-    return text if text.isprintable() else ascii(text)
-
-
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def at_home(path: str) -> Path:
+    """Return a path with a home folder in the place of ``~``, which no shell sees behind an ``=``."""
+    return Path(os.path.expanduser(path))
 
 
 def _log(folder: Path, root: Path, options: TrackingOptions) -> int:
@@ -135,11 +138,11 @@ def _log(folder: Path, root: Path, options: TrackingOptions) -> int:
         logged = process.end(math.inf, options.timeout)
     except TimeoutError:
         process.kill()
-        print(f"error: not logged: {where.shown}: no answer within {options.timeout:g} s.", file=sys.stderr)
+        tell(f"not logged: {where.shown}: no answer within {options.timeout:g} s.")
         return NOT_LOGGED
     except NotLogged as error:
         process.kill()
-        print(f"error: not logged: {error}.", file=sys.stderr)
+        tell(f"not logged: {error}.")
         return NOT_LOGGED
     process.kill()
     print(f"logged as run {logged.run}\n{where_to_look(logged, where, folder)}")

@@ -24,6 +24,7 @@ def parse_job(config: Mapping[str, Any]) -> Job:
         ConfigError: a key is unknown, missing or of the wrong type.
     """
     refuse_unknown(config)
+    _refuse_option_as_value(config)
     plain, inputs = lifted(without_urls(config))
     if not isinstance(plain.get("expect", {}), Mapping):
         # In a file, too, a number alone is what is expected.
@@ -70,3 +71,17 @@ def refuse_unknown(config: Mapping[str, Any]) -> None:
         if key not in fields:
             raise ConfigError(unknown_key(key, fields, key) + f" (mode={mode})")
     refuse_misplaced(config, JOBS[mode])
+
+
+def _refuse_option_as_value(config: Mapping[str, Any]) -> None:
+    """Refuse the name of a group's option where its content is expected, as ``dataset.preprocess=imagenet`` gives it."""
+    for section, name, choice in (
+        ("dataset", "preprocess", "dataset/preprocess"),
+        ("calibration", "dataset", "+dataset@calibration.dataset"),
+    ):
+        inside = config.get(section)
+        value = inside.get(name) if isinstance(inside, Mapping) else None
+        if isinstance(value, str):
+            raise ConfigError(
+                f"{section}.{name}: {value} is the name of an option, and an option is chosen otherwise. Type {choice}={value}."
+            )

@@ -5,6 +5,7 @@ They stand at the top of a checkout and inside the package of a built wheel; the
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -24,8 +25,27 @@ def shipped(name: str) -> str:
 
 
 def absolute(path: str) -> str:
-    """Return a path made absolute against the directory of the command."""
-    return str(Path(path).expanduser().absolute())
+    """Return a path made absolute against the directory of the command.
+
+    Raises:
+        ValueError: it is no text, as of ``paths.output``, for which this is there.
+    """
+    if not isinstance(path, str):
+        shown = "null" if path is None else path
+        raise ValueError(f"paths.output: expected the path of a folder, got {shown}; a number is put in quotes.")
+    return str(Path(os.path.expanduser(path)).absolute())
+
+
+def at_home(config: Any) -> Any:  # noqa: ANN401 - configuration is any value
+    """Return a configuration with a home folder in the place of ``~`` at the start of a text, which no shell sees there."""
+    if isinstance(config, Mapping):
+        return {key: at_home(value) for key, value in config.items()}
+    if isinstance(config, list):
+        return [at_home(value) for value in config]
+    if isinstance(config, str) and (config == "~" or config.startswith("~/")):
+        # Several folders stand in one text where they belong together: "~/images;~/states".
+        return ";".join(map(os.path.expanduser, config.split(";")))
+    return config
 
 
 def own_name(name: str | None, otherwise: str) -> str:

@@ -18,6 +18,7 @@ from rich.progress import (
 from rich.text import Text
 
 from runner.events import DOWNLOAD, Event, StageAdvanced, StageFinished, StageStarted, TrialFinished, Warned, WorkAhead
+from runner.printable import printable
 
 _NAMES = {
     DOWNLOAD: "download",
@@ -63,7 +64,7 @@ class ProgressDisplay:
         self._before = 0.0
         if self._console.is_terminal:
             self._bars = Progress(
-                TextColumn("{task.description:<28}"),
+                TextColumn("{task.description:<28}", markup=False),
                 BarColumn(),
                 _Done(),
                 _Rate(),
@@ -96,7 +97,7 @@ class ProgressDisplay:
                     loss = f"loss about {event.loss:.4g} (settled after {event.settled_after} items)"
                 self._line(f"  plan {event.step}: {len(event.fallback)} layers float, {loss}, {verdict}")
             case Warned():
-                self._console.print(Text.assemble(("warning: ", "yellow"), event.message), soft_wrap=True)
+                self._console.print(Text.assemble(("warning: ", "yellow"), printable(event.message)), soft_wrap=True)
             case _:
                 pass
 
@@ -110,7 +111,7 @@ class ProgressDisplay:
             self._bars = None
 
     def _start(self, event: StageStarted) -> None:
-        name = _NAMES.get(event.stage, event.stage) + (f" ({event.detail})" if event.detail else "")
+        name = _NAMES.get(event.stage, event.stage) + (f" ({printable(event.detail)})" if event.detail else "")
         if self._bars is not None:
             self._task = self._bars.add_task(name, total=event.total or None, stage=event.stage)
         else:

@@ -110,7 +110,9 @@ def _read(path: Path, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
                 if name in arrays.files:
                     kept = _READ.get((*file, name))
                     read[name] = arrays[name] if kept is None else kept
-                    if not isinstance(read[name], np.ndarray):  # numpy gives a member that begins in no array's way as bytes
+                    if not isinstance(
+                        read[name], np.ndarray
+                    ):  # numpy gives a member that begins in no array's way as bytes
                         raise ValueError(f"its member {name} is no array")
                     read[name].flags.writeable = False
                     _READ[(*file, name)] = read[name]

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 from runner.dumps.names import Side
 from runner.errors import RecordError
 from runner.plain_values import misfit
+from runner.printable import escaped_json
 from runner.spreadsheet import harmless
 
 INDEX, TABLE = "index.json", "index.csv"
@@ -167,7 +168,7 @@ def read_index(folder: Path) -> DumpIndex:
 
 
 def _json(value: Any) -> str:  # noqa: ANN401 - whatever JSON can hold
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return escaped_json(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
 def _index(held: Mapping[str, Any]) -> DumpIndex:

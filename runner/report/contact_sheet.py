@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from runner.dataset.item import Dataset
+from runner.report.caption_font import Font, caption, default_font
 from runner.report.flips import Flip
 
 SHEET = "flips.png"
@@ -35,12 +36,12 @@ def contact_sheet(found: Sequence[Flip], dataset: Dataset) -> bytes | None:
     columns = min(_COLUMNS, len(tiles))
     width, height = _TILE + _MARGIN, _TILE + 4 * _LINE + _MARGIN
     sheet = Image.new("RGB", (columns * width + _MARGIN, rows * height + _MARGIN), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    draw = ImageDraw.Draw(sheet)
     for place, (flip, image) in enumerate(tiles):
         assert image is not None  # checked above
         left, top = _MARGIN + place % _COLUMNS * width, _MARGIN + place // _COLUMNS * height
         sheet.paste(_fitted(image), (left, top))
-        for line, text in enumerate(_caption(flip)):
+        for line, (text, font) in enumerate(_caption(flip)):
             draw.text((left, top + _TILE + 2 + line * _LINE), text, fill=COLOURS[flip.effect], font=font)
     stream = io.BytesIO()
     sheet.save(stream, "PNG")
@@ -72,20 +73,11 @@ def _fitted(image: Image.Image) -> Image.Image:
     return tile
 
 
-def _caption(flip: Flip) -> tuple[str, str, str, str]:
+def _caption(flip: Flip) -> list[tuple[str, Font]]:
     label = "no label" if flip.label is None else f"label {flip.label}"
-    name = flip.name if len(flip.name) <= 24 else f"…{flip.name[-23:]}"
-    return (
-        name if drawable(flip.name, ImageFont.load_default(12)) else f"item {flip.index}",
+    lines = (
         f"{label}, {flip.effect}",
         f"was {flip.before.category}  by {flip.before.margin:.3f}",
         f"now {flip.after.category}  by {flip.after.margin:.3f}",
     )
-
-
-def drawable(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> bool:
-    """Return whether a font has all characters of a text; those that it has not come out as boxes."""
-    if isinstance(font, ImageFont.ImageFont):
-        return text.isascii()
-    unknown = bytes(font.getmask("\uffff"))
-    return all(character == " " or bytes(font.getmask(character)) != unknown for character in text)
+    return [caption(flip.name, flip.index, _TILE), *((line, default_font()) for line in lines)]

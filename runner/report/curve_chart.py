@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
+from runner.printable import printable
 from runner.report.axis import scale, ticks
 from runner.search.pareto import Point
 
@@ -57,9 +58,9 @@ def _mark(svg: ET.Element, x: float, y: float, point: Point) -> None:
     place = {"cx": f"{x:.1f}", "cy": f"{y:.1f}"}
     dot = ET.SubElement(svg, "circle", {**place, "r": "4", "fill": fill, "stroke": _FRONT})
     names = ", ".join(point.plan.fallback) or "none"
-    ET.SubElement(
-        dot, "title"
-    ).text = f"trial {point.step}: loss {point.loss:.4g}, {point.int8_share:.1%} int8; float: {names}"
+    ET.SubElement(dot, "title").text = printable(
+        f"trial {point.step}: loss {point.loss:.4g}, {point.int8_share:.1%} int8; float: {names}"
+    )
     if point.chosen:
         ET.SubElement(svg, "circle", {**place, "r": "8", "fill": "none", "stroke": _CHOSEN, "stroke-width": "2"})
         # Above the picture: around the point others may lie close.
@@ -72,7 +73,7 @@ def _text(
 ) -> ET.Element:
     attributes = {"x": f"{x:.1f}", "y": f"{y:.1f}", "text-anchor": anchor, "fill": colour, "font-size": str(size)}
     element = ET.SubElement(svg, "text", attributes)
-    element.text = text
+    element.text = printable(text)
     return element
 
 

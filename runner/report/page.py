@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from runner.figure import Block, Part, Report, Section, Step, Swatch
+from runner.printable import printable, printable_lines
 
 PAGE = "report.html"
 _TEMPLATE = "page.html.j2"
@@ -35,11 +36,17 @@ def page(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=in_a_page,
     )
     environment.filters |= {"marked": _marked, "base64": _base64}
     top, *parts = _parts(report.sections)
     cards = [figure.card for figure in report.figures if figure.card is not None]
     return environment.get_template(_TEMPLATE).render(report=report, top=top, parts=parts, cards=cards, svg=Markup)
+
+
+def in_a_page(value: object) -> object:
+    """Return what a template puts into a page, where a text holds nothing that turns or breaks its line."""
+    return printable_lines(value) if type(value) is str else value
 
 
 def _parts(sections: Sequence[Section]) -> list[_Part]:
@@ -63,11 +70,11 @@ def _marked(parts: Sequence[Part]) -> Markup:
 
 def _text(part: Part) -> Markup:
     if isinstance(part, str):
-        return Markup.escape(part)
+        return Markup.escape(printable(part))
     if isinstance(part, Swatch):
         look = f"border-top: 3px {part.line} {part.colour}" if part.line else f"background: {part.colour}"
         kind = "stroke" if part.line else "swatch"
         return Markup('<span class="{}" style="{}"></span>').format(kind, look)
     if part.kind == "code":
-        return Markup("<code>{}</code>").format(part.text)
-    return Markup('<span class="{}">{}</span>').format(part.kind, part.text)
+        return Markup("<code>{}</code>").format(printable(part.text))
+    return Markup('<span class="{}">{}</span>').format(part.kind, printable(part.text))

@@ -9,9 +9,9 @@ from hydra import compose
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from runner.app.main import refusal
 from runner.app.parsing import parse_job
 from runner.app.places import shipped
+from runner.app.refusal import refusal
 from runner.errors import ConfigError, RunnerError
 from runner.tune.configuration import plain_values
 from runner.tune.space import Space

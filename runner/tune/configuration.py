@@ -8,7 +8,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from runner.app.places import make_importable, names_own_class
+from runner.app.places import at_home, make_importable, names_own_class
 
 
 def plain_values(config: DictConfig) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def plain_values(config: DictConfig) -> dict[str, Any]:
     # They lie where the command is given or beside the configuration.
     if names_own_class(plain):
         make_importable([str(Path.cwd()), *given_folders()])
-    return {str(key): value for key, value in plain.items()}
+    return {str(key): at_home(value) for key, value in plain.items()}
 
 
 def given_folders() -> list[str]:

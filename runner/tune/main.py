@@ -17,11 +17,14 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from runner.app.arguments import arranged
 from runner.app.hydra_nodes import look_first
-from runner.app.main import INTERRUPTED, WRONG_INPUT, leave, refusal, spelled_out
+from runner.app.leaving import INTERRUPTED, WRONG_INPUT, leave
 from runner.app.places import register_resolvers, shipped
+from runner.app.refusal import refusal
 from runner.app.sweep.callback import Refused
-from runner.errors import RunnerError
+from runner.app.telling import tell
+from runner.errors import ConfigError, RunnerError
 from runner.tune.configuration import given_folders, plain_values
 
 # Not passed on: a study's own, and where a trial's job writes.
@@ -37,7 +40,11 @@ def main() -> int:
     """Run the study that ``sys.argv`` asks for and return the exit status."""
     register_resolvers()
     look_first()
-    sys.argv[1:] = [_added(spelled_out(argument)) for argument in sys.argv[1:]]
+    try:
+        sys.argv[1:] = map(_added, arranged(sys.argv[1:], "python -m runner.tune"))
+    except ConfigError as error:
+        tell(str(error))
+        return WRONG_INPUT
     statuses: list[int] = []
     show_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -54,7 +61,7 @@ def main() -> int:
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         if show_traceback or statuses:
             raise
-        print(f"error: {_refusal(error)}", file=sys.stderr)
+        tell(_refusal(error))
         return WRONG_INPUT
     return statuses[0] if statuses else 0
 
@@ -90,7 +97,7 @@ def _study(config: DictConfig) -> int:
 
     hydra_config = HydraConfig.get()
     if hydra_config.mode == RunMode.MULTIRUN:
-        print("error: --multirun: a study is no sweep; name what is tried in tune.space.", file=sys.stderr)
+        tell("--multirun: a study is no sweep; name what is tried in tune.space.")
         raise SystemExit(WRONG_INPUT)
     overrides = [*hydra_config.overrides.hydra, *hydra_config.overrides.task]
     passed = tuple(str(one) for one in overrides if not _OWN.match(one))
@@ -99,8 +106,8 @@ def _study(config: DictConfig) -> int:
     try:
         return run_study(plain_values(config), Path(hydra_config.runtime.output_dir), flags, passed, choices)
     except RunnerError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(str(error))
         return WRONG_INPUT
     except KeyboardInterrupt:
-        print("error: interrupted", file=sys.stderr)
+        tell("interrupted")
         return INTERRUPTED

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from xml.etree import ElementTree as ET
 
+from runner.printable import printable
 from runner.report.axis import scale, ticks
 from runner.report.objective import Objective
 from runner.tune.trial import Trial, front
@@ -133,13 +134,13 @@ def _mark(svg: ET.Element, x: float, y: float, trial: Trial, *, best: bool) -> N
     place = {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": "5" if best else "4"}
     dot = ET.SubElement(svg, "circle", {**place, "fill": colour})
     values = ", ".join(f"{value:.6g}" for value in trial.values)
-    ET.SubElement(dot, "title").text = "\n".join([f"trial {trial.number}: {values}", *trial.overrides])
+    ET.SubElement(dot, "title").text = "\n".join(map(printable, [f"trial {trial.number}: {values}", *trial.overrides]))
 
 
 def _text(svg: ET.Element, x: float, y: float, words: str, *, anchor: str = "start", colour: str = _INK) -> ET.Element:
     place = {"x": f"{x:.1f}", "y": f"{y:.1f}", "text-anchor": anchor, "fill": colour}
     element = ET.SubElement(svg, "text", place)
-    element.text = words
+    element.text = printable(words)
     return element
 
 

@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from runner.app import telling
 from runner.app.downloads import fetch_missing
-from runner.app.main import INTERRUPTED
+from runner.app.leaving import INTERRUPTED
 from runner.app.options import TuneOptions
 from runner.app.parsing import parse_job
 from runner.app.progress import ProgressDisplay
 from runner.app.termination import terminated_as_interrupted
 from runner.credentials import values_without_credentials
 from runner.errors import ConfigError
+from runner.printable import printable
 from runner.report.objective import Objective, objectives
 from runner.tune.check import check_space, common_values, composed
 from runner.tune.findings import Findings
@@ -56,7 +58,7 @@ def run_study(
 
         def heard(number: int) -> None:
             trials = study.trials()
-            print(trial_line(trials[number], trials, plan), file=sys.stderr, flush=True)
+            print(printable(trial_line(trials[number], trials, plan)), file=sys.stderr, flush=True)
 
         status = None
         try:
@@ -64,11 +66,11 @@ def run_study(
         except KeyboardInterrupt:
             status = INTERRUPTED
         except HopelessError as error:
-            print(f"error: {error}", file=sys.stderr)
+            telling.tell(str(error))
         trials = study.trials()
         tell(Findings(plan, wanted, trials, study.importances(), command, choices))
     if status == INTERRUPTED:
-        print("interrupted: the same command goes on.", file=sys.stderr)
+        telling.tell("the same command goes on.", "interrupted")
     return status if status is not None else study_status(trials)
 
 

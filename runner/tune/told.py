@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.text import Text
 
 from runner.credentials import without_credentials
+from runner.printable import escaped_json, printable
+from runner.report.page import in_a_page
 from runner.spreadsheet import harmless
 from runner.tune.experiment_file import experiment_file
 from runner.tune.findings import Findings
@@ -31,7 +33,7 @@ _FIGURES = ("loss", "target_met", "macs_int8_share", "float_metric", "quantized_
 def tell(findings: Findings) -> None:
     """Write a study's files and print its table."""
     folder = findings.command.folder
-    _write(folder / JSON, json.dumps(as_json(findings), indent=2, ensure_ascii=False))
+    _write(folder / JSON, escaped_json(json.dumps(as_json(findings), indent=2, ensure_ascii=False)))
     _write(folder / CSV, as_csv(findings))
     if findings.ranked():
         charts = pictures(findings)
@@ -44,7 +46,7 @@ def tell(findings: Findings) -> None:
         console.print(study_table(findings))
     for line in below_table(findings):
         # Not broken at the terminal's edge: commands are copied.
-        console.print(Text(line), soft_wrap=True)
+        console.print(Text(printable(line)), soft_wrap=True)
 
 
 def _write_experiments(findings: Findings) -> None:
@@ -139,6 +141,7 @@ def page(findings: Findings, charts: dict[str, str]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=in_a_page,
     )
     environment.filters["shown"] = shown
     return environment.get_template("page.html.j2").render(

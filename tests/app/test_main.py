@@ -243,7 +243,7 @@ LIGHT = [
     (["--help"], 0, "Groups and their options"),
     (["--cfg", "job"], 0, "target_loss: 0.5"),
     (["target_los=1"], 2, "Did you mean target_loss?"),
-    (["--tracing"], 2, "unrecognized arguments: --tracing"),
+    (["--tracing"], 2, "--tracing: no such flag. Did you mean tracking=VALUE?"),
     (["observer=minmix"], 2, "Did you mean observer=minmax?"),
 ]
 

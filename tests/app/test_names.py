@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from runner.app.journal import Journal, read_events
+from runner.app.places import at_home
+from runner.app.quoting import quoted
 from runner.events import Warned
 from runner.job_folder import JobFolder
-from tests.app.conftest import Command
+from tests.app.conftest import Command, Tiny
 from tests.command import environment
 from tests.data import random_pixels, write_image
 from tests.models import onnx_text, save
@@ -173,17 +177,23 @@ def test_any_name_can_be_written_and_read_back(tmp_path: Path) -> None:
     assert JobFolder(tmp_path).write_text("a.txt", GBK).read_text(encoding="utf-8") == r"\udcca\udcfd\udcbe\udcdd"
 
 
-@pytest.mark.parametrize("value", [CHINESE, "a(b", "it's"])
-def test_value_that_the_command_line_cannot_read_is_shown_in_quotes(value: str, tmp_path: Path, run: Command) -> None:
+@pytest.mark.parametrize("value", [CHINESE, "a(b", "it's", "~/a b", "epoch=9", "[1] a", "C:\\\u6570 (1)"])
+def test_path_that_the_command_line_cannot_read_is_quoted_for_the_user(
+    value: str, tmp_path: Path, run: Command
+) -> None:
+    shown = value.replace("~", str(Path.home()))
     ended = run("dataset=image_folder", f"dataset.images={value}", "tracking=none")
     assert ended.status == 2
-    assert (
-        f"error: dataset.images: the value {value} holds characters that mean something to the command line"
-        in ended.err
-    )
-    assert f"""dataset.images="{value}"'.""" in ended.err.replace("""'"'"'""", "'")
-    again = run("dataset=image_folder", f'dataset.images="{value}"', "tracking=none")
-    assert f"dataset.images: {value} is no folder; expected" in again.err
+    assert f"dataset.images: {shown} is no folder; expected" in ended.err
+    assert ended.err == run("dataset=image_folder", f"dataset.images={quoted(value)}", "tracking=none").err
+
+
+@pytest.mark.parametrize("value", ["a:b:c=", "0.2)"])
+def test_value_that_the_command_line_cannot_read_is_shown_in_quotes(value: str, run: Command) -> None:
+    ended = run(f"seed={value}")
+    assert ended.status == 2
+    assert f"error: seed: the value {value} holds characters that mean something to the command line" in ended.err
+    assert f"""'seed="{value}"'.""" in ended.err
 
 
 @pytest.mark.parametrize("value", ['{"x":x}', "[a,b", "{x:x"])
@@ -192,3 +202,48 @@ def test_mapping_or_list_that_cannot_be_read_is_shown_with_its_form(value: str, 
     assert ended.status == 2
     assert f"dataset.inputs: the value {value} cannot be read; expected [a,b] or {{key:value}}" in ended.err
     assert "hydra.cc" not in ended.err
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_everyday_paths_run_as_they_are_typed(many: bool, tiny: Tiny, run: Command, tmp_path: Path) -> None:
+    data, first, second = tmp_path / "数据,1 (副本).npz", tmp_path / "模型.onnx", tmp_path / "epoch=9-step=88 (1).onnx"
+    data.write_bytes(tiny.data.read_bytes())
+    for model in (first, second):
+        model.write_bytes(tiny.model.read_bytes())
+    chosen = f"model.path={first.name},{second.name}" if many else f"model.path={second.name}"
+    options = tiny.options(model__path=None, model__name=None, dataset__path=data.name, paths__output="输出 (1)")
+    ended = run(*(["-m", "sweep.name=夜"] if many else []), *options, chosen)
+    assert ended.status == 0, ended.err
+    root = tmp_path / "输出 (1)"
+    done = sorted((root / "sweeps" / "夜").glob("[01]_*")) if many else [root / "acc_auto"]
+    names = [json.loads((folder / "summary.json").read_text(encoding="utf-8"))["model"] for folder in done]
+    assert names == ([first.stem, second.stem] if many else [second.stem])
+
+
+def test_home_is_meant_by_a_tilde_wherever_a_path_is_read(
+    tiny: Tiny, run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    for name, source in (("net.onnx", tiny.model), ("data.npz", tiny.data)):
+        (home / name).write_bytes(source.read_bytes())
+    ended = run(*tiny.options(model__path="~/net.onnx", dataset__path="~/data.npz", paths__output="~/out"))
+    assert ended.status == 0, ended.err
+    assert (home / "out" / "acc_auto" / "summary.json").is_file() and (home / "out" / "cache").is_dir()
+    assert f"record: {home}/none.txt" in run(*tiny.options(), "record=~/none.txt").err
+    assert at_home({"a": ["~/b", "~", "x~", "~x"], "d": "~/a;~/b"}) == {
+        "a": [f"{home}/b", str(home), "x~", "~x"],
+        "d": f"{home}/a;{home}/b",
+    }
+
+
+def test_clock_that_runs_backwards_harms_no_job(
+    tiny: Tiny, run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = itertools.count(2_000_000_000, -3600)
+    monkeypatch.setattr(time, "time", lambda: float(next(times)))
+    ended = run(*tiny.options())
+    assert ended.status == 0, ended.err
+    summary = json.loads((tmp_path / "outputs" / "acc_auto" / "summary.json").read_text(encoding="utf-8"))
+    assert all(seconds >= 0 for seconds in summary["seconds"].values())

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from runner.app.main import refusal
 from runner.app.places import register_resolvers
+from runner.app.refusal import refusal
 from tests.app.conftest import Command
 
 _MODES = ("acc_auto", "convert_qat")

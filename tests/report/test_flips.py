@@ -14,7 +14,8 @@ from runner.dataset.subset import Subset
 from runner.evaluation.accuracy import TopK
 from runner.evaluation.scores import Evaluation
 from runner.modes.result import Comparison
-from runner.report.contact_sheet import contact_sheet, drawable, picture
+from runner.report.caption_font import drawable
+from runner.report.contact_sheet import contact_sheet, picture
 from runner.report.flips import Flip, flips, flips_csv
 from tests.data import Items
 

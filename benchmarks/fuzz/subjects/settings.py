@@ -22,9 +22,9 @@ from benchmarks.fuzz.damage import Damage, anywhere, lines
 from benchmarks.fuzz.spot import Spot
 from benchmarks.fuzz.trees import yaml_tree
 from runner.app.hydra_nodes import look_first
-from runner.app.main import refusal
 from runner.app.parsing import deciding, parse_job, refuse_unknown
 from runner.app.places import register_resolvers, shipped
+from runner.app.refusal import refusal
 from runner.download.archive import ArchiveError, unpack
 from runner.errors import RunnerError
 

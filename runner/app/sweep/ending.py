@@ -18,8 +18,10 @@ from runner.app.sweep.callback import Begun
 from runner.app.sweep.launchers import kill_launched, stop_launched
 from runner.app.sweep.outcome import sweep_status
 from runner.app.sweep.plan import Plan, PlannedJob
+from runner.app.telling import fault, tell
 from runner.app.tracking.looking import sweep_comparison
 from runner.plain_values import fits
+from runner.printable import printable
 from runner.report.kept_summary import read_summary
 from runner.report.page import PAGE
 from runner.report.sweep.files import write_sweep
@@ -41,11 +43,14 @@ def end_sweep(begun: Begun, *, interrupted: bool) -> int:
     if interrupted:
         kill_launched()
     sweep = swept(begun.folder, begun.plan, interrupted=interrupted)
-    write_sweep(sweep, begun.plan.to_json())
     print_sweep(sweep, Console())
+    try:
+        write_sweep(sweep, begun.plan.to_json())
+    except OSError as error:
+        tell(f"the sweep's table is not in {begun.folder}: {fault(error)} The jobs' results are.", "warning")
     compared = sweep_comparison(job.summary for job in sweep.jobs)
     if compared:
-        print(compared, file=sys.stderr)
+        print(printable(compared), file=sys.stderr)
     release(begun.folder, begun.lock)
     return sweep_status([job.exit_status for job in sweep.jobs])
 

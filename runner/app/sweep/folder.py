@@ -15,6 +15,7 @@ from runner.app.sweep.fail_fast import FAILED
 from runner.app.sweep.plan import NAME, Plan, read_plan
 from runner.credentials import without_credentials
 from runner.errors import ConfigError
+from runner.printable import escaped_json
 from runner.whole_file import write_atomically
 
 # Hydra's own copy of the configuration.
@@ -39,7 +40,7 @@ def claim(folder: Path, plan: Plan, *, option: str | None) -> tuple[Path, FileLo
     try:
         _refuse_other(folder, plan, option)
         (folder / FAILED).unlink(missing_ok=True)
-        text = json.dumps(plan.to_json(), indent=2, ensure_ascii=False)
+        text = escaped_json(json.dumps(plan.to_json(), indent=2, ensure_ascii=False))
         (folder / NAME).write_bytes(text.encode("utf-8", "backslashreplace"))
     except BaseException:
         release(folder, lock)

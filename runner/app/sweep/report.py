@@ -7,12 +7,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from runner.app.leaving import leave
+from runner.app.telling import fault, tell
+
 WRONG_INPUT = 2
 
 
 def console() -> None:
     """Entry point of ``quant-sweep-report`` and ``python -m runner.app.sweep.report``; leaves with the exit status."""
-    sys.exit(main(sys.argv[1:]))
+    leave(lambda: main(sys.argv[1:]), result_is_printed=True)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -34,15 +37,18 @@ def main(arguments: Sequence[str]) -> int:
     plan = read_plan(folder)
     if plan is None:
         got = "one that cannot be read" if (folder / NAME).is_file() else "no such file"
-        print(
-            f"error: {folder / NAME}: expected the plan of a sweep, got {got}. Name the folder of one, such as "
-            "outputs/sweeps/2030-01-01_12-00-00.",
-            file=sys.stderr,
+        tell(
+            f"{folder / NAME}: expected the plan of a sweep, got {got}. Name the folder of one, such as "
+            "outputs/sweeps/2030-01-01_12-00-00."
         )
         return WRONG_INPUT
     sweep = swept(folder, plan)
-    write_sweep(sweep, plan.to_json())
     print_sweep(sweep, Console())
+    try:
+        write_sweep(sweep, plan.to_json())
+    except OSError as error:
+        tell(f"the sweep's files are not written again: {fault(error)}")
+        return WRONG_INPUT
     return sweep_status([job.exit_status for job in sweep.jobs])
 
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from runner.app.progress import ProgressDisplay
+from runner.app.telling import tell
 from runner.app.tracking import process
 from runner.app.tracking.looking import entry, where_to_look
 from runner.app.tracking.options import TrackingOptions
@@ -19,6 +20,7 @@ from runner.app.tracking.process import Logged, NotLogged, TrackingProcess
 from runner.credentials import without_credentials
 from runner.events import StageFinished, StageStarted
 from runner.job_folder import replace_listed
+from runner.printable import escaped_json
 from runner.report.summary import SUMMARY
 
 # Whoever interrupts does not want to wait for MLflow; the process closes the run without us.
@@ -54,10 +56,10 @@ class Following:
         except NotLogged as error:
             display.close()
             kept = "All results are" if finished else "What the job said is kept"
-            print(
-                f"warning: the run is not in MLflow ({error}). {kept} in {self._folder}; to log it later: "
+            tell(
+                f"the run is not in MLflow ({error}). {kept} in {self._folder}; to log it later: "
                 f"{log_command(self._folder, self._options.uri)}",
-                file=sys.stderr,
+                "warning",
             )
         else:
             self._tell(logged)
@@ -92,10 +94,10 @@ class Following:
             summary["seconds"]["track"] = round(seconds, 3)
             if logged is not None:
                 summary["mlflow"] = entry(logged, self._place())
-            replace_listed(self._folder, SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False))
+            replace_listed(self._folder, SUMMARY, escaped_json(json.dumps(summary, indent=2, ensure_ascii=False)))
         except (OSError, ValueError, KeyError) as error:
             # Somebody took the folder, or filled the disk, since the job wrote it.
-            print(f"warning: {self._folder / SUMMARY} does not tell of MLflow ({error!r}).", file=sys.stderr)
+            tell(f"{self._folder / SUMMARY} does not tell of MLflow ({error!r}).", "warning")
 
     def _place(self) -> Place:
         return place(self._root, self._options, os.environ)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from runner.figure import Part, Swatch
-from runner.report.contact_sheet import COLOURS, drawable
+from runner.report.caption_font import caption, default_font
+from runner.report.contact_sheet import COLOURS
 from runner.report.shown.drawn import Drawn
 from runner.report.shown.photo import png
 
@@ -20,7 +21,7 @@ _COLUMNS = 4
 def sheet(drawn: Sequence[Drawn], legend: Sequence[Part] = ()) -> bytes | None:
     """Return a PNG of items with what became of each; None where none has a picture.
 
-    A name that the font has not got all characters of is told by the item's number.
+    A name whose letters no font has is told by the item's number.
     """
     shown = [each for each in drawn if each.pictures]
     if not shown:
@@ -44,7 +45,7 @@ def sheet(drawn: Sequence[Drawn], legend: Sequence[Part] = ()) -> bytes | None:
 
 
 def _block(each: Drawn, side: int, most: int) -> Image.Image:
-    font = ImageFont.load_default(12)
+    font = default_font()
     small = [_fitted(shown.image, side) for shown in each.pictures]
     height = max(image.height for image in small)
     block = Image.new("RGB", (most * side + (most - 1) * _MARGIN, height + 2 * _LINE), "white")
@@ -54,10 +55,10 @@ def _block(each: Drawn, side: int, most: int) -> Image.Image:
         block.paste(image, (left, 0))
         if most > 1:
             draw.text((left, height + 1), shown.shows.split(":")[0], fill="#555555", font=font)
-    name = item.name if drawable(item.name, font) else f"item {item.index}"
-    name = name if len(name) <= _BESIDE // 8 else f"...{name[-(_BESIDE // 8 - 3) :]}"
-    at = height + (_LINE if most > 1 else 1)
-    draw.text((0, at), f"{name}  {item.effect}, cost {item.cost:.3g}", fill=COLOURS[item.effect], font=font)
+    at, told = height + (_LINE if most > 1 else 1), f"  {item.effect}, cost {item.cost:.3g}"
+    name, its_font = caption(item.name, item.index, block.width - font.getlength(told))
+    draw.text((0, at), name, fill=COLOURS[item.effect], font=its_font)
+    draw.text((its_font.getlength(name), at), told, fill=COLOURS[item.effect], font=font)
     return block
 
 
@@ -69,7 +70,7 @@ def _fitted(image: Image.Image, side: int) -> Image.Image:
 
 def _legend(whole: Image.Image, legend: Sequence[Part]) -> None:
     """Draw samples of lines and areas, and the text behind each, as far as the picture is wide."""
-    draw, font, left = ImageDraw.Draw(whole), ImageFont.load_default(12), _MARGIN
+    draw, font, left = ImageDraw.Draw(whole), default_font(), _MARGIN
     for part in legend:
         if isinstance(part, Swatch):
             on, off = {"dashed": (8, 4), "dotted": (3, 3)}.get(part.line, (30, 0))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
+from runner.printable import printable
 from runner.report.sweep.swept import Sweep, SweptJob
 
 
@@ -21,6 +22,7 @@ def text(
     """Add a text; one with more characters than ``longest`` is cut, and whole where the pointer rests on it; 0 cuts none."""
     place = {"x": f"{at[0]:.1f}", "y": f"{at[1]:.1f}", "text-anchor": anchor, "class": kind}
     element = ET.SubElement(parent, "text", place)
+    words = printable(words)
     element.text = words
     if 0 < longest < len(words):
         element.text = f"{words[: longest - 1]}…"
@@ -53,4 +55,4 @@ def tip(parent: ET.Element, job: SweptJob) -> None:
         told.append(f"loss {job.loss:.4g}")
     if job.int8_share is not None:
         told.append(f"{job.int8_share:.1%} of MACs int8, {job.layers} layers")
-    ET.SubElement(parent, "title").text = "\n".join([*told, *([job.reason] if job.reason else [])])
+    ET.SubElement(parent, "title").text = "\n".join(map(printable, [*told, *([job.reason] if job.reason else [])]))

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from runner.printable import escaped_json
 from runner.report.sweep.page import sweep_page
 from runner.report.sweep.swept import RULE, Sweep, SweptJob
 from runner.spreadsheet import harmless
@@ -63,7 +64,7 @@ def sweep_json(sweep: Sweep, plan: Mapping[str, Any]) -> str:
     jobs = [{**planned.get(job.number, {}), **_job(job)} for job in sweep.jobs]
     best = None if sweep.best is None else sweep.best.number
     told = {**plan, "best": best, "rule": RULE, "jobs": jobs}
-    return json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False)
+    return escaped_json(json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def figures(job: SweptJob) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from runner.report.page import in_a_page
 from runner.report.sweep.drawing import kind_of
 from runner.report.sweep.parallel import parallel
 from runner.report.sweep.scatter import scatter
@@ -25,6 +26,7 @@ def sweep_page(sweep: Sweep) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=in_a_page,
     )
     counts = [
         (status, sum(job.status == status for job in sweep.jobs))

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from runner.report.sweep.files import CSV, HTML, JSON
 from runner.report.sweep.swept import RULE, Sweep, SweptJob
+from runner.report.terminal import shown
 
 # Width of what follows the options: six columns of figures, with what stands between.
 _FIGURES = 48
@@ -23,7 +24,7 @@ def print_sweep(sweep: Sweep, console: Console) -> None:
     """Print the table, and below it what went wrong and where everything is."""
     console.print(sweep_table(sweep, console.width, links=console.is_terminal))
     for line in sweep_lines(sweep):
-        console.print(Text(line), soft_wrap=True, highlight=False)
+        console.print(shown(line), soft_wrap=True, highlight=False)
 
 
 def sweep_table(sweep: Sweep, width: int, *, links: bool) -> RenderableType:
@@ -35,18 +36,20 @@ def sweep_table(sweep: Sweep, width: int, *, links: bool) -> RenderableType:
         links: whether it follows links.
     """
     keys = _keys_with_room(sweep, width - _FIGURES)
-    table = Table(title=f"sweep of {_count(sweep)} {sweep.subject}".rstrip(), title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=shown(f"sweep of {_count(sweep)} {sweep.subject}".rstrip()), title_justify="left", box=box.SIMPLE_HEAD
+    )
     table.add_column("", no_wrap=True, justify="right")
     for key in keys or ["varied"]:
         # Fold, never cut: a value has no spaces to break at.
-        table.add_column(Text(key), overflow="fold", min_width=6)
+        table.add_column(shown(key), overflow="fold", min_width=6)
     table.add_column("status", no_wrap=True)
     for heading in ("loss", "int8", "MACs", "s"):
         table.add_column(heading, no_wrap=True, justify="right")
     for job in sweep.jobs:
         options = [job.varied.get(key, "") for key in keys] or [job.label]
         style = "bold" if job is sweep.best else ""
-        table.add_row(_number(job, sweep), *map(Text, options), *_figures(job, sweep.folder, links=links), style=style)
+        table.add_row(_number(job, sweep), *map(shown, options), *_figures(job, sweep.folder, links=links), style=style)
     return Group(table, Text(f"* best: {RULE}")) if sweep.best is not None else table
 
 

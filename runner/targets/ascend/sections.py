@@ -7,6 +7,7 @@ from pathlib import Path
 from runner.figure import Figure, Marked, Section, Step
 from runner.job_folder import JobFolder
 from runner.lint.finding import gathered
+from runner.printable import printable
 from runner.targets.ascend.atc_commands import atc_command, check_command, compare_command
 from runner.targets.ascend.check import Checked
 from runner.targets.ascend.model_files import Written
@@ -42,7 +43,7 @@ def _elsewhere(written: Written) -> list[Figure]:
     # A model can hold one unsupported operator many times; quant-check-deploy tells each.
     notes = gathered(sorted(written.notes, key=lambda note: note.severity == "warning"))
     more = len(notes) - _MOST_NOTES
-    told = "\n".join([*notes[:_MOST_NOTES], *([f"and {more} more"] if more > 0 else [])])
+    told = "\n".join([*map(printable, notes[:_MOST_NOTES]), *([f"and {more} more"] if more > 0 else [])])
     told = told or "nothing that ATC would refuse or misread"
     return [
         *figures,
@@ -52,7 +53,9 @@ def _elsewhere(written: Written) -> list[Figure]:
 
 
 def _verified(proof: Proof, said: list[str]) -> list[Figure]:
-    figures = [Figure(key="verify", value=verification(proof), title="verified", phrase="\n".join(said))]
+    figures = [
+        Figure(key="verify", value=verification(proof), title="verified", phrase="\n".join(map(printable, said)))
+    ]
     if proof.device is not None:
         figures.append(Figure(key="device_metric", value=device_metric(proof.device)))
     return figures

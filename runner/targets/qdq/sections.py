@@ -7,6 +7,7 @@ from pathlib import Path
 
 from runner.figure import Figure, Section, Step
 from runner.job_folder import JobFolder
+from runner.printable import printable
 from runner.targets.qdq.verify import Checked
 
 _MOST_NAMES = 3
@@ -22,7 +23,7 @@ def deployed(checked: Checked | None) -> Section:
     figures.append(Figure(key="kernels", value=_kernels(checked), title="kernels", phrase=_said_of(checked)))
     said = sentences(checked)
     figures += [Figure(sentence=sentence) for sentence in said]
-    figures.append(Figure(title="verified", phrase="\n".join(said)))
+    figures.append(Figure(title="verified", phrase="\n".join(map(printable, said))))
     return Section(name="deployed", heading="Is the written model the measured one?", figures=figures)
 
 

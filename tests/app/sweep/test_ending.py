@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from runner.app.held_folder import held
+from runner.app.sweep import ending, report
+from runner.app.sweep.callback import Begun
 from runner.app.sweep.ending import swept
 from runner.app.sweep.outcome import sweep_status
 from runner.app.sweep.plan import planned
+from runner.report.sweep import files
 from tests.app.sweep.sweeps import failed, finished, job_folder, started
 
 PLAN = planned(["seed=0,1,2"], ["seed"], [{"seed": str(seed)} for seed in range(3)], 1.0)
@@ -65,3 +69,22 @@ def test_jobs_that_a_sweeper_made_up_are_found_in_the_order_of_their_numbers(tmp
 )
 def test_status_of_a_sweep(statuses: Sequence[int | None], status: int) -> None:
     assert sweep_status(statuses) == status
+
+
+def test_table_is_printed_where_its_files_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path))
+
+    job_folder(tmp_path / "0_seed=0", finished("met", 0), {"loss": 1})
+    monkeypatch.setattr(ending, "write_sweep", full)
+    assert ending.end_sweep(Begun(tmp_path, PLAN, None), interrupted=False) == sweep_status([0, None, None])
+    told = capsys.readouterr()
+    assert "met" in told.out and "sweep of 3 jobs" in told.out
+    assert told.err.count("\n") == 1 and told.err.startswith(f"warning: the sweep's table is not in {tmp_path}")
+    (tmp_path / "sweep.json").write_text(json.dumps(PLAN.to_json()))
+    monkeypatch.setattr(files, "write_sweep", full)
+    assert report.main([str(tmp_path)]) == 2
+    told = capsys.readouterr()
+    assert "sweep of 3 jobs" in told.out and told.err.startswith("error: the sweep's files are not written again")
