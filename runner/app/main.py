@@ -97,14 +97,14 @@ def _told(error: Exception, statuses: list[int]) -> int:
         # Who launches them gave up on one, or on all that were under way.
         tell(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
         return _ended(statuses) or FAILED_SWEEP
-    message = _message(error, started=bool(statuses))
+    message = message_of(error, started=bool(statuses))
     if message is None:
         raise error
     tell(message)
     return WRONG_INPUT
 
 
-def _message(error: Exception, *, started: bool) -> str | None:
+def message_of(error: Exception, *, started: bool) -> str | None:
     """Return what to say of an error that is the user's to mend; None of another."""
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return refusal(error)
@@ -114,6 +114,8 @@ def _message(error: Exception, *, started: bool) -> str | None:
     if isinstance(error, OSError) and error.filename is not None and not started:
         where = f"{error.filename or ''} cannot be written: {error.strerror}"
         return f"paths.output: {where}. Set paths.output to a folder that can."
+    if isinstance(error, OSError) and str(error).startswith("Invalid loaded object type") and not started:
+        return f"a configuration file holds one {str(error).rpartition(' ')[2]}; expected options, as `key: value`."
     return fault(error)
 
 

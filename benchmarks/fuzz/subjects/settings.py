@@ -12,19 +12,16 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from benchmarks.fuzz.archives import members
 from benchmarks.fuzz.damage import Damage, anywhere, lines
 from benchmarks.fuzz.spot import Spot
 from benchmarks.fuzz.trees import yaml_tree
 from runner.app.hydra_nodes import look_first
+from runner.app.main import message_of
 from runner.app.parsing import deciding, parse_job, refuse_unknown
 from runner.app.places import register_resolvers, shipped
-from runner.app.refusal import refusal
 from runner.download.archive import ArchiveError, unpack
 from runner.errors import RunnerError
 
@@ -103,9 +100,12 @@ def _composed(folder: Path, name: str) -> None:
         with initialize_config_dir(shipped("conf"), version_base="1.3"):
             composed = compose("config", [f"hydra.searchpath=[file://{folder}]", f"+experiment={name}"])
             plain = OmegaConf.to_container(composed, resolve=True)
-    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+    except Exception as error:
         # As the command line tells it.
-        raise RunnerError(refusal(error)) from error
+        message = message_of(error, started=False)
+        if message is None:
+            raise
+        raise RunnerError(message) from error
     assert isinstance(plain, dict)
     config = {str(key): value for key, value in plain.items()}
     refuse_unknown(config)
