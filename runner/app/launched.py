@@ -95,12 +95,7 @@ def _run(config: DictConfig, tags: Mapping[str, str]) -> int:
         make_importable([str(Path.cwd()), *given])
     with held(folder, "Wait for it, or give this job a folder of its own with paths.job=NAME."):
         _tell_replaced(plain, folder)
-        try:
-            _keep_configuration(config, folder)
-        except OSError as error:
-            raise OutputError(
-                f"paths.output: {folder} cannot be written: {error.strerror}. Set paths.output to a folder that can."
-            ) from error
+        _keep_configuration(config, folder)
         choices = {str(key): str(value) for key, value in hydra.runtime.choices.items()}
         return run_job(plain, folder, choices, tags)
 
@@ -120,9 +115,8 @@ def _keep_configuration(config: DictConfig, folder: Path) -> None:
             text = without_credentials(OmegaConf.to_yaml(part))
             writable_place(folder, f".hydra/{name}.yaml").write_text(text, encoding="utf-8")
     except OSError as error:
-        raise OutputError(
-            f"paths.output: {folder} cannot be written: {error.strerror}. Set paths.output to a folder that can."
-        ) from error
+        where = f"{error.filename or folder} cannot be written: {error.strerror}"
+        raise OutputError(f"paths.output: {where}. Set paths.output to a folder that can.") from error
 
 
 def _tell_replaced(config: Mapping[str, Any], folder: Path) -> None:

@@ -6,6 +6,7 @@ import errno
 import sys
 import traceback
 
+from runner.credentials import without_credentials
 from runner.errors import RunnerError
 from runner.printable import printable, printable_lines
 
@@ -17,13 +18,13 @@ _NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory", "Unabl
 
 
 def tell(message: str, kind: str = "error") -> None:
-    """Print one message."""
-    print(printable(f"{kind}: {message}"), file=sys.stderr)
+    """Print one message, without passwords of addresses."""
+    print(printable(without_credentials(f"{kind}: {message}")), file=sys.stderr)
 
 
 def tell_traceback() -> None:
     """Print where the error that is being handled came from."""
-    sys.stderr.write(printable_lines(traceback.format_exc()))
+    sys.stderr.write(printable_lines(without_credentials(traceback.format_exc())))
 
 
 def fault(error: BaseException) -> str | None:

@@ -156,3 +156,5 @@ def test_message_is_one_line_whatever_is_in_it(capsys: pytest.CaptureFixture[str
     tell("a\nb\x1b[2J\u202e")
     assert capsys.readouterr().err == "error: a\\nb\\x1b[2J\\u202e\n"
     assert telling.fault(KeyboardInterrupt()) is None
+    tell("http://me:secret@host/x: refused")
+    assert "secret" not in capsys.readouterr().err

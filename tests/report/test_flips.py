@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFont
+from PIL import Image
 
 from runner.dataset.subset import Subset
 from runner.evaluation.accuracy import TopK
 from runner.evaluation.scores import Evaluation
 from runner.modes.result import Comparison
-from runner.report.caption_font import drawable
+from runner.report import caption_font
+from runner.report.caption_font import default_font, drawable
 from runner.report.contact_sheet import contact_sheet, picture
 from runner.report.flips import Flip, flips, flips_csv
 from tests.data import Items
@@ -79,14 +80,17 @@ def test_the_sheet_shows_what_the_model_saw() -> None:
     assert image[12, 182] > 245 and image[165, 335] < 10
 
 
-def test_a_name_that_the_font_cannot_write_is_told_by_the_items_number() -> None:
-    font = ImageFont.load_default(12)
-    assert drawable("IMG_0001 (a).jpg", font) and not drawable("\u732b.jpg", font)
+def test_a_name_that_the_font_cannot_write_is_told_by_the_items_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert drawable("IMG_0001 (a).jpg", default_font()) and not drawable("\u732b.jpg", default_font())
+    monkeypatch.setattr(caption_font, "_system_fonts", tuple)
     data = Items(np.zeros((1, 1, 8, 8)), [3])
     scores = [Evaluation({"top1": np.ones((1, 1))}, np.array(a)) for a in ([(3, 0.9)], [(1, 0.1)])]
     found = flips(Comparison([TopK()], *scores, None, Subset(data, [0])))
     assert found is not None
-    sheets = [contact_sheet([replace(found[0], name=name)], data) for name in ("\u732b.jpg", "item 0", "a.jpg")]
+    sheets = [
+        contact_sheet([replace(found[0], name=name)], data)
+        for name in ("\u732b.jpg", "item 0 (see flips.csv)", "a.jpg")
+    ]
     assert sheets[0] == sheets[1] != sheets[2]
 
 
