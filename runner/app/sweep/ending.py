@@ -21,7 +21,7 @@ from runner.app.sweep.plan import Plan, PlannedJob
 from runner.app.telling import fault, tell
 from runner.app.tracking.looking import sweep_comparison
 from runner.plain_values import fits
-from runner.printable import printable
+from runner.printable import printable_lines
 from runner.report.kept_summary import read_summary
 from runner.report.page import PAGE
 from runner.report.sweep.files import write_sweep
@@ -50,7 +50,7 @@ def end_sweep(begun: Begun, *, interrupted: bool) -> int:
         tell(f"the sweep's table is not in {begun.folder}: {fault(error)} The jobs' results are.", "warning")
     compared = sweep_comparison(job.summary for job in sweep.jobs)
     if compared:
-        print(printable(compared), file=sys.stderr)
+        print(printable_lines(compared), file=sys.stderr)
     release(begun.folder, begun.lock)
     return sweep_status([job.exit_status for job in sweep.jobs])
 
