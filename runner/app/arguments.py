@@ -87,6 +87,11 @@ def _told_apart(arguments: Sequence[str], program: str) -> tuple[list[str], list
         action = _flag(flag)
         if action is None:
             raise ConfigError(_flag_slip(argument, left, program))
+        if "--experimental-rerun" in action.option_strings:
+            raise ConfigError(
+                f"{argument}: reads a pickle, and so runs whatever its maker put into it. Give the options of .hydra/overrides.yaml "
+                "again in its place."
+            )
         flags.append(argument)
         if equal or action.nargs == 0:
             continue

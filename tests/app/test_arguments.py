@@ -32,6 +32,10 @@ SLIPS = {
     ("–m", "seed=1,2"): "Type -m.",
     ("—config-dir", "x"): "Type --config-dir.",
     ("--multi-run",): "Did you mean --multirun?",
+    (
+        "--experimental-rerun",
+        "config.pickle",
+    ): "reads a pickle, and so runs whatever its maker put into it. Give the options",
     ("--frobnicate",): "no such flag. `python -m runner --help` lists",
     ("--config-dir",): "--config-dir: expected a value behind it.",
     ("--cfg", "jobs"): "--cfg jobs: expected job or hydra or all.",
