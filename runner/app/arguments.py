@@ -89,8 +89,8 @@ def _told_apart(arguments: Sequence[str], program: str) -> tuple[list[str], list
             raise ConfigError(_flag_slip(argument, left, program))
         if "--experimental-rerun" in action.option_strings:
             raise ConfigError(
-                f"{argument}: reads a pickle, and so runs whatever its maker put into it. Give the options of .hydra/overrides.yaml "
-                "again in its place."
+                f"{argument}: reads a pickle, and so runs whatever its maker put into it. Give the options of "
+                ".hydra/overrides.yaml again in its place."
             )
         flags.append(argument)
         if equal or action.nargs == 0:
