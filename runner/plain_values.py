@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import sys
 import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, Union
-
-_NUMBERS = (int, float)
 
 
 def fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - a type
@@ -34,7 +33,7 @@ def fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - a type
     if origin is not None and issubclass(origin, Collection | Sequence):
         return isinstance(value, list) and all(fits(one, inner[0]) for one in value)
     if kind is float:
-        return type(value) in _NUMBERS
+        return type(value) is float or (type(value) is int and abs(value) <= sys.float_info.max)
     return type(value) is (types.NoneType if kind is None else kind)
 
 

@@ -13,6 +13,7 @@ import difflib
 import inspect
 import keyword
 import math
+import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Protocol, Union, get_args, get_origin, get_type_hints
@@ -113,13 +114,19 @@ def _plain(value: Any, hint: Any, key: str) -> Any:  # noqa: ANN401
             raise _wrong(key, "null", value)
         return None
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return _real(value, key)
     if hint in _WORDS:
         if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
             raise _wrong(key, _WORDS[hint], value)
         return value
     # A protocol or class: only a _target_ node can make one, and that was handled before.
     raise _wrong(key, f"a part with {_TARGET}", value)
+
+
+def _real(value: int, key: str) -> float:
+    if abs(value) > sys.float_info.max:
+        raise _wrong(key, "a finite number", value)
+    return float(value)
 
 
 def _container(value: Any, origin: type, arguments: tuple[Any, ...], key: str) -> Any:  # noqa: ANN401
@@ -274,7 +281,7 @@ def _annotations(target: Callable[..., Any], key: str) -> dict[str, Any]:
 def unknown_key(path: str, known: Iterable[str], name: str, owner: str = "") -> str:
     """Return the message for a key that does not exist, with the nearest one that does."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
+    near = difflib.get_close_matches(str(name), names, n=1)
     hint = f" Did you mean {f'{owner}.' if owner else ''}{near[0]}?" if near else ""
     return (
         f"{path}: no such option.{hint} {f'{owner} has' if owner else 'There are'} {', '.join(names) or 'no options'}."

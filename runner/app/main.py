@@ -108,6 +108,8 @@ def message_of(error: Exception, *, started: bool) -> str | None:
     """Return what to say of an error that is the user's to mend; None of another."""
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return refusal(error)
+    if isinstance(error, RecursionError) and not started:
+        return "a configuration file is nested too deeply to be read."
     if isinstance(error, (YAMLError, ValueError)) and not started:
         # What Hydra lets through: a configuration file that is no YAML, a group set to null.
         return refusal(error)

@@ -69,7 +69,7 @@ def _option(key: str, jobs: Sequence[SweptJob]) -> Axis:
         values.sort(key=float)
     # Evenly spaced, numbers too: 0.1, 0.2, 0.5 ... 50 would lie on each other.
     places = {value: _share(index, 0, len(values) - 1) for index, value in enumerate(values)}
-    every = -(-len(values) // _MOST_PLACES)
+    every = max(1, -(-len(values) // _MOST_PLACES))
     marks = [(places[value], value) for value in values[::every]]
     return Axis(key, lambda job: places.get(job.varied.get(key, "\0")), marks)
 
