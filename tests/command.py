@@ -28,7 +28,11 @@ class Ended:
 
 def environment(**more: str) -> dict[str, str]:
     """Return the environment of a command that finds this checkout from any directory."""
-    plain = {key: value for key, value in os.environ.items() if key not in ("HYDRA_FULL_ERROR", "PYTHONWARNINGS")}
+    plain = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("HYDRA_FULL_ERROR", "PYTHONWARNINGS", "PYTHONSAFEPATH")
+    }
     return plain | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"} | more
 
 

@@ -81,7 +81,7 @@ def _no_option(text: str) -> str | None:
         return None
     group, _, name = found[1].rpartition("/")
     # A path given as an option has slashes of its own.
-    group = next((key for key, _ in _pairs() if found[1].startswith(f"{key}/")), group)
+    group = max((key for key, _ in _pairs() if found[1].startswith(f"{key}/")), key=len, default=group)
     name = found[1].removeprefix(f"{group}/") if group else name
     if group == "hydra/launcher" and name in EXTRAS:
         extra = f"pip install 'onnx-quant-runner[{EXTRAS[name]}]'"

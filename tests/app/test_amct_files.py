@@ -70,7 +70,7 @@ def test_written_files_start_the_next_job(run: Command, tiny: Tiny, tmp_path: Pa
     [
         ("quant_config=gone.json", "error: quant_config: gone.json cannot be read: No such file"),
         ("record=gone.txt", "error: record: gone.txt cannot be read: No such file"),
-        ("quant_config=3", "error: quant_config: expected text or null, got 3."),
+        ("quant_config=3", "error: quant_config: 3 cannot be read: No such file or directory."),
     ],
 )
 def test_file_that_is_missing_is_named(run: Command, tiny: Tiny, given: str, message: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from runner.job_folder import read_manifest
 from runner.verify import sums
 from tests.app.conftest import Command, Tiny
 
@@ -20,7 +21,7 @@ def test_difference_ends_the_job_with_status_4_and_names_the_layer(
     ended = run(*tiny.options(paths__output=tmp_path))
     assert ended.status == 4
     assert "They part at the layer 'first': " in ended.err
-    assert not (tmp_path / "acc_auto" / "manifest.json").exists()
+    assert read_manifest(tmp_path / "acc_auto") == {}
 
 
 def test_summary_has_the_figures_of_both_modes_options(run: Command, tiny: Tiny, tmp_path: Path) -> None:
