@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from runner.calibration.ifmr import MOST_RATIOS
 from runner.correction.options import LEAST_STRENGTH, MOST_STRENGTH
 
 NUM_OF_BINS = (1024, 2048, 4096, 8192)
@@ -39,6 +40,8 @@ def check_search_step(step: float, start: float, end: float) -> None:
     width = _decimal(end) - _decimal(start)
     if not 0 < _decimal(step) <= width:
         raise ValueError(f"expected more than 0 and at most end - start = {width}, got {step}")
+    if width > MOST_RATIOS * _decimal(step):
+        raise ValueError(f"expected at most {MOST_RATIOS} ratios between {start} and {end}, got steps of {step}")
 
 
 def check_num_of_bins(value: int) -> None:

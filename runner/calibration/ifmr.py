@@ -37,6 +37,10 @@ _Bounds = tuple[np.float32, np.float32]
 _Candidate = tuple[np.float32, np.float32, np.float32]
 
 
+# Each is tried on every tensor; AMCT's own range has 61.
+MOST_RATIOS = 100_000
+
+
 @dataclass(frozen=True, slots=True)
 class Ifmr:
     """Options of IFMR, AMCT's names and defaults.
@@ -66,6 +70,11 @@ class Ifmr:
         if not 0 < self.search_step <= round(self.search_range[1] - self.search_range[0], 9):
             raise ConfigError(
                 f"observer.search_step: expected more than 0 and at most end - start, got {self.search_step}."
+            )
+        if self.search_range[1] - self.search_range[0] > MOST_RATIOS * self.search_step:
+            raise ConfigError(
+                f"observer.search_step: expected at most {MOST_RATIOS} ratios in {self.search_range}, got steps of "
+                f"{self.search_step}."
             )
 
     @property

@@ -152,7 +152,7 @@ class _Rows:
         for number, file in enumerate(paths):
             try:
                 opened = pq.ParquetFile(file, memory_map=True)
-            except (pa.ArrowException, OSError, MemoryError) as error:
+            except (pa.ArrowException, OSError, MemoryError, ValueError) as error:
                 raise _unreadable(file, error) from error
             _check_columns(opened.schema_arrow, keys, file)
             self._files.append(opened)
@@ -228,7 +228,7 @@ class _Rows:
 
         try:
             return read(self._files[number])
-        except (pa.ArrowException, OSError, MemoryError) as error:
+        except (pa.ArrowException, OSError, MemoryError, ValueError) as error:
             raise _unreadable(self._names[number], error) from error
 
 

@@ -211,6 +211,12 @@ def test_tensors_are_kept_by_their_keys() -> None:
         (ACT, "search_range", [0.7], "search_range: expected two numbers [start, end], got [0.7]"),
         (ACT, "search_range", [0.7, True], "search_range: expected two numbers [start, end], got [0.7, true]"),
         (ACT, "search_step", 0, "search_step: expected more than 0 and at most end - start = 0.6, got 0.0"),
+        (
+            ACT,
+            "search_step",
+            1e-7,
+            "search_step: expected at most 100000 ratios between 0.7 and 1.3, got steps of 1e-07",
+        ),
         (ACT, "search_step", 0.61, "search_step: expected more than 0 and at most end - start = 0.6, got 0.61"),
         (ACT, "num_of_bins", 4096, "num_of_bins: not a parameter of ifmr, which takes max_percentile"),
         (WTS, "wts_algo", "nuq_quantize", "Conv_0.weight_quant_params.wts_algo: nuq_quantize is not supported"),

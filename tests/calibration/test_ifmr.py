@@ -248,6 +248,10 @@ def test_symmetric_negative_extreme_uses_all_128_codes() -> None:
         ({"search_range": [1.3, 0.7]}, r"observer\.search_range: .* got \[1\.3, 0\.7\]"),
         ({"search_range": [0.0, 1.0]}, r"observer\.search_range: .* got \[0\.0, 1\.0\]"),
         ({"search_step": 0.0}, r"observer\.search_step: expected more than 0 and at most end - start, got 0\.0"),
+        (
+            {"search_step": 1e-9},
+            r"observer\.search_step: expected at most 100000 ratios in \[0\.7, 1\.3\], got steps of 1e-09",
+        ),
         ({"search_step": 0.61}, r"observer\.search_step: .* got 0\.61"),
     ],
     ids=lambda value: f"{value}" if isinstance(value, dict) else "",
