@@ -233,6 +233,7 @@ def _loaded(model: Loadable, options: ort.SessionOptions, profile: Profile, *, g
                 options,
                 providers=["CPUExecutionProvider"],
                 disabled_optimizers=list(profile.disabled_optimizers),
+                enable_fallback=0,  # to the same provider, with a notice printed
             )
         except Exception as error:  # onnxruntime's exceptions share no public base class
             if given:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from runner.array_faults import UNREADABLE, in_words
+from runner.array_faults import UNREADABLE, in_words, mapped
 from runner.dataset.array_table import ArrayTable
 from runner.dataset.item import ONLY_INPUT, Item
 from runner.dataset.preprocess import ArrayPreprocess
@@ -84,8 +83,6 @@ def _mapped(path: Path, key: str) -> NDArray[Any]:
     if not path.is_file():
         raise DatasetError(f"{key}: {path} does not exist; expected a .npy file, as numpy.save writes it.")
     try:
-        # Not np.load: it would also take a .npz or a pickle.
-        mapped: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+        return mapped(path)
     except UNREADABLE as error:
         raise DatasetError(f"{key}: {path} cannot be read as .npy: {in_words(error)}.") from error
-    return mapped

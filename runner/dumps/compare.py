@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.array_faults import UNREADABLE, in_words
+from runner.array_faults import UNREADABLE, in_words, mapped
 from runner.dumps.difference import Difference, difference
 from runner.dumps.files import DumpFile, DumpFiles
 from runner.dumps.index import DumpIndex, IndexedTensor, Place, read_index
@@ -268,7 +268,7 @@ class _Comparer:
         path = self._folder / entry.file
         try:
             path = file_inside(self._folder, entry.file)
-            array: NDArray[Any] = np.load(path, mmap_mode="r" if entry.shape and 0 not in entry.shape else None)
+            array = mapped(path) if entry.shape and 0 not in entry.shape else np.load(path)
         except UNREADABLE as error:
             raise RecordError(f"{path} cannot be read: {in_words(error)}. Run the job again.") from error
         if array.shape != entry.shape:

@@ -118,3 +118,13 @@ def test_missing_file_and_missing_option_are_named(tmp_path: Path) -> None:
         NpyDataset()
     with pytest.raises(ConfigError, match=r"got both\."):
         NpyDataset("x.npy", inputs={"a": "x.npy"})
+
+
+@pytest.mark.parametrize("kind", ["|S0", "|V0", "<U0"])
+def test_elements_of_no_bytes_are_refused_in_a_sentence(tmp_path: Path, kind: str) -> None:
+    head = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': (4, 2), }}\n".encode()
+    (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + bytes(64))
+    with pytest.raises(
+        DatasetError, match=r"x\.npy cannot be read as \.npy: its elements are of the type .*, which has no bytes"
+    ):
+        NpyDataset(str(tmp_path / "x.npy"))
