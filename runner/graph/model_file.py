@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from runner.errors import ModelError
 from runner.external_data import refuse_outside
+from runner.graph.endless import endless_loop
 from runner.graph.map_outputs import without_maps
 from runner.graph.naming import name_nodes
 from runner.graph.spelling import spell_plainly
@@ -57,6 +58,12 @@ def load_model(path: str | os.PathLike[str]) -> SourceModel:
         _check_external_data(model, file)
         # onnxruntime, given bytes, refuses data outside the working directory; and what is written must not point back here.
         ir.external_data.load_to_model(model)
+        endless = endless_loop(model)
+        if endless is not None:
+            raise ModelError(
+                f"model.path: {file}: the Loop '{endless.name or endless.outputs[0].name}' never ends: its condition stays true, "
+                "and its steps are not bounded. Is the model damaged? Else export it with a number of steps."
+            )
         # onnxruntime refuses a model in which two nodes share a name.
         name_nodes(model)
     except OutsideError as error:
