@@ -61,8 +61,8 @@ def load_model(path: str | os.PathLike[str]) -> SourceModel:
         endless = endless_loop(model)
         if endless is not None:
             raise ModelError(
-                f"model.path: {file}: the Loop '{endless.name or endless.outputs[0].name}' never ends: its condition stays true, "
-                "and its steps are not bounded. Is the model damaged? Else export it with a number of steps."
+                f"model.path: {file}: the Loop '{endless.name or endless.outputs[0].name}' never ends: its condition stays "
+                "true, and its steps are not bounded. Is the model damaged? Else export it with a number of steps."
             )
         # onnxruntime refuses a model in which two nodes share a name.
         name_nodes(model)

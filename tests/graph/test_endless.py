@@ -32,9 +32,7 @@ def model(steps: str = "", begins: str = "yes", goes: str = "Identity (go)", cou
 )
 def test_loop_whose_condition_stays_true_is_refused(tmp_path: Path, endless: dict[str, str]) -> None:
     path = save(model(**endless), tmp_path / "net.onnx")
-    with pytest.raises(
-        ModelError, match=r"net\.onnx: the Loop 'loop' never ends: its condition stays true, .* Is the model damaged"
-    ):
+    with pytest.raises(ModelError, match=r"net\.onnx: the Loop 'loop' never ends: .* Is the model damaged"):
         load_model(path)
 
 
