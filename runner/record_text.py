@@ -19,6 +19,7 @@ digits that bring a float32 back exactly. The reader is strict: file, line, expe
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,9 @@ def read_record(path: Path) -> Record:
     return parse_record(text, str(path))
 
 
+@lru_cache(maxsize=1)
 def parse_record(text: str, name: str = "record") -> Record:
-    """Return the record of a text.
+    """Return the record of a text; the last one is remembered, for a job reads what it wrote more than once.
 
     Raises:
         RecordError: the text is empty or breaks the format; names the line or the layer.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 
 from runner.arithmetic import dequant_scale, reciprocal
 from runner.dataset.item import Dataset, evenly_spaced
@@ -20,21 +21,26 @@ from runner.evaluation.scores import Evaluation, column
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, Record
 from runner.record_text import read_record
+from runner.targets.ascend.gaps import Gaps, GapWatch, gap_items
 from runner.targets.target import VerifyOptions
-from runner.verify.compare import Arrays, FilePair, Sameness, is_numbers, reference_session
+from runner.verify.bits import is_numbers
+from runner.verify.compare import FilePair, Sameness
 from runner.verify.cross_check import cross_check
 from runner.verify.deploy_file import IntegerModel, Rounding, read_deploy
 from runner.verify.execute import Precision, executable
+from runner.verify.layer_outputs import Arrays
+from runner.verify.optimized import Optimized
+from runner.verify.reference import reference_session
 from runner.verify.sums import accumulator_bound
 
 logger = logging.getLogger(__name__)
 
 # The version of this proof's meaning: raise it when the same files would show something else.
-VERSION = 2
+VERSION = 3
 # The integer operators are slow, and a layer's kernels are the same for every item.
 _CROSS_CHECKED = 4
 # What a chip's precision does is information, not proof: a sample keeps it cheap beside the evaluations.
-_DEVICE_ITEMS = 200
+_DEVICE_ITEMS = 100
 _EXACT_FLOAT32 = 2**24
 # Of their scales.
 _MANY_CHIPS: Precision = "s19"
@@ -72,6 +78,7 @@ class Proof:
         layers_split: layers whose sums may pass 2**24, so that floats add them in parts.
         ties: values of the cross-checked items exactly between two codes.
         record_matches: the record file's scales are those of the deploy file, bit for bit.
+        gaps: what other executions of the quantized model change.
         device: the effect of a chip's precision, where it was measured.
     """
 
@@ -82,6 +89,7 @@ class Proof:
     layers_split: int
     ties: int
     record_matches: bool
+    gaps: Gaps
     device: DeviceMetric | None
 
 
@@ -107,6 +115,7 @@ def prove(
     engine: Engine,
     options: VerifyOptions,
     *,
+    int8: Callable[[], ir.Model],
     scorer: Scorer,
     quantized: Evaluation,
     progress: Callable[[int], None],
@@ -118,6 +127,7 @@ def prove(
         dataset: evaluation data.
         engine: runs models.
         options: on how many items, and which device.
+        int8: makes the quantized model in plain Q/DQ, for the CPU's int8 kernels.
         scorer: that measured the quantized model.
         quantized: its scores.
         progress: told how many of ``proof_items`` are done.
@@ -129,11 +139,19 @@ def prove(
     record_matches = _check_record(files.record, deploy)
     items = Subset(dataset, options.items(scorer.items.indices))
     sample = items.at(evenly_spaced(min(_CROSS_CHECKED, len(items)), len(items)))
-    ties = cross_check(deploy, sample, engine)
     graph = executable(deploy)
     pair = FilePair(graph, files.fake_quant, engine)
-    pair.check_layers(sample)
-    sameness = pair.check(items, _agreement(scorer, pair.output_names), progress)
+    crossed = cross_check(deploy, pair, sample, engine)
+    optimized = Optimized(graph, files.fake_quant, engine)
+    keeps = optimized.keeps(crossed.outputs, sample)
+    watch = GapWatch(pair.output_names, optimized.usual, int8(), gap_items(items), scorer.classes, engine)
+    sameness = pair.check(
+        items,
+        _agreement(scorer, pair.output_names),
+        progress,
+        optimized=optimized if keeps else None,
+        look=watch.see,
+    )
     bounds = [accumulator_bound(layer) for layer in deploy.layers]
     biases = [int(np.abs(layer.bias.astype(np.int64)).max()) for layer in deploy.layers if layer.bias is not None]
     device = None
@@ -149,8 +167,9 @@ def prove(
         accumulator_max=max(bounds, default=0),
         bias_max=max(biases, default=0),
         layers_split=sum(bound >= _EXACT_FLOAT32 for bound in bounds),
-        ties=ties,
+        ties=crossed.ties,
         record_matches=record_matches,
+        gaps=watch.gaps(),
         device=device,
     )
 
@@ -182,7 +201,9 @@ def _device_metric(
     metric = scorer.metrics[0]
     scores = []
     try:
-        session = reference_session(executable(deploy, precision=precision).model, engine)
+        model = executable(deploy, precision=precision).model
+        # As plans are measured; what is rounded to float16 must be rounded, whatever stands between.
+        session = reference_session(model, engine) if precision == "fp16" else engine.session(model)
         for score in scorer.by([metric]).scores(session, positions, only_numbers=True):
             scores.append(score[metric.name])
             progress(len(scores))

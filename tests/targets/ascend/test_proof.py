@@ -266,6 +266,7 @@ def proved(done: AccAutoResult, record: Path) -> proof.Proof:
         Items(X),
         Engine(1),
         VerifyOptions(device="none"),
+        int8=lambda: ir.from_proto(MODEL),
         scorer=Measured(),  # type: ignore[arg-type]
         quantized=done.comparison.quantized,
         progress=lambda done: None,

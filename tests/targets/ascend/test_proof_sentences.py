@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from runner.targets.ascend.check import Checked
+from runner.targets.ascend.gaps import Gaps
 from runner.targets.ascend.model_files import ModelPair, Written
 from runner.targets.ascend.proof import DeviceMetric, Proof
 from runner.targets.ascend.proof_sentences import device_metric, sentences, verification
@@ -19,6 +20,7 @@ PROOF = Proof(
     layers_split=2,
     ties=11,
     record_matches=True,
+    gaps=Gaps(None, None),
     device=DeviceMetric("s19", "top1", 200, 99.5, 99.25),
 )
 
@@ -42,7 +44,7 @@ def test_summary_has_exactly_the_figures_of_the_object() -> None:
 
 def test_precision_that_was_not_measured_is_absent() -> None:
     # No output is a tensor of numbers, so neither is there a gap.
-    written = Written(ModelPair("deploy.onnx", "fake.onnx"), None, None, (), {"x": (1, 4)})
+    written = Written(ModelPair("deploy.onnx", "fake.onnx"), (), {"x": (1, 4)})
 
     def keys(proof: Proof) -> list[str]:
         return [figure.key for figure in deployed(Checked(written, proof)).figures if figure.key]

@@ -1,0 +1,19 @@
+"""Sessions that execute a graph as it stands."""
+
+from __future__ import annotations
+
+from runner.engine import Engine
+from runner.errors import ModelError, VerificationError
+from runner.session import REFERENCE, Loadable, Session
+
+
+def reference_session(model: Loadable, engine: Engine) -> Session:
+    """Return a session that executes the graph as it stands.
+
+    Raises:
+        VerificationError: onnxruntime cannot load it.
+    """
+    try:
+        return engine.session(model, REFERENCE)
+    except ModelError as error:
+        raise VerificationError(f"a written model cannot be run: {error} Please report this.") from error
