@@ -37,9 +37,9 @@ from runner.graph.model_file import load_model
 from runner.session import Feeds, InputSpec, Session
 from runner.verify.bits import difference_in_words, distance, same_bits
 from runner.verify.execute import Executable
-from runner.verify.layer_outputs import Arrays, LayerOutputs, Way, Ways
+from runner.verify.layer_outputs import Arrays, LayerOutputs, Way, Ways, layer_bytes
 from runner.verify.optimized import Exact, Optimized
-from runner.verify.portions import Portions
+from runner.verify.portions import portions
 from runner.verify.reference import reference_session
 
 
@@ -137,13 +137,16 @@ class FilePair:
             first=differ[0] if differ else None,
         )
         if sameness.first is not None:
-            name = items.dataset.name(sameness.first)
-            feeds = bind(items.dataset.item(sameness.first), self._pair.inputs, name=name)
             raise VerificationError(
                 f"{self._path}: {len(differ)} of {len(seen)} items have other outputs than the deploy file executed as "
-                f"integers, first {name}. {self.parting(feeds) or 'Run again, this item agrees.'} Please report this."
+                f"integers, first {items.dataset.name(sameness.first)}. "
+                f"{self.parting(self.feeds(items, sameness.first)) or 'Run again, this item agrees.'} Please report this."
             )
         return sameness
+
+    def feeds(self, items: Subset, index: int) -> Feeds:
+        """Return an item as both files take it."""
+        return bind(items.dataset.item(index), self._pair.inputs, name=items.dataset.name(index))
 
     def refuse_missing(self, items: Subset) -> None:
         """Refuse a layer that is in the deploy file only; ``items`` are those that would be compared.
@@ -172,11 +175,9 @@ class FilePair:
         if self._missing is not None:
             return self._missing
         layers = list(self._deploy.outputs)
-        portions = Portions(layers)
-        for portion in portions:
+        for portion in portions(layer_bytes(self.ways[0], feeds, self._engine)):
             ways = Ways(self.ways, portion, self._engine, last=portion[-1] == layers[-1])
-            deploy, fake_quant = ways.apart(ways.run(feeds))
-            portions.took(deploy.layers)
+            deploy, fake_quant = ways.each(feeds)
             told = _parting(portion, deploy, fake_quant)
             if told is not None:
                 return told

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.dataset.subset import Subset
-from runner.engine import Engine
+from runner.engine import BoundItem, Engine
 from runner.errors import VerificationError
 from runner.verify.bits import difference_in_words, same_bits
 from runner.verify.compare import FilePair
 from runner.verify.deploy_file import IntegerModel
 from runner.verify.execute import executable
-from runner.verify.layer_outputs import Arrays, LayerOutputs, Way, Ways
-from runner.verify.portions import Portions
+from runner.verify.layer_outputs import LayerOutputs, Way, Ways, layer_bytes
+from runner.verify.portions import portions
 
 # Beyond the last code nothing is rounded.
 _CODES = 128
@@ -47,9 +47,8 @@ def cross_check(deploy: IntegerModel, pair: FilePair, items: Subset, engine: Eng
     """
     pair.refuse_missing(items)
     checks = _Checks(deploy, pair, items, engine)
-    portions = Portions(checks.layers)
-    for portion in portions:
-        checks.check(portion, portions)
+    for portion in portions(checks.sizes):
+        checks.check(portion)
     return CrossChecked(sum(found or 0 for found in checks.ties.values()), checks.outputs)
 
 
@@ -60,29 +59,32 @@ class _Checks:
         self._path, self._pair, self._items, self._engine = deploy.path, pair, items, engine
         integers = executable(deploy, integer_kernels=True)
         self._ways = [Way(integers.model, integers.outputs, _unrounded(deploy, integers.unrounded)), *pair.ways]
-        self.layers = list(integers.outputs)
+        self.sizes = layer_bytes(self._ways[0], pair.feeds(items, items.indices[0]), engine)
         self.ties: dict[int, int | None] = dict.fromkeys(items.indices, 0)
         self.outputs: dict[int, Mapping[str, NDArray[Any]]] = {}
 
-    def check(self, layers: Sequence[str], portions: Portions[str]) -> None:
+    def check(self, layers: Sequence[str]) -> None:
         """Compare some layers, and behind the last ones the outputs.
 
         Raises:
             VerificationError: an output differs; names the layer.
         """
-        ways = Ways(self._ways, layers, self._engine, last=layers[-1] == self.layers[-1])
+        ways = Ways(self._ways, layers, self._engine, last=layers[-1] == next(reversed(self.sizes)))
 
-        def compared(index: int, arrays: Arrays) -> tuple[int | None, Mapping[str, NDArray[Any]]]:
-            integers, executed, fake_quant = ways.apart(arrays)
-            portions.took([*integers.layers, *integers.more])
+        def compared(item: BoundItem) -> tuple[int | None, Mapping[str, NDArray[Any]]]:
+            outputs, index = ways.each(item.feeds), item.index
+            integers = next(outputs)
+            # NaN has no code: each kernel makes another one of it.
             spoilt = self.ties[index] is None or any(np.isnan(np.min(array, initial=0)) for array in integers.more)
+            ties = None if spoilt else sum(map(_ties, integers.more))
+            executed = next(outputs)
             if not spoilt:
-                # NaN has no code: each kernel makes another one of it.
                 self._refuse_other_kernels(index, layers, integers, executed)
-            self._pair.refuse_difference(self._items, index, layers, executed, fake_quant)
-            return None if spoilt else sum(map(_ties, integers.more)), executed.own
+            del integers
+            self._pair.refuse_difference(self._items, index, layers, executed, next(outputs))
+            return ties, executed.own
 
-        found = self._engine.map(ways, self._items, compared)
+        found = self._engine.each(ways, self._items, compared)
         for index, (ties, own) in zip(self._items.indices, found, strict=True):
             known = self.ties[index]
             self.ties[index] = None if known is None or ties is None else known + ties

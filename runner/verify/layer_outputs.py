@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +11,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from runner.engine import Engine
-from runner.graph.probe import only_outputs, with_outputs
+from runner.graph.probe import only_outputs, only_shapes, with_outputs
 from runner.session import Feeds, InputSpec
 from runner.verify.reference import reference_session
 
 Arrays = list[NDArray[Any]]
+_FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +52,7 @@ class LayerOutputs:
 
 
 class Ways:
-    """Several ways to the same layers, run on the same feeds; what ``run`` gives is taken apart by ``apart``.
+    """Several ways to the same layers, each with a session that gives them.
 
     Args:
         ways: the models.
@@ -68,21 +70,32 @@ class Ways:
         return self._probes[0].session.inputs
 
     def run(self, feeds: Feeds, outputs: Sequence[str] | None = None) -> Arrays:
-        """Return the outputs of each way, one way behind the other."""
-        return [array for probe in self._probes for array in probe.session.run(feeds, probe.fetched)]
+        """Return the outputs of all ways, one behind the other."""
+        return [array for each in self.each(feeds) for array in (*each.layers, *each.more, *each.own.values())]
+
+    def each(self, feeds: Feeds) -> Iterator[LayerOutputs]:
+        """Yield what each way gives, which is computed when it is asked for: all at once would be much."""
+        for probe in self._probes:
+            yield LayerOutputs(
+                dict(zip(probe.fetched, probe.session.run(feeds, probe.fetched), strict=True)), probe.names
+            )
 
     def stop(self) -> None:
         """Stop all of them."""
         for probe in self._probes:
             probe.session.stop()
 
-    def apart(self, arrays: Sequence[NDArray[Any]]) -> Iterator[LayerOutputs]:
-        """Yield what ``run`` gave, a way at a time."""
-        start = 0
-        for probe in self._probes:
-            end = start + len(probe.fetched)
-            yield LayerOutputs(dict(zip(probe.fetched, arrays[start:end], strict=True)), probe.names)
-            start = end
+
+def layer_bytes(way: Way, feeds: Feeds, engine: Engine) -> dict[str, int]:
+    """Return how many bytes each layer gives for an item, in order: its output and what else is wanted of it."""
+    wanted = [(layer, name) for layer in way.outputs for name in (way.outputs[layer], way.more.get(layer)) if name]
+    if not wanted:
+        return {}
+    session = reference_session(only_shapes(way.model, [name for _, name in wanted]), engine)
+    sizes = dict.fromkeys(way.outputs, 0)
+    for (layer, _), shape in zip(wanted, session.run(feeds), strict=True):
+        sizes[layer] += _FLOAT_BYTES * math.prod(shape.tolist())
+    return sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +114,7 @@ class _Probe:
         wanted = list(dict.fromkeys([*outputs, *more]))
         # What lies behind the layers need not run; behind the last ones it gives the model's own outputs.
         model = with_outputs(way.model, wanted) if last else only_outputs(way.model, wanted)
-        self.session = reference_session(model, engine)
+        self.session = reference_session(model, engine, own_memory=False)
         if not last:
             # Its outputs stand in the order asked for, under names of their own.
             probed = dict(zip(wanted, self.session.output_names, strict=True))
