@@ -114,9 +114,9 @@ class FilePair:
         """
 
         def compared(item: BoundItem) -> tuple[bool, bool, float]:
-            same = None if optimized is None else optimized.outputs(item)
-            if same is not None:
-                look(item, Exact(same, usual=True))
+            shown = None if optimized is None else optimized.exact(item)
+            if shown is not None:
+                look(item, shown)
                 return True, True, 0.0
             deploy, fake_quant = self._pair.halves(self._pair.run(item.feeds))
             look(item, Exact(fake_quant, usual=False))

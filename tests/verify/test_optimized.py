@@ -63,8 +63,8 @@ def test_nothing_known_or_other_bits_are_no_reason_to_believe_it(tmp_path: Path)
 
 def test_item_on_which_optimised_files_differ_is_run_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checked = Checked(tmp_path)
-    outputs = Optimized.outputs
-    monkeypatch.setattr(Optimized, "outputs", lambda self, item: None if item.index == 3 else outputs(self, item))
+    exact = Optimized.exact
+    monkeypatch.setattr(Optimized, "exact", lambda self, item: None if item.index == 3 else exact(self, item))
     assert checked.check().identical == 5
     assert [index for index, exact in sorted(checked.seen.items()) if not exact.usual] == [3]
 

@@ -18,6 +18,7 @@ from runner.errors import DatasetError, InternalError, ModelError, VerificationE
 from runner.evaluation.accuracy import Agreement
 from runner.evaluation.scorer import Scorer
 from runner.evaluation.scores import Evaluation, column
+from runner.output_digest import OutputDigest
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, Record
 from runner.record_text import read_record
@@ -142,9 +143,12 @@ def prove(
     graph = executable(deploy)
     pair = FilePair(graph, files.fake_quant, engine)
     crossed = cross_check(deploy, pair, sample, engine)
-    optimized = Optimized(graph, files.fake_quant, engine)
+    batch = gap_items(items)
+    both = frozenset((*batch.indices, *sample.indices))
+    measured = _measured_outputs(scorer, quantized)
+    optimized = Optimized(graph, files.fake_quant, engine, measured=measured, both=both)
     keeps = optimized.keeps(crossed.outputs, sample)
-    watch = GapWatch(pair.output_names, optimized.usual, int8(), gap_items(items), scorer.classes, engine)
+    watch = GapWatch(pair.output_names, optimized.usual, int8(), batch, scorer.classes, engine)
     sameness = pair.check(
         items,
         _agreement(scorer, pair.output_names),
@@ -172,6 +176,14 @@ def prove(
         gaps=watch.gaps(),
         device=device,
     )
+
+
+def _measured_outputs(scorer: Scorer, quantized: Evaluation) -> dict[int, OutputDigest]:
+    """Return, by item, the digest of what the quantized model gave for it when it was measured; nothing where none is kept."""
+    indices, digests = scorer.items.indices, quantized.digests
+    if digests is None or len(digests) != len(indices):
+        return {}
+    return {index: (row[0], row[1], row[2]) for index, row in zip(indices, digests.tolist(), strict=True)}
 
 
 def _agreement(scorer: Scorer, names: Sequence[str]) -> Callable[[Arrays, Arrays], bool]:
