@@ -14,7 +14,7 @@ from typing import Any
 from runner.app.downloads import fetch_missing
 from runner.app.engines import engine_of
 from runner.app.journal import Journal
-from runner.app.live_jobs import counted_as_live, default_folder
+from runner.app.live_jobs import counted_as_live, counted_lately, default_folder
 from runner.app.logs import job_log
 from runner.app.options import AccAutoJob, Job
 from runner.app.parsing import deciding, parse_job, refuse_unknown
@@ -138,7 +138,7 @@ def _run(
 def _start(job: Job, metric: Metric | AmctEvaluator, config: Mapping[str, Any], folder: Path, emit: Emit) -> JobResult:
     store = _store(job, emit)
     with counted_as_live(default_folder()) as live_jobs:
-        share = functools.partial(_share_of_cores, live_jobs)
+        share = functools.partial(_share_of_cores, counted_lately(live_jobs))
         try:
             with engine_of(job, config, store, share=share, warn=functools.partial(_warn, emit)) as engine:
                 return _finished(job, metric, folder, engine, store, emit)

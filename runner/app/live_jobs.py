@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +23,8 @@ logger = logging.getLogger(__name__)
 _SUFFIX, _LOCK = ".job", ".lock"
 # Who makes, counts or removes files holds the folder for milliseconds.
 _WAIT_SECONDS = 5.0
+# To count takes a millisecond.
+_FRESH_SECONDS = 1.0
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -49,6 +53,20 @@ def counted_as_live(folder: Path | None) -> Iterator[Callable[[], int]]:
             logger.info("jobs beside this one are not seen: %s", error)
             folder = None
         yield (lambda: 1) if folder is None else (lambda: _count(folder))
+
+
+def counted_lately(live_jobs: Callable[[], int]) -> Callable[[], int]:
+    """Return the same function for those who ask often: it counts anew when a second has passed."""
+    found, counted = 1, -math.inf
+
+    def count() -> int:
+        nonlocal found, counted
+        now = time.monotonic()
+        if now - counted > _FRESH_SECONDS:
+            found, counted = live_jobs(), now
+        return found
+
+    return count
 
 
 @contextlib.contextmanager

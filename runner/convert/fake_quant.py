@@ -7,6 +7,7 @@ from typing import Protocol
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
+from runner.convert.needless_clips import leave_out_clips
 from runner.convert.simulate import Simulator
 from runner.graph.added_bias import shift_biases
 from runner.graph.builder import Builder
@@ -27,7 +28,11 @@ def fake_quant_model(model: LayeredModel, form: QuantizedLayers, *, multiply: bo
         form: what is quantized; every layer that is not in it stays float.
         multiply: the faster equal form for the runner's own sessions (see Simulator).
     """
-    return with_layers(model, form, Simulator(multiply))
+    simulator = Simulator(multiply)
+    simulated = with_layers(model, form, simulator)
+    if multiply:
+        leave_out_clips(simulated.graph, simulator)
+    return simulated
 
 
 class LayerBuilder(Protocol):

@@ -30,7 +30,7 @@ def has_integer_kernel(layer: Layer) -> bool:
 def integer_sums(
     build: Builder, node: ir.Node, layer: Layer, quantized: QuantizedLayer, codes: ir.Value, prefix: str
 ) -> ir.Value:
-    """Return the int32 sums of a layer, bias included, as float: rounded once where they pass 2**24.
+    """Return the int32 sums of a layer, bias included.
 
     Args:
         build: takes the nodes.
@@ -57,4 +57,4 @@ def integer_sums(
     if quantized.bias is not None:
         bias = build.constant(f"{prefix}.bias", quantized.bias.reshape(-1, *[1] * layer.spatial))
         total = build.op("Add", [total, bias], f"{prefix}.biased", ir.DataType.INT32)
-    return build.cast(total, ir.DataType.FLOAT, f"{prefix}.sum")
+    return total

@@ -40,9 +40,13 @@ class Simulator:
         multiply: dequantize by ``Mul(deq)`` alone, without the cast to int32, and sum with integer operators where they
             are exact on this machine. The same bits where onnxruntime's ConvMulFusion is off, and faster; for the
             runner's own sessions, never for a file.
+        roundings: the first node of each rounding so far, and what it rounds to.
+        dequantized: the last node of each layer so far.
     """
 
     multiply: bool = False
+    roundings: dict[ir.Node, ActivationParams] = field(default_factory=dict)
+    dequantized: set[ir.Node] = field(default_factory=set)
     _codes: dict[tuple[str, ActivationParams, bool], ir.Value] = field(default_factory=dict)
     _whole: dict[tuple[str, ActivationParams], ir.Value] = field(default_factory=dict)
 
@@ -66,7 +70,8 @@ class Simulator:
         """Return ``q`` as int8, or ``q + 128`` as uint8: ``round(x * r + offset_d)``, saturated."""
         key = (x.name or "", params, unsigned)
         if key not in self._codes:
-            self._codes[key] = _round(build, x, params, prefix, unsigned=unsigned)
+            self._codes[key], first = _round(build, x, params, prefix, unsigned=unsigned)
+            self.roundings[first] = params
         return self._codes[key]
 
     def tensor(self, build: Builder, x: ir.Value, params: ActivationParams, prefix: str) -> ir.Value:
@@ -79,12 +84,25 @@ class Simulator:
         self, build: Builder, node: ir.Node, layer: Layer, quantized: QuantizedLayer, prefix: str, x: ir.Value
     ) -> ir.Value:
         """Return the float output of ``node`` with its input ``x`` and its weights in int8."""
+        output = self._layer(build, node, layer, quantized, prefix, x)
+        last = output.producer()
+        assert last is not None  # made above
+        self.dequantized.add(last)
+        return output
+
+    def _layer(
+        self, build: Builder, node: ir.Node, layer: Layer, quantized: QuantizedLayer, prefix: str, x: ir.Value
+    ) -> ir.Value:
         record = quantized.record
         x = divided(build, x, record.balance_factors, layer, prefix)
         deq = dequant_scale(record.activation.scale, np.asarray(record.weight_scales, np.float32))
         if self.multiply and has_integer_kernel(layer):
             whole = self.codes(build, x, record.activation, f"{prefix}.quant", unsigned=not layer.spatial)
-            return _scaled(build, integer_sums(build, node, layer, quantized, whole, prefix), deq, layer, prefix)
+            total = integer_sums(build, node, layer, quantized, whole, prefix)
+            if layer.spatial:
+                return _dequantized(build, total, deq, layer, prefix)
+            # DequantizeLinear is slow along the last axis.
+            return _scaled(build, build.cast(total, ir.DataType.FLOAT, f"{prefix}.sum"), deq, layer, prefix)
         codes = self.activation(build, x, record.activation, f"{prefix}.quant")
         unweighted = layer.operator.unweighted
         if unweighted is not None:
@@ -97,15 +115,13 @@ class Simulator:
             total = build.cast(total, ir.DataType.INT32, f"{prefix}.dequant.cast")
         else:
             total = _summed_parts(build, node, codes, quantized, layer, prefix, sums)
-        if layer.channels == 1:
-            return _scaled(build, build.cast(total, ir.DataType.FLOAT, f"{prefix}.dequant.float"), deq, layer, prefix)
-        vector = np.broadcast_to(deq, (layer.channels,))
-        scale = build.constant(f"{prefix}.dequant.scale", vector)
-        axis = {"axis": layer.output_axis}
-        return build.op("DequantizeLinear", [total, scale], f"{prefix}.dequant", ir.DataType.FLOAT, axis)
+        return _dequantized(build, total, deq, layer, prefix)
 
 
-def _round(build: Builder, x: ir.Value, params: ActivationParams, prefix: str, *, unsigned: bool) -> ir.Value:
+def _round(
+    build: Builder, x: ir.Value, params: ActivationParams, prefix: str, *, unsigned: bool
+) -> tuple[ir.Value, ir.Node]:
+    """Return the codes, and the first node on the way to them."""
     dtype = ir.DataType.UINT8 if unsigned else ir.DataType.INT8
     r = build.constant(f"{prefix}.scale", np.asarray(reciprocal(params.scale), np.float32))
     offset = build.constant(f"{prefix}.offset", np.asarray(params.zero_point, np.float32))
@@ -113,7 +129,9 @@ def _round(build: Builder, x: ir.Value, params: ActivationParams, prefix: str, *
     zero = build.constant(f"{prefix}.zero", np.asarray(TO_UINT8 if unsigned else 0, dtype.numpy()))
     scaled = build.op("Mul", [x, r], f"{prefix}.mul", ir.DataType.FLOAT)
     shifted = build.op("Add", [scaled, offset], f"{prefix}.add", ir.DataType.FLOAT)
-    return build.op("QuantizeLinear", [shifted, one, zero], f"{prefix}.round", dtype)
+    first = scaled.producer()
+    assert first is not None  # made above
+    return build.op("QuantizeLinear", [shifted, one, zero], f"{prefix}.round", dtype), first
 
 
 def _summed_parts(
@@ -159,6 +177,15 @@ def _integer_layer(
     if bias is not None:
         inputs.append(build.constant(f"{prefix}.bias", bias.astype(np.float32)))
     return build.like(node, inputs, prefix, ir.DataType.FLOAT)
+
+
+def _dequantized(build: Builder, total: ir.Value, deq: NDArray[np.float32], layer: Layer, prefix: str) -> ir.Value:
+    """Return int32 sums times the scale of each channel, as float: they are rounded once where they pass 2**24."""
+    if layer.channels == 1:
+        return _scaled(build, build.cast(total, ir.DataType.FLOAT, f"{prefix}.dequant.float"), deq, layer, prefix)
+    scale = build.constant(f"{prefix}.dequant.scale", np.broadcast_to(deq, (layer.channels,)))
+    axis = {"axis": layer.output_axis}
+    return build.op("DequantizeLinear", [total, scale], f"{prefix}.dequant", ir.DataType.FLOAT, axis)
 
 
 def _scaled(build: Builder, total: ir.Value, deq: NDArray[np.float32], layer: Layer, prefix: str) -> ir.Value:

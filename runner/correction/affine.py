@@ -19,12 +19,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.correction.parallel import each_of
+from runner.correction.positions import are_finite, unit_of_squares
 from runner.correction.shrinkage import PerChannel, shrunk
 
 # Outputs, a channel a row: shape (channels, positions).
 Outputs = NDArray[np.float32]
 
-_STEPS = 4
+# At most. A channel stays where one moves it by less than this share of its deviation, which chance exceeds.
+_STEPS, _ENOUGH = 4, 1e-3
+# Channels that are fitted at once: few enough for their positions to stay in the processor's cache.
+_CHANNELS = 32
 # A channel that is hardly ever between the clipping's ends says little: the mean and the factor 1 count as this share of
 # the positions.
 _PRIOR = 0.01
@@ -91,12 +96,53 @@ class Fit:
         names = cls.__dataclass_fields__
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
+    def times(self, unit: float) -> Fit:
+        """Return the fit of outputs that were counted in a unit."""
+        square = unit * unit
+        return replace(
+            self,
+            level=self.level * unit,
+            means=self.means * unit,
+            spread=self.spread * square,
+            level_chance=self.level_chance * square,
+        )
+
     def shrunk(self) -> Fit:
         """Return the fit, drawn towards leaving the output as it is by what chance adds to it."""
         factor = 1 + shrunk(self.factor - 1, self.factor_chance)
         # In units of each channel's own deviation: what channels have in common must not depend on how they are scaled.
         shift = shrunk((self.level - self.means) / np.sqrt(self.spread), self.level_chance / self.spread)
         return replace(self, factor=factor, level=self.means + shift * np.sqrt(self.spread))
+
+
+def fit_layer(
+    quantized: Outputs,
+    real: Outputs,
+    clipping: Clipping,
+    *,
+    with_factor: bool,
+    firsts: Sequence[int] = (0,),
+    callers: int = 1,
+) -> Fit | None:
+    """Return the fit of all channels of a layer, as ``fit_outputs``; None where there is nothing that is finite to fit to.
+
+    Outputs whose squares float32 does not hold are fitted in units in which it does.
+    """
+    if not len(real) or not (are_finite(real) and are_finite(quantized)):
+        return None
+    unit = unit_of_squares(real)
+    if unit != 1:
+        quantized, real, clipping = quantized / unit, real / unit, clipping.in_units(unit)
+    blocks = [slice(first, first + _CHANNELS) for first in range(0, real.shape[1], _CHANNELS)]
+    fits = each_of(
+        lambda block: fit_outputs(
+            quantized[:, block], real[:, block], clipping.of(block), with_factor=with_factor, firsts=firsts
+        ),
+        blocks,
+        callers,
+    )
+    fit = Fit.of(fits)
+    return fit if unit == 1 else fit.times(unit)
 
 
 def fit_outputs(
@@ -118,6 +164,7 @@ def fit_outputs(
     x, wanted = raw - _column(means), clipping(real)
     spread = _sums(x, x) / real.shape[1] + np.finfo(np.float32).tiny
     factor, level = np.ones_like(means), target.copy()
+    moves = np.ones(len(means), bool)
     for _ in range(1 if clipping == Clipping() else _STEPS):
         y = x * _column(factor)
         y += _column(level)
@@ -134,8 +181,12 @@ def fit_outputs(
             passes *= x
             s2 = _sums(passes, x) + prior * spread
         determinant = n * s2 - s1 * s1
-        level = level + (s2 * r0 - s1 * r1) / determinant
-        factor = np.clip(factor + (n * r1 - s1 * r0) / determinant, _LEAST_FACTOR, _LARGEST_FACTOR)
+        up, wider = (s2 * r0 - s1 * r1) / determinant, (n * r1 - s1 * r0) / determinant
+        level = np.where(moves, level + up, level)
+        factor = np.where(moves, np.clip(factor + wider, _LEAST_FACTOR, _LARGEST_FACTOR), factor)
+        moves &= (np.abs(wider) > _ENOUGH) | (np.abs(up) > _ENOUGH * np.sqrt(spread))
+        if not moves.any():
+            break
     # What each item alone adds to the last step: how these differ tells what chance does to their sum.
     r0 = np.add.reduceat(left, firsts, axis=1).astype(np.float64).T
     r1 = np.zeros_like(r0)

@@ -28,7 +28,7 @@ from runner.engine import Engine
 from runner.record import QuantizedLayer, QuantizedLayers
 
 # The version of this stage's meaning: raise it when the same form and data would give other integers.
-VERSION = 10
+VERSION = 11
 
 # Items, evenly spaced, that mean errors alone are taken over: a pass over float layers and their quantized copies costs three
 # evaluations an item, and what chance adds to the means of fewer items is allowed for.
@@ -124,21 +124,16 @@ def _corrections(options: Correction, ranges: OutputRange | None) -> list[LayerC
 
 def _best(state: LayerState, corrections: list[LayerCorrection], fit: OutputFit | None) -> LayerForm:
     """Return the layer's form after each correction that helps; the next one starts from those that did."""
-
-    def fitted(quantized: QuantizedLayer) -> LayerForm | None:
-        form = state.form(quantized)
-        return form if form is None or fit is None else state.fitted(form, fit)
-
-    start = state.quantized
-    best = fitted(start)
+    best = state.candidate(state.quantized)
     assert best is not None  # calibration made sure that its sums are legal
     for correction in corrections:
-        state.quantized = start
+        state.quantized = best.quantized
         made = correction(state)
-        form = None if made is start else fitted(made)
-        if form is not None and form.error < best.error:
-            best, start = form, made
-    return best
+        other = None if made is best.quantized else state.candidate(made)
+        if other is not None and other.error < best.error:
+            best = other
+    form = state.form(best)
+    return form if fit is None else state.fitted(form, fit)
 
 
 def _in_one_pass(start: Calibrated, items: Subset, engine: Engine, progress: Callable[[int], None]) -> QuantizedLayers:

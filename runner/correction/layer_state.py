@@ -5,7 +5,7 @@ Some of the items are held back: no correction looks at them. A form of the laye
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,14 +14,33 @@ from numpy.typing import NDArray
 
 from runner.calibration.quantize import check_sums
 from runner.correction.calibrated import Calibrated
+from runner.correction.held_back import HeldBack
 from runner.correction.layerwise_pass import LayerwisePass
 from runner.correction.output_adjustment import adjusted_outputs
-from runner.correction.positions import by_channel
-from runner.correction.what_follows import activation
+from runner.correction.parallel import each_of
+from runner.correction.what_follows import activation, clipping
 from runner.graph.added_bias import takes_bias
 from runner.graph.layers import Layer
 from runner.graph.smoothing import balanced, smoothed_rows
 from runner.record import QuantizedLayer
+from runner.session import Session
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A form of the layer that has run on the items held back.
+
+    Attributes:
+        quantized: the form.
+        outputs: what it gives for these items, by item.
+        error: its share of noise there, with the bias that it is still to get (``held_back.py``).
+        session: runs it on others.
+    """
+
+    quantized: QuantizedLayer
+    outputs: Mapping[int, NDArray[np.float32]]
+    error: float
+    session: Session
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,12 +50,10 @@ class LayerForm:
     Attributes:
         quantized: the form.
         outputs: what it gives, an entry an item.
-        error: its share of noise on the items held back: sum (f - q)^2 / sum f^2 behind the activation that follows.
     """
 
     quantized: QuantizedLayer
     outputs: list[NDArray[np.float32]]
-    error: float
 
 
 class Fitting(Protocol):
@@ -64,6 +81,7 @@ class LayerState:
         quantized: the form of the layer that the next correction starts from.
         float_outputs: what the float layer gives, an entry an item.
         items: those that corrections look at.
+        clipping: what clips the layer's output before anything else reads it.
         comparable: those of them for which the quantized layer's input has the float one's shape. A detector that quantization
             lets keep other rows than the float model gives a layer other positions to compare.
     """
@@ -84,20 +102,33 @@ class LayerState:
         }
         self.items = layerwise.fitted
         self.comparable = [item for item in self.items if item in comparable]
-        self._held_back = [item for item in layerwise.held_back if item in comparable]
-        self._activation = activation(self.node, layer)
+        self.clipping = clipping(self.node, layer)
+        self._held_back = HeldBack.of(
+            layer,
+            {item: self.float_outputs[item] for item in layerwise.held_back if item in comparable},
+            activation(self.node, layer),
+            self.clipping,
+            self.engine.callers,
+        )
 
     def input(self, item: int) -> NDArray[np.float32]:
         """Return what the quantized layer rounds: its input, smoothed where the layer is."""
         return balanced(self._pass.input(self.layer, item), self.quantized.record.balance_factors, self.layer)
 
-    def form(self, quantized: QuantizedLayer) -> LayerForm | None:
-        """Return what a form of the layer gives; None where its integer sums are illegal."""
+    def candidate(self, quantized: QuantizedLayer) -> Candidate | None:
+        """Return how a form of the layer does on the items held back; None where its integer sums are illegal."""
         if not self._is_legal(quantized):
             return None
-        session = self._pass.quantized_session(self.layer, quantized)
-        outputs = self._pass.each(lambda item: session.run({self.layer.input: self._pass.input(self.layer, item)})[0])
-        return LayerForm(quantized, outputs, self._error(outputs))
+        session, items = self._pass.quantized_session(self.layer, quantized), self._held_back.items
+        outputs = dict(zip(items, self._run(session, items), strict=True))
+        return Candidate(quantized, outputs, self._held_back.error(outputs, bias_to_come=self.fits_bias()), session)
+
+    def form(self, candidate: Candidate) -> LayerForm:
+        """Return what a form gives for all items."""
+        outputs = dict(candidate.outputs)
+        rest = [item for item in range(self._pass.items) if item not in outputs]
+        outputs |= zip(rest, self._run(candidate.session, rest), strict=True)
+        return LayerForm(candidate.quantized, [outputs[item] for item in range(self._pass.items)])
 
     def fitted(self, form: LayerForm, fit: Fitting) -> LayerForm:
         """Return a form with its bias and weight scale fitted, or as it is where that is no better on the items held back.
@@ -113,17 +144,15 @@ class LayerState:
         def adjust(outputs: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
             return adjusted_outputs(outputs, self.layer, form.quantized, made, self.engine.callers)
 
-        held_back = set(self._held_back)
-        outputs = list(form.outputs)
-        for item, changed in zip(
-            self._held_back, adjust([outputs[item].copy() for item in self._held_back]), strict=True
-        ):
-            outputs[item] = changed
-        error = self._error(outputs)
-        if not error < form.error:
+        items = self._held_back.items
+        before = {item: form.outputs[item] for item in items}
+        after = dict(zip(items, adjust([array.copy() for array in before.values()]), strict=True))
+        old, new = (self._held_back.error(outputs, bias_to_come=False) for outputs in (before, after))
+        if not new < old:
             return form
-        adjust([array for item, array in enumerate(outputs) if item not in held_back])
-        return LayerForm(made, outputs, error)
+        outputs = [after.get(item, array) for item, array in enumerate(form.outputs)]
+        adjust([array for item, array in enumerate(outputs) if item not in after])
+        return LayerForm(made, outputs)
 
     def weight(self, layer: Layer | None = None) -> NDArray[np.float64]:
         """Return the float weight, smoothed where the layer is, shape (channels, weights); or that of another layer."""
@@ -142,14 +171,9 @@ class LayerState:
             return False
         return True
 
-    def _error(self, outputs: list[NDArray[np.float32]]) -> float:
-        """Return the share of noise on the items held back; infinite where there is none that can be compared."""
-        signal = noise = 0.0
-        for item in self._held_back:
-            real, found = (
-                self._activation(by_channel(y, self.layer).T) for y in (self.float_outputs[item], outputs[item])
-            )
-            signal += float(np.sum(np.square(real, dtype=np.float64)))
-            noise += float(np.sum(np.square(np.subtract(real, found, dtype=np.float64))))
-        share = noise / signal if signal else noise
-        return share if self._held_back and math.isfinite(share) else math.inf
+    def _run(self, session: Session, items: Sequence[int]) -> list[NDArray[np.float32]]:
+        return each_of(
+            lambda item: session.run({self.layer.input: self._pass.input(self.layer, item)})[0],
+            items,
+            self.engine.callers,
+        )

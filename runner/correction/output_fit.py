@@ -7,19 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.correction.affine import Fit, fit_outputs
+from runner.correction.affine import fit_layer
 from runner.correction.layer_state import LayerForm, LayerState
 from runner.correction.output_adjustment import adjusted
-from runner.correction.parallel import each_of
-from runner.correction.positions import some_positions, unit_of_squares
-from runner.correction.what_follows import clipping
+from runner.correction.positions import some_positions
 from runner.graph.layers import Layer
 from runner.record import QuantizedLayer
 
-# Positions, over all items, that a fit looks at. Chance errs by one over their root.
-_POSITIONS = 10_000
-# Channels that are fitted at once: few enough for their positions to stay in the processor's cache.
-_CHANNELS = 32
+# Positions, over all items, that a fit looks at. Chance errs by one over their root; how items differ, by more than that.
+_POSITIONS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +35,22 @@ class OutputFit:
             return quantized
         found, firsts = self._some(state, form.outputs)
         wanted, _ = self._some(state, state.float_outputs)
-        if not len(wanted) or not (np.isfinite(wanted).all() and np.isfinite(found).all()):
-            return quantized
-        clips, with_factor = clipping(state.node, layer), self.with_factor and _takes_factor(layer)
-        # Outputs whose squares float32 does not hold are fitted in units in which it does.
-        unit = unit_of_squares(wanted)
-        if unit != 1:
-            found, wanted, clips = found / unit, wanted / unit, clips.in_units(unit)
-        blocks = [slice(first, first + _CHANNELS) for first in range(0, layer.channels, _CHANNELS)]
-        fits = each_of(
-            lambda block: fit_outputs(
-                found[:, block], wanted[:, block], clips.of(block), with_factor=with_factor, firsts=firsts
-            ),
-            blocks,
-            state.engine.callers,
+        takes_factor = _takes_factor(layer)
+        fit = fit_layer(
+            found,
+            wanted,
+            state.clipping,
+            with_factor=self.with_factor and takes_factor,
+            firsts=firsts,
+            callers=state.engine.callers,
         )
-        fit = Fit.of(fits).shrunk()
-        shift = fit.shift * unit
-        if not (np.isfinite(shift).all() and np.isfinite(fit.factor).all()):
+        if fit is None:
+            return quantized
+        fit = fit.shrunk()
+        if not (np.isfinite(fit.shift).all() and np.isfinite(fit.factor).all()):
             return quantized
         try:
-            return adjusted(layer, quantized, shift, fit.factor if _takes_factor(layer) else None)
+            return adjusted(layer, quantized, fit.shift, fit.factor if takes_factor else None)
         except ValueError:
             return quantized
 

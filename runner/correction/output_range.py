@@ -21,7 +21,7 @@ from runner.ranges import ActivationParams
 from runner.record import QuantizedLayer
 
 # Positions, over all items, that a range is judged by. Chance errs by one over their root.
-_POSITIONS = 15_000
+_POSITIONS = 4_000
 
 
 class OutputRange:

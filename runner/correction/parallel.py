@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
 from typing import TypeVar
 
 A = TypeVar("A")
 T = TypeVar("T")
+
+# Beside the calling one; they are started as they are needed.
+_MOST_THREADS = 256
 
 
 def each_of(work: Callable[[A], T], arguments: Iterable[A], callers: int) -> list[T]:
@@ -28,14 +33,26 @@ def each_of(work: Callable[[A], T], arguments: Iterable[A], callers: int) -> lis
             for _ in left:
                 pass
 
-    # The calling thread works too: to start a thread takes longer than many a task.
-    with ThreadPoolExecutor(threads - 1, thread_name_prefix="corrector") as pool:
-        running = [pool.submit(run) for _ in range(threads - 1)]
-        try:
-            run()
-            for future in running:
-                future.result()
-        finally:
-            for _ in left:
-                pass
+    # The calling thread works too, and the others stay: to start a thread takes longer than many a task.
+    running = [_others().submit(run) for _ in range(threads - 1)]
+    try:
+        run()
+    finally:
+        for _ in left:
+            pass
+        # One that has not begun finds nothing left to do. It may never begin: this may be one of the pool's own threads.
+        begun = [future for future in running if not future.cancel()]
+        wait(begun)
+    for future in begun:
+        future.result()
     return [results[place] for place in range(len(tasks))]
+
+
+@cache
+def _others() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="corrector")
+
+
+if hasattr(os, "register_at_fork"):
+    # Threads do not live on in a forked process.
+    os.register_at_fork(after_in_child=_others.cache_clear)

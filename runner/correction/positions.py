@@ -39,7 +39,7 @@ def some_positions(
     """
     first = by_channel(array(0), layer)
     step = max(1, items * len(first) // positions)
-    sizes = each_of(lambda item: len(by_channel(array(item), layer)[item % step :: step]), range(items), callers)
+    sizes = [len(by_channel(array(item), layer)[item % step :: step]) for item in range(items)]
     ends = np.cumsum(sizes).tolist()
     some = np.empty((first.shape[1], ends[-1]), np.float32)
 
@@ -52,8 +52,19 @@ def some_positions(
 
 def unit_of_squares(values: NDArray[Any]) -> float:
     """Return a power of two to count values in, 1 unless their squares, or sums of these, may leave float32."""
-    finite = values[np.isfinite(values)]
-    largest = float(np.abs(finite).max(initial=0.0))
+    largest = _largest(values)
+    if not np.isfinite(largest):
+        largest = _largest(values[np.isfinite(values)])
     if largest == 0 or _SMALL < largest < _LARGE:
         return 1.0
     return 2.0 ** int(np.frexp(largest)[1])
+
+
+def are_finite(values: NDArray[Any]) -> bool:
+    """Return whether there is neither NaN nor an infinite value."""
+    return bool(np.isfinite(_largest(values)))
+
+
+def _largest(values: NDArray[Any]) -> float:
+    """Return the largest magnitude, NaN where one is; no array of the values' size is made for it."""
+    return float(np.maximum(values.max(initial=0.0), -values.min(initial=0.0)))

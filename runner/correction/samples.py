@@ -16,8 +16,9 @@ from runner.correction.patches import WHOLE, Part, Patches, Rows
 from runner.correction.positions import by_channel
 from runner.graph.added_bias import float_bias
 
-# Over all items, at most. Chance errs by one over their root.
-_POSITIONS = 60_000
+# For each weight of an output channel, over all items: moments of fewer are those of chance (``second_moments``).
+_POSITIONS_A_WEIGHT = 100
+_FEWEST_POSITIONS, _MOST_POSITIONS = 10_000, 60_000
 # Items that the moments of a large image are taken over, at least.
 _LEAST_ITEMS = 16
 # Parts that moments are summed in, side by side: each holds sums as large as H.
@@ -52,13 +53,14 @@ class Samples:
         sizes = {item: len(by_channel(state.float_outputs[item], state.layer)) for item in state.comparable}
         if not any(sizes.values()):
             return None
+        cut = Patches(state.start.model.graph, state.node, state.layer, state.engine)
+        wanted = min(max(_POSITIONS_A_WEIGHT * cut.weights, _FEWEST_POSITIONS), _MOST_POSITIONS)
         positions = max(1, sum(sizes.values()) // len(sizes))
-        items = min(len(sizes), max(_LEAST_ITEMS, -(-_POSITIONS // positions)))
-        step = max(1, items * positions // _POSITIONS)
+        items = min(len(sizes), max(_LEAST_ITEMS, -(-wanted // positions)))
+        step = max(1, items * positions // wanted)
         # Of those that have a position at all.
         some = [item for item, size in sizes.items() if size > item % step][:items]
         parts = tuple(tuple(some[first::PARTS]) for first in range(min(len(some), PARTS)))
-        cut = Patches(state.start.model.graph, state.node, state.layer, state.engine)
         return cls(state, cut, step, {item: len(range(item % step, sizes[item], step)) for item in some}, parts)
 
     def rows(self, item: int, part: Part = WHOLE) -> Rows:

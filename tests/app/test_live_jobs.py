@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.app.live_jobs import counted_as_live, default_folder
+from runner.app.live_jobs import counted_as_live, counted_lately, default_folder
 from tests.command import environment
 
 HOLDING = """
@@ -113,3 +113,10 @@ def test_a_folder_of_another_user_is_not_used(tmp_path: Path) -> None:
     os.chown(folder, 12345, 12345)
     with counted_as_live(folder) as live:
         assert live() == 1 and list(folder.iterdir()) == []
+
+
+def test_who_asks_often_is_told_what_was_counted_lately(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts, clock = iter([1, 2, 3]), iter([0.0, 0.5, 0.9, 1.5])
+    monkeypatch.setattr("runner.app.live_jobs.time.monotonic", lambda: next(clock))
+    lately = counted_lately(lambda: next(counts))
+    assert [lately() for _ in range(4)] == [1, 1, 1, 2]

@@ -17,6 +17,7 @@ from runner.convert.fake_quant import fake_quant_model
 from runner.correction import layerwise_pass
 from runner.correction.calibrated import Calibrated
 from runner.correction.correct import correct
+from runner.correction.held_back import HeldBack
 from runner.correction.layer_state import LayerState
 from runner.correction.layerwise_pass import spread
 from runner.correction.options import Correction
@@ -146,7 +147,7 @@ def test_form_stays_legal_and_its_deploy_model_holds_it(model: onnx.ModelProto, 
 def take_the_last_form(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each form of a layer be judged better than those before it."""
     errors = itertools.count(0, -1)
-    monkeypatch.setattr(LayerState, "_error", lambda self, outputs: float(next(errors)))
+    monkeypatch.setattr(HeldBack, "error", lambda self, outputs, *, bias_to_come: float(next(errors)))
 
 
 # Inputs off zero, so that rounding the weights makes mean errors.
@@ -277,7 +278,7 @@ def test_layer_that_is_left_float_stays_so() -> None:
 @pytest.mark.parametrize("model", [conv_gemm(), RESIDUAL], ids=["chain", "residual"])
 def test_number_of_callers_does_not_change_the_form(model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
     # Work in many pieces.
-    monkeypatch.setattr("runner.correction.output_fit._CHANNELS", 2)
+    monkeypatch.setattr("runner.correction.affine._CHANNELS", 2)
     monkeypatch.setattr("runner.correction.gptq.CHANNELS", 2)
     monkeypatch.setattr("runner.correction.moments._VALUES", 1)
     monkeypatch.setattr("runner.correction.activation_range._VALUES", 1)
@@ -357,16 +358,17 @@ def test_outputs_of_a_layer_are_those_of_its_form(monkeypatch: pytest.MonkeyPatc
             moved = dataclasses.replace(state.quantized, bias=state.quantized.bias + np.int32(100))
             halved = dataclasses.replace(moved, weight=moved.weight // 2)
             for quantized in (state.quantized, moved, halved):
-                form = state.form(quantized)
+                candidate = state.candidate(quantized)
+                form = state.form(candidate)
                 model, name = (
                     fake_quant_model(start.model, QuantizedLayers({"first": quantized})),
                     state.node.outputs[0].name,
                 )
-                found.append((form.outputs, form.error, [y for (y,) in run_plain(model, ITEMS, [name])]))
+                found.append((form.outputs, candidate.error, [y for (y,) in run_plain(model, ITEMS, [name])]))
         return state.quantized
 
     monkeypatch.setattr("runner.correction.correct._corrections", lambda options, ranges: [look])
-    corrected(start, ITEMS, Correction("sequential"))
+    corrected(start, ITEMS, Correction(rounding="compensated"))
     real = [y for (y,) in run_plain(start.model.graph, ITEMS, [start.model.node("first").outputs[0].name])]
     assert len(found) == 3
     held_back = spread(64, 64)[1::4]

@@ -17,7 +17,7 @@ from runner.correction.calibrated import Calibrated
 from runner.correction.channels import ChannelStatistics
 from runner.correction.correct import correct
 from runner.correction.cross_layer_equalization import Maker, Reader, best_exponents, choose_exponents
-from runner.correction.layer_state import LayerState
+from runner.correction.held_back import HeldBack
 from runner.correction.options import Correction
 from runner.dataset.subset import Subset
 from runner.engine import Engine
@@ -145,7 +145,7 @@ def test_fit_of_a_bias_sees_the_ends_of_an_equalized_relu6(monkeypatch: pytest.M
     """The same integers come of the plain model and of one whose channels are all scaled alike: nothing is lost on the way."""
     # Whether a fit is worth it is told by items held back: take every one.
     errors = itertools.count(0, -1)
-    monkeypatch.setattr(LayerState, "_error", lambda self, outputs: float(next(errors)))
+    monkeypatch.setattr(HeldBack, "error", lambda self, outputs, *, bias_to_come: float(next(errors)))
     graph, _ = prepared(unbalanced("r = Clip (a, zero, high)"))
     options = Correction("sequential", scale=True)
     biases = []
@@ -168,7 +168,7 @@ def test_every_channel_is_fitted_up_to_its_own_end(monkeypatch: pytest.MonkeyPat
     """Sums are counted in steps that grow with the channel, so the integers of the bias do not depend on the exponents."""
     # Whether a fit is worth it is judged over all channels, and those count for more that are scaled up: take every one.
     errors = itertools.count(0, -1)
-    monkeypatch.setattr(LayerState, "_error", lambda self, outputs: float(next(errors)))
+    monkeypatch.setattr(HeldBack, "error", lambda self, outputs, *, bias_to_come: float(next(errors)))
     rng = np.random.default_rng(4)
     graph, _ = prepared(
         onnx_text(
