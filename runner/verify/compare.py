@@ -49,6 +49,7 @@ class Sameness:
 
     Attributes:
         items: how many were run.
+        both: of them, those on which both were; on the others one gave what was measured of the other.
         identical: of them, those with the same bits in every output.
         agreeing: of them, those with the same answer.
         max_abs_diff: the largest difference between two values.
@@ -56,6 +57,7 @@ class Sameness:
     """
 
     items: int
+    both: int
     identical: int
     agreeing: int
     max_abs_diff: float
@@ -113,27 +115,28 @@ class FilePair:
             VerificationError: an output differs; names the item, the first layer at which the two part, and by how much.
         """
 
-        def compared(item: BoundItem) -> tuple[bool, bool, float]:
+        def compared(item: BoundItem) -> tuple[bool, bool, bool, float]:
             shown = None if optimized is None else optimized.exact(item)
             if shown is not None:
                 look(item, shown)
-                return True, True, 0.0
+                return shown.both, True, True, 0.0
             deploy, fake_quant = self._pair.halves(self._pair.run(item.feeds))
-            look(item, Exact(fake_quant, usual=False))
+            look(item, Exact(fake_quant, both=True, usual=False))
             if all(same_bits(a, b) for a, b in zip(deploy, fake_quant, strict=True)):
-                return True, True, 0.0
-            return False, agree(deploy, fake_quant), max(map(distance, deploy, fake_quant))
+                return True, True, True, 0.0
+            return True, False, agree(deploy, fake_quant), max(map(distance, deploy, fake_quant))
 
         seen = []
         for found in self._engine.each(self._pair, items, compared):
             seen.append(found)
             progress(len(seen))
-        differ = [index for index, (same, _, _) in zip(items.indices, seen, strict=True) if not same]
+        differ = [index for index, (_, same, _, _) in zip(items.indices, seen, strict=True) if not same]
         sameness = Sameness(
             items=len(seen),
+            both=sum(both for both, _, _, _ in seen),
             identical=len(seen) - len(differ),
-            agreeing=sum(agreed for _, agreed, _ in seen),
-            max_abs_diff=max(most for _, _, most in seen),
+            agreeing=sum(agreed for _, _, agreed, _ in seen),
+            max_abs_diff=max(most for _, _, _, most in seen),
             first=differ[0] if differ else None,
         )
         if sameness.first is not None:

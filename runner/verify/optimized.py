@@ -34,10 +34,12 @@ class Exact:
 
     Attributes:
         outputs: in order.
+        both: whether both files were run.
         usual: whether a default session of it was seen to give the same bits.
     """
 
     outputs: Arrays
+    both: bool
     usual: bool
 
 
@@ -83,9 +85,9 @@ class Optimized:
         if item.index not in self._both and item.index in self._measured:
             digest = output_digest(first_rows(outputs, item.repeats))
             if digest == self._measured[item.index]:
-                return Exact(outputs, usual=False)
+                return Exact(outputs, both=False, usual=False)
         same = _same(outputs, self.usual.run(item.feeds, self._deploy.output_names))
-        return Exact(outputs, usual=True) if same else None
+        return Exact(outputs, both=True, usual=True) if same else None
 
 
 def _same(ours: Sequence[NDArray[Any]], theirs: Sequence[NDArray[Any]]) -> bool:

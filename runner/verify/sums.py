@@ -50,7 +50,7 @@ def accumulator_bound(layer: IntegerLayer) -> int:
 def layer_sums(
     build: Builder, layer: IntegerLayer, node: ir.Node, codes: ir.Value, *, integer_kernels: bool
 ) -> ir.Value:
-    """Return the layer's sums, correction and bias included: whole numbers as float32, rounded once where they are int32.
+    """Return the layer's sums, correction and bias included: int32, or float32 where no rounding is possible.
 
     Args:
         build: takes the nodes.
@@ -97,14 +97,14 @@ class _Product:
         self._layer, self._prefix, self._way = layer, prefix, way
 
     def of(self, build: Builder, codes: ir.Value, attributes: Attributes) -> ir.Value:
-        """Return ``sum(codes * q_w)`` with what is added to it, as float32."""
+        """Return ``sum(codes * q_w)`` with what is added to it, int32 or float32."""
         layer, prefix = self._layer, self._prefix
         operator = "MatMul" if layer.is_matrix else "Conv"
         if self._way != "floats":
             total = self._integers(build, codes, f"{operator}Integer", attributes)
             # int32 numbers wrap; the sum is right where it fits.
             addend = build.constant(f"{prefix}.addend", over_channels(layer, _addend(layer).astype(np.int32)))
-            return build.cast(build.op("Add", [total, addend], f"{prefix}.int32", _INT32), _FLOAT, f"{prefix}.float")
+            return build.op("Add", [total, addend], f"{prefix}.int32", _INT32)
         weight = build.constant(f"{prefix}.weight", layer.weight.astype(np.float32))
         addend = build.constant(f"{prefix}.addend", _addend(layer).astype(np.float32))
         whole = build.cast(codes, _FLOAT, f"{prefix}.codes")
@@ -151,4 +151,4 @@ def _over_planes(build: Builder, image: ir.Value, prefix: str, sums: Callable[[i
     lead = part(build, build.op("Shape", [image], f"{prefix}.shape", _INT64), 0, 2, f"{prefix}.lead")
     rest = build.constant(f"{prefix}.rest", np.zeros(2, np.int64))
     whole = build.op("Concat", [lead, rest], f"{prefix}.whole", _INT64, {"axis": 0})
-    return build.op("Reshape", [total, whole], f"{prefix}.channels", _FLOAT)
+    return build.op("Reshape", [total, whole], f"{prefix}.channels", total.dtype or _FLOAT)

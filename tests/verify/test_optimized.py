@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from runner.dataset.subset import Subset
 from runner.engine import Engine
 from runner.errors import VerificationError
+from runner.output_digest import OutputDigest, output_digest
+from runner.session import REFERENCE, Session
 from runner.verify.compare import FilePair, Sameness
 from runner.verify.cross_check import cross_check
 from runner.verify.deploy_file import read_deploy
@@ -30,11 +33,14 @@ class Checked:
     def __init__(self, folder: Path, model=None) -> None:
         self.deploy, self.fake_quant, _ = write_pair(folder, model or conv_gemm(), IMAGES)
         read = read_deploy(self.deploy)
-        graph = executable(read)
+        self.graph = graph = executable(read)
         self.pair = FilePair(graph, self.fake_quant, ENGINE)
         self.known = cross_check(read, self.pair, ITEMS.at([0, 2]), ENGINE).outputs
         self.optimized = Optimized(graph, self.fake_quant, ENGINE)
         self.seen: dict[int, Exact] = {}
+
+    def measure(self, measured: dict[int, OutputDigest], *, both: list[int]) -> None:
+        self.optimized = Optimized(self.graph, self.fake_quant, ENGINE, measured=measured, both=both)
 
     def check(self) -> Sameness:
         def look(item, exact: Exact) -> None:
@@ -48,7 +54,7 @@ def test_whole_sums_are_the_same_at_every_level(tmp_path: Path) -> None:
     assert list(checked.known) == [0, 2]
     assert checked.optimized.keeps(checked.known, ITEMS)
     sameness = checked.check()
-    assert (sameness.items, sameness.identical, sameness.first) == (5, 5, None)
+    assert (sameness.items, sameness.identical, sameness.both, sameness.first) == (5, 5, 5, None)
     assert all(exact.usual for exact in checked.seen.values())
     for index, outputs in checked.known.items():
         assert np.array_equal(checked.seen[index].outputs[0], outputs["logits"])
@@ -90,3 +96,40 @@ def test_float_operator_that_a_level_computes_otherwise_is_not_believed(tmp_path
     checked = Checked(tmp_path, model)
     if not checked.optimized.keeps(checked.known, ITEMS):  # on a machine without blocked layouts the order is the same
         assert checked.check().identical == 5
+
+
+def digests(checked: Checked) -> dict[int, OutputDigest]:
+    """Return what the fake-quant file gives for every item, as it would be remembered."""
+    session = Session(checked.fake_quant, REFERENCE)
+    return {index: output_digest(session.run({"x": IMAGES[index : index + 1]})) for index in ITEMS.indices}
+
+
+def test_deploy_file_that_gives_what_was_measured_is_proved_without_the_other(tmp_path: Path) -> None:
+    checked = Checked(tmp_path)
+    checked.measure(digests(checked), both=[1, 4])
+    sameness = checked.check()
+    assert (sameness.identical, sameness.both) == (5, 2)
+    assert [index for index, exact in sorted(checked.seen.items()) if exact.both] == [1, 4]
+
+
+def test_item_that_does_not_give_what_was_measured_has_both_files_run(tmp_path: Path) -> None:
+    checked = Checked(tmp_path)
+    measured = digests(checked)
+    checked.measure({**measured, 2: measured[3]}, both=[])
+    sameness = checked.check()
+    assert (sameness.identical, sameness.both) == (5, 1)
+    assert checked.seen[2].both and np.array_equal(checked.seen[2].outputs[0], checked.known[2]["logits"])
+
+
+def test_fault_of_the_deploy_file_is_found_whatever_was_measured(tmp_path: Path) -> None:
+    checked = Checked(tmp_path)
+    measured = digests(checked)
+    planted = onnx.load(checked.deploy)
+    bias = next(t for t in planted.graph.initializer if t.data_type == onnx.TensorProto.INT32)
+    bias.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias) + np.int32(999), bias.name))
+    onnx.save(planted, checked.deploy)
+    graph = executable(read_deploy(checked.deploy))
+    pair = FilePair(graph, checked.fake_quant, ENGINE)
+    optimized = Optimized(graph, checked.fake_quant, ENGINE, measured=measured)
+    with pytest.raises(VerificationError, match=r"5 of 5 items have other outputs .* They part at the layer '"):
+        pair.check(ITEMS, lambda a, b: False, optimized=optimized)

@@ -214,8 +214,8 @@ def _device_metric(
     scores = []
     try:
         model = executable(deploy, precision=precision).model
-        # As plans are measured; what is rounded to float16 must be rounded, whatever stands between.
-        session = reference_session(model, engine) if precision == "fp16" else engine.session(model)
+        # With other scales alone as plans are measured, against which it is held.
+        session = engine.session(model) if precision == "s19" else reference_session(model, engine)
         for score in scorer.by([metric]).scores(session, positions, only_numbers=True):
             scores.append(score[metric.name])
             progress(len(scores))

@@ -59,7 +59,7 @@ def gaps(model: ir.Model, usual: Session | Negated, int8: ir.Model, *, same: boo
     watch = GapWatch(exact.output_names, usual, int8, gap_items(items), CLASSES, engine)
 
     def see(item: BoundItem) -> None:
-        watch.see(item, Exact(exact.run(item.feeds), usual=same))
+        watch.see(item, Exact(exact.run(item.feeds), both=True, usual=same))
 
     assert len(list(engine.each(exact, items, see))) == len(X)
     return watch.gaps()

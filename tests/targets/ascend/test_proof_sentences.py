@@ -13,7 +13,7 @@ from runner.targets.ascend.sections import deployed
 from runner.verify.compare import Sameness
 
 PROOF = Proof(
-    sameness=Sameness(items=8, identical=6, agreeing=7, max_abs_diff=0.25, first=2),
+    sameness=Sameness(items=8, both=8, identical=6, agreeing=7, max_abs_diff=0.25, first=2),
     cross_checked=4,
     accumulator_max=3_384_029,
     bias_max=504_639,
@@ -66,6 +66,14 @@ def test_every_figure_is_said_in_a_sentence() -> None:
         "With scales of 19 bits, as many chips keep, top1 is 99.25 instead of 99.5 over 200 items (simulated, for "
         "information).",
     ]
+
+
+def test_items_that_only_the_deploy_file_was_run_on_are_told() -> None:
+    same = Sameness(items=1000, both=32, identical=1000, agreeing=1000, max_abs_diff=0.0, first=None)
+    assert sentences(replace(PROOF, sameness=same))[0] == (
+        "The deploy file, executed as integers, gives the fake-quant file's bits for the 32 items that both were run on, and "
+        "those that were measured for 1000 of 1000 items (the same answer for 1000; outputs differ by at most 0)."
+    )
 
 
 def test_sum_that_int32_does_not_hold_is_said() -> None:
