@@ -17,7 +17,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from runner.dataset.binding import bind, first_rows
+from runner.dataset.binding import first_rows
 from runner.dataset.subset import Subset
 from runner.engine import BoundItem, Engine
 from runner.output_digest import OutputDigest, output_digest
@@ -63,21 +63,24 @@ class Optimized:
         measured: Mapping[int, OutputDigest] = MappingProxyType({}),
         both: Container[int] = (),
     ) -> None:
+        self._engine = engine
         self._deploy = engine.session(deploy.model)
+        self._names = self._deploy.output_names
         self.usual = engine.session(path, plain("all"))
         # Of an output that is no tensor of numbers nothing is measured.
-        self._measured = measured if self._deploy.number_names == self._deploy.output_names else {}
+        self._measured = measured if self._deploy.number_names == self._names else {}
         self._both = both
 
     def keeps(self, known: Mapping[int, Mapping[str, NDArray[Any]]], items: Subset) -> bool:
-        """Return whether both give the outputs that are known of items; nothing known is no reason to think so."""
-        names = self._deploy.output_names
-        for index, outputs in known.items():
-            feeds = bind(items.dataset.item(index), self._deploy.inputs, name=items.dataset.name(index))
-            expected = [outputs[name] for name in names]
-            if not all(_same(session.run(feeds, names), expected) for session in (self._deploy, self.usual)):
-                return False
-        return bool(known)
+        """Return whether both give the outputs that are known of all items; nothing known is no reason to think so."""
+        if not set(items.indices) <= known.keys():
+            return False
+
+        def kept(item: BoundItem) -> bool:
+            expected = [known[item.index][name] for name in self._names]
+            return all(_same(session.run(item.feeds, self._names), expected) for session in (self._deploy, self.usual))
+
+        return all(self._engine.each(self._deploy, items, kept))
 
     def exact(self, item: BoundItem) -> Exact | None:
         """Return what is shown to be both files' outputs for an item; None where nothing is shown."""
@@ -86,7 +89,7 @@ class Optimized:
             digest = output_digest(first_rows(outputs, item.repeats))
             if digest == self._measured[item.index]:
                 return Exact(outputs, both=False, usual=False)
-        same = _same(outputs, self.usual.run(item.feeds, self._deploy.output_names))
+        same = _same(outputs, self.usual.run(item.feeds, self._names))
         return Exact(outputs, both=True, usual=True) if same else None
 
 

@@ -41,7 +41,7 @@ _TO_UINT8 = 128
 
 def accumulator_bound(layer: IntegerLayer) -> int:
     """Return a bound on the magnitude of the layer's int32 sums, bias included, that no input can exceed."""
-    bound = _per_channel(layer, np.abs(layer.weight.astype(np.int64))) * max(127 - layer.offset, 128 + layer.offset)
+    bound = _per_channel(layer, np.abs(layer.weight.astype(np.int16))) * max(127 - layer.offset, 128 + layer.offset)
     if layer.bias is not None:
         bound = bound + np.abs(layer.bias.astype(np.int64))
     return int(bound.max())
@@ -127,21 +127,21 @@ class _Product:
 
 def _addend(layer: IntegerLayer) -> NDArray[np.int64]:
     """Return ``q_b - offset * sum(q_w)`` for each output channel: the bias with the correction that the compiler adds to it."""
-    addend = -layer.offset * _per_channel(layer, layer.weight.astype(np.int64))
+    addend = -layer.offset * _per_channel(layer, layer.weight)
     return addend if layer.bias is None else addend + layer.bias
 
 
 def _exact_in_float(layer: IntegerLayer) -> bool:
-    products = _LARGEST_CODE * _per_channel(layer, np.abs(layer.weight.astype(np.int64)))
+    products = _LARGEST_CODE * _per_channel(layer, np.abs(layer.weight.astype(np.int16)))
     return bool(np.all(products + np.abs(_addend(layer)) < _EXACT))
 
 
-def _per_channel(layer: IntegerLayer, weight: NDArray[np.int64]) -> NDArray[np.int64]:
+def _per_channel(layer: IntegerLayer, weight: NDArray[np.signedinteger]) -> NDArray[np.int64]:
     """Return the sum of the weights of each output channel: shape (channels,), or [..., 1, N] of a batch of matrices."""
     if layer.is_matrix:
         # A row of a matrix alone has no axis to keep: its product with a vector has none.
-        return np.asarray(weight.sum(axis=-2, keepdims=weight.ndim > _MATRIX_NDIM), np.int64)
-    return np.asarray(weight.reshape(weight.shape[0], -1).sum(axis=1), np.int64)
+        return np.asarray(weight.sum(axis=-2, keepdims=weight.ndim > _MATRIX_NDIM, dtype=np.int64), np.int64)
+    return np.asarray(weight.reshape(weight.shape[0], -1).sum(axis=1, dtype=np.int64), np.int64)
 
 
 def _over_planes(build: Builder, image: ir.Value, prefix: str, sums: Callable[[ir.Value], ir.Value]) -> ir.Value:

@@ -12,7 +12,6 @@ from runner.dataset.binding import bind
 from runner.dataset.item import Dataset
 from runner.errors import VerificationError
 from runner.graph.layers import LayeredModel
-from runner.graph.model_file import load_model
 from runner.graph.opset import raise_opset
 from runner.job_folder import JobFolder
 from runner.lint.check import check_deploy
@@ -43,7 +42,7 @@ class Written:
     Attributes:
         pair: file names.
         notes: what ATC may want that is no fault of ours: options of its command, parts of the model it does not take.
-        input_shapes: what the models were run on, with batch axis.
+        input_shapes: what the models are run on, with batch axis.
     """
 
     pair: ModelPair
@@ -97,7 +96,7 @@ def verify_pair(
     if faults:
         listed = "; ".join(str(fault) for fault in faults[:5])
         raise VerificationError(f"{deploy}: {len(faults)} fault(s): {listed}. Please report this.")
-    feeds = bind(dataset.item(0), input_specs(load_model(folder.path(pair.fake_quant)).graph), name=dataset.name(0))
+    feeds = bind(dataset.item(0), input_specs(model.graph), name=dataset.name(0))
     return Written(pair, tuple(lint), {name: array.shape for name, array in feeds.items()})
 
 
