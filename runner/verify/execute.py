@@ -25,7 +25,6 @@ from onnx_ir.passes import common as passes
 
 from runner.graph.builder import Builder
 from runner.graph.constants import Names, constant, replace_node
-from runner.graph.opset import raise_opset
 from runner.verify.deploy_file import IntegerLayer, IntegerModel, Rounding
 from runner.verify.half import compute_in_half, rounded_to_half
 from runner.verify.padding import counted
@@ -76,7 +75,7 @@ def executable(deploy: IntegerModel, *, integer_kernels: bool = False, precision
     Raises:
         ModelError: the converter cannot raise an operator's opset.
     """
-    model = raise_opset(deploy.standard)
+    model = deploy.raised.clone()
     graph = model.graph
     nodes = {node.name or "": node for node in graph}
     layers = {layer.dequant: layer for layer in deploy.layers}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 
-from runner.arithmetic import dequant_scale, reciprocal
 from runner.dataset.item import Dataset, evenly_spaced
 from runner.dataset.subset import Subset
 from runner.engine import Engine
@@ -19,15 +19,14 @@ from runner.evaluation.accuracy import Agreement
 from runner.evaluation.scorer import Scorer
 from runner.evaluation.scores import Evaluation, column
 from runner.output_digest import OutputDigest
-from runner.ranges import ActivationParams
-from runner.record import LayerRecord, Record
-from runner.record_text import read_record
+from runner.session import Session
 from runner.targets.ascend.gaps import Gaps, GapWatch, gap_items
+from runner.targets.ascend.record_check import check_record
 from runner.targets.target import VerifyOptions
 from runner.verify.bits import is_numbers
 from runner.verify.compare import FilePair, Sameness
 from runner.verify.cross_check import cross_check
-from runner.verify.deploy_file import IntegerModel, Rounding, read_deploy
+from runner.verify.deploy_file import IntegerModel, read_deploy
 from runner.verify.execute import Precision, executable
 from runner.verify.layer_outputs import Arrays
 from runner.verify.optimized import Optimized
@@ -137,18 +136,23 @@ def prove(
         VerificationError: they do not say the same; names the node or layer.
     """
     deploy = read_deploy(files.deploy)
-    record_matches = _check_record(files.record, deploy)
+    record_matches = check_record(files.record, deploy)
     items = Subset(dataset, options.items(scorer.items.indices))
     sample = items.at(evenly_spaced(min(_CROSS_CHECKED, len(items)), len(items)))
     graph = executable(deploy)
     pair = FilePair(graph, files.fake_quant, engine)
-    crossed = cross_check(deploy, pair, sample, engine)
-    batch = gap_items(items)
-    both = frozenset((*batch.indices, *sample.indices))
-    measured = _measured_outputs(scorer, quantized)
-    optimized = Optimized(graph, files.fake_quant, engine, measured=measured, both=both)
+    batch, precision = gap_items(items), precision_of(options)
+    with ThreadPoolExecutor(1, "ahead") as ahead:
+        # What is needed next is made while layers are compared.
+        measured = _measured_outputs(scorer, quantized)
+        both = frozenset((*batch.indices, *sample.indices))
+        optimising = ahead.submit(Optimized, graph, files.fake_quant, engine, measured=measured, both=both)
+        plain_form = ahead.submit(int8)
+        chip = None if precision is None else ahead.submit(_device_session, deploy, precision, engine)
+        crossed = cross_check(deploy, pair, sample, engine)
+    optimized = optimising.result()
     keeps = optimized.keeps(crossed.outputs, sample)
-    watch = GapWatch(pair.output_names, optimized.usual, int8(), batch, scorer.classes, engine)
+    watch = GapWatch(pair.output_names, optimized.usual, plain_form.result(), batch, scorer.classes, engine)
     sameness = pair.check(
         items,
         _agreement(scorer, pair.output_names),
@@ -159,12 +163,9 @@ def prove(
     bounds = [accumulator_bound(layer) for layer in deploy.layers]
     biases = [int(np.abs(layer.bias.astype(np.int64)).max()) for layer in deploy.layers if layer.bias is not None]
     device = None
-    precision = precision_of(options)
-    if precision is not None:
+    if chip is not None and precision is not None:
         positions = device_positions(options, scorer.items.indices)
-        device = _device_metric(
-            deploy, precision, scorer, quantized, positions, engine, lambda n: progress(len(items) + n)
-        )
+        device = _device_metric(chip, precision, scorer, quantized, positions, lambda n: progress(len(items) + n))
     return Proof(
         sameness=sameness,
         cross_checked=len(sample),
@@ -199,13 +200,19 @@ def _agreement(scorer: Scorer, names: Sequence[str]) -> Callable[[Arrays, Arrays
     return agree
 
 
+def _device_session(deploy: IntegerModel, precision: Precision, engine: Engine) -> Session:
+    """Return a session of the deploy file as a chip of a precision computes it."""
+    model = executable(deploy, precision=precision).model
+    # With other scales alone as plans are measured, against which it is held.
+    return engine.session(model) if precision == "s19" else reference_session(model, engine)
+
+
 def _device_metric(
-    deploy: IntegerModel,
+    session: Future[Session],
     precision: Precision,
     scorer: Scorer,
     quantized: Evaluation,
     positions: Sequence[int],
-    engine: Engine,
     progress: Callable[[int], None],
 ) -> DeviceMetric | None:
     if not scorer.metrics:
@@ -213,10 +220,7 @@ def _device_metric(
     metric = scorer.metrics[0]
     scores = []
     try:
-        model = executable(deploy, precision=precision).model
-        # With other scales alone as plans are measured, against which it is held.
-        session = engine.session(model) if precision == "s19" else reference_session(model, engine)
-        for score in scorer.by([metric]).scores(session, positions, only_numbers=True):
+        for score in scorer.by([metric]).scores(session.result(), positions, only_numbers=True):
             scores.append(score[metric.name])
             progress(len(scores))
     except (DatasetError, InternalError, ModelError, VerificationError) as error:
@@ -230,64 +234,3 @@ def _device_metric(
         metric.aggregate(quantized.scores[metric.name][positions]),
         metric.aggregate(column(scores)),
     )
-
-
-def _check_record(path: Path, deploy: IntegerModel) -> bool:
-    """Return whether the record read back means the deploy file's scales, bit for bit.
-
-    Raises:
-        VerificationError: it does not; names the layer.
-    """
-    if not deploy.layers and not deploy.anti_quants:
-        return True
-    record = read_record(path)
-    for fault in (*_layer_faults(record, deploy), *_tensor_faults(record, deploy)):
-        raise VerificationError(f"{path}: {fault}. Please report this.")
-    return True
-
-
-def _layer_faults(record: Record, deploy: IntegerModel) -> list[str]:
-    layers = {layer.name: layer for layer in deploy.layers}
-    faults = [f"layer '{name}' is in one of record and deploy file" for name in record.layers.keys() ^ layers.keys()]
-    for name, entry in record.layers.items():
-        if name not in layers:
-            continue
-        faults += _rounding_faults(name, entry.activation, deploy.quants[layers[name].quant])
-        scales, expected = layers[name].scales, _dequant(entry)
-        if scales.shape != expected.shape or scales.tobytes() != expected.tobytes():
-            faults.append(f"layer '{name}': scale_d * scale_w is not the parameter of its AscendDequant")
-        balance = np.float32(1) / np.asarray(entry.balance_factors, np.float32)
-        held = layers[name].balance
-        if (np.empty(0, np.float32) if held is None else held).tobytes() != balance.tobytes():
-            faults.append(f"layer '{name}': 1 / tensor_balance_factor is not what its input is multiplied by")
-    return faults
-
-
-def _tensor_faults(record: Record, deploy: IntegerModel) -> list[str]:
-    faults = []
-    read = {
-        f"{node}:{index}": anti_quant
-        for anti_quant in deploy.anti_quants.values()
-        for node, index in anti_quant.readers
-    }
-    faults += [f"tensor '{key}' is in one of record and deploy file" for key in record.tensors.keys() ^ read.keys()]
-    faults += [f"'{name}' is read by nothing" for name, one in deploy.anti_quants.items() if not one.readers]
-    for key, anti_quant in read.items():
-        if key not in record.tensors:
-            continue
-        params = record.tensors[key].activation
-        faults += _rounding_faults(key, params, deploy.quants[anti_quant.quant])
-        if anti_quant.rounding != Rounding(float(np.float32(params.scale)), params.zero_point):
-            faults.append(f"tensor '{key}': scale_d and offset_d are not those of its AscendAntiQuant")
-    return faults
-
-
-def _rounding_faults(name: str, params: ActivationParams, rounding: Rounding) -> list[str]:
-    expected = Rounding(float(reciprocal(params.scale)), params.zero_point)
-    if rounding == expected:
-        return []
-    return [f"'{name}': its AscendQuant has {rounding}, but 1 / scale_d and offset_d are {expected}"]
-
-
-def _dequant(entry: LayerRecord) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    return dequant_scale(entry.activation.scale, np.asarray(entry.weight_scales, np.float32))
