@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import statistics
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,13 @@ class Row:
     """What a tool took and gave; a figure that does not apply is None.
 
     Attributes:
-        seconds: of the whole process, from command to end; verification apart where the tool has one.
+        seconds: of the whole process, from command to end, with all that it does: ours verifies what it wrote. The least of
+            several runs where there were more.
         full, partial: evaluations of all items, and of some.
         int8: quantized layers (ours) or operations with quantized weights (peers).
         float_seconds: one evaluation of the float model over the same items, decoded; measured by our runs.
         seconds_by_stage: ours only.
+        median: of the seconds of several runs; None of a single one.
     """
 
     case: str
@@ -49,6 +52,17 @@ class Row:
     float_seconds: float | None = None
     seconds_by_stage: Mapping[str, float] | None = None
     note: str = ""
+    median: float | None = None
+
+
+def best_of(runs: Sequence[Row]) -> Row:
+    """Return the quickest of several runs of one command, with the median of all and the largest peak; a failed one counts."""
+    failed = next((run for run in runs if run.full is None and run.note.startswith("failed")), None)
+    if failed is not None:
+        return failed
+    quickest = min(runs, key=lambda run: run.seconds)
+    middle = statistics.median(run.seconds for run in runs) if len(runs) > 1 else None
+    return replace(quickest, peak_mib=max(run.peak_mib for run in runs), median=middle)
 
 
 def ours(case: Case, *options: str, label: str = OURS) -> Row:
@@ -66,7 +80,7 @@ def ours(case: Case, *options: str, label: str = OURS) -> Row:
     return Row(
         case.name,
         label,
-        ended.seconds - seconds.get("verify", 0.0),
+        ended.seconds,
         ended.peak_mib,
         summary["evaluations"]["full"],
         summary["evaluations"]["partial"],

@@ -46,7 +46,7 @@ def comparison(rows: Sequence[Row], reference: Row) -> str:
     cells = [
         [
             row.tool,
-            f"{row.seconds:.1f}",
+            f"{row.seconds:.1f}" + ("" if row.median is None else f" / {row.median:.1f}"),
             "" if not unit else f"{row.seconds / unit:.1f}",
             "" if row.seconds == 0 else f"{row.seconds / reference.seconds:.2f}",
             "" if row.full is None else f"{row.full} / {row.partial}",

@@ -8,6 +8,6 @@ if __name__ == "__main__":
         os.getcwd()
     except OSError as error:
         sys.exit(f"error: the directory of the command cannot be used ({error.strerror}). Change to one that exists.")
-    from runner.app.main import console
+    from runner.app.start import console
 
     console()

@@ -23,7 +23,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from runner.errors import InternalError, ModelError
-from runner.graph.model_file import fits_one_file, model_bytes
+from runner.graph.model_file import fits_one_file, model_bytes, weights_size
+from runner.graph.skeleton import skeleton
 
 Feeds = Mapping[str, NDArray[Any]]
 # A graph, the path of a file, or what is in one.
@@ -38,6 +39,8 @@ LEVELS = {
 # ConvMulFusion would fold deq into integer weights and lose the exactness of integer sums.
 # MatMulIntegerToFloatFusion would multiply by a scale of its own making.
 _SIMULATION_DISABLED = ["ConvMulFusion", "WeightBiasQuantization", "MatMulIntegerToFloatFusion"]
+# Weights of so many bytes are not copied for a session, which makes it in a quarter of the time.
+_LARGE_BYTES = 32 << 20
 # An error is raised too; onnxruntime would print it before.
 _FATAL = 4
 
@@ -131,7 +134,7 @@ class Session:
     """
 
     def __init__(self, model: Loadable, profile: Profile = SIMULATION, *, given: bool = False) -> None:
-        self._session = _loaded(model, _options(profile), profile, given=given)
+        self._session, self._weights = _loaded(model, _options(profile), profile, given=given)
         self.inputs = tuple(
             InputSpec(
                 i.name, tuple(d if isinstance(d, int) else None for d in i.shape), _numpy_type(i.name, i.type, given)
@@ -205,7 +208,9 @@ def optimized(model: Loadable, profile: Profile) -> onnx.ModelProto:
         path = Path(folder) / "optimized.onnx"
         options = _options(profile)
         options.optimized_model_filepath = str(path)
-        _loaded(model, options, profile, given=False)
+        # Whole, for what is read back has its weights in it.
+        whole = model_bytes(model) if isinstance(model, ir.Model) and fits_one_file(model) else model
+        _loaded(whole, options, profile, given=False)
         return onnx.load(path)
 
 
@@ -225,16 +230,23 @@ def _options(profile: Profile) -> ort.SessionOptions:
     return options
 
 
-def _loaded(model: Loadable, options: ort.SessionOptions, profile: Profile, *, given: bool) -> ort.InferenceSession:
-    with _loadable(model) as source:
+def _loaded(
+    model: Loadable, options: ort.SessionOptions, profile: Profile, *, given: bool
+) -> tuple[ort.InferenceSession, Sequence[ort.OrtValue]]:
+    """Return the session, and weights that it does not have for itself, which have to outlive it."""
+    with _loadable(model) as (source, weights):
         try:
-            return ort.InferenceSession(
+            shared = [ort.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
+            if shared:
+                options.add_external_initializers(list(weights), shared)
+            made = ort.InferenceSession(
                 source,
                 options,
                 providers=["CPUExecutionProvider"],
                 disabled_optimizers=list(profile.disabled_optimizers),
                 enable_fallback=0,  # to the same provider, with a notice printed
             )
+            return made, shared
         except Exception as error:  # onnxruntime's exceptions share no public base class
             if given:
                 raise ModelError(f"model.path: onnxruntime cannot load the model: {_short(error)}") from error
@@ -245,19 +257,17 @@ def _loaded(model: Loadable, options: ort.SessionOptions, profile: Profile, *, g
 
 
 @contextlib.contextmanager
-def _loadable(model: Loadable) -> Iterator[bytes | str]:
-    """Give onnxruntime bytes, or a path for a model that fits no protobuf message."""
+def _loadable(model: Loadable) -> Iterator[tuple[bytes | str, Mapping[str, NDArray[Any]]]]:
+    """Give onnxruntime bytes, or a path for what does not fit into a protobuf message, and weights apart from it."""
     if isinstance(model, bytes):
-        yield model
+        yield model, {}
     elif not isinstance(model, ir.Model):
-        yield str(model)
-    elif fits_one_file(model):
-        yield model_bytes(model)
+        yield str(model), {}
+    elif weights_size(model) < _LARGE_BYTES:
+        yield model_bytes(model), {}
     else:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.onnx"
-            ir.save(model, path, external_data="model.data")
-            yield str(path)
+        graph, weights = skeleton(model)
+        yield graph, weights
 
 
 def _numpy_type(name: str, text: str, given: bool) -> np.dtype[Any]:

@@ -56,3 +56,29 @@ def test_model_that_asks_for_more_than_there_is_ends_with_a_sentence() -> None:
         ModelError, match=r"needs more memory than this machine can give: .*Expand.* Is the model damaged"
     ):
         session.run({"x": np.zeros((1, 2), np.float32)})
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="this system does not list its heaps")
+def test_threads_share_one_heap_on_few_cores() -> None:
+    code = (
+        "import sys, threading\n"
+        "from pathlib import Path\n"
+        "from runner.memory import share_heaps\n"
+        "if sys.argv[1] == 'shared': share_heaps(2)\n"
+        "meeting, kept = threading.Barrier(9), []\n"
+        "def work():\n"
+        "    kept.append([bytes(5000) for _ in range(100)]); meeting.wait(); meeting.wait()\n"
+        "for _ in range(8): threading.Thread(target=work).start()\n"
+        "meeting.wait()\n"
+        # A heap of a thread's own is a mapping of 64 MiB, most of it not yet readable.
+        "ends = [line.split()[0].split('-') for line in Path('/proc/self/maps').read_text().splitlines()]\n"
+        "heaps = {int(low, 16) for low, _ in ends if int(low, 16) % (64 << 20) == 0}\n"
+        "print(len(heaps)); meeting.wait()"
+    )
+    own, shared = (
+        int(subprocess.check_output([sys.executable, "-c", code, how], cwd=ROOT, env=environment(), text=True))
+        for how in ("own", "shared")
+    )
+    if own == 0:
+        pytest.skip("this C library gives threads no heaps of their own")
+    assert shared < own

@@ -1,5 +1,6 @@
 """Sessions: what they say of a model, what they run, and how they refuse."""
 
+import gc
 import threading
 
 import numpy as np
@@ -7,6 +8,7 @@ import onnx
 import pytest
 
 from runner.errors import InternalError, ModelError
+from runner.graph.model_file import model_bytes
 from runner.session import LEVELS, REFERENCE, SIMULATION, Session, plain
 from tests.data import noise
 from tests.models import model, proto
@@ -112,3 +114,25 @@ def test_model_of_an_old_ir_version_is_loaded():
     graph = "g (float[1,2] x) => (float[1,1] y) { y = MatMul(x, w) }"
     session = Session(model(graph, opset=8, ir_version=3, w=np.ones((2, 1), np.float32)))
     assert session.run({"x": np.ones((1, 2), np.float32)})[0].tolist() == [[2]]
+
+
+def test_large_weights_are_not_copied_and_outlive_the_model(monkeypatch):
+    monkeypatch.setattr("runner.session._LARGE_BYTES", 1)
+    monkeypatch.setattr("runner.graph.skeleton._LEAST_BYTES", 20)
+    built = model(
+        "g (float[1,2,6,6] x) => (float[] y) { a = Conv(x, w, b)  c = Relu(a)  d = Reshape(c, s)  y = MatMul(d, v) }",
+        w=noise(1, 3, 2, 3, 3),
+        b=noise(2, 3),
+        s=np.array([1, 48]),
+        v=noise(3, 48, 5),
+    )
+    x = noise(4, 1, 2, 6, 6)
+    monkeypatch.setattr("runner.session._LARGE_BYTES", 1 << 40)
+    whole = Session(built).run({"x": x})[0]
+    monkeypatch.setattr("runner.session._LARGE_BYTES", 1)
+    before = model_bytes(built)
+    session = Session(built)
+    assert model_bytes(built) == before
+    del built
+    gc.collect()
+    np.testing.assert_array_equal(session.run({"x": x})[0], whole)

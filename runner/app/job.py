@@ -30,7 +30,7 @@ from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.metric import Metric
 from runner.events import Emit, Event, JobFailed, JobFinished, JobStarted, Warned
 from runner.job_folder import withdraw_unfinished
-from runner.memory import bound_memory
+from runner.memory import bound_memory, share_heaps
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat import convert_qat
@@ -71,6 +71,7 @@ def run_job(config: Mapping[str, Any], folder: Path, choices: Mapping[str, str],
                     listener(event)
 
         bound_memory()
+        share_heaps(available_cores())
         with job_log(folder), terminated_as_interrupted():
             refuse_unknown(config)
             fetch_missing(config, emit)

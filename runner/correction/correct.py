@@ -17,11 +17,12 @@ from threadpoolctl import threadpool_limits
 from runner.correction.at_outputs import least_harmful
 from runner.correction.bias_correction import correct_biases
 from runner.correction.calibrated import Calibrated
-from runner.correction.layer_state import LayerForm, LayerState
+from runner.correction.layer_state import Candidate, LayerForm, LayerState
 from runner.correction.layerwise_pass import LayerwisePass, held_back
 from runner.correction.options import Correction
 from runner.correction.output_fit import OutputFit
 from runner.correction.output_range import OutputRange
+from runner.correction.parallel import both
 from runner.correction.weight_rounding import gptq_rounded
 from runner.dataset.subset import Subset
 from runner.engine import Engine
@@ -124,16 +125,24 @@ def _corrections(options: Correction, ranges: OutputRange | None) -> list[LayerC
 
 def _best(state: LayerState, corrections: list[LayerCorrection], fit: OutputFit | None) -> LayerForm:
     """Return the layer's form after each correction that helps; the next one starts from those that did."""
-    best = state.candidate(state.quantized)
+    start = state.quantized
+    first, others = corrections[:1], corrections[1:]
+    # How the layer does without a correction is not asked before the first one is made.
+    best, made = both(lambda: state.candidate(start), lambda: [make(state) for make in first], state.engine.callers)
     assert best is not None  # calibration made sure that its sums are legal
-    for correction in corrections:
+    for quantized in made:
+        best = _better(state, best, quantized)
+    for correction in others:
         state.quantized = best.quantized
-        made = correction(state)
-        other = None if made is best.quantized else state.candidate(made)
-        if other is not None and other.error < best.error:
-            best = other
+        best = _better(state, best, correction(state))
     form = state.form(best)
     return form if fit is None else state.fitted(form, fit)
+
+
+def _better(state: LayerState, best: Candidate, made: QuantizedLayer) -> Candidate:
+    """Return a corrected form if it does better than the best so far."""
+    other = None if made is best.quantized else state.candidate(made)
+    return other if other is not None and other.error < best.error else best
 
 
 def _in_one_pass(start: Calibrated, items: Subset, engine: Engine, progress: Callable[[int], None]) -> QuantizedLayers:

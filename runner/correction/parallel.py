@@ -48,6 +48,19 @@ def each_of(work: Callable[[A], T], arguments: Iterable[A], callers: int) -> lis
     return [results[place] for place in range(len(tasks))]
 
 
+def both(one: Callable[[], A], other: Callable[[], T], callers: int) -> tuple[A, T]:
+    """Return what two pieces of work give, done side by side where there is more than one caller."""
+    if callers < 2:
+        return one(), other()
+    running = _others().submit(other)
+    try:
+        first = one()
+    finally:
+        begun = not running.cancel()
+        wait([running])
+    return first, running.result() if begun else other()
+
+
 @cache
 def _others() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="corrector")

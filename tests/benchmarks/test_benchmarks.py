@@ -13,7 +13,7 @@ from benchmarks.cases import Case
 from benchmarks.generated import images, network
 from benchmarks.job import load
 from benchmarks.process import python
-from benchmarks.row import Row, ours
+from benchmarks.row import Row, best_of, ours
 from benchmarks.score import int8_operations, score
 from benchmarks.table import comparison, markdown
 
@@ -75,6 +75,16 @@ def test_ratios_are_taken_from_the_reference_row() -> None:
     assert text.splitlines()[3] == (
         "| peer   | 45.0   | 11.2 | 4.50  |                | 200      |       |      |       |           |      | slow |"
     )
+
+
+def test_several_runs_are_told_by_the_least_and_the_median() -> None:
+    runs = [Row("net", "peer", seconds, peak, 2, 0) for seconds, peak in ((12.0, 90.0), (10.0, 100.0), (11.5, 95.0))]
+    best = best_of(runs)
+    assert (best.seconds, best.median, best.peak_mib) == (10.0, 11.5, 100.0)
+    assert "| 10.0 / 11.5 |" in comparison([best], Row("net", "runner", 5.0, 1.0, float_seconds=1.0))
+    failed = Row("net", "peer", 1.0, 1.0, note="failed (2): error")
+    assert best_of([runs[0], failed]) is failed
+    assert best_of(runs[:1]) == runs[0]
 
 
 def test_a_table_keeps_its_columns() -> None:

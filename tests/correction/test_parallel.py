@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from runner.correction.parallel import each_of
+from runner.correction.parallel import both, each_of
 
 
 @pytest.mark.parametrize("callers", [1, 2, 5])
@@ -38,3 +38,22 @@ def test_an_error_ends_the_work(callers: int) -> None:
     with pytest.raises(ValueError, match="the fifth"):
         each_of(work, range(1000), callers)
     assert len(done) < 100
+
+
+@pytest.mark.parametrize("callers", [1, 2])
+def test_two_pieces_of_work_give_both_results_and_the_error_of_either(callers: int) -> None:
+    def broken() -> int:
+        raise ValueError("broken")
+
+    assert both(lambda: 1, lambda: "two", callers) == (1, "two")
+    for work in ((broken, lambda: 2), (lambda: 1, broken)):
+        with pytest.raises(ValueError, match="broken"):
+            both(*work, callers)
+
+
+def test_work_inside_of_work_waits_for_nobody() -> None:
+    def inner(_: int) -> int:
+        return sum(each_of(lambda number: number, range(50), 3))
+
+    assert each_of(inner, range(40), 3) == [1225] * 40
+    assert both(lambda: inner(0), lambda: inner(0), 2) == (1225, 1225)

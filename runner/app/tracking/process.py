@@ -25,6 +25,8 @@ from runner.credentials import without_credentials
 
 # That MLflow is loaded, or a new store's tables are made, is this machine's own work, and waited for longer.
 _BUSY_SECONDS = 60.0
+# Is set once the command line is looked at.
+_OURS = "HYDRA_FULL_ERROR"
 # A server that did not answer an earlier job is not given the whole time again.
 _AGAIN_SECONDS = 2.0
 
@@ -169,4 +171,5 @@ def patience(timeout: float) -> float:
 
 
 def _surroundings() -> tuple[int, str, dict[str, str]]:
-    return os.getpid(), os.getcwd(), dict(os.environ)
+    environment = {name: value for name, value in os.environ.items() if name != _OURS}
+    return os.getpid(), os.getcwd(), environment
