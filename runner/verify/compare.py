@@ -17,6 +17,8 @@ induction over that order every tensor that both have is equal, bit for bit:
   ``fl32(acc) / fl32(count)`` before that, in both.
 
 So a difference is a fault of one of the files or of their readers, never of rounding, and it is reported as one.
+
+That an item is the same may be shown sooner, see ``optimized``; that it is not, only so.
 """
 
 from __future__ import annotations
