@@ -129,7 +129,8 @@ class FilePair:
             return True, False, agree(deploy, fake_quant), max(map(distance, deploy, fake_quant))
 
         seen = []
-        for found in self._engine.each(self._pair, items, compared):
+        running = self._pair if optimized is None else _WithOptimized(self._pair, optimized)
+        for found in self._engine.each(running, items, compared):
             seen.append(found)
             progress(len(seen))
         differ = [index for index, (_, same, _, _) in zip(items.indices, seen, strict=True) if not same]
@@ -262,6 +263,19 @@ class SideBySide:
     def halves(arrays: Arrays) -> tuple[Arrays, Arrays]:
         """Return what ``run`` gave, apart again."""
         return arrays[: len(arrays) // 2], arrays[len(arrays) // 2 :]
+
+
+class _WithOptimized:
+    """Both files as they are run, with the sessions that may save this, which are to be stopped too."""
+
+    def __init__(self, pair: SideBySide, optimized: Optimized) -> None:
+        self._pair, self._optimized = pair, optimized
+        self.inputs, self.run = pair.inputs, pair.run
+
+    def stop(self) -> None:
+        """Stop all of them."""
+        self._pair.stop()
+        self._optimized.stop()
 
 
 def _shown(session: Session) -> str:

@@ -82,6 +82,11 @@ class Optimized:
 
         return all(self._engine.each(self._deploy, items, kept))
 
+    def stop(self) -> None:
+        """Stop both."""
+        self._deploy.stop()
+        self.usual.stop()
+
     def exact(self, item: BoundItem) -> Exact | None:
         """Return what is shown to be both files' outputs for an item; None where nothing is shown."""
         outputs = self._deploy.run(item.feeds)

@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from runner.dataset.subset import Subset
-from runner.engine import Engine
+from runner.engine import BoundItem, Engine
 from runner.errors import VerificationError
 from runner.output_digest import OutputDigest, output_digest
 from runner.session import REFERENCE, Session
@@ -134,3 +134,17 @@ def test_fault_of_the_deploy_file_is_found_whatever_was_measured(tmp_path: Path)
     optimized = Optimized(graph, checked.fake_quant, ENGINE, measured=measured)
     with pytest.raises(VerificationError, match=r"5 of 5 items have other outputs .* They part at the layer '"):
         pair.check(ITEMS, lambda a, b: False, optimized=optimized)
+
+
+def test_who_interrupts_waits_for_no_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = Checked(tmp_path)
+    stopped: list[Session] = []
+    monkeypatch.setattr(Session, "stop", lambda self: stopped.append(self))
+
+    def interrupted(item: BoundItem) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checked.optimized, "exact", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        checked.check()
+    assert len(stopped) == len(set(stopped)) == 4
