@@ -24,7 +24,7 @@ That an item is the same may be shown sooner, see ``optimized``; that it is not,
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,7 @@ from runner.dataset.subset import Subset
 from runner.engine import BoundItem, Engine
 from runner.errors import ModelError, VerificationError
 from runner.graph.model_file import load_model
+from runner.output_digest import OutputDigest
 from runner.session import Feeds, InputSpec, Session
 from runner.verify.bits import difference_in_words, distance, same_bits
 from runner.verify.execute import Executable
@@ -94,6 +95,10 @@ class FilePair:
         """The deploy file and the fake-quant file as ways to the deploy file's layers."""
         theirs = {layer: name for layer, name in self._counterparts.items() if name is not None}
         return Way(self._deploy.model, self._deploy.outputs, {}), Way(self._graph, theirs, {})
+
+    def optimized(self, measured: Mapping[int, OutputDigest], both: Container[int]) -> Optimized:
+        """Return both files as onnxruntime optimises them, see ``Optimized``."""
+        return Optimized(self._deploy, self._path, self._engine, measured=measured, both=both)
 
     def check(
         self,

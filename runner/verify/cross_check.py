@@ -31,10 +31,12 @@ class CrossChecked:
     """What the layers of a few items showed.
 
     Attributes:
+        items: those.
         ties: how many values lay exactly between two codes before they were rounded, in all items.
         outputs: of both files by item, which are the same; none where nothing is quantized.
     """
 
+    items: Subset
     ties: int
     outputs: Mapping[int, Mapping[str, NDArray[Any]]]
 
@@ -49,7 +51,7 @@ def cross_check(deploy: IntegerModel, pair: FilePair, items: Subset, engine: Eng
     checks = _Checks(deploy, pair, items, engine)
     for portion in portions(checks.sizes):
         checks.check(portion)
-    return CrossChecked(sum(found or 0 for found in checks.ties.values()), checks.outputs)
+    return CrossChecked(items, sum(found or 0 for found in checks.ties.values()), checks.outputs)
 
 
 class _Checks:

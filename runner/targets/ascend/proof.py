@@ -19,17 +19,15 @@ from runner.evaluation.accuracy import Agreement
 from runner.evaluation.scorer import Scorer
 from runner.evaluation.scores import Evaluation, column
 from runner.output_digest import OutputDigest
-from runner.session import Session
 from runner.targets.ascend.gaps import Gaps, GapWatch, gap_items
 from runner.targets.ascend.record_check import check_record
 from runner.targets.target import VerifyOptions
 from runner.verify.bits import is_numbers
 from runner.verify.compare import FilePair, Sameness
-from runner.verify.cross_check import cross_check
-from runner.verify.deploy_file import IntegerModel, read_deploy
-from runner.verify.execute import Precision, executable
+from runner.verify.cross_check import CrossChecked, cross_check
+from runner.verify.deploy_file import read_deploy
+from runner.verify.execute import Executable, Precision, executable
 from runner.verify.layer_outputs import Arrays
-from runner.verify.optimized import Optimized
 from runner.verify.reference import reference_session
 from runner.verify.sums import accumulator_bound
 
@@ -139,33 +137,23 @@ def prove(
     record_matches = check_record(files.record, deploy)
     items = Subset(dataset, options.items(scorer.items.indices))
     sample = items.at(evenly_spaced(min(_CROSS_CHECKED, len(items)), len(items)))
-    graph = executable(deploy)
-    pair = FilePair(graph, files.fake_quant, engine)
-    batch, precision = gap_items(items), precision_of(options)
+    precision = precision_of(options)
     with ThreadPoolExecutor(1, "ahead") as ahead:
-        # What is needed next is made while layers are compared.
-        measured = _measured_outputs(scorer, quantized)
-        both = frozenset((*batch.indices, *sample.indices))
-        optimising = ahead.submit(Optimized, graph, files.fake_quant, engine, measured=measured, both=both)
+        # What is run next is written while layers are compared.
+        chip = None if precision is None else ahead.submit(executable, deploy, precision=precision)
         plain_form = ahead.submit(int8)
-        chip = None if precision is None else ahead.submit(_device_session, deploy, precision, engine)
+        pair = FilePair(executable(deploy), files.fake_quant, engine)
         crossed = cross_check(deploy, pair, sample, engine)
-    optimized = optimising.result()
-    keeps = optimized.keeps(crossed.outputs, sample)
-    watch = GapWatch(pair.output_names, optimized.usual, plain_form.result(), batch, scorer.classes, engine)
-    sameness = pair.check(
-        items,
-        _agreement(scorer, pair.output_names),
-        progress,
-        optimized=optimized if keeps else None,
-        look=watch.see,
-    )
+    sameness, gaps = _compared(pair, items, crossed, plain_form.result(), scorer, quantized, engine, progress)
+    del pair  # its sessions hold all weights
     bounds = [accumulator_bound(layer) for layer in deploy.layers]
     biases = [int(np.abs(layer.bias.astype(np.int64)).max()) for layer in deploy.layers if layer.bias is not None]
     device = None
     if chip is not None and precision is not None:
         positions = device_positions(options, scorer.items.indices)
-        device = _device_metric(chip, precision, scorer, quantized, positions, lambda n: progress(len(items) + n))
+        device = _device_metric(
+            chip, precision, scorer, quantized, positions, engine, lambda n: progress(len(items) + n)
+        )
     return Proof(
         sameness=sameness,
         cross_checked=len(sample),
@@ -174,9 +162,35 @@ def prove(
         layers_split=sum(bound >= _EXACT_FLOAT32 for bound in bounds),
         ties=crossed.ties,
         record_matches=record_matches,
-        gaps=watch.gaps(),
+        gaps=gaps,
         device=device,
     )
+
+
+def _compared(
+    pair: FilePair,
+    items: Subset,
+    crossed: CrossChecked,
+    int8: ir.Model,
+    scorer: Scorer,
+    quantized: Evaluation,
+    engine: Engine,
+    progress: Callable[[int], None],
+) -> tuple[Sameness, Gaps]:
+    """Return how far the files are the same over the items, and what other executions change on a batch of them."""
+    batch = gap_items(items)
+    both = frozenset((*batch.indices, *crossed.items.indices))
+    optimized = pair.optimized(_measured_outputs(scorer, quantized), both)
+    keeps = optimized.keeps(crossed.outputs, crossed.items)
+    watch = GapWatch(pair.output_names, optimized.usual, int8, batch, scorer.classes, engine)
+    sameness = pair.check(
+        items,
+        _agreement(scorer, pair.output_names),
+        progress,
+        optimized=optimized if keeps else None,
+        look=watch.see,
+    )
+    return sameness, watch.gaps()
 
 
 def _measured_outputs(scorer: Scorer, quantized: Evaluation) -> dict[int, OutputDigest]:
@@ -200,19 +214,13 @@ def _agreement(scorer: Scorer, names: Sequence[str]) -> Callable[[Arrays, Arrays
     return agree
 
 
-def _device_session(deploy: IntegerModel, precision: Precision, engine: Engine) -> Session:
-    """Return a session of the deploy file as a chip of a precision computes it."""
-    model = executable(deploy, precision=precision).model
-    # With other scales alone as plans are measured, against which it is held.
-    return engine.session(model) if precision == "s19" else reference_session(model, engine)
-
-
 def _device_metric(
-    session: Future[Session],
+    chip: Future[Executable],
     precision: Precision,
     scorer: Scorer,
     quantized: Evaluation,
     positions: Sequence[int],
+    engine: Engine,
     progress: Callable[[int], None],
 ) -> DeviceMetric | None:
     if not scorer.metrics:
@@ -220,7 +228,10 @@ def _device_metric(
     metric = scorer.metrics[0]
     scores = []
     try:
-        for score in scorer.by([metric]).scores(session.result(), positions, only_numbers=True):
+        model = chip.result().model
+        # With other scales alone as plans are measured, against which it is held.
+        session = engine.session(model) if precision == "s19" else reference_session(model, engine)
+        for score in scorer.by([metric]).scores(session, positions, only_numbers=True):
             scores.append(score[metric.name])
             progress(len(scores))
     except (DatasetError, InternalError, ModelError, VerificationError) as error:
