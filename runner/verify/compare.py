@@ -24,6 +24,7 @@ That an item is the same may be shown sooner, see ``optimized``; that it is not,
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -37,13 +38,14 @@ from runner.engine import BoundItem, Engine
 from runner.errors import ModelError, VerificationError
 from runner.graph.model_file import load_model
 from runner.output_digest import OutputDigest
-from runner.session import Feeds, InputSpec, Session
+from runner.session import Feeds, InputSpec, input_specs
 from runner.verify.bits import difference_in_words, distance, same_bits
 from runner.verify.execute import Executable
 from runner.verify.layer_outputs import Arrays, LayerOutputs, Way, Ways, layer_bytes
 from runner.verify.optimized import Exact, Optimized
 from runner.verify.portions import portions
 from runner.verify.reference import reference_session
+from runner.verify.side_by_side import EitherWay, SideBySide
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +85,19 @@ class FilePair:
         self._deploy, self._engine = deploy, engine
         self._path = path
         self._graph = _loaded(path)
-        self._pair = SideBySide(reference_session(deploy.model, engine), reference_session(path, engine))
+        self._making = threading.Lock()
+        self._made: SideBySide | None = None
+        _refuse_other_ends(deploy.model, self._graph)
 
     @property
-    def output_names(self) -> Sequence[str]:
-        """Return the names of the outputs that are compared, in order."""
-        return self._pair.output_names
+    def _pair(self) -> SideBySide:
+        """Sessions of both with optimisations off, made when they are first needed; callers may come at once."""
+        with self._making:
+            if self._made is None:
+                self._made = SideBySide(
+                    reference_session(self._deploy.model, self._engine), reference_session(self._path, self._engine)
+                )
+            return self._made
 
     @property
     def ways(self) -> tuple[Way, Way]:
@@ -134,7 +143,7 @@ class FilePair:
             return True, False, agree(deploy, fake_quant), max(map(distance, deploy, fake_quant))
 
         seen = []
-        running = self._pair if optimized is None else _WithOptimized(self._pair, optimized)
+        running = self._pair if optimized is None else EitherWay(optimized, lambda: self._made)
         for found in self._engine.each(running, items, compared):
             seen.append(found)
             progress(len(seen))
@@ -157,7 +166,7 @@ class FilePair:
 
     def feeds(self, items: Subset, index: int) -> Feeds:
         """Return an item as both files take it."""
-        return bind(items.dataset.item(index), self._pair.inputs, name=items.dataset.name(index))
+        return bind(items.dataset.item(index), input_specs(self._graph), name=items.dataset.name(index))
 
     def refuse_missing(self, items: Subset) -> None:
         """Refuse a layer that is in the deploy file only; ``items`` are those that would be compared.
@@ -238,54 +247,22 @@ def _parting(layers: Sequence[str], deploy: LayerOutputs, fake_quant: LayerOutpu
     return None
 
 
-class SideBySide:
-    """Two sessions that take the same feeds and give the same outputs: those of the first, then those of the second."""
-
-    def __init__(self, first: Session, second: Session) -> None:
-        if first.output_names != second.output_names or first.inputs != second.inputs:
-            raise VerificationError(
-                f"the deploy file has the inputs {_shown(first)}, the fake-quant file {_shown(second)}; expected the same. "
-                "Please report this."
-            )
-        self._first, self._second = first, second
-        self.output_names = first.output_names
-
-    @property
-    def inputs(self) -> tuple[InputSpec, ...]:
-        """What both take."""
-        return self._first.inputs
-
-    def run(self, feeds: Feeds, outputs: Sequence[str] | None = None) -> Arrays:
-        """Return the outputs of the first session, then those of the second."""
-        return self._first.run(feeds, outputs) + self._second.run(feeds, outputs)
-
-    def stop(self) -> None:
-        """Stop both."""
-        self._first.stop()
-        self._second.stop()
-
-    @staticmethod
-    def halves(arrays: Arrays) -> tuple[Arrays, Arrays]:
-        """Return what ``run`` gave, apart again."""
-        return arrays[: len(arrays) // 2], arrays[len(arrays) // 2 :]
+def _refuse_other_ends(deploy: ir.Model, fake_quant: ir.Model) -> None:
+    if _ends(deploy) != _ends(fake_quant):
+        raise VerificationError(
+            f"the deploy file has {_shown(deploy)}, the fake-quant file {_shown(fake_quant)}; expected the same. "
+            "Please report this."
+        )
 
 
-class _WithOptimized:
-    """Both files as they are run, with the sessions that may save this, which are to be stopped too."""
-
-    def __init__(self, pair: SideBySide, optimized: Optimized) -> None:
-        self._pair, self._optimized = pair, optimized
-        self.inputs, self.run = pair.inputs, pair.run
-
-    def stop(self) -> None:
-        """Stop all of them."""
-        self._pair.stop()
-        self._optimized.stop()
+def _ends(model: ir.Model) -> tuple[tuple[InputSpec, ...], list[str | None]]:
+    return input_specs(model), [value.name for value in model.graph.outputs]
 
 
-def _shown(session: Session) -> str:
-    inputs = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in session.inputs)
-    return f"{inputs} and the outputs {', '.join(session.output_names)}"
+def _shown(model: ir.Model) -> str:
+    specs, names = _ends(model)
+    inputs = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in specs)
+    return f"the inputs {inputs} and the outputs {', '.join(name or '' for name in names)}"
 
 
 def _loaded(path: Path) -> ir.Model:

@@ -21,7 +21,7 @@ from runner.dataset.binding import first_rows
 from runner.dataset.subset import Subset
 from runner.engine import BoundItem, Engine
 from runner.output_digest import OutputDigest, output_digest
-from runner.session import plain
+from runner.session import Feeds, plain
 from runner.verify.bits import same_bits
 from runner.verify.execute import Executable
 
@@ -65,10 +65,10 @@ class Optimized:
     ) -> None:
         self._engine = engine
         self._deploy = engine.session(deploy.model)
-        self._names = self._deploy.output_names
+        self.inputs, self.output_names = self._deploy.inputs, self._deploy.output_names
         self.usual = engine.session(path, plain("all"))
         # Of an output that is no tensor of numbers nothing is measured.
-        self._measured = measured if self._deploy.number_names == self._names else {}
+        self._measured = measured if self._deploy.number_names == self.output_names else {}
         self._both = both
 
     def keeps(self, known: Mapping[int, Mapping[str, NDArray[Any]]], items: Subset) -> bool:
@@ -77,10 +77,16 @@ class Optimized:
             return False
 
         def kept(item: BoundItem) -> bool:
-            expected = [known[item.index][name] for name in self._names]
-            return all(_same(session.run(item.feeds, self._names), expected) for session in (self._deploy, self.usual))
+            expected = [known[item.index][name] for name in self.output_names]
+            return all(
+                _same(session.run(item.feeds, self.output_names), expected) for session in (self._deploy, self.usual)
+            )
 
         return all(self._engine.each(self._deploy, items, kept))
+
+    def run(self, feeds: Feeds, outputs: Sequence[str] | None = None) -> Arrays:
+        """Return the deploy file's outputs."""
+        return self._deploy.run(feeds, outputs)
 
     def stop(self) -> None:
         """Stop both."""
@@ -94,7 +100,7 @@ class Optimized:
             digest = output_digest(first_rows(outputs, item.repeats))
             if digest == self._measured[item.index]:
                 return Exact(outputs, both=False, usual=False)
-        same = _same(outputs, self.usual.run(item.feeds, self._names))
+        same = _same(outputs, self.usual.run(item.feeds, self.output_names))
         return Exact(outputs, both=True, usual=True) if same else None
 
 

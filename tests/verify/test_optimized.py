@@ -136,15 +136,23 @@ def test_fault_of_the_deploy_file_is_found_whatever_was_measured(tmp_path: Path)
         pair.check(ITEMS, lambda a, b: False, optimized=optimized)
 
 
-def test_who_interrupts_waits_for_no_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("shown", "running"), [(True, 2), (False, 4)])
+def test_who_interrupts_waits_for_no_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shown: bool, running: int
+) -> None:
+    """Where an item had both files run with optimisations off, these sessions are stopped too."""
     checked = Checked(tmp_path)
     stopped: list[Session] = []
     monkeypatch.setattr(Session, "stop", lambda self: stopped.append(self))
+    exact = Optimized.exact
 
-    def interrupted(item: BoundItem) -> None:
-        raise KeyboardInterrupt
+    def interrupted(self: Optimized, item: BoundItem) -> Exact | None:
+        if item.index == 1:
+            raise KeyboardInterrupt
+        return exact(self, item) if shown else None
 
-    monkeypatch.setattr(checked.optimized, "exact", interrupted)
+    monkeypatch.setattr(Optimized, "exact", interrupted)
+    pair = FilePair(checked.graph, checked.fake_quant, Engine(1))
     with pytest.raises(KeyboardInterrupt):
-        checked.check()
-    assert len(stopped) == len(set(stopped)) == 4
+        pair.check(ITEMS.at([0, 1]), lambda a, b: False, optimized=checked.optimized)
+    assert len(stopped) == len(set(stopped)) == running

@@ -182,10 +182,10 @@ def _compared(
     both = frozenset((*batch.indices, *crossed.items.indices))
     optimized = pair.optimized(_measured_outputs(scorer, quantized), both)
     keeps = optimized.keeps(crossed.outputs, crossed.items)
-    watch = GapWatch(pair.output_names, optimized.usual, int8, batch, scorer.classes, engine)
+    watch = GapWatch(optimized.output_names, optimized.usual, int8, batch, scorer.classes, engine)
     sameness = pair.check(
         items,
-        _agreement(scorer, pair.output_names),
+        _agreement(scorer, optimized.output_names),
         progress,
         optimized=optimized if keeps else None,
         look=watch.see,
