@@ -134,3 +134,20 @@ def test_file_that_is_no_text_is_named(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"\x08\x08\xff\xfe\x80")
     with pytest.raises(RecordError, match=r"record: .*model\.onnx cannot be read: it is not UTF-8 text"):
         read_record(tmp_path / "model.onnx")
+
+
+@given(records)
+def test_what_was_written_is_read_as_protobuf_reads_it(record: Record) -> None:
+    text = format_record(record)
+    # With a comment it is no longer the text that is written, and protobuf's own reader has it.
+    assert dict(parse_record(text)) == dict(parse_record(f"{text}# read\n")) == dict(record)
+
+
+@pytest.mark.parametrize(
+    ("written", "other"),
+    [("offset_d: 1", "offset_d: 01"), ("scale_d: 0.5", "scale_d: 0.50"), ('act_type: "INT8"', "act_type: 'INT8'")],
+)
+def test_another_spelling_of_what_is_written_is_read_too(written: str, other: str) -> None:
+    record = Record({"a": LayerRecord(ActivationParams(0.5, 1), (0.25, 2.0))})
+    text = format_record(record)
+    assert written in text and dict(parse_record(text.replace(written, other))) == dict(record)

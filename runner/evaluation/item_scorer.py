@@ -18,8 +18,8 @@ from runner.evaluation.model_outputs import is_finite, refuse_item_at_fault
 from runner.evaluation.outputs import ClassScores, Outputs
 from runner.evaluation.scores import ANSWER, LEAD, ItemScores
 
-# The version of this stage's meaning: raise it when the same outputs would give other scores, under any metric.
-VERSION = 4
+# The version of this stage's meaning: raise it when the same outputs would give other scores, under any metric, or more.
+VERSION = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,8 @@ from runner.evaluation.item_scorer import ItemScorer
 from runner.evaluation.model_outputs import Runs, has_nan, refuse_item_at_fault
 from runner.evaluation.output_facts import ItemFacts, OutputFacts, facts_of
 from runner.evaluation.outputs import Outputs
-from runner.evaluation.scores import ITEM_SCORES, ItemScores
+from runner.evaluation.scores import DIGEST, ITEM_SCORES, ItemScores
+from runner.output_digest import output_digest
 from runner.store.stage import Codec, Stage
 from runner.store.store import Entry
 
@@ -73,7 +74,7 @@ class ScoreItem:
     stage: ClassVar[Stage[ItemsInputs, Sequence[ItemScores]]] = ITEMS_SCORED
 
     def __call__(self, item: BoundItem) -> ItemScores:
-        """Return the item's scores.
+        """Return the item's scores, and the digest of its outputs, by which a written model is known again.
 
         Raises:
             ModelError: an output holds NaN that the float model does not have; names the item.
@@ -83,7 +84,7 @@ class ScoreItem:
             self._refuse_nan(item.index, outputs, self.before[position])
         # What is made of large outputs is small: they are gone before the next item.
         reference = None if self.reference is None else self.reference.of(position, item, again=self.again)
-        return self.scorer.score(item.index, outputs, reference)
+        return {**self.scorer.score(item.index, outputs, reference), DIGEST: output_digest(outputs.values())}
 
     def part(self, start: int, stop: int) -> ScoreItem:
         """Return the work of the places from ``start`` up to ``stop``, with what it needs and no more."""

@@ -16,11 +16,12 @@ from runner.store.store import Entry
 # Beside the metrics' names in an item's scores; no metric is called so.
 ANSWER = "(answer)"
 LEAD = "(lead)"
+DIGEST = "(digest)"
 # Behind the name of a metric whose items have more numbers or fewer.
 _LENGTHS = " (lengths)"
 
 # An item's numbers under each metric, as many as that gives for it; of a classifier also ANSWER, under a headline metric that
-# counts hits also LEAD.
+# counts hits also LEAD, of a quantized model also DIGEST.
 ItemScores = Mapping[str, tuple[float, ...] | NDArray[np.float64]]
 
 
@@ -31,11 +32,13 @@ class Evaluation:
     Attributes:
         answers: of a classifier (class, margin), shape (items, 2): how much likelier the class is than the next; else None.
         leads: under the headline metric, where that counts hits, shape (items,); else None.
+        digests: of a quantized model's outputs, shape (items, 3), see ``output_digest``; else None.
     """
 
     scores: Mapping[str, Scores]
     answers: NDArray[np.float64] | None = None
     leads: NDArray[np.float64] | None = None
+    digests: NDArray[np.float64] | None = None
 
 
 def column(rows: Sequence[Sequence[float] | NDArray[np.float64]]) -> Scores:
@@ -50,13 +53,14 @@ def column(rows: Sequence[Sequence[float] | NDArray[np.float64]]) -> Scores:
 def gathered(items: Sequence[ItemScores]) -> Evaluation:
     """Return the scores of items, at least one, as one evaluation, in the order given."""
     columns = {name: column([scores[name] for scores in items]) for name in items[0]}
-    answers, leads = columns.pop(ANSWER, None), columns.pop(LEAD, None)
-    return Evaluation(columns, answers, None if leads is None else leads[:, 0])
+    answers, leads, digests = (columns.pop(name, None) for name in (ANSWER, LEAD, DIGEST))
+    return Evaluation(columns, answers, None if leads is None else leads[:, 0], digests)
 
 
 def by_item(evaluation: Evaluation) -> list[ItemScores]:
     """Return an evaluation under one metric or more as the scores of each item; ``gathered`` the other way round."""
-    beside = {ANSWER: evaluation.answers, LEAD: None if evaluation.leads is None else evaluation.leads[:, np.newaxis]}
+    leads = None if evaluation.leads is None else evaluation.leads[:, np.newaxis]
+    beside = {ANSWER: evaluation.answers, LEAD: leads, DIGEST: evaluation.digests}
     columns = {name: array for name, array in {**evaluation.scores, **beside}.items() if array is not None}
     return [
         {name: tuple(row.tolist()) for name, row in zip(columns, rows, strict=True)}
@@ -65,7 +69,7 @@ def by_item(evaluation: Evaluation) -> list[ItemScores]:
 
 
 def _encode(evaluation: Evaluation) -> Entry:
-    beside = {ANSWER: evaluation.answers, LEAD: evaluation.leads}
+    beside = {ANSWER: evaluation.answers, LEAD: evaluation.leads, DIGEST: evaluation.digests}
     known = {name: array for name, array in beside.items() if array is not None}
     columns = {key: array for name, scores in evaluation.scores.items() for key, array in _flat(name, scores).items()}
     return Entry(list(evaluation.scores), {**columns, **known})
@@ -73,7 +77,7 @@ def _encode(evaluation: Evaluation) -> Entry:
 
 def _decode(entry: Entry) -> Evaluation:
     scores = {name: _column(name, entry.arrays) for name in entry.values}
-    return Evaluation(scores, entry.arrays.get(ANSWER), entry.arrays.get(LEAD))
+    return Evaluation(scores, *map(entry.arrays.get, (ANSWER, LEAD, DIGEST)))
 
 
 def _flat(name: str, scores: Scores) -> dict[str, NDArray[Any]]:

@@ -38,7 +38,8 @@ class Builder:
     ) -> ir.Value:
         """Return the output, called ``<name>.output0``, of a new node of the default domain."""
         output = ir.Value(name=f"{name}.output0", type=ir.TensorType(dtype))
-        self.nodes.append(ir.node(op_type, inputs, dict(attributes or {}), name=name, outputs=[output]))
+        own = [_attribute(key, value) for key, value in (attributes or {}).items()]
+        self.nodes.append(ir.Node("", op_type, inputs, attributes=own, outputs=[output], name=name))
         return output
 
     def like(
@@ -102,3 +103,12 @@ class Builder:
             node.name = names.new_node(node.name or node.op_type)
         for value in self.constants:
             graph.register_initializer(value)
+
+
+def _attribute(name: str, value: float | str | list[int]) -> ir.Attr:
+    """Return an attribute; onnx-ir's own way to find its type takes longer than the rest of a node."""
+    if isinstance(value, str):
+        return ir.AttrString(name, value)
+    if isinstance(value, float):
+        return ir.AttrFloat32(name, value)
+    return ir.AttrInt64s(name, value) if isinstance(value, list) else ir.AttrInt64(name, int(value))

@@ -17,32 +17,35 @@ induction over that order every tensor that both have is equal, bit for bit:
   ``fl32(acc) / fl32(count)`` before that, in both.
 
 So a difference is a fault of one of the files or of their readers, never of rounding, and it is reported as one.
+
+That an item is the same may be shown sooner, see ``optimized``; that it is not, only so.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from runner.dataset.binding import bind
 from runner.dataset.subset import Subset
-from runner.engine import Engine
+from runner.engine import BoundItem, Engine
 from runner.errors import ModelError, VerificationError
 from runner.graph.model_file import load_model
-from runner.graph.probe import only_outputs
-from runner.session import REFERENCE, Feeds, InputSpec, Session
+from runner.output_digest import OutputDigest
+from runner.session import Feeds, InputSpec, input_specs
+from runner.verify.bits import difference_in_words, distance, same_bits
 from runner.verify.execute import Executable
-from runner.verify.portions import Portions
-
-Arrays = list[NDArray[Any]]
+from runner.verify.layer_outputs import Arrays, LayerOutputs, Way, Ways, layer_bytes
+from runner.verify.optimized import Exact, Optimized
+from runner.verify.portions import portions
+from runner.verify.reference import reference_session
+from runner.verify.side_by_side import EitherWay, SideBySide
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class Sameness:
 
     Attributes:
         items: how many were run.
+        both: of them, those on which both were; on the others one gave what was measured of the other.
         identical: of them, those with the same bits in every output.
         agreeing: of them, those with the same answer.
         max_abs_diff: the largest difference between two values.
@@ -58,6 +62,7 @@ class Sameness:
     """
 
     items: int
+    both: int
     identical: int
     agreeing: int
     max_abs_diff: float
@@ -80,18 +85,38 @@ class FilePair:
         self._deploy, self._engine = deploy, engine
         self._path = path
         self._graph = _loaded(path)
-        self._pair = SideBySide(reference_session(deploy.model, engine), reference_session(self._graph, engine))
+        self._making = threading.Lock()
+        self._made: SideBySide | None = None
+        _refuse_other_ends(deploy.model, self._graph)
 
     @property
-    def output_names(self) -> Sequence[str]:
-        """Return the names of the outputs that are compared, in order."""
-        return self._pair.output_names
+    def _pair(self) -> SideBySide:
+        """Sessions of both with optimisations off, made when they are first needed; callers may come at once."""
+        with self._making:
+            if self._made is None:
+                self._made = SideBySide(
+                    reference_session(self._deploy.model, self._engine), reference_session(self._path, self._engine)
+                )
+            return self._made
+
+    @property
+    def ways(self) -> tuple[Way, Way]:
+        """The deploy file and the fake-quant file as ways to the deploy file's layers."""
+        theirs = {layer: name for layer, name in self._counterparts.items() if name is not None}
+        return Way(self._deploy.model, self._deploy.outputs, {}), Way(self._graph, theirs, {})
+
+    def optimized(self, measured: Mapping[int, OutputDigest], both: Container[int]) -> Optimized:
+        """Return both files as onnxruntime optimises them, see ``Optimized``."""
+        return Optimized(self._deploy, self._path, self._engine, measured=measured, both=both)
 
     def check(
         self,
         items: Subset,
         agree: Callable[[Arrays, Arrays], bool],
         progress: Callable[[int], None] = lambda done: None,
+        *,
+        optimized: Optimized | None = None,
+        look: Callable[[BoundItem, Exact], None] = lambda item, exact: None,
     ) -> Sameness:
         """Run both over items; return what it showed, which is that every output has the same bits.
 
@@ -99,91 +124,96 @@ class FilePair:
             items: to run them on.
             agree: whether two models' outputs for an item are the same answer; asked where they are not the same bits.
             progress: told how many items are done.
+            optimized: may show it sooner; what it does not show, the files themselves do.
+            look: given each item and what the fake-quant file gives for it; runs in the callers.
 
         Raises:
             VerificationError: an output differs; names the item, the first layer at which the two part, and by how much.
         """
 
-        def compared(_: int, arrays: Arrays) -> tuple[bool, bool, float]:
-            deploy, fake_quant = self._pair.halves(arrays)
+        def compared(item: BoundItem) -> tuple[bool, bool, bool, float]:
+            shown = None if optimized is None else optimized.exact(item)
+            if shown is not None:
+                look(item, shown)
+                return shown.both, True, True, 0.0
+            deploy, fake_quant = self._pair.halves(self._pair.run(item.feeds))
+            look(item, Exact(fake_quant, both=True, usual=False))
             if all(same_bits(a, b) for a, b in zip(deploy, fake_quant, strict=True)):
-                return True, True, 0.0
-            return False, agree(deploy, fake_quant), max(map(_distance, deploy, fake_quant))
+                return True, True, True, 0.0
+            return True, False, agree(deploy, fake_quant), max(map(distance, deploy, fake_quant))
 
         seen = []
-        for found in self._engine.map(self._pair, items, compared):
+        running = self._pair if optimized is None else EitherWay(optimized, lambda: self._made)
+        for found in self._engine.each(running, items, compared):
             seen.append(found)
             progress(len(seen))
-        differ = [index for index, (same, _, _) in zip(items.indices, seen, strict=True) if not same]
+        differ = [index for index, (_, same, _, _) in zip(items.indices, seen, strict=True) if not same]
         sameness = Sameness(
             items=len(seen),
+            both=sum(both for both, _, _, _ in seen),
             identical=len(seen) - len(differ),
-            agreeing=sum(agreed for _, agreed, _ in seen),
-            max_abs_diff=max(most for _, _, most in seen),
+            agreeing=sum(agreed for _, _, agreed, _ in seen),
+            max_abs_diff=max(most for _, _, _, most in seen),
             first=differ[0] if differ else None,
         )
         if sameness.first is not None:
-            name, feeds = self._feeds(items, sameness.first)
             raise VerificationError(
                 f"{self._path}: {len(differ)} of {len(seen)} items have other outputs than the deploy file executed as "
-                f"integers, first {name}. {self.parting(feeds) or 'Run again, this item agrees.'} Please report this."
+                f"integers, first {items.dataset.name(sameness.first)}. "
+                f"{self.parting(self.feeds(items, sameness.first)) or 'Run again, this item agrees.'} Please report this."
             )
         return sameness
 
-    def check_layers(self, items: Subset) -> None:
-        """Compare the output of every int8 layer over a few items; a difference may end before it reaches an output.
+    def feeds(self, items: Subset, index: int) -> Feeds:
+        """Return an item as both files take it."""
+        return bind(items.dataset.item(index), input_specs(self._graph), name=items.dataset.name(index))
+
+    def refuse_missing(self, items: Subset) -> None:
+        """Refuse a layer that is in the deploy file only; ``items`` are those that would be compared.
 
         Raises:
-            VerificationError: a layer differs; names it, the item, and by how much.
+            VerificationError: there is one; names it.
         """
-        named = [self._feeds(items, index) for index in items.indices]
-        found = self._first_difference([feeds for _, feeds in named])
-        if found is not None:
-            raise VerificationError(
-                f"{self._path} and the deploy file executed as integers differ for the item {named[found[0]][0]}. "
-                f"{found[1]} Please report this."
-            )
+        missing = self._missing
+        if missing is not None:
+            raise self._differing(items, items.indices[0], missing)
 
-    def _feeds(self, items: Subset, index: int) -> tuple[str, Feeds]:
-        """Return an item's name and its arrays."""
-        name = items.dataset.name(index)
-        return name, bind(items.dataset.item(index), self._pair.inputs, name=name)
+    def refuse_difference(
+        self, items: Subset, index: int, layers: Sequence[str], deploy: LayerOutputs, fake_quant: LayerOutputs
+    ) -> None:
+        """Refuse outputs of layers, or of the models behind them, that are not the same.
+
+        Raises:
+            VerificationError: one differs; names the item, the layer, and by how much.
+        """
+        told = _parting(layers, deploy, fake_quant)
+        if told is not None:
+            raise self._differing(items, index, told)
 
     def parting(self, feeds: Feeds) -> str | None:
         """Return a sentence that names the first layer, in graph order, whose outputs differ; None where nothing does."""
-        found = self._first_difference([feeds])
-        return None if found is None else found[1]
-
-    def _first_difference(self, items: Sequence[Feeds]) -> tuple[int, str] | None:
-        """Return which of some items parts the files first, at the first layer in graph order, and the sentence for it."""
-        missing = [layer for layer, name in self._counterparts.items() if name is None]
-        if missing:
-            return 0, f"The layer '{missing[0]}' is in the deploy file only."
-        portions = Portions(list(self._deploy.outputs))
-        for layers in portions:
-            ours, theirs = (
-                [self._deploy.outputs[layer] for layer in layers],
-                [self._counterparts[layer] for layer in layers],
-            )
-            others = [name for name in theirs if name is not None]
-            deploy, fake_quant = (
-                reference_session(only_outputs(model, names), self._engine)
-                for model, names in ((self._deploy.model, ours), (self._graph, others))
-            )
-            for place, feeds in enumerate(items):
-                outputs = deploy.run(feeds)
-                portions.took(outputs)
-                for layer, a, b in zip(layers, outputs, fake_quant.run(feeds), strict=True):
-                    if not same_bits(a, b):
-                        return place, f"They part at the layer '{layer}': {difference_in_words(a, b)}."
-        for place, feeds in enumerate(items):
-            halves = self._pair.halves(self._pair.run(feeds))
-            for name, a, b in zip(self._pair.output_names, *halves, strict=True):
-                if not same_bits(a, b):
-                    return place, (
-                        f"Every int8 layer agrees, the output '{name}' behind them does not: {difference_in_words(a, b)}."
-                    )
+        if self._missing is not None:
+            return self._missing
+        layers = list(self._deploy.outputs)
+        for portion in portions(layer_bytes(self.ways[0], feeds, self._engine)):
+            ways = Ways(self.ways, portion, self._engine, last=portion[-1] == layers[-1])
+            deploy, fake_quant = ways.each(feeds)
+            told = _parting(portion, deploy, fake_quant)
+            if told is not None:
+                return told
         return None
+
+    def _differing(self, items: Subset, index: int, told: str) -> VerificationError:
+        return VerificationError(
+            f"{self._path} and the deploy file executed as integers differ for the item {items.dataset.name(index)}. "
+            f"{told} Please report this."
+        )
+
+    @property
+    def _missing(self) -> str | None:
+        """A sentence that names a layer which is in the deploy file only; None where there is none."""
+        missing = [layer for layer, name in self._counterparts.items() if name is None]
+        return f"The layer '{missing[0]}' is in the deploy file only." if missing else None
 
     @cached_property
     def _counterparts(self) -> dict[str, str | None]:
@@ -205,81 +235,34 @@ class FilePair:
         return counterparts
 
 
-def same_bits(a: Any, b: Any) -> bool:  # noqa: ANN401 - whatever an output may be
-    """Return whether two arrays have the same type, shape and bits; a NaN equals itself, 0 is not -0.
-
-    Of lists of arrays each has to be the same, of strings each text.
-    """
-    if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(same_bits, a, b))
-    if not is_numbers(a) or not is_numbers(b):
-        return type(a) is type(b) and np.array_equal(a, b)
-    return bool(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes())
-
-
-def is_numbers(output: Any) -> bool:  # noqa: ANN401
-    """Return whether an output is an array of numbers, and no list of arrays, no strings, and there at all."""
-    return isinstance(output, np.ndarray) and output.dtype.kind in "fiub"
+def _parting(layers: Sequence[str], deploy: LayerOutputs, fake_quant: LayerOutputs) -> str | None:
+    """Return a sentence that names the first layer, or output, that is not the same in both; None where all are."""
+    for layer, a, b in zip(layers, deploy.layers, fake_quant.layers, strict=True):
+        if not same_bits(a, b):
+            return f"They part at the layer '{layer}': {difference_in_words(a, b)}."
+    for name, a in deploy.own.items():
+        if not same_bits(a, fake_quant.own[name]):
+            told = difference_in_words(a, fake_quant.own[name])
+            return f"Every int8 layer agrees, the output '{name}' behind them does not: {told}."
+    return None
 
 
-def difference_in_words(a: Any, b: Any) -> str:  # noqa: ANN401
-    """Return how two outputs differ, in words."""
-    if not is_numbers(a) or not is_numbers(b):
-        return "strings or tensors of a list differ"
-    if a.dtype != b.dtype or a.shape != b.shape:
-        return f"{a.dtype} {list(a.shape)} against {b.dtype} {list(b.shape)}"
-    bits = np.dtype(f"u{a.dtype.itemsize}")
-    count = int(np.sum(np.ascontiguousarray(a).view(bits) != np.ascontiguousarray(b).view(bits)))
-    return f"{count} of {a.size} values differ, by at most {_distance(a, b):.6g}"
+def _refuse_other_ends(deploy: ir.Model, fake_quant: ir.Model) -> None:
+    if _ends(deploy) != _ends(fake_quant):
+        raise VerificationError(
+            f"the deploy file has {_shown(deploy)}, the fake-quant file {_shown(fake_quant)}; expected the same. "
+            "Please report this."
+        )
 
 
-class SideBySide:
-    """Two sessions that take the same feeds and give the same outputs: those of the first, then those of the second."""
-
-    def __init__(self, first: Session, second: Session) -> None:
-        if first.output_names != second.output_names or first.inputs != second.inputs:
-            raise VerificationError(
-                f"the deploy file has the inputs {_shown(first)}, the fake-quant file {_shown(second)}; expected the same. "
-                "Please report this."
-            )
-        self._first, self._second = first, second
-        self.output_names = first.output_names
-
-    @property
-    def inputs(self) -> tuple[InputSpec, ...]:
-        """What both take."""
-        return self._first.inputs
-
-    def run(self, feeds: Feeds, outputs: Sequence[str] | None = None) -> Arrays:
-        """Return the outputs of the first session, then those of the second."""
-        return self._first.run(feeds, outputs) + self._second.run(feeds, outputs)
-
-    def stop(self) -> None:
-        """Stop both."""
-        self._first.stop()
-        self._second.stop()
-
-    @staticmethod
-    def halves(arrays: Arrays) -> tuple[Arrays, Arrays]:
-        """Return what ``run`` gave, apart again."""
-        return arrays[: len(arrays) // 2], arrays[len(arrays) // 2 :]
+def _ends(model: ir.Model) -> tuple[tuple[InputSpec, ...], list[str | None]]:
+    return input_specs(model), [value.name for value in model.graph.outputs]
 
 
-def reference_session(model: ir.Model, engine: Engine) -> Session:
-    """Return a session that executes the graph as it stands.
-
-    Raises:
-        VerificationError: onnxruntime cannot load it.
-    """
-    try:
-        return engine.session(model, REFERENCE)
-    except ModelError as error:
-        raise VerificationError(f"a written model cannot be run: {error} Please report this.") from error
-
-
-def _shown(session: Session) -> str:
-    inputs = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in session.inputs)
-    return f"{inputs} and the outputs {', '.join(session.output_names)}"
+def _shown(model: ir.Model) -> str:
+    specs, names = _ends(model)
+    inputs = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in specs)
+    return f"the inputs {inputs} and the outputs {', '.join(name or '' for name in names)}"
 
 
 def _loaded(path: Path) -> ir.Model:
@@ -287,13 +270,3 @@ def _loaded(path: Path) -> ir.Model:
         return load_model(path).graph
     except ModelError as error:
         raise VerificationError(str(error)) from error
-
-
-def _distance(a: Any, b: Any) -> float:  # noqa: ANN401
-    """Return the largest difference between two arrays; infinite where they cannot be held against each other."""
-    if not is_numbers(a) or not is_numbers(b):
-        return 0.0 if same_bits(a, b) else float("inf")
-    if a.shape != b.shape or a.dtype != b.dtype:
-        return float("inf")
-    with np.errstate(invalid="ignore"):
-        return float(np.nanmax(np.abs(a.astype(np.float64) - b.astype(np.float64)), initial=0.0))

@@ -1,81 +1,124 @@
-"""Every layer on a few items in two ways: with the kernels of the full pass, and with uint8 operators that no CPU saturates."""
+"""Every layer on a few items in three ways, with graph optimisations off.
+
+The fake-quant file; the deploy file with the kernels of the full pass; and with uint8 operators that no CPU saturates.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runner.dataset.subset import Subset
-from runner.engine import Engine
+from runner.engine import BoundItem, Engine
 from runner.errors import VerificationError
-from runner.graph.probe import only_outputs, with_outputs
-from runner.verify.compare import Arrays, SideBySide, difference_in_words, reference_session, same_bits
+from runner.verify.bits import difference_in_words, same_bits
+from runner.verify.compare import FilePair
 from runner.verify.deploy_file import IntegerModel
-from runner.verify.execute import Executable, executable
-from runner.verify.portions import Portions
+from runner.verify.execute import executable
+from runner.verify.layer_outputs import LayerOutputs, Way, Ways, layer_bytes
+from runner.verify.portions import portions
+
+# Beyond the last code nothing is rounded.
+_CODES = 128
 
 
-def cross_check(deploy: IntegerModel, items: Subset, engine: Engine) -> int:
-    """Compare every layer's output over items, bit for bit, and count ties.
+@dataclass(frozen=True, slots=True, eq=False)
+class CrossChecked:
+    """What the layers of a few items showed.
 
-    Returns:
-        How many values lay exactly between two codes before they were rounded, in all items.
+    Attributes:
+        items: those.
+        ties: how many values lay exactly between two codes before they were rounded, in all items.
+        outputs: of both files by item, which are the same; none where nothing is quantized.
+    """
+
+    items: Subset
+    ties: int
+    outputs: Mapping[int, Mapping[str, NDArray[Any]]]
+
+
+def cross_check(deploy: IntegerModel, pair: FilePair, items: Subset, engine: Engine) -> CrossChecked:
+    """Compare every layer's output over items, bit for bit, then the outputs of both files, and count ties.
 
     Raises:
-        VerificationError: a layer's output differs; names the layer.
+        VerificationError: a layer's or model's output differs; names the layer.
     """
-    graphs = [executable(deploy, integer_kernels=integers) for integers in (True, False)]
-    ties = _ties_by_item(graphs[0], items, engine)
-    # NaN has no code: each kernel makes another one of it.
-    comparable = Subset(items.dataset, [index for index in items.indices if ties[index] is not None])
-    portions = Portions(list(graphs[0].outputs.items()))
-    for portion in portions:
-        layers = dict(portion)
-        names = list(dict.fromkeys(layers.values()))
-        pair = SideBySide(*(reference_session(with_outputs(graph.model, names), engine) for graph in graphs))
-
-        def compared(
-            index: int,
-            arrays: Arrays,
-            layers: Mapping[str, str] = layers,
-            names: Sequence[str] = names,
-            pair: SideBySide = pair,
-        ) -> None:
-            portions.took(arrays[: len(names)])
-            integers, floats = (dict(zip(names, half, strict=True)) for half in pair.halves(arrays))
-            for layer, name in layers.items():
-                if not same_bits(integers[name], floats[name]):
-                    raise VerificationError(
-                        f"{deploy.path}: the layer '{layer}' gives other values with onnxruntime's uint8 operators than "
-                        f"with the kernels of the full pass, for the item {items.dataset.name(index)}: "
-                        f"{difference_in_words(integers[name], floats[name])}. Please report this."
-                    )
-
-        for _ in engine.map(pair, comparable, compared, outputs=names):
-            pass
-    return sum(found or 0 for found in ties.values())
+    pair.refuse_missing(items)
+    checks = _Checks(deploy, pair, items, engine)
+    for portion in portions(checks.sizes):
+        checks.check(portion)
+    return CrossChecked(items, sum(found or 0 for found in checks.ties.values()), checks.outputs)
 
 
-def _ties_by_item(graph: Executable, items: Subset, engine: Engine) -> dict[int, int | None]:
-    """Return how many values of each item lay exactly between two codes; None where one is NaN."""
-    ties: dict[int, int | None] = dict.fromkeys(items.indices, 0)
-    portions = Portions(list(dict.fromkeys(graph.unrounded.values())))
-    for names in portions:
-        session = reference_session(only_outputs(graph.model, names), engine)
+class _Checks:
+    """The ways, and what is known of the items: how many ties each had so far, None where a value was NaN."""
 
-        def counted(_: int, arrays: Arrays) -> int | None:
-            portions.took(arrays)
-            return None if any(np.isnan(array).any() for array in arrays) else sum(map(_ties, arrays))
+    def __init__(self, deploy: IntegerModel, pair: FilePair, items: Subset, engine: Engine) -> None:
+        self._path, self._pair, self._items, self._engine = deploy.path, pair, items, engine
+        integers = executable(deploy, integer_kernels=True)
+        self._ways = [Way(integers.model, integers.outputs, _unrounded(deploy, integers.unrounded)), *pair.ways]
+        self.sizes = layer_bytes(self._ways[0], pair.feeds(items, items.indices[0]), engine)
+        self.ties: dict[int, int | None] = dict.fromkeys(items.indices, 0)
+        self.outputs: dict[int, Mapping[str, NDArray[Any]]] = {}
 
-        for index, count in zip(items.indices, engine.map(session, items, counted), strict=True):
-            known = ties[index]
-            ties[index] = None if known is None or count is None else known + count
-    return ties
+    def check(self, layers: Sequence[str]) -> None:
+        """Compare some layers, and behind the last ones the outputs.
+
+        Raises:
+            VerificationError: an output differs; names the layer.
+        """
+        ways = Ways(self._ways, layers, self._engine, last=layers[-1] == next(reversed(self.sizes)))
+
+        def compared(item: BoundItem) -> tuple[int | None, Mapping[str, NDArray[Any]]]:
+            outputs, index = ways.each(item.feeds), item.index
+            integers = next(outputs)
+            # NaN has no code: each kernel makes another one of it.
+            spoilt = self.ties[index] is None or any(np.isnan(np.min(array, initial=0)) for array in integers.more)
+            ties = None if spoilt else sum(map(_ties, integers.more))
+            executed = next(outputs)
+            if not spoilt:
+                self._refuse_other_kernels(index, layers, integers, executed)
+            del integers
+            self._pair.refuse_difference(self._items, index, layers, executed, next(outputs))
+            return ties, executed.own
+
+        found = self._engine.each(ways, self._items, compared)
+        for index, (ties, own) in zip(self._items.indices, found, strict=True):
+            known = self.ties[index]
+            self.ties[index] = None if known is None or ties is None else known + ties
+            if own:
+                self.outputs[index] = own
+
+    def _refuse_other_kernels(
+        self, index: int, layers: Sequence[str], integers: LayerOutputs, executed: LayerOutputs
+    ) -> None:
+        for layer, one, other in zip(layers, integers.layers, executed.layers, strict=True):
+            if not same_bits(one, other):
+                raise VerificationError(
+                    f"{self._path}: the layer '{layer}' gives other values with onnxruntime's uint8 operators than with the "
+                    f"kernels of the full pass, for the item {self._items.dataset.name(index)}: "
+                    f"{difference_in_words(one, other)}. Please report this."
+                )
+
+
+def _unrounded(deploy: IntegerModel, unrounded: Mapping[str, str]) -> dict[str, str]:
+    """Return, by layer or AscendAntiQuant, what the AscendQuant before it rounds; one that several share is the first's."""
+    read = {layer.name: layer.quant for layer in deploy.layers}
+    read |= {name: anti_quant.quant for name, anti_quant in deploy.anti_quants.items()}
+    first: dict[str, str] = {}
+    for name, quant in read.items():
+        first.setdefault(quant, name)
+    return {name: unrounded[quant] for quant, name in first.items()}
 
 
 def _ties(values: NDArray[np.float32]) -> int:
     """Return how many values lie exactly between two codes."""
-    near = values[np.abs(values) < 128]
-    return int(np.sum(near - np.floor(near) == np.float32(0.5)))
+    fractions = np.floor(values)
+    with np.errstate(invalid="ignore"):  # of infinities
+        np.subtract(values, fractions, out=fractions)
+    between = values[fractions == np.float32(0.5)]
+    return int(np.count_nonzero(np.abs(between) < _CODES))

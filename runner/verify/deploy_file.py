@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from onnx_ir.passes import common as passes
 from runner.errors import ModelError, VerificationError
 from runner.graph.constants import constant, integer_attribute, integer_attributes
 from runner.graph.model_file import load_model
+from runner.graph.opset import raise_opset
 from runner.verify.transposed import turned
 
 QUANT, DEQUANT, ANTI_QUANT = "AscendQuant", "AscendDequant", "AscendAntiQuant"
@@ -90,7 +92,7 @@ class IntegerLayer:
         return self.op_type in ("Gemm", "MatMul")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class IntegerModel:
     """What a deploy file says, as a model of integers.
 
@@ -110,6 +112,15 @@ class IntegerModel:
     anti_quants: Mapping[str, AntiQuant]
     code_pads: frozenset[str]
     layers: tuple[IntegerLayer, ...]
+
+    @cached_property
+    def raised(self) -> ir.Model:
+        """``standard`` at the opset that runs here.
+
+        Raises:
+            ModelError: the converter cannot raise an operator's opset.
+        """
+        return raise_opset(self.standard)
 
 
 def read_deploy(path: Path) -> IntegerModel:

@@ -2,11 +2,11 @@
 
     AscendQuant       Mul(scale) -> Add(offset) -> QuantizeLinear(scale 1, zero point 0), int8
     layer             see ``sums``
-    AscendDequant     Mul(scale); an AveragePool divides by its count before
+    AscendDequant     Mul(scale), or DequantizeLinear(scale) of int32 sums; an AveragePool divides by its count before
     AscendAntiQuant   Cast(int32) -> Sub(offset) -> Cast(float) -> Mul(scale)
 
-With ``integer_kernels`` the rounding is Round -> Clip -> Cast and the layers take onnxruntime's uint8 operators, so that one
-way of computing the same numbers can be held against the other.
+With ``integer_kernels`` the rounding is Round -> Clip -> Cast, the layers take onnxruntime's uint8 operators and sums are
+multiplied, so that one way of computing the same numbers can be held against the other.
 
 Everything else stays as it is in the file, at opset 13 or later like the fake-quant model, by the same converter; with the
 precision ``fp16`` it computes on float16 values, see ``half``.
@@ -25,7 +25,6 @@ from onnx_ir.passes import common as passes
 
 from runner.graph.builder import Builder
 from runner.graph.constants import Names, constant, replace_node
-from runner.graph.opset import raise_opset
 from runner.verify.deploy_file import IntegerLayer, IntegerModel, Rounding
 from runner.verify.half import compute_in_half, rounded_to_half
 from runner.verify.padding import counted
@@ -76,7 +75,7 @@ def executable(deploy: IntegerModel, *, integer_kernels: bool = False, precision
     Raises:
         ModelError: the converter cannot raise an operator's opset.
     """
-    model = raise_opset(deploy.standard)
+    model = deploy.raised.clone()
     graph = model.graph
     nodes = {node.name or "": node for node in graph}
     layers = {layer.dequant: layer for layer in deploy.layers}
@@ -140,19 +139,30 @@ def _layer_output(
     assert codes is not None  # read off the file
     value = layer_sums(build, layer, node, codes, integer_kernels=integer_kernels)
     whole = unrounded_sums(value)
-    if layer.op_type == "AveragePool":
+    scales = _of_precision(layer.scales, precision)
+    channels = layer.weight.shape[0]
+    if value.dtype == _INT32 and channels > 1 and not (integer_kernels or layer.is_matrix or _averages(layer)):
+        # A cast and a product in one node; one channel would count as a scalar scale, see ``convert.simulate``.
+        scale = build.constant(f"{layer.dequant}.scale", np.broadcast_to(scales, (channels,)))
+        real = build.op("DequantizeLinear", [value, scale], layer.dequant, _FLOAT, {"axis": 1})
+        return whole, rounded_to_half(build, real, layer.dequant) if precision == "fp16" else real
+    if value.dtype == _INT32:
+        value = build.cast(value, _FLOAT, f"{layer.name}.sum.float")
+    if _averages(layer):
         count = counted(build, codes, node, layer.weight.shape[2:], f"{layer.name}.count")
         value = build.op("Div", [value, count], f"{layer.name}.mean", _FLOAT)
-    return whole, _scaled(build, value, over_channels(layer, layer.scales), layer.dequant, precision)
+    return whole, _scaled(build, value, over_channels(layer, scales), layer.dequant, precision)
+
+
+def _averages(layer: IntegerLayer) -> bool:
+    return layer.op_type == "AveragePool"
 
 
 def unrounded_sums(value: ir.Value) -> ir.Value:
-    """Return the int32 sums that ``layer_sums`` made float32 of; the floats where they are the sums themselves."""
+    """Return what ``layer_sums`` gave, but of an AveragePool the planes one behind the other."""
     producer = value.producer()
-    if producer is not None and producer.op_type == "Reshape" and producer.inputs[0] is not None:
-        value = producer.inputs[0]
-        producer = value.producer()
-    source = producer.inputs[0] if producer is not None and producer.op_type == "Cast" else None
+    shaped = producer is not None and producer.op_type == "Reshape"
+    source = producer.inputs[0] if producer is not None and shaped else None
     return value if source is None else source
 
 
@@ -173,12 +183,17 @@ def _restored(build: Builder, name: str, rounding: Rounding, codes: ir.Value, pr
     offset = build.constant(f"{name}.offset", np.asarray(rounding.offset, np.int32))
     centred = build.op("Sub", [whole, offset], f"{name}.centred", _INT32)
     value = build.cast(centred, _FLOAT, f"{name}.float")
-    return _scaled(build, value, np.asarray(rounding.scale, np.float32), name, precision)
+    scale = _of_precision(np.asarray(rounding.scale, np.float32), precision)
+    return _scaled(build, value, scale, name, precision)
+
+
+def _of_precision(scales: NDArray[np.float32], precision: Precision) -> NDArray[np.float32]:
+    """Return scales as a chip keeps them."""
+    if precision == "fp32":
+        return scales
+    return (np.ascontiguousarray(scales).view(np.uint32) & _S19).view(np.float32).reshape(scales.shape)
 
 
 def _scaled(build: Builder, value: ir.Value, scales: NDArray[np.generic], name: str, precision: Precision) -> ir.Value:
-    if precision != "fp32":
-        bits = np.ascontiguousarray(scales, np.float32).view(np.uint32)
-        scales = (bits & _S19).view(np.float32).reshape(scales.shape)
     scaled = build.op("Mul", [value, build.constant(f"{name}.scale", scales)], name, _FLOAT)
     return rounded_to_half(build, scaled, name) if precision == "fp16" else scaled

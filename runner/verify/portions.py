@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Generic, TypeVar
-
-T = TypeVar("T")
+from collections.abc import Iterator, Mapping, Sequence
 
 # Of what one model gives for an item.
 MOST_BYTES = 1 << 26
-# Nothing is known of how large the first ones are.
-_FIRST = 16
-# The first layers of most networks give the most. Those of a decoder give more and more.
-_GROWTH = 8
 
 
-class Portions(Generic[T]):
-    """Layers in order, as many at a time as fit, judged by those before.
+def portions(sizes: Mapping[str, int], most_bytes: int = MOST_BYTES) -> Iterator[Sequence[str]]:
+    """Yield layers in order, as many at a time as fit, and at least one.
 
     Args:
-        layers: all of them.
+        sizes: layer -> bytes that it gives for an item.
         most_bytes: of a portion.
     """
-
-    def __init__(self, layers: Sequence[T], most_bytes: int = MOST_BYTES) -> None:
-        self._layers, self._most_bytes = layers, most_bytes
-        self._took = 0
-
-    def took(self, arrays: Sequence[Any]) -> None:
-        """Tell what the portion at hand gave for an item; what is no array takes nothing."""
-        self._took = max(self._took, sum(getattr(array, "nbytes", 0) for array in arrays))
-
-    def __iter__(self) -> Iterator[Sequence[T]]:
-        start, count = 0, _FIRST
-        while start < len(self._layers):
-            self._took = 0
-            yield self._layers[start : start + count]
-            start += count
-            count = max(1, min(_GROWTH * count, count * self._most_bytes // max(self._took, 1)))
+    portion, total = list[str](), 0
+    for layer, size in sizes.items():
+        if portion and total + size > most_bytes:
+            yield portion
+            portion, total = [], 0
+        portion.append(layer)
+        total += size
+    if portion:
+        yield portion

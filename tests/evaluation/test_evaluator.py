@@ -18,7 +18,8 @@ from runner.evaluation.evaluator import Evaluator
 from runner.evaluation.metric import Metric
 from runner.evaluation.position_agreement import PositionAgreement
 from runner.evaluation.scorer import Scorer
-from runner.evaluation.scores import by_item, gathered
+from runner.evaluation.scores import EVALUATION, by_item, gathered
+from runner.output_digest import output_digest
 from runner.session import Session
 from tests.data import Items, normal_items
 from tests.models import answers, conv_gemm, onnx_text, run_plain
@@ -58,6 +59,17 @@ def test_scores_are_those_of_the_outputs_that_onnxruntime_gives() -> None:
     assert scorer.metrics[4].aggregate(after.scores["mse"]) == pytest.approx(np.mean((f - q) ** 2), rel=1e-4)
     expected = 10 * np.log10((f**2).sum() / ((f - q) ** 2).sum())
     assert scorer.metrics[3].aggregate(after.scores["sqnr"]) == pytest.approx(expected, abs=1e-3)
+
+
+def test_digests_are_those_of_the_outputs_and_are_kept() -> None:
+    scorer = scorer_of([TopK()])
+    assert scorer.float_scores.digests is None
+    after = scorer.evaluate(graph(OTHER))
+    outputs = [scorer.session(graph(OTHER)).run({"x": x[np.newaxis]}) for x in X]
+    assert after.digests is not None and after.digests.tolist() == [list(output_digest(each)) for each in outputs]
+    for again in (gathered(by_item(after)), EVALUATION.decode(EVALUATION.encode(after))):
+        assert again.digests is not None and np.array_equal(again.digests, after.digests)
+    assert list(after.scores) == ["top1"]
 
 
 @pytest.mark.parametrize("metric", [TopK(), TopK(3), Agreement(), Kl(), Sqnr(), Mse()], ids=lambda m: m.name)

@@ -67,6 +67,7 @@ from runner.session import InputSpec
 from runner.store.stage import Stage
 from runner.store.store import Store
 from runner.targets.ascend.check import PROOF, WRITTEN, ProofInputs, WrittenInputs
+from runner.targets.ascend.gaps import Gaps
 from runner.targets.ascend.model_files import ModelPair, Written
 from runner.targets.ascend.proof import DeviceMetric, Proof
 from runner.targets.ascend.target import Ascend
@@ -173,6 +174,7 @@ PROVED = Proof(
     1,
     0,
     True,
+    Gaps(0.03125, 0.25),
     DeviceMetric("s19", "kl", 200, 0.1 + 0.2, -1e-300),
 )
 EVALUATED = {"sqnr": np.random.default_rng(0).normal(size=(5, 2)), "top1": np.ones((5, 1))}
@@ -387,7 +389,7 @@ EXAMPLES: Mapping[Stage[Any, Any], Example] = {
         ],
     ),
     WRITTEN: Example(
-        WrittenInputs(ModelPair("a_deploy.onnx", "a_fake.onnx"), "deploy", "fake", "graph", LAYERS, "items", CLASSES),
+        WrittenInputs(ModelPair("a_deploy.onnx", "a_fake.onnx"), "deploy", "fake", "graph", LAYERS, "items"),
         {
             "pair": [ModelPair("b_deploy.onnx", "a_fake.onnx"), ModelPair("a_deploy.onnx", "b_fake.onnx")],
             "deploy": DIGEST,
@@ -395,33 +397,33 @@ EXAMPLES: Mapping[Stage[Any, Any], Example] = {
             "graph": DIGEST,
             "quantized_layers": OTHER_LAYERS,
             "items": DIGEST,
-            "class_scores": OTHER_CLASSES,
         },
         [
             Written(
                 ModelPair("a_deploy.onnx", "a_fake.onnx"),
-                0.03125,
-                gap,
                 (Finding("model", "a fixed batch", "N", "warning"), Finding("c:0", "int8", "uint8")),
                 {"x": (1, 3, 4, 4), "ids": (1,)},
             )
-            for gap in (None, 0.25)
         ],
     ),
     PROOF: Example(
-        ProofInputs("deploy", "fake", "record", "float", "items", "device", (Kl(),), CLASSES, VerifyOptions()),
+        ProofInputs(
+            "deploy", "fake", "record", "float", "graph", LAYERS, "items", "device", (Kl(),), CLASSES, VerifyOptions()
+        ),
         {
             "deploy": DIGEST,
             "fake_quant": DIGEST,
             "record": DIGEST,
             "float_graph": DIGEST,
+            "graph": DIGEST,
+            "quantized_layers": OTHER_LAYERS,
             "verified_items": DIGEST,
             "device_items": ["", *DIGEST],
             "metrics": [(), (TopK(1),), (TopK(5),)],
             "class_scores": OTHER_CLASSES,
             "verify": [VerifyOptions(count=4), VerifyOptions(device="none"), VerifyOptions(device="fp16")],
         },
-        [PROVED, replace(PROVED, device=None)],
+        [PROVED, replace(PROVED, device=None, gaps=Gaps(0.0, None)), replace(PROVED, gaps=Gaps(None, None))],
     ),
     CHECKED: Example(
         CheckedInputs("a.onnx", "file", "record", "float", LAYERS, "items", "some", METRICS, CLASSES, VerifyOptions()),

@@ -28,6 +28,7 @@ from runner.modes.input_values import InputsSeen, InputValues
 from runner.modes.result import AccAutoResult, ConvertResult, ModelInputs
 from runner.report.summary import summary as as_summary
 from runner.report.told import JobFacts
+from runner.targets.ascend.gaps import Gaps
 from tests import told
 from tests.data import normal_items
 from tests.models import answers, chain, onnx_text, run_plain, save
@@ -165,7 +166,7 @@ def test_int8_gap_that_could_not_be_measured_is_absent(met: AccAutoResult) -> No
         replace(
             met,
             files=replace(
-                met.files, checked=replace(met.checked, written=replace(met.checked.written, cpu_int8_gap=None))
+                met.files, checked=replace(met.checked, proof=replace(met.checked.proof, gaps=Gaps(0.0, None)))
             ),
         )
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,6 +14,8 @@ from runner.modes.result import AccAutoResult, Headline
 from runner.report.terminal import figures_table, print_report, step_lines
 from runner.search.end_to_end import LossContributions
 from runner.search.plan import LayerGroup, SearchResult
+from runner.targets.ascend.check import Checked
+from runner.targets.ascend.gaps import Gaps
 from tests.told import printed, report_of, rows_of
 
 
@@ -56,21 +57,15 @@ def test_gaps_and_what_atc_says_are_shown(job: dict[str, AccAutoResult]) -> None
     warned = Finding("x", "fixed sizes", "N", "warning")
     twice = [Finding(f"{name}{index}", f"a{index}", "b", "unsupported") for name in "nm" for index in range(5)]
 
-    def shown(**changed: Any) -> list[str]:
-        return rows_of(
-            replace(
-                result,
-                files=replace(
-                    result.files, checked=replace(result.checked, written=replace(result.checked.written, **changed))
-                ),
-            )
-        )
+    def shown(gaps: Gaps, *notes: Finding) -> list[str]:
+        written, proof = replace(result.checked.written, notes=notes), replace(result.checked.proof, gaps=gaps)
+        return rows_of(replace(result, files=replace(result.files, checked=Checked(written, proof))))
 
-    lines = shown(ort_level_gap=0.03125, cpu_int8_gap=0.0625, notes=())
+    lines = shown(Gaps(0.03125, 0.0625))
     said = "3.1% of a batch's answers change with onnxruntime's optimisations, 6.2% with the CPU's own int8 kernels"
     assert f"elsewhere      {said}" in lines
     assert "deploy check   nothing that ATC would refuse or misread" in lines
-    lines = shown(ort_level_gap=0.0, cpu_int8_gap=None, notes=(warned, *twice))
+    lines = shown(Gaps(0.0, None), warned, *twice)
     assert "elsewhere      0.0% of a batch's answers change with onnxruntime's optimisations" in lines
     first = lines.index("deploy check   n0, m0: expected a0, got b")
     assert [line.strip() for line in lines[first + 1 : first + 4]] == [

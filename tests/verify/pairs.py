@@ -19,6 +19,7 @@ from runner.graph.smoothing import with_smoothed_inputs
 from runner.record import QuantizedLayers
 from runner.targets.ascend.deploy import deploy_model
 from runner.verify.compare import FilePair, Sameness
+from runner.verify.cross_check import cross_check
 from runner.verify.deploy_file import read_deploy
 from runner.verify.execute import executable
 from tests.data import Items
@@ -46,6 +47,7 @@ def write_pair(
 def compared(deploy: Path, fake_quant: Path, x) -> Sameness:
     """Hold the two files against each other over items: every layer, then the outputs."""
     items = Subset.whole(Items(x))
-    pair = FilePair(executable(read_deploy(deploy)), fake_quant, Engine(2))
-    pair.check_layers(items.at(range(min(2, len(x)))))
+    read, engine = read_deploy(deploy), Engine(2)
+    pair = FilePair(executable(read), fake_quant, engine)
+    cross_check(read, pair, items.at(range(min(2, len(x)))), engine)
     return pair.check(items, lambda a, b: bool(np.argmax(a[0]) == np.argmax(b[0])))

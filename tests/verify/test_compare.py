@@ -13,9 +13,10 @@ from runner.engine import Engine
 from runner.errors import VerificationError
 from runner.ranges import ActivationParams
 from runner.record import TensorRecord
-from runner.verify.compare import FilePair, difference_in_words, same_bits
-from runner.verify.cross_check import cross_check
-from runner.verify.deploy_file import read_deploy
+from runner.verify.bits import difference_in_words, same_bits
+from runner.verify.compare import FilePair
+from runner.verify.cross_check import CrossChecked, cross_check
+from runner.verify.deploy_file import IntegerModel, read_deploy
 from runner.verify.execute import executable
 from tests.data import Items, noise, normal_items
 from tests.models import conv_gemm, onnx_text, proto
@@ -198,17 +199,22 @@ def test_difference_is_told_in_words() -> None:
     assert difference_in_words(np.array([1, 5]), np.array([2, 5])) == "1 of 2 values differ, by at most 1"
 
 
+def crossed(deploy: IntegerModel, fake_quant: Path, items: Subset) -> CrossChecked:
+    engine = Engine(1)
+    return cross_check(deploy, FilePair(executable(deploy), fake_quant, engine), items, engine)
+
+
 def test_cross_check_counts_the_ties_of_every_rounding(tmp_path: Path) -> None:
     half_steps = np.array([[[0.5, 1.5, -2.5, 3.0], [0.25, 127.5, -128.5, 500.5]]], F)
     source = proto("g (float[1,2,4] x) => (float[1,2,4] y) { [pass] y = Identity(x) }")
     tensor = {"pass:0": TensorRecord(ActivationParams(1.0, 0))}
-    deploy, _, _ = write_pair(tmp_path, source, half_steps, tensors=tensor)
+    deploy, fake_quant, _ = write_pair(tmp_path, source, half_steps, tensors=tensor)
     # Beyond the last code nothing is rounded.
-    assert cross_check(read_deploy(deploy), Subset(Items(half_steps), [0]), Engine(1)) == 4
+    assert crossed(read_deploy(deploy), fake_quant, Subset(Items(half_steps), [0])).ties == 4
 
 
 def test_layer_that_float_kernels_compute_otherwise_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    deploy, _, _ = write_pair(tmp_path, conv_gemm(), IMAGES)
+    deploy, fake_quant, _ = write_pair(tmp_path, conv_gemm(), IMAGES)
     read = read_deploy(deploy)
     monkeypatch.setattr("runner.verify.sums._exact_in_float", lambda layer: True)
     # Two input channels of weights as large as they get: the float sums lose bits, the integer ones do not.
@@ -218,4 +224,4 @@ def test_layer_that_float_kernels_compute_otherwise_is_named(tmp_path: Path, mon
     with pytest.raises(
         VerificationError, match=r"the layer 'logits' gives other values .* for the item item 1: \d of 5"
     ):
-        cross_check(read, Subset(Items(IMAGES), [1]), Engine(1))
+        crossed(read, fake_quant, Subset(Items(IMAGES), [1]))

@@ -11,15 +11,18 @@ from runner.evaluation import item_scorer as evaluation
 from runner.evaluation.metric import Metric
 from runner.evaluation.outputs import ClassScores
 from runner.graph.model_file import file_sha256
+from runner.graph.opset import raise_opset
 from runner.lint.finding import Finding
 from runner.record import QuantizedLayers
 from runner.store.stage import Codec, Stage
 from runner.store.store import Entry
 from runner.targets.ascend import model_files
 from runner.targets.ascend import proof as proving
-from runner.targets.ascend.model_files import ModelPair, Written, checked_items, verify_pair
+from runner.targets.ascend.gaps import Gaps
+from runner.targets.ascend.model_files import ModelPair, Written, verify_pair
 from runner.targets.ascend.proof import DeviceMetric, Files, Proof, device_positions, prove
 from runner.targets.qdq import write
+from runner.targets.qdq.write import qdq_model
 from runner.targets.target import Measured, VerifyOptions
 from runner.verify.compare import Sameness
 
@@ -34,8 +37,7 @@ class WrittenInputs:
         fake_quant: digest of the file.
         graph: digest of the model that the layers are of.
         quantized_layers: what the files shall hold.
-        items: digest of the contents of those that they are run on.
-        class_scores: how they are read.
+        items: digest of the contents of the one whose shapes are read.
     """
 
     pair: ModelPair
@@ -44,7 +46,6 @@ class WrittenInputs:
     graph: str
     quantized_layers: QuantizedLayers
     items: str
-    class_scores: ClassScores | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class ProofInputs:
         fake_quant: digest of the file.
         record: digest of the file.
         float_graph: digest of the model that a chip's effect is measured against.
+        graph: digest of the model that the layers are of.
+        quantized_layers: what the files hold, from which other executions of it are made.
         verified_items: digest of the contents of those that the files are compared on.
         device_items: digest of contents and labels of those that a chip's effect is measured on, "" where none is.
         metrics: the one that it is measured with, if any.
@@ -67,6 +70,8 @@ class ProofInputs:
     fake_quant: str
     record: str
     float_graph: str
+    graph: str
+    quantized_layers: QuantizedLayers
     verified_items: str
     device_items: str
     metrics: tuple[Metric, ...]
@@ -85,6 +90,7 @@ def _decode_proof(entry: Entry) -> Proof:
     device = entry.values["device"]
     parts = {
         "sameness": Sameness(**entry.values["sameness"]),
+        "gaps": Gaps(**entry.values["gaps"]),
         "device": None if device is None else DeviceMetric(**device),
     }
     return Proof(**{**entry.values, **parts})
@@ -94,14 +100,14 @@ WRITTEN: Stage[WrittenInputs, Written] = Stage(
     "check of the written files",
     WrittenInputs,
     Codec(lambda written: Entry(asdict(written)), _decode_written),
-    through=(model_files, write, fake_quant),
+    through=(model_files, fake_quant),
     profile=None,
 )
 PROOF: Stage[ProofInputs, Proof] = Stage(
     "proof that the files say the same",
     ProofInputs,
     Codec(lambda proof: Entry(asdict(proof)), _decode_proof),
-    through=(proving, evaluation, fake_quant),
+    through=(proving, evaluation, fake_quant, write),
     profile=None,
 )
 
@@ -130,9 +136,7 @@ def check(pair: ModelPair, measured: Measured, progress: Callable[[int], None]) 
     written = WRITTEN.cached(
         measured.store,
         _written_inputs(files, pair, measured),
-        lambda: verify_pair(
-            folder, pair, measured.model, measured.form, measured.dataset, measured.engine, scorer.classes
-        ),
+        lambda: verify_pair(folder, pair, measured.model, measured.form, measured.dataset),
     )
     proof = PROOF.cached(
         measured.store,
@@ -142,6 +146,7 @@ def check(pair: ModelPair, measured: Measured, progress: Callable[[int], None]) 
             measured.dataset,
             measured.engine,
             measured.options,
+            int8=lambda: qdq_model(measured.model.on(raise_opset(measured.model.graph)), measured.form),
             scorer=scorer,
             quantized=measured.quantized,
             progress=progress,
@@ -157,8 +162,7 @@ def _written_inputs(files: Files, pair: ModelPair, measured: Measured) -> Writte
         file_sha256(files.fake_quant),
         measured.graph,
         measured.form,
-        Subset(measured.dataset, checked_items(measured.dataset)).content,
-        measured.scorer.classes,
+        Subset(measured.dataset, [0]).content,
     )
 
 
@@ -171,6 +175,8 @@ def _proof_inputs(files: Files, measured: Measured) -> ProofInputs:
         file_sha256(files.fake_quant),
         file_sha256(files.record),
         measured.float_graph,
+        measured.graph,
+        measured.form,
         verified.content,
         device.fingerprint if device.indices else "",
         tuple(scorer.metrics[:1]),

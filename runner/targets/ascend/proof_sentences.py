@@ -42,8 +42,13 @@ def sentences(proof: Proof) -> list[str]:
     fits = (
         "so it cannot overflow" if proof.accumulator_max <= _INT32_MAX else "more than int32 holds: it could overflow"
     )
+    told = "the fake-quant file's bits"
+    if same.both < same.items:
+        told = (
+            f"the fake-quant file's bits for the {same.both} items that both were run on, and those that were measured"
+        )
     lines = [
-        f"The deploy file, executed as integers, gives the fake-quant file's bits for {same.identical} of {same.items} items "
+        f"The deploy file, executed as integers, gives {told} for {same.identical} of {same.items} items "
         f"(the same answer for {same.agreeing}; outputs differ by at most {same.max_abs_diff:g}).",
         f"Every layer gave the same on {proof.cross_checked} items when computed a second way, with uint8 operators.",
         f"No input takes an int32 sum beyond {proof.accumulator_max:,} of {_INT32_MAX:,}, {fits}; "

@@ -10,6 +10,7 @@ from runner.lint.finding import gathered
 from runner.printable import printable
 from runner.targets.ascend.atc_commands import atc_command, check_command, compare_command
 from runner.targets.ascend.check import Checked
+from runner.targets.ascend.gaps import Gaps
 from runner.targets.ascend.model_files import Written
 from runner.targets.ascend.proof import Proof
 from runner.targets.ascend.proof_sentences import device_metric, sentences, verification
@@ -24,15 +25,15 @@ def deployed(checked: Checked | None) -> Section:
     # On the page the proof comes first, in the terminal it fills the screen and comes last.
     said = [] if proof is None else sentences(proof)
     figures = [Figure(sentence=sentence) for sentence in said]
-    figures += [] if written is None else _elsewhere(written)
+    figures += [] if written is None or proof is None else _elsewhere(written, proof.gaps)
     figures += [] if proof is None else _verified(proof, said)
     heading = "Is the deploy model the measured one?" if figures else ""
     return Section(name="deployed", heading=heading, figures=figures)
 
 
-def _elsewhere(written: Written) -> list[Figure]:
+def _elsewhere(written: Written, changed: Gaps) -> list[Figure]:
     """Return what another execution of the quantized model would change, and what ATC says to the deploy model."""
-    optimised, kernels = written.ort_level_gap, written.cpu_int8_gap
+    optimised, kernels = changed.level, changed.int8
     figures = [] if optimised is None else [Figure(key="ort_level_gap", value=optimised)]
     gaps = "not known: no output is a tensor of numbers"
     if optimised is not None:

@@ -84,6 +84,22 @@ def test_count_takes_the_first_items_and_the_stage_has_a_total(tmp_path: Path) -
     assert advanced == list(range(1, 18))
 
 
+@pytest.mark.parametrize("mode", ["acc_auto", "convert_qat"])
+def test_of_many_items_the_deploy_file_gives_what_was_measured(tmp_path: Path, mode: str) -> None:
+    many = normal_items(40, 2, 6, 6)
+    verify = VerifyOptions(count="all", device="none")
+    if mode == "acc_auto":
+        options = AccAutoOptions(90, observer=MinMax(), calibration_count=6, verify=verify)
+        data = Items(many, answers(MODEL, many))
+        result = acc_auto(save(MODEL, tmp_path / "net.onnx"), data, tmp_path / "out", options)
+    else:
+        path = save(qat_model(), tmp_path / "qat.onnx")
+        result = convert_qat(path, Items(many), tmp_path / "out", ConvertQatOptions(verify=verify))
+    assert result.checked is not None
+    same = result.checked.proof.sameness
+    assert (same.items, same.both, same.identical) == (40, 32, 40)
+
+
 def test_count_below_one_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"verify\.count: expected 1 or more, or all, got 0\."):
         VerifyOptions(count=0)
@@ -266,6 +282,7 @@ def proved(done: AccAutoResult, record: Path) -> proof.Proof:
         Items(X),
         Engine(1),
         VerifyOptions(device="none"),
+        int8=lambda: ir.from_proto(MODEL),
         scorer=Measured(),  # type: ignore[arg-type]
         quantized=done.comparison.quantized,
         progress=lambda done: None,
