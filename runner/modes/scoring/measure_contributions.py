@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -72,15 +73,16 @@ def _in_blocks(
     layers = [group.layers for group in groups]
     model = LeavingOut(models.float_model, models.form(base), layers, engine=scorer.engine, profile=scorer.profile)
     work = LossWithout(scorer.of_item, model, len(groups), positions, scorer.reference.kept)
-    rows, done = [], 0
+    rows, done = list[Any](), 0
     with contextlib.closing(scorer.engine.each(model, scorer.items.at(positions), work)) as each:
         for row in each:
+            if not rows:
+                for _ in groups:
+                    scorer.ledger.ran(whole=False)
             rows.append(row[LOSSES])
             for _ in scorer.ledger.counted(groups):
                 done += 1
                 progress(done)
-    for _ in groups:
-        scorer.ledger.ran(whole=False)
     return [float(loss) for loss in np.mean(np.array(rows, np.float64), axis=0)]
 
 
