@@ -1,10 +1,10 @@
 """How often a tensor's values fall into bins of one width: counted in one pass over the items, the same in any order.
 
-Of a tensor that has more than 2**22 values over all items, what lies in the inner three quarters of an item's range is counted
+Of a tensor that has more than 2**24 values over all items, what lies in the inner three quarters of an item's range is counted
 by a sample: at most so many values, evenly spaced in each item, from item to item at other places, over enough items all places
 as often. Each counts for as many as it stands for. What lies beyond, where few values may cost a range much, is counted one by
 one (unless they are many, which a sample counts as well). Extremes are of all values. What chance adds to a mean over the inner
-part is a two-thousandth, and nothing to what clipping costs.
+part is a four-thousandth, and nothing to what clipping costs.
 
 A bin is a power of two wide, the power following from the largest magnitude, so a value's bin number needs one exact
 multiplication, and bins merge in pairs, exactly, when an item widens the range. The counts are therefore those that the
@@ -34,7 +34,7 @@ _LEAST_EXPONENT = -100
 # Values handled at a time: the buffer stays in a core's cache.
 _BLOCK = 1 << 17
 # Of a tensor, over all items.
-_MOST_COUNTED = 1 << 22
+_MOST_COUNTED = 1 << 24
 # Of an item.
 _LEAST_COUNTED = 1 << 10
 # Values that are looked at together for any beyond the inner part; these are many where one of so many columns holds one.
