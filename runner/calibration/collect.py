@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.calibration.observer import Observer, TensorStatistic
+from runner.calibration.observer import Observer, SamplingStatistic, TensorStatistic
 from runner.dataset.finite import not_finite
 from runner.dataset.item import Dataset
 from runner.dataset.subset import Subset
@@ -19,7 +19,7 @@ from runner.graph.probe import with_outputs
 from runner.ranges import Range
 
 # The version of this stage's meaning: raise it when the same inputs would give other ranges.
-VERSION = 4
+VERSION = 5
 _SAMPLE = 4096
 
 
@@ -71,13 +71,14 @@ def collect(
         watched[source].watch(observers[name], len(items))
     session = engine.session(with_outputs(model.graph, list(watched)))
     unfinished, done = list(watched.values()), 0
+    places = {index: place for place, index in enumerate(items.indices)}
     while unfinished:
 
         def reduce(
             index: int, arrays: list[NDArray[Any]], unfinished: list[_WatchedTensor] = unfinished
         ) -> list[_ItemSeen]:
             pairs = zip(unfinished, arrays, strict=True)
-            return [tensor.reduce(array, items.dataset, index) for tensor, array in pairs]
+            return [tensor.reduce(array, items.dataset, index, places[index]) for tensor, array in pairs]
 
         for seen in engine.map(session, items, reduce, outputs=[tensor.name for tensor in unfinished]):
             for tensor, partial in zip(unfinished, seen, strict=True):
@@ -141,15 +142,21 @@ class _WatchedTensor:
             self._statistics[id(observer)] = observer.start(items)
             self._unfinished.append(self._statistics[id(observer)])
 
-    def reduce(self, array: NDArray[Any], dataset: Dataset, index: int) -> _ItemSeen:
-        """Return what is needed of an item; changes nothing."""
+    def reduce(self, array: NDArray[Any], dataset: Dataset, index: int, place: int) -> _ItemSeen:
+        """Return what is needed of an item, which has an index in its dataset and a place among the items; changes nothing."""
         ends = _ends(array, self.name, dataset, index, self._remedy)
         if ends is None:
             return _ItemSeen(array.shape)
         # Items are merged in order, so the first one that has a value comes here before any other is merged.
         sample = _sample(array) if self.extremes is None else None
         values = np.asarray(array, np.float32)
-        return _ItemSeen(array.shape, ends, sample, [statistic.reduce(values) for statistic in self._unfinished])
+        partials = [
+            statistic.reduce_some(values, ends, place)
+            if isinstance(statistic, SamplingStatistic)
+            else statistic.reduce(values)
+            for statistic in self._unfinished
+        ]
+        return _ItemSeen(array.shape, ends, sample, partials)
 
     def merge(self, item: _ItemSeen) -> None:
         """Add an item, in the items' order."""

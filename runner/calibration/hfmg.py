@@ -65,7 +65,7 @@ class Hfmg:
 
     def start(self, items: int) -> TensorStatistic:
         """Return an empty statistic."""
-        return HfmgStatistic(self.num_of_bins) if self.exact else HistogramStatistic(self.choose)
+        return HfmgStatistic(self.num_of_bins) if self.exact else HistogramStatistic(self.choose, items)
 
     def choose(self, histogram: Histogram) -> Range:
         """Return the range of least loss over a histogram."""

@@ -1,5 +1,11 @@
 """How often a tensor's values fall into bins of one width: counted in one pass over the items, the same in any order.
 
+Of a tensor that has more than 2**24 values over all items, what lies in the inner three quarters of an item's range is counted
+by a sample: at most so many values, evenly spaced in each item, from item to item at other places, over enough items all places
+as often. Each counts for as many as it stands for. What lies beyond, where few values may cost a range much, is counted one by
+one (unless they are many, which a sample counts as well). Extremes are of all values. What chance adds to a mean over the inner
+part is a four-thousandth, and nothing to what clipping costs.
+
 A bin is a power of two wide, the power following from the largest magnitude, so a value's bin number needs one exact
 multiplication, and bins merge in pairs, exactly, when an item widens the range. The counts are therefore those that the
 final width would have given from the start. Bin 0 holds (-width, width), bin n > 0 holds [n width, (n + 1) width), bins below
@@ -12,6 +18,7 @@ is twice as wide where values of both signs lie in it.)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -26,6 +33,12 @@ _BITS = 14
 _LEAST_EXPONENT = -100
 # Values handled at a time: the buffer stays in a core's cache.
 _BLOCK = 1 << 17
+# Of a tensor, over all items.
+_MOST_COUNTED = 1 << 24
+# Of an item.
+_LEAST_COUNTED = 1 << 10
+# Values that are looked at together for any beyond the inner part; these are many where one of so many columns holds one.
+_COLUMN, _MANY = 16, 8
 
 
 @dataclass(slots=True, eq=False)
@@ -46,13 +59,18 @@ class Histogram:
     counts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, values: NDArray[np.float32]) -> Histogram:
-        """Return the histogram of at least one value, shape (n,)."""
-        low, high = values.min(), values.max()
+    def of(cls, values: NDArray[np.float32], ends: Range | None = None) -> Histogram:
+        """Return the histogram of at least one value, shape (n,).
+
+        Args:
+            values: to count.
+            ends: the smallest and the largest of all, where these are some of more; their own by default.
+        """
+        low, high = (values.min(), values.max()) if ends is None else (np.float32(ends.low), np.float32(ends.high))
         exponent = max(int(np.frexp(max(-low, high))[1]), _LEAST_EXPONENT) - _BITS
         per_bin = np.ldexp(np.float32(1), -exponent)
         first, last = int(low * per_bin), int(high * per_bin)
-        counts = np.zeros(last - first + 1, np.int64)
+        counts: NDArray[np.int64] | None = None
         buffer = np.empty(min(_BLOCK, values.size), np.int64)
         for start in range(0, values.size, _BLOCK):
             block = values[start : start + _BLOCK]
@@ -60,9 +78,40 @@ class Histogram:
             np.multiply(block, per_bin, out=bins, casting="unsafe")  # towards zero
             if first:
                 np.subtract(bins, first, out=bins)
-            found = np.bincount(bins)
-            counts[: found.size] += found
+            found = np.bincount(bins, minlength=last - first + 1)
+            counts = found if counts is None else np.add(counts, found, out=counts)
+        assert counts is not None  # there is a value
         return cls(float(low), float(high), exponent, first, counts)
+
+    @classmethod
+    def of_some(cls, values: NDArray[np.float32], ends: Range, step: int, start: int) -> Histogram:
+        """Return the histogram of values, shape (n,), of which the inner ones are counted by every ``step``-th.
+
+        Args:
+            values: to count.
+            ends: the smallest and the largest of them.
+            step: counts of the sample are multiplied by it.
+            start: of the sample, below ``step``.
+        """
+        found = cls.of(values[start::step], ends)
+        if step == 1:
+            return found
+        found.counts *= step
+        last = found.first + found.counts.size - 1
+        # The last bins of the inner part.
+        low, high = -(-min(found.first, 0) * 3 // 4), max(last, 0) * 3 // 4
+        width = np.ldexp(np.float32(1), found.exponent)
+        outer = _beyond(
+            values,
+            float((low - 1) * width) if found.first < low else -math.inf,
+            float((high + 1) * width) if last > high else math.inf,
+        )
+        if outer is not None:
+            found.counts[: max(0, low - found.first)] = 0
+            found.counts[max(0, high + 1 - found.first) :] = 0
+            if outer.size:
+                found.counts += cls.of(outer, ends).counts
+        return found
 
     def add(self, other: Histogram) -> None:
         """Count the other's values too."""
@@ -109,19 +158,26 @@ class Histogram:
 
 
 class HistogramStatistic:
-    """A tensor's histogram in one pass.
+    """A tensor's histogram in one pass; a ``SamplingStatistic``.
 
     Args:
         choose: the range, from the histogram.
+        items: how many there will be.
     """
 
-    def __init__(self, choose: Callable[[Histogram], Range]) -> None:
+    def __init__(self, choose: Callable[[Histogram], Range], items: int) -> None:
         self._choose = choose
+        self._most = max(_LEAST_COUNTED, _MOST_COUNTED // max(1, items))
         self._histogram: Histogram | None = None
 
     def reduce(self, x: NDArray[np.float32]) -> Histogram:
-        """Return one item's histogram."""
+        """Return one item's histogram, of all its values."""
         return Histogram.of(x.reshape(-1))
+
+    def reduce_some(self, x: NDArray[np.float32], ends: Range, place: int) -> Histogram:
+        """Return one item's histogram, of as many values as are wanted of it."""
+        step = _step(x.size, self._most)
+        return Histogram.of_some(x.reshape(-1), ends, step, place % step)
 
     def merge(self, partial: Histogram) -> None:
         """Add one item's."""
@@ -138,6 +194,30 @@ class HistogramStatistic:
         """Return the chosen range."""
         assert self._histogram is not None  # there is at least one item
         return self._choose(self._histogram)
+
+
+def _beyond(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32] | None:
+    """Return the values that are at most ``low`` or at least ``high``; None where there may be many."""
+    whole = values.size // _COLUMN * _COLUMN
+    columns = values[:whole].reshape(_COLUMN, -1)
+    # Most columns hold none: a look at their extremes is all that the values cost.
+    held = np.zeros(columns.shape[1], bool)
+    if high < math.inf:
+        held |= columns.max(axis=0) >= high
+    if low > -math.inf:
+        held |= columns.min(axis=0) <= low
+    if np.count_nonzero(held) * _MANY > held.size:
+        return None
+    some = np.concatenate([columns[:, held].reshape(-1), values[whole:]])
+    return some[(some <= low) | (some >= high)]
+
+
+def _step(size: int, most: int) -> int:
+    """Return the distance between values of which at most ``most`` are wanted: no part of a row or a channel fits into it."""
+    step = -(-size // most)
+    while math.gcd(step, size) != 1:
+        step += 1
+    return step
 
 
 def _merged_bins(first: int, counts: NDArray[np.int64], doublings: int) -> tuple[int, NDArray[np.int64]]:

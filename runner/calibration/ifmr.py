@@ -88,7 +88,7 @@ class Ifmr:
 
     def start(self, items: int) -> TensorStatistic:
         """Return an empty statistic."""
-        return IfmrStatistic(self, items) if self.exact else HistogramStatistic(self.choose)
+        return IfmrStatistic(self, items) if self.exact else HistogramStatistic(self.choose, items)
 
     def choose(self, histogram: Histogram) -> Range:
         """Return the candidate range of least loss over a histogram."""

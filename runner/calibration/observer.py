@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,21 @@ class TensorStatistic(Protocol):
 
     def result(self) -> Range:
         """Return the range, after the last pass."""
+        ...
+
+
+@runtime_checkable
+class SamplingStatistic(Protocol):
+    """A statistic that looks at some of an item's values, at other ones of each item."""
+
+    def reduce_some(self, x: NDArray[np.float32], ends: Range, place: int) -> Any:  # noqa: ANN401
+        """Return what this pass needs of one item's tensor, in place of ``reduce``.
+
+        Args:
+            x: the tensor.
+            ends: its smallest and its largest value.
+            place: of the item among the calibration items.
+        """
         ...
 
 

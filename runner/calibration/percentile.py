@@ -45,7 +45,7 @@ class Percentile:
     def start(self, items: int) -> TensorStatistic:
         """Return an empty statistic."""
         if not self.exact:
-            return HistogramStatistic(self.choose)
+            return HistogramStatistic(self.choose, items)
         return PercentileStatistic(Extremes(self.max_percentile, self.min_percentile, items))
 
     def choose(self, histogram: Histogram) -> Range:

@@ -37,7 +37,7 @@ from runner.graph.layers import Layer
 from runner.graph.smoothing import Factors, smoothed_rows, weight_peaks
 
 # The version of this stage's meaning: raise it when the same model and data would give other factors.
-VERSION = 3
+VERSION = 4
 
 # A record takes what lies between these, not the ends themselves.
 _LEAST = np.nextafter(np.float32(FLT_EPSILON), np.float32(1))
@@ -47,8 +47,10 @@ _MOST = np.nextafter(np.float32(1 / FLT_EPSILON), np.float32(1))
 _STRENGTHS = (0.25, 0.5, 0.75)
 # What is left of a layer's predicted error, at most.
 _WORTHWHILE: Mapping[str, float] = {AUTO: WORTHWHILE, SPARING: 0.1}
-# Items to look at for ``sparing`` alone: a factor of ten shows in few.
-_LOOKED_AT = 32
+# Items to look at for ``sparing`` alone: a factor of ten shows in few, and that there is nothing near it in fewer.
+_LOOKED_AT, _GLANCED_AT = 32, 8
+# What a glance may be off by.
+_NEAR = 2.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +83,9 @@ def choose_smoothing(
     engine: Engine,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Smoothing:
-    """Return the factors of the layers to smooth, after one pass over the items; one whose factors are all alike has none.
+    """Return the factors of the layers to smooth; one whose factors are all alike has none.
+
+    Where only what is plainly worth it is wanted, a few items tell which layers are looked at over all of them.
 
     Args:
         model: the prepared float model at a runnable opset.
@@ -96,28 +100,60 @@ def choose_smoothing(
         ModelError: an activation holds a value that is not finite.
     """
     wanted = [layer for layer in layers if layer.name in strengths]
+    look = _Look(model, layers, symmetric, engine)
+    glanced = 0
+    if len(items) > _GLANCED_AT and all(strengths[layer.name] == SPARING for layer in wanted):
+        glance = items.at(evenly_spaced(_GLANCED_AT, len(items)))
+        near = look.smoothing(wanted, strengths, glance, progress, near=_NEAR)
+        wanted, glanced = [layer for layer in wanted if layer.name in near.factors], len(glance)
     if not wanted:
+        progress(len(items))
         return Smoothing()
-    nodes = {node.name: node for node in model.graph}
-    tensors = [_input(layer) for layer in wanted]
-    readers = {name: [layer.name for layer in layers if layer.input == name] for name, _ in tensors}
-    statistics = observe_channels(model, tensors, items, readers=readers, engine=engine, progress=progress)
-    chosen: dict[str, float] = {}
-    factors: dict[str, tuple[float, ...]] = {}
-    for layer, tensor in zip(wanted, tensors, strict=True):
-        if tensor not in statistics:
-            continue
-        node, seen, strength = nodes[layer.name], statistics[tensor], strengths[layer.name]
-        if isinstance(strength, str):
-            even = layer.symmetric or layer.name in symmetric
-            strength = best_strength(node, layer, seen, symmetric=even, worthwhile=_WORTHWHILE[strength])
-        if strength == 0:
-            continue
-        found = smoothing_factors(seen.peaks, weight_peaks(node, layer), strength)
-        # One factor for all channels would only change the two scales by as much.
-        if np.any(found != found[0]):
-            chosen[layer.name], factors[layer.name] = strength, tuple(float(factor) for factor in found)
-    return Smoothing(chosen, factors)
+    return look.smoothing(wanted, strengths, items, lambda done: progress(max(done, glanced)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What ``choose_smoothing`` is given that stays the same while it looks at some items, or at all."""
+
+    model: ir.Model
+    layers: Sequence[Layer]
+    symmetric: Collection[str]
+    engine: Engine
+
+    def smoothing(
+        self,
+        wanted: Sequence[Layer],
+        strengths: Mapping[str, Strength],
+        items: Subset,
+        progress: Callable[[int], None],
+        *,
+        near: float = 1.0,
+    ) -> Smoothing:
+        """Return the factors of some layers after a pass over some items; of those that come ``near`` to being worth it too."""
+        nodes = {node.name: node for node in self.model.graph}
+        tensors = [_input(layer) for layer in wanted]
+        readers = {name: [layer.name for layer in self.layers if layer.input == name] for name, _ in tensors}
+        statistics = observe_channels(
+            self.model, tensors, items, readers=readers, engine=self.engine, progress=progress
+        )
+        chosen: dict[str, float] = {}
+        factors: dict[str, tuple[float, ...]] = {}
+        for layer, tensor in zip(wanted, tensors, strict=True):
+            if tensor not in statistics:
+                continue
+            node, seen, strength = nodes[layer.name], statistics[tensor], strengths[layer.name]
+            if isinstance(strength, str):
+                even = layer.symmetric or layer.name in self.symmetric
+                worthwhile = near * _WORTHWHILE[strength]
+                strength = best_strength(node, layer, seen, symmetric=even, worthwhile=worthwhile)
+            if strength == 0:
+                continue
+            found = smoothing_factors(seen.peaks, weight_peaks(node, layer), strength)
+            # One factor for all channels would only change the two scales by as much.
+            if np.any(found != found[0]):
+                chosen[layer.name], factors[layer.name] = strength, tuple(float(factor) for factor in found)
+        return Smoothing(chosen, factors)
 
 
 def best_strength(

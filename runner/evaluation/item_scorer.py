@@ -19,7 +19,7 @@ from runner.evaluation.outputs import ClassScores, Outputs
 from runner.evaluation.scores import ANSWER, LEAD, ItemScores
 
 # The version of this stage's meaning: raise it when the same outputs would give other scores, under any metric, or more.
-VERSION = 5
+VERSION = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -51,7 +51,7 @@ def items_of_search(
         ranked += groups * options.sensitivity.only_shown(groups, items).items
     at_outputs = options.sensitivity if isinstance(options.sensitivity, EndToEnd) else EndToEnd()
     if not at_end and (options.sensitivity == at_outputs or StrategyNeeds.of(options.strategy).loss_contributions):
-        ranked += groups * min(at_outputs.items, items)
+        ranked += groups * min(at_outputs.to_search_by(groups, items).items, items)
     return ranked + plans * items + _items_reported(parts)
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from runner.convert.simulation import IntegerSimulation, Simulation
-from runner.convert.switched import switched_model
 from runner.graph.layers import LayeredModel
 from runner.record import QuantizedLayers
 from runner.search.plan import FLOAT, INT8, Plan
@@ -68,12 +67,6 @@ class PlannedModels:
     def model(self, plan: Plan, *, own_session: bool) -> ir.Model:
         """Return a plan's simulation model; ``own_session`` as in ``Simulation.model``."""
         return self.simulation.model(self.float_model, self.form(plan), own_session=own_session)
-
-    def switched(self, plan: Plan) -> ir.Model | None:
-        """Return one model for all plans that leave more layers float; None where a target has files run, one for each plan."""
-        if not isinstance(self.simulation, IntegerSimulation):
-            return None
-        return switched_model(self.float_model, self.form(plan))
 
     def left_out(self, plan: Plan) -> Plan:
         """Return a plan of the same int8 layers that a group can be left out of without changing the others."""

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from runner.calibration.histogram import Histogram
+from runner.calibration.histogram import Histogram, HistogramStatistic, _step
+from runner.calibration.ifmr import Ifmr
+from runner.ranges import Range
 
 F = np.float32
 
@@ -134,3 +136,52 @@ def test_size_does_not_grow_with_the_items() -> None:
     for seed in range(300):
         histogram.add(Histogram.of(np.ldexp(normal(500, seed), seed % 9).astype(F)))
     assert int(histogram.counts.sum()) == 301 * 500 and histogram.counts.size < 2**15
+
+
+@pytest.mark.parametrize("name", ["normal", "relu6", "heavy tail", "all negative", "all positive", "constant", "zeros"])
+@pytest.mark.parametrize("step", [3, 7, 11])
+def test_inner_values_are_counted_by_a_sample_that_covers_all_of_them_in_turn(name: str, step: int) -> None:
+    x = TENSORS[name]
+    x = x[: x.size - 1 if x.size % step == 0 else x.size]
+    ends = Range(float(x.min()), float(x.max()))
+    whole = of(x)
+    parts = [Histogram.of_some(x, ends, step, start) for start in range(min(step, x.size))]
+    merged = parts[0]
+    for part in parts[1:]:
+        merged.add(part)
+    # Every value once in a sample that counts it ``step`` times; or in each of ``step`` as one of the outer ones.
+    assert as_counter(merged) == {number: step * count for number, count in as_counter(whole).items()}
+    assert (merged.low, merged.high) == (whole.low, whole.high)
+
+
+@pytest.mark.parametrize("name", ["more than a block", "heavy tail", "all negative"])
+def test_outer_values_are_all_counted(name: str) -> None:
+    x = TENSORS[name][:-1]
+    whole, some = of(x), Histogram.of_some(x, Range(float(x.min()), float(x.max())), 7, 2)
+    outer = {n: count for n, count in as_counter(whole).items() if n > 13_000 or n < -13_000}
+    assert outer == {n: count for n, count in as_counter(some).items() if n > 13_000 or n < -13_000}
+
+
+@pytest.mark.parametrize(("size", "most"), [(12 * 28 * 28, 1024), (5000, 999), (3 * 1031, 1024), (7, 1), (1, 1)])
+def test_steps_fall_on_every_place_in_turn(size: int, most: int) -> None:
+    step = _step(size, most)
+    assert math.gcd(step, size) == 1 and -(-size // step) <= most + 1 and -(-size // most) <= step < 2 * size + 2
+
+
+def test_small_tensors_are_counted_whole() -> None:
+    x = normal(4000, 7)
+    statistic = HistogramStatistic(lambda histogram: Range(histogram.low, histogram.high), items=1000)
+    assert as_counter(statistic.reduce_some(x, Range(float(x.min()), float(x.max())), 5)) == as_counter(of(x))
+
+
+def test_range_of_some_values_rounds_all_of_them_as_well_as_the_best() -> None:
+    x, observer = np.maximum(normal(1 << 20, 8), 0), Ifmr()
+
+    def error(range_: Range) -> float:
+        step = range_.high / 255
+        return float(np.square(np.rint(np.clip(x, 0, range_.high) / step) * step - x, dtype=np.float64).mean())
+
+    statistic = HistogramStatistic(observer.choose, items=64)
+    for place in range(4):
+        statistic.merge(statistic.reduce_some(x, Range(0.0, float(x.max())), place))
+    assert error(statistic.result()) == pytest.approx(error(observer.choose(of(x))), rel=0.01)

@@ -19,7 +19,7 @@ from runner.convert.fake_quant import fake_quant_model
 from runner.correction.calibrated import Calibrated
 from runner.correction.channels import ChannelStatistics
 from runner.correction.correct import correct
-from runner.correction.options import AUTO, Correction
+from runner.correction.options import AUTO, SPARING, Correction
 from runner.correction.smoothing import best_strength, choose_smoothing, smoothing_factors
 from runner.dataset.subset import Subset
 from runner.engine import Engine
@@ -286,3 +286,26 @@ def test_auto_balances_outliers_and_leaves_layers_of_even_channels_alone() -> No
     )
     made = choose_smoothing(even, layers.layers, {"y": AUTO}, Subset(Items(ITEMS), range(64)), engine=Engine(2))
     assert (made.strengths, made.factors) == ({}, {})
+
+
+def test_glance_at_few_items_tells_which_layers_are_looked_at_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, found = prepared(outliers())
+    items, seen = Subset(Items(ITEMS), range(40)), list[int]()
+    strengths = dict.fromkeys(("conv", "y", "z"), SPARING)
+    made = choose_smoothing(graph, found.layers, strengths, items, engine=Engine(2), progress=seen.append)
+    assert made.factors and seen[-1] == 40
+    monkeypatch.setattr("runner.correction.smoothing._GLANCED_AT", 40)
+    again = choose_smoothing(graph, found.layers, strengths, items, engine=Engine(2))
+    assert (again.factors, again.strengths) == (made.factors, made.strengths)
+
+
+def test_layers_that_a_glance_finds_nothing_in_are_not_looked_at_again() -> None:
+    graph, found = prepared(
+        onnx_text(
+            "g (float[N,6,4,4] x) => (float[N,2,H,W] y) { y = Conv (x, w) }",
+            w=RNG.normal(size=(2, 6, 3, 3)).astype(np.float32),
+        )
+    )
+    items, seen = Subset(Items(ITEMS), range(64)), list[int]()
+    made = choose_smoothing(graph, found.layers, {"y": SPARING}, items, engine=Engine(1), progress=seen.append)
+    assert (made.strengths, made.factors) == ({}, {}) and seen == [*range(1, 9), 64]

@@ -7,7 +7,7 @@ import pytest
 
 from runner.errors import ConfigError
 from runner.evaluation.scores import Evaluation
-from runner.search.end_to_end import EndToEnd, LossContributions, item_losses, items_that_matter, leave_one_out
+from runner.search.end_to_end import EndToEnd, LossContributions, items_that_matter, leave_one_out
 from runner.search.plan import LayerGroup, Plan
 
 GROUPS = (LayerGroup(("a",), 4), LayerGroup(("b", "c"), 6), LayerGroup(("d",), 2))
@@ -40,23 +40,6 @@ def test_without_classes_the_worst_items_matter_the_earlier_among_equals() -> No
     contributions = np.array([0.1, 0.5, 0.2, 0.5, 0.0])
     assert items_that_matter(evaluation(None), evaluation(None), contributions, 3) == [1, 2, 3]
     assert items_that_matter(evaluation(None), evaluation(None), np.zeros(5), 2) == [0, 1]
-
-
-def test_contribution_is_kl_of_a_classifier_and_relative_noise_otherwise() -> None:
-    sqnr = np.array([[4.0, 1.0, 9.0], [0.0, 0.0, 9.0], [2.0, 3.0, 9.0]])
-    measure, values = item_losses({"top1": np.ones((3, 1)), "sqnr": sqnr, "kl": np.array([[0.1], [0.2], [0.3]])})
-    assert measure == "kl" and values.tolist() == [0.1, 0.2, 0.3]
-    measure, values = item_losses({"mse": np.ones((3, 2)), "sqnr": sqnr})
-    assert measure == "noise" and values.tolist() == [0.25, 0.0, 1.5]
-
-
-def test_relative_noise_of_an_item_is_that_of_its_worst_output() -> None:
-    boxes, scores = (
-        [[1e6, 1.0, 9.0], [1e6, 2e5, 9.0], [1e6, 0.0, 9.0]],
-        [[4.0, 2.0, 5.0], [4.0, 0.0, 5.0], [0.0, 1.0, 5.0]],
-    )
-    measure, values = item_losses({"sqnr": np.concatenate([boxes, scores], axis=1)})
-    assert measure == "noise" and values.tolist() == [0.5, 0.2, 1.0]
 
 
 def measured() -> LossContributions:
@@ -92,3 +75,10 @@ def test_contributions_that_are_only_shown_cost_no_more_runs_than_items_are_eval
     for groups, evaluated, items in ((53, 1000, 4), (97, 128, 1), (55, 20, 1), (10, 25, 2), (0, 5, 4)):
         assert sensitivity.only_shown(groups, evaluated).items == items
     assert EndToEnd(items=2).only_shown(3, 1000).items == 2
+
+
+def test_search_goes_by_as_many_items_as_six_evaluations_pay_for_and_eight_at_least() -> None:
+    sensitivity = EndToEnd(items=32)
+    for groups, evaluated, items in ((53, 1000, 32), (53, 200, 22), (97, 128, 8), (301, 100, 8), (0, 5, 30)):
+        assert sensitivity.to_search_by(groups, evaluated).items == items
+    assert EndToEnd(items=4).to_search_by(97, 128).items == 4

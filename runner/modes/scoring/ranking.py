@@ -67,8 +67,8 @@ class Ranker:
         """
         contributions, plan = None, start.plan
         if isinstance(sensitivity, EndToEnd):
-            if not searched:
-                sensitivity = sensitivity.only_shown(len(groups), len(self.scores.scorer.items))
+            measured_on = sensitivity.to_search_by if searched else sensitivity.only_shown
+            sensitivity = measured_on(len(groups), len(self.scores.scorer.items))
             contributions = self._contributions(plan, groups, sensitivity)
             ranking = contributions.ranking
         else:
