@@ -25,8 +25,8 @@ from runner.credentials import without_credentials
 
 # That MLflow is loaded, or a new store's tables are made, is this machine's own work, and waited for longer.
 _BUSY_SECONDS = 60.0
-# Is set once the command line is looked at.
-_OURS = "HYDRA_FULL_ERROR"
+# What the runner, and libraries that it loads, set for themselves: nothing that MLflow looks at.
+_OWN = ("HYDRA_", "KMP_", "OMP_", "MKL_", "OPENBLAS_")
 # A server that did not answer an earlier job is not given the whole time again.
 _AGAIN_SECONDS = 2.0
 
@@ -171,5 +171,5 @@ def patience(timeout: float) -> float:
 
 
 def _surroundings() -> tuple[int, str, dict[str, str]]:
-    environment = {name: value for name, value in os.environ.items() if name != _OURS}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_OWN)}
     return os.getpid(), os.getcwd(), environment
