@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.correction.parallel import each_of
-from runner.correction.positions import are_finite, unit_of_squares
+from runner.correction.positions import largest_of, unit_of
 from runner.correction.shrinkage import PerChannel, shrunk
 
 # Outputs, a channel a row: shape (channels, positions).
@@ -122,21 +122,22 @@ def fit_layer(
     *,
     with_factor: bool,
     firsts: Sequence[int] = (0,),
+    steps: int = _STEPS,
     callers: int = 1,
 ) -> Fit | None:
     """Return the fit of all channels of a layer, as ``fit_outputs``; None where there is nothing that is finite to fit to.
 
     Outputs whose squares float32 does not hold are fitted in units in which it does.
     """
-    if not len(real) or not (are_finite(real) and are_finite(quantized)):
+    if not len(real) or not (np.isfinite(largest := largest_of(real)) and np.isfinite(largest_of(quantized))):
         return None
-    unit = unit_of_squares(real)
+    unit = unit_of(largest)
     if unit != 1:
         quantized, real, clipping = quantized / unit, real / unit, clipping.in_units(unit)
     blocks = [slice(first, first + _CHANNELS) for first in range(0, real.shape[1], _CHANNELS)]
     fits = each_of(
         lambda block: fit_outputs(
-            quantized[:, block], real[:, block], clipping.of(block), with_factor=with_factor, firsts=firsts
+            quantized[:, block], real[:, block], clipping.of(block), with_factor=with_factor, firsts=firsts, steps=steps
         ),
         blocks,
         callers,
@@ -146,7 +147,13 @@ def fit_layer(
 
 
 def fit_outputs(
-    quantized: Outputs, real: Outputs, clipping: Clipping, *, with_factor: bool, firsts: Sequence[int] = (0,)
+    quantized: Outputs,
+    real: Outputs,
+    clipping: Clipping,
+    *,
+    with_factor: bool,
+    firsts: Sequence[int] = (0,),
+    steps: int = _STEPS,
 ) -> Fit:
     """Return the fit of a layer.
 
@@ -156,6 +163,7 @@ def fit_outputs(
         clipping: what follows.
         with_factor: whether to fit a factor too; otherwise it is 1.
         firsts: the positions that the items begin at. Those of one item tell much the same, so chance is between items.
+        steps: at most.
     """
     # Sums run along rows of memory.
     raw, real = np.ascontiguousarray(quantized.T), np.ascontiguousarray(real.T)
@@ -165,7 +173,7 @@ def fit_outputs(
     spread = _sums(x, x) / real.shape[1] + np.finfo(np.float32).tiny
     factor, level = np.ones_like(means), target.copy()
     moves = np.ones(len(means), bool)
-    for _ in range(1 if clipping == Clipping() else _STEPS):
+    for _ in range(1 if clipping == Clipping() else steps):
         y = x * _column(factor)
         y += _column(level)
         passes = clipping.passes(y)

@@ -23,6 +23,10 @@ from runner.graph.layers import Layer
 _POSITIONS = 2_500
 # The mean of fewer positions takes too much of what tells forms apart with it.
 _FEW = 4
+# Of a fit: near enough to compare forms.
+_STEPS = 2
+# Sums of squares below it may lack terms that float32 does not hold.
+_SMALL = 1e-20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +73,7 @@ class HeldBack:
         """
         found = _sample(outputs, self.items, self.layer, self.callers)
         if bias_to_come and self.real.shape[1] >= _FEW:
-            fit = fit_layer(found.T, self.real.T, self.clipping, with_factor=False, callers=self.callers)
+            fit = fit_layer(found.T, self.real.T, self.clipping, with_factor=False, steps=_STEPS, callers=self.callers)
             if fit is not None:
                 found = found + fit.shift.astype(np.float32)[:, np.newaxis]
         signal, noise = _square(self.behind), _square(self.behind - self.activation(found))
@@ -88,7 +92,13 @@ def _sample(
 
 def _square(values: Outputs) -> float:
     """Return the sum of squares."""
+    total = _sum_of_squares(values)
+    if math.isfinite(total) and total > _SMALL:
+        return total
     unit = unit_of_squares(values)
-    if unit != 1:
-        values = values / unit
-    return float(np.einsum("cp,cp->c", values, values).sum(dtype=np.float64)) * unit**2
+    return _sum_of_squares(values / unit) * unit**2
+
+
+def _sum_of_squares(values: Outputs) -> float:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.einsum("cp,cp->c", values, values).sum(dtype=np.float64))

@@ -52,19 +52,17 @@ def some_positions(
 
 def unit_of_squares(values: NDArray[Any]) -> float:
     """Return a power of two to count values in, 1 unless their squares, or sums of these, may leave float32."""
-    largest = _largest(values)
-    if not np.isfinite(largest):
-        largest = _largest(values[np.isfinite(values)])
+    largest = largest_of(values)
+    return unit_of(largest if np.isfinite(largest) else largest_of(values[np.isfinite(values)]))
+
+
+def unit_of(largest: float) -> float:
+    """Return the unit of values that are finite and no larger."""
     if largest == 0 or _SMALL < largest < _LARGE:
         return 1.0
     return 2.0 ** int(np.frexp(largest)[1])
 
 
-def are_finite(values: NDArray[Any]) -> bool:
-    """Return whether there is neither NaN nor an infinite value."""
-    return bool(np.isfinite(_largest(values)))
-
-
-def _largest(values: NDArray[Any]) -> float:
+def largest_of(values: NDArray[Any]) -> float:
     """Return the largest magnitude, NaN where one is; no array of the values' size is made for it."""
     return float(np.maximum(values.max(initial=0.0), -values.min(initial=0.0)))
