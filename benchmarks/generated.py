@@ -48,6 +48,30 @@ def network(path: Path, *, layers: int, channels: int, size: int = 16, classes: 
     return path
 
 
+def pixelwise(path: Path, *, classes: int, size: int) -> Path:
+    """Write two convolutions that give as many scores a pixel as there are classes: 4 * classes * size^2 bytes an item."""
+    rng = np.random.default_rng(classes)
+    shapes = {"w0": (16, 3, 3, 3), "w1": (classes, 16, 1, 1)}
+    weights = [
+        numpy_helper.from_array(rng.standard_normal(shape, np.float32) * np.float32(0.2), name)
+        for name, shape in shapes.items()
+    ]
+    nodes = [
+        helper.make_node("Conv", ["x", "w0"], ["c0"], "conv0", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c0"], ["r0"], "relu0"),
+        helper.make_node("Conv", ["r0", "w1"], ["scores"], "conv1"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "pixelwise",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, size, size])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", classes, size, size])],
+        weights,
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
 def images(folder: Path, items: int, size: int = 16) -> tuple[Path, Path]:
     """Write ``items`` images and as many classes as npy files; an item is noise over a few waves."""
     rng = np.random.default_rng(items)

@@ -1,7 +1,7 @@
-"""How time and memory grow: ``python -m benchmarks.scaling [--quick] [--output FILE]``.
+"""How time and memory grow: ``python -m benchmarks.scaling [--quick] [--only TABLE…] [--output FILE]``.
 
-Items 100 to 10 000 (calibrated on all of them), layers 10 to 300, models of 1 MB to 1 GB, layers that sum 1024 to 25 088
-inputs; generated models, one job each with a target that all-int8 meets.
+Items 100 to 10 000 (calibrated on all of them), layers 10 to 300, models of 1 MB to 1 GB, outputs of 1 kB to 22 MB an item,
+layers that sum 1024 to 25 088 inputs; generated models, one job each with a target that all-int8 meets. Whole commands.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.cases import Case
-from benchmarks.generated import images, network, product, vectors
+from benchmarks.generated import images, network, pixelwise, product, vectors
 from benchmarks.row import Row, ours
 from benchmarks.table import machine, markdown
 
@@ -21,6 +21,8 @@ _MEETS_ALL = ("target_loss=100", "cache=none", "verify.device=none")
 _SIZES = (("1 MB", 8, 64), ("10 MB", 8, 192), ("100 MB", 8, 608), ("1 GB", 20, 1200))
 # Inputs of a layer; the last is VGG's first Gemm.
 _WIDTHS = (1024, 2048, 4096, 6144, 12288, 25088)
+# Classes and pixels of a side.
+_OUTPUTS = (("1 kB", 4, 8), ("100 kB", 7, 60), ("1 MB", 16, 128), ("22 MB", 21, 512))
 _OBSERVERS = ("minmax", "percentile", "hfmg", "ifmr")
 
 
@@ -80,6 +82,19 @@ def by_size(folder: Path, largest: int) -> str:
     return markdown(["weights", "wall s", "peak MiB", ""], rows)
 
 
+def by_output(folder: Path, largest: int) -> str:
+    """Return time and memory over the size of the outputs of an item; 40 items."""
+    rows = []
+    for label, classes, side in _OUTPUTS[:largest]:
+        model = pixelwise(folder / f"o{classes}.onnx", classes=classes, size=side)
+        row = job(model, images(folder, 40, side), "calibration.count=10", "metric=sqnr")
+        stages = row.seconds_by_stage or {}
+        rows.append(
+            [label, f"{row.seconds:.1f}", f"{stages.get('float_eval', 0):.1f}", f"{row.peak_mib:.0f}", row.note]
+        )
+    return markdown(["output of an item", "wall s", "float evaluation s", "peak MiB", ""], rows)
+
+
 def by_width(folder: Path, widths: Sequence[int], outputs: int) -> str:
     """Return time and memory over the number of inputs that a layer sums, rounded to nearest and compensated."""
     rows = []
@@ -99,9 +114,10 @@ def by_width(folder: Path, widths: Sequence[int], outputs: int) -> str:
 
 
 def main() -> None:
-    """Print four tables, and write them where asked."""
+    """Print the tables, and write them where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the small ends only")
+    parser.add_argument("--only", nargs="*", default=None, help="titles of tables: 'Layers' 'Output size'")
     parser.add_argument("--outputs", type=int, default=1000, help="of the layers of several widths")
     parser.add_argument("--output", type=Path, default=None, help="write the tables to this Markdown file too")
     given = parser.parse_args()
@@ -113,9 +129,12 @@ def main() -> None:
             ("Calibration items", lambda: by_items(root, [100, 300] if given.quick else [100, 1000, 10_000])),
             ("Layers", lambda: by_layers(root, [10, 30] if given.quick else [10, 30, 100, 300])),
             ("Width of a layer", lambda: by_width(root, _WIDTHS[: 2 if given.quick else None], given.outputs)),
+            ("Output size", lambda: by_output(root, 2 if given.quick else len(_OUTPUTS))),
             ("Model size", lambda: by_size(root, 2 if given.quick else len(_SIZES))),
         )
         for title, table in tables:
+            if given.only and title not in given.only:
+                continue
             # Each is told as soon as it is known.
             parts += [f"### {title}", table()]
             print("\n" + "\n\n".join(parts[-2:]), flush=True)
