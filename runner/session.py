@@ -11,7 +11,7 @@ import contextlib
 import os
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -144,8 +144,7 @@ class Session:
         types = {output.name: str(output.type) for output in self._session.get_outputs()}
         self.output_names = tuple(name for name, type_ in types.items() if type_ not in _UNREADABLE)
         self.number_names = tuple(name for name, type_ in types.items() if type_ in _NUMBERS)
-        self._run_options = ort.RunOptions()
-        self._run_options.log_severity_level = _FATAL
+        self._run_options = _run_options()
 
     def run(self, feeds: Feeds, outputs: Sequence[str] | None = None) -> list[NDArray[Any]]:
         """Return the outputs (all in ``output_names``, or the named ones) in order.
@@ -157,8 +156,9 @@ class Session:
         if not names:  # onnxruntime would give all
             return []
         try:
-            with _stoppable(self._run_options) as options:
-                return list(self._session.run(names, dict(feeds), options))
+            if self._run_options.terminate or threading.current_thread() is not threading.main_thread():
+                return list(self._session.run(names, dict(feeds), self._run_options))
+            return _run_of_main(lambda options: list(self._session.run(names, dict(feeds), options)))
         except Exception as error:  # onnxruntime's exceptions share no public base class
             if isinstance(error, MemoryError) or "Failed to allocate memory" in str(error):
                 raise ModelError(
@@ -173,8 +173,9 @@ class Session:
         self._run_options.terminate = True
 
 
-# Of the run that the main thread is in.
+# Of the run that the main thread is in; and of its next one.
 _main_run: list[ort.RunOptions] = []
+_spare: list[ort.RunOptions] = []
 
 
 def stop_main_run() -> None:
@@ -183,19 +184,22 @@ def stop_main_run() -> None:
         options.terminate = True
 
 
-@contextlib.contextmanager
-def _stoppable(options: ort.RunOptions) -> Iterator[ort.RunOptions]:
-    """Give a run's options: those of all runs of a session, but of the main thread's its own, which end no other."""
-    if options.terminate or threading.current_thread() is not threading.main_thread():
-        yield options
-        return
-    own = ort.RunOptions()
-    own.log_severity_level = _FATAL
+def _run_of_main(run: Callable[[ort.RunOptions], list[NDArray[Any]]]) -> list[NDArray[Any]]:
+    """Run with options of the main thread's own, which end no other thread's run; they are made anew once they were used to."""
+    own = _spare.pop() if _spare else _run_options()
     _main_run.append(own)
     try:
-        yield own
+        return run(own)
     finally:
         _main_run.remove(own)
+        if not own.terminate:
+            _spare.append(own)
+
+
+def _run_options() -> ort.RunOptions:
+    options = ort.RunOptions()
+    options.log_severity_level = _FATAL
+    return options
 
 
 def optimized(model: Loadable, profile: Profile) -> onnx.ModelProto:

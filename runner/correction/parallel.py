@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
@@ -13,16 +14,25 @@ T = TypeVar("T")
 
 # Beside the calling one; they are started as they are needed.
 _MOST_THREADS = 256
+# Seconds of work that take longer when shared: threads wake each other, and wait for Python's lock.
+_WORTH_THREADS = 4e-3
 
 
 def each_of(work: Callable[[A], T], arguments: Iterable[A], callers: int) -> list[T]:
-    """Return ``work`` of every argument, in order; an error of one ends the work at the next."""
+    """Return ``work`` of every argument, in order; an error of one ends the work at the next.
+
+    The first is done alone, and tells whether the others are worth waking threads for.
+    """
     tasks = list(arguments)
-    threads = min(callers, len(tasks))
-    if threads < 2:
+    if callers < 2 or len(tasks) < 2:
         return [work(argument) for argument in tasks]
-    results: dict[int, T] = {}
-    left = iter(enumerate(tasks))
+    start = time.perf_counter()
+    results = {0: work(tasks[0])}
+    others = len(tasks) - 1
+    if (time.perf_counter() - start) * others < _WORTH_THREADS:
+        return [results[0], *map(work, tasks[1:])]
+    threads = min(callers, others)
+    left = iter(enumerate(tasks[1:], 1))
 
     def run() -> None:
         # A thread takes what comes next: handing each task to a pool costs more than many of them take.

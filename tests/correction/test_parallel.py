@@ -22,7 +22,19 @@ def test_results_come_in_the_order_of_the_arguments(callers: int) -> None:
 
 def test_as_many_work_side_by_side_as_there_are_callers() -> None:
     meeting = threading.Barrier(3, timeout=10)
-    each_of(lambda _: meeting.wait(), range(6), 3)
+
+    def work(place: int) -> None:
+        if place == 0:  # is done alone, and says that the others take their time
+            time.sleep(0.01)
+        else:
+            meeting.wait()
+
+    each_of(work, range(7), 3)
+
+
+def test_work_that_takes_no_time_is_done_by_the_calling_thread() -> None:
+    threads = each_of(lambda _: threading.get_ident(), range(50), 3)
+    assert set(threads) == {threading.get_ident()}
 
 
 @pytest.mark.parametrize("callers", [1, 3])
