@@ -24,6 +24,9 @@ UNREADABLE: tuple[type[Exception], ...] = (
 def in_words(error: Exception) -> str:
     """Return what an error says in one line."""
     text = " ".join(str(error).split())
+    if "allow_pickle" in text:
+        # numpy takes whatever it does not know for a pickle, and says how to run the code in one.
+        return "it is of another kind, or holds Python objects in place of numbers"
     return (
         text if text and not isinstance(error, SyntaxError | tokenize.TokenError | KeyError) else type(error).__name__
     )

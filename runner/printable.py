@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from pathlib import Path
 
 # Characters that would break a line, steer a terminal or have no UTF-8 form: controls, surrogates, line separators.
 _UNSHOWN = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -26,6 +27,12 @@ def shown(name: str | os.PathLike[str]) -> str:
     if text.isprintable():
         return text
     return "".join(_escaped(char) if _is_unshown(char) else char for char in text)
+
+
+def no_file(path: Path) -> str:
+    """Return what is said of a path where a file was expected and is none: ``FILE does not exist``."""
+    what = "is a folder" if path.is_dir() else "is no regular file" if path.exists() else "does not exist"
+    return f"{path} {what}"
 
 
 def message(text: str) -> str:

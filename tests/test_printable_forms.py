@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import unicodedata
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.printable import escaped_json, printable, printable_lines
+from runner.printable import escaped_json, no_file, printable, printable_lines
 from runner.ranges import ActivationParams
 from runner.record import Record, TensorRecord
 from runner.record_text import format_record, parse_record
@@ -58,3 +59,9 @@ def test_record_file_of_any_layer_name_reads_back(tmp_path: Path) -> None:
     record = Record({"a\rb\r\n\x0bc": TensorRecord(ActivationParams(0.5, 3))})
     (tmp_path / "record.txt").write_text(format_record(record), encoding="utf-8")
     assert read_record(tmp_path / "record.txt") == record
+
+
+def test_what_is_no_file_is_told_as_what_it_is(tmp_path: Path) -> None:
+    assert no_file(tmp_path / "absent") == f"{tmp_path / 'absent'} does not exist"
+    assert no_file(tmp_path) == f"{tmp_path} is a folder"
+    assert no_file(Path(os.devnull)) == f"{os.devnull} is no regular file"

@@ -13,7 +13,7 @@ from runner.dataset.open_image import SUFFIXES
 from runner.dataset.photos import Photos
 from runner.dataset.preprocess import ImagePreprocess
 from runner.errors import DatasetError
-from runner.printable import shown
+from runner.printable import no_file, shown
 
 logger = logging.getLogger(__name__)
 _KEY = "dataset.images"
@@ -82,7 +82,7 @@ def read_classes(path: Path) -> list[str]:
         DatasetError: it is missing, empty, no UTF-8 text, or a line is blank or repeated.
     """
     if not path.is_file():
-        raise DatasetError(f"dataset.classes: {path} does not exist; expected a text file with a folder's name a line.")
+        raise DatasetError(f"dataset.classes: {no_file(path)}; expected a text file with a folder's name a line.")
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
     except UnicodeDecodeError as error:

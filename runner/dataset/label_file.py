@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from runner.errors import DatasetError
+from runner.printable import no_file
 
 
 def read_labels(path: Path) -> list[tuple[str, int]]:
@@ -14,7 +15,7 @@ def read_labels(path: Path) -> list[tuple[str, int]]:
         DatasetError: the file is missing, a line is malformed (named by its number), or there is no line.
     """
     if not path.is_file():
-        raise DatasetError(f"dataset.labels: {path} does not exist; expected a text file with '<file> <class>' a line.")
+        raise DatasetError(f"dataset.labels: {no_file(path)}; expected a text file with '<file> <class>' a line.")
     entries: list[tuple[str, int]] = []
     seen: dict[str, int] = {}
     try:

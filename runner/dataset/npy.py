@@ -12,6 +12,7 @@ from runner.dataset.array_table import ArrayTable
 from runner.dataset.item import ONLY_INPUT, Item
 from runner.dataset.preprocess import ArrayPreprocess
 from runner.errors import ConfigError, DatasetError
+from runner.printable import no_file
 
 
 class NpyDataset:
@@ -81,7 +82,7 @@ class NpyDataset:
 
 def _mapped(path: Path, key: str) -> NDArray[Any]:
     if not path.is_file():
-        raise DatasetError(f"{key}: {path} does not exist; expected a .npy file, as numpy.save writes it.")
+        raise DatasetError(f"{key}: {no_file(path)}; expected a .npy file, as numpy.save writes it.")
     try:
         return mapped(path)
     except UNREADABLE as error:

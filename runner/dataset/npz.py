@@ -17,6 +17,7 @@ from runner.dataset.array_table import ArrayTable, check_truth
 from runner.dataset.item import ONLY_INPUT, Item, Truth
 from runner.dataset.preprocess import ArrayPreprocess
 from runner.errors import DatasetError
+from runner.printable import no_file
 
 # Datasets on one file, such as calibration and evaluation data, share what was read for as long as one of them lives.
 _READ: WeakValueDictionary[tuple[str, int, int, str], NDArray[Any]] = WeakValueDictionary()
@@ -96,7 +97,7 @@ def _read(path: Path, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
         DatasetError: the file is missing or no .npz, or an array is missing.
     """
     if not path.is_file():
-        raise DatasetError(f"dataset.path: {path} does not exist; expected a .npz file with the arrays x and y.")
+        raise DatasetError(f"dataset.path: {no_file(path)}; expected a .npz file with the arrays x and y.")
     stat = path.stat()
     file = (str(path.resolve()), stat.st_mtime_ns, stat.st_size)
     try:

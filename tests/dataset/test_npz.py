@@ -160,3 +160,11 @@ def test_file_is_read_once_for_as_long_as_it_is_used(tmp_path: Path) -> None:
     assert first._table._arrays[ONLY_INPUT] is second._table._arrays[ONLY_INPUT]
     saved(tmp_path, x=np.ones((4, 3, 2)))
     assert NpzDataset(path).item(0).arrays[ONLY_INPUT].tolist() == np.ones((3, 2)).tolist()
+
+
+def test_a_file_of_another_kind_is_told_as_one_and_not_how_to_run_what_is_in_it(tmp_path):
+    (tmp_path / "data.npz").write_text("a line of text\n")
+    with pytest.raises(
+        DatasetError, match=r"data\.npz cannot be read as \.npz: it is of another kind, or holds Python objects"
+    ):
+        len(NpzDataset(str(tmp_path / "data.npz")))
