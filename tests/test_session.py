@@ -136,3 +136,12 @@ def test_large_weights_are_not_copied_and_outlive_the_model(monkeypatch):
     del built
     gc.collect()
     np.testing.assert_array_equal(session.run({"x": x})[0], whole)
+
+
+@pytest.mark.parametrize("outputs", ["float[] y", "float[] y, float[4,3] unread"])
+def test_large_weights_that_no_node_reads_are_left_in_the_graph(outputs, monkeypatch):
+    monkeypatch.setattr("runner.session._LARGE_BYTES", 1)
+    monkeypatch.setattr("runner.graph.skeleton._LEAST_BYTES", 1)
+    built = model(f"g (float[2,3] x) => ({outputs}) {{ y = MatMul(x, w) }}", w=noise(1, 3, 5), unread=noise(2, 4, 3))
+    x = noise(4, 2, 3)
+    np.testing.assert_allclose(Session(built).run({"x": x})[0], x @ noise(1, 3, 5), rtol=1e-5)

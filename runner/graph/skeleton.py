@@ -29,6 +29,8 @@ def skeleton(model: ir.Model) -> tuple[bytes, dict[str, NDArray[np.generic]]]:
         tensor = value.const_value
         if tensor is None or tensor.nbytes < _LEAST_BYTES or tensor.dtype not in _SHARED:
             continue
+        if not value.uses():  # onnxruntime lets go of it before it takes the weights
+            continue
         weights[name] = np.ascontiguousarray(tensor.numpy())
         value.const_value = ir.ExternalTensor(
             "weights", 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(weights[name].shape), name=name

@@ -70,7 +70,7 @@ def _marked(parts: Sequence[Part]) -> Markup:
 
 def _text(part: Part) -> Markup:
     if isinstance(part, str):
-        return Markup.escape(printable(part))
+        return Markup.escape(printable_lines(part))
     if isinstance(part, Swatch):
         look = f"border-top: 3px {part.line} {part.colour}" if part.line else f"background: {part.colour}"
         kind = "stroke" if part.line else "swatch"

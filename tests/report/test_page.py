@@ -12,6 +12,7 @@ import pytest
 from runner.graph.rewriting import Rewriting
 from runner.modes.result import AccAutoResult
 from runner.report.flips import Answer, Flip
+from runner.report.page import _text
 from runner.search.end_to_end import LossContributions
 from runner.search.plan import LayerGroup, Ranking, SearchResult, Trial
 from tests.told import page_of, summary_of
@@ -215,3 +216,8 @@ def test_what_was_rewritten_is_told(job: dict[str, AccAutoResult]) -> None:
     told = "For the int8 form a reads the image's own levels as codes."
     assert told not in Parsed(written(job["met"])).text
     assert told in Parsed(written(replace(job["met"], rewriting=Rewriting(pixels=dict.fromkeys("a"))))).text
+
+
+def test_own_lines_stay_lines_and_what_names_bring_along_is_escaped(job: dict[str, AccAutoResult]) -> None:
+    assert "\\n" not in page_of(job["met"])
+    assert str(_text("Left alone:\npool (Pool)\x1b[2J.\n")) == "Left alone:\npool (Pool)\\x1b[2J.\n"
