@@ -231,7 +231,7 @@ def _misplaced(key: str, hint: Any) -> ConfigError:  # noqa: ANN401
     known = hint is not Any and hint is not inspect.Parameter.empty
     expected = " or ".join(_name(option) for option in _options(hint)) if known else "plain values"
     return ConfigError(
-        f"{_below(key, _TARGET)}: no class can be chosen here; expected {expected}. docs/extending.md says where one can."
+        f"{_below(key, _TARGET)}: no class can be chosen here; expected {expected}. docs/howto/extend.md says where one can."
     )
 
 

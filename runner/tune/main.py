@@ -73,7 +73,8 @@ def _refusal(error: Exception) -> str:
     if below is not None:
         return (
             f"tune.space: '{below[1]}' lies below a key that is a list of choices already. Give both at once: "
-            f"'tune.space={{KEY:[A,B],KEY.{below[1]}:{{float:[LOW,HIGH],when:{{KEY:A}}}}}}', or in a file, see docs/tuning.md."
+            f"'tune.space={{KEY:[A,B],KEY.{below[1]}:{{float:[LOW,HIGH],when:{{KEY:A}}}}}}', or in a file, see "
+            "docs/howto/tuning.md."
         )
     own = re.match(r"tune\.(\w+): no such option", message)
     if own is None:

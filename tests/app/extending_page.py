@@ -1,11 +1,11 @@
-"""The examples of docs/extending.md, as files."""
+"""The examples of docs/howto/extend.md, as files."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "howto" / "extend.md"
 CLASSES = {
     "observer": "my_observer.Sigmas",
     "sensitivity": "my_sensitivity.RelativeError",

@@ -1,4 +1,4 @@
-"""AMCT's files and an evaluator class on the command line, as docs/amct.md shows them."""
+"""AMCT's files and an evaluator class on the command line, as docs/migration.md shows them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from tests.app.conftest import Command, Tiny
 @pytest.fixture
 def _evaluator(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The documented class, in the directory of the command."""
-    (code,) = re.findall(r"```python\n(.*?)```", (root / "docs" / "amct.md").read_text(encoding="utf-8"), re.DOTALL)
+    (code,) = re.findall(
+        r"```python\n(.*?)```", (root / "docs" / "migration.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     (tmp_path / "my_evaluator.py").write_text(code)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delitem(sys.modules, "my_evaluator", raising=False)

@@ -1,4 +1,4 @@
-"""The commands and the dump configuration of docs/comparing-dumps.md as they stand there."""
+"""The commands and the dump configuration of docs/howto/compare-dumps.md as they stand there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.command import environment
 
 def blocks(root: Path, language: str) -> list[str]:
     """Return the code blocks of a language in the page."""
-    text = (root / "docs" / "comparing-dumps.md").read_text(encoding="utf-8")
+    text = (root / "docs" / "howto" / "compare-dumps.md").read_text(encoding="utf-8")
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 

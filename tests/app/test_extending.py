@@ -1,4 +1,4 @@
-"""The classes of docs/extending.md as they stand there: from the command's directory, from --config-dir, by either command."""
+"""The classes of docs/howto/extend.md as they stand there: from the command's directory or --config-dir, by either command."""
 
 from __future__ import annotations
 

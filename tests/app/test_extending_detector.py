@@ -1,4 +1,4 @@
-"""The detector of docs/extending.md: its data, reading of boxes, measure and AMCT evaluator, by the commands of the page."""
+"""The detector of docs/howto/extend.md: its data, reading of boxes, measure and AMCT evaluator, by the commands of the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command of docs/howto-yolo.md, on a network of 32x32 and its photos."""
+"""The command of docs/howto/detector.md, on a network of 32x32 and its photos."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.command import command
 from tests.models import save
 from tests.tasks.task_cases import CLASSES, detector, detector_truth
 
-PAGE = (DOCUMENT.parent / "howto-yolo.md").read_text(encoding="utf-8")
+PAGE = (DOCUMENT.parent / "detector.md").read_text(encoding="utf-8")
 
 
 def page_command() -> list[str]:

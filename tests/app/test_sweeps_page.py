@@ -1,4 +1,4 @@
-"""The files and commands of docs/sweeps.md, from a user's own folder."""
+"""The files and commands of docs/howto/sweeps.md, from a user's own folder."""
 
 from __future__ import annotations
 

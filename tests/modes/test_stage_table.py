@@ -551,5 +551,5 @@ def test_every_version_takes_part_in_a_key() -> None:
 
 
 def test_documentation_lists_the_stages(root: Path) -> None:
-    page = (root / "docs" / "cache.md").read_text(encoding="utf-8")
+    page = (root / "docs" / "reference" / "cache.md").read_text(encoding="utf-8")
     assert stage_table() in page

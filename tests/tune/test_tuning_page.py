@@ -1,4 +1,4 @@
-"""The commands of docs/tuning.md as they stand there, with fewer trials, and the shipped searches."""
+"""The commands of docs/howto/tuning.md as they stand there, with fewer trials, and the shipped searches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.command import ROOT, command
 from tests.tune.conftest import Command, study
 
 pytest.importorskip("optuna", reason="needs the extra 'tune'")
-PAGE = (ROOT / "docs" / "tuning.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "howto" / "tuning.md").read_text(encoding="utf-8")
 COMMANDS = [
     shlex.split(found.replace("\\\n", " "))[2:]
     for found in re.findall(r"^    (python -m (?:.*\\\n)*.*)$", PAGE, re.MULTILINE)
