@@ -15,17 +15,21 @@ _MAKE_SEQUENCES = (
 )
 
 
-def infer_types(model: ir.Model) -> None:
+def infer_types(model: ir.Model, *, data_prop: bool = True) -> None:
     """Give values the types and shapes that follow from the inputs'; what cannot be inferred stays unknown.
 
     onnx-ir takes the element type of a sequence for the type of a tensor, so sequences get back what they had.
+
+    Args:
+        model: changed in place.
+        data_prop: whether to work out what sizes are computed to be.
     """
     before = {value: value.type for node in model.graph.all_nodes() for value in node.outputs}
     silenced = logging.getLogger("onnx_ir.passes.common.shape_inference")
     level = silenced.level
     silenced.setLevel(logging.ERROR)
     try:
-        passes.ShapeInferencePass(check_type=False, strict_mode=False)(model)
+        passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=data_prop)(model)
     finally:
         silenced.setLevel(level)
     for value in _sequences(model, before):

@@ -9,9 +9,9 @@ import difflib
 from dataclasses import dataclass
 
 import onnx_ir as ir
-from onnx_ir.passes import common as passes
 
 from runner.graph.constants import constant
+from runner.graph.infer import infer_types
 
 # Of nodes whose inputs a target takes rounded; None for all.
 Types = tuple[str, ...] | None
@@ -47,7 +47,7 @@ def tensor_key(node: str, index: int) -> str:
 def typed(model: ir.Model) -> ir.Model:
     """Return a copy whose values have types as far as ONNX can infer them; an exporter need not say them."""
     copy = model.clone()
-    passes.ShapeInferencePass()(copy)
+    infer_types(copy)
     return copy
 
 

@@ -22,10 +22,10 @@ from collections.abc import Container, Iterator
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx_ir.passes import common as passes
 
 from runner.graph.builder import Builder
 from runner.graph.constants import Names, constant, make_constant
+from runner.graph.infer import infer_types
 
 _FLOAT, _HALF = ir.DataType.FLOAT, ir.DataType.FLOAT16
 # The largest float16.
@@ -173,7 +173,7 @@ class _Halving:
 def _float_values(model: ir.Model) -> set[ir.Value]:
     """Return the values that are float32, as far as onnx can tell."""
     inferred = model.clone()
-    passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=False)(inferred)
+    infer_types(inferred, data_prop=False)
     pairs = [
         pair
         for ours, theirs in zip(model.graph.all_nodes(), inferred.graph.all_nodes(), strict=True)
@@ -181,9 +181,14 @@ def _float_values(model: ir.Model) -> set[ir.Value]:
     ]
     graphs = [model.graph, *model.graph.subgraphs()]
     given = [value for graph in graphs for value in (*graph.inputs, *graph.initializers.values())]
-    return {ours for ours, theirs in pairs if _FLOAT in (ours.dtype, theirs.dtype)} | {
-        value for value in given if value.dtype == _FLOAT
+    return {ours for ours, theirs in pairs if _is_float(ours) or _is_float(theirs)} | {
+        value for value in given if _is_float(value)
     }
+
+
+def _is_float(value: ir.Value) -> bool:
+    # A sequence has the element type of its tensors.
+    return isinstance(value.type, ir.TensorType) and value.dtype == _FLOAT
 
 
 def _bodies(node: ir.Node) -> Iterator[ir.Graph]:

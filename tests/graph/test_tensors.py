@@ -8,7 +8,7 @@ import pytest
 
 from runner.graph.tensors import TensorInput, residual_adds, tensor_input, typed
 from runner.targets.ascend.limits import ASCEND
-from tests.models import onnx_text, prepared
+from tests.models import onnx_text, plain_session, prepared
 
 # No value between input and output says its type, as exporters leave it.
 GRAPH = onnx_text(
@@ -71,3 +71,16 @@ def test_typing_leaves_the_model_as_it_is() -> None:
     before = [value.dtype for node in graph.graph for value in node.outputs]
     typed(graph)
     assert [value.dtype for node in graph.graph for value in node.outputs] == before
+
+
+def test_typing_leaves_a_sequence_of_tensors_what_it_is() -> None:
+    text = onnx_text(
+        """g (float[N,4,6,6] x) => (float[N,4,6,6] y) {
+            a = Relu (x)
+            parts = SplitToSequence <axis = 1, keepdims = 1> (a)
+            y = ConcatFromSequence <axis = 1> (parts)
+        }"""
+    )
+    x = np.random.default_rng(0).normal(size=(2, 4, 6, 6)).astype(np.float32)
+    [found] = plain_session(typed(ir.from_proto(text))).run(["y"], {"x": x})
+    np.testing.assert_array_equal(found, np.maximum(x, 0))

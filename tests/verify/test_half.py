@@ -216,6 +216,17 @@ def test_integers_and_doubles_are_left_alone(tmp_path: Path) -> None:
     assert f.tolist() == [3000, 65504]  # what is cast to a float is a float16
 
 
+def test_a_sequence_of_tensors_is_no_value(tmp_path: Path) -> None:
+    built = model(
+        """g (float[2,2] x) => (float[] y) {
+            [root] u = Sqrt(x) [split] s = SplitToSequence<axis=0>(u) [join] y = ConcatFromSequence<axis=1>(s)
+        }"""
+    )
+    x = np.abs(normal(0, 2, 2))
+    (got,), _ = executed(tmp_path, built, x=x)
+    np.testing.assert_array_equal(got, half(np.sqrt(half(x)).astype(F)).reshape(1, 4).astype(F))
+
+
 def test_convolution_left_float_computes_in_float16(tmp_path: Path) -> None:
     # Whole numbers and their halves: sums are exact in float32, so that only the roundings to float16 are seen.
     draw = np.random.default_rng(0)
