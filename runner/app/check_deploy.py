@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from runner.app.leaving import leave
 from runner.app.telling import tell
+from runner.app.version import VersionFlag
 from runner.printable import printable
 
 CLEAN, WRONG_INPUT, CHECK_FAILED = 0, 2, 4
@@ -24,6 +25,7 @@ def console() -> None:
 def main(arguments: Sequence[str]) -> int:
     """Check the file that the arguments name, print a line a finding, and return the exit status."""
     parser = argparse.ArgumentParser("quant-check-deploy", description=_DESCRIPTION)
+    parser.add_argument("--version", action=VersionFlag)
     parser.add_argument("file", type=os.path.expanduser, help="path of the deploy model, an ONNX file")
     path = parser.parse_args(arguments).file
     # Imported here, so that --help comes at once.

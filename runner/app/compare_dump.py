@@ -14,6 +14,7 @@ from rich.cells import cell_len
 
 from runner.app.leaving import leave
 from runner.app.telling import tell
+from runner.app.version import VersionFlag
 from runner.printable import escaped_json, printable
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("quant-compare-dump", description=_DESCRIPTION)
+    parser.add_argument("--version", action=VersionFlag)
     parser.add_argument("folder", type=os.path.expanduser, help="amct_log/temp... of the job, with its index.json")
     parser.add_argument(
         "dumps", type=os.path.expanduser, help="folder of .npy files that msaccucmp.py convert made of one run's dump"

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.app.leaving import leave
 from runner.app.telling import tell
+from runner.app.version import VersionFlag
 
 if TYPE_CHECKING:
     from runner.app.tracking.options import TrackingOptions
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         "quant-log-run",
         description="Log a job's folder to MLflow, from its events.jsonl; again: bring its run up to date.",
     )
+    parser.add_argument("--version", action=VersionFlag)
     parser.add_argument("folder", type=at_home, help="of the job: the one that holds events.jsonl")
     parser.add_argument(
         "--output", type=at_home, help="root of the store; default: the job's paths.output, where the folder lies in it"

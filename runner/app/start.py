@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from runner.app.version import asks_for_version, print_version
+
 # What prints something and is done, or starts jobs in other processes.
 _NO_JOB_HERE = frozenset(
     {
@@ -20,6 +22,10 @@ _NO_JOB_HERE = frozenset(
 
 def console() -> None:
     """Entry point of ``quant-runner`` and ``python -m runner``; leaves with the exit status."""
+    if asks_for_version(sys.argv[1:]):
+        from runner.app.leaving import leave
+
+        leave(print_version, result_is_printed=True)
     if will_track(sys.argv[1:]):
         from runner.app.tracking.process import prepare
 

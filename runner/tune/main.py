@@ -24,6 +24,7 @@ from runner.app.places import register_resolvers, shipped
 from runner.app.refusal import refusal
 from runner.app.sweep.callback import Refused
 from runner.app.telling import tell
+from runner.app.version import asks_for_version, print_version
 from runner.errors import ConfigError, RunnerError
 from runner.tune.configuration import given_folders, plain_values
 
@@ -33,6 +34,8 @@ _OWN = re.compile(r"[+~]*(tune\.|tune=|hydra\.(run|sweep|output_subdir|mode))")
 
 def console() -> None:
     """Entry point of ``quant-tune`` and ``python -m runner.tune``; leaves with the exit status."""
+    if asks_for_version(sys.argv[1:]):
+        leave(print_version, result_is_printed=True)
     leave(main)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from runner.app.leaving import leave
 from runner.app.telling import fault, tell
+from runner.app.version import VersionFlag
 
 WRONG_INPUT = 2
 
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         "quant-sweep-report", description="Print a sweep's table and write sweep.csv, sweep.json and sweep.html again."
     )
+    parser.add_argument("--version", action=VersionFlag)
     parser.add_argument("folder", type=Path, help="of the sweep: the one that holds sweep.json")
     folder = parser.parse_args(arguments).folder.absolute()
     # Imported here, so that --help comes at once.
