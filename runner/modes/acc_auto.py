@@ -139,6 +139,7 @@ def _result(
         target_loss=figures.target_loss,
         search=replace(searched.result, stopped=stopped),
         ranking=searched.ranking or Ranking(()),
+        sensitivity=searched.sensitivity,
         loss_contributions=searched.loss_contributions,
         impossible=quantized.result.impossible,
         skipped=quantized.selection.skipped,

@@ -23,9 +23,10 @@ from runner.graph.rewriting import Rewriting
 from runner.job_folder import JobFolder
 from runner.modes.input_values import InputsSeen
 from runner.record import QuantizedLayers
-from runner.search.end_to_end import LossContributions
+from runner.search.end_to_end import EndToEnd, LossContributions
 from runner.search.pareto import Point
 from runner.search.plan import Ranking, SearchResult
+from runner.search.sensitivity import Sensitivity
 from runner.targets.ascend.target import Ascend
 from runner.targets.target import ModelFiles, Target
 
@@ -317,12 +318,14 @@ class AccAutoResult(JobResult):
         rewriting: what was done to the float model for the sake of its quantized form.
         rewriting_gap: how far it, folding and the raised opset moved the float outputs, relative to the largest.
         from_record: the scales were read from a record; nothing was calibrated, ranked or searched.
+        sensitivity: that the ranking is by.
         loss_contributions: of each layer group, where they were measured.
     """
 
     mode: ClassVar[str] = "acc_auto"
     search: SearchResult
     ranking: Ranking
+    sensitivity: Sensitivity | EndToEnd
     loss_contributions: LossContributions | None = None
     impossible: tuple[LeftAlone, ...] = ()
     skipped: tuple[str, ...] = ()

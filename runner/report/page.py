@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from runner.figure import Block, Part, Report, Section, Step, Swatch
 from runner.printable import printable, printable_lines
+from runner.report.charts.style import STYLE
 
 PAGE = "report.html"
 _TEMPLATE = "page.html.j2"
@@ -41,7 +42,9 @@ def page(report: Report) -> str:
     environment.filters |= {"marked": _marked, "base64": _base64}
     top, *parts = _parts(report.sections)
     cards = [figure.card for figure in report.figures if figure.card is not None]
-    return environment.get_template(_TEMPLATE).render(report=report, top=top, parts=parts, cards=cards, svg=Markup)
+    return environment.get_template(_TEMPLATE).render(
+        report=report, top=top, parts=parts, cards=cards, svg=Markup, charts=Markup(STYLE)
+    )
 
 
 def in_a_page(value: object) -> object:

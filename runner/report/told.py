@@ -31,6 +31,7 @@ from runner.report.sections.prediction import prediction
 from runner.report.sections.repaired import repaired
 from runner.report.sections.rewriting import rewriting
 from runner.report.sections.run import run
+from runner.report.sections.sensitivity import sensitivity
 from runner.report.sections.target_loss import allowed, target_loss
 from runner.report.sections.uncertainty import uncertainty
 from runner.report.sections.work import work
@@ -95,6 +96,7 @@ def _(result: AccAutoResult, job: JobFacts) -> tuple[Section, ...]:
         inputs(result.inputs),
         layers(result.layers, result.fallback),
         rewriting(result.rewriting, result.rewriting_gap, result.form),
+        sensitivity(result),
         plans_tried(result),
         layer_table(result, judged(result)),
         likeness(comparison),

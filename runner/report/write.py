@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from runner.figure import Report
-from runner.modes.result import JobResult
+from runner.modes.result import AccAutoResult, JobResult
 from runner.report.changed_items import changed_items, changed_items_csv
+from runner.report.charts.style import standing_alone
 from runner.report.contact_sheet import SHEET, contact_sheet
-from runner.report.curve_chart import CHART, curve_chart
 from runner.report.flips import FLIPS, flips, flips_csv
 from runner.report.page import PAGE, page
 from runner.report.shown.draw import gallery
 from runner.report.shown.sheet import sheet
 from runner.report.summary import SUMMARY, summary
 from runner.report.told import JobFacts, told
+from runner.report.tried_plans import curve_picture
+
+CURVE = "pareto.svg"
 
 
 def write_report(result: JobResult, job: JobFacts) -> Report:
@@ -52,9 +55,7 @@ def _write_changes(result: JobResult, job: JobFacts) -> JobFacts:
 
 def _write_chart(result: JobResult) -> None:
     """Draw the curve of the plans tried, where one was asked for."""
-    if not result.curve:
+    if not result.curve or not isinstance(result, AccAutoResult):
         return
-    unit = result.comparison.headline.unit
     title = f"{result.source.model} on {result.source.dataset}"
-    chart = curve_chart(result.curve, title=title, unit=unit, target=result.target_loss)
-    result.files.folder.write_text(CHART, chart)
+    result.files.folder.write_text(CURVE, standing_alone(curve_picture(result, title=title)))

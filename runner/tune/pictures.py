@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from xml.etree import ElementTree as ET
 
 from runner.printable import printable
-from runner.report.axis import scale, ticks
+from runner.report.charts.axis import scale, ticks
 from runner.report.objective import Objective
 from runner.tune.trial import Trial, front
 

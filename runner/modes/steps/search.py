@@ -19,11 +19,12 @@ from runner.modes.scoring.searching import reconsider, tell_end, try_last_resort
 from runner.modes.steps.quantize import Quantized
 from runner.modes.steps.score_float import FloatScores
 from runner.modes.work_ahead import items_of_search
-from runner.search.end_to_end import LossContributions
+from runner.search.end_to_end import EndToEnd, LossContributions
 from runner.search.ladder import starting_plan
 from runner.search.layer_groups import layer_groups
 from runner.search.needs import StrategyNeeds
 from runner.search.plan import Plan, Ranking, SearchResult, Trial
+from runner.search.sensitivity import Sensitivity
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,12 +36,14 @@ class Searched:
         verdict: on the chosen plan.
         ranking: of the layers; None where there was no search, or it was cut short before.
         loss_contributions: of each layer group, where they were measured.
+        sensitivity: that the ranking is by.
     """
 
     result: SearchResult
     verdict: Verdict
     ranking: Ranking | None
     loss_contributions: LossContributions | None
+    sensitivity: Sensitivity | EndToEnd
 
     @property
     def chosen(self) -> Trial:
@@ -104,4 +107,5 @@ def search(
         log.verdict((result.best or result.closest).plan),
         ranking,
         None if rankings is None else rankings.contributions,
+        options.sensitivity,
     )

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from runner.figure import Block, Column, Paragraph, Picture, Row, Section, Table
 from runner.modes.result import AccAutoResult
-from runner.report.curve_chart import curve_chart
-from runner.search.pareto import curve_of
+from runner.report.charts.search_path import search_path
+from runner.report.tried_plans import curve_picture, tried_plans
 from runner.search.plan import Trial
 
 _MOST = 60
@@ -18,6 +18,14 @@ _COLUMNS = (
     Column("MACs in int8", "number"),
     Column("loss", "number"),
     Column("verdict"),
+)
+_OF_THE_PATH = (
+    "A circle is a plan that was accepted, a cross one that was refused; a hollow or thin one was settled before every item "
+    "was scored, so its loss is an estimate. The ring is the plan that was chosen."
+)
+_OF_THE_CURVE = (
+    "The same plans by how much of the work they leave int8: further right is cheaper, further down is better. The line joins "
+    "the plans that no other beats in both."
 )
 
 
@@ -30,11 +38,14 @@ def plans_tried(result: AccAutoResult) -> Section:
 
 
 def _blocks(result: AccAutoResult) -> Iterator[Block]:
-    curve = curve_of(result.search, result.layers.costs)
-    if len({point.plan for point in curve}) > 1:
-        unit = result.comparison.headline.unit
-        yield Picture(curve_chart(curve, title="Plans scored over every item", unit=unit, target=result.target_loss))
-    trials = result.search.trials
+    trials, unit = result.search.trials, result.comparison.headline.unit
+    yield Paragraph((_told(result, unit),))
+    yield Picture(
+        search_path(tried_plans(result), unit=unit, target=result.target_loss), shows="plans in the order tried"
+    )
+    if len({trial.plan.fallback for trial in trials}) > 1:
+        yield Paragraph((_OF_THE_CURVE,))
+        yield Picture(curve_picture(result), shows="loss against the share of int8")
     yield Table(_COLUMNS, [_row(result, step, trial) for step, trial in enumerate(trials[:_MOST])])
     if len(trials) > _MOST:
         yield Paragraph((f"The first {_MOST} of {len(trials)}; the history file has all.",), soft=True)
@@ -59,3 +70,15 @@ def _row(result: AccAutoResult, step: int, trial: Trial) -> Row:
 def _verdict(trial: Trial) -> str:
     said = "accepted" if trial.accepted else "refused"
     return said if trial.settled_after is None else f"{said}, settled after {trial.settled_after} items"
+
+
+def _told(result: AccAutoResult, unit: str) -> str:
+    """Return what happened, and how the picture of it is read."""
+    search = result.search
+    first, end = search.trials[0], search.best or search.closest
+    said = f"With every layer int8 the loss is {first.loss:.4g} {unit}"
+    if end is not first:
+        does = "meets the target" if search.best is not None else "comes closest, and misses the target"
+        left = f"{len(end.plan.fallback)} of {len(end.plan.treatments)} layers float"
+        said += f"; of {len(search.trials)} plans the one with {left} {does} at {end.loss:.4g}"
+    return f"{said}. {_OF_THE_PATH}"

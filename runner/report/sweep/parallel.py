@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
-from runner.report.sweep.drawing import kind_of, line, linked, picture, text, tip
+from runner.report.charts.drawing import line, picture, text
+from runner.report.sweep.drawing import kind_of, linked, tip
 from runner.report.sweep.swept import Sweep, SweptJob
 
 _HEIGHT, _TOP, _BOTTOM, _SIDE, _STEP = 360, 52, 24, 100, 170

@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
-from runner.report.axis import scale, ticks
-from runner.report.sweep.drawing import kind_of, line, linked, picture, text, tip
+from runner.report.charts.axis import scale, ticks
+from runner.report.charts.drawing import line, picture, text
+from runner.report.sweep.drawing import kind_of, linked, tip
 from runner.report.sweep.swept import Sweep, SweptJob
 
 _WIDTH, _HEIGHT = 760, 420

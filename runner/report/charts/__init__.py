@@ -1,0 +1,1 @@
+"""Pictures of a report, as SVG in the colours of the page that they stand in."""
