@@ -646,7 +646,7 @@ def test_curve_of_a_job_is_drawn_and_belongs_to_the_result(run: Command, tiny: T
     finished = [event for event in read_events(folder) if event["event"] == "JobFinished"]
     assert drawn <= set(read_manifest(folder)) and drawn <= set(finished[0]["files"])
     picture = (folder / "pareto.svg").read_text(encoding="utf-8")
-    assert picture.count('r="4"') == len(read_json(folder / "results" / "pareto.json")) == 3
+    assert picture.count('class="hit"') == len(read_json(folder / "results" / "pareto.json")) == 3
     assert "loss, percentage points" in picture and "target 90" in picture
     evaluations = read_json(folder / "summary.json")["evaluations"]
     assert (evaluations["full"], evaluations["partial"]) == (4, 3)
