@@ -6,6 +6,7 @@
     ├── DatasetError            images, labels or arrays: missing, malformed, not fitting the model
     ├── RecordError             a record, config, ranking or history file that does not follow its format
     ├── ConfigError             an option: unknown, of the wrong type, out of range, contradicting another
+    │   └── CombinedError       several errors that have nothing to do with one another, told together
     ├── OutputError             a file or folder that cannot be written
     └── VerificationError       a written model that does not say what was measured (our fault, not the user's)
     InternalError               a graph of ours that onnxruntime refuses, or another broken promise of this program
@@ -16,7 +17,7 @@ A ``ValueError`` is for a caller's misuse of a value type; a ``RunnerError`` is 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from runner.printable import message
 
@@ -26,6 +27,11 @@ class RunnerError(Exception):
 
     def __init__(self, text: str) -> None:
         super().__init__(message(text))
+
+    @property
+    def each(self) -> tuple[RunnerError, ...]:
+        """What is wrong, one error a thing."""
+        return (self,)
 
 
 class ModelError(RunnerError):
@@ -48,6 +54,19 @@ class ConfigError(RunnerError):
     """An option is unknown, of the wrong type, out of range or contradicts another."""
 
 
+class CombinedError(ConfigError):
+    """Several things are wrong, so that they can be mended at once."""
+
+    def __init__(self, faults: Iterable[RunnerError]) -> None:
+        self._each = tuple(one for fault in faults for one in fault.each)
+        super().__init__(" ".join(map(str, self._each)))
+
+    @property
+    def each(self) -> tuple[RunnerError, ...]:
+        """What is wrong, one error a thing, in the order in which it was found."""
+        return self._each
+
+
 class OutputError(RunnerError):
     """A file or folder cannot be written."""
 
@@ -58,6 +77,14 @@ class VerificationError(RunnerError):
 
 class InternalError(Exception):
     """What this program built is wrong; no change to the input is asked for."""
+
+
+def raise_all(faults: Sequence[RunnerError]) -> None:
+    """Raise what is wrong, if anything is: one error as it is, several together."""
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        raise CombinedError(faults)
 
 
 def near_names(name: str, known: Iterable[str]) -> str:

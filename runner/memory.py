@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import sys
 from pathlib import Path
 
-_QUOTA = Path("/sys/fs/cgroup/memory.max")
+_QUOTA, _USED = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+_MACHINE = Path("/proc/meminfo")
 # The rest is left to the system and to what else runs.
 _SHARE = 0.9
 # glibc's M_ARENA_MAX, and how many cores share a heap.
@@ -28,6 +30,33 @@ def total_bytes(quota: Path = _QUOTA) -> int | None:
         return min(machine, int(quota.read_text(encoding="ascii")))
     except (OSError, ValueError):
         return machine
+
+
+def available_bytes(quota: Path = _QUOTA, used: Path = _USED, machine: Path = _MACHINE) -> int | None:
+    """Return how much memory is free for this process and others to come; None where the system does not tell.
+
+    Args:
+        quota: Linux's file of the bytes that a container may use; "max" is no limit.
+        used: its file of those in use.
+        machine: its file of the whole machine's, a line a figure, in kB.
+    """
+    found = []
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        lines = (line.split() for line in machine.read_text(encoding="ascii").splitlines())
+        found += [1024 * int(line[1]) for line in lines if line[0] == "MemAvailable:"]
+    with contextlib.suppress(OSError, ValueError):
+        found.append(max(0, int(quota.read_text(encoding="ascii")) - int(used.read_text(encoding="ascii"))))
+    return min(found, default=None)
+
+
+def peak_bytes() -> int:
+    """Return the most memory that this process has held so far; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak  # macOS tells bytes
 
 
 def bound_memory() -> None:

@@ -35,6 +35,9 @@ _LIKE = {
 }
 _LIKE |= {"–": "-", "—": "-", "−": "-", "‑": "-", "\u00a0": " ", "\u3000": " "}
 _DASHES = ("-", "–", "—", "−")
+_LOOK = ("doctor", "doctor=true", "doctor=True")
+# Flags that say which job it is.
+_ALONGSIDE = ("-m", "--multirun", "--config-dir", "-cd")
 _KEY = re.compile(r"[A-Za-z_][\w.@/-]*")
 
 
@@ -54,6 +57,18 @@ def arranged(arguments: Sequence[str], program: str) -> list[str]:
     for place, override in enumerate(overrides):
         _refuse_slip(override, overrides[place + 1 : place + 3])
     return [*flags, *(spelled_out(readable(override, sweep=sweep)) for override in overrides)]
+
+
+def without_doctor(arguments: Sequence[str]) -> list[str] | None:
+    """Return the other arguments of a command that is only to be looked at; None of one that is to run.
+
+    ``doctor`` in any place is short for ``doctor=true``. What prints the configuration or help does that.
+    """
+    told = [argument.partition("=")[0] for argument in arguments if argument.startswith("-")]
+    if any(flag not in _ALONGSIDE for flag in told):
+        return None
+    rest = [argument for argument in arguments if argument not in _LOOK]
+    return None if len(rest) == len(arguments) else rest
 
 
 def spelled_out(argument: str) -> str:

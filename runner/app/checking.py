@@ -3,7 +3,8 @@
 A section is a dataclass. A part is chosen by ``_target_``, the import path of a class, so a user's own class is checked in the
 same way as ours. That is possible only where the annotation names what a part has to be: a protocol, or, within a part, a
 class too. Anywhere else it is refused before anything is imported, and a class that lacks the protocol's methods before it is
-made: a configuration file cannot have any other code called. One message each: which key, what was expected, what was given.
+made: a configuration file cannot have any other code called. One message each: which key, what was expected, what was given;
+all that is wrong with a section is told at once.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Protocol, Union, get_args, get_origin, get_type_hints
 
 from runner.class_path import class_at
-from runner.errors import ConfigError
+from runner.errors import ConfigError, RunnerError, raise_all
 
 MISSING = "???"
 _TARGET = "_target_"
@@ -41,7 +42,7 @@ def build(value: Any, hint: Any, key: str) -> Any:  # noqa: ANN401 - configurati
         key: dotted path of the value, for messages.
 
     Raises:
-        ConfigError: the value is missing, of another type, or has an unknown key.
+        ConfigError: the value is missing, of another type, or has an unknown key; ``CombinedError`` where several are.
     """
     if value == MISSING:
         raise ConfigError(f"{key}: a value is required. Give it on the command line: {key}=VALUE.")
@@ -248,16 +249,20 @@ def _call(target: Callable[..., Any], values: Mapping[str, Any], key: str) -> An
     }
     hints = _annotations(target, key)
     keys = {_key(name): name for name in parameters}
-    for name in values:
-        if name not in keys:
-            raise ConfigError(unknown_key(_below(key, name), keys, name, key))
+    faults: list[RunnerError] = [
+        ConfigError(unknown_key(_below(key, name), keys, name, key)) for name in values if name not in keys
+    ]
     arguments = {}
     for said, name in keys.items():
         path, parameter = _below(key, said), parameters[name]
-        if said in values:
-            arguments[name] = build(values[said], hints.get(name, Any), path)
-        elif parameter.default is inspect.Parameter.empty:
-            raise ConfigError(f"{path}: a value is required. Give it on the command line: {path}=VALUE.")
+        try:
+            if said in values:
+                arguments[name] = build(values[said], hints.get(name, Any), path)
+            elif parameter.default is inspect.Parameter.empty:
+                raise ConfigError(f"{path}: a value is required. Give it on the command line: {path}=VALUE.")
+        except RunnerError as error:
+            faults.append(error)
+    raise_all(faults)
     return target(**arguments)
 
 

@@ -49,6 +49,15 @@ def fetch_missing(config: Mapping[str, Any], emit: Emit) -> None:
             report.finish()
 
 
+def missing_remotes(config: Mapping[str, Any]) -> list[Remote]:
+    """Return what a job would fetch, or would have to.
+
+    Raises:
+        ConfigError: an address or a digest is wrong.
+    """
+    return [remote for remote in _remotes(config) if not remote.place.exists() and not remote.file.exists()]
+
+
 def _remotes(config: Mapping[str, Any]) -> Iterator[Remote]:
     for names in _SECTIONS:
         node: Any = config

@@ -16,15 +16,15 @@ from runner.app.engines import engine_of
 from runner.app.journal import Journal
 from runner.app.live_jobs import counted_as_live, counted_lately, default_folder
 from runner.app.logs import job_log
-from runner.app.options import AccAutoJob, Job
-from runner.app.parsing import deciding, parse_job, refuse_unknown
+from runner.app.options import AccAutoJob, ConvertQatJob, Job
+from runner.app.parsing import deciding, faults_of_names, parse_job
 from runner.app.progress import ProgressDisplay
 from runner.app.run_description import label, own_tags, params
 from runner.app.telling import fault, tell, tell_traceback
 from runner.app.termination import terminated_as_interrupted
 from runner.app.tracking.following import Following
 from runner.engine import Engine, available_cores
-from runner.errors import RunnerError, VerificationError
+from runner.errors import RunnerError, VerificationError, raise_all
 from runner.evaluation.accuracy import TopK
 from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.metric import Metric
@@ -73,7 +73,7 @@ def run_job(config: Mapping[str, Any], folder: Path, choices: Mapping[str, str],
         bound_memory()
         share_heaps(available_cores())
         with job_log(folder), terminated_as_interrupted():
-            refuse_unknown(config)
+            raise_all(faults_of_names(config))
             fetch_missing(config, emit)
             job = parse_job(config)
             if job.tracking.name != "none":
@@ -113,7 +113,7 @@ def _run(
     emit: Emit,
     display: ProgressDisplay,
 ) -> int:
-    made_of = {key: value for key, value in config.items() if key != "tune"}
+    made_of = {key: value for key, value in config.items() if key not in ("tune", "doctor")}
     digest = hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()
     if choices.get("metric") == "auto":
         choices = {**choices, "metric": metric.name}
@@ -170,43 +170,74 @@ def _finished(
     job: Job, metric: Metric | AmctEvaluator, folder: Path, engine: Engine, store: Store | None, emit: Emit
 ) -> JobResult:
     if isinstance(job, AccAutoJob):
-        options = AccAutoOptions(
-            target_loss=job.target_loss,
-            metric=metric,
-            observer=job.observer,
-            sensitivity=job.sensitivity,
-            strategy=job.strategy,
-            correction=job.correction,
-            calibration_count=job.calibration.count,
-            evaluation_count=job.evaluation.count,
-            split=job.split,
-            output_kind=job.model.output,
-            settings=LayerSettings(job.layers, job.skip_layers, job.skip_layer_types, job.tensor_quantize),
-            quant_config=job.quant_config,
-            record=job.record,
-            target=job.target,
-            verify=job.verify,
-            budget=job.budget,
-            expect=job.expect,
-            confidence=job.search.confidence,
-            keep_intermediates=job.keep_intermediates,
-            intermediates_count=job.intermediates.count,
-            seed=job.seed,
-        )
         return acc_auto(
             job.model.path,
             job.dataset,
             folder,
-            options,
+            acc_auto_options(job, metric),
             name=job.model.name,
             calibration_dataset=job.calibration.dataset,
             engine=engine,
             store=store,
             emit=emit,
         )
+    return convert_qat(
+        job.model.path,
+        job.dataset,
+        folder,
+        convert_qat_options(job, metric),
+        name=job.model.name,
+        engine=engine,
+        store=store,
+        emit=emit,
+    )
+
+
+def acc_auto_options(job: AccAutoJob, metric: Metric | AmctEvaluator) -> AccAutoOptions:
+    """Return what a job asks of ``acc_auto``.
+
+    Args:
+        job: its options.
+        metric: decides.
+
+    Raises:
+        ConfigError: they contradict one another.
+    """
+    return AccAutoOptions(
+        target_loss=job.target_loss,
+        metric=metric,
+        observer=job.observer,
+        sensitivity=job.sensitivity,
+        strategy=job.strategy,
+        correction=job.correction,
+        calibration_count=job.calibration.count,
+        evaluation_count=job.evaluation.count,
+        split=job.split,
+        output_kind=job.model.output,
+        settings=LayerSettings(job.layers, job.skip_layers, job.skip_layer_types, job.tensor_quantize),
+        quant_config=job.quant_config,
+        record=job.record,
+        target=job.target,
+        verify=job.verify,
+        budget=job.budget,
+        expect=job.expect,
+        confidence=job.search.confidence,
+        keep_intermediates=job.keep_intermediates,
+        intermediates_count=job.intermediates.count,
+        seed=job.seed,
+    )
+
+
+def convert_qat_options(job: ConvertQatJob, metric: Metric | AmctEvaluator) -> ConvertQatOptions:
+    """Return what a job asks of ``convert_qat``.
+
+    Args:
+        job: its options.
+        metric: comes first.
+    """
     # What metric=auto means for classes is left open: without labels agreement leads.
     left_open = isinstance(job.metric, OfTask) and metric == TopK()
-    convert = ConvertQatOptions(
+    return ConvertQatOptions(
         metric=None if left_open or isinstance(metric, AmctEvaluator) else metric,
         on_asymmetric_weight=job.on_asymmetric_weight,
         image=job.image,
@@ -217,9 +248,6 @@ def _finished(
         expect=job.expect,
         keep_intermediates=job.keep_intermediates,
         intermediates_count=job.intermediates.count,
-    )
-    return convert_qat(
-        job.model.path, job.dataset, folder, convert, name=job.model.name, engine=engine, store=store, emit=emit
     )
 
 
@@ -237,7 +265,8 @@ def _fail(error: BaseException, journal: Journal | None, display: ProgressDispla
         status = VERIFICATION_FAILED if isinstance(error, VerificationError) else WRONG_INPUT
     else:
         status, message = INTERNAL_FAULT, f"internal fault: {type(error).__name__}: {error}"
-    tell(message)
+    for said in [str(one) for one in error.each] if isinstance(error, RunnerError) else [message]:
+        tell(said)
     if journal is not None:
         with contextlib.suppress(OSError, RunnerError):
             journal(JobFailed(type(error).__name__, message, status))

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from runner.app.arguments import arranged
+from runner.app.arguments import arranged, without_doctor
 from runner.app.hydra_nodes import look_first
 from runner.app.leaving import INTERRUPTED, WRONG_INPUT, leave
 from runner.app.places import register_resolvers, shipped
@@ -38,12 +38,25 @@ def main() -> int:
     """Run what ``sys.argv`` asks for and return the exit status."""
     register_resolvers()
     look_first()
+    looked_at = without_doctor(sys.argv[1:])
+    if looked_at is not None:
+        return _look(looked_at)
     try:
         sys.argv[1:] = arranged(sys.argv[1:], "python -m runner")
     except ConfigError as error:
         tell(str(error))
         return WRONG_INPUT
     return _run()
+
+
+def _look(arguments: list[str]) -> int:
+    # Imported here: as of a job, much is needed.
+    from runner.app.doctor.command import look
+
+    # Ours print nothing of Hydra's.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv[1:] = arguments
+    return look(arguments, "python -m runner", as_values="json=true" in arguments)
 
 
 def _run() -> int:

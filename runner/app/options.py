@@ -211,6 +211,7 @@ class JobOptions:
     keep_intermediates: bool = False
     intermediates: IntermediatesOptions = field(default_factory=IntermediatesOptions)
     tune: TuneOptions = field(default_factory=TuneOptions)
+    doctor: bool = False
     seed: int = 0
 
 

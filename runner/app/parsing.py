@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from runner.app.belonging import belongs
 from runner.app.checking import build, refuse_misplaced, unknown_key
 from runner.app.downloads import without_urls
-from runner.app.inputs import lifted
+from runner.app.inputs import Inputs, lifted
 from runner.app.options import JOBS, AccAutoJob, Job
-from runner.errors import ConfigError
+from runner.errors import ConfigError, RunnerError, raise_all
 from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.metric import Metric
 from runner.tasks.of_task import OfTask, completed
@@ -23,18 +23,27 @@ def parse_job(config: Mapping[str, Any]) -> Job:
     Raises:
         ConfigError: a key is unknown, missing or of the wrong type.
     """
-    refuse_unknown(config)
-    _refuse_option_as_value(config)
-    plain, inputs = lifted(without_urls(config))
-    if not isinstance(plain.get("expect", {}), Mapping):
-        # In a file, too, a number alone is what is expected.
-        plain["expect"] = {"value": plain["expect"]}
+    raise_all(faults_of_names(config))
+    plain, inputs = sections_of(config)
     job: Job = build(plain, JOBS[config["mode"]], "")
     job = replace(job, dataset=inputs.of_evaluation(job.dataset))
     if isinstance(job, AccAutoJob):
         calibration = inputs.of_calibration(job.calibration.dataset)
         job = replace(job, calibration=replace(job.calibration, dataset=calibration))
     return job
+
+
+def sections_of(config: Mapping[str, Any]) -> tuple[dict[str, Any], Inputs]:
+    """Return the configuration as the sections of a job take it, and what is said beside them of the model's inputs.
+
+    Raises:
+        ConfigError: what is said of inputs is wrong.
+    """
+    plain, inputs = lifted(without_urls(config))
+    if not isinstance(plain.get("expect", {}), Mapping):
+        # In a file, too, a number alone is what is expected.
+        plain["expect"] = {"value": plain["expect"]}
+    return plain, inputs
 
 
 def deciding(job: Job) -> Metric | AmctEvaluator:
@@ -54,27 +63,32 @@ def deciding(job: Job) -> Metric | AmctEvaluator:
     return metric
 
 
-def refuse_unknown(config: Mapping[str, Any]) -> None:
-    """Refuse a mode that there is not, and options that the mode does not have.
+def faults_of_names(config: Mapping[str, Any]) -> list[RunnerError]:
+    """Return what is wrong with the names of options: a mode that there is not, a key that it does not have, a misplaced one.
 
-    Raises:
-        ConfigError: there is one; names the key, and the mode that it belongs to.
+    Each names the key, and the mode that it belongs to. Nothing is imported.
     """
     mode = config.get("mode")
     if not isinstance(mode, str) or mode not in JOBS:
-        raise ConfigError(f"mode: expected {' or '.join(JOBS)}, got {mode!r}.")
+        return [ConfigError(f"mode: expected {' or '.join(JOBS)}, got {mode!r}.")]
     fields = JOBS[mode].__dataclass_fields__
-    for key in config:
-        for other in (other for other in JOBS if other != mode and key not in fields):
-            if key in JOBS[other].__dataclass_fields__:
-                raise ConfigError(f"{key}: no such option of mode={mode}. {belongs(other)}")
-        if key not in fields:
-            raise ConfigError(unknown_key(key, fields, key) + f" (mode={mode})")
-    refuse_misplaced(config, JOBS[mode])
+    faults: list[RunnerError] = [ConfigError(_unknown(key, mode)) for key in config if key not in fields]
+    try:
+        refuse_misplaced(config, JOBS[mode])
+    except ConfigError as error:
+        faults.append(error)
+    return [*faults, *_options_as_values(config)]
 
 
-def _refuse_option_as_value(config: Mapping[str, Any]) -> None:
-    """Refuse the name of a group's option where its content is expected, as ``dataset.preprocess=imagenet`` gives it."""
+def _unknown(key: str, mode: str) -> str:
+    for other in JOBS:
+        if key in JOBS[other].__dataclass_fields__:
+            return f"{key}: no such option of mode={mode}. {belongs(other)}"
+    return unknown_key(key, JOBS[mode].__dataclass_fields__, key) + f" (mode={mode})"
+
+
+def _options_as_values(config: Mapping[str, Any]) -> Iterator[ConfigError]:
+    """Yield an error for the name of a group's option where its content is expected, as ``dataset.preprocess=imagenet``."""
     for section, name, choice in (
         ("dataset", "preprocess", "dataset/preprocess"),
         ("calibration", "dataset", "+dataset@calibration.dataset"),
@@ -82,6 +96,6 @@ def _refuse_option_as_value(config: Mapping[str, Any]) -> None:
         inside = config.get(section)
         value = inside.get(name) if isinstance(inside, Mapping) else None
         if isinstance(value, str):
-            raise ConfigError(
+            yield ConfigError(
                 f"{section}.{name}: {value} is the name of an option, and an option is chosen otherwise. Type {choice}={value}."
             )

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 from runner.app.version import asks_for_version, print_version
 
-# What prints something and is done, or starts jobs in other processes.
+# What prints something and is done, looks at a job, or starts jobs in other processes.
 _NO_JOB_HERE = frozenset(
     {
         *("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc"),
-        *("--multirun", "-m"),
+        *("--multirun", "-m", "doctor"),
     }
 )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 from runner.dataset.decoded import Pixels, image_fingerprint
 from runner.dataset.fitting import fitted
@@ -83,6 +85,13 @@ class Photos:
         self.preprocess, chosen = fitted(self._asked, inputs if len(inputs) == 1 else ())
         self._pixels = self._pixels.of(self.preprocess)
         return chosen
+
+    def preprocessed(self, preprocess: ImagePreprocess) -> Self:
+        """Return the same photos with other preprocessing; what it leaves open is not settled by a model."""
+        other = copy.copy(self)
+        other._asked = other.preprocess = preprocess
+        other._pixels = self._pixels.of(preprocess)
+        return other
 
     def keep_in(self, store: Store) -> None:
         """Keep decoded pixels in a store."""

@@ -253,7 +253,7 @@ def _connect(ray: Any, options: RayOptions) -> None:  # noqa: ANN401 - a module
                 ) from error
             return
         try:
-            _require_answer(options.address)
+            require_answer(options.address)
         except OSError as error:
             raise ConfigError(
                 f"engine.address: no cluster answers at {options.address}: {_first_sentence(error)}. Start one "
@@ -269,7 +269,7 @@ def _connect(ray: Any, options: RayOptions) -> None:  # noqa: ANN401 - a module
             ) from error
 
 
-def _require_answer(address: str) -> None:
+def require_answer(address: str) -> None:
     """Raise an OSError where nobody listens: Ray would go on asking for minutes."""
     host, colon, port = address.rpartition(":")
     if "://" in address:

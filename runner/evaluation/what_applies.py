@@ -11,6 +11,7 @@ from runner.dataset.truth import Boxes, ClassMap, highest_class
 from runner.errors import ConfigError, DatasetError, ModelError
 from runner.evaluation.accuracy import Agreement
 from runner.evaluation.float_outputs import FloatOutputs
+from runner.evaluation.label_range import beyond
 from runner.evaluation.metric import ChecksOutputs, KnowsTruth, Metric
 from runner.evaluation.output_facts import ItemFacts, class_scores
 from runner.evaluation.outputs import ClassScores, OutputKind
@@ -122,17 +123,10 @@ def read_classes(
                 f"numbers, which metric={headline.name} compares. Mend the model, or choose metric=sqnr or mse."
             )
         return None
-    beyond = [
-        (index, label)
-        for index, label in zip(items.indices, truths.labels, strict=False)
-        if label is not None and label >= classes.classes
-    ]
-    if beyond and decides and (headline.needs_classes or isinstance(headline, Agreement)):
-        raise DatasetError(
-            f"dataset.labels: {items.dataset.name(beyond[0][0])} has class {beyond[0][1]}, but the model gives "
-            f"{classes.classes} scores (classes 0 to {classes.classes - 1})."
-        )
-    return None if beyond else classes
+    at_fault = beyond(truths.labels, classes.classes, items)
+    if at_fault is not None and decides and (headline.needs_classes or isinstance(headline, Agreement)):
+        raise at_fault
+    return None if at_fault is not None else classes
 
 
 def require_classes(metric: Metric, classes: ClassScores | None) -> None:

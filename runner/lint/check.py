@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from runner.lint.ascend_operators import check_ascend_operator
-from runner.lint.deploy_file import ANTI_QUANT, DEFAULT_DOMAINS, DEQUANT, QUANT, read_deploy
+from runner.lint.deploy_file import ANTI_QUANT, DEFAULT_DOMAINS, DEQUANT, QUANT, DeployFile, read_deploy
 from runner.lint.finding import Finding
 from runner.lint.known_operators import check_known_operators
 from runner.lint.quantized_layers import check_layers
@@ -25,7 +25,11 @@ def check_deploy(path: str | os.PathLike[str]) -> list[Finding]:
     Raises:
         ModelError: the file does not exist or is no ONNX file.
     """
-    file = read_deploy(Path(path))
+    return check_opened(read_deploy(Path(path)))
+
+
+def check_opened(file: DeployFile) -> list[Finding]:
+    """Return the same of a file that is open; see ``check_deploy``."""
     findings = [*check_whole_model(file), *check_known_operators(file)]
     for node in file.nodes:
         if node.op_type in (QUANT, DEQUANT, ANTI_QUANT) and node.domain in DEFAULT_DOMAINS:

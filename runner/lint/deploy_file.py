@@ -109,9 +109,19 @@ def read_deploy(path: Path) -> DeployFile:
             f"{path} ({path.stat().st_size} bytes) cannot be read as ONNX: {error}. "
             "The file is truncated or of another kind; write or copy it again."
         ) from error
-    graph = model.graph
-    if not graph.node:
+    if not model.graph.node:
         raise ModelError(f"{path} holds no ONNX graph (no nodes). Is it another kind of file?")
+    return opened(model, path.parent)
+
+
+def opened(model: ModelProto, folder: Path) -> DeployFile:
+    """Return a model indexed by name.
+
+    Args:
+        model: with its external data, if any, still on disk.
+        folder: where that lies.
+    """
+    graph = model.graph
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     producers: dict[str, NodeProto] = {}
     readers: dict[str, list[NodeProto]] = {}
@@ -124,7 +134,7 @@ def read_deploy(path: Path) -> DeployFile:
                 tensors.update(dict.fromkeys(node.output, attribute.t))
     return DeployFile(
         model=model,
-        folder=path.parent,
+        folder=folder,
         tensors=tensors,
         producers=producers,
         readers={name: tuple(nodes) for name, nodes in readers.items()},

@@ -107,8 +107,16 @@ def load_prepared(
         ModelError: it cannot be read, is quantized already, or has no layer to quantize.
         ConfigError: a constant fits no input.
     """
+    return prepared_model(fix_inputs(load_model(model), constants), folds, target or Ascend())
+
+
+def prepared_model(source: SourceModel, folds: Folds = into_all, target: Target | None = None) -> PreparedModel:
+    """Prepare and survey a float model that was read; see ``load_prepared``.
+
+    Raises:
+        ModelError: it is quantized already, or has no layer to quantize.
+    """
     target = target or Ascend()
-    source = fix_inputs(load_model(model), constants)
     preparation = prepare(source.graph, target.limits, folds, target.reads)
     found = find_layers(preparation.graph, target.limits)
     require_layers(found)

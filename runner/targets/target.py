@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from runner.convert.simulation import Simulation
 from runner.dataset.item import Dataset, evenly_spaced
@@ -201,4 +201,17 @@ class Target(Protocol):
     @property
     def keep(self) -> Keep | None:
         """Return what writes the values that flow through the model, for comparing; None where there is nothing to compare."""
+        ...
+
+
+@runtime_checkable
+class KnowsUntaken(Protocol):
+    """A target whose reader is known well enough to tell beforehand what it will refuse."""
+
+    def untaken(self, model: LayeredModel) -> list[str]:
+        """Return, in sentences, what its reader does not take of a model around the quantized layers.
+
+        Args:
+            model: the prepared float model at the source's opset; nothing is written.
+        """
         ...

@@ -123,7 +123,7 @@ def broken_yaml(tmp: Path, tiny: Tiny) -> list[str]:
 
 
 KNOWN = (
-    "There are budget, cache, calibration, correction, dataset, download, engine, evaluation, expect, intermediates, "
+    "There are budget, cache, calibration, correction, dataset, doctor, download, engine, evaluation, expect, intermediates, "
     "keep_intermediates, layers, metric, mode,"
 )
 CASES = {
@@ -160,7 +160,11 @@ CASES = {
         images(lambda folder: "0.png 0\n1.png\n"), ("labels.txt:2: expected '<file> <class>'", "got '1.png'")
     ),
     "label outside the classes": Case(
-        label_too_large, ("dataset.labels: labels.npz[7] has class 5, but the model gives 5 scores (classes 0 to 4).",)
+        label_too_large,
+        (
+            "dataset.labels: 1 of 40 items has a class beyond the model's 5 scores: expected 0 to 4, got 0 to 5, such as "
+            "labels.npz[7] with 5.",
+        ),
     ),
     "listed image missing": Case(
         images(lambda folder: "0.png 0\nabsent.png 1\n"),

@@ -119,7 +119,10 @@ def test_label_outside_the_classes_is_refused_with_item_and_range() -> None:
     labels[7] = 5
     with pytest.raises(DatasetError) as error:
         scorer_of([TopK()], y=labels)
-    assert str(error.value) == ("dataset.labels: item 7 has class 5, but the model gives 5 scores (classes 0 to 4).")
+    assert str(error.value) == (
+        "dataset.labels: 1 of 30 items has a class beyond the model's 5 scores: expected 0 to 4, got 0 to 5, such as item 7 "
+        "with 5. Classes are numbered from 0, in the order of the model's scores; are the labels those of this model?"
+    )
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,10 @@ from benchmarks.fuzz.spot import Spot
 from benchmarks.fuzz.trees import yaml_tree
 from runner.app.hydra_nodes import look_first
 from runner.app.main import message_of
-from runner.app.parsing import deciding, parse_job, refuse_unknown
+from runner.app.parsing import deciding, faults_of_names, parse_job
 from runner.app.places import register_resolvers, shipped
 from runner.download.archive import ArchiveError, unpack
-from runner.errors import RunnerError
+from runner.errors import RunnerError, raise_all
 
 _JOB = """# @package _global_
 defaults:
@@ -108,5 +108,5 @@ def _composed(folder: Path, name: str) -> None:
         raise RunnerError(message) from error
     assert isinstance(plain, dict)
     config = {str(key): value for key, value in plain.items()}
-    refuse_unknown(config)
+    raise_all(faults_of_names(config))
     deciding(parse_job(config))

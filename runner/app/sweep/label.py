@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 _LONGEST = 60
 # Beside hydra's own they say where and how a job runs, not what it computes.
-NO_RESULT = ("paths", "tracking", "cache", "engine", "download", "sweep", "tune")
+NO_RESULT = ("paths", "tracking", "cache", "engine", "download", "sweep", "tune", "doctor")
 
 
 def job_label(options: Mapping[str, str]) -> str:

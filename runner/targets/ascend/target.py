@@ -21,6 +21,7 @@ from runner.targets.ascend.limits import ASCEND
 from runner.targets.ascend.model_files import ModelPair, note_warnings, write_pair
 from runner.targets.ascend.proof import proof_items
 from runner.targets.ascend.sections import against_a_dump, deployed, to_the_chip
+from runner.targets.ascend.untaken import untaken
 from runner.targets.target import Keep, Measured, ModelFiles, VerifyOptions
 
 
@@ -71,6 +72,10 @@ class Ascend:
     def check(self, files: ModelFiles, measured: Measured, progress: Callable[[int], None]) -> Checked:
         """Return that the deploy file holds the layers, and executed as integers gives the fake-quant file's bits."""
         return check(ModelPair(*files), measured, progress)
+
+    def untaken(self, model: LayeredModel) -> list[str]:
+        """Return what ATC has no parser for in a model."""
+        return untaken(model)
 
     def warnings(self, checked: Checked) -> list[str]:
         """Return what ATC does not take of the model."""

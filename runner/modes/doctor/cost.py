@@ -1,0 +1,81 @@
+"""What the job takes: memory and time, from one model loaded and a few items timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from runner.graph.model_file import weights_size
+from runner.memory import available_bytes, peak_bytes
+from runner.modes.acc_auto_options import AccAutoOptions
+from runner.modes.doctor.data import sampled
+from runner.modes.doctor.examined import Examined
+from runner.modes.doctor.finding import Finding, ok, warning
+from runner.modes.work_ahead import items_ahead
+
+_MB = 1e6
+# Copies of the weights that a job holds at its peak, beside what this look at it took: the prepared model, its simulation, and
+# the two that are written.
+_COPIES = 4
+# Seconds of an int8 simulation and of observing a float model, by those of the float model; of a start and a report.
+_SIMULATED, _OBSERVED, _START = 1.6, 3.0, 3.0
+_TIMED, _TIMED_SECONDS = 16, 3.0
+# How far such a sum may be off.
+_LOW, _HIGH = 0.7, 1.8
+
+
+def look_at_memory(case: Examined) -> Iterator[Finding]:
+    """Hold what the job may take against what there is."""
+    free = available_bytes()
+    needed = peak_bytes() + _COPIES * weights_size(case.source.graph)
+    if free is None:
+        return
+    text = f"about {needed / _MB:.0f} MB of {free / _MB:.0f} MB that are free"
+    if needed > free:
+        yield warning(
+            f"the job may take {text}",
+            key="engine.callers",
+            advice="Set engine.callers=1, free memory, or raise the limit (ulimit -v, a container).",
+        )
+        return
+    yield ok(text)
+
+
+def look_at_time(case: Examined) -> Iterator[Finding]:
+    """Time a few items, and tell how long the whole job takes, as a range."""
+    each = _seconds_an_item(case)
+    low, high = _items(case)
+    yield ok(
+        f"{duration(_START + _LOW * each * low)} to {duration(_START + _HIGH * each * high)} on this machine, at "
+        f"{1000 * each:.3g} ms an item; what earlier jobs have worked out is not done again"
+    )
+
+
+def _seconds_an_item(case: Examined) -> float:
+    """Return wall seconds for an item in float, read and run by as many callers as the job has."""
+    part = sampled(case.split.search, max(1, min(_TIMED, int(_TIMED_SECONDS / max(case.seconds, 1e-6)))))
+    start = time.perf_counter()
+    for _ in case.engine.map(case.session, part, lambda index, arrays: None):
+        pass
+    return (time.perf_counter() - start) / len(part)
+
+
+def _items(case: Examined) -> tuple[float, float]:
+    """Return float items that the work is worth, at least and at most."""
+    options, items = case.options, len(case.split.search)
+    verified = case.options.target.check_steps(options.verify, case.split.report.indices)
+    both = items * (1 + _SIMULATED) + 2 * _SIMULATED * verified
+    if not isinstance(options, AccAutoOptions):
+        return both, both
+    parts, layers = case.split, len(case.layers.layers)
+    calibrated = 0 if parts.calibration is None else len(parts.calibration)
+    most = items_ahead(options, parts, layers, 3)
+    least = both + _OBSERVED * calibrated
+    return least, max(least, both + _OBSERVED * most)
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in words: ``40 s``, ``3 min``, ``2.5 h``."""
+    if seconds < 100:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.2g} min" if seconds < 6000 else f"{seconds / 3600:.2g} h"

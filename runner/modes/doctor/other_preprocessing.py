@@ -1,0 +1,121 @@
+"""Other ways to preprocess photos, tried on the same items: the one that gives clearly more is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from runner.dataset.geometry import Letterbox
+from runner.dataset.input_settings import beneath
+from runner.dataset.item import Dataset
+from runner.dataset.photos import Photos
+from runner.dataset.preprocess import Channels, ImagePreprocess
+from runner.errors import RunnerError
+from runner.evaluation.accuracy import PERCENTAGE_POINTS
+from runner.evaluation.scorer import Scorer
+from runner.modes.doctor.examined import Examined
+from runner.modes.expectation import at_least
+from runner.session import input_specs
+
+# What a figure has to gain, in percentage points, and how likely its gain may be by chance.
+_POINTS, _LIKELY = 5.0, 0.005
+_VALUES = ("channels", "channel_order", "scale", "mean", "std")
+_PLACE = ("resize", "crop", "letterbox", "interpolation", "rounding", "exif")
+
+
+@dataclass(frozen=True, slots=True)
+class Better:
+    """Preprocessing that gives more.
+
+    Attributes:
+        typed: the options that choose it.
+        figure: of the float model with it.
+    """
+
+    typed: str
+    figure: float
+
+    @property
+    def said(self) -> str:
+        """The options and the figure."""
+        return f"{self.figure:.4g} with {self.typed}"
+
+
+def better(case: Examined, scorer: Scorer, score: Callable[[Dataset], Scorer]) -> Better | None:
+    """Return the preprocessing that gives clearly more than the job's, if one does.
+
+    Args:
+        case: has the data and the presets.
+        scorer: of the float model over some items, as the job has them.
+        score: the same with other data.
+    """
+    dataset = beneath(case.dataset)
+    if not isinstance(dataset, Photos) or scorer.metrics[0].unit != PERCENTAGE_POINTS:
+        return None
+    best: Better | None = None
+    for typed, preprocess in _candidates(dataset.preprocess, case):
+        try:
+            changed = dataset.preprocessed(preprocess)
+            changed.fit_to(input_specs(case.source.graph))
+            other = score(changed)
+        except RunnerError:
+            continue  # it does not fit the model
+        figure = other.float_figure
+        if _clearly_more(scorer, other) and (best is None or figure > best.figure):
+            best = Better(typed, figure)
+    return best
+
+
+def _candidates(now: ImagePreprocess, case: Examined) -> Iterator[tuple[str, ImagePreprocess]]:
+    """Yield the options and the preprocessing: each preset's values on photos as they are cut now, and channels swapped."""
+    seen = [_signature(now)]
+    if now.order in ("rgb", "bgr"):
+        other: Channels = "bgr" if now.order == "rgb" else "rgb"
+        swapped = replace(now, channels=other, channel_order=None)
+        seen.append(_signature(swapped))
+        yield f"dataset.preprocess.channels={other}", swapped
+    for name, preset in case.presets.items():
+        values = {key: getattr(preset, key) for key in _VALUES}
+        own = replace(now, **values, layout=now.layout)
+        whole = replace(preset, layout=now.layout)
+        for one in (own, whole):
+            if _signature(one) not in seen:
+                seen.append(_signature(one))
+                yield _typed(name, preset, one), one
+
+
+def _signature(preprocess: ImagePreprocess) -> str:
+    return repr(preprocess.settings())
+
+
+def _typed(name: str, preset: ImagePreprocess, wanted: ImagePreprocess) -> str:
+    differing = [key for key in _PLACE if getattr(wanted, key) != getattr(preset, key)]
+    return " ".join(
+        [
+            f"dataset/preprocess={name}",
+            *(f"dataset.preprocess.{key}={_value(getattr(wanted, key))}" for key in differing),
+        ]
+    )
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, list):
+        return f"[{','.join(map(str, value))}]"
+    if isinstance(value, Letterbox):
+        return f"{{{','.join(f'{key}:{_value(one)}' for key, one in asdict(value).items())}}}"
+    return str(value)
+
+
+def _clearly_more(before: Scorer, after: Scorer) -> bool:
+    """Return whether a figure is larger by more than chance gives, item by item where items are hits or misses."""
+    if after.float_figure < before.float_figure + _POINTS:
+        return False
+    old, new = (one.float_scores.scores[one.metrics[0].name] for one in (before, after))
+    if old.shape != new.shape or old.shape[1:] != (1,) or not np.isin(old, (0.0, 1.0)).all():
+        return after.float_figure >= 2 * before.float_figure
+    gained, lost = int(np.sum(new > old)), int(np.sum(new < old))
+    return at_least(gained, gained + lost, 0.5) <= _LIKELY

@@ -1,0 +1,85 @@
+"""``doctor``: everything that is wrong with a command in one list, and nothing written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.app.conftest import Command, Tiny
+from tests.command import digests
+
+
+def test_a_sound_job_has_no_fault_and_nothing_is_written(run: Command, tiny: Tiny, tmp_path: Path) -> None:
+    ended = run("doctor", *tiny.options())
+    assert ended.status == 0, ended.out
+    assert ended.out.splitlines()[-1].startswith("0 faults, ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_word_is_short_for_the_key_wherever_it_stands(run: Command, tiny: Tiny) -> None:
+    def without_figures(out: str) -> list[str]:
+        return [line for line in out.splitlines() if not line[8:].startswith(("memory", "time", "disk", " "))]
+
+    outs = [
+        run(*arguments).out
+        for arguments in (
+            ("doctor", *tiny.options()),
+            (*tiny.options(), "doctor"),
+            (*tiny.options(), "doctor=true"),
+        )
+    ]
+    assert len({tuple(without_figures(out)) for out in outs}) == 1
+
+
+def test_every_wrong_option_is_told_and_later_checks_go_on(run: Command, tiny: Tiny) -> None:
+    ended = run("doctor", *tiny.options(target_loss=-1, seed="x", verify__count=0), "target_lss=3", "observer.foo=1")
+    assert ended.status == 2
+    told = " ".join(ended.out.split())
+    for said in (
+        "target_lss: no such option",
+        "observer.foo: no such option",
+        "target_loss: expected 0 or more",
+        "seed: expected a whole number, got 'x'",
+        "verify.count: expected 1 or more",
+    ):
+        assert said in told, said
+    assert "onnxruntime loads; takes x" in told
+    assert "5 faults" in told
+
+
+def test_model_and_data_that_are_missing_are_both_told(run: Command, tiny: Tiny) -> None:
+    ended = run("doctor", *tiny.options(model__path="absent.onnx", dataset__path="absent.npz"))
+    told = " ".join(ended.out.split())
+    assert "model.path: absent.onnx does not exist" in told
+    assert "dataset.path: absent.npz does not exist" in told
+    assert "not checked: needs a model that can be read" in told
+    assert ended.status == 2
+
+
+def test_results_that_are_there_stay_as_they_are(run: Command, tiny: Tiny, tmp_path: Path) -> None:
+    assert run(*tiny.options()).status == 0
+    before = digests(tmp_path), sorted(path.stat().st_mtime_ns for path in tmp_path.rglob("*"))
+    ended = run("doctor", *tiny.options())
+    assert "the results there would be replaced" in " ".join(ended.out.split())
+    assert before == (digests(tmp_path), sorted(path.stat().st_mtime_ns for path in tmp_path.rglob("*")))
+
+
+def test_each_job_of_a_sweep_is_looked_at_and_what_is_the_same_told_once(
+    run: Command, tiny: Tiny, tmp_path: Path
+) -> None:
+    ended = run("doctor", "-m", *tiny.options(target_loss="90,-2", seed="0,1"))
+    assert ended.status == 2
+    assert ended.out.count("target_loss: expected 0 or more") == 1
+    assert [line for line in ended.out.splitlines() if line.startswith("target_loss=")] == [
+        "target_loss=90 seed=0:",
+        "target_loss=90 seed=1:",
+        "target_loss=-2 seed=0:",
+        "target_loss=-2 seed=1:",
+    ]
+    assert ended.out.count("onnxruntime") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_line_is_longer_than_80_columns_but_for_what_is_copied(run: Command, tiny: Tiny) -> None:
+    ended = run("doctor", *tiny.options(target_loss=-1, model__path="absent.onnx"))
+    for line in ended.out.splitlines():
+        assert len(line) <= 80 or len(line.split()[-1]) > 80 - len("warning  float figure "), line
