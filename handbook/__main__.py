@@ -1,4 +1,4 @@
-"""``python -m handbook build``: the site of docs/, every warning of which is a fault."""
+"""``python -m handbook build`` makes the site of docs/, ``write`` the pages of it that are generated."""
 
 from __future__ import annotations
 
@@ -12,24 +12,32 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 
 
-def build(folder: Path) -> int:
-    """Build the site into a folder, and return the exit status: 0 where nothing was to be said."""
-    kept = folder.parent / f"{folder.name}.kept"
-    line = [sys.executable, "-m", "sphinx", "-b", "html", "-n", "-q", "-W", "--keep-going", "-d", str(kept)]
-    return subprocess.run([*line, str(DOCS), str(folder)], check=False).returncode
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for, and return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m handbook", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m handbook", description=__doc__.replace("``", ""))
     commands = parser.add_subparsers(dest="command", required=True)
-    site = commands.add_parser("build", help="build the site; needs the extra 'docs'")
+    site = commands.add_parser("build", help="build the site, every warning a fault; needs the extra 'docs'")
     site.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "site", help="default: build/site")
+    commands.add_parser("write", help="write the generated pages of docs/reference and conf/schema.json")
     said = parser.parse_args(arguments)
-    status = build(said.folder)
+    return _build(said.folder) if said.command == "build" else _write()
+
+
+def _build(folder: Path) -> int:
+    kept = folder.parent / f"{folder.name}.kept"
+    line = [sys.executable, "-m", "sphinx", "-b", "html", "-n", "-q", "-W", "--keep-going", "-d", str(kept)]
+    status = subprocess.run([*line, str(DOCS), str(folder)], check=False).returncode
     if status == 0:
-        print(f"{said.folder / 'index.html'}: open it in a browser; its search needs no server.")
+        print(f"{folder / 'index.html'}: open it in a browser; its search needs no server.")
     return status
+
+
+def _write() -> int:
+    from handbook.generated import write
+
+    for name in write(ROOT):
+        print(name)
+    return 0
 
 
 if __name__ == "__main__":

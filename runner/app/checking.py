@@ -248,7 +248,7 @@ def _call(target: Callable[..., Any], values: Mapping[str, Any], key: str) -> An
         if not name.startswith("_") and parameter.kind not in _VARIADIC
     }
     hints = _annotations(target, key)
-    keys = {_key(name): name for name in parameters}
+    keys = {configured_name(name): name for name in parameters}
     faults: list[RunnerError] = [
         ConfigError(unknown_key(_below(key, name), keys, name, key)) for name in values if name not in keys
     ]
@@ -266,7 +266,7 @@ def _call(target: Callable[..., Any], values: Mapping[str, Any], key: str) -> An
     return target(**arguments)
 
 
-def _key(parameter: str) -> str:
+def configured_name(parameter: str) -> str:
     """Return how a configuration calls a parameter: without the underscore behind a word of Python's."""
     plain = parameter.removesuffix("_")
     return plain if keyword.iskeyword(plain) else parameter

@@ -14,9 +14,10 @@ from runner.download.source import DownloadOptions, Remote
 from runner.errors import ConfigError
 from runner.events import DOWNLOAD, Emit, StageAdvanced, StageFinished, StageStarted
 
-_SECTIONS = (("model",), ("dataset",), ("calibration", "dataset"))
+# Where an address may stand, and what it is called there.
+SECTIONS = (("model",), ("dataset",), ("calibration", "dataset"))
+OURS = ("url", "sha256")
 _PLACES = ("path", "images")
-_OURS = ("url", "sha256")
 # A bar is drawn ten times a second; a job's listeners need no more.
 _SECONDS_BETWEEN = 0.1
 
@@ -24,7 +25,7 @@ _SECONDS_BETWEEN = 0.1
 def without_urls(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the configuration as the parts take it: they know places, not addresses."""
     plain = dict(config)
-    for names in _SECTIONS:
+    for names in SECTIONS:
         _strip(plain, names)
     return plain
 
@@ -59,7 +60,7 @@ def missing_remotes(config: Mapping[str, Any]) -> list[Remote]:
 
 
 def _remotes(config: Mapping[str, Any]) -> Iterator[Remote]:
-    for names in _SECTIONS:
+    for names in SECTIONS:
         node: Any = config
         for name in names:
             node = node.get(name) if isinstance(node, Mapping) else None
@@ -71,7 +72,7 @@ def _remotes(config: Mapping[str, Any]) -> Iterator[Remote]:
             raise ConfigError(
                 f"{section}.url: expected {section}.{' or '.join(_PLACES)} beside it, the place to put it at."
             )
-        values = {key: build(node.get(key), str | None, f"{section}.{key}") for key in (place, *_OURS)}
+        values = {key: build(node.get(key), str | None, f"{section}.{key}") for key in (place, *OURS)}
         yield Remote(values["url"], Path(values[place]), f"{section}.{place}", values["sha256"])
 
 
@@ -84,7 +85,7 @@ def _strip(config: dict[str, Any], names: tuple[str, ...]) -> None:
     if len(names) > 1:
         _strip(copy, names[1:])
     elif not _takes_url(copy):
-        for key in _OURS:
+        for key in OURS:
             copy.pop(key, None)
 
 

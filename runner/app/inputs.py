@@ -13,6 +13,8 @@ from runner.dataset.item import Dataset
 from runner.errors import ConfigError
 
 _BATCH_AXIS, _CONSTANTS = "batch_axis", "constants"
+# What may stand beside any dataset's own options.
+BESIDE: Mapping[str, Any] = {_BATCH_AXIS: dict[str, int | None], _CONSTANTS: dict[str, Any]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def _taken(node: Any, section: str) -> tuple[Any, dict[str, Any]]:  # noqa: ANN4
         return node, {}
     own = own_options(node, section)
     found: dict[str, Any] = {}
-    for key, hint in ((_BATCH_AXIS, dict[str, int | None]), (_CONSTANTS, dict[str, Any])):
+    for key, hint in BESIDE.items():
         if key in own:
             found[key] = {}  # said to the dataset itself
         elif node.get(key) is not None:

@@ -55,7 +55,9 @@ class ModelOptions:
 class CalibrationOptions:
     """``calibration``: how many items, and of which data if not the evaluation's.
 
-    Without a count it is batch_num of ``quant_config``, or 100, or all there are where those are fewer.
+    Attributes:
+        count: None for batch_num of ``quant_config``, or 100, or all there are where those are fewer.
+        dataset: chosen as ``+dataset@calibration.dataset=OPTION``; None for the evaluation's.
     """
 
     count: int | None = None
@@ -138,7 +140,12 @@ class SweepOptions:
 
 @dataclass(frozen=True, slots=True)
 class CacheOptions:
-    """``cache``: whether results and decoded images are kept below ``paths.output``, and how much of them."""
+    """``cache``: whether results and decoded images are kept below ``paths.output``, and how much of them.
+
+    Attributes:
+        name: ``local`` keeps and uses them, ``refresh`` keeps and uses none that an earlier job kept, ``none`` does neither.
+        max_gb: kept at most; what was not used for longest goes first.
+    """
 
     name: Literal["local", "refresh", "none"] = "local"
     max_gb: float = 5.0
@@ -155,8 +162,8 @@ class TuneOptions:
     Attributes:
         objective: one of ``OBJECTIVES``, or a list of two.
         study: which study a trial belongs to.
-        trial: its number.
-        varied: what it tries, in words.
+        trial: its number; ``runner.tune`` sets it.
+        varied: what it tries, in words; ``runner.tune`` sets it.
         trials: how many different settings are tried in all.
         jobs: how many at once.
         sampler: who proposes; null: tpe, or nsga2 for two objectives.
