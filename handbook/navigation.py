@@ -73,4 +73,6 @@ def _behind_the_front_page(app: Sphinx, name: str, source: list[str]) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Have the front page followed by what the side bar shows."""
     app.connect("source-read", _behind_the_front_page)
+    # Which pages there are is read from folders, so the front page is never up to date by itself.
+    app.connect("env-get-outdated", lambda *_: [FRONT])
     return {"parallel_read_safe": True, "parallel_write_safe": True}
