@@ -25,7 +25,7 @@ def interval() -> Figure:
     told = int(counts[np.argmax(high < _TARGET)])
     panel.axvline(told, color=GREEN, linewidth=1)
     panel.text(told, float(low.min()), f"  met from {told:,} items", color=GREEN, fontsize=8)
-    panel.text(counts[0], float(low.min()), "undecided", color=ORANGE, fontsize=8)
+    panel.text(1400, float(low.min()), "undecided", color=ORANGE, fontsize=8)
     panel.set(xscale="log", xlabel="items evaluated", ylabel="loss, percentage points")
     panel.axhline(0, color=GREY, linewidth=0.5)
     panel.legend(fontsize=8)
