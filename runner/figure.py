@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -102,10 +102,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture on the page: the text of an SVG of our own, or a PNG or JPEG with what it shows."""
+    """A picture on the page: the text of an SVG of our own, or what draws one in the page's language; or a PNG or JPEG."""
 
     shape: ClassVar[str] = "picture"
-    svg: str = ""
+    svg: str | Callable[[], str] = ""
     png: bytes = b""
     jpeg: bytes = b""
     shows: str = ""

@@ -46,6 +46,8 @@ from runner.store.store import Store
 from runner.tasks.of_task import OfTask
 
 logger = logging.getLogger(__name__)
+# What a job finds is the same whatever these say.
+_OF_NO_RESULT = ("tune", "report", "doctor")
 INTERNAL_FAULT, WRONG_INPUT, VERIFICATION_FAILED = 1, 2, 4
 
 
@@ -113,7 +115,7 @@ def _run(
     emit: Emit,
     display: ProgressDisplay,
 ) -> int:
-    made_of = {key: value for key, value in config.items() if key not in ("tune", "doctor")}
+    made_of = {key: value for key, value in config.items() if key not in _OF_NO_RESULT}
     digest = hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()
     if choices.get("metric") == "auto":
         choices = {**choices, "metric": metric.name}
@@ -128,7 +130,7 @@ def _run(
     )
     result = _start(job, metric, config, folder, emit)
     status = exit_status(result.status)
-    report = write_report(result, JobFacts(job.seed, digest))
+    report = write_report(result, JobFacts(job.seed, digest, job.report.language))
     files = tuple(path.relative_to(folder).as_posix() for path in result.folder.files)
     emit(JobFinished(result.status, status, tracked(report), files, sentence(report)))
     display.close()

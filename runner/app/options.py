@@ -21,6 +21,7 @@ from runner.modes.expectation import Expectation
 from runner.modes.layer_settings import LayerRule
 from runner.modes.tensor_settings import TensorRule
 from runner.printable import shown
+from runner.report.language import LanguageName
 from runner.report.objective import objectives
 from runner.search.budget import Budget
 from runner.search.end_to_end import EndToEnd
@@ -156,6 +157,13 @@ class CacheOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportOptions:
+    """``report``: the language of the page; the terminal, files of figures and logs are English."""
+
+    language: LanguageName = "en"
+
+
+@dataclass(frozen=True, slots=True)
 class TuneOptions:
     """``tune``: what a job returns to a sweeper, and the rest, which ``runner.tune`` alone reads.
 
@@ -217,6 +225,7 @@ class JobOptions:
     expect: Expectation = field(default_factory=Expectation)
     keep_intermediates: bool = False
     intermediates: IntermediatesOptions = field(default_factory=IntermediatesOptions)
+    report: ReportOptions = field(default_factory=ReportOptions)
     tune: TuneOptions = field(default_factory=TuneOptions)
     doctor: bool = False
     seed: int = 0

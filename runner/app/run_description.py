@@ -12,7 +12,7 @@ from runner.app.options import AccAutoJob, Job
 from runner.report.environment import versions
 
 # Where and how a job runs, and who asked for it.
-_NO_OPTIONS = ("paths", "tracking", "sweep", "tune", "hparams_search", "doctor")
+_NO_OPTIONS = ("paths", "tracking", "sweep", "tune", "report", "hparams_search", "doctor")
 
 
 def label(job: Job, metric: str, strategy: str) -> str:

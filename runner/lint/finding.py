@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from runner.printable import printable
+from runner.wording import Said, listed, recalled, say
+
 Severity = Literal["fault", "unsupported", "warning"]
 _MOST_NAMED = 3
 
@@ -33,18 +36,22 @@ class Finding:
     @property
     def said(self) -> str:
         """What is wrong, wherever it is."""
-        text = f"expected {self.expected}, got {self.got}"
-        return f"{text}; {self.advice}" if self.advice else text
+        expected, got = recalled(printable(self.expected)), recalled(printable(self.got))
+        if not self.advice:
+            return say("expected {expected}, got {got}", expected=expected, got=got)
+        return say("expected {expected}, got {got}; {advice}", expected=expected, got=got, advice=recalled(self.advice))
 
 
-def gathered(findings: Iterable[Finding]) -> list[str]:
+def gathered(findings: Iterable[Finding]) -> list[Said]:
     """Return findings in words, those that say the same of several nodes in one line."""
     places: dict[str, list[str]] = {}
     for finding in findings:
         places.setdefault(finding.said, []).append(finding.node)
     lines = []
     for text, nodes in places.items():
-        named = ", ".join(nodes[:_MOST_NAMED])
-        more = len(nodes) - _MOST_NAMED
-        lines.append(f"{named} and {more} more: {text}" if more > 0 else f"{named}: {text}")
+        named, more = listed([printable(node) for node in nodes[:_MOST_NAMED]]), len(nodes) - _MOST_NAMED
+        if more > 0:
+            lines.append(say("{nodes} and {count} more: {said}", nodes=named, count=more, said=text))
+        else:
+            lines.append(say("{nodes}: {said}", nodes=named, said=text))
     return lines

@@ -10,11 +10,13 @@ from typing import Literal
 from runner.dataset.item import class_of
 from runner.modes.result import Comparison
 from runner.spreadsheet import harmless
+from runner.wording import Said, say
 
 FLIPS = "flips.csv"
 Effect = Literal["lost", "gained", "changed"]
 # A lost answer is what a loss is made of; a changed one has no label to say, or was wrong before and after.
 _ORDER: dict[Effect, int] = {"lost": 0, "changed": 1, "gained": 2}
+EFFECTS: dict[Effect, Said] = {"lost": say("lost"), "gained": say("gained"), "changed": say("changed")}
 
 
 @dataclass(frozen=True, slots=True)

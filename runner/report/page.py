@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from markupsafe import Markup
 from runner.figure import Block, Part, Report, Section, Step, Swatch
 from runner.printable import printable, printable_lines
 from runner.report.charts.style import STYLE
+from runner.wording import Said, language_code, spoken
 
 PAGE = "report.html"
 _TEMPLATE = "page.html.j2"
@@ -29,7 +30,7 @@ class _Part:
 
 
 def page(report: Report) -> str:
-    """Return the page."""
+    """Return the page, in the language that is being spoken."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -43,13 +44,19 @@ def page(report: Report) -> str:
     top, *parts = _parts(report.sections)
     cards = [figure.card for figure in report.figures if figure.card is not None]
     return environment.get_template(_TEMPLATE).render(
-        report=report, top=top, parts=parts, cards=cards, svg=Markup, charts=Markup(STYLE)
+        report=report,
+        top=top,
+        parts=parts,
+        cards=cards,
+        svg=_svg,
+        charts=Markup(STYLE),
+        language=language_code(),
     )
 
 
 def in_a_page(value: object) -> object:
-    """Return what a template puts into a page, where a text holds nothing that turns or breaks its line."""
-    return printable_lines(value) if type(value) is str else value
+    """Return what a template puts into a page: a text as it is spoken, with nothing in it that turns or breaks its line."""
+    return printable_lines(spoken(value)) if isinstance(value, str) and type(value) in (str, Said) else value
 
 
 def _parts(sections: Sequence[Section]) -> list[_Part]:
@@ -63,6 +70,11 @@ def _parts(sections: Sequence[Section]) -> list[_Part]:
     return list(parts.values())
 
 
+def _svg(drawn: str | Callable[[], str]) -> Markup:
+    """Return a picture's text, which is our own: what it says is escaped where it is made."""
+    return Markup(drawn if isinstance(drawn, str) else drawn())
+
+
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
@@ -73,11 +85,11 @@ def _marked(parts: Sequence[Part]) -> Markup:
 
 def _text(part: Part) -> Markup:
     if isinstance(part, str):
-        return Markup.escape(printable_lines(part))
+        return Markup.escape(printable_lines(spoken(part)))
     if isinstance(part, Swatch):
         look = f"border-top: 3px {part.line} {part.colour}" if part.line else f"background: {part.colour}"
         kind = "stroke" if part.line else "swatch"
         return Markup('<span class="{}" style="{}"></span>').format(kind, look)
     if part.kind == "code":
-        return Markup("<code>{}</code>").format(printable(part.text))
-    return Markup('<span class="{}">{}</span>').format(part.kind, printable(part.text))
+        return Markup("<code>{}</code>").format(printable(spoken(part.text)))
+    return Markup('<span class="{}">{}</span>').format(part.kind, printable(spoken(part.text)))

@@ -10,6 +10,7 @@ from runner.figure import Report, Section
 from runner.modes.result import AccAutoResult, ConvertResult, JobResult
 from runner.report.changed_items import ChangedItem
 from runner.report.flips import Flip
+from runner.report.language import LanguageName
 from runner.report.sections.by_class import by_class
 from runner.report.sections.changed_answers import changed_answers
 from runner.report.sections.changed_results import changed_results
@@ -37,15 +38,16 @@ from runner.report.sections.uncertainty import uncertainty
 from runner.report.sections.work import work
 from runner.report.shown.draw import Gallery
 from runner.report.summary import SUMMARY
+from runner.wording import say
 
 # Status -> what it means, and the colour to say it in.
 _VERDICT = {
-    "met": ("target met", "green"),
-    "not_met": ("target not met", "red"),
-    "undecided": ("target met on the search's items, undecided on those kept for the report", "yellow"),
-    "converted": ("converted", "green"),
-    "interrupted": ("interrupted; the best plan so far", "yellow"),
-    "budget": ("the budget is spent; the best plan so far", "yellow"),
+    "met": (say("target met"), "green"),
+    "not_met": (say("target not met"), "red"),
+    "undecided": (say("target met on the search's items, undecided on those kept for the report"), "yellow"),
+    "converted": (say("converted"), "green"),
+    "interrupted": (say("interrupted; the best plan so far"), "yellow"),
+    "budget": (say("the budget is spent; the best plan so far"), "yellow"),
 }
 
 
@@ -56,6 +58,7 @@ class JobFacts:
     Attributes:
         seed: the job's.
         config_sha256: digest of its configuration.
+        language: of the page.
         flips: the answers that changed, worst first; None where the model is no classifier.
         sheet: a PNG of the worst, or None.
         changed: the items that changed under the measure of a task, worst first; None where that does not tell.
@@ -64,6 +67,7 @@ class JobFacts:
 
     seed: int = 0
     config_sha256: str = ""
+    language: LanguageName = "en"
     flips: Sequence[Flip] | None = None
     sheet: bytes | None = None
     changed: Sequence[ChangedItem] | None = None

@@ -10,12 +10,14 @@ from runner.report.changed_items import changed_items, changed_items_csv
 from runner.report.charts.style import standing_alone
 from runner.report.contact_sheet import SHEET, contact_sheet
 from runner.report.flips import FLIPS, flips, flips_csv
+from runner.report.language import language_of
 from runner.report.page import PAGE, page
 from runner.report.shown.draw import gallery
 from runner.report.shown.sheet import sheet
 from runner.report.summary import SUMMARY, summary
 from runner.report.told import JobFacts, told
 from runner.report.tried_plans import curve_picture
+from runner.wording import speaking
 
 CURVE = "pareto.svg"
 
@@ -26,7 +28,8 @@ def write_report(result: JobResult, job: JobFacts) -> Report:
     _write_chart(result)
     report = told(result, job)
     folder = result.files.folder
-    folder.write_text(PAGE, page(report))
+    with speaking(language_of(job.language)):
+        folder.write_text(PAGE, page(report))
     folder.write_json(SUMMARY, summary(report), indent=2)
     folder.finish()
     return report

@@ -180,7 +180,7 @@ class Target(Protocol):
         """
         ...
 
-    def warnings(self, checked: Any) -> list[str]:  # noqa: ANN401
+    def warnings(self, checked: Any) -> Sequence[str]:  # noqa: ANN401
         """Return what the user should know of the files before deploying them."""
         ...
 

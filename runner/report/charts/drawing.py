@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
 from runner.printable import printable
+from runner.wording import spoken
 
 # Of a letter, on average, in the unit of a picture.
 LETTER = 6.6
@@ -18,7 +19,7 @@ LETTER = 6.6
 def picture(width: float, height: float, shows: str, kind: str = "") -> ET.Element:
     """Return an empty picture with what it shows, for whoever cannot see it; the size is for where no page gives another."""
     size = {"viewBox": f"0 0 {width:g} {height:g}", "width": f"{width:g}", "height": f"{height:g}"}
-    looks = {"role": "img", "aria-label": printable(shows)} | ({"class": kind} if kind else {})
+    looks = {"role": "img", "aria-label": printable(spoken(shows))} | ({"class": kind} if kind else {})
     return ET.Element("svg", {"xmlns": "http://www.w3.org/2000/svg", **looks, **size})
 
 
@@ -29,7 +30,7 @@ def text(
     place = {"x": _number(at[0]), "y": _number(at[1])}
     looks = {"text-anchor": anchor} if anchor != "start" else {}
     element = ET.SubElement(parent, "text", place | looks | ({"class": kind} if kind else {}))
-    words = printable(words)
+    words = printable(spoken(words))
     element.text = words
     if 0 < longest < len(words):
         element.text = f"{words[: longest - 1]}…"
@@ -66,7 +67,7 @@ def cross(parent: ET.Element, at: tuple[float, float], reach: float, kind: str) 
 def mark(parent: ET.Element, told: str) -> ET.Element:
     """Return a group whose parts say the same where the pointer rests on them."""
     group = ET.SubElement(parent, "g", {"class": "mark"})
-    ET.SubElement(group, "title").text = "\n".join(printable(said) for said in told.split("\n"))
+    ET.SubElement(group, "title").text = "\n".join(printable(said) for said in spoken(told).split("\n"))
     return group
 
 

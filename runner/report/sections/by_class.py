@@ -8,9 +8,15 @@ from runner.modes.result import Comparison
 from runner.report.class_names import class_names, keys
 from runner.report.sections.metrics import Both, as_json, shown, told
 from runner.report.summary import SUMMARY
+from runner.wording import say
 
 _MOST, _MOST_NAMED = 20, 3
-_COLUMNS = (Column("class", "name"), Column("float", "number"), Column("quantized", "number"), Column("loss", "number"))
+_COLUMNS = (
+    Column(say("class"), "name"),
+    Column(say("float"), "number"),
+    Column(say("quantized"), "number"),
+    Column(say("loss"), "number"),
+)
 
 
 def by_class(comparison: Comparison) -> Section:
@@ -29,8 +35,10 @@ def by_class(comparison: Comparison) -> Section:
     rows = [Row((each, *map(shown, found[each]), shown(_difference(found[each])))) for each in ordered[:_MOST]]
     blocks: list[Block] = [Table(_COLUMNS, rows)]
     if len(ordered) > _MOST:
-        blocks.append(Paragraph((f"and {len(ordered) - _MOST} more; {SUMMARY} has all.",), soft=True))
-    return Section(name="by_class", heading=f"{name} by class", figures=figures, blocks=blocks)
+        blocks.append(
+            Paragraph((say("and {count} more; {file} has all.", count=len(ordered) - _MOST, file=SUMMARY),), soft=True)
+        )
+    return Section(name="by_class", heading=say("{metric} by class", metric=name), figures=figures, blocks=blocks)
 
 
 def _found(comparison: Comparison) -> dict[str, Both]:

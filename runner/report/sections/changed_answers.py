@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runner.figure import Block, Column, Marked, Paragraph, Picture, Row, Section, Table
-from runner.report.flips import FLIPS, Flip
+from runner.report.flips import EFFECTS, FLIPS, Flip
+from runner.wording import say
 
 _MOST = 24
 _COLUMNS = (
-    Column("item", "name"),
-    Column("label", "number"),
-    Column("effect"),
-    Column("float answer", "number"),
-    Column("margin", "number"),
-    Column("quantized answer", "number"),
-    Column("margin", "number"),
+    Column(say("item"), "name"),
+    Column(say("label"), "number"),
+    Column(say("effect")),
+    Column(say("float answer"), "number"),
+    Column(say("margin"), "number"),
+    Column(say("quantized answer"), "number"),
+    Column(say("margin"), "number"),
 )
 
 
@@ -33,24 +34,24 @@ def changed_answers(flips: Sequence[Flip] | None, sheet: bytes | None, items: in
     blocks: list[Block] = [
         Paragraph(
             (
-                f"{len(flips)} of {items}: ",
-                Marked(f"{lost} lost", "lost"),
-                ", ",
-                Marked(f"{gained} gained", "gained"),
-                f", {len(flips) - lost - gained} wrong before and after, or without a label.",
+                say("{count} of {total}: ", count=len(flips), total=items),
+                Marked(say("{count} lost", count=lost), "lost"),
+                say(", "),
+                Marked(say("{count} gained", count=gained), "gained"),
+                say(", {count} wrong before and after, or without a label.", count=len(flips) - lost - gained),
             )
         )
     ]
     if sheet is not None:
-        blocks.append(Picture(png=sheet, shows="The worst of them, as the model sees them"))
+        blocks.append(Picture(png=sheet, shows=say("The worst of them, as the model sees them")))
     elif flips:
         blocks.append(Table(_COLUMNS, [_row(flip) for flip in flips[:_MOST]]))
     if len(flips) > _MOST:
-        blocks.append(Paragraph((f"The worst {_MOST}; {FLIPS} has all.",), soft=True))
-    return Section(name="changed_answers", heading="Answers that changed", blocks=blocks)
+        blocks.append(Paragraph((say("The worst {count}; {file} has all.", count=_MOST, file=FLIPS),), soft=True))
+    return Section(name="changed_answers", heading=say("Answers that changed"), blocks=blocks)
 
 
 def _row(flip: Flip) -> Row:
     answers = [text for answer in (flip.before, flip.after) for text in (str(answer.category), f"{answer.margin:.3f}")]
     label = "" if flip.label is None else str(flip.label)
-    return Row((flip.name, label, Marked(flip.effect, flip.effect), *answers))
+    return Row((flip.name, label, Marked(EFFECTS[flip.effect], flip.effect), *answers))

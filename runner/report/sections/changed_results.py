@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from runner.evaluation.changes import worth_showing
 from runner.figure import Block, Column, Exhibits, Marked, Paragraph, Part, Row, Section, Table
 from runner.report.changed_items import ChangedItem, word_columns
-from runner.report.flips import FLIPS
+from runner.report.flips import EFFECTS, FLIPS
 from runner.report.shown.draw import GAINED, MOST, Gallery
+from runner.wording import recalled, say
 
 
 def changed_results(found: Sequence[ChangedItem] | None, shown: Gallery | None, items: int) -> Section:
@@ -22,10 +23,14 @@ def changed_results(found: Sequence[ChangedItem] | None, shown: Gallery | None, 
     if found is None:
         return Section(name="changed_results")
     lost, gained = (sum(item.effect == effect for item in found) for effect in ("lost", "gained"))
-    parts: list[Part] = [f"{len(found)} of {items} items: ", Marked(f"{lost} got worse", "lost"), ", "]
+    parts: list[Part] = [
+        say("{count} of {total} items: ", count=len(found), total=items),
+        Marked(say("{count} got worse", count=lost), "lost"),
+        say(", "),
+    ]
     parts += [
-        Marked(f"{gained} better", "gained"),
-        f", {len(found) - lost - gained} neither. Ordered by what each costs.",
+        Marked(say("{count} better", count=gained), "gained"),
+        say(", {count} neither. Ordered by what each costs.", count=len(found) - lost - gained),
     ]
     blocks: list[Block] = [Paragraph(parts)]
     told = worth_showing(found, most=MOST, gained=GAINED)
@@ -36,19 +41,27 @@ def changed_results(found: Sequence[ChangedItem] | None, shown: Gallery | None, 
         blocks.append(_table(told))
     count = len(told) if shown is None else len(shown.drawn)
     if len(found) > count:
-        blocks.append(Paragraph((f"The worst, and the best of those that got better; {FLIPS} has all.",), soft=True))
-    return Section(name="changed_results", heading="What changed", blocks=blocks)
+        blocks.append(
+            Paragraph(
+                (say("The worst, and the best of those that got better; {file} has all.", file=FLIPS),), soft=True
+            )
+        )
+    return Section(name="changed_results", heading=say("What changed"), blocks=blocks)
 
 
 def _table(items: Sequence[ChangedItem]) -> Table:
     columns = word_columns(items)
     texts = any(item.truth is not None for item in items)
-    titles = [*(["truth"] if texts else []), *(f"{whose} {each}" for whose in ("float", "int8") for each in columns)]
+    titles = [
+        *([say("truth")] if texts else []),
+        *(say("float {what}", what=recalled(each)) for each in columns),
+        *(say("int8 {what}", what=recalled(each)) for each in columns),
+    ]
     rows = [
         Row(
             (
                 item.name,
-                Marked(item.effect, item.effect),
+                Marked(EFFECTS[item.effect], item.effect),
                 f"{item.cost:.4g}",
                 *([item.truth or ""] if texts else []),
                 *(words.get(column, "") for words in (item.before, item.after) for column in columns),
@@ -57,5 +70,11 @@ def _table(items: Sequence[ChangedItem]) -> Table:
         for item in items
     ]
     return Table(
-        (Column("item", "name"), Column("effect"), Column("cost", "number"), *(Column(title) for title in titles)), rows
+        (
+            Column(say("item"), "name"),
+            Column(say("effect")),
+            Column(say("cost"), "number"),
+            *(Column(title) for title in titles),
+        ),
+        rows,
     )

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from runner.figure import Figure, Section
 from runner.search.plan import SearchResult
+from runner.wording import say
 
 
 def closest_plan(search: SearchResult) -> Section:
     """Return the section; without figures where a plan was accepted."""
     if search.best is not None:
         return Section(name="closest_plan")
-    loss, layers = f"{search.closest.loss:.4g}", f"{len(search.closest.plan.fallback)} layers float"
+    told = {"loss": search.closest.loss, "count": len(search.closest.plan.fallback)}
     figure = Figure(
         title="closest plan",
-        phrase=f"loss {loss} with {layers}; no model is written",
-        sentence=f"No plan met the target, so no model is written; the closest one loses {loss} with {layers}.",
+        phrase=say("loss {loss:.4g} with {count} layers float; no model is written", **told),
+        sentence=say(
+            "No plan met the target, so no model is written; the closest one loses {loss:.4g} with {count} layers float.",
+            **told,
+        ),
     )
     return Section(name="closest_plan", figures=(figure,))

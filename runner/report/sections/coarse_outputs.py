@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runner.figure import Figure, Section
 from runner.modes.result import ConvertResult
+from runner.wording import as_sentence, listed, say
 
 _TITLE = "8-bit outputs"
 
@@ -12,20 +13,24 @@ def coarse_outputs(result: ConvertResult) -> Section:
     """Return the section."""
     coarse, ties = list(result.coarse_outputs), result.tied_answers
     changed = None if ties is None else result.comparison.answers_changed
-    figures = [Figure(sentence="The loss is that against the QuantizeLinear/DequantizeLinear model as it was given.")]
+    figures = [
+        Figure(sentence=say("The loss is that against the QuantizeLinear/DequantizeLinear model as it was given."))
+    ]
     if coarse:
-        compared = "SQNR compares" if result.comparison.named("kl") is None else "KL and SQNR compare"
-        phrase = f"the source rounds {', '.join(coarse)} to 8 bits, so {compared} values of 8 bits"
+        names = listed(coarse)
+        phrase = say("the source rounds {names} to 8 bits, so SQNR compares values of 8 bits", names=names)
+        if result.comparison.named("kl") is not None:
+            phrase = say("the source rounds {names} to 8 bits, so KL and SQNR compare values of 8 bits", names=names)
         figures.append(
-            Figure(key="outputs_8bit", value=coarse, title=_TITLE, phrase=phrase, sentence=_sentence(phrase))
+            Figure(key="outputs_8bit", value=coarse, title=_TITLE, phrase=phrase, sentence=as_sentence(phrase))
         )
     if changed is not None:
-        phrase = f"{ties} of {changed} changed answers are ties: the source gives both classes its highest score"
-        phrase = phrase if changed and (coarse or ties) else ""
+        tied = say(
+            "{ties} of {changed} changed answers are ties: the source gives both classes its highest score",
+            ties=ties,
+            changed=changed,
+        )
+        told = tied if changed and (coarse or ties) else ""
         figures.append(Figure(key="answers_changed", value=changed))
-        figures.append(Figure(key="tied_answers", value=ties, title=_TITLE, phrase=phrase, sentence=_sentence(phrase)))
+        figures.append(Figure(key="tied_answers", value=ties, title=_TITLE, phrase=told, sentence=as_sentence(told)))
     return Section(name="coarse_outputs", figures=figures)
-
-
-def _sentence(phrase: str) -> str:
-    return f"{phrase[0].upper()}{phrase[1:]}." if phrase else ""

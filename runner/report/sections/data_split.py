@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runner.figure import Figure, Section
 from runner.modes.result import Source
+from runner.wording import say
 
 
 def data_split(source: Source, *, from_record: bool) -> Section:
@@ -20,15 +21,19 @@ def data_split(source: Source, *, from_record: bool) -> Section:
         "held_out": source.held_out,
         "left_out": source.left_out,
     }
-    untouched = "nothing was calibrated, ranked or searched"
-    calibrated = f"{source.calibration_items} calibration items, {source.overlap} of them measured on."
+    read = say("The scales were read from a record; nothing was calibrated, ranked or searched.")
+    calibrated = say(
+        "{count} calibration items, {overlap} of them measured on.",
+        count=source.calibration_items,
+        overlap=source.overlap,
+    )
     figures = (
         Figure(
             key="overlap",
             value=source.overlap,
             title="scales",
-            phrase=f"from the record; {untouched}" if from_record else "",
-            sentence=f"The scales were read from a record; {untouched}." if from_record else calibrated,
+            phrase="from the record; nothing was calibrated, ranked or searched" if from_record else "",
+            sentence=read if from_record else calibrated,
         ),
         Figure(key="split", value=split),
     )

@@ -6,6 +6,7 @@ from runner.figure import Figure, Links, Paragraph, Section
 from runner.modes.result import Source
 from runner.report.environment import versions
 from runner.store.key import cpu_name
+from runner.wording import say
 
 
 def environment(source: Source, *, seed: int, config_sha256: str, files: tuple[str, ...]) -> Section:
@@ -25,5 +26,12 @@ def environment(source: Source, *, seed: int, config_sha256: str, files: tuple[s
         Figure(key="config_sha256", value=config_sha256),
     )
     said = ", ".join(f"{name} {version}" for name, version in found.items())
-    again = Paragraph((f"Model sha256 {source.model_sha256}. Seed {seed}.\n{said}.",), soft=True)
-    return Section(name="environment", heading="Files", figures=figures, blocks=(Links(files), again))
+    again = Paragraph(
+        (
+            say(
+                "Model sha256 {digest}. Seed {seed}.\n{versions}.", digest=source.model_sha256, seed=seed, versions=said
+            ),
+        ),
+        soft=True,
+    )
+    return Section(name="environment", heading=say("Files"), figures=figures, blocks=(Links(files), again))

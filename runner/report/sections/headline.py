@@ -5,6 +5,7 @@ from __future__ import annotations
 from runner.figure import Card, Figure, Section
 from runner.modes.result import Comparison, Source
 from runner.report.sections.metrics import shown, told
+from runner.wording import listed, recalled, say
 
 
 def headline(comparison: Comparison, source: Source, allowed: str = "") -> Section:
@@ -17,7 +18,8 @@ def headline(comparison: Comparison, source: Source, allowed: str = "") -> Secti
     """
     metric = comparison.headline
     items = items_phrase(comparison, source)
-    loss = f"{shown(metric.loss)} {metric.unit}" + (f"; {allowed}" if allowed else "")
+    loss = say("{loss} {unit}", loss=shown(metric.loss), unit=recalled(metric.unit))
+    loss = listed((loss, allowed), "; ") if allowed else loss
     before, after = shown(metric.before), shown(metric.after)
     figures = (
         Figure(
@@ -35,8 +37,8 @@ def headline(comparison: Comparison, source: Source, allowed: str = "") -> Secti
             tracked="loss",
             title="loss",
             phrase=loss,
-            sentence=f"Loss {loss}.",
-            card=Card("loss", shown(metric.loss), allowed or metric.unit),
+            sentence=say("Loss {loss}.", loss=loss),
+            card=Card(say("loss"), shown(metric.loss), allowed or recalled(metric.unit)),
         ),
     )
     return Section(name="headline", figures=figures)
@@ -44,5 +46,8 @@ def headline(comparison: Comparison, source: Source, allowed: str = "") -> Secti
 
 def items_phrase(comparison: Comparison, source: Source) -> str:
     """Return what the final figures were measured on."""
-    items = f"{comparison.items} items"
-    return f"{items} that the search of {source.search_items} never saw" if comparison.held_out else items
+    if not comparison.held_out:
+        return say("{count} items", count=comparison.items)
+    return say(
+        "{count} items that the search of {searched} never saw", count=comparison.items, searched=source.search_items
+    )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from runner.figure import Figure, Section
 from runner.modes.result import ModelInputs
 from runner.report.tracked import tracker_name
+from runner.wording import recalled, say
 
 _TITLE = "input values"
 
@@ -21,7 +22,14 @@ def _values(given: ModelInputs) -> Iterator[Figure]:
     for name, values in seen.values.items() if seen is not None else ():
         items = 0 if seen is None else seen.items
         told = {"min": values.low, "max": values.high, "mean": values.mean, "items": items}
-        phrase = f"{name} {values.low:.4g} to {values.high:.4g}, mean {values.mean:.4g} ({items} items)"
+        phrase = say(
+            "{name} {low:.4g} to {high:.4g}, mean {mean:.4g} ({items} items)",
+            name=name,
+            low=values.low,
+            high=values.high,
+            mean=values.mean,
+            items=items,
+        )
         yield _figure(("inputs", name), told, phrase)
         for key in ("min", "max", "mean"):
             yield Figure(value=told[key], tracked=f"input/{tracker_name(name)}/{key}")
@@ -31,10 +39,13 @@ def _settled(given: ModelInputs) -> Iterator[Figure]:
     if given.chosen:
         yield Figure(key="chosen", value=list(given.chosen))
     for text in given.chosen:
-        yield Figure(title=_TITLE, phrase=f"chosen: {text}", sentence=f"Input values: chosen: {text}.")
+        sentence = say("Input values: chosen: {text}.", text=recalled(text))
+        yield Figure(title=_TITLE, phrase=f"chosen: {text}", sentence=sentence)
     for name, value in given.constants.items():
-        yield _figure(("constants", name), value, f"{name} fixed at {value}")
+        yield _figure(("constants", name), value, say("{name} fixed at {value}", name=name, value=value))
 
 
 def _figure(key: tuple[str, str], value: object, phrase: str) -> Figure:
-    return Figure(key=key, value=value, title=_TITLE, phrase=phrase, sentence=f"Input values: {phrase}.")
+    return Figure(
+        key=key, value=value, title=_TITLE, phrase=phrase, sentence=say("Input values: {values}.", values=phrase)
+    )

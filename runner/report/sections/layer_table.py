@@ -11,10 +11,16 @@ from runner.graph.layers import Layer, LeftAlone
 from runner.modes.result import AccAutoResult, JobResult
 from runner.ranges import ActivationParams
 from runner.search.plan import INT8
+from runner.wording import listed, recalled, say
 
-_BEFORE = (Column("layer", "name"), Column("operator"), Column("MACs", "number"), Column("form"))
+_BEFORE = (
+    Column(say("layer"), "name"),
+    Column(say("operator")),
+    Column(say("MACs"), "number"),
+    Column(say("form")),
+)
 _BEHIND = (
-    Column("input range"),
+    Column(say("input range")),
     Column("scale_d", "number"),
     Column("offset_d", "number"),
     Column("scale_w"),
@@ -42,12 +48,14 @@ def judged(result: AccAutoResult) -> Judged:
         shares = {
             name: f"{contributions.share(value):.1%}" for group, value in contributions.groups for name in group.layers
         }
-        columns.append((f"damage that goes with it ({contributions.measure})", shares))
+        columns.append((say("damage that goes with it ({measure})", measure=contributions.measure), shares))
     if entries:
         # Without contributions the ranking is made of each layer's own output, whatever becomes of that further down.
-        where = "its own output alone" if contributions is None else f"{contributions.measure} at the model's outputs"
-        columns.append(("rank", {name: str(place) for place, (name, _) in enumerate(entries, start=1)}))
-        columns.append((f"sensitivity ({where})", {name: f"{value:.6g}" for name, value in entries}))
+        title = say("sensitivity (its own output alone)")
+        if contributions is not None:
+            title = say("sensitivity ({measure} at the model's outputs)", measure=contributions.measure)
+        columns.append((say("rank"), {name: str(place) for place, (name, _) in enumerate(entries, start=1)}))
+        columns.append((title, {name: f"{value:.6g}" for name, value in entries}))
     return Judged(dict((result.search.best or result.search.closest).plan.treatments), columns)
 
 
@@ -58,12 +66,12 @@ def layer_table(result: JobResult, known: Judged | None = None) -> Section:
     rows = [_row(result, layer, known) for layer in result.found.layers]
     table = Table((*_BEFORE, *measured, *_BEHIND), rows)
     left, better = result.found.left_alone, _better_float(result)
-    told = [Paragraph((_reasons("Not quantizable", left),), soft=True)] if left else []
-    told += [Paragraph((_reasons("Better float", better),), soft=True)] if better else []
+    told = [Paragraph((_reasons(say("Not quantizable:"), left),), soft=True)] if left else []
+    told += [Paragraph((_reasons(say("Better float:"), better),), soft=True)] if better else []
     kinds = ", ".join(sorted({node.op_type for node in left}))
     phrase = f"{len(left)} nodes ({kinds}); the log gives each reason"
     figures = (Figure(title="left alone", phrase=phrase),) if left else ()
-    return Section(name="layer_table", heading="Layers", figures=figures, blocks=(table, *told))
+    return Section(name="layer_table", heading=say("Layers"), figures=figures, blocks=(table, *told))
 
 
 def _better_float(result: JobResult) -> list[LeftAlone]:
@@ -80,7 +88,7 @@ def _row(result: JobResult, layer: Layer, known: Judged) -> Row:
     params = None if quantized is None else quantized.record.activation
     cells = (
         layer.name,
-        layer.op_type + (" depthwise" if layer.group > 1 and layer.group == layer.channels else ""),
+        _operator(layer),
         f"{costs[layer.name].macs / total:.2%}" if layer.name in costs and total else "",
         "float" if quantized is None else known.treatments.get(layer.name, INT8),
         *(values.get(layer.name, "") for _, values in known.columns),
@@ -90,6 +98,12 @@ def _row(result: JobResult, layer: Layer, known: Judged) -> Row:
         "" if quantized is None else _spread(quantized.record.weight_scales),
     )
     return Row(cells, "float" if quantized is None else "")
+
+
+def _operator(layer: Layer) -> str:
+    if layer.group > 1 and layer.group == layer.channels:
+        return say("{operator} depthwise", operator=layer.op_type)
+    return layer.op_type
 
 
 def _range(params: ActivationParams) -> str:
@@ -104,5 +118,8 @@ def _spread(scales: Sequence[float]) -> str:
 
 
 def _reasons(title: str, left: Sequence[LeftAlone]) -> str:
-    said = "; \n".join(f"{node.name} ({node.op_type}): {node.reason}" for node in left)
-    return f"{title}:\n{said}.\n"
+    said = [
+        say("{node} ({operator}): {reason}", node=node.name, operator=node.op_type, reason=recalled(node.reason))
+        for node in left
+    ]
+    return say("{title}\n{reasons}.\n", title=title, reasons=listed(said, "; \n"))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from runner.figure import Card, Figure, Section
 from runner.modes.result import Layers
+from runner.wording import say
 
 _MOST_NAMES = 8
 
@@ -27,7 +28,11 @@ def layers(kept: Layers, fallback: Sequence[str]) -> Section:
             tracked="layers/int8",
             title="int8 layers",
             phrase=f"{int8} of {total}, {share:.1%} of MACs",
-            card=Card("int8 layers", f"{int8} of {total}", f"{share:.1%} of multiply-accumulates"),
+            card=Card(
+                say("int8 layers"),
+                say("{count} of {total}", count=int8, total=total),
+                say("{share:.1%} of multiply-accumulates", share=share),
+            ),
         ),
         Figure(value=len(fallback), tracked="layers/fallback", title="left float", phrase=_names(fallback)),
         Figure(
@@ -35,7 +40,7 @@ def layers(kept: Layers, fallback: Sequence[str]) -> Section:
             value=tensors,
             title="int8 tensors",
             phrase=f"{tensors} that other nodes read" if tensors else "",
-            sentence=f"{tensors} tensors that other nodes read are int8 too." if tensors else "",
+            sentence=say("{count} tensors that other nodes read are int8 too.", count=tensors) if tensors else "",
         ),
         Figure(key="macs_int8_share", value=share, tracked="layers/macs_int8_share"),
         Figure(key="fallback", value=list(fallback)),

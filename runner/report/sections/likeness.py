@@ -5,6 +5,7 @@ from __future__ import annotations
 from runner.evaluation.position_agreement import PositionAgreement
 from runner.figure import Card, Figure, Section
 from runner.modes.result import Comparison
+from runner.wording import say
 
 _PERCENT = 0.01
 
@@ -15,15 +16,16 @@ def likeness(comparison: Comparison) -> Section:
     figures = []
     if agreement is not None:
         share = agreement * _PERCENT
-        of = "of positions" if isinstance(comparison.named("agreement"), PositionAgreement) else "of answers"
+        positions = isinstance(comparison.named("agreement"), PositionAgreement)
+        below = say("of positions as before") if positions else say("of answers as before")
         figures.append(
             Figure(
                 key="agreement",
                 value=share,
                 tracked="compare/agreement",
                 title="agreement",
-                phrase=f"{share:.2%} {of} as before",
-                card=Card("agreement", f"{share:.2%}", f"{of} as before"),
+                phrase=f"{share:.2%} {below}",
+                card=Card(say("agreement"), f"{share:.2%}", below),
             )
         )
     if kl is not None:
@@ -34,11 +36,11 @@ def likeness(comparison: Comparison) -> Section:
                 tracked="compare/kl",
                 title="KL divergence",
                 phrase=f"{kl:.3g} nats",
-                card=Card("KL divergence", f"{kl:.3g}", "nats, from the float model's"),
+                card=Card(say("KL divergence"), f"{kl:.3g}", say("nats, from the float model's")),
             )
         )
     if sqnr is not None:
-        which = "of the worst output" if len(comparison.output_sums) > 1 else "of the raw output"
+        which = say("of the worst output") if len(comparison.output_sums) > 1 else say("of the raw output")
         card = Card("SQNR", f"{sqnr:.1f} dB", which) if kl is None else None
         figures.append(Figure(key="sqnr_db", value=sqnr, tracked="compare/sqnr_db", card=card))
     return Section(name="likeness", figures=figures)

@@ -9,6 +9,7 @@ from runner.evaluation.metric import Metric, MoreFigures
 from runner.figure import Column, Figure, Row, Section, Table
 from runner.modes.result import Comparison
 from runner.report.tracked import tracker_name
+from runner.wording import say
 
 # A figure of the float model, and of the quantized one; None where there is none.
 Both = tuple[float | None, float | None]
@@ -40,9 +41,9 @@ def metrics(comparison: Comparison) -> Section:
     ]
     said = ", ".join(f"{name} {shown(before)} -> {shown(after)}" for name, (before, after) in more.items())
     figures.append(Figure(title="further figures", phrase=said))
-    columns = (Column("figure", "name"), Column("float", "number"), Column("quantized", "number"))
+    columns = (Column(say("figure"), "name"), Column(say("float"), "number"), Column(say("quantized"), "number"))
     rows = [Row((name, *map(shown, each))) for name, each in more.items()]
-    return Section(name="metrics", heading="Figures", figures=figures, blocks=[Table(columns, rows)])
+    return Section(name="metrics", heading=say("Figures"), figures=figures, blocks=[Table(columns, rows)])
 
 
 def _more(metric: Metric, comparison: Comparison) -> Mapping[str, Both]:
@@ -70,4 +71,4 @@ def as_json(both: Both) -> dict[str, float | None]:
 
 def shown(value: float | None) -> str:
     """Return a figure for people."""
-    return "none" if value is None or math.isnan(value) else f"{value:.4g}"
+    return say("none") if value is None or math.isnan(value) else f"{value:.4g}"

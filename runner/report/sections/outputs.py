@@ -8,9 +8,10 @@ from runner.evaluation.distance import OutputSums
 from runner.figure import Column, Figure, Grid, Row, Section, Table
 from runner.modes.result import Comparison
 from runner.report.tracked import tracker_name
+from runner.wording import say
 
 _MOST = 24
-_TITLES = ("output", "SQNR", "mean squared error", "values that differ")
+_TITLES = (say("output"), say("SQNR"), say("mean squared error"), say("values that differ"))
 
 
 def outputs(comparison: Comparison) -> Section:
@@ -26,7 +27,11 @@ def outputs(comparison: Comparison) -> Section:
     worst = worst_first[0]
     said = f"{worst}, {min(told[worst].sqnr_db, ceiling):.1f} dB"
     figures.append(
-        Figure(title="worst output", phrase=said, sentence=f"The output furthest from the float model's is {said}.")
+        Figure(
+            title="worst output",
+            phrase=said,
+            sentence=say("The output furthest from the float model's is {output}.", output=said),
+        )
     )
     figures += [
         Figure(value=min(sums.sqnr_db, ceiling), tracked=f"outputs/{tracker_name(name)}/sqnr_db")
@@ -42,7 +47,11 @@ def outputs(comparison: Comparison) -> Section:
         [Column(_TITLES[0], "name"), *(Column(title, "number") for title in titles[1:])], list(map(Row, rows))
     )
     return Section(
-        name="outputs", figures=figures, heading="Outputs", blocks=(table,), grid=Grid("outputs", titles, rows, below)
+        name="outputs",
+        figures=figures,
+        heading=say("Outputs"),
+        blocks=(table,),
+        grid=Grid("outputs", titles, rows, below),
     )
 
 
@@ -56,7 +65,9 @@ def _values(sums: OutputSums, ceiling: float, by_equality: bool) -> dict[str, An
 
 
 def _cells(name: str, sums: OutputSums, ceiling: float, *, by_equality: bool) -> tuple[str, ...]:
-    db = f"{ceiling:g} dB or more" if sums.sqnr_db >= ceiling else f"{sums.sqnr_db:.1f} dB"
+    db = f"{sums.sqnr_db:.1f} dB"
+    if sums.sqnr_db >= ceiling:
+        db = say("{ceiling:g} dB or more", ceiling=ceiling)
     if not by_equality and sums.signal == 0:
-        db += " (0 throughout in the float model)"
+        db = say("{sqnr} (0 throughout in the float model)", sqnr=db)
     return (name, db, "", f"{sums.mse:.3%}") if by_equality else (name, db, f"{sums.mse:.3g}", "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runner.figure import Figure, Section
+from runner.wording import say
 
 
 def repaired(names: Sequence[str]) -> Section:
@@ -16,6 +17,8 @@ def repaired(names: Sequence[str]) -> Section:
         value=list(names),
         title="repaired",
         phrase=f"{len(names)} of the int8 layers",
-        sentence=f"{len(names)} of the int8 layers are repaired: their biases, weights or ranges were refitted.",
+        sentence=say(
+            "{count} of the int8 layers are repaired: their biases, weights or ranges were refitted.", count=len(names)
+        ),
     )
     return Section(name="repaired", figures=(figure,))

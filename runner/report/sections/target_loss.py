@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runner.figure import Figure, Section
 from runner.modes.result import AccAutoResult
+from runner.wording import say
 
 
 def target_loss(result: AccAutoResult) -> Section:
@@ -15,4 +16,4 @@ def target_loss(result: AccAutoResult) -> Section:
 
 def allowed(target: float | None) -> str:
     """Return what the loss was held against."""
-    return "metric_eval decides" if target is None else f"allowed below {target:g}"
+    return say("metric_eval decides") if target is None else say("allowed below {target:g}", target=target)

@@ -8,8 +8,9 @@ from typing import Any
 from runner.evaluation.paired_shares import LEVEL
 from runner.evaluation.uncertainty import Conclusion, Interval
 from runner.figure import Figure, Section
+from runner.wording import as_sentence, say
 
-_VERDICT = {"met": "met", "not_met": "not met", "undecided": "undecided"}
+_VERDICT = {"met": say("met"), "not_met": say("not met"), "undecided": say("undecided")}
 
 
 def uncertainty(interval: Interval | None, items: int, target: float | None = None) -> Section:
@@ -26,9 +27,7 @@ def uncertainty(interval: Interval | None, items: int, target: float | None = No
     phrase = _phrase(interval, items, verdict)
     figures = (
         *(() if verdict is None else (Figure(key="target_verdict", value=verdict),)),
-        Figure(
-            key="loss_interval", value=_told(interval), title="loss", phrase=phrase, sentence=f"{_capital(phrase)}."
-        ),
+        Figure(key="loss_interval", value=_told(interval), title="loss", phrase=phrase, sentence=as_sentence(phrase)),
         *(
             Figure(value=limit, tracked=f"interval/{end}")
             for end, limit in (("low", interval.low), ("high", interval.high))
@@ -56,11 +55,7 @@ def _phrase(interval: Interval, items: int, verdict: Conclusion | None) -> str:
     text = interval.said(not_met=verdict == "not_met")
     if verdict is None:
         return text
-    text += f"; target on items not seen: {_VERDICT[verdict]}"
+    text = say("{interval}; target on items not seen: {verdict}", interval=text, verdict=_VERDICT[verdict])
     if verdict == "undecided" and (interval.items_to_settle or 0) > items:
-        text += f" (about {interval.items_to_settle} items like these would tell)"
+        return say("{text} (about {count} items like these would tell)", text=text, count=interval.items_to_settle)
     return text
-
-
-def _capital(phrase: str) -> str:
-    return phrase[0].upper() + phrase[1:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runner.targets.ascend.proof import DeviceMetric, Proof
+from runner.wording import Said, say
 
 _INT32_MAX = 2**31 - 1
 
@@ -36,38 +37,65 @@ def device_metric(device: DeviceMetric) -> dict[str, Any]:
     }
 
 
-def sentences(proof: Proof) -> list[str]:
+def sentences(proof: Proof) -> list[Said]:
     """Return each figure in a sentence, the most telling first."""
     same, device = proof.sameness, proof.device
-    fits = (
-        "so it cannot overflow" if proof.accumulator_max <= _INT32_MAX else "more than int32 holds: it could overflow"
-    )
-    told = "the fake-quant file's bits"
+    fits = say("so it cannot overflow")
+    if proof.accumulator_max > _INT32_MAX:
+        fits = say("more than int32 holds: it could overflow")
+    told = say("the fake-quant file's bits")
     if same.both < same.items:
-        told = (
-            f"the fake-quant file's bits for the {same.both} items that both were run on, and those that were measured"
+        told = say(
+            "the fake-quant file's bits for the {count} items that both were run on, and those that were measured",
+            count=same.both,
         )
     lines = [
-        f"The deploy file, executed as integers, gives {told} for {same.identical} of {same.items} items "
-        f"(the same answer for {same.agreeing}; outputs differ by at most {same.max_abs_diff:g}).",
-        f"Every layer gave the same on {proof.cross_checked} items when computed a second way, with uint8 operators.",
-        f"No input takes an int32 sum beyond {proof.accumulator_max:,} of {_INT32_MAX:,}, {fits}; "
-        f"the largest bias is {proof.bias_max:,}.",
-        f"{proof.layers_split} layers have sums that may pass 2^24 and are added in parts.",
-        f"{proof.ties:,} values of these {proof.cross_checked} items lay exactly between two codes.",
+        say(
+            "The deploy file, executed as integers, gives {bits} for {identical} of {items} items (the same answer for "
+            "{agreeing}; outputs differ by at most {difference:g}).",
+            bits=told,
+            identical=same.identical,
+            items=same.items,
+            agreeing=same.agreeing,
+            difference=same.max_abs_diff,
+        ),
+        say(
+            "Every layer gave the same on {count} items when computed a second way, with uint8 operators.",
+            count=proof.cross_checked,
+        ),
+        say(
+            "No input takes an int32 sum beyond {largest:,} of {limit:,}, {fits}; the largest bias is {bias:,}.",
+            largest=proof.accumulator_max,
+            limit=_INT32_MAX,
+            fits=fits,
+            bias=proof.bias_max,
+        ),
+        say("{count} layers have sums that may pass 2^24 and are added in parts.", count=proof.layers_split),
+        say(
+            "{ties:,} values of these {count} items lay exactly between two codes.",
+            ties=proof.ties,
+            count=proof.cross_checked,
+        ),
     ]
     if proof.record_matches:
-        lines.append("The record, read back, has the deploy file's scales, bit for bit.")
+        lines.append(say("The record, read back, has the deploy file's scales, bit for bit."))
     if device is not None:
         lines.append(
-            f"With {_PRECISION[device.precision]} {device.metric} is {device.device:.4g} instead of {device.quantized:.4g} "
-            f"over {device.items} items (simulated, for information)."
+            say(
+                "With {precision} {metric} is {device:.4g} instead of {quantized:.4g} over {items} items (simulated, for "
+                "information).",
+                precision=_PRECISION[device.precision],
+                metric=device.metric,
+                device=device.device,
+                quantized=device.quantized,
+                items=device.items,
+            )
         )
     return lines
 
 
 _PRECISION = {
-    "fp32": "float32 scales, float operators not rewritten,",
-    "s19": "scales of 19 bits, as many chips keep,",
-    "fp16": "scales of 19 bits and float16 values and weights around the int8 layers",
+    "fp32": say("float32 scales, float operators not rewritten,"),
+    "s19": say("scales of 19 bits, as many chips keep,"),
+    "fp16": say("scales of 19 bits and float16 values and weights around the int8 layers"),
 }

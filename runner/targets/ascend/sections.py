@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from runner.figure import Figure, Marked, Section, Step
@@ -14,9 +15,10 @@ from runner.targets.ascend.gaps import Gaps
 from runner.targets.ascend.model_files import Written
 from runner.targets.ascend.proof import Proof
 from runner.targets.ascend.proof_sentences import device_metric, sentences, verification
+from runner.wording import listed, say
 
 _MOST_NOTES = 3
-_CHECK = "To let ATC check its operators, on a host with or without an NPU:"
+_CHECK = say("To let ATC check its operators, on a host with or without an NPU:")
 
 
 def deployed(checked: Checked | None) -> Section:
@@ -27,7 +29,7 @@ def deployed(checked: Checked | None) -> Section:
     figures = [Figure(sentence=sentence) for sentence in said]
     figures += [] if written is None or proof is None else _elsewhere(written, proof.gaps)
     figures += [] if proof is None else _verified(proof, said)
-    heading = "Is the deploy model the measured one?" if figures else ""
+    heading = say("Is the deploy model the measured one?") if figures else ""
     return Section(name="deployed", heading=heading, figures=figures)
 
 
@@ -35,25 +37,25 @@ def _elsewhere(written: Written, changed: Gaps) -> list[Figure]:
     """Return what another execution of the quantized model would change, and what ATC says to the deploy model."""
     optimised, kernels = changed.level, changed.int8
     figures = [] if optimised is None else [Figure(key="ort_level_gap", value=optimised)]
-    gaps = "not known: no output is a tensor of numbers"
+    gaps = say("not known: no output is a tensor of numbers")
     if optimised is not None:
-        gaps = f"{optimised:.1%} of a batch's answers change with onnxruntime's optimisations"
+        gaps = say("{share:.1%} of a batch's answers change with onnxruntime's optimisations", share=optimised)
     if kernels is not None:
         figures.append(Figure(key="cpu_int8_gap", value=kernels))
-        gaps += f", {kernels:.1%} with the CPU's own int8 kernels"
+        gaps = say("{gap}, {share:.1%} with the CPU's own int8 kernels", gap=gaps, share=kernels)
     # A model can hold one unsupported operator many times; quant-check-deploy tells each.
     notes = gathered(sorted(written.notes, key=lambda note: note.severity == "warning"))
     more = len(notes) - _MOST_NOTES
-    told = "\n".join([*map(printable, notes[:_MOST_NOTES]), *([f"and {more} more"] if more > 0 else [])])
-    told = told or "nothing that ATC would refuse or misread"
+    shown = [*notes[:_MOST_NOTES], *([say("and {count} more", count=more)] if more > 0 else [])]
+    told = listed(shown, "\n") if shown else say("nothing that ATC would refuse or misread")
     return [
         *figures,
-        Figure(title="elsewhere", phrase=gaps, sentence=f"elsewhere: {gaps}"),
-        Figure(title="deploy check", phrase=told, sentence=f"deploy check: {told}"),
+        Figure(title="elsewhere", phrase=gaps, sentence=say("elsewhere: {gaps}", gaps=gaps)),
+        Figure(title="deploy check", phrase=told, sentence=say("deploy check: {notes}", notes=told)),
     ]
 
 
-def _verified(proof: Proof, said: list[str]) -> list[Figure]:
+def _verified(proof: Proof, said: Sequence[str]) -> list[Figure]:
     figures = [
         Figure(key="verify", value=verification(proof), title="verified", phrase="\n".join(map(printable, said)))
     ]
@@ -73,11 +75,11 @@ def to_the_chip(checked: Checked | None, folder: JobFolder) -> Section:
         Step(
             "For the NPU (set --soc_version to your chip):",
             atc_command(path, shapes),
-            ("For the NPU, from this folder (set ", Marked("--soc_version", "code"), " to your chip):"),
+            (say("For the NPU, from this folder (set "), Marked("--soc_version", "code"), say(" to your chip):")),
             atc_command(within, shapes),
         ),
     )
-    return Section(name="to_the_chip", heading="Files", steps=steps)
+    return Section(name="to_the_chip", heading=say("Files"), steps=steps)
 
 
 def against_a_dump(kept: Path | None) -> Section:

@@ -77,7 +77,7 @@ class Ascend:
         """Return what ATC has no parser for in a model."""
         return untaken(model)
 
-    def warnings(self, checked: Checked) -> list[str]:
+    def warnings(self, checked: Checked) -> Sequence[str]:
         """Return what ATC does not take of the model."""
         return note_warnings(checked.written)
 

@@ -9,6 +9,7 @@ from runner.figure import Figure, Section, Step
 from runner.job_folder import JobFolder
 from runner.printable import printable
 from runner.targets.qdq.verify import Checked
+from runner.wording import Said, listed, say
 
 _MOST_NAMES = 3
 
@@ -24,41 +25,60 @@ def deployed(checked: Checked | None) -> Section:
     said = sentences(checked)
     figures += [Figure(sentence=sentence) for sentence in said]
     figures.append(Figure(title="verified", phrase="\n".join(map(printable, said))))
-    return Section(name="deployed", heading="Is the written model the measured one?", figures=figures)
+    return Section(name="deployed", heading=say("Is the written model the measured one?"), figures=figures)
 
 
-def sentences(checked: Checked) -> list[str]:
+def sentences(checked: Checked) -> list[Said]:
     """Return each figure in a sentence, the most telling first."""
     lines = []
     if checked.items:
         lines.append(
-            "The file, loaded again in a default onnxruntime session, gives the measured scores for "
-            f"{checked.items} of {checked.items} items, bit for bit."
+            say(
+                "The file, loaded again in a default onnxruntime session, gives the measured scores for {items} of {items} "
+                "items, bit for bit.",
+                items=checked.items,
+            )
         )
     lines += [
-        "The file holds the quantized layers number for number, weights as int8 initializers, and loads at every level of "
-        "optimisation.",
-        f"A default session runs {checked.integer_kernels} layers and averages on integer kernels.",
+        say(
+            "The file holds the quantized layers number for number, weights as int8 initializers, and loads at every level of "
+            "optimisation."
+        ),
+        say(
+            "A default session runs {count} layers and averages on integer kernels.",
+            count=checked.integer_kernels,
+        ),
     ]
     if checked.ort_level_gap is not None:
-        lines.append(f"{checked.ort_level_gap:.1%} of a batch's answers change without onnxruntime's optimisations.")
+        lines.append(
+            say(
+                "{share:.1%} of a batch's answers change without onnxruntime's optimisations.",
+                share=checked.ort_level_gap,
+            )
+        )
     if checked.record_matches:
-        lines.append("The record, read back, has the file's scales, bit for bit.")
+        lines.append(say("The record, read back, has the file's scales, bit for bit."))
     if checked.saturating:
         lines.append(
-            f"This machine's int8 kernels cannot hold the sums of 8-bit weights ({', '.join(checked.saturating)}); other "
-            "machines may give other answers."
+            say(
+                "This machine's int8 kernels cannot hold the sums of 8-bit weights ({layers}); other machines may give other "
+                "answers.",
+                layers=listed(checked.saturating),
+            )
         )
     return lines
 
 
-def warnings(checked: Checked) -> list[str]:
+def warnings(checked: Checked) -> list[Said]:
     """Return what the user should know of the file before deploying it."""
     found = []
     if checked.rewritten:
         found.append(
-            f"onnxruntime quantizes weights of float layers by a rule of its own ({_some(checked.rewritten)}); what it makes "
-            "of them is what was measured."
+            say(
+                "onnxruntime quantizes weights of float layers by a rule of its own ({layers}); what it makes of them is what "
+                "was measured.",
+                layers=_some(checked.rewritten),
+            )
         )
     return found
 
@@ -69,12 +89,12 @@ def next_steps(checked: Checked | None, folder: JobFolder, runtime: str) -> tupl
         return (Section(name="to_the_runtime"),)
     path, within = folder.path(checked.file), Path(checked.file)
     step = Step(_WHY[runtime], _command(path, runtime), (_WHY[runtime],), _command(within, runtime))
-    return (Section(name="to_the_runtime", heading="Files", steps=(step,)),)
+    return (Section(name="to_the_runtime", heading=say("Files"), steps=(step,)),)
 
 
 _WHY = {
-    "onnxruntime": "To run the model as it was measured:",
-    "tensorrt": "To build a TensorRT engine that takes the file's scales:",
+    "onnxruntime": say("To run the model as it was measured:"),
+    "tensorrt": say("To build a TensorRT engine that takes the file's scales:"),
 }
 
 
@@ -105,5 +125,7 @@ def _said_of(checked: Checked) -> str:
 
 
 def _some(names: tuple[str, ...]) -> str:
-    shown = ", ".join(names[:_MOST_NAMES])
-    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"
+    shown = listed(names[:_MOST_NAMES])
+    if len(names) <= _MOST_NAMES:
+        return shown
+    return say("{names} and {count} more", names=shown, count=len(names) - _MOST_NAMES)

@@ -128,7 +128,7 @@ class Qdq:
         """Return that the file holds the layers, loads at every level, and gives what was measured."""
         return verify(files[0], measured, progress)
 
-    def warnings(self, checked: Checked) -> list[str]:
+    def warnings(self, checked: Checked) -> Sequence[str]:
         """Return what onnxruntime makes of the file that nobody asked for."""
         return warnings(checked)
 

@@ -1,0 +1,89 @@
+"""Every sentence of the code has its Chinese, with the same names and figures in it."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+import runner
+from runner.report.language import language_of, templates
+from runner.wording import say, speaking, spoken
+
+CODE = Path(runner.__file__).parent
+CATALOGUE = CODE / "report" / "language" / "zh.json"
+
+
+def calls() -> Iterator[tuple[str, ast.Call]]:
+    """Yield each call of ``say``, and where it stands."""
+    for path in sorted(CODE.rglob("*.py")):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        if not any(isinstance(node, ast.ImportFrom) and node.module == "runner.wording" for node in nodes):
+            continue
+        for node in nodes:
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "say":
+                yield f"{path.relative_to(CODE)}:{node.lineno}", node
+
+
+def literals() -> dict[str, str]:
+    """Return each template of the code with a place where it stands."""
+    found = {}
+    for place, call in calls():
+        (template,) = call.args
+        assert isinstance(template, ast.Constant) and isinstance(template.value, str), f"{place}: say takes a literal"
+        found[template.value] = place
+    return found
+
+
+def fields(template: str) -> Counter[tuple[str, str | None, str | None]]:
+    return Counter((name, spec, how) for _, name, spec, how in Formatter().parse(template) if name is not None)
+
+
+def test_every_sentence_has_its_chinese() -> None:
+    """A new sentence: add its Chinese to runner/report/language/zh.json, in the order of the English."""
+    missing = {template: place for template, place in literals().items() if template not in templates("zh")}
+    assert missing == {}
+
+
+def test_no_chinese_is_left_of_a_sentence_that_is_gone() -> None:
+    assert sorted(set(templates("zh")) - set(literals())) == []
+
+
+def test_chinese_holds_the_same_names_and_figures() -> None:
+    wrong = {english: own for english, own in templates("zh").items() if fields(english) != fields(own)}
+    assert wrong == {}
+
+
+def test_sentences_are_given_the_values_that_they_name() -> None:
+    for place, call in calls():
+        template = call.args[0]
+        assert isinstance(template, ast.Constant)
+        given = {keyword.arg for keyword in call.keywords}
+        if None not in given:
+            assert given == {name for name, _, _ in fields(template.value)}, place
+
+
+def test_catalogue_is_in_order_a_line_a_sentence() -> None:
+    read = json.loads(CATALOGUE.read_text(encoding="utf-8"))
+    ordered = dict(sorted(read.items()))
+    assert CATALOGUE.read_text(encoding="utf-8") == json.dumps(ordered, ensure_ascii=False, indent=1) + "\n"
+
+
+@pytest.mark.parametrize("english", sorted(templates("zh")))
+def test_chinese_is_chinese(english: str) -> None:
+    """What has letters in English has signs of Chinese in Chinese, but for names and units."""
+    own = "".join(literal for literal, *_ in Formatter().parse(templates("zh")[english]))
+    letters = "".join(literal for literal, *_ in Formatter().parse(english))
+    if any(word.isalpha() and word.islower() and len(word) > 2 for word in letters.split()):
+        assert any("\u4e00" <= sign <= "\u9fff" for sign in own), own
+
+
+def test_english_needs_no_words_of_its_own() -> None:
+    assert language_of("en") is None
+    with speaking(language_of("zh")):
+        assert spoken(say("target met")) == "达到目标"
