@@ -12,8 +12,9 @@ from runner.errors import ConfigError
 from runner.evaluation.likeness import sqnr_of
 from runner.evaluation.metric import Scores, hits_below_target
 from runner.evaluation.outputs import NO_ANSWER, ClassScores, Outputs
+from runner.wording import say
 
-PERCENTAGE_POINTS = "percentage points"
+PERCENTAGE_POINTS = say("percentage points")
 
 
 class Counted:

@@ -15,6 +15,7 @@ import numpy as np
 
 from runner.class_path import class_at
 from runner.errors import ConfigError
+from runner.wording import say
 
 _METHODS = ("evaluate", "metric_eval")
 
@@ -35,7 +36,7 @@ class AmctEvaluator:
     evaluator: Any
     kwargs: dict[str, Any] = field(default_factory=dict)
     name: str = "amct_evaluator"
-    unit: str = "as metric_eval gives it"
+    unit: str = str(say("as metric_eval gives it"))
 
     def load(self) -> LoadedEvaluator:
         """Return the evaluator, ready to be asked.

@@ -16,6 +16,7 @@ from runner.evaluation.likeness import squares
 from runner.evaluation.metric import Scores, below_target
 from runner.evaluation.outputs import SMALLEST_PROBABILITY, ClassScores, Outputs
 from runner.similarity import PairSums, sqnr_db
+from runner.wording import say
 
 
 class Distance:
@@ -74,7 +75,7 @@ class Kl(Distance):
     output: str | None = None
     needs_classes = True
     name = "kl"
-    unit = "nats"
+    unit = say("nats")
 
     def score(
         self, outputs: Outputs, reference: Outputs, label: int | None, classes: ClassScores | None
@@ -132,7 +133,7 @@ class Sqnr(Distance):
     error_column = 1
     weight_column = 0
     name = "sqnr"
-    unit = "dB below the ceiling"
+    unit = say("dB below the ceiling")
 
     def score(
         self, outputs: Outputs, reference: Outputs, label: int | None, classes: ClassScores | None
@@ -178,7 +179,7 @@ class Mse(Distance):
     numbers = 2
     weight_column = 1
     name = "mse"
-    unit = "output unit squared"
+    unit = say("output unit squared")
 
     def score(
         self, outputs: Outputs, reference: Outputs, label: int | None, classes: ClassScores | None

@@ -8,6 +8,7 @@ from runner.report.charts.axis import linear
 from runner.report.charts.drawing import line, picture, text, written
 from runner.report.charts.plane import BOTTOM, LEFT, RIGHT, TOP, WIDTH, Area, Plane
 from runner.report.charts.tried import Tried, chosen_name, draw, losses, target_line
+from runner.wording import say
 
 _HEIGHT, _TITLE = 400, 26
 
@@ -28,11 +29,13 @@ def loss_against_share(
     above = _TITLE if title else 0
     area = Area(LEFT, WIDTH - RIGHT - 12, TOP + above, _HEIGHT + above - BOTTOM)
     plane = Plane(area, linear(min(low, 99.0), 100.0), losses(plans, target))
-    svg = picture(WIDTH, _HEIGHT + above, f"loss ({unit}) against the share of int8 multiply-accumulates", "chart")
+    svg = picture(
+        WIDTH, _HEIGHT + above, say("loss ({unit}) against the share of int8 multiply-accumulates", unit=unit), "chart"
+    )
     if title:
         text(svg, (4, 22), title, "title")
-    plane.rows(svg, f"loss, {unit}")
-    plane.columns(svg, "multiply-accumulates in int8", "{:g} %".format)
+    plane.rows(svg, say("loss, {unit}", unit=unit))
+    plane.columns(svg, say("multiply-accumulates in int8"), "{:g} %".format)
     target_line(svg, plane, target)
     joined = sorted((plan for plan in plans if plan.step in front), key=lambda plan: -plan.int8_share)
     line(svg, [plane.at(100 * plan.int8_share, plan.loss) for plan in joined], "front")

@@ -9,6 +9,7 @@ from runner.report.charts.axis import Axis, linear
 from runner.report.charts.drawing import line, mark, picture, rectangle, written
 from runner.report.charts.plane import BOTTOM, LEFT, RIGHT, TOP, WIDTH, Area, Plane
 from runner.report.charts.tried import Tried, chosen_name, draw, losses, target_line
+from runner.wording import say
 
 _LOSSES, _BETWEEN, _LAYERS = 240, 46, 70
 _WIDEST, _LEAST_PLACES, _MARKS, _FEW = 22, 6, 14, 4
@@ -28,9 +29,11 @@ def search_path(plans: Sequence[Tried], *, unit: str, target: float | None) -> s
     most = max(len(plan.fallback) for plan in plans)
     below = Area(LEFT, WIDTH - RIGHT, bottom + _BETWEEN, bottom + _BETWEEN + _LAYERS)
     lower = Plane(below, across, _whole(most))
-    svg = picture(WIDTH, below.bottom + BOTTOM, f"loss ({unit}) of the plans in the order tried", "chart")
-    upper.rows(svg, f"loss, {unit}")
-    lower.rows(svg, f"layers left float, of {plans[0].layers}")
+    svg = picture(
+        WIDTH, below.bottom + BOTTOM, say("loss ({unit}) of the plans in the order tried", unit=unit), "chart"
+    )
+    upper.rows(svg, say("loss, {unit}", unit=unit))
+    lower.rows(svg, say("layers left float, of {layers}", layers=plans[0].layers))
     lower.columns(svg, "plans, in the order tried", lines=False)
     target_line(svg, upper, target)
     line(svg, [upper.at(number, plan.loss) for number, plan in enumerate(plans)], "path")
@@ -45,7 +48,15 @@ def search_path(plans: Sequence[Tried], *, unit: str, target: float | None) -> s
 def _layers(svg: ET.Element, plane: Plane, number: int, plan: Tried, count: int) -> None:
     step = (plane.area.right - plane.area.left) / max(count, _LEAST_PLACES)
     x, half = plane.x(number), min(_WIDEST, 0.7 * step) / 2
-    group = mark(svg, f"trial {plan.step}: {len(plan.fallback)} of {plan.layers} layers float")
+    group = mark(
+        svg,
+        say(
+            "trial {step}: {count} of {layers} layers float",
+            step=plan.step,
+            count=len(plan.fallback),
+            layers=plan.layers,
+        ),
+    )
     rectangle(group, (x - step / 2, plane.area.top), (x + step / 2, plane.area.bottom), "hit")
     rectangle(group, (x - half, plane.y(0)), (x + half, plane.y(len(plan.fallback))), "bar layers")
 

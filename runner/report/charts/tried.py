@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 from runner.report.charts.axis import Axis, bent, linear
 from runner.report.charts.drawing import cross, dot, line, mark, text
 from runner.report.charts.plane import Plane
+from runner.wording import listed, say
 
 # Losses so many times the target would press everything near it flat.
 _FAR = 12
@@ -58,7 +59,7 @@ def target_line(svg: ET.Element, plane: Plane, target: float | None) -> None:
         return
     y = plane.y(target)
     line(svg, [(plane.area.left, y), (plane.area.right, y)], "target")
-    text(svg, (plane.area.right, y - 6), f"target {target:g}", "target-name halo", anchor="end")
+    text(svg, (plane.area.right, y - 6), say("target {target:g}", target=target), "target-name halo", anchor="end")
 
 
 def draw(svg: ET.Element, at: tuple[float, float], plan: Tried, unit: str) -> ET.Element:
@@ -80,14 +81,25 @@ def chosen_name(svg: ET.Element, plans: Sequence[Tried], plane: Plane) -> None:
     """Write what the chosen plan is, above the picture: around its mark others may lie close."""
     for plan in plans:
         if plan.chosen:
-            told = f"chosen: {plan.int8_share:.1%} int8, loss {plan.loss:.4g}"
+            told = say("chosen: {int8_share:.1%} int8, loss {loss:.4g}", int8_share=plan.int8_share, loss=plan.loss)
             text(svg, (plane.area.right, plane.area.top - 20), told, "chosen-name", anchor="end")
 
 
 def _told(plan: Tried, unit: str) -> str:
-    verdict = "accepted" if plan.accepted else "refused"
+    verdict = say("accepted") if plan.accepted else say("refused")
     if plan.settled_after is not None:
-        verdict += f" after {plan.settled_after} items"
-    names = ", ".join(plan.fallback[:12]) + (f" and {len(plan.fallback) - 12} more" if len(plan.fallback) > 12 else "")
-    share = f"{plan.int8_share:.1%} int8; {len(plan.fallback)} of {plan.layers} layers float"
-    return f"trial {plan.step}: {verdict}, loss {plan.loss:.4g} {unit}\n{share}: {names or 'none'}"
+        verdict = say("{verdict}, settled after {count} items", verdict=verdict, count=plan.settled_after)
+    names = listed(plan.fallback[:12]) if plan.fallback else say("none")
+    if len(plan.fallback) > 12:
+        names = say("{names} and {count} more", names=names, count=len(plan.fallback) - 12)
+    return say(
+        "trial {step}: {verdict}, loss {loss:.4g} {unit}\n{share:.1%} int8; {count} of {layers} layers float: {names}",
+        step=plan.step,
+        verdict=verdict,
+        loss=plan.loss,
+        unit=unit,
+        share=plan.int8_share,
+        count=len(plan.fallback),
+        layers=plan.layers,
+        names=names,
+    )

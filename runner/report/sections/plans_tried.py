@@ -9,7 +9,7 @@ from runner.modes.result import AccAutoResult
 from runner.report.charts.search_path import search_path
 from runner.report.tried_plans import curve_picture, tried_plans
 from runner.search.plan import Trial
-from runner.wording import recalled, say
+from runner.wording import say
 
 _MOST = 60
 _COLUMNS = (
@@ -82,9 +82,7 @@ def _told(result: AccAutoResult, unit: str) -> str:
     """Return what happened, and how the picture of it is read."""
     search = result.search
     first, end = search.trials[0], search.best or search.closest
-    said = say(
-        "With every layer int8 the loss is {loss:.4g} {unit}", loss=first.loss, unit=recalled(unit)
-    )
+    said = say("With every layer int8 the loss is {loss:.4g} {unit}", loss=first.loss, unit=unit)
     if end is not first:
         does = say("comes closest, and misses the target") if search.best is None else say("meets the target")
         said = say(

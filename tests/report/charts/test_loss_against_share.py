@@ -51,7 +51,7 @@ def test_line_joins_the_points_that_no_plan_beats_and_a_ring_marks_the_chosen_on
 def test_verdicts_have_shapes_and_those_settled_early_are_hollow() -> None:
     svg = drawn(CURVE)
     assert len(classed(svg, "refused")) == 2 and len(classed(svg, "dot")) == 2
-    assert len(classed(svg, "open")) == 1 and "accepted after 7 items" in tips(svg)[2]
+    assert len(classed(svg, "open")) == 1 and "accepted, settled after 7 items" in tips(svg)[2]
 
 
 def test_target_is_a_line_at_its_height() -> None:
