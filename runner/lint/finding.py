@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from runner.printable import printable
-from runner.wording import Said, listed, recalled, say
+from runner.wording import listed, recalled, say
 
 Severity = Literal["fault", "unsupported", "warning"]
 _MOST_NAMED = 3
@@ -42,12 +42,12 @@ class Finding:
         return say("expected {expected}, got {got}; {advice}", expected=expected, got=got, advice=recalled(self.advice))
 
 
-def gathered(findings: Iterable[Finding]) -> list[Said]:
+def gathered(findings: Iterable[Finding]) -> list[str]:
     """Return findings in words, those that say the same of several nodes in one line."""
     places: dict[str, list[str]] = {}
     for finding in findings:
         places.setdefault(finding.said, []).append(finding.node)
-    lines = []
+    lines: list[str] = []
     for text, nodes in places.items():
         named, more = listed([printable(node) for node in nodes[:_MOST_NAMED]]), len(nodes) - _MOST_NAMED
         if more > 0:
