@@ -197,7 +197,7 @@ def _unknown(name: str) -> str:
     if name == "dataset/preprocess":
         return (
             "dataset/preprocess: the chosen dataset takes no preset; presets are for images: dataset=image_folder, class_tree "
-            "or parquet. Set dataset.preprocess.scale, mean and std; docs/howto/datasets.md lists each preset's."
+            "or parquet. Set dataset.preprocess.scale, mean and std; docs/howto/preprocess.md lists each preset's."
         )
     modes = next((re.split(",", v) for argument in sys.argv for v in re.findall(r"^mode=([\w,]+)$", argument)), None)
     known = {mode: known_options(mode) for mode in modes or [None]}

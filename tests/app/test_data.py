@@ -13,7 +13,7 @@ from tests.app.conftest import Command, Tiny
 from tests.command import Ended, command
 from tests.models import onnx_text, save
 
-# docs/howto/datasets.md shows this class.
+# docs/howto/extend-dataset.md shows this class.
 OWN = '''
 import hashlib
 
@@ -80,7 +80,7 @@ def test_own_datasets_constructor_is_its_schema(tmp_path: Path, tiny: Tiny) -> N
 
 
 def test_documentation_shows_the_tested_class(root: Path) -> None:
-    shown = (root / "docs" / "howto" / "datasets.md").read_text(encoding="utf-8")
+    shown = (root / "docs" / "howto" / "extend-dataset.md").read_text(encoding="utf-8")
     assert OWN.strip() in shown
     assert YAML.strip() in shown
 

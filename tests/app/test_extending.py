@@ -1,4 +1,4 @@
-"""The classes of docs/howto/extend.md as they stand there: from the command's directory or --config-dir, by either command."""
+"""The classes of docs/howto/extend*.md as they stand there: from the command's directory or --config-dir, by either command."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runner.app.places import make_importable, names_own_class
 from runner.dataset.item import evenly_spaced
 from runner.record_text import read_record
 from tests.app.conftest import Command, Tiny
-from tests.app.extending_page import CLASSES, DOCUMENT, TARGET, write_examples
+from tests.app.extending_page import CLASSES, TARGET, TEXT, write_examples
 from tests.command import Ended, command, environment
 from tests.models import conv_gemm, prepared, run_plain
 
@@ -79,11 +79,9 @@ def test_all_four_from_the_configuration_directory(tiny: Tiny, tmp_path: Path) -
     for group, path in CLASSES.items():
         (conf / group).mkdir()
         (conf / group / "mine.yaml").write_text(f"_target_: {path}\n", encoding="utf-8")
-    yaml = re.search(
-        r"^ +# myconf/observer/sigmas\.yaml\n((?: +\S.*\n)+)", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE
-    )
+    yaml = re.search(r"`myconf/observer/sigmas\.yaml`:\n\n```yaml\n(.*?)```", TEXT, re.DOTALL)
     assert yaml is not None
-    (conf / "observer" / "mine.yaml").write_text(re.sub("^ +", "", yaml[1], flags=re.MULTILINE), encoding="utf-8")
+    (conf / "observer" / "mine.yaml").write_text(yaml[1], encoding="utf-8")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     chosen = [f"{group}=mine" for group in CLASSES]

@@ -1,4 +1,4 @@
-"""The detector of docs/howto/extend.md: its data, reading of boxes, measure and AMCT evaluator, by the commands of the page."""
+"""The detector of docs/howto/extend-detector.md and extend-evaluator.md, by the commands of the pages."""
 
 from __future__ import annotations
 

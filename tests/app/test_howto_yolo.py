@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.extending_page import DOCUMENT
+from tests.app.extending_page import HOWTO
 from tests.command import command
 from tests.models import save
 from tests.tasks.task_cases import CLASSES, detector, detector_truth
 
-PAGE = (DOCUMENT.parent / "detector.md").read_text(encoding="utf-8")
+PAGE = (HOWTO / "detector.md").read_text(encoding="utf-8")
 
 
 def page_command() -> list[str]:

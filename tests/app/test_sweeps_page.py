@@ -12,10 +12,10 @@ import pytest
 
 from runner.app.places import shipped
 from runner.app.sweep import report
-from tests.app.extending_page import DOCUMENT
+from tests.app.extending_page import HOWTO
 from tests.command import command
 
-PAGE = (DOCUMENT.parent / "sweeps.md").read_text(encoding="utf-8")
+PAGE = (HOWTO / "sweeps.md").read_text(encoding="utf-8")
 SHORT = ["tracking=none", "evaluation.count=24", "calibration.count=8"]
 # What a command needs that may not be installed.
 NEEDS = {"=joblib": "hydra_plugins.hydra_joblib_launcher", "=submitit_local": "hydra_plugins.hydra_submitit_launcher"}
