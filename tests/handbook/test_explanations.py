@@ -31,3 +31,11 @@ def test_code_that_a_page_names_is_there(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_page_is_short(page: Path) -> None:
     assert len(page.read_text(encoding="utf-8").split()) <= MOST_WORDS
+
+
+@pytest.mark.parametrize("folder", ["explanation", "reference", "measured"])
+def test_every_page_is_in_the_index_of_its_folder(folder: str) -> None:
+    pages = {path.name for path in (ROOT / "docs" / folder).glob("*.md")} - {"index.md"}
+    assert not pages - set(
+        re.findall(r"\((\S+\.md)\)", (ROOT / "docs" / folder / "index.md").read_text(encoding="utf-8"))
+    )
