@@ -14,7 +14,7 @@ from typing import Any
 from runner.plain_values import fits, misfit
 
 # Stages, in the order in which they come.
-DOWNLOAD, LOAD, CALIBRATE, FLOAT_EVAL, RANK, SEARCH, FINAL_EVAL, WRITE, VERIFY = (
+DOWNLOAD, LOAD, CALIBRATE, FLOAT_EVAL, RANK, SEARCH, FINAL_EVAL, WRITE, VERIFY, LOOK_INSIDE = (
     "download",
     "load",
     "calibrate",
@@ -24,6 +24,7 @@ DOWNLOAD, LOAD, CALIBRATE, FLOAT_EVAL, RANK, SEARCH, FINAL_EVAL, WRITE, VERIFY =
     "final_eval",
     "write",
     "verify",
+    "look_inside",
 )
 
 

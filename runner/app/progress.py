@@ -30,6 +30,7 @@ _NAMES = {
     "final_eval": "evaluate the result",
     "write": "write the files",
     "verify": "verify the files",
+    "look_inside": "look inside the model",
     "track": "log to MLflow",
 }
 

@@ -10,6 +10,8 @@ from runner.dataset.item import Dataset
 from runner.engine import Engine
 from runner.events import LOAD, Emit, WorkAhead, ignore
 from runner.job_folder import JobFolder
+from runner.layer_noise.along import LookedAt
+from runner.layer_noise.partly import PARTS
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.context import Context
 from runner.modes.files.kept_values import write_kept
@@ -18,6 +20,7 @@ from runner.modes.result import AccAutoResult, JobFiles, Layers, ModelInputs
 from runner.modes.rewriting_gap import cached_gap
 from runner.modes.steps.first_look import FirstLook, first_look
 from runner.modes.steps.load import Loaded, load
+from runner.modes.steps.look_inside import look_inside, worst_layers
 from runner.modes.steps.measure import FinalFigures, measure
 from runner.modes.steps.quantize import Quantized, quantize
 from runner.modes.steps.rewrite import Rewritten, rewrite
@@ -30,6 +33,7 @@ from runner.modes.steps.write import write
 from runner.modes.steps.written import WrittenResult
 from runner.modes.unsound_model import told_of_unsound
 from runner.modes.work_ahead import items_ahead
+from runner.record import QuantizedLayers
 from runner.search.plan import Ranking
 from runner.store.store import Store
 from runner.targets.target import Kept
@@ -105,14 +109,23 @@ def _quantized(
     kept = job.meter.unless_interrupted(lambda: write_kept(flowing, target, folder, job))
     compared = show(figures.comparison, lambda: _compared(figures, quantized, rewritten.prepared.digest), job)
     figures = replace(figures, comparison=compared)
+    noise = look_inside(_looked_at(figures, quantized), rewritten.prepared.digest, figures.comparison.part, job)
     files = JobFiles(folder, target, models if checked is not None else (), checked, kept)
-    return _result(loaded, look, rewritten, quantized, figures, written, files, job)
+    return replace(_result(loaded, look, rewritten, quantized, figures, written, files, job), noise=noise)
 
 
 def _compared(figures: FinalFigures, quantized: Quantized, digest: str) -> ComparedModels:
     models, plan = quantized.models, figures.plan
     chosen = partial(models.model, plan, own_session=True)
     return ComparedModels(models.float_model.graph, digest, digest, models.form(plan), chosen, models.simulation)
+
+
+def _looked_at(figures: FinalFigures, quantized: Quantized) -> LookedAt:
+    searched, models = figures.searched, quantized.models
+    worst, form = worst_layers(searched.loss_contributions, searched.ranking), models.form(figures.plan)
+    # What the plan leaves float is shown as it would be.
+    every = QuantizedLayers({**quantized.all_int8.layers, **form.layers})
+    return LookedAt(models.float_model, form, every, PARTS, worst)
 
 
 def _result(

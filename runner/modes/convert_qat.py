@@ -11,6 +11,7 @@ from runner.dataset.item import Dataset
 from runner.engine import Engine
 from runner.events import LOAD, Emit, ignore
 from runner.job_folder import JobFolder
+from runner.layer_noise.along import LookedAt
 from runner.modes.context import Context
 from runner.modes.convert_qat_options import ConvertQatOptions
 from runner.modes.files.kept_values import write_kept
@@ -19,6 +20,7 @@ from runner.modes.result import ConvertResult, JobFiles, Layers, ModelInputs
 from runner.modes.steps.compare_qat import compare_qat
 from runner.modes.steps.first_look import first_look
 from runner.modes.steps.load_qat import LoadedQat, load_qat
+from runner.modes.steps.look_inside import look_inside
 from runner.modes.steps.show import ComparedModels, show
 from runner.modes.steps.verify import verify
 from runner.modes.steps.write_qat import write_qat
@@ -76,6 +78,8 @@ def _converted(
     compared = replace(
         compared, comparison=show(compared.comparison, lambda: _compared(loaded, target.simulation), job)
     )
+    inside = LookedAt(loaded.runnable, loaded.qat.form, loaded.qat.form, ("both",))
+    noise = look_inside(inside, loaded.digest, loaded.split.report, job)
     qat, costs = loaded.qat, cached_costs(loaded.runnable, loaded.digest, loaded.split.report, job)
     return ConvertResult(
         status="converted",
@@ -90,6 +94,7 @@ def _converted(
         prediction=compared.prediction,
         coarse_outputs=qat.coarse_outputs,
         tied_answers=compared.tied_answers,
+        noise=noise,
     )
 
 

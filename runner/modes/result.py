@@ -21,6 +21,7 @@ from runner.graph.layers import LayeredModel, LeftAlone
 from runner.graph.macs import LayerCost
 from runner.graph.rewriting import Rewriting
 from runner.job_folder import JobFolder
+from runner.layer_noise.along import NoiseAlong
 from runner.modes.input_values import InputsSeen
 from runner.record import QuantizedLayers
 from runner.search.end_to_end import EndToEnd, LossContributions
@@ -257,6 +258,7 @@ class JobResult:
         comparison: of the float (or source) model and the quantized one.
         curve: of the plans tried, where one was asked for.
         target_loss: what the loss had to stay below; None where nothing, or an evaluator of the user's, decided.
+        noise: from layer to layer; None where nobody looked.
     """
 
     mode: ClassVar[str]
@@ -270,6 +272,7 @@ class JobResult:
     warnings: tuple[str, ...] = ()
     curve: tuple[Point, ...] = ()
     target_loss: float | None = None
+    noise: NoiseAlong | None = None
 
     @property
     def complete(self) -> bool:

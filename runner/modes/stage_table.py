@@ -14,6 +14,7 @@ from runner.modes.layer_costs import COSTS
 from runner.modes.prediction import PREDICTION
 from runner.modes.rewriting import EQUALIZATION, LEVELS
 from runner.modes.rewriting_gap import GAP
+from runner.modes.scoring.noise_stage import NOISE
 from runner.modes.scoring.ranking_stages import LOSS_CONTRIBUTIONS, RANKING
 from runner.modes.scoring.shown_answers import SHOWN_ANSWERS
 from runner.store.stage import Stage
@@ -43,6 +44,7 @@ STAGES: tuple[Stage[Any, Any], ...] = (
     WRITTEN,
     PROOF,
     CHECKED,
+    NOISE,
 )
 
 

@@ -26,6 +26,7 @@ from runner.report.sections.layers import layers
 from runner.report.sections.likeness import likeness
 from runner.report.sections.loss_contributions import loss_contributions
 from runner.report.sections.metrics import metrics
+from runner.report.sections.noise import noise
 from runner.report.sections.outputs import outputs
 from runner.report.sections.plans_tried import plans_tried
 from runner.report.sections.prediction import prediction
@@ -101,6 +102,7 @@ def _(result: AccAutoResult, job: JobFacts) -> tuple[Section, ...]:
         layers(result.layers, result.fallback),
         rewriting(result.rewriting, result.rewriting_gap, result.form),
         sensitivity(result),
+        noise(result),
         plans_tried(result),
         layer_table(result, judged(result)),
         likeness(comparison),
@@ -127,6 +129,7 @@ def _(result: ConvertResult, job: JobFacts) -> tuple[Section, ...]:
         changed_results(job.changed, job.gallery, comparison.items),
         inputs(result.inputs),
         layers(result.layers, result.fallback),
+        noise(result),
         layer_table(result),
         likeness(comparison),
         outputs(comparison),

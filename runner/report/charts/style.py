@@ -19,6 +19,14 @@ STYLE = """\
 .chart .dot { fill: var(--blue); }
 .chart .stem { stroke: var(--blue); stroke-width: 1.1; opacity: .55; }
 .chart .path { stroke: var(--line); stroke-width: 1.5; }
+.chart .noise { stroke-width: 2.2; stroke-linejoin: round; }
+.chart .noise.both { stroke: var(--ink); }
+.chart .noise.weights { stroke: var(--blue); stroke-width: 1.8; stroke-dasharray: 7 3; }
+.chart .noise.activations { stroke: var(--yellow); stroke-width: 1.8; stroke-dasharray: 2 2.5; }
+.chart .noise.own { fill: var(--soft); opacity: .75; }
+.chart .noise-point { fill: var(--ink); }
+.chart .noise-point.weights { fill: var(--blue); }
+.chart .noise-point.activations { fill: var(--yellow); }
 .chart .front { stroke: var(--blue); stroke-width: 1.5; }
 .chart .refused { stroke: var(--red); stroke-width: 2.4; }
 .chart .refused.open { stroke-width: 1.1; }
