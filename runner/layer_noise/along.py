@@ -203,13 +203,15 @@ def _sums(way: _FloatWay, layers: Sequence[str], sessions: Mapping[Part, Session
             q if name not in form or form[name].shift is None else q + form[name].shift
             for name, q in zip(layers, session.run(feeds, wanted), strict=True)
         ]
-        rows.append([_square(f - q) for f, q in zip(before, after, strict=True)])
+        with np.errstate(all="ignore"):  # what is not finite is not known afterwards
+            rows.append([_square(f - q) for f, q in zip(before, after, strict=True)])
     return np.array(rows)
 
 
 def _square(values: NDArray[np.float32]) -> float:
-    """Return the sum of squares; numpy adds in pairs, on one thread: the same bits wherever it runs."""
-    return float(np.sum(np.square(values), dtype=np.float64))
+    """Return the sum of squares; numpy adds on one thread: the same bits however many there are."""
+    with np.errstate(over="ignore"):
+        return float(np.sum(np.square(values), dtype=np.float64))
 
 
 def _ratio(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.float64]:

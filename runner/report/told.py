@@ -37,6 +37,7 @@ from runner.report.sections.sensitivity import sensitivity
 from runner.report.sections.target_loss import allowed, target_loss
 from runner.report.sections.uncertainty import uncertainty
 from runner.report.sections.work import work
+from runner.report.sections.worst_layers import worst_layers
 from runner.report.shown.draw import Gallery
 from runner.report.summary import SUMMARY
 from runner.wording import say
@@ -103,6 +104,7 @@ def _(result: AccAutoResult, job: JobFacts) -> tuple[Section, ...]:
         rewriting(result.rewriting, result.rewriting_gap, result.form),
         sensitivity(result),
         noise(result),
+        worst_layers(result),
         plans_tried(result),
         layer_table(result, judged(result)),
         likeness(comparison),
@@ -130,6 +132,7 @@ def _(result: ConvertResult, job: JobFacts) -> tuple[Section, ...]:
         inputs(result.inputs),
         layers(result.layers, result.fallback),
         noise(result),
+        worst_layers(result),
         layer_table(result),
         likeness(comparison),
         outputs(comparison),

@@ -39,6 +39,8 @@ from runner.graph.layers import Layer, LeftAlone
 from runner.graph.macs import LayerCost
 from runner.graph.pixel_codes import Levels
 from runner.graph.tensors import TensorInput
+from runner.layer_noise.along import NoiseAlong
+from runner.layer_noise.spread import LayerSpread, Spread
 from runner.lint.finding import Finding
 from runner.modes.calibrated_layers import (
     ALL_INT8_CORRECTION,
@@ -55,6 +57,7 @@ from runner.modes.prediction import PREDICTION, PredictionInputs
 from runner.modes.result import Prediction
 from runner.modes.rewriting import EQUALIZATION, LEVELS, EqualizationInputs, LevelsInputs
 from runner.modes.rewriting_gap import GAP, GapInputs
+from runner.modes.scoring.noise_stage import NOISE, NoiseInputs
 from runner.modes.scoring.ranking_stages import LOSS_CONTRIBUTIONS, RANKING, LossContributionsInputs, RankingInputs
 from runner.modes.scoring.shown_answers import SHOWN_ANSWERS, ShownInputs
 from runner.modes.stage_table import STAGES, stage_table
@@ -108,6 +111,9 @@ PARAMS = ActivationParams(float(np.float32(0.1)), -128)
 RECORD = LayerRecord(PARAMS, (0.25, 0.5))
 WEIGHT, BIAS = np.arange(6, dtype=np.int8).reshape(2, 3), np.array([2**31 - 1, -7], np.int32)
 SHIFT = np.array([0.1, -1e-9], np.float32)
+SPREAD = Spread(
+    -0.1, 0.1 + 0.2, np.arange(256), 3, 0, np.array([[0.1], [0.3]], np.float32), np.zeros((2, 1), np.float32)
+)
 LAYERS = QuantizedLayers(
     {
         "b/c:0": QuantizedLayer(RECORD, WEIGHT, None, SHIFT),
@@ -386,6 +392,22 @@ EXAMPLES: Mapping[Stage[Any, Any], Example] = {
                 (np.arange(6, dtype=np.int32).reshape(2, 3), np.full((2, 3), -1, np.int32)),
                 (np.zeros((1, 1), np.int32), np.full((1, 1), 65535, np.int32)),
             ],
+        ],
+    ),
+    NOISE: Example(
+        NoiseInputs("graph", LAYERS, LAYERS, "items", ("both",), ("a",), 4),
+        {
+            "graph": DIGEST,
+            "quantized_layers": OTHER_LAYERS,
+            "all_int8_layers": OTHER_LAYERS,
+            "some_items": DIGEST,
+            "parts": [("weights", "activations", "both"), ("weights",)],
+            "worst": [(), ("b",), ("b", "a")],
+            "most": [3],
+        },
+        [
+            NoiseAlong(("a", "b"), {"both": np.array([0.1, np.nan])}, np.array([np.inf, 1e-300]), 4),
+            NoiseAlong(("a",), {}, np.zeros(1), 1, (LayerSpread("a", SPREAD, None), LayerSpread("b", None, SPREAD))),
         ],
     ),
     WRITTEN: Example(

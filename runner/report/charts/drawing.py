@@ -6,7 +6,7 @@ is no room for then is of the class ``wide``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree as ET
 
 from runner.printable import printable
@@ -69,6 +69,17 @@ def mark(parent: ET.Element, told: str) -> ET.Element:
     group = ET.SubElement(parent, "g", {"class": "mark"})
     ET.SubElement(group, "title").text = "\n".join(printable(said) for said in spoken(told).split("\n"))
     return group
+
+
+def without_common_start(names: Sequence[str]) -> list[str]:
+    """Return names without the folders that all of them begin with, as in ``mobilenet/``."""
+    parts = [name.split("/") for name in names]
+    shared = 0
+    for together in zip(*(folders[:-1] for folders in parts), strict=False):
+        if len(set(together)) > 1:
+            break
+        shared += 1
+    return ["/".join(folders[shared:]) for folders in parts]
 
 
 def ending(name: str, longest: int) -> str:

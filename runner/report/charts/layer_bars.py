@@ -9,7 +9,18 @@ from typing import Literal
 from xml.etree import ElementTree as ET
 
 from runner.report.charts.axis import Axis, linear, logarithmic
-from runner.report.charts.drawing import LETTER, dot, ending, line, mark, picture, rectangle, text, written
+from runner.report.charts.drawing import (
+    LETTER,
+    dot,
+    ending,
+    line,
+    mark,
+    picture,
+    rectangle,
+    text,
+    without_common_start,
+    written,
+)
 from runner.report.charts.plane import BOTTOM, LEFT, RIGHT, WIDTH, Area, Plane
 
 _HEIGHT, _LABEL_ROWS, _ROW = 336, 3, 17
@@ -68,10 +79,10 @@ def bars_along(bars: Sequence[LayerBar], measure: Measure) -> str:
         measure: of their values.
     """
     up = measure.axis([bar.value for bar in bars])
-    area = Area(LEFT, WIDTH - RIGHT, 30 + _LABEL_ROWS * _ROW, _HEIGHT - BOTTOM)
+    area = Area(LEFT, WIDTH - RIGHT, 32 + _LABEL_ROWS * _ROW, _HEIGHT - BOTTOM)
     plane = Plane(area, depth(len(bars)), up)
     svg = picture(WIDTH, _HEIGHT, f"{measure.title}, layer by layer along the network", "chart")
-    text(svg, (4, 15), measure.title)
+    text(svg, (4, 18), measure.title)
     plane.rows(svg, "", measure.form.format)
     plane.columns(svg, "layers, in the order of the network", lines=False)
     step = (area.right - area.left) / len(bars)
@@ -142,8 +153,11 @@ def _names(svg: ET.Element, bars: Sequence[LayerBar], plane: Plane) -> None:
     worst = worst_first(bars)[:_NAMED]
     numbers = {id(bar): number for number, bar in enumerate(bars, 1)}
     taken = [plane.area.left - LETTER] * _LABEL_ROWS
+    short = without_common_start([bar.layer for bar in bars])
+    written_: list[tuple[float, float, str]] = []
     for bar in sorted(worst, key=lambda bar: numbers[id(bar)]):
-        name, x = ending(bar.layer, _LONGEST), plane.x(numbers[id(bar)])
+        number = numbers[id(bar)]
+        name, x = ending(short[number - 1], _LONGEST), plane.x(number)
         length = LETTER * len(name)
         start = min(max(x - length / 2, plane.area.left), plane.area.right - length)
         row = next((row for row in reversed(range(_LABEL_ROWS)) if taken[row] + LETTER <= start), None)
@@ -152,4 +166,6 @@ def _names(svg: ET.Element, bars: Sequence[LayerBar], plane: Plane) -> None:
         taken[row] = start + length
         y = plane.area.top - 8 - (_LABEL_ROWS - 1 - row) * _ROW
         line(svg, [(x, y + 4), (x, plane.y(bar.value) - 2)], "leader wide")
+        written_.append((start, y, name))
+    for start, y, name in written_:
         text(svg, (start, y), name, "halo wide")

@@ -8,11 +8,22 @@ from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
 from runner.report.charts.axis import Axis, ticks
-from runner.report.charts.drawing import dot, line, mark, picture, rectangle, text, written
+from runner.report.charts.drawing import (
+    LETTER,
+    dot,
+    ending,
+    line,
+    mark,
+    picture,
+    rectangle,
+    text,
+    without_common_start,
+    written,
+)
 from runner.report.charts.layer_bars import depth
 from runner.report.charts.plane import BOTTOM, LEFT, WIDTH, Area, Plane
 
-_HEIGHT, _TOP, _RIGHT = 372, 66, 66
+_HEIGHT, _TOP, _RIGHT, _TITLES = 376, 66, 84, 118
 # Less than this is no noise that anybody could see.
 _LEAST_DB, _MOST_DB = -90.0, 20.0
 
@@ -32,13 +43,16 @@ class NoiseLine:
     noise: Sequence[float]
 
 
-def noise_lines(layers: Sequence[str], lines: Sequence[NoiseLine], float_layers: frozenset[str]) -> str:
+def noise_lines(
+    layers: Sequence[str], lines: Sequence[NoiseLine], float_layers: frozenset[str], *, named: int | None = None
+) -> str:
     """Return the picture.
 
     Args:
         layers: their names, in the order of the network, at least one.
         lines: the most telling last, which is drawn above the others.
         float_layers: those that the result leaves float.
+        named: index of a layer whose name stands above the last line; None for none.
     """
     levels = [[_db(value) for value in drawn.noise] for drawn in lines]
     known = [level for of_line in levels for level in of_line if not math.isnan(level)] or [0.0]
@@ -56,6 +70,9 @@ def noise_lines(layers: Sequence[str], lines: Sequence[NoiseLine], float_layers:
     for drawn, of_line in zip(lines, levels, strict=True):
         _draw(svg, plane, drawn, of_line)
     _legend(svg, lines)
+    if named is not None:
+        name = ending(without_common_start(layers)[named], 40)
+        _name(svg, name, (plane.x(named + 1), plane.y(levels[-1][named])))
     _marks(svg, plane, layers, lines, levels, float_layers)
     return written(svg)
 
@@ -90,6 +107,15 @@ def _draw(svg: ET.Element, plane: Plane, drawn: NoiseLine, levels: Sequence[floa
         elif piece:
             dot(svg, piece[0], radius, f"noise-point {drawn.kind}")
         piece = []
+
+
+def _name(svg: ET.Element, name: str, at: tuple[float, float]) -> None:
+    """Write a layer's name above the area, between the titles of its axes, and join it with its point."""
+    x, y = at
+    half = LETTER * len(name) / 2
+    middle = min(max(x, _TITLES + half), WIDTH - _TITLES - half)
+    line(svg, [(min(max(x, middle - half), middle + half), _TOP - 13), (x, _TOP - 6), (x, y - 4)], "leader wide")
+    text(svg, (middle, _TOP - 18), name, "wide", anchor="middle")
 
 
 def _legend(svg: ET.Element, lines: Sequence[NoiseLine]) -> None:

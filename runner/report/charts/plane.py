@@ -11,7 +11,7 @@ from runner.report.charts.axis import Axis
 from runner.report.charts.drawing import line, text
 
 WIDTH = 720
-LEFT, RIGHT, TOP, BOTTOM = 70, 18, 38, 52
+LEFT, RIGHT, TOP, BOTTOM = 80, 18, 40, 56
 # Marks on an axis below that would lie on each other on a phone: every second one is for wide screens.
 _CROWDED = 7
 
@@ -70,5 +70,5 @@ class Plane:
             if lines:
                 line(svg, [(self.x(value), self.area.top), (self.x(value), self.area.bottom)], "grid")
             kind = "soft wide" if crowded and number % 2 else "soft"
-            text(svg, (self.x(value), self.area.bottom + 19), shown(value), kind, anchor="middle")
-        text(svg, ((self.area.left + self.area.right) / 2, self.area.bottom + 42), title, anchor="middle")
+            text(svg, (self.x(value), self.area.bottom + 22), shown(value), kind, anchor="middle")
+        text(svg, ((self.area.left + self.area.right) / 2, self.area.bottom + 46), title, anchor="middle")

@@ -27,6 +27,12 @@ STYLE = """\
 .chart .noise-point { fill: var(--ink); }
 .chart .noise-point.weights { fill: var(--blue); }
 .chart .noise-point.activations { fill: var(--yellow); }
+.chart.small { max-width: 470px; margin: 0; }
+.chart .filled { fill: var(--blue); fill-opacity: .3; stroke: var(--blue); stroke-width: 1.2; }
+.chart .beyond { fill: var(--red); opacity: .09; }
+.chart .clip { stroke: var(--red); stroke-width: 1.3; }
+.chart .clip-name { fill: var(--red); }
+.pictures:has(.chart) { flex-wrap: wrap; } figure:has(.chart) { flex: 1 1 min(100%, 400px); }
 .chart .front { stroke: var(--blue); stroke-width: 1.5; }
 .chart .refused { stroke: var(--red); stroke-width: 2.4; }
 .chart .refused.open { stroke-width: 1.1; }
@@ -34,7 +40,7 @@ STYLE = """\
 .chart .target { stroke: var(--green); stroke-width: 1.4; stroke-dasharray: 6 4; }
 .chart .target-name, .chart .chosen-name { fill: var(--green); }
 .chart .halo { paint-order: stroke; stroke: var(--paper, #fff); stroke-width: 3.5px; stroke-linejoin: round; }
-@media (max-width: 640px) { .chart { font-size: 21px; } .chart .wide { display: none; } }
+@media (max-width: 640px) { .chart:not(.small) { font-size: 21px; } .chart .wide { display: none; } }
 """
 
 # The page has these too, so that a picture on it follows what it says.
