@@ -325,7 +325,7 @@ def test_listener_hears_the_stages_in_order_and_every_trial(deep: Bench) -> None
     heard: list[object] = []
     result = searched(deep, emit=heard.append)
     stages = [event.stage for event in heard if isinstance(event, StageStarted)]
-    assert stages == ["load", "float_eval", "calibrate", "search", "rank", "search", "write", "verify"]
+    assert stages == ["load", "float_eval", "calibrate", "search", "rank", "search", "write", "verify", "look_inside"]
     trials = [event for event in heard if isinstance(event, TrialFinished)]
     assert [event.step for event in trials] == list(range(len(result.search.trials)))
     assert [event.fallback for event in trials] == [trial.plan.fallback for trial in result.search.trials]
@@ -338,7 +338,7 @@ def test_search_stops_after_the_first_trial_when_it_is_accepted_but_layers_are_r
     heard: list[object] = []
     result = small.run(target_loss=50.0, emit=heard.append)
     stages = [event.stage for event in heard if isinstance(event, StageStarted)]
-    assert stages == ["load", "float_eval", "calibrate", "search", "rank", "write", "verify"]
+    assert stages == ["load", "float_eval", "calibrate", "search", "rank", "write", "verify", "look_inside"]
     assert len(result.search.trials) == 1 and len(result.ranking.layers) == 3
 
 

@@ -190,7 +190,7 @@ def test_part_of_the_data_is_enough(tmp_path: Path) -> None:
 def test_stages_come_in_order_and_the_model_is_named(tmp_path: Path) -> None:
     events: list[Event] = []
     result = convert(tmp_path, qat_model(), emit=events.append)
-    stages = ["load", "float_eval", "final_eval", "write", "verify"]
+    stages = ["load", "float_eval", "final_eval", "write", "verify", "look_inside"]
     assert [event.stage for event in events if isinstance(event, StageStarted)] == stages
     assert [event.stage for event in events if isinstance(event, StageFinished)] == stages
     assert [event for event in events if isinstance(event, ModelUsed)] == [ModelUsed("net", result.source.model_sha256)]

@@ -56,7 +56,12 @@ def test_every_layer_is_seen_with_weights_activations_and_both(options: dict[str
 
 
 def test_noise_at_the_only_output_is_what_the_metric_measures(tmp_path: Path) -> None:
-    result = job(tmp_path, x=X[:1], calibration_count=1)
+    model = onnx_text(
+        "g (float[N,3,4,4] x) => (float[N,2,2,2] z) { y = Conv (x, w)\n r = Relu (y)\n z = Conv (r, v) }",
+        w=RNG.normal(size=(4, 3, 3, 3)).astype(np.float32),
+        v=RNG.normal(size=(2, 4, 1, 1)).astype(np.float32),
+    )
+    result = job(tmp_path, model, X[:1], calibration_count=1)
     assert result.noise is not None
     last = -10 * np.log10(result.noise.parts["both"][-1])
     (sums,) = result.comparison.output_sums.values()

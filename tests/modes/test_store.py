@@ -170,16 +170,18 @@ FLOAT = 2 + ITEMS  # the rewriting's check runs two models
 # The deploy file, and with a chip's precision; the other file and its Q/DQ twin on a batch; of four items every layer in three
 # ways, of which one tells the shapes before, and both files optimised.
 PROOF = 2 * ITEMS + 2 * 32 + 1 + 4 * (3 + 2)
+# Inside the model, for the report, on one item: each layer alone, shapes, float and three ways, what four layers read.
+INSIDE = 1 + 1 + 4 + 4
 CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "target": ({"target_loss": 1e9}, set()),
     "metric": ({"metric": Sqnr(), "target_loss": 1e9}, {"trial", "verify"}),
-    "observer": ({"observer": Percentile(0.9), "target_loss": 1e9}, {"calibrate", "trial", "rank", "verify"}),
-    "calibration items": ({"calibration_count": 7, "target_loss": 1e9}, {"calibrate", "trial", "rank", "verify"}),
+    "observer": ({"observer": Percentile(0.9), "target_loss": 1e9}, {"calibrate", "trial", "rank", "verify", "inside"}),
+    "calibration items": ({"calibration_count": 7, "target_loss": 1e9}, {"calibrate", "trial", "rank", "verify", "inside"}),
     "skipped layer": (
         {"settings": LayerSettings(skip_layers=["conv2"]), "target_loss": 1e9},
-        {"calibrate", "trial", "rank", "verify"},
+        {"calibrate", "trial", "rank", "verify", "inside"},
     ),
-    "sensitivity": ({"sensitivity": MeanSquaredError(), "target_loss": 1e9}, {"rank"}),
+    "sensitivity": ({"sensitivity": MeanSquaredError(), "target_loss": 1e9}, {"rank", "inside"}),
     "user's metric": ({"metric": OwnTopK(), "target_loss": 1e9}, {"trial", "verify"}),
     "user's observer": ({"observer": OwnObserver(), "target_loss": 1e9}, {"calibrate"}),
 }
@@ -192,7 +194,7 @@ def test_what_is_made_again_is_what_depends_on_the_change(bench: Bench, name: st
     result = finished(bench.run("changed", **options))
     count = options.get("calibration_count", 8)
     shapes = int(name == "skipped layer")
-    costs = {"calibrate": count + shapes, "trial": ITEMS, "rank": count, "verify": PROOF}
+    costs = {"calibrate": count + shapes, "trial": ITEMS, "rank": count, "verify": PROOF, "inside": INSIDE}
     assert bench.runs == sum(costs[stage] for stage in stages)
     assert result.work.evaluations == ("trial" in stages)
     # Whatever was remembered, the bytes are those of a job that remembers nothing.
@@ -209,7 +211,7 @@ def test_changed_weight_label_or_item_is_never_taken_for_the_old_one(bench: Benc
     assert result.work.evaluations == 1 and bench.runs == ITEMS + PROOF
     save(chain(6, seed=1), bench.model)
     result = finished(bench.run(target_loss=1e9))
-    assert result.work.evaluations == 2 and bench.runs == FLOAT + 8 + ITEMS + 8 + PROOF
+    assert result.work.evaluations == 2 and bench.runs == FLOAT + 8 + ITEMS + 8 + PROOF + INSIDE
 
 
 FEW = VerifyOptions(count=4, device="none")

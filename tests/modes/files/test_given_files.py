@@ -184,7 +184,7 @@ def test_record_gives_the_models_that_it_was_written_with(bench: Bench) -> None:
     assert result.comparison.headline == first.comparison.headline and result.status == "met"
     assert result.from_record and result.ranking.entries == () and len(result.search.trials) == 1
     stages = [event.stage for event in bench.heard if isinstance(event, StageStarted)]
-    assert stages == ["load", "float_eval", "search", "write", "verify"]
+    assert stages == ["load", "float_eval", "search", "write", "verify", "look_inside"]
     files = {path.relative_to(bench.folder / "two").as_posix() for path in result.folder.files}
     assert files == {RECORD, *MODELS, "amct_log/accuracy_based_auto_calibration_record.json"}
 
