@@ -71,7 +71,19 @@ SUMMARY_KEYS = {
         "config_sha256",
     ],
 }
-STAGES = {"load", "decode", "calibrate", "float_eval", "rank", "search", "final_eval", "write", "verify", "track"}
+STAGES = {
+    "load",
+    "decode",
+    "calibrate",
+    "float_eval",
+    "rank",
+    "search",
+    "final_eval",
+    "write",
+    "verify",
+    "look_inside",
+    "track",
+}
 
 
 @dataclass(frozen=True)
@@ -190,6 +202,7 @@ def test_stages_are_told_on_standard_error_only(acc_auto: Finished) -> None:
         "rank the layers (26 layer groups on 4 items): 0.0 s",
         "write the files: 0.0 s",
         "verify the files: 0.0 s",
+        "look inside the model (26 layers on 4 items): 0.0 s",
     ]
 
 

@@ -176,7 +176,10 @@ CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "target": ({"target_loss": 1e9}, set()),
     "metric": ({"metric": Sqnr(), "target_loss": 1e9}, {"trial", "verify"}),
     "observer": ({"observer": Percentile(0.9), "target_loss": 1e9}, {"calibrate", "trial", "rank", "verify", "inside"}),
-    "calibration items": ({"calibration_count": 7, "target_loss": 1e9}, {"calibrate", "trial", "rank", "verify", "inside"}),
+    "calibration items": (
+        {"calibration_count": 7, "target_loss": 1e9},
+        {"calibrate", "trial", "rank", "verify", "inside"},
+    ),
     "skipped layer": (
         {"settings": LayerSettings(skip_layers=["conv2"]), "target_loss": 1e9},
         {"calibrate", "trial", "rank", "verify", "inside"},
