@@ -9,6 +9,7 @@ from runner.report.charts.axis import linear
 from runner.report.charts.drawing import line, mark, picture, text, written
 from runner.report.charts.histogram import HEIGHT, WIDTH
 from runner.report.charts.plane import Area, Plane
+from runner.wording import say
 
 _AREA = Area(52, WIDTH - 8, 30, HEIGHT - 34)
 # More channels would be less than two units wide each.
@@ -30,15 +31,20 @@ def channel_ranges(spread: Spread, what: str) -> str:
     across = linear(0, 1)
     up = linear(float(min(least.min(), low.min())), float(max(most.max(), high.max())))
     plane = Plane(_AREA, across, up)
-    svg = picture(WIDTH, HEIGHT, f"range of each channel of {what}", "chart small")
+    svg = picture(WIDTH, HEIGHT, say("range of each channel of {what}", what=what), "chart small")
     plane.rows(svg, "")
     edges = [place / len(shown) for place in range(len(shown) + 1)]
     upper, lower = _stairs(edges, most), _stairs(edges, least)
-    told = f"{count} channels, the widest first: from {least.min():.4g} to {most.max():.4g}"
+    told = say(
+        "{count} channels, the widest first: from {least:.4g} to {most:.4g}",
+        count=count,
+        least=float(least.min()),
+        most=float(most.max()),
+    )
     line(mark(svg, told), [plane.at(*point) for point in [*upper, *reversed(lower)]], "filled")
     for side in (low, high):
         line(svg, [plane.at(*point) for point in _stairs(edges, side)], "clip")
-    channels = f"{count} channels, the widest first" if count > 1 else "one channel"
+    channels = say("{count} channels, the widest first", count=count) if count > 1 else say("one channel")
     text(svg, ((_AREA.left + _AREA.right) / 2, _AREA.bottom + 20), channels, "soft", anchor="middle")
     return written(svg)
 

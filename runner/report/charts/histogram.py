@@ -11,6 +11,7 @@ from runner.layer_noise.spread import Spread
 from runner.report.charts.axis import Axis, scale, ticks
 from runner.report.charts.drawing import line, mark, picture, rectangle, text, written
 from runner.report.charts.plane import Area, Plane
+from runner.wording import say
 
 WIDTH, HEIGHT = 420, 220
 _AREA = Area(14, WIDTH - 14, 30, HEIGHT - 34)
@@ -32,7 +33,7 @@ def histogram(spread: Spread, what: str) -> str:
     across = Axis([low - margin, high + margin], scale([low - margin, high + margin], 0.0, 1.0))
     most = math.log10(max(10, int(counts.max(initial=1)) + 1))
     plane = Plane(_AREA, across, Axis([0.0, most], lambda value: value / most))
-    svg = picture(WIDTH, HEIGHT, f"histogram of {what}", "chart small")
+    svg = picture(WIDTH, HEIGHT, say("histogram of {what}", what=what), "chart small")
     for value, beyond in ((spread.low, _AREA.left), (spread.high, _AREA.right)):
         rectangle(svg, (plane.x(value), _AREA.top), (beyond, _AREA.bottom), "beyond")
     inside = slice(filled[0], filled[-1] + 1) if len(filled) else slice(0, 0)
@@ -61,7 +62,7 @@ def _steps(svg: ET.Element, plane: Plane, edges: np.ndarray, counts: np.ndarray)
         y = plane.y(math.log10(1 + count))
         points += [(plane.x(float(start)), y), (plane.x(float(end)), y)]
     points.append((plane.x(float(edges[-1])), plane.area.bottom))
-    line(mark(svg, f"{int(counts.sum()):,} values; the height is logarithmic"), points, "filled")
+    line(mark(svg, say("{count:,} values; the height is logarithmic", count=int(counts.sum()))), points, "filled")
 
 
 def _ends(svg: ET.Element, plane: Plane, spread: Spread) -> None:

@@ -22,11 +22,12 @@ from runner.report.charts.drawing import (
     written,
 )
 from runner.report.charts.plane import BOTTOM, LEFT, RIGHT, WIDTH, Area, Plane
+from runner.wording import listed, say
 
 _HEIGHT, _LABEL_ROWS, _ROW = 336, 3, 17
 _NAMED, _LONGEST = 4, 30
 _WIDEST = 20
-_WORST_ROW, _LISTED = 37, 10
+_WORST_ROW, _LISTED, _LISTED_LETTERS = 37, 10, 42
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +82,15 @@ def bars_along(bars: Sequence[LayerBar], measure: Measure) -> str:
     up = measure.axis([bar.value for bar in bars])
     area = Area(LEFT, WIDTH - RIGHT, 32 + _LABEL_ROWS * _ROW, _HEIGHT - BOTTOM)
     plane = Plane(area, depth(len(bars)), up)
-    svg = picture(WIDTH, _HEIGHT, f"{measure.title}, layer by layer along the network", "chart")
+    svg = picture(WIDTH, _HEIGHT, say("{measure}, layer by layer along the network", measure=measure.title), "chart")
     text(svg, (4, 18), measure.title)
     plane.rows(svg, "", measure.form.format)
-    plane.columns(svg, "layers, in the order of the network", lines=False)
+    plane.columns(svg, say("layers, in the order of the network"), lines=False)
     step = (area.right - area.left) / len(bars)
     half = min(_WIDEST, 0.72 * step) / 2
     zero = plane.y(0.0)
     for number, bar in enumerate(bars, 1):
-        x, group = plane.x(number), mark(svg, f"{number}: {bar.layer}\n{bar.told}")
+        x, group = plane.x(number), mark(svg, listed([f"{number}: {bar.layer}", bar.told], "\n"))
         rectangle(group, (x - step / 2, area.top), (x + step / 2, area.bottom + 6), "hit")
         if not math.isnan(bar.value):
             _bar(group, bar, (x, half), (zero, plane.y(bar.value)), measure)
@@ -133,14 +134,14 @@ def worst_by_name(bars: Sequence[LayerBar], measure: Measure) -> str:
     if not shown:
         return ""
     height = _WORST_ROW * len(shown) + 6
-    svg = picture(WIDTH, height, f"{measure.title}: the worst layers", "chart")
+    svg = picture(WIDTH, height, say("{measure}: the worst layers", measure=measure.title), "chart")
     # From 0, whatever the axis along the network is: lengths beside each other are compared as they are.
     most = max((bar.value for bar in shown if math.isfinite(bar.value)), default=1.0)
     for row, bar in enumerate(shown):
-        top, group = row * _WORST_ROW, mark(svg, f"{bar.layer}\n{bar.told}")
+        top, group = row * _WORST_ROW, mark(svg, listed([bar.layer, bar.told], "\n"))
         rectangle(group, (0, top), (WIDTH, top + _WORST_ROW), "hit")
-        named = f"{bar.layer} (left float)" if bar.is_float else bar.layer
-        text(group, (4, top + 19), ending(named, 56), "name")
+        named = ending(bar.layer, _LISTED_LETTERS)
+        text(group, (4, top + 19), say("{layer} (left float)", layer=named) if bar.is_float else named, "name")
         text(group, (WIDTH - 4, top + 19), measure.form.format(bar.value), "soft", anchor="end")
         share = min(1.0, bar.value / most)
         kind = "bar float" if bar.is_float else "bar"

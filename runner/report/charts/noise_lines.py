@@ -22,6 +22,7 @@ from runner.report.charts.drawing import (
 )
 from runner.report.charts.layer_bars import depth
 from runner.report.charts.plane import BOTTOM, LEFT, WIDTH, Area, Plane
+from runner.wording import listed, say
 
 _HEIGHT, _TOP, _RIGHT, _TITLES = 376, 66, 84, 118
 # Less than this is no noise that anybody could see.
@@ -60,13 +61,13 @@ def noise_lines(
     low, high = marks[0], marks[-1]
     up = Axis(marks, lambda value: (value - low) / (high - low))
     plane = Plane(Area(LEFT, WIDTH - _RIGHT, _TOP, _HEIGHT - BOTTOM), depth(len(layers)), up)
-    svg = picture(WIDTH, _HEIGHT, "noise at the output of every layer, along the network", "chart")
+    svg = picture(WIDTH, _HEIGHT, say("noise at the output of every layer, along the network"), "chart")
     plane.rows(svg, "", lambda value: f"{-value:g} dB" if value else "0 dB")
     for value in marks:
         text(svg, (plane.area.right + 7, plane.y(value) + 4.5), _percent(value), "soft")
-    plane.columns(svg, "layers, in the order of the network", lines=False)
-    text(svg, (4, _TOP - 18), "signal to noise")
-    text(svg, (WIDTH - 4, _TOP - 18), "noise / signal", anchor="end")
+    plane.columns(svg, say("layers, in the order of the network"), lines=False)
+    text(svg, (4, _TOP - 18), say("signal to noise"))
+    text(svg, (WIDTH - 4, _TOP - 18), say("noise / signal"), anchor="end")
     for drawn, of_line in zip(lines, levels, strict=True):
         _draw(svg, plane, drawn, of_line)
     _legend(svg, lines)
@@ -144,12 +145,18 @@ def _marks(
     for number, name in enumerate(layers, 1):
         x, index = plane.x(number), number - 1
         figures = [
-            f"{drawn.name}: {-of_line[index]:.1f} dB, {_percent(of_line[index])}"
+            say(
+                "{line}: {level:.1f} dB, {share}",
+                line=drawn.name,
+                level=-of_line[index],
+                share=_percent(of_line[index]),
+            )
             for drawn, of_line in reversed(list(zip(lines, levels, strict=True)))
             if of_line[index] == of_line[index]
         ]
-        told = [f"{number}: {name}" + (" (float)" if name in float_layers else ""), *figures]
-        group = mark(svg, "\n".join(told))
+        named = f"{number}: {name}"
+        told = [say("{layer} (float)", layer=named) if name in float_layers else named, *figures]
+        group = mark(svg, listed(told, "\n"))
         rectangle(group, (x - step / 2, area.top), (x + step / 2, area.bottom + 6), "hit")
         if name in float_layers:
             reach = min(step / 3, 4)

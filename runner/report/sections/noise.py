@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.figure import Block, Paragraph, Picture, Section
+from runner.figure import Block, Picture, Section
 from runner.layer_noise.along import NoiseAlong
 from runner.layer_noise.partly import Part
 from runner.modes.result import ConvertResult, JobResult
 from runner.report.charts.noise_lines import NoiseLine, noise_lines
+from runner.report.sections.sentences import sentences
+from runner.wording import say
 
-_NAMES: Mapping[Part, str] = {"weights": "weights", "activations": "activations", "both": "both"}
+_NAMES: Mapping[Part, str] = {"weights": say("weights"), "activations": say("activations"), "both": say("both")}
 # A rise of the noise, in dB from the layer before, that is worth a word; and so much more of one part than of the other.
 _JUMP, _CLEARLY = 2.0, 3.0
 
@@ -24,30 +26,41 @@ def noise(result: JobResult) -> Section:
     seen = result.noise
     if seen is None or not len(seen.layers):
         return Section(name="noise")
-    lines = [NoiseLine("layer alone", "own", list(seen.own))]
+    lines = [NoiseLine(say("layer alone"), "own", list(seen.own))]
     lines += [NoiseLine(_NAMES[part], part, list(of_part)) for part, of_part in seen.parts.items()]
     float_layers = frozenset(result.fallback)
     blocks: list[Block] = [
-        Paragraph((_told(result, seen),)),
-        Picture(noise_lines(seen.layers, lines, float_layers, named=_jump(seen)), shows="noise along the network"),
+        sentences([*_reading(result, seen), *_striking(seen)]),
+        Picture(
+            lambda: noise_lines(seen.layers, lines, float_layers, named=_jump(seen)),
+            shows=say("noise along the network"),
+        ),
     ]
-    return Section(name="noise", heading="Noise along the network", blocks=blocks)
+    return Section(name="noise", heading=say("Noise along the network"), blocks=blocks)
 
 
-def _told(result: JobResult, seen: NoiseAlong) -> str:
-    items = f"{len(seen.layers)} layers, {seen.items} item{'s' if seen.items > 1 else ''}"
-    reading = (
-        f"How far the values at each layer's output are from the float model's ({items}): up is worse, 20 dB are 10 % of the "
-        "signal. Lines are of the model with its weights alone in int8, its activations alone, and both; dots are what a layer "
-        "adds by itself, with all before it in float. "
-    )
+def _reading(result: JobResult, seen: NoiseAlong) -> Iterator[str]:
+    """Yield how the picture is read."""
     if isinstance(result, ConvertResult):
-        reading = (
-            f"How far the values at each layer's output are from those of the source without its quantizers ({items}): up is "
-            "worse, 20 dB are 10 % of the signal. Training has counted on this noise; dots are what a layer adds by itself. "
-            "Weights and activations apart would tell nothing: they were trained together. "
+        yield say(
+            "How far the values at each layer's output are from those of the source without its quantizers, on {items} "
+            "item(s): up is worse, 20 dB are 10 % of the signal.",
+            items=seen.items,
         )
-    return reading + _striking(seen)
+        yield say(
+            "Training has counted on this noise; dots are what a layer adds by itself. Weights and activations apart would "
+            "tell nothing: they were trained together."
+        )
+        return
+    yield say(
+        "How far the values at each layer's output are from the float model's, on {items} item(s): up is worse, 20 dB are 10 % "
+        "of the signal.",
+        items=seen.items,
+    )
+    yield say(
+        "Lines are of the model with its weights alone in int8, its activations alone, and both; dots are what a layer adds by "
+        "itself, with all before it in float."
+    )
 
 
 def _jump(seen: NoiseAlong) -> int | None:
@@ -58,25 +71,31 @@ def _jump(seen: NoiseAlong) -> int | None:
     return int(known[rises.argmax() + 1]) if len(rises) and rises.max() >= _JUMP else None
 
 
-def _striking(seen: NoiseAlong) -> str:
-    """Return where the noise rises, and which part of it is the larger."""
+def _striking(seen: NoiseAlong) -> Iterator[str]:
+    """Yield where the noise rises, and which part of it is the larger."""
     levels, jump = _levels(seen.parts["both"]), _jump(seen)
     known = np.flatnonzero(np.isfinite(levels))
     if not len(known):
-        return "Nothing is changed."
-    said = []
+        yield say("Nothing is changed.")
+        return
     if jump is not None:
-        before = levels[known[known < jump][-1]]
-        said.append(
-            f"The noise jumps at {seen.layers[jump]}: {levels[jump] - before:.1f} dB more than at the layer before."
+        by = levels[jump] - levels[known[known < jump][-1]]
+        yield say(
+            "The noise jumps at {layer}: {by:.1f} dB more than at the layer before.",
+            layer=seen.layers[jump],
+            by=float(by),
         )
-    end = levels[known[-1]]
-    said.append(f"At the last layer it is {-end:.1f} dB, {100 * 10 ** (end / 20):.2g} % of the signal.")
+    end = float(levels[known[-1]])
+    yield say(
+        "At the last layer it is {level:.1f} dB below the signal, {share:.2g} % of it.",
+        level=-end,
+        share=100 * 10 ** (end / 20),
+    )
     if {"weights", "activations"} <= set(seen.parts):
         apart = _levels(seen.parts["activations"])[known[-1]] - _levels(seen.parts["weights"])[known[-1]]
         if math.isfinite(apart) and abs(apart) > _CLEARLY:
-            said.append(f"Most of it there comes from the {'activations' if apart > 0 else 'weights'}.")
-    return " ".join(said)
+            part = _NAMES["activations"] if apart > 0 else _NAMES["weights"]
+            yield say("Most of it there comes from the {part}.", part=part)
 
 
 def _levels(ratios: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,14 +6,16 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from runner.figure import Block, Paragraph, Picture, Section
+from runner.figure import Block, Picture, Section
 from runner.modes.result import AccAutoResult
 from runner.report.charts.layer_bars import LayerBar, Measure, bars_along, worst_by_name, worst_first
+from runner.report.sections.sentences import sentences
 from runner.search.end_to_end import EndToEnd, LossContributions
 from runner.search.plan import Ranking
 from runner.search.sensitivity import Cosine, MeanSquaredError, SignalToNoise
+from runner.wording import listed, say
 
-_FEW, _MANY = 3, 12
+_FEW = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +26,10 @@ class _Kind:
     drawn: Callable[[float], float]
 
 
-_PERCENT = Measure("noise / signal of its own output", "{:.3g} %", "log")
+_PERCENT = Measure(say("noise / signal of its own output"), "{:.3g} %", "log")
 _KINDS: Mapping[type, _Kind] = {
-    Cosine: _Kind(Measure("1 - cosine of its own output", "{:.2g}", "log"), lambda value: 1 - value),
-    MeanSquaredError: _Kind(Measure("mean squared error of its own output", "{:.2g}", "log"), lambda value: value),
+    Cosine: _Kind(Measure(say("1 - cosine of its own output"), "{:.2g}", "log"), lambda value: 1 - value),
+    MeanSquaredError: _Kind(Measure(say("mean squared error of its own output"), "{:.2g}", "log"), lambda value: value),
     SignalToNoise: _Kind(_PERCENT, lambda db: 100 * 10 ** (-db / 20)),
 }
 
@@ -41,7 +43,7 @@ def sensitivity(result: AccAutoResult) -> Section:
         blocks += _contributed(result.loss_contributions, names, float_layers)
     if result.ranking.entries and not isinstance(result.sensitivity, EndToEnd):
         blocks += _own(result.ranking, _KINDS.get(type(result.sensitivity)), names, float_layers)
-    return Section(name="sensitivity", heading="Which layers do the damage" if blocks else "", blocks=blocks)
+    return Section(name="sensitivity", heading=say("Which layers do the damage") if blocks else "", blocks=blocks)
 
 
 def _contributed(measured: LossContributions, names: Sequence[str], float_layers: frozenset[str]) -> list[Block]:
@@ -52,15 +54,19 @@ def _contributed(measured: LossContributions, names: Sequence[str], float_layers
         if name in groups:
             group, value = groups[name]
             share = 100 * measured.share(value)
-            together = f"\ntogether with {', '.join(n for n in group.layers if n != name)}" if group.layers[1:] else ""
-            bars.append(LayerBar(name, share, name in float_layers, f"{share:.3g} % of the damage{together}"))
-    measure = Measure(f"damage that goes with it ({measured.measure})", "{:.3g} %")
-    worst, items = worst_first(bars), len(measured.items)
-    reading = (
-        f"What part of the damage at the model's outputs goes when this layer alone is left float, measured on {items} items. "
-        "Parts need not add up to 100 %, and one below 0 makes good what others do. "
+            told = say("{share:.3g} % of the damage", share=share)
+            if group.layers[1:]:
+                told = say(
+                    "{told}\ntogether with {others}", told=told, others=listed([n for n in group.layers if n != name])
+                )
+            bars.append(LayerBar(name, share, name in float_layers, told))
+    measure = Measure(say("damage that goes with it ({measure})", measure=measured.measure), "{:.3g} %")
+    reading = say(
+        "What part of the damage at the model's outputs goes when this layer alone is left float, measured on {items} items. "
+        "Parts need not add up to 100 %, and one below 0 makes good what others do.",
+        items=len(measured.items),
     )
-    return _pictures(bars, measure, reading, _striking(worst))
+    return _pictures(bars, measure, [reading])
 
 
 def _own(ranking: Ranking, kind: _Kind | None, names: Sequence[str], float_layers: frozenset[str]) -> list[Block]:
@@ -70,35 +76,44 @@ def _own(ranking: Ranking, kind: _Kind | None, names: Sequence[str], float_layer
         # A measure of the user's own: the first entry is the worst.
         ascending = ranking.entries[0][1] < ranking.entries[-1][1]
         best = ranking.entries[-1][1]
-        kind = _Kind(Measure("sensitivity"), (lambda value: best - value) if ascending else (lambda value: value))
+        kind = _Kind(Measure(say("sensitivity")), (lambda value: best - value) if ascending else (lambda value: value))
     bars = [
-        LayerBar(name, kind.drawn(values[name]), name in float_layers, f"sensitivity {values[name]:.6g}")
+        LayerBar(
+            name, kind.drawn(values[name]), name in float_layers, say("sensitivity {value:.6g}", value=values[name])
+        )
         for name in names
         if name in values
     ]
-    reading = (
-        "What int8 does to each layer's own output while all before it is float, whatever becomes of it further down; "
-        "a layer that is high here may do no harm at the outputs. "
-    )
-    scale = "The scale is logarithmic. " if kind.measure.scale == "log" else ""
-    return _pictures(bars, kind.measure, reading + scale, _striking(worst_first(bars)))
+    reading = [
+        say(
+            "What int8 does to each layer's own output while all before it is float, whatever becomes of it further down; a "
+            "layer that is high here may do no harm at the outputs."
+        )
+    ]
+    if kind.measure.scale == "log":
+        reading.append(say("The scale is logarithmic."))
+    return _pictures(bars, kind.measure, reading)
 
 
-def _pictures(bars: Sequence[LayerBar], measure: Measure, reading: str, striking: str) -> list[Block]:
+def _pictures(bars: Sequence[LayerBar], measure: Measure, reading: Sequence[str]) -> list[Block]:
     if not bars:
         return []
-    hollow = "Hollow bars above a yellow mark are layers that the result leaves float. "
-    told = reading + (hollow if any(bar.is_float for bar in bars) else "") + striking
-    along = Picture(bars_along(bars, measure), shows=measure.title)
-    named = worst_by_name(bars, measure) if len(bars) > _FEW else ""
-    return [Paragraph((told,)), along, *([Picture(named, shows=f"{measure.title}: the worst layers")] if named else [])]
+    told = list(reading)
+    if any(bar.is_float for bar in bars):
+        told.append(say("What is hollow, above a yellow mark, is a layer that the result leaves float."))
+    told.append(_striking(worst_first(bars)))
+    blocks: list[Block] = [sentences(told), Picture(lambda: bars_along(bars, measure), shows=measure.title)]
+    if len(bars) > _FEW and worst_first(bars):
+        shows = say("{measure}: the worst layers", measure=measure.title)
+        blocks.append(Picture(lambda: worst_by_name(bars, measure), shows=shows))
+    return blocks
 
 
 def _striking(worst: Sequence[LayerBar]) -> str:
     """Return what stands out."""
     if not worst:
-        return "No layer stands out: leaving any of them float brings nothing back."
+        return say("No layer stands out: leaving any of them float brings nothing back.")
     first = worst[0]
     if len(worst) > 1 and math.isfinite(first.value) and first.value > 2 * worst[1].value:
-        return f"One layer stands out: {first.layer}."
-    return f"The worst: {', '.join(bar.layer for bar in worst[:_FEW])}."
+        return say("One layer stands out: {layer}.", layer=first.layer)
+    return say("The worst: {layers}.", layers=listed([bar.layer for bar in worst[:_FEW]]))
