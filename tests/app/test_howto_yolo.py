@@ -19,7 +19,7 @@ PAGE = (HOWTO / "detector.md").read_text(encoding="utf-8")
 
 def page_command() -> list[str]:
     """Return the arguments of the page's whole command."""
-    found = re.search(r"^    python -m runner (model=file (?:.*\\\n)*.*)$", PAGE, re.MULTILINE)
+    found = re.search(r"^python -m runner (model=file (?:.*\\\n)*.*)$", PAGE, re.MULTILINE)
     assert found is not None
     return found[1].replace("\\\n", " ").split()
 

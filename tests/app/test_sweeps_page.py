@@ -1,4 +1,4 @@
-"""The files and commands of docs/howto/sweeps.md, from a user's own folder."""
+"""The files and commands of docs/howto/sweeps.md and its pages for clusters, from a user's own folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from runner.app.sweep import report
 from tests.app.extending_page import HOWTO
 from tests.command import command
 
-PAGE = (HOWTO / "sweeps.md").read_text(encoding="utf-8")
+PAGES = [HOWTO / f"{name}.md" for name in ("sweeps", "sweeps-slurm", "sweeps-ray")]
+PAGE = "\n".join(path.read_text(encoding="utf-8") for path in PAGES)
 SHORT = ["tracking=none", "evaluation.count=24", "calibration.count=8"]
 # What a command needs that may not be installed.
 NEEDS = {"=joblib": "hydra_plugins.hydra_joblib_launcher", "=submitit_local": "hydra_plugins.hydra_submitit_launcher"}
@@ -25,13 +26,13 @@ ELSEWHERE = ("submitit_slurm", "HEAD:6379")
 
 
 def commands() -> list[list[str]]:
-    """Return the arguments of each command of the page."""
-    found = re.findall(r"^    python -m runner ((?:.*\\\n)*.*)$", PAGE, re.MULTILINE)
+    """Return the arguments of each command of the pages."""
+    found = re.findall(r"^python -m runner ((?:.*\\\n)*.*)$", PAGE, re.MULTILINE)
     return [line.replace("\\\n", " ").split() for line in found]
 
 
 def files() -> dict[str, str]:
-    """Return the text of each file that the page shows, by its path."""
+    """Return the text of each file that the pages show, by its path."""
     blocks = re.findall(r"`(myconf/\S+\.yaml)`:\n\n```yaml\n(.*?)```", PAGE, re.DOTALL)
     return dict(blocks)
 
@@ -56,7 +57,7 @@ def own_folder(tmp_path: Path) -> Path:
 
 def test_page_shows_the_files_that_it_says() -> None:
     assert sorted(files()) == ["myconf/experiment/net.yaml", "myconf/sweep/mine.yaml"]
-    assert len(commands()) == 12
+    assert len(commands()) == 9
 
 
 @pytest.mark.parametrize("arguments", commands(), ids=" ".join)

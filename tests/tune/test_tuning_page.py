@@ -20,7 +20,7 @@ pytest.importorskip("optuna", reason="needs the extra 'tune'")
 PAGE = (ROOT / "docs" / "howto" / "tuning.md").read_text(encoding="utf-8")
 COMMANDS = [
     shlex.split(found.replace("\\\n", " "))[2:]
-    for found in re.findall(r"^    (python -m (?:.*\\\n)*.*)$", PAGE, re.MULTILINE)
+    for found in re.findall(r"^(python -m (?:.*\\\n)*.*)$", PAGE, re.MULTILINE)
 ]
 SHIPPED = sorted(path.stem for path in Path(shipped("conf"), "hparams_search").glob("*.yaml"))
 
@@ -38,14 +38,14 @@ def test_commands_of_the_page_run(tmp_path: Path) -> None:
     summary = json.loads((tmp_path / "outputs/acc_auto/summary.json").read_text())
     assert summary["kl"] == found["values"]["kl"]
     folder = tmp_path / "outputs" / "tune" / "digits"
-    for name in re.findall(r"^\| `([^|]*)` \|", PAGE.split("What is made small")[0], re.MULTILINE):
+    for name in re.findall(r"^\| `([^|]*)` \|", PAGE.split("## What it leaves")[1], re.MULTILINE):
         for one in name.split("`, `"):
             place = folder / one.replace("0007", "0000")
             assert place.exists() or one == "front.svg", one
 
 
 def test_page_lists_the_objectives() -> None:
-    table = PAGE.split("## What is made small")[1].split("## What is tried")[0]
+    table = PAGE.split("## Which figure to make small")[1].split("## What it leaves")[0]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(OBJECTIVES)
 
 
