@@ -36,7 +36,7 @@ def loss_against_share(
         text(svg, (4, 22), title, "title")
     plane.rows(svg, say("loss, {unit}", unit=unit))
     plane.columns(svg, say("multiply-accumulates in int8"), "{:g} %".format)
-    target_line(svg, plane, target)
+    target_line(svg, plane, target, named="right")
     joined = sorted((plan for plan in plans if plan.step in front), key=lambda plan: -plan.int8_share)
     line(svg, [plane.at(100 * plan.int8_share, plan.loss) for plan in joined], "front")
     for plan in sorted(plans, key=lambda plan: plan.chosen):

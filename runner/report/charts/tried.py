@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 from xml.etree import ElementTree as ET
 
 from runner.report.charts.axis import Axis, bent, linear
@@ -53,13 +54,14 @@ def losses(plans: Sequence[Tried], target: float | None) -> Axis:
     return linear(low if low > high / 2 else min(0.0, low), max(0.0, high))
 
 
-def target_line(svg: ET.Element, plane: Plane, target: float | None) -> None:
-    """Draw what losses have to stay below."""
+def target_line(svg: ET.Element, plane: Plane, target: float | None, *, named: Literal["left", "right"]) -> None:
+    """Draw what losses have to stay below, with its name on the side where few marks lie."""
     if target is None:
         return
     y = plane.y(target)
     line(svg, [(plane.area.left, y), (plane.area.right, y)], "target")
-    text(svg, (plane.area.right, y - 6), say("target {target:g}", target=target), "target-name halo", anchor="end")
+    x, anchor = (plane.area.left + 4, "start") if named == "left" else (plane.area.right, "end")
+    text(svg, (x, y - 6), say("target {target:g}", target=target), "target-name halo", anchor=anchor)
 
 
 def draw(svg: ET.Element, at: tuple[float, float], plan: Tried, unit: str) -> ET.Element:
