@@ -27,6 +27,8 @@ from runner.wording import listed, say
 _HEIGHT, _TOP, _RIGHT, _TITLES = 376, 66, 84, 118
 # Less than this is no noise that anybody could see.
 _LEAST_DB, _MOST_DB = -90.0, 20.0
+# Percent from which on no digit behind the point is written.
+_WHOLE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ def _db(noise: float) -> float:
 
 
 def _percent(db: float) -> str:
-    return f"{100 * 10 ** (db / 20):.2g} %"
+    share = 100 * 10 ** (db / 20)
+    return f"{share:.0f} %" if share >= _WHOLE else f"{share:.2g} %"
 
 
 def _draw(svg: ET.Element, plane: Plane, drawn: NoiseLine, levels: Sequence[float]) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from runner.figure import Block, Picture, Section
 from runner.layer_noise.along import NoiseAlong
-from runner.layer_noise.partly import Part
+from runner.layer_noise.partly import PARTS, Part
 from runner.modes.result import ConvertResult, JobResult
 from runner.report.charts.noise_lines import NoiseLine, noise_lines
 from runner.report.sections.sentences import sentences
@@ -19,6 +19,8 @@ from runner.wording import say
 _NAMES: Mapping[Part, str] = {"weights": say("weights"), "activations": say("activations"), "both": say("both")}
 # A rise of the noise, in dB from the layer before, that is worth a word; and so much more of one part than of the other.
 _JUMP, _CLEARLY = 2.0, 3.0
+# So many dB less than one part alone is no accident.
+_LESS = 1.0
 
 
 def noise(result: JobResult) -> Section:
@@ -92,10 +94,18 @@ def _striking(seen: NoiseAlong) -> Iterator[str]:
         share=100 * 10 ** (end / 20),
     )
     if {"weights", "activations"} <= set(seen.parts):
-        apart = _levels(seen.parts["activations"])[known[-1]] - _levels(seen.parts["weights"])[known[-1]]
-        if math.isfinite(apart) and abs(apart) > _CLEARLY:
-            part = _NAMES["activations"] if apart > 0 else _NAMES["weights"]
-            yield say("Most of it there comes from the {part}.", part=part)
+        yield from _of_parts(*(float(_levels(seen.parts[part])[known[-1]]) for part in PARTS))
+
+
+def _of_parts(weights: float, activations: float, both: float) -> Iterator[str]:
+    """Yield which part of the noise at the last layer is the larger."""
+    if math.isfinite(weights - activations) and abs(weights - activations) > _CLEARLY:
+        part = _NAMES["activations"] if activations > weights else _NAMES["weights"]
+        yield say("Most of it there comes from the {part}.", part=part)
+    if both < activations - _LESS:
+        yield say(
+            "Both do less than the activations alone: weights and biases have been fitted to what rounding does to these."
+        )
 
 
 def _levels(ratios: NDArray[np.float64]) -> NDArray[np.float64]:

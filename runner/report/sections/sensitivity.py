@@ -62,7 +62,7 @@ def _contributed(measured: LossContributions, names: Sequence[str], float_layers
             bars.append(LayerBar(name, share, name in float_layers, told))
     measure = Measure(say("damage that goes with it ({measure})", measure=measured.measure), "{:.3g} %")
     reading = say(
-        "What part of the damage at the model's outputs goes when this layer alone is left float, measured on {items} items. "
+        "What part of the damage at the model's outputs goes when this layer alone is left float, measured on {items} item(s). "
         "Parts need not add up to 100 %, and one below 0 makes good what others do.",
         items=len(measured.items),
     )

@@ -50,7 +50,7 @@ def test_contributions_are_drawn_of_every_layer_and_what_stands_out_is_named(job
     )
     section = sensitivity(result)
     layers = names(result)
-    assert f"One layer stands out: {layers[1]}." in words(section) and "2 items" in words(section)
+    assert f"One layer stands out: {layers[1]}." in words(section) and "2 item(s)" in words(section)
     along, named = drawn(section)
     assert [int(n) for n in re.findall(r"<title>(\d+): ", along)] == [1, 2, 3, 4]
     assert "70 % of the damage" in along and named.index(layers[1]) < named.index(layers[2])
@@ -101,7 +101,10 @@ def test_where_noise_jumps_and_comes_from_is_said(job: dict[str, AccAutoResult])
     told = words(noise(replace(result, noise=looked)))
     assert f"The noise jumps at {names(result)[2]}: 20.0 dB more" in told
     assert "At the last layer it is 30.0 dB below the signal, 3.2 % of it." in told
-    assert "comes from the activations" in told and "on 3 item(s)" in told
+    assert "comes from the activations" in told and "on 3 item(s)" in told and "do less" not in told
+    fitted = seen(result, [1e-4] * 4, weights=[1e-4] * 4, activations=[1.5e-4] * 4)
+    told = words(noise(replace(result, noise=fitted)))
+    assert "Both do less than the activations alone" in told and "comes from" not in told
 
 
 @pytest.mark.parametrize(
@@ -122,7 +125,9 @@ def test_clipped_values_and_narrow_channels_are_told(job: dict[str, AccAutoResul
         [[[1.0], [0.05], [0.04]]], np.float32
     )
     read = input_spread(values, 1, 4 / 255, 0)
-    weight = weight_spread(np.tile(np.linspace(-1, 1, 5, dtype=np.float32), (2, 1)), np.array([1 / 127], np.float32), 127)
+    weight = weight_spread(
+        np.tile(np.linspace(-1, 1, 5, dtype=np.float32), (2, 1)), np.array([1 / 127], np.float32), 127
+    )
     spreads = (LayerSpread(names(job["met"])[0], read, weight), LayerSpread("<gone>", read, None))
     looked = replace(seen(job["met"], [1e-4] * 4), spreads=spreads)
     section = worst_layers(replace(job["met"], noise=looked))
