@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import itertools
 import os
 import re
 import unicodedata
@@ -15,6 +17,8 @@ LONGEST = 2500
 # Longer than any path; a name of 100 000 letters is told by its beginning and end.
 _LONG = re.compile(r"\S{4097,}")
 _KEPT = 100
+# Of a folder, to look among for a name that is near.
+_MOST_NAMES = 2000
 _LINE = re.compile(r"[^\n]+")
 
 
@@ -30,9 +34,25 @@ def shown(name: str | os.PathLike[str]) -> str:
 
 
 def no_file(path: Path) -> str:
-    """Return what is said of a path where a file was expected and is none: ``FILE does not exist``."""
-    what = "is a folder" if path.is_dir() else "is no regular file" if path.exists() else "does not exist"
-    return f"{path} {what}"
+    """Return what is said of a path where a file was expected and is none: ``FILE does not exist (did you mean FILES?)``."""
+    if path.is_dir() or path.exists():
+        return f"{path} {'is a folder' if path.is_dir() else 'is no regular file'}"
+    return f"{path} does not exist{_meant_file(path)}"
+
+
+def _meant_file(path: Path) -> str:
+    """Return what may have been meant by a path that does not exist; empty where nothing is near."""
+    if "\\" in str(path) and os.sep == "/":
+        return " (folders are parted by / here)"
+    try:
+        names = [entry.name for entry in itertools.islice(os.scandir(path.parent), _MOST_NAMES)]
+    except OSError:
+        missing = path.parent
+        while not missing.parent.exists():
+            missing = missing.parent
+        return f", nor does the folder {missing}"
+    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.75)
+    return f" (did you mean {path.parent / near[0]}?)" if near else ""
 
 
 def message(text: str) -> str:

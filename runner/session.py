@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,6 +42,8 @@ LEVELS = {
 _SIMULATION_DISABLED = ["ConvMulFusion", "WeightBiasQuantization", "MatMulIntegerToFloatFusion"]
 # Weights of so many bytes are not copied for a session, which makes it in a quarter of the time.
 _LARGE_BYTES = 32 << 20
+# Where in its own source onnxruntime's errors come from.
+_SOURCE = re.compile(r"/onnxruntime_src/\S+:\d+ .*?\) (?=[A-Z])")
 # An error is raised too; onnxruntime would print it before.
 _FATAL = 4
 
@@ -166,7 +169,13 @@ class Session:
                     "set engine.callers=1, make its input smaller, or run it on a larger machine."
                 ) from error
             shapes = ", ".join(f"{name} {list(array.shape)} {array.dtype}" for name, array in feeds.items())
-            raise ModelError(f"onnxruntime cannot run the model on {shapes}: {_short(error)}") from error
+            is_open = any(None in spec.shape[1:] for spec in self.inputs)
+            hint = (
+                " It leaves sizes open and takes some only: give items of the size it was made for." if is_open else ""
+            )
+            raise ModelError(
+                f"onnxruntime cannot run the model on {shapes}: {_short(error).rstrip('.')}.{hint}"
+            ) from error
 
     def stop(self) -> None:
         """Have runs under way in other threads end at the next node, with an error, and later ones at once."""
@@ -253,7 +262,7 @@ def _loaded(
             return made, shared
         except Exception as error:  # onnxruntime's exceptions share no public base class
             if given:
-                raise ModelError(f"model.path: onnxruntime cannot load the model: {_short(error)}") from error
+                raise ModelError(f"model.path: {_refused(error)}") from error
             raise InternalError(
                 f"onnxruntime refuses a graph that was built from the model: {_short(error)}. "
                 "Please report this, with the model."
@@ -285,5 +294,18 @@ def _numpy_type(name: str, text: str, given: bool) -> np.dtype[Any]:
         raise ModelError(f"model input '{name}' is a {text}; expected numbers of a type that numpy has.") from error
 
 
+def _refused(error: Exception) -> str:
+    """Return why onnxruntime does not load a model; of an opset that it does not know yet, what to do."""
+    opset = re.search(r"Opset (\d+) is under development", str(error))
+    if opset is None:
+        return f"onnxruntime cannot load the model: {_short(error)}"
+    newest = re.search(r"domain ai\.onnx is till opset (\d+)", str(error))
+    known = "" if newest is None else f"; expected {newest[1]} at most"
+    return (
+        f"the model is at opset {opset[1]}, which onnxruntime {ort.__version__} does not know{known}. Export it again "
+        "at opset 13 to 18."
+    )
+
+
 def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:400]
+    return _SOURCE.sub("", " ".join(str(error).split()))[:400]

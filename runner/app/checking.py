@@ -14,6 +14,7 @@ import difflib
 import inspect
 import keyword
 import math
+import re
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -295,7 +296,9 @@ def unknown_key(path: str, known: Iterable[str], name: str, owner: str = "") -> 
 
 def _wrong(key: str, expected: str, value: Any) -> ConfigError:  # noqa: ANN401
     shown = "null" if value is None else repr(value)
-    return ConfigError(f"{key}: expected {expected}, got {shown}.")
+    plain = re.fullmatch(r"\s*(-?\d+(?:\.\d+)?)\s*%\s*", value) if isinstance(value, str) else None
+    hint = "" if plain is None else f" Leave out the sign: {key}={plain[1]}."
+    return ConfigError(f"{key}: expected {expected}, got {shown}.{hint}")
 
 
 def _name(hint: Any) -> str:  # noqa: ANN401

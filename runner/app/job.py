@@ -17,8 +17,9 @@ from runner.app.journal import Journal
 from runner.app.live_jobs import counted_as_live, counted_lately, default_folder
 from runner.app.logs import job_log
 from runner.app.options import AccAutoJob, ConvertQatJob, Job
-from runner.app.parsing import deciding, faults_of_names, parse_job
+from runner.app.parsing import deciding, faults_of_names
 from runner.app.progress import ProgressDisplay
+from runner.app.ready import ready
 from runner.app.run_description import label, own_tags, params
 from runner.app.telling import fault, tell, tell_traceback
 from runner.app.termination import terminated_as_interrupted
@@ -77,7 +78,7 @@ def run_job(config: Mapping[str, Any], folder: Path, choices: Mapping[str, str],
         with job_log(folder), terminated_as_interrupted():
             raise_all(faults_of_names(config))
             fetch_missing(config, emit)
-            job = parse_job(config)
+            job = ready(config, functools.partial(_warn, emit))
             if job.tracking.name != "none":
                 following = Following(folder, Path(job.paths.output).absolute(), job.tracking)
             status = _run(job, deciding(job), config, folder, choices, tags, emit, display)

@@ -53,8 +53,6 @@ def _look(arguments: list[str]) -> int:
     # Imported here: as of a job, much is needed.
     from runner.app.doctor.command import look
 
-    # Ours print nothing of Hydra's.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv[1:] = arguments
     return look(arguments, "python -m runner", as_values="json=true" in arguments)
 

@@ -176,9 +176,23 @@ def _misfit(
         return (
             f"{both}. The model takes the channels last: store the arrays so, as numpy.moveaxis(x, 1, -1) gives them."
         )
+    side = _side(array, spec)
+    if side is not None:
+        return f"{both}. Of photos set dataset.preprocess.resize={side}, or a crop or letterbox of that size."
     if len(spec.shape) < 4:
         return f"{both}, or {whole} as a whole. Give items of that shape."
     return f"{both}. Set dataset.preprocess (resize, crop, letterbox, layout) to fit."
+
+
+def _side(array: NDArray[Any], spec: InputSpec) -> str | None:
+    """Return the height and width that an input takes where these alone are other than an array's; None elsewhere."""
+    if array.ndim != 3 or len(spec.shape) != 4:
+        return None
+    for channels, sides in ((0, spec.shape[2:]), (2, spec.shape[1:3])):
+        wanted = spec.shape[1 + channels]
+        if array.shape[channels] in (1, 3) and wanted == array.shape[channels] and None not in sides:
+            return f"[{sides[0]},{sides[1]}]"
+    return None
 
 
 def _no_batch(spec: InputSpec, inputs: Sequence[InputSpec]) -> str:

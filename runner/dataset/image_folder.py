@@ -53,7 +53,8 @@ class ImageFolder(Photos):
             tree = any(path.is_dir() for path in self.folder.iterdir())
             hint = " Where its folders hold images, one a class: dataset=class_tree." if tree else ""
             raise DatasetError(
-                f"dataset.images: {shown(self.folder)} holds no image; expected files such as .png or .jpg.{hint}"
+                f"dataset.images: {shown(self.folder)} holds no image; expected files such as .png or .jpg. "
+                f"Set dataset.images to the folder that holds them.{hint}"
             )
         super().__init__([path for path, _, _ in self._entries], preprocess)
 
@@ -88,6 +89,7 @@ class ImageFolder(Photos):
         if missing:
             raise DatasetError(
                 f"dataset.images: {len(missing)} of {len(entries)} images listed in {shown(labels)} do not exist in "
-                f"{shown(self.folder)}: {', '.join(map(shown, missing[:3]))}{' …' if len(missing) > 3 else ''}."
+                f"{shown(self.folder)}: {', '.join(map(shown, missing[:3]))}{' …' if len(missing) > 3 else ''}. Set "
+                "dataset.images to the folder that the listed names are below."
             )
         return [(path, name, label) for path, name, label in entries if path is not None]

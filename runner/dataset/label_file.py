@@ -29,7 +29,8 @@ def read_labels(path: Path) -> list[tuple[str, int]]:
         name = name.strip()
         if not name or not label.isascii() or not label.isdigit():
             raise DatasetError(
-                f"dataset.labels: {path}:{number}: expected '<file> <class>' with a class number, got '{line}'."
+                f"dataset.labels: {path}:{number}: expected '<file> <class>' with a class number, got '{line}'. Number the "
+                "classes from 0, in the order of the model's scores."
             )
         if name in seen:
             raise DatasetError(

@@ -105,7 +105,10 @@ def _read(path: Path, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
             missing = [name for name in wanted if name not in arrays.files and name != "y"]
             if missing:
                 held = ", ".join(arrays.files) or "nothing"
-                raise DatasetError(f"dataset.path: {path} has no array '{missing[0]}'; it holds {held}.")
+                raise DatasetError(
+                    f"dataset.path: {path} has no array '{missing[0]}'; it holds {held}. Store the items as 'x', or "
+                    "name their array: dataset.inputs={MODEL_INPUT: ARRAY}."
+                )
             read: dict[str, NDArray[Any]] = {}
             for name in dict.fromkeys(wanted):
                 if name in arrays.files:

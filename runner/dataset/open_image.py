@@ -88,7 +88,8 @@ def open_image(source: bytes, title: str, *, upright: bool = False) -> Image.Ima
     except DatasetError:
         raise
     except Exception as error:  # a decoder meets damaged bytes with any error that its code comes to
-        raise DatasetError(f"{title} cannot be read as an image: {_reason(error, source)}.") from error
+        damaged = " Copy it again, or leave it out." if "truncated" in str(error) else ""
+        raise DatasetError(f"{title} cannot be read as an image: {_reason(error, source)}.{damaged}") from error
 
 
 def open_indices(source: bytes, title: str) -> NDArray[np.uint16] | NDArray[np.uint8]:

@@ -16,9 +16,11 @@ from runner.external_data import refuse_outside
 from runner.graph.endless import endless_loop
 from runner.graph.map_outputs import without_maps
 from runner.graph.naming import name_nodes
+from runner.graph.other_kinds import refuse_other_kind
 from runner.graph.spelling import spell_plainly
 from runner.graph.whole_tensors import check_tensors
 from runner.inside import OutsideError
+from runner.printable import no_file
 
 # protobuf refuses messages of 2 GiB; larger tensors go to a file beside the model.
 _PROTOBUF_LIMIT = 2_000_000_000
@@ -46,9 +48,7 @@ def load_model(path: str | os.PathLike[str]) -> SourceModel:
         ModelError: the file is missing, no ONNX model, cut off, or its external data is missing or not of its folder.
     """
     file = Path(path)
-    if not file.is_file():
-        kind = "is a folder" if file.is_dir() else "does not exist"
-        raise ModelError(f"model.path: {file} {kind}; expected an ONNX file. Set model.path=FILE.onnx.")
+    require_file(file)
     try:
         model, changes = _read(file)
         if model.graph.num_nodes() == 0 or "" not in model.opset_imports:
@@ -74,6 +74,17 @@ def load_model(path: str | os.PathLike[str]) -> SourceModel:
             "The file is truncated or of another kind; export or copy it again."
         ) from error
     return SourceModel(model, file, file_sha256(file), changes)
+
+
+def require_file(file: Path) -> None:
+    """Refuse at once what is no file, or plainly one of another tool's.
+
+    Raises:
+        ModelError: it is; says how an ONNX file is had.
+    """
+    if not file.is_file():
+        raise ModelError(f"model.path: {no_file(file)}; expected an ONNX file. Set model.path=FILE.onnx.")
+    refuse_other_kind(file)
 
 
 def _read(file: Path) -> tuple[ir.Model, tuple[str, ...]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import onnx
 import onnx_ir as ir
 from onnx import version_converter
@@ -34,8 +36,10 @@ def raise_opset(model: ir.Model, minimum: int = SIMULATION_OPSET) -> ir.Model:
     try:
         raised = version_converter.convert_version(proto, minimum)
     except (RuntimeError, onnx.checker.ValidationError) as error:
+        why = re.sub(r"^\S+\.(?:cc|h):\d+: (?:\w+: )?", "", " ".join(str(error).split()))
         raise ModelError(
-            f"model.path: opset {model.opset_imports['']} cannot be raised to {minimum}: {error}"
+            f"model.path: opset {model.opset_imports['']} cannot be raised to {minimum}, which int8 needs: {why[:300]} Export "
+            f"the model again at opset {minimum} to {DEPLOY_OPSET}."
         ) from error
     converted = ir.from_proto(raised)
     _name_as_before(source.graph, converted.graph)

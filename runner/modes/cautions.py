@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from runner.dataset.item import class_of
+from runner.dataset.subset import Subset
 from runner.errors import ConfigError, ModelError
 from runner.evaluation.accuracy import PERCENTAGE_POINTS, Agreement
 from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.distance import Distance
+from runner.evaluation.label_range import beyond
 from runner.evaluation.metric import KnowsTruth, Metric
 from runner.evaluation.position_agreement import PositionAgreement
 from runner.evaluation.uncertainty import items_for_target
@@ -115,6 +118,33 @@ def require_measurable(model: ir.Model, metric: Metric | AmctEvaluator | None) -
         raise ConfigError(
             f"metric.output: '{wanted}' is a {others[wanted]}; expected a tensor of numbers: {', '.join(numbers)}."
         )
+
+
+def require_labels(model: ir.Model, metric: Metric | AmctEvaluator, items: Subset) -> None:
+    """Raise an error before any work where labels number classes that the model plainly does not have.
+
+    Only what costs next to nothing is looked at: class numbers, and one output of a fixed number of scores. All else is refused
+    where the float model's outputs are known.
+
+    Args:
+        model: as it was read.
+        metric: decides.
+        items: of the search.
+
+    Raises:
+        DatasetError: an item's class is beyond the model's.
+    """
+    outputs = model.graph.outputs
+    if isinstance(metric, AmctEvaluator) or not metric.needs_classes or len(outputs) != 1 or outputs[0].shape is None:
+        return
+    *first, classes = outputs[0].shape
+    if len(first) != 1 or not isinstance(classes, int) or classes < 2:
+        return
+    if class_of(items.dataset.label(items.indices[0])) is None:
+        return
+    at_fault = beyond([class_of(items.dataset.label(index)) for index in items.indices], classes, items)
+    if at_fault is not None:
+        raise at_fault
 
 
 def nothing_held_out(metric: str, items: int) -> str:

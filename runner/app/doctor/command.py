@@ -10,7 +10,7 @@ from runner.app.doctor.case import JobCase
 from runner.app.doctor.checks import CHECKS
 from runner.app.doctor.compose import Composed, compose_all
 from runner.app.doctor.presets import presets
-from runner.app.doctor.told import as_json, closing, has_signs, lines
+from runner.app.doctor.told import as_json, closing, has_signs, lines, not_checked
 from runner.dataset.preprocess import ImagePreprocess
 from runner.engine import Engine, available_cores
 from runner.memory import bound_memory, share_heaps
@@ -37,7 +37,7 @@ def look(arguments: Sequence[str], program: str, *, as_values: bool = False) -> 
     if command.refused:
         told.append(("", Checked("command line", [fault(message) for message in command.refused])))
         if not as_values:
-            _print("", told[0][1])
+            _print(told[0][1])
     for job in command.jobs:
         told += _looked_at(job, ways, {finding for _, one in told for finding in one.findings}, quiet=as_values)
     found = [finding for _, one in told for finding in one.findings]
@@ -52,16 +52,22 @@ def _looked_at(
     job: Composed, ways: Mapping[str, ImagePreprocess], before: set[Finding], *, quiet: bool
 ) -> list[tuple[str, Checked]]:
     """Return what is found of a job beside what was found of those before it."""
-    told = []
-    if job.varied and not quiet:
-        print(f"{job.varied}:")
-    callers = _callers(job)
-    for checked in examine(CHECKS, JobCase(job, Engine(callers), ways)):
+    told: list[tuple[str, Checked]] = []
+    unchecked = []
+    for checked in examine(CHECKS, JobCase(job, Engine(_callers(job)), ways)):
         new = [finding for finding in checked.findings if finding not in before]
-        if new:
-            told.append((job.varied, Checked(checked.name, new)))
-            if not quiet:
-                _print(job.varied, told[-1][1])
+        if any(finding.level == "unchecked" for finding in new):
+            unchecked.append(checked.name)
+        if not new:
+            continue
+        if job.varied and not quiet and not told:
+            print(f"{job.varied}:")
+        told.append((job.varied, Checked(checked.name, new)))
+        if not quiet:
+            _print(told[-1][1])
+    if not quiet:
+        for line in not_checked(unchecked, signs=has_signs()):
+            print(line, flush=True)
     return told
 
 
@@ -71,7 +77,7 @@ def _callers(job: Composed) -> int | None:
     return callers if isinstance(callers, int) and callers > 0 else None
 
 
-def _print(job: str, checked: Checked) -> None:
+def _print(checked: Checked) -> None:
     for line in lines(checked, signs=has_signs()):
         print(line, flush=True)
 

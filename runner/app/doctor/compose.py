@@ -162,6 +162,9 @@ def _without(message: str, arguments: Sequence[str]) -> list[str] | None:
         return None
     key, _, value = arguments[place].partition("=")
     rest = [*arguments[:place], *arguments[place + 1 :]]
+    words = message.partition(":")[0].split(" ")
+    if len(words) > 1 and words == list(arguments[place : place + len(words)]):
+        return [*arguments[:place], *arguments[place + len(words) :]]  # one option in several words
     meant = _NEARER.search(message)
     if meant is not None and meant[1].partition("=")[0] == key and meant[1] != f"{key}={value}":
         return [*arguments[:place], meant[1], *arguments[place + 1 :]]
@@ -173,10 +176,9 @@ def _without(message: str, arguments: Sequence[str]) -> list[str] | None:
 
 def _blamed(message: str, arguments: Sequence[str]) -> int | None:
     """Return the place of the argument that a message begins with, whole or by its key; the longest that fits."""
-    found: tuple[int, int] | None = None
+    found: list[tuple[int, bool, int]] = []
     for place, argument in enumerate(arguments):
         for named in (argument, argument.partition("=")[0], argument.partition("=")[0].lstrip("+~")):
-            fits = named and message.startswith(named) and not re.match(r"[\w.]", message[len(named) :])
-            if fits and (found is None or len(named) > found[1]):
-                found = (place, len(named))
-    return None if found is None else found[0]
+            if named and message.startswith(named) and not re.match(r"[\w.]", message[len(named) :]):
+                found.append((len(named), named == argument, place))
+    return max(found)[2] if found else None

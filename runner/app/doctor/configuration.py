@@ -44,10 +44,12 @@ def look_at_configuration(case: JobCase) -> Iterator[Finding]:
         case.dataset, case.calibration = built["dataset"], _calibration(built)
     if all(name in built for name in _OWN):
         case.job = JOBS[case.mode](**built)
-        try:
-            _decide(case)
-        except RunnerError as error:
-            found += faults_of(error)
+        for _ in built:
+            told = _decide(case)
+            found += told
+            # What one option spoils is looked at with the shipped one in its place.
+            if not told or not _mended(case, {one.key.partition(".")[0].partition("[")[0] for one in told}):
+                break
     yield from found
     if not found:
         yield ok(f"mode={case.mode}, every option is one")
@@ -105,11 +107,25 @@ def _shipped(mode: str) -> Mapping[str, Any]:
     return {str(key): value for key, value in config.items()}
 
 
-def _decide(case: JobCase) -> None:
-    """Find out what decides, and with it the options of the mode."""
+def _decide(case: JobCase) -> list[Finding]:
+    """Find out what decides, and with it the options of the mode; return what is wrong with them."""
     job = case.job
-    case.metric = deciding(job)
-    if isinstance(job, AccAutoJob):
-        case.options = acc_auto_options(job, case.metric)
-    else:
-        case.options = convert_qat_options(job, case.metric)
+    try:
+        case.metric = deciding(job)
+        if isinstance(job, AccAutoJob):
+            case.options = acc_auto_options(job, case.metric)
+        else:
+            case.options = convert_qat_options(job, case.metric)
+    except RunnerError as error:
+        return faults_of(error)
+    return []
+
+
+def _mended(case: JobCase, keys: set[str]) -> bool:
+    """Put the shipped sections in the place of some; return whether there are any."""
+    hints, defaults = _hints(case.mode), _shipped(case.mode)
+    plain, _ = sections_of(defaults)
+    keys = {key for key in keys if key in plain and key not in _OWN}
+    if keys:
+        case.job = replace(case.job, **{key: build(plain[key], hints[key], key) for key in keys})
+    return bool(keys)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from runner.app.doctor.case import JobCase
 from runner.app.downloads import missing_remotes
 from runner.app.held_folder import holder_of, is_held
 from runner.app.sweep.launchers import BASIC, EXTRAS
 from runner.app.tracking.place import place
+from runner.app.tracking.reach import file_of, not_reached
 from runner.distributed.ray_cluster import require_answer
 from runner.graph.model_file import weights_size
 from runner.modes.doctor.examined import NotKnown
@@ -23,10 +22,8 @@ from runner.modes.doctor.finding import Finding, fault, ok, warning
 from runner.space import NEEDED_BYTES, free_bytes, nearest_folder
 
 _GB, _MB = 1e9, 1e6
-_ANSWER_SECONDS = 3.0
 # The written models, the record and the report, by the size of the weights.
 _WRITTEN = 3.0
-_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433, "https": 443, "http": 80}
 _SLURM = "SlurmLauncher"
 _CLASSES = {
     "JoblibLauncher": "joblib",
@@ -127,40 +124,14 @@ def look_at_tracking(case: JobCase) -> Iterator[Finding]:
     if options is None or options.name == "none":
         return
     where = place(Path(str(case.config["paths"]["output"])).absolute(), options, os.environ)
-    key = "MLFLOW_TRACKING_URI" if where.from_environment else "tracking.uri"
-    scheme = "" if where.uri is None else urlsplit(where.uri).scheme.partition("+")[0]
-    if where.uri is None or scheme in ("sqlite", "file", ""):
-        yield from _of_file(where.root / "mlflow.db" if where.uri is None else _path(where.uri), key)
-        return
-    parts = urlsplit(where.uri)
-    if scheme not in _PORTS or parts.hostname is None:
-        yield ok(f"{where.shown}: not asked")
-        return
-    port = parts.port or _PORTS[scheme]
-    try:
-        socket.create_connection((parts.hostname, port), timeout=_ANSWER_SECONDS).close()
-    except OSError as error:
-        yield warning(
-            f"{key}: nothing answers at {where.shown} ({error.strerror or error})",
-            advice="Start the server, or set tracking=none; a job's results do not depend on it, and it can be logged later.",
-        )
-        return
-    yield ok(f"{where.shown} answers")
-
-
-def _path(uri: str) -> Path:
-    return Path(urlsplit(uri).path.removeprefix("/") if uri.startswith("sqlite:") else urlsplit(uri).path or uri)
-
-
-def _of_file(path: Path, key: str) -> Iterator[Finding]:
-    existing = path if path.exists() else nearest_folder(path.parent)
-    if not os.access(existing, os.W_OK):
-        yield warning(
-            f"{key}: {existing} cannot be written, so the run is not logged",
-            advice="Set tracking.uri, or tracking=none.",
-        )
-        return
-    yield ok(f"{path}{'' if path.exists() else ', which the first job makes'}")
+    unreached = not_reached(where)
+    if unreached is not None:
+        yield warning(unreached)
+    elif where.is_server or (where.uri is not None and not where.uri.startswith(("sqlite", "file"))):
+        yield ok(f"{where.shown} answers")
+    else:
+        path = file_of(where)
+        yield ok(f"{path}{'' if path.exists() else ', which the first job makes'}")
 
 
 def look_at_engine(case: JobCase) -> Iterator[Finding]:

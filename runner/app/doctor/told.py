@@ -28,7 +28,8 @@ def lines(checked: Checked, *, signs: bool) -> Iterator[str]:
     marks = _SIGNS if signs else _WORDS
     width = max(map(len, marks.values()))
     indent = " " * (width + 1 + _NAME)
-    for place, finding in enumerate(checked.findings):
+    told = [finding for finding in checked.findings if finding.level != "unchecked"]
+    for place, finding in enumerate(told):
         name = checked.name if place == 0 else ""
         yield from _wrapped(f"{marks[finding.level]:<{width}} {name:<{_NAME - 1}} ", _text(finding), indent)
 
@@ -44,6 +45,16 @@ def _wrapped(head: str, text: str, indent: str) -> list[str]:
     return textwrap.wrap(
         text, _COLUMNS, initial_indent=head, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
+
+
+def not_checked(names: Sequence[str], *, signs: bool) -> list[str]:
+    """Return the lines that say which checks could not look, for what is at fault before them."""
+    if not names:
+        return []
+    marks = _SIGNS if signs else _WORDS
+    width = max(map(len, marks.values()))
+    text = f"{', '.join(names)}: they need what is at fault above"
+    return _wrapped(f"{marks['unchecked']:<{width}} {'not checked':<{_NAME - 1}} ", text, " " * (width + 1 + _NAME))
 
 
 def closing(found: Sequence[Finding]) -> str:

@@ -10,7 +10,7 @@ from runner.modes.doctor.figure import look_at_figure
 from runner.modes.doctor.labels import look_at_labels
 from runner.modes.doctor.layers import look_at_deploy, look_at_layers
 from runner.modes.doctor.model import look_at_file, look_at_session, look_for_soundness
-from runner.modes.doctor.resolution import look_at_overlap, look_at_target_loss
+from runner.modes.doctor.resolution import look_at_calibration, look_at_target_loss
 
 MODEL_AND_DATA: tuple[Check[Examined], ...] = (
     Check("model", look_at_file),
@@ -24,6 +24,6 @@ MODEL_AND_DATA: tuple[Check[Examined], ...] = (
     Check("values", look_at_values),
     Check("float figure", look_at_figure),
     Check("target_loss", look_at_target_loss),
-    Check("overlap", look_at_overlap),
+    Check("calibration", look_at_calibration),
 )
 COST: tuple[Check[Examined], ...] = (Check("memory", look_at_memory), Check("time", look_at_time))

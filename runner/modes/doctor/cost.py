@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from runner.dataset.subset import Subset
 from runner.graph.model_file import weights_size
 from runner.memory import available_bytes, peak_bytes
 from runner.modes.acc_auto_options import AccAutoOptions
@@ -18,7 +19,9 @@ _MB = 1e6
 # the two that are written.
 _COPIES = 4
 # Seconds of an int8 simulation and of observing a float model, by those of the float model; of a start and a report.
-_SIMULATED, _OBSERVED, _START = 1.6, 3.0, 3.0
+_SIMULATED, _OBSERVED, _START = 1.6, 3.0, 2.0
+# Over calibration's items, of which corrections take some.
+_PASSES = 3
 _TIMED, _TIMED_SECONDS = 16, 3.0
 # How far such a sum may be off.
 _LOW, _HIGH = 0.7, 1.8
@@ -53,7 +56,12 @@ def look_at_time(case: Examined) -> Iterator[Finding]:
 
 def _seconds_an_item(case: Examined) -> float:
     """Return wall seconds for an item in float, read and run by as many callers as the job has."""
-    part = sampled(case.split.search, max(1, min(_TIMED, int(_TIMED_SECONDS / max(case.seconds, 1e-6)))))
+    items = case.split.search
+    part = sampled(items, max(1, min(_TIMED, int(_TIMED_SECONDS / max(case.seconds, 1e-6)))))
+    # Those behind, which have not been read before.
+    part = Subset(
+        part.dataset, [items.indices[(items.indices.index(index) + 1) % len(items)] for index in part.indices]
+    )
     start = time.perf_counter()
     for _ in case.engine.map(case.session, part, lambda index, arrays: None):
         pass
@@ -68,10 +76,10 @@ def _items(case: Examined) -> tuple[float, float]:
     if not isinstance(options, AccAutoOptions):
         return both, both
     parts, layers = case.split, len(case.layers.layers)
-    calibrated = 0 if parts.calibration is None else len(parts.calibration)
-    most = items_ahead(options, parts, layers, 3)
+    calibrated = 0 if parts.calibration is None else _PASSES * len(parts.calibration)
     least = both + _OBSERVED * calibrated
-    return least, max(least, both + _OBSERVED * most)
+    most = items_ahead(options, parts, layers, _PASSES) - 2 * items - calibrated
+    return least, least + _SIMULATED * max(0, most)
 
 
 def duration(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 
@@ -13,7 +14,7 @@ from runner.errors import RunnerError
 from runner.evaluation.model_outputs import named_outputs
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.data import Split, calibration_subset, evaluation_subset, split_data
-from runner.modes.doctor.examined import Examined
+from runner.modes.doctor.examined import Examined, NotKnown
 from runner.modes.doctor.finding import Finding, fault, ok, warning
 from runner.modes.expectation import batch_caution
 from runner.modes.files.given_files import read_given
@@ -27,8 +28,9 @@ _ITEMS = 48
 def look_at_parts(case: Examined) -> Iterator[Finding]:
     """Divide the items as the job does."""
     options, dataset = case.options, case.dataset
-    for said in fit(input_specs(case.source.graph), dataset, case.calibration):
-        yield ok(said)
+    with contextlib.suppress(NotKnown):  # what the items leave open stays open then
+        for said in fit(input_specs(case.source.graph), dataset, case.calibration):
+            yield ok(said)
     evaluated = evaluation_subset(dataset, options.evaluation_count)
     calibration, split = None, Split()
     if isinstance(options, AccAutoOptions):
@@ -47,21 +49,15 @@ def look_at_parts(case: Examined) -> Iterator[Finding]:
 
 def look_at_items(case: Examined) -> Iterator[Finding]:
     """Read some items and run one."""
-    specs = input_specs(case.source.graph)
     sample = sampled(case.split.search, _ITEMS)
-    faults = list[str]()
-    for index in sample.indices:
-        try:
-            bind(case.dataset.item(index), specs, name=case.dataset.name(index))
-        except RunnerError as error:
-            faults.append(str(error))
+    faults = _faults(case, sample)
     if faults:
         many = (
             f"{len(faults)} of the {len(sample)} items looked at cannot be used, the first: " if len(sample) > 1 else ""
         )
         yield fault(f"{many}{faults[0]}", key=_key(faults[0]))
         return
-    index = sample.indices[0]
+    specs, index = input_specs(case.source.graph), sample.indices[0]
     item, name = case.dataset.item(index), case.dataset.name(index)
     feeds = bind(item, specs, name=name)
     session = case.session
@@ -72,6 +68,23 @@ def look_at_items(case: Examined) -> Iterator[Finding]:
     case.outputs = named_outputs(session, first_rows(arrays, repeats(item, specs)))
     shapes = ", ".join(f"{name} {'x'.join(map(str, array.shape))}" for name, array in case.outputs.items())
     yield ok(f"{len(sample)} items looked at fit the model, and one was run: {shapes}")
+
+
+def _faults(case: Examined, sample: Subset) -> list[str]:
+    """Return what is wrong with items, a message an item: read, and bound where the model is known."""
+    try:
+        specs = input_specs(case.source.graph)
+    except NotKnown:
+        specs = None
+    faults = []
+    for index in sample.indices:
+        try:
+            item = case.dataset.item(index)
+            if specs is not None:
+                bind(item, specs, name=case.dataset.name(index))
+        except RunnerError as error:
+            faults.append(str(error))
+    return faults
 
 
 def look_at_values(case: Examined) -> Iterator[Finding]:

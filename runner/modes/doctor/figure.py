@@ -41,10 +41,12 @@ def look_at_figure(case: Examined) -> Iterator[Finding]:
     found = better(case, scorer, lambda dataset: scored(case, metric, Subset(dataset, sample.indices)))
     if not cautions and found is None:
         yield ok(figure)
-    for caution in cautions:
-        yield warning(caution, key="dataset.preprocess", advice="" if found is None else f"Better: {found.said}.")
-    if not cautions and found is not None:
-        yield warning(f"{figure}; better on the same items: {found.said}", key=found.typed)
+    for caution in cautions if found is None else ():
+        yield warning(caution, key="dataset.preprocess")
+    if found is not None:
+        # What to look at is known then.
+        said = cautions[0].partition(", so what is lost")[0] if cautions else figure
+        yield warning(f"{said}; better on the same items: {found.said}", key=found.typed)
     yield from _against_expected(case, scorer)
 
 

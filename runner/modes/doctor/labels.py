@@ -81,4 +81,5 @@ def _spread(known: Sequence[int], items: int, classes: int) -> Iterator[Finding]
         )
     elif missing and len(known) >= 5 * classes:
         named = ", ".join(map(str, missing[:_MOST_NAMED])) + (" …" if len(missing) > _MOST_NAMED else "")
-        yield warning(f"{len(missing)} of {classes} classes have no item: {named}", key="dataset.labels")
+        have = "has" if len(missing) == 1 else "have"
+        yield warning(f"{len(missing)} of {classes} classes {have} no item: {named}", key="dataset.labels")

@@ -32,8 +32,9 @@ def look_at_file(case: Examined) -> Iterator[Finding]:
 
 def look_for_soundness(case: Examined) -> Iterator[Finding]:
     """Ask onnx.checker, which knows rules that onnxruntime lets pass."""
+    path = str(case.source.path)
     try:
-        onnx.checker.check_model(str(case.source.path), full_check=True)
+        onnx.checker.check_model(path, full_check=True)
     except Exception as error:  # its C++ raises whatever it likes
         text = " ".join(str(error).split())[:300]
         yield warning(

@@ -34,7 +34,7 @@ def look_at_target_loss(case: Examined) -> Iterator[Finding]:
         return
     cautions = resolution_caution(metric, target, items)
     for caution in cautions:
-        yield warning(caution, key="target_loss", advice=_way_out(target, items, len(case.dataset)))
+        yield warning(caution, key="target_loss", advice=_way_out(items, len(case.dataset)))
     if not cautions:
         most = int((Decimal(str(target)) * items / 100).to_integral_value(ROUND_CEILING)) - 1
         step = f"an item of {items} is {100 / items:.3g} {metric.unit}"
@@ -43,13 +43,13 @@ def look_at_target_loss(case: Examined) -> Iterator[Finding]:
         )
 
 
-def _way_out(target: float, items: int, available: int) -> str:
-    larger = f"target_loss={100 / items:.2g} forgives none either, {2 * 100 / items:.2g} forgives one"
-    return f"{larger}; or evaluation.count=null takes all {available}." if available > items else f"{larger}."
+def _way_out(items: int, available: int) -> str:
+    more = f", or take all {available} items with evaluation.count=null" if available > items else ""
+    return f"A target_loss above {100 / items:.3g} forgives one item{more}."
 
 
-def look_at_overlap(case: Examined) -> Iterator[Finding]:
-    """Say how many calibration items are evaluated on, too."""
+def look_at_calibration(case: Examined) -> Iterator[Finding]:
+    """Say whether calibration has items enough, and whether they are evaluated on, too."""
     parts = case.split
     if parts.calibration is None:
         return
