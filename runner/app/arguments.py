@@ -51,12 +51,22 @@ def arranged(arguments: Sequence[str], program: str) -> list[str]:
     Raises:
         ConfigError: one means nothing; says what to type.
     """
+    flags, overrides = arranged_apart(arguments, program)
+    return [*flags, *overrides]
+
+
+def arranged_apart(arguments: Sequence[str], program: str) -> tuple[list[str], list[str]]:
+    """Return flags with their values, and the overrides; see ``arranged``.
+
+    Raises:
+        ConfigError: one means nothing; says what to type.
+    """
     arguments = [_expanded(argument) for argument in arguments]
     flags, overrides = _told_apart(arguments, program)
     sweep = any(flag in ("-m", "--multirun") for flag in flags)
     for place, override in enumerate(overrides):
         _refuse_slip(override, overrides[place + 1 : place + 3])
-    return [*flags, *(spelled_out(readable(override, sweep=sweep)) for override in overrides)]
+    return flags, [spelled_out(readable(override, sweep=sweep)) for override in overrides]
 
 
 def without_doctor(arguments: Sequence[str]) -> list[str] | None:

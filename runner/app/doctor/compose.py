@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from runner.app.arguments import arranged
+from runner.app.arguments import arranged_apart
 from runner.app.places import at_home, make_importable, names_own_class, shipped
 from runner.app.quoting import quoted
 from runner.app.refusal import refusal
@@ -66,8 +66,7 @@ def compose_all(arguments: Sequence[str], program: str) -> Command:
     left, refused = list(arguments), list[str]()
     while True:
         try:
-            ready = arranged(left, program)
-            flags, overrides = _flags(ready), [argument for argument in ready if not argument.startswith("-")]
+            flags, overrides = arranged_apart(left, program)
             return Command(list(_jobs(_Flags.of(flags), overrides)), refused)
         except _REFUSALS as error:
             message = str(error) if isinstance(error, (ConfigError, Refused)) else refusal(error)
@@ -76,10 +75,6 @@ def compose_all(arguments: Sequence[str], program: str) -> Command:
             if shorter is None:
                 return Command([], refused)
             left = shorter
-
-
-def _flags(ready: Sequence[str]) -> list[str]:
-    return [*ready[: next((i for i, a in enumerate(ready) if "=" in a and not a.startswith("-")), len(ready))]]
 
 
 @dataclass(frozen=True, slots=True)
