@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from runner.errors import ModelError
-from runner.memory import total_bytes
+from runner.memory import available_bytes, total_bytes
 from runner.session import Session
 from tests.command import ROOT, environment
 from tests.models import onnx_text
@@ -82,3 +82,17 @@ def test_threads_share_one_heap_on_few_cores() -> None:
     if own == 0:
         pytest.skip("this C library gives threads no heaps of their own")
     assert shared < own
+
+
+def test_memory_that_is_free_is_the_machines_or_what_a_container_has_left(tmp_path: Path) -> None:
+    machine, quota, used = tmp_path / "meminfo", tmp_path / "max", tmp_path / "current"
+    machine.write_text("MemTotal: 9000 kB\nMemAvailable: 8000 kB\n", encoding="ascii")
+    assert available_bytes(quota, used, machine) == 8000 * 1024
+    quota.write_text("max\n", encoding="ascii")
+    used.write_text("1000\n", encoding="ascii")
+    assert available_bytes(quota, used, machine) == 8000 * 1024
+    quota.write_text("5000\n", encoding="ascii")
+    assert available_bytes(quota, used, machine) == 4000
+    used.write_text("6000\n", encoding="ascii")
+    assert available_bytes(quota, used, machine) == 0
+    assert available_bytes(tmp_path / "none", tmp_path / "none", tmp_path / "none") is None

@@ -12,7 +12,7 @@ from runner.app.parsing import parse_job
 from runner.app.tracking.options import TrackingOptions
 from runner.app.tracking.place import place
 from runner.app.tracking.reach import not_reached
-from runner.errors import OutputError, RunnerError, raise_all
+from runner.errors import ConfigError, OutputError, RunnerError, raise_all
 from runner.graph.model_file import require_file
 from runner.space import NEEDED_BYTES, free_bytes, nearest_folder
 
@@ -38,6 +38,11 @@ def ready(config: Mapping[str, Any], warn: Callable[[str], None]) -> Job:
     faults += [*_of_model(config), *_of_disk(config)]
     raise_all(faults)
     assert job is not None  # else there are faults
+    if job.doctor:
+        raise ConfigError(
+            "doctor: a job is looked at by its command line, so that nothing is written; expected false in a file, got true. "
+            "Type python -m runner doctor, with the other options behind it."
+        )
     unreached = _of_tracking(job.tracking, Path(job.paths.output).absolute())
     if unreached is not None:
         warn(unreached)

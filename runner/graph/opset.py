@@ -36,10 +36,11 @@ def raise_opset(model: ir.Model, minimum: int = SIMULATION_OPSET) -> ir.Model:
     try:
         raised = version_converter.convert_version(proto, minimum)
     except (RuntimeError, onnx.checker.ValidationError) as error:
-        why = re.sub(r"^\S+\.(?:cc|h):\d+: (?:\w+: )?", "", " ".join(str(error).split()))
+        # Where in its own source the converter stops: of that the adapter's name tells the operator.
+        why = re.sub(r"^\S*?(\w+)\.(?:cc|h):\d+: (?:\w+: )?", r"\1: ", " ".join(str(error).split()))
         raise ModelError(
-            f"model.path: opset {model.opset_imports['']} cannot be raised to {minimum}, which int8 needs: {why[:300]} Export "
-            f"the model again at opset {minimum} to {DEPLOY_OPSET}."
+            f"model.path: opset {model.opset_imports['']} cannot be raised to {minimum}, which int8 needs: "
+            f"{why[:300].rstrip('.')}. Export the model again at opset {minimum} to {DEPLOY_OPSET}."
         ) from error
     converted = ir.from_proto(raised)
     _name_as_before(source.graph, converted.graph)

@@ -80,8 +80,6 @@ def test_input_without_an_array_is_named_with_what_there_is() -> None:
 @pytest.mark.parametrize(
     ("shape", "expected", "got"),
     [
-        ((3, 4, 6), "3x4x5", "3x4x6"),
-        ((3, 5, 4), "3x4x5", "3x5x4"),
         ((4, 5), "3x4x5", "4x5"),
         ((1, 3, 4, 6), "3x4x5", "1x3x4x6"),
         ((1, 1, 3, 4, 5), "3x4x5", "1x1x3x4x5"),
@@ -93,6 +91,25 @@ def test_wrong_shape_is_refused_with_item_and_both_shapes(shape: tuple[int, ...]
     assert str(error.value) == (
         f"dataset: item cat.png has shape {got}, but the model input 'input:0' takes {expected} an item. "
         "Set dataset.preprocess (resize, crop, letterbox, layout) to fit."
+    )
+
+
+@pytest.mark.parametrize(
+    ("inputs", "shape", "side"),
+    [
+        ((1, 3, 4, 5), (3, 4, 6), "[4,5]"),
+        ((1, 3, 4, 5), (3, 5, 4), "[4,5]"),
+        ((1, 4, 5, 3), (9, 9, 3), "[4,5]"),
+        ((1, 1, 28, 28), (1, 32, 32), "[28,28]"),
+    ],
+)
+def test_photos_of_another_size_are_refused_with_the_size_that_fits(
+    inputs: tuple[int, ...], shape: tuple[int, ...], side: str
+) -> None:
+    with pytest.raises(DatasetError) as error:
+        bind(only(np.zeros(shape)), (InputSpec("x", inputs, F32),), name="cat.png")
+    assert str(error.value).endswith(
+        f" an item. Of photos set dataset.preprocess.resize={side}, or a crop or letterbox of that size."
     )
 
 

@@ -163,7 +163,8 @@ def test_listed_images_that_do_not_exist_are_counted_and_named(images: Path, cou
     with pytest.raises(DatasetError) as error:
         labelled(images)
     assert str(error.value) == (
-        f"dataset.images: {count} of {count + 1} images listed in {labels} do not exist in {images}: {listed}"
+        f"dataset.images: {count} of {count + 1} images listed in {labels} do not exist in {images}: {listed} Set "
+        "dataset.images to the folder that the listed names are below."
     )
 
 

@@ -56,7 +56,8 @@ def test_malformed_line_is_named_by_its_number(tmp_path: Path, content: str, lin
     with pytest.raises(DatasetError) as error:
         read_labels(path)
     assert str(error.value) == (
-        f"dataset.labels: {path}:{line}: expected '<file> <class>' with a class number, got '{shown}'."
+        f"dataset.labels: {path}:{line}: expected '<file> <class>' with a class number, got '{shown}'. Number the classes "
+        "from 0, in the order of the model's scores."
     )
 
 

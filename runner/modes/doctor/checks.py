@@ -8,7 +8,7 @@ from runner.modes.doctor.examine import Check
 from runner.modes.doctor.examined import Examined
 from runner.modes.doctor.figure import look_at_figure
 from runner.modes.doctor.labels import look_at_labels
-from runner.modes.doctor.layers import look_at_deploy, look_at_layers
+from runner.modes.doctor.layers import look_at_deploy, look_at_layers, look_at_selection
 from runner.modes.doctor.model import look_at_file, look_at_session, look_for_soundness
 from runner.modes.doctor.resolution import look_at_calibration, look_at_target_loss
 
@@ -19,6 +19,7 @@ MODEL_AND_DATA: tuple[Check[Examined], ...] = (
     Check("layers", look_at_layers),
     Check("target", look_at_deploy),
     Check("data", look_at_parts),
+    Check("selection", look_at_selection),
     Check("items", look_at_items),
     Check("labels", look_at_labels),
     Check("values", look_at_values),

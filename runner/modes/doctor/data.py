@@ -13,12 +13,15 @@ from runner.dataset.subset import Subset
 from runner.errors import RunnerError
 from runner.evaluation.model_outputs import named_outputs
 from runner.modes.acc_auto_options import AccAutoOptions
+from runner.modes.convert_qat_options import ConvertQatOptions
 from runner.modes.data import Split, calibration_subset, evaluation_subset, split_data
 from runner.modes.doctor.examined import Examined, NotKnown
 from runner.modes.doctor.finding import Finding, fault, ok, warning
 from runner.modes.expectation import batch_caution
 from runner.modes.files.given_files import read_given
+from runner.modes.files.kept_values import kept_items
 from runner.modes.input_values import cached_inputs_seen
+from runner.modes.steps.load_qat import item_index
 from runner.session import input_specs
 
 # Read, bound and run; enough to meet what is wrong with every item, and with one in ten.
@@ -41,6 +44,10 @@ def look_at_parts(case: Examined) -> Iterator[Finding]:
             calibration = calibration_subset(items, count, key)
     parts = split_data(evaluated, calibration, split)
     case.split = parts
+    options.target.check_steps(options.verify, parts.report.indices)
+    kept_items(parts.report, options.keep_intermediates, options.intermediates_count)
+    if isinstance(options, ConvertQatOptions):
+        item_index(dataset, options.image)
     used = [f"{len(parts.search)} of {len(dataset)} items of {dataset.describe()} to evaluate on"]
     used += [f"{len(parts.report)} for the report"] if parts.held_out else []
     used += [] if calibration is None else [f"{len(calibration)} to calibrate"]

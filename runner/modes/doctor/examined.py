@@ -18,7 +18,9 @@ from runner.graph.model_file import SourceModel
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.convert_qat_options import ConvertQatOptions
 from runner.modes.data import DataSplit
+from runner.modes.files.given_files import GivenFiles
 from runner.modes.input_values import InputsSeen
+from runner.modes.prepared_model import PreparedModel
 from runner.session import Session
 from runner.targets.target import Target
 
@@ -68,6 +70,8 @@ class Examined:
     source: Part[SourceModel] = Part("a model that can be read")
     session: Part[Session] = Part("a model that onnxruntime takes")
     layers: Part[LayeredModel] = Part("a model with layers")
+    given: Part[GivenFiles] = Part("layers as the options have them")
+    prepared: Part[PreparedModel] = Part("layers as the options have them")
     split: Part[DataSplit] = Part("data that fits the model")
     outputs: Part[Mapping[str, NDArray[Any]]] = Part("an item that the model takes")
     labels: Part[str] = Part("labels that fit the model")

@@ -15,6 +15,8 @@ from runner.modes.files.given_files import GivenFiles, read_given
 from runner.modes.layer_settings import select_layers
 from runner.modes.prepared_model import prepared_model
 from runner.modes.rewriting import recorded_model
+from runner.modes.steps.load import Loaded
+from runner.modes.steps.select import select
 from runner.targets.target import KnowsUntaken
 
 _MOST_REASONS = 4
@@ -37,9 +39,23 @@ def look_at_layers(case: Examined) -> Iterator[Finding]:
     yield ok(f"{len(found.layers)} can be int8: {_counted(layer.op_type for layer in found.layers)}")
     yield from _left_alone(found)
     if asked is not None and given.record is None:
-        selection = select_layers(asked.settings, found, prepared.node_types)
-        if selection.skipped:
-            yield ok(f"{len(selection.skipped)} of them stay float as configured: {_named(selection.skipped)}")
+        skipped = select_layers(asked.settings, found, prepared.node_types).skipped
+        if skipped:
+            yield ok(f"{len(skipped)} of them stay float as configured: {_named(skipped)}")
+    case.given, case.prepared = given, prepared
+
+
+def look_at_selection(case: Examined) -> Iterator[Finding]:
+    """Put options, a configuration or a record of AMCT's and the model together, as the job does."""
+    options = case.options
+    if not isinstance(options, AccAutoOptions):
+        return
+    split = case.split
+    selection = select(Loaded(case.given, case.prepared, split, (), {}, 0, split.report), options)
+    for caution in selection.warnings:
+        yield warning(caution)
+    if case.given.name:
+        yield ok(f"{len(selection.layers)} layers are to be int8, as {case.given.name} and the options say")
 
 
 def _of_qat(case: Examined) -> Iterator[Finding]:

@@ -78,7 +78,7 @@ def load_qat(model: str | Path, dataset: Dataset, options: ConvertQatOptions, jo
     target, items = options.target, evaluation_subset(dataset, options.evaluation_count)
     verified = target.check_steps(options.verify, items.indices)
     kept = kept_items(items, options.keep_intermediates, options.intermediates_count)
-    shown = _item_index(dataset, options.image)
+    shown = item_index(dataset, options.image)
     keep_pixels(job.store, dataset)
     constants = constants_of(dataset)
     source = fix_inputs(load_model(model), constants)
@@ -113,7 +113,12 @@ def load_qat(model: str | Path, dataset: Dataset, options: ConvertQatOptions, jo
     )
 
 
-def _item_index(dataset: Dataset, image: int | str) -> int:
+def item_index(dataset: Dataset, image: int | str) -> int:
+    """Return the index of the item that a number or a name means.
+
+    Raises:
+        ConfigError: there is none.
+    """
     if isinstance(image, int):
         if not 0 <= image < len(dataset):
             raise ConfigError(f"image: expected an item number from 0 to {len(dataset) - 1}, or a name, got {image}.")

@@ -51,7 +51,7 @@ def test_model_and_data_that_are_missing_are_both_told(run: Command, tiny: Tiny)
     told = " ".join(ended.out.split())
     assert "model.path: absent.onnx does not exist" in told
     assert "dataset.path: absent.npz does not exist" in told
-    assert "not checked onnx.checker, onnxruntime, layers, target, data, items," in told
+    assert "not checked onnx.checker, onnxruntime, layers, target, data, selection, items," in told
     assert "time: they need what is at fault above" in told
     assert ended.status == 2
 
