@@ -19,7 +19,7 @@ from runner.app.logs import job_log
 from runner.app.options import AccAutoJob, ConvertQatJob, Job
 from runner.app.parsing import deciding, faults_of_names
 from runner.app.progress import ProgressDisplay
-from runner.app.ready import ready
+from runner.app.ready import parsed, require_ready
 from runner.app.run_description import label, own_tags, params
 from runner.app.telling import fault, tell, tell_traceback
 from runner.app.termination import terminated_as_interrupted
@@ -78,7 +78,7 @@ def run_job(config: Mapping[str, Any], folder: Path, choices: Mapping[str, str],
         with job_log(folder), terminated_as_interrupted():
             raise_all(faults_of_names(config))
             fetch_missing(config, emit)
-            job = ready(config, functools.partial(_warn, emit))
+            job = parsed(config)
             if job.tracking.name != "none":
                 following = Following(folder, Path(job.paths.output).absolute(), job.tracking)
             status = _run(job, deciding(job), config, folder, choices, tags, emit, display)
@@ -129,6 +129,7 @@ def _run(
             {**own_tags(job, folder), **job.tune.tags(), **tags},
         )
     )
+    require_ready(job, config, functools.partial(_warn, emit))
     result = _start(job, metric, config, folder, emit)
     status = exit_status(result.status)
     report = write_report(result, JobFacts(job.seed, digest, job.report.language))

@@ -19,34 +19,43 @@ from runner.space import NEEDED_BYTES, free_bytes, nearest_folder
 _MB = 1e6
 
 
-def ready(config: Mapping[str, Any], warn: Callable[[str], None]) -> Job:
-    """Return the checked options of a job whose files are there and whose disk has room.
+def parsed(config: Mapping[str, Any]) -> Job:
+    """Return the checked options of a job.
 
     Args:
         config: composed; what was to be fetched is there.
-        warn: told what a job goes on with.
 
     Raises:
-        RunnerError: something is wrong; ``CombinedError`` where several things are.
+        RunnerError: an option is wrong; ``CombinedError`` where several are, or files or the disk are at fault as well.
     """
-    faults: list[RunnerError] = []
-    job: Job | None = None
     try:
         job = parse_job(config)
     except RunnerError as error:
-        faults += error.each
-    faults += [*_of_model(config), *_of_disk(config)]
-    raise_all(faults)
-    assert job is not None  # else there are faults
+        raise_all([*error.each, *_of_model(config), *_of_disk(config)])
+        raise
     if job.doctor:
         raise ConfigError(
             "doctor: a job is looked at by its command line, so that nothing is written; expected false in a file, got true. "
             "Type python -m runner doctor, with the other options behind it."
         )
+    return job
+
+
+def require_ready(job: Job, config: Mapping[str, Any], warn: Callable[[str], None]) -> None:
+    """Refuse a job that has begun but whose model is none, or whose disk has no room.
+
+    Args:
+        job: its options.
+        config: of which they were made.
+        warn: told what a job goes on with.
+
+    Raises:
+        RunnerError: something is at fault; ``CombinedError`` where several things are.
+    """
+    raise_all([*_of_model(config), *_of_disk(config)])
     unreached = _of_tracking(job.tracking, Path(job.paths.output).absolute())
     if unreached is not None:
         warn(unreached)
-    return job
 
 
 def _of_model(config: Mapping[str, Any]) -> list[RunnerError]:
