@@ -34,6 +34,8 @@ VERSION = 1
 # Bytes of the float model's tensors that are held at a time, for each caller; the other model's are as many.
 _SIDE_BY_SIDE = 1 << 24
 _FLOAT_BYTES = 4
+# Values that are summed at a time: what is made of them on the way stays small beside a large tensor.
+_PIECE = 1 << 18
 # Of weights; models larger than this are not held all at once.
 _MANY_BYTES = 1 << 26
 _PROBED = replace(REFERENCE, own_memory=False)
@@ -195,7 +197,7 @@ def _sums(way: _FloatWay, layers: Sequence[str], sessions: Mapping[Part, Session
     """Return the sums of f^2, and of (f - q)^2 for each session, of some layers; shape (1 + sessions, layers)."""
     wanted = [way.outputs[name] for name in layers]
     before = way.session.run(feeds, wanted)
-    rows = [[_square(f) for f in before]]
+    rows = [[_squares(f) for f in before]]
     for part, session in sessions.items():
         # What the Add behind a layer adds more belongs to the layer: its float output is compared before that Add.
         form = way.looked_at.form.layers if part != "activations" else {}
@@ -203,15 +205,20 @@ def _sums(way: _FloatWay, layers: Sequence[str], sessions: Mapping[Part, Session
             q if name not in form or form[name].shift is None else q + form[name].shift
             for name, q in zip(layers, session.run(feeds, wanted), strict=True)
         ]
-        with np.errstate(all="ignore"):  # what is not finite is not known afterwards
-            rows.append([_square(f - q) for f, q in zip(before, after, strict=True)])
+        rows.append([_squares(f, q) for f, q in zip(before, after, strict=True)])
     return np.array(rows)
 
 
-def _square(values: NDArray[np.float32]) -> float:
-    """Return the sum of squares; numpy adds on one thread: the same bits however many there are."""
-    with np.errstate(over="ignore"):
-        return float(np.sum(np.square(values), dtype=np.float64))
+def _squares(f: NDArray[np.float32], q: NDArray[np.float32] | None = None) -> float:
+    """Return the sum of f^2, or of (f - q)^2, a piece at a time and on one thread: the same bits always."""
+    total, flat, other = 0.0, f.reshape(-1), None if q is None else q.reshape(-1)
+    with np.errstate(all="ignore"):  # what is not finite is not known afterwards
+        for start in range(0, flat.size, _PIECE):
+            piece = flat[start : start + _PIECE]
+            if other is not None:
+                piece = piece - other[start : start + _PIECE]
+            total += float(np.sum(np.square(piece), dtype=np.float64))
+    return total
 
 
 def _ratio(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.float64]:

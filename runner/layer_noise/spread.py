@@ -13,6 +13,8 @@ from runner.arithmetic import QMAX, QMIN
 # Of the range that int8 can say, which as much again as one and a half of it lies on either side of.
 _INSIDE, _BESIDE = 64, 96
 BINS = _INSIDE + 2 * _BESIDE
+# Values that are looked at at a time, and at least a channel: what is made of them on the way stays small.
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,8 +77,8 @@ def input_spread(values: NDArray[np.float32], axis: int, scale: float, zero_poin
     """
     if not values.size:
         return None
-    rows = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
-    return _spread(rows, np.asarray([[(code - zero_point) * scale] for code in (QMIN, QMAX)], np.float32))
+    limits = np.asarray([[(code - zero_point) * scale] for code in (QMIN, QMAX)], np.float32)
+    return _spread(np.moveaxis(values, axis, 0), limits)
 
 
 def weight_spread(rows: NDArray[np.float32], scales: NDArray[np.float32], largest_code: int) -> Spread:
@@ -88,7 +90,7 @@ def weight_spread(rows: NDArray[np.float32], scales: NDArray[np.float32], larges
         largest_code: that weights are given.
     """
     limits = np.stack([-(largest_code + 1) * scales, largest_code * scales])
-    return _spread(rows.reshape(len(rows), -1), limits.astype(np.float32))
+    return _spread(rows, limits.astype(np.float32))
 
 
 def together(spreads: Sequence[Spread]) -> Spread | None:
@@ -112,18 +114,20 @@ def together(spreads: Sequence[Spread]) -> Spread | None:
     )
 
 
-def _spread(rows: NDArray[np.float32], limits: NDArray[np.float32]) -> Spread:
-    """Return the spread of rows, one a channel; what is not finite counts as 0."""
-    rows = np.nan_to_num(rows, copy=False, nan=0.0, posinf=0.0, neginf=0.0) if not np.isfinite(rows).all() else rows
+def _spread(channels: NDArray[np.float32], limits: NDArray[np.float32]) -> Spread:
+    """Return the spread of values, the channels' axis first; what is not finite counts as 0."""
     low, high = float(limits[0].min()), float(limits[1].max())
-    bins = (rows.reshape(-1) - np.float32(low)) * np.float32(_INSIDE / (high - low)) + np.float32(_BESIDE)
-    places = np.clip(bins, 0, BINS - 1).astype(np.int64)
-    return Spread(
-        low,
-        high,
-        np.bincount(places, minlength=BINS).astype(np.int64),
-        int(np.count_nonzero(rows < limits[0][:, None])),
-        int(np.count_nonzero(rows > limits[1][:, None])),
-        np.stack([rows.min(axis=1), rows.max(axis=1)]),
-        limits,
-    )
+    of_each = np.broadcast_to(limits, (2, len(channels)))
+    counts, below, above, ranges = np.zeros(BINS, np.int64), 0, 0, list[NDArray[np.float32]]()
+    some = max(1, _PIECE * len(channels) // channels.size)
+    for start in range(0, len(channels), some):
+        piece = slice(start, start + some)
+        rows = channels[piece].reshape(len(channels[piece]), -1)
+        if not np.isfinite(rows).all():
+            rows = np.nan_to_num(rows, nan=0.0, posinf=0.0, neginf=0.0)
+        bins = (rows.reshape(-1) - np.float32(low)) * np.float32(_INSIDE / (high - low)) + np.float32(_BESIDE)
+        counts += np.bincount(np.clip(bins, 0, BINS - 1).astype(np.int64), minlength=BINS)
+        below += int(np.count_nonzero(rows < of_each[0, piece, None]))
+        above += int(np.count_nonzero(rows > of_each[1, piece, None]))
+        ranges.append(np.stack([rows.min(axis=1), rows.max(axis=1)]))
+    return Spread(low, high, counts, below, above, np.concatenate(ranges, axis=1), limits)

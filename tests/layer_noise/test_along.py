@@ -148,6 +148,14 @@ def test_rounded_tensors_count_with_the_activations() -> None:
     assert list(rounded.parts["weights"]) == list(plain.parts["weights"])
 
 
+def test_large_tensors_are_summed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, form = quantized(CHAIN, X)
+    whole = noise(found, form, X)
+    monkeypatch.setattr(along, "_PIECE", 5)
+    for part in PARTS:
+        assert noise(found, form, X).parts[part] == pytest.approx(whole.parts[part], rel=1e-6)
+
+
 @pytest.mark.parametrize("bound", ["_SIDE_BY_SIDE", "_MANY_BYTES"])
 def test_bounds_of_memory_change_no_bit(bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found, form = quantized(CHAIN, X)

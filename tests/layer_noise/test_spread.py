@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from runner.layer_noise import spread as spread_module
 from runner.layer_noise.spread import BINS, input_spread, together, weight_spread
 
 RNG = np.random.default_rng(3)
@@ -21,6 +22,15 @@ def test_counts_and_clipped_values_are_those_of_numpy() -> None:
     assert (spread.below, spread.above) == (int((values < -2.0).sum()), int((values > np.float32(3.1)).sum()))
     assert spread.clipped == pytest.approx(np.mean((values < -2.0) | (values > 3.1)))
     assert (spread.channels == np.stack([values.min((0, 2, 3)), values.max((0, 2, 3))])).all()
+
+
+def test_many_values_are_looked_at_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, scales = RNG.normal(size=(7, 3, 5)).astype(np.float32), np.linspace(0.001, 0.02, 7, dtype=np.float32)
+    whole = weight_spread(values, scales, 127)
+    monkeypatch.setattr(spread_module, "_PIECE", 31)
+    pieces = weight_spread(values, scales, 127)
+    assert (pieces.counts == whole.counts).all() and (pieces.channels == whole.channels).all()
+    assert (pieces.below, pieces.above) == (whole.below, whole.above) and whole.below > 0
 
 
 def test_values_far_beyond_count_in_the_last_bins() -> None:
