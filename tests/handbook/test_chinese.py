@@ -13,14 +13,14 @@ from tests.command import ROOT
 DOCS = ROOT / "docs"
 CHINESE = sorted((DOCS / "zh").rglob("*.md"))
 # A front page says what there is in its own language, which is not the same.
-TRANSLATED = [page for page in CHINESE if page != DOCS / "zh" / "index.md"]
+TRANSLATED = [page for page in CHINESE if page != DOCS / "zh" / "index.md"] + sorted(ROOT.glob("README.zh*.md"))
 INDENTED = re.compile(r"(?<=\n\n) {4}[^\n]*(?:\n+ {4}[^\n]*)*")
 FENCED = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)[^)]*\)([^\[\n]*)")
 
 
 def english_of(page: Path) -> Path:
-    return DOCS / page.relative_to(DOCS / "zh")
+    return ROOT / "README.md" if page.parent == ROOT else DOCS / page.relative_to(DOCS / "zh")
 
 
 def read(page: Path) -> str:
@@ -55,7 +55,7 @@ def test_headings_tables_and_lists_are_those_of_the_english_page(page: Path) -> 
     assert outline(read(page)) == outline(read(english_of(page)))
 
 
-@pytest.mark.parametrize("page", CHINESE, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", dict.fromkeys(CHINESE + TRANSLATED), ids=lambda page: page.stem)
 def test_each_page_leads_to_the_other_below_its_title(page: Path) -> None:
     english = english_of(page)
     assert read(page).split("\n")[1:4] == ["", f"[English]({link(english, page)})", ""]
