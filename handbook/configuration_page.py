@@ -13,9 +13,9 @@ _ABOUT = """Every key of a job, as the code takes it: change one with `KEY=VALUE
 own ([experiments](../howto/sweeps.md)). `python -m runner --cfg job` prints them with the values of a job, and
 [groups](groups.md) lists what a *part* can be, which is chosen by name, `dataset=coco`, and has keys of its own.
 
-A key belongs to both modes unless one is named. The default is that of a job which says nothing; `null` means that nothing is
-chosen. An unknown key, or a value of another type, is refused before anything runs.
-[`conf/schema.json`](../../conf/schema.json) says the same to editors."""
+A key belongs to both modes unless one is named behind its meaning. The unit of a number stands behind its type. The
+default is that of a job which says nothing; `null` means that nothing is chosen. An unknown key, or a value of another type, is
+refused before anything runs. [`conf/schema.json`](../../conf/schema.json) says the same to editors."""
 
 
 def configuration_page() -> str:

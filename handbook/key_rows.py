@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from typing import Any, get_args, get_origin
 
 from handbook.markdown import code, table, words
-from handbook.units import unit
+from handbook.units import NO_UNIT, unit
 from handbook.values import default, kind
 from runner.app.schema.docstrings import parameters
 from runner.app.schema.keys import Key, chosen
 from runner.app.schema.signatures import fields_of, is_section, options_of
 
-HEADS = ("key", "takes", "default", "unit", "modes", "meaning")
+HEADS = ("key", "takes", "default", "meaning")
 MODES = ("acc_auto", "convert_qat")
 
 
@@ -42,7 +42,9 @@ def entries_of(key: Key) -> list[Key]:
 
 def _row(key: Key) -> tuple[str, ...]:
     usual = {} if key.path == "mode" else chosen(key.modes[0])
-    shown = "both" if key.modes == MODES else ", ".join(code(mode) for mode in key.modes)
-    measured = unit(key.path) if takes_a_number(key.hint) else ""
+    only = "" if key.modes == MODES else f" *{', '.join(key.modes)} only*"
+    measured = unit(key.path) if takes_a_number(key.hint) else None
     takes = ", ".join(map(code, MODES)) if key.path == "mode" else kind(key.hint)
-    return (code(key.path), takes, default(key, usual), measured or "", shown, words(key.meaning))
+    if measured not in (None, NO_UNIT):
+        takes += f" ({measured})"
+    return (code(key.path), takes, default(key, usual), words(key.meaning) + only)

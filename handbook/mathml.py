@@ -33,7 +33,7 @@ def _in_line(writer: Any, node: Any) -> None:  # noqa: ANN401
 
 
 def _on_its_own(writer: Any, node: Any) -> None:  # noqa: ANN401
-    writer.body.append(f'<div class="math">{_formula(node, block=True)}</div>\n')
+    writer.body.append(f'<div class="formula" style="overflow: auto hidden">{_formula(node, block=True)}</div>\n')
     raise SkipNode
 
 

@@ -1,7 +1,8 @@
-"""The side bar: the sections of the front page, and every page of a section's folder.
+"""The side bar: sections, and in each the pages of a folder below its front page.
 
-Pages hold no directives, so that they read as well where no site is built; what Sphinx needs is put behind the front page when
-it is read. A new page needs no entry: pages that its folder's index names come first, in that order, then the others by name.
+Pages hold no directives, so that they read as well where no site is built; what Sphinx needs is put behind front pages when
+they are read. A new page needs no entry: pages that its folder's front page names come first, in that order, then the others by
+name.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 FRONT = "index"
+CHINESE = "zh"
 _LINK = re.compile(r"\]\((?!\w+:)([\w./-]+)\.md(?:#[\w-]*)?\)")
 
 
@@ -39,7 +41,7 @@ SECTIONS = (
     Section("Reference", "reference"),
     Section("Explanation", "explanation"),
     Section("Measured", "measured"),
-    Section("中文", "zh"),
+    Section("中文", CHINESE),
 )
 
 
@@ -60,19 +62,36 @@ def linked(page: Path) -> list[str]:
     return _LINK.findall(page.read_text(encoding="utf-8")) if page.is_file() else []
 
 
-def _behind_the_front_page(app: Sphinx, name: str, source: list[str]) -> None:
-    if name != FRONT:
-        return
+def _behind_a_front_page(app: Sphinx, name: str, source: list[str]) -> None:
+    docs = Path(app.srcdir)
+    if name == FRONT:
+        for section in SECTIONS:
+            pages = pages_of(section, docs)
+            # The pages of a folder come below its own front page.
+            source[0] += _tree(pages[:1] if f"{section.folder}/{FRONT}" in pages else pages, section.title)
     for section in SECTIONS:
-        pages = pages_of(section, Path(app.srcdir))
-        if pages:
-            listed = "\n".join(pages)
-            source[0] += f"\n\n```{{toctree}}\n:hidden:\n:caption: {section.title}\n\n{listed}\n```\n"
+        if name == f"{section.folder}/{FRONT}":
+            source[0] += _tree(pages_of(section, docs)[1:])
+
+
+def _tree(pages: list[str], title: str = "") -> str:
+    if not pages:
+        return ""
+    listed = "\n".join(f"/{page}" for page in pages)
+    caption = f":caption: {title}\n" if title else ""
+    return f"\n\n```{{toctree}}\n:hidden:\n{caption}\n{listed}\n```\n"
+
+
+def _language(app: Sphinx, name: str, template: str, context: dict[str, Any], tree: object) -> None:
+    """Say of a page which language it is in."""
+    if name.startswith(f"{CHINESE}/"):
+        context["language"] = "zh-CN"
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Have the front page followed by what the side bar shows."""
-    app.connect("source-read", _behind_the_front_page)
-    # Which pages there are is read from folders, so the front page is never up to date by itself.
-    app.connect("env-get-outdated", lambda *_: [FRONT])
+    app.connect("source-read", _behind_a_front_page)
+    app.connect("html-page-context", _language)
+    # Which pages there are is read from folders, so front pages are never up to date by themselves.
+    app.connect("env-get-outdated", lambda app, *_: [name for name in app.env.found_docs if name.endswith(FRONT)])
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -32,7 +32,7 @@ class EnglishAndChinese(SearchEnglish):
     """What the index holds and a query is cut into."""
 
     lang = "en-zh"
-    language_name = "English and Chinese"
+    language_name = "English"  # by which its stemmer is called in the browser
     js_splitter_code = _IN_THE_BROWSER
 
     def split(self, input: str) -> list[str]:

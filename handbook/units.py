@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
+NO_UNIT = "1"
 _UNITS = {
     "*.batch_axis": "axis",
     "*.preprocess.scale": "1",

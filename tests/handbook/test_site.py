@@ -30,6 +30,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_what_cuts_a_query_is_a_script_that_a_browser_reads(site: Path) -> None:
+    script = (site / "_static" / "language_data.js").read_text(encoding="utf-8")
+    assert "function splitQuery" in script
+    # Sphinx makes a name of the language's: with a space in it nothing would be found, and nothing would say so.
+    assert re.search(r"Stemmer = (EnglishStemmer;|function)", script)
+
+
 @pytest.fixture(scope="module")
 def index(site: Path) -> dict[str, object]:
     text = (site / "searchindex.js").read_text(encoding="utf-8")
