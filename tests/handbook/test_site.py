@@ -60,7 +60,7 @@ def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
 def test_search_index_has_words_of_both_languages(index: dict[str, object]) -> None:
     terms = index["terms"]
     assert isinstance(terms, dict)
-    assert {"calibr", "int8", "amct"} <= set(terms)
+    assert {"calibr", "int8", "amct", "量化", "校准"} <= set(terms)
 
 
 def test_a_broken_link_ends_the_build(tmp_path: Path) -> None:
