@@ -14,6 +14,8 @@ from runner.graph.older_meanings import say_where, write_out
 # DequantizeLinear takes a channel axis from opset 13 on.
 SIMULATION_OPSET = 13
 SIMULATION_IR = 7
+# What onnxruntime promises to read.
+_OLDEST = 7
 # ATC registers no standard operator above it.
 DEPLOY_OPSET = 18
 
@@ -36,10 +38,11 @@ def raise_opset(model: ir.Model, minimum: int = SIMULATION_OPSET) -> ir.Model:
     try:
         raised = version_converter.convert_version(proto, minimum)
     except (RuntimeError, onnx.checker.ValidationError) as error:
+        oldest = f"expected opset {_OLDEST} or newer; " if model.opset_imports[""] < _OLDEST else ""
         # Where in its own source the converter stops: of that the adapter's name tells the operator.
         why = re.sub(r"^\S*?(\w+)\.(?:cc|h):\d+: (?:\w+: )?", r"\1: ", " ".join(str(error).split()))
         raise ModelError(
-            f"model.path: opset {model.opset_imports['']} cannot be raised to {minimum}, which int8 needs: "
+            f"model.path: opset {model.opset_imports['']} cannot be raised to {minimum}, which int8 needs: {oldest}"
             f"{why[:300].rstrip('.')}. Export the model again at opset {minimum} to {DEPLOY_OPSET}."
         ) from error
     converted = ir.from_proto(raised)

@@ -34,12 +34,18 @@ def look(arguments: Sequence[str], program: str, *, as_values: bool = False) -> 
     command = compose_all(arguments, program)
     ways = presets()
     told: list[tuple[str, Checked]] = []
+    wrong_alone = "quiet=true" in arguments
     if command.refused:
         told.append(("", Checked("command line", [fault(message) for message in command.refused])))
         if not as_values:
-            _print(told[0][1])
+            _print(told[0][1], wrong_alone=wrong_alone)
     for job in command.jobs:
-        told += _looked_at(job, ways, {finding for _, one in told for finding in one.findings}, quiet=as_values)
+        told += _looked_at(
+            job,
+            ways,
+            {finding for _, one in told for finding in one.findings},
+            listed=None if as_values else wrong_alone,
+        )
     found = [finding for _, one in told for finding in one.findings]
     if as_values:
         print(json.dumps(_values(told, found), ensure_ascii=False))
@@ -49,9 +55,16 @@ def look(arguments: Sequence[str], program: str, *, as_values: bool = False) -> 
 
 
 def _looked_at(
-    job: Composed, ways: Mapping[str, ImagePreprocess], before: set[Finding], *, quiet: bool
+    job: Composed, ways: Mapping[str, ImagePreprocess], before: set[Finding], *, listed: bool | None
 ) -> list[tuple[str, Checked]]:
-    """Return what is found of a job beside what was found of those before it."""
+    """Return what is found of a job beside what was found of those before it, and print it.
+
+    Args:
+        job: to look at.
+        ways: to preprocess photos.
+        before: what was found of other jobs.
+        listed: whether only what is wrong is printed; None to print nothing.
+    """
     told: list[tuple[str, Checked]] = []
     unchecked = []
     for checked in examine(CHECKS, JobCase(job, Engine(_callers(job)), ways)):
@@ -60,12 +73,12 @@ def _looked_at(
             unchecked.append(checked.name)
         if not new:
             continue
-        if job.varied and not quiet and not told:
+        if job.varied and listed is not None and not told:
             print(f"{job.varied}:")
         told.append((job.varied, Checked(checked.name, new)))
-        if not quiet:
-            _print(told[-1][1])
-    if not quiet:
+        if listed is not None:
+            _print(told[-1][1], wrong_alone=listed)
+    if listed is not None:
         for line in not_checked(unchecked, signs=has_signs()):
             print(line, flush=True)
     return told
@@ -77,7 +90,9 @@ def _callers(job: Composed) -> int | None:
     return callers if isinstance(callers, int) and callers > 0 else None
 
 
-def _print(checked: Checked) -> None:
+def _print(checked: Checked, *, wrong_alone: bool) -> None:
+    if wrong_alone:
+        checked = Checked(checked.name, [one for one in checked.findings if one.level != "ok"])
     for line in lines(checked, signs=has_signs()):
         print(line, flush=True)
 

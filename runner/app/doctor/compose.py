@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from runner.app.arguments import arranged_apart
 from runner.app.places import at_home, make_importable, names_own_class, shipped
 from runner.app.quoting import quoted
 from runner.app.refusal import refusal
-from runner.app.sweep.callback import Refused
+from runner.app.sweep.callback import Refused, refuse_shared_folder
 from runner.app.sweep.overrides import given, parsed
 from runner.errors import ConfigError
 
@@ -38,7 +38,7 @@ class Composed:
     Attributes:
         varied: what tells it from the other jobs of a sweep; empty for a command of one job.
         config: as plain values.
-        folder: where it would write.
+        folder: where it would write; of a job of a sweep that of the sweep.
         launcher: import path of the class that would start it.
     """
 
@@ -109,13 +109,25 @@ def _jobs(flags: _Flags, overrides: Sequence[str]) -> Iterator[Composed]:
             yield _job([*own, *overrides], "", folders)
             return
         whole = _load([*own, *overrides], RunMode.MULTIRUN)
-        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
-        # What another sweeper varies it makes up as it goes: the first values stand for all.
-        (jobs,) = BasicSweeper.split_arguments(parsed(given(whole)), None)
-        for job in jobs:
+        refuse_shared_folder(whole)
+        folder = Path(str(OmegaConf.select(whole, "hydra.sweep.dir")))
+        for job in _jobs_of(whole):
             differing = [one for one in job if one not in overrides]
-            yield _job([*own, *job], " ".join(differing), folders)
+            # What was said of Hydra itself holds for every job, and is not among their options.
+            one = _job([*map(str, whole.hydra.overrides.hydra), *job], " ".join(differing), folders)
+            yield replace(one, folder=folder, launcher=str(whole.hydra.launcher._target_))
+
+
+def _jobs_of(whole: DictConfig) -> list[list[str]]:
+    """Return the overrides of each job of a sweep; of one that makes its jobs up as it goes what they have in common."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    overrides = given(whole)
+    if whole.hydra.sweeper._target_ != f"{BasicSweeper.__module__}.{BasicSweeper.__name__}":
+        varied = [one.input_line for one in parsed(overrides) if one.is_sweep_override()]
+        return [[one for one in overrides if one not in varied]]
+    (jobs,) = BasicSweeper.split_arguments(parsed(overrides), None)
+    return [list(job) for job in jobs]
 
 
 @contextmanager

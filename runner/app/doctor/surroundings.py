@@ -12,7 +12,7 @@ from typing import Any
 from runner.app.doctor.case import JobCase
 from runner.app.downloads import missing_remotes
 from runner.app.held_folder import holder_of, is_held
-from runner.app.sweep.launchers import BASIC, EXTRAS
+from runner.app.sweep.launchers import BASIC
 from runner.app.tracking.place import place
 from runner.app.tracking.reach import file_of, not_reached
 from runner.distributed.ray_cluster import require_answer
@@ -148,14 +148,6 @@ def look_at_engine(case: JobCase) -> Iterator[Finding]:
             f"hydra/launcher={name}: there is no sbatch on this machine, so no job can be handed to Slurm",
             key="hydra/launcher",
             advice="Run the command where sbatch is, or set hydra/launcher=submitit_local.",
-        )
-        return
-    if importlib.util.find_spec(launcher.partition(".")[0]) is None:
-        extra = EXTRAS.get(name, name)
-        yield fault(
-            f"hydra/launcher={name}: it is not installed",
-            key="hydra/launcher",
-            advice=f"Install the extra: pip install 'onnx-quant-runner[{extra}]'.",
         )
         return
     yield ok(f"jobs are started by {name}")

@@ -70,16 +70,25 @@ class SweepFolder(Callback):
 
 
 def _begin(config: DictConfig) -> tuple[Path, Plan, FileLock | None]:
-    if OmegaConf.select(config, "paths.job") is not None:
-        raise ConfigError(
-            "paths.job: each job of a sweep has a folder of its own; sweep.name=NAME names that of the sweep."
-        )
+    refuse_shared_folder(config)
     overrides, jobs = given(config), jobs_of(config)
     if jobs == []:
         raise ConfigError(f"the sweep {' '.join(overrides)} has no job: what glob() is to find does not exist.")
     plan = planned(overrides, swept_keys(overrides), jobs, time.time())
     folder, lock = claim(Path(absolute(config.hydra.sweep.dir)), plan, option=_named_by(config))
     return folder, plan, lock
+
+
+def refuse_shared_folder(config: DictConfig) -> None:
+    """Refuse a name for the folder of each job of a sweep.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if OmegaConf.select(config, "paths.job") is not None:
+        raise ConfigError(
+            "paths.job: each job of a sweep has a folder of its own; sweep.name=NAME names that of the sweep."
+        )
 
 
 def _named_by(config: DictConfig) -> str | None:

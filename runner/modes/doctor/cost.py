@@ -14,7 +14,7 @@ from runner.modes.doctor.examined import Examined
 from runner.modes.doctor.finding import Finding, ok, warning
 from runner.modes.work_ahead import items_ahead
 
-_MB = 1e6
+_GB = 1e9
 # Copies of the weights that a job holds at its peak, beside what this look at it took: the prepared model, its simulation, and
 # the two that are written.
 _COPIES = 4
@@ -34,7 +34,7 @@ def look_at_memory(case: Examined) -> Iterator[Finding]:
     needed = peak_bytes() + _COPIES * weights_size(case.source.graph)
     if free is None:
         return
-    text = f"about {needed / _MB:.0f} MB of {free / _MB:.0f} MB that are free"
+    text = f"about {needed / _GB:.2g} GB of {free / _GB:.2g} GB that are free"
     if needed > free:
         yield warning(
             f"the job may take {text}",

@@ -55,7 +55,7 @@ def better(case: Examined, scorer: Scorer, score: Callable[[Dataset], Scorer]) -
     if not isinstance(dataset, Photos) or scorer.metrics[0].unit != PERCENTAGE_POINTS:
         return None
     best: Better | None = None
-    for typed, preprocess in _candidates(dataset.preprocess, case):
+    for typed, preprocess in candidates(dataset.preprocess, case):
         try:
             changed = dataset.preprocessed(preprocess)
             changed.fit_to(input_specs(case.source.graph))
@@ -68,7 +68,7 @@ def better(case: Examined, scorer: Scorer, score: Callable[[Dataset], Scorer]) -
     return best
 
 
-def _candidates(now: ImagePreprocess, case: Examined) -> Iterator[tuple[str, ImagePreprocess]]:
+def candidates(now: ImagePreprocess, case: Examined) -> Iterator[tuple[str, ImagePreprocess]]:
     """Yield the options and the preprocessing: each preset's values on photos as they are cut now, and channels swapped."""
     seen = [_signature(now)]
     if now.order in ("rgb", "bgr"):

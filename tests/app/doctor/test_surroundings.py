@@ -9,7 +9,12 @@ from typing import NamedTuple
 
 import pytest
 
+from runner.app.doctor.case import JobCase
+from runner.app.doctor.compose import Composed
+from runner.app.doctor.surroundings import look_at_engine
 from runner.app.held_folder import held
+from runner.engine import Engine
+from runner.modes.doctor.finding import Finding
 from tests.app.conftest import Command, Tiny
 
 
@@ -144,3 +149,32 @@ def test_options_of_another_mode_and_convert_qat_are_looked_at(run: Command, tmp
     assert "26 of 26 are quantized in the source: 25 Conv, 1 Gemm" in told(ended.out)
     assert "2 faults, " in told(ended.out)
     assert not list(tmp_path.iterdir())
+
+
+def of_launcher(kind: str) -> list[Finding]:
+    case = JobCase(Composed("", {}, Path(), f"hydra_plugins.absent_launcher.{kind}"), Engine(1), {})
+    case.sections = {}
+    return list(look_at_engine(case))
+
+
+def test_slurm_without_sbatch_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    (found,) = of_launcher("SlurmLauncher")
+    assert (found.level, found.key) == ("fault", "hydra/launcher")
+    assert found.said == (
+        "hydra/launcher=submitit_slurm: there is no sbatch on this machine, so no job can be handed to Slurm. Run the command "
+        "where sbatch is, or set hydra/launcher=submitit_local."
+    )
+    monkeypatch.setattr(shutil, "which", lambda program: f"/usr/bin/{program}")
+    assert of_launcher("SlurmLauncher")[0].what == "jobs are started by submitit_slurm"
+
+
+def test_each_job_of_a_sweep_has_its_folder_from_the_sweep(run: Command, tiny: Tiny, tmp_path: Path) -> None:
+    ended = run("doctor", "-m", *tiny.options(target_loss="80,90"), "paths.job=mine")
+    assert "paths.job: each job of a sweep has a folder of its own; sweep.name=NAME names that of the" in told(
+        ended.out
+    )
+    assert ended.status == 2
+    named = run("doctor", "-m", *tiny.options(target_loss="80,90"), "sweep.name=mine")
+    assert f"folder {tmp_path}/outputs/sweeps/mine" in told(named.out)
+    assert named.out.count("folder") == 1
