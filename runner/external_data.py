@@ -21,6 +21,11 @@ def external_location(tensor: TensorProto) -> str | None:
     return next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
 
 
+def external_files(model: ModelProto) -> set[str]:
+    """Return the names of the files that hold a model's numbers beside it."""
+    return {location for tensor in _tensors(model) if (location := external_location(tensor))}
+
+
 def refuse_outside(model: ModelProto, folder: Path) -> None:
     """Refuse a model with a tensor anywhere in it, bodies and functions too, whose numbers are none of the folder's.
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A figure to see first on the page: what it is, the figure, and what stands below it."""
+    """A figure to see first on the page: what it is, the figure, what stands below it, and how sure it is."""
 
     title: str
     figure: str
     below: str
+    sure: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +94,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table on the page."""
+    """A table on the page, which readers sort and filter.
+
+    Attributes:
+        choices: kinds of rows that can be shown alone, and what each is called.
+    """
 
     shape: ClassVar[str] = "table"
     columns: Sequence[Column]
     rows: Sequence[Row]
+    choices: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +142,34 @@ class Links:
     names: Sequence[str]
 
 
-Block = Paragraph | Table | Picture | Exhibits | Links
+@dataclass(frozen=True, slots=True)
+class Bullets:
+    """A list on the page."""
+
+    shape: ClassVar[str] = "bullets"
+    items: Sequence[Sequence[Part]]
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Text as it is, on the page: a command, or a file."""
+
+    shape: ClassVar[str] = "code"
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What is shown where its title is clicked."""
+
+    shape: ClassVar[str] = "folded"
+    title: str
+    blocks: Sequence[Block]
+
+
+Block = Paragraph | Table | Picture | Exhibits | Links | Bullets | Code | Folded
+# Where a section stands on the page, from its top to its end.
+Place = Literal["result", "figures", "pictures", "layers", "changes", "nodes", "proof", "again"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +205,8 @@ class Section:
 
     Attributes:
         name: of the section, unique within a report.
-        heading: on the page; sections of one heading stand together, those without one at the top.
+        heading: on the page; sections of one heading stand together, those without one below the cards.
+        place: on the page; that of the first section decides where several have one heading.
         blocks: on the page, below the heading and the figures' sentences.
         lines: for the terminal, before everything else, never wrapped.
         grid: for the terminal, before the rows.
@@ -186,6 +220,7 @@ class Section:
     lines: Sequence[str] = ()
     grid: Grid | None = None
     steps: Sequence[Step] = ()
+    place: Place = "figures"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.arithmetic import FLT_EPSILON, QMAX, QMIN
+from runner.wording import say
 
 NUM_STEPS = QMAX - QMIN  # 255 steps between 256 codes
 
@@ -37,10 +38,20 @@ class ActivationParams:
             legal = np.isfinite(self.scale) and self.scale > 0 and np.isfinite(np.float32(1) / np.float32(self.scale))
         if not legal or self.scale > 1 / FLT_EPSILON:
             raise ValueError(
-                f"activation scale must be positive, at most 1/FLT_EPSILON and have a reciprocal; got {self.scale}"
+                say(
+                    "activation scale must be positive, at most 1/FLT_EPSILON and have a reciprocal; got {scale}",
+                    scale=self.scale,
+                )
             )
         if not QMIN <= self.zero_point <= QMAX:
-            raise ValueError(f"activation zero point must lie in {QMIN}..{QMAX}, got {self.zero_point}")
+            raise ValueError(
+                say(
+                    "activation zero point must lie in {QMIN}..{QMAX}, got {zero_point}",
+                    QMIN=QMIN,
+                    QMAX=QMAX,
+                    zero_point=self.zero_point,
+                )
+            )
 
 
 def activation_params(range_: Range, *, symmetric: bool = False) -> ActivationParams:
@@ -53,7 +64,7 @@ def activation_params(range_: Range, *, symmetric: bool = False) -> ActivationPa
         low, high = np.float32(min(range_.low, 0.0)), np.float32(max(range_.high, 0.0))
         width = high - low
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise ValueError(f"activation range must be finite, got {range_.low} .. {range_.high}")
+        raise ValueError(say("activation range must be finite, got {low} .. {high}", low=range_.low, high=range_.high))
     if symmetric:
         return ActivationParams(float(symmetric_scale(low, high)), 0)
     scale = np.float32(width / np.float32(NUM_STEPS))

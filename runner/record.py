@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from runner.arithmetic import FLT_EPSILON
 from runner.ranges import ActivationParams
+from runner.wording import say
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,17 @@ class LayerRecord:
     def __post_init__(self) -> None:
         scales = np.asarray(self.weight_scales, np.float64)
         if scales.size == 0 or not np.all(np.isfinite(scales)) or np.any(scales <= 0):
-            raise ValueError(f"weight scales must be positive and finite, got {self.weight_scales[:4]}")
+            raise ValueError(
+                say(
+                    "weight scales must be positive and finite, got {weight_scales}",
+                    weight_scales=self.weight_scales[:4],
+                )
+            )
         for factor in self.balance_factors:
             if not FLT_EPSILON < factor < 1 / FLT_EPSILON:
-                raise ValueError(f"balance factors must lie between FLT_EPSILON and 1/FLT_EPSILON, got {factor}")
+                raise ValueError(
+                    say("balance factors must lie between FLT_EPSILON and 1/FLT_EPSILON, got {factor}", factor=factor)
+                )
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,19 @@ class Language:
         return self._known[text]
 
     def _recall(self, text: str) -> str:
+        parts = text.split("; ")
+        # A part may be one of a list, or of a sentence that has such a sign in it.
+        told = [self._made_of(part) for part in parts] if len(parts) > 1 else []
+        known = [part for part in told if part is not None]
+        if told and len(known) == len(told):
+            return self.separator("; ").join(known)
+        whole = self._made_of(text)
+        if whole is not None or not told:
+            return text if whole is None else whole
+        return self.separator("; ").join(map(self.recalled, parts))
+
+    def _made_of(self, text: str) -> str | None:
+        """Return what the template says that made a text; None where there is none."""
         if text in self._templates:
             return self._templates[text]
         for _, pattern, template in self._by_length():
@@ -118,8 +131,7 @@ class Language:
                 return "".join(
                     own + ("" if name is None else values[name]) for own, name, _, _ in Formatter().parse(template)
                 )
-        parts = text.split("; ")
-        return self.separator("; ").join(map(self.recalled, parts)) if len(parts) > 1 else text
+        return None
 
     def _by_length(self) -> list[tuple[int, re.Pattern[str], str]]:
         """Return the templates with values, those that say most themselves first."""

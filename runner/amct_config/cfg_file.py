@@ -28,6 +28,7 @@ from runner.amct_config.limits import (
 )
 from runner.amct_config.model import ActivationAlgorithm, ArqParams, HfmgParams, IfmrParams
 from runner.errors import RecordError
+from runner.wording import say
 
 # AMCT's default.
 _MIGRATION_STRENGTH = 0.5
@@ -167,7 +168,7 @@ def _choice(message: Any, where: str, dropped: list[str] | None) -> Choice:  # n
 
     def drop(key: str, problem: str) -> None:
         assert dropped is not None  # otherwise it is refused
-        dropped.append(f"{where}: {key} is left out: {problem}")
+        dropped.append(say("{where}: {key} is left out: {problem}", where=where, key=key, problem=problem))
 
     unsupported = _refusing(where) if dropped is None else drop
     for key in ("ada_quantize", "nuq_quantize"):

@@ -13,6 +13,7 @@ from runner.calibration.ifmr import Ifmr
 from runner.calibration.observer import Observer
 from runner.errors import RecordError
 from runner.graph.layers import Layer, LayeredModel
+from runner.wording import recalled, say
 
 _VOLUME = 3  # axes
 
@@ -133,7 +134,11 @@ def _beyond_us(config: QuantConfig, found: LayeredModel) -> tuple[str, ...]:
     layers = {layer.name for layer in found.layers}
     reasons = {item.name: item.reason for item in found.left_alone}
     return tuple(
-        f"quant_config: layer '{layer}' is enabled but stays float: {reasons.get(layer, 'it is not quantized here')}"
+        say(
+            "quant_config: layer '{layer}' is enabled but stays float: {reason}",
+            layer=layer,
+            reason=recalled(reasons[layer]) if layer in reasons else say("it is not quantized here"),
+        )
         for layer in config.enabled
         if layer not in layers
     )

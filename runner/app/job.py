@@ -38,6 +38,7 @@ from runner.modes.convert_qat import convert_qat
 from runner.modes.convert_qat_options import ConvertQatOptions
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.result import INTERRUPTED, JobResult, exit_status
+from runner.report.sections.again import Asked
 from runner.report.summary import SUMMARY
 from runner.report.terminal import print_report
 from runner.report.told import JobFacts
@@ -52,13 +53,18 @@ _OF_NO_RESULT = ("tune", "report", "doctor")
 INTERNAL_FAULT, WRONG_INPUT, VERIFICATION_FAILED = 1, 2, 4
 
 
-def run_job(config: Mapping[str, Any], folder: Path, choices: Mapping[str, str], tags: Mapping[str, str]) -> int:
+def run_job(
+    config: Mapping[str, Any],
+    folder: Path,
+    asked: Asked,
+    tags: Mapping[str, str],
+) -> int:
     """Run one job and return its exit status; every failure is told on standard error and kept in ``events.jsonl``.
 
     Args:
         config: the composed configuration as plain values.
         folder: the job's.
-        choices: the option chosen in each configuration group.
+        asked: what that was composed of.
         tags: more tags for the tracker, such as the sweep's id.
     """
     journal: Journal | None = None
@@ -81,7 +87,7 @@ def run_job(config: Mapping[str, Any], folder: Path, choices: Mapping[str, str],
             job = parsed(config)
             if job.tracking.name != "none":
                 following = Following(folder, Path(job.paths.output).absolute(), job.tracking)
-            status = _run(job, deciding(job), config, folder, choices, tags, emit, display)
+            status = _run(job, deciding(job), config, folder, asked, tags, emit, display)
         finished = True
     except KeyboardInterrupt as error:
         # A model pair that is there already stays: it is valid, and the same command goes on from it.
@@ -111,13 +117,14 @@ def _run(
     metric: Metric | AmctEvaluator,
     config: Mapping[str, Any],
     folder: Path,
-    choices: Mapping[str, str],
+    asked: Asked,
     tags: Mapping[str, str],
     emit: Emit,
     display: ProgressDisplay,
 ) -> int:
     made_of = {key: value for key, value in config.items() if key not in _OF_NO_RESULT}
     digest = hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()
+    choices = asked.choices
     if choices.get("metric") == "auto":
         choices = {**choices, "metric": metric.name}
     emit(
@@ -132,7 +139,7 @@ def _run(
     require_ready(job, config, functools.partial(_warn, emit))
     result = _start(job, metric, config, folder, emit)
     status = exit_status(result.status)
-    report = write_report(result, JobFacts(job.seed, digest, job.report.language))
+    report = write_report(result, JobFacts(job.seed, digest, job.report.language, asked))
     files = tuple(path.relative_to(folder).as_posix() for path in result.folder.files)
     emit(JobFinished(result.status, status, tracked(report), files, sentence(report)))
     display.close()

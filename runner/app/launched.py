@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from runner.app.asked import asked
 from runner.app.held_folder import held
 from runner.app.job import run_job
 from runner.app.journal import read_events
@@ -97,7 +99,7 @@ def _run(config: DictConfig, tags: Mapping[str, str]) -> int:
         _tell_replaced(plain, folder)
         _keep_configuration(config, folder)
         choices = {str(key): str(value) for key, value in hydra.runtime.choices.items()}
-        return run_job(plain, folder, choices, tags)
+        return run_job(plain, folder, asked(config, choices, hydra.overrides.task, sys.argv[1:]), tags)
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from runner.graph.layers import Layer, LayeredModel, LeftAlone
 from runner.graph.smoothing import Factors, smoothed_rows
 from runner.ranges import ActivationParams, Range
 from runner.record import LayerRecord, QuantizedLayer, QuantizedLayers, TensorRecord
+from runner.wording import say
 
 # The version of this stage's meaning: raise it when the same ranges would give other integers.
 VERSION = 2
@@ -92,7 +93,7 @@ def _seen(calibration: Calibration, key: str) -> tuple[Range, NDArray[np.float32
         ValueError: no item gave it a value.
     """
     if key not in calibration.ranges:
-        raise ValueError("no calibration item gives its input any value, so nothing is known of its range")
+        raise ValueError(say("no calibration item gives its input any value, so nothing is known of its range"))
     return calibration.ranges[key], calibration.samples[key]
 
 
@@ -170,7 +171,7 @@ def integer_bias(node: ir.Node, layer: Layer, deq: NDArray[np.float32]) -> NDArr
         return None
     if has_infinities(bias):
         count = int(np.isinf(np.asarray(bias, np.float64)).sum())
-        raise ValueError(f"its bias has {count} infinite value(s), which no int32 bias can say")
+        raise ValueError(say("its bias has {count} infinite value(s), which no int32 bias can say", count=count))
     real = np.broadcast_to(np.asarray(bias, np.float32).reshape(-1), (layer.channels,))
     return int32_bias(quantize_bias(real, np.broadcast_to(deq, (layer.channels,))))
 
@@ -183,7 +184,13 @@ def int32_bias(bias: NDArray[np.int64]) -> NDArray[np.int32]:
     """
     largest = int(np.abs(bias).max(initial=0))
     if largest > INT32_MAX:
-        raise ValueError(f"its bias becomes {largest} in units of scale_d * scale_w, which exceeds int32 ({INT32_MAX})")
+        raise ValueError(
+            say(
+                "its bias becomes {largest} in units of scale_d * scale_w, which exceeds int32 ({INT32_MAX})",
+                largest=largest,
+                INT32_MAX=INT32_MAX,
+            )
+        )
     return bias.astype(np.int32)
 
 
@@ -193,5 +200,11 @@ def check_sums(layer: Layer, quantized: QuantizedLayer) -> None:
     rows = layer.layout.rows(quantized.weight)
     largest = int(accumulator_bound(rows, quantized.bias, zero_point, 0).max(initial=0))
     if largest > INT32_MAX:
-        raise ValueError(f"its integer sums can reach {largest}, which exceeds int32 ({INT32_MAX})")
+        raise ValueError(
+            say(
+                "its integer sums can reach {largest}, which exceeds int32 ({INT32_MAX})",
+                largest=largest,
+                INT32_MAX=INT32_MAX,
+            )
+        )
     exact_sums(layer, quantized)

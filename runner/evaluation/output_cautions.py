@@ -10,6 +10,7 @@ from runner.evaluation.distance import Sqnr
 from runner.evaluation.metric import Metric
 from runner.evaluation.model_outputs import refuse_item_at_fault
 from runner.evaluation.output_facts import ItemFacts
+from runner.wording import say
 
 
 def nan_cautions(facts: Sequence[ItemFacts], items: Subset, *, decides: bool) -> tuple[str, ...]:
@@ -23,7 +24,7 @@ def nan_cautions(facts: Sequence[ItemFacts], items: Subset, *, decides: bool) ->
     Raises:
         DatasetError: the item is not finite itself, and its figures decide.
     """
-    found = []
+    found: list[str] = []
     dataset, indices = items.dataset, items.indices
     for name in next(iter(facts), {}):
         spoilt = [index for index, item in zip(indices, facts, strict=False) if item[name].has_nan]
@@ -32,12 +33,19 @@ def nan_cautions(facts: Sequence[ItemFacts], items: Subset, *, decides: bool) ->
             for index in spoilt if decides else ():
                 refuse_item_at_fault(dataset, index, name)
             bad = not_finite_in(dataset, spoilt[0])
-            why = "A Log, Sqrt or Div of values that it is not made for gives it."
-            found.append(
-                f"the float model's output '{name}' holds NaN for {len(spoilt)} of {len(indices)} items, first "
-                f"{dataset.name(spoilt[0])}; NaN in the same places counts as equal. "
-                + (why if bad is None else f"That item itself holds {bad} that are NaN or infinite.")
+            why = say("A Log, Sqrt or Div of values that it is not made for gives it.")
+            if bad is not None:
+                why = say("That item itself holds {bad} that are NaN or infinite.", bad=bad)
+            told = say(
+                "the float model's output '{name}' holds NaN for {count} of {total} items, first {first}; NaN in the same "
+                "places counts as equal. {why}",
+                name=name,
+                count=len(spoilt),
+                total=len(indices),
+                first=dataset.name(spoilt[0]),
+                why=why,
             )
+            found.append(told)
     return tuple(found)
 
 
@@ -47,8 +55,12 @@ def no_signal_cautions(headline: Metric, facts: Sequence[ItemFacts]) -> tuple[st
         return ()
     judged = [headline.output] if headline.output is not None else list(next(iter(facts), {}))
     return tuple(
-        f"the float model's output '{name}' is 0 for all {len(facts)} items: noise has no signal there to be held against, "
-        "and any at all counts as 0 dB. metric.output=NAME judges another output, metric=mse needs no signal."
+        say(
+            "the float model's output '{name}' is 0 for all {count} items: noise has no signal there to be held against, and "
+            "any at all counts as 0 dB. metric.output=NAME judges another output, metric=mse needs no signal.",
+            name=name,
+            count=len(facts),
+        )
         for name in judged
         if not any(item[name].holds_labels or item[name].has_signal for item in facts)
     )

@@ -26,6 +26,7 @@ from runner.evaluation.distance import Distance
 from runner.evaluation.metric import Metric, Resampled, Scores
 from runner.evaluation.paired_shares import LEVEL, Z, binomial_limits, paired_interval
 from runner.evaluation.ratio_of_sums import RESAMPLES, RatioOfSums
+from runner.wording import listed, recalled, say
 
 Conclusion = Literal["met", "not_met", "undecided"]
 Method = Literal["tango", "binomial", "bootstrap_t", "bootstrap", "none"]
@@ -72,13 +73,15 @@ class Interval:
     def said(self, *, not_met: bool = False) -> str:
         """Return the limits in words; ``not_met``: the lower one of a loss that cannot be negative says more than the upper."""
         least = self.at_least or 0.0
+        lower = say("at least {limit:.3g} with {level:.0%} confidence", limit=least, level=LEVEL)
         if self.unsure:
-            lower = f"; at least {least:.3g} with {LEVEL:.0%} confidence" if least else ""
-            return f"no {'upper limit' if self.one_sided else 'interval'}: {self.unsure}{lower}"
+            why = recalled(self.unsure)
+            said = say("no upper limit: {why}", why=why) if self.one_sided else say("no interval: {why}", why=why)
+            return listed((said, lower), "; ") if least else said
         if self.one_sided:
-            side = f"at least {least:.3g}" if not_met else f"at most {self.high:.3g}"
-            return f"{side} with {LEVEL:.0%} confidence"
-        return f"{LEVEL:.0%} interval {self.low:.3g} to {self.high:.3g}"
+            most = say("at most {limit:.3g} with {level:.0%} confidence", limit=self.high, level=LEVEL)
+            return lower if not_met else most
+        return say("{level:.0%} interval {low:.3g} to {high:.3g}", level=LEVEL, low=self.low, high=self.high)
 
 
 def loss_interval(
@@ -118,14 +121,18 @@ def _none(why: str, *, one_sided: bool = False, at_least: float = 0.0) -> Interv
 
 
 def _too_few(items: int) -> str:
-    return f"{items} item{' is' if items == 1 else 's are'} too few to tell the spread"
+    if items == 1:
+        return say("1 item is too few to tell the spread")
+    return say("{items} items are too few to tell the spread", items=items)
 
 
 def _alike(items: int) -> str:
     # Had a share of all items been otherwise, a sample of n would have none of them with probability (1 - share)^n.
     unseen = 1 - (1 - LEVEL) ** (1 / items)
-    return (
-        f"{items} items that are all alike tell no spread, and up to {100 * unseen:.2g}% of all items may be otherwise"
+    return say(
+        "{items} items that are all alike tell no spread, and up to {share:.2g}% of all items may be otherwise",
+        items=items,
+        share=100 * unseen,
     )
 
 
@@ -173,7 +180,9 @@ def _of_sums(metric: Distance, scores: Scores, loss: float, target: float | None
     losses = np.array([_worst(metric, ratios) for ratios in resampled])
     least, most = _worst(metric, low), _worst(metric, high)
     if not math.isfinite(most):
-        return _none(f"too few of {items} items differ to tell the spread", one_sided=True, at_least=least)
+        return _none(
+            say("too few of {items} items differ to tell the spread", items=items), one_sided=True, at_least=least
+        )
     needed = _items_to_settle(float(losses.std()) * math.sqrt(items), loss, target, _ONE_SIDED_Z)
     return Interval(0.0, most, "bootstrap_t", needed, at_least=least)
 
@@ -208,7 +217,7 @@ def _resampled(
     with np.errstate(invalid="ignore"):
         spread = float(losses.std())
     needed = _items_to_settle(spread * math.sqrt(items), loss, target, _ONE_SIDED_Z if one_sided else Z)
-    unsure = "" if math.isfinite(high) else "resamples of the items give no finite loss"
+    unsure = "" if math.isfinite(high) else say("resamples of the items give no finite loss")
     return Interval(
         0.0 if one_sided else low,
         high,

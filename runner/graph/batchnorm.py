@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from runner.graph.constants import add_initializer, constant, float_attribute, integer_attribute, is_own
 from runner.graph.operators import layout_of, operator_of
+from runner.wording import say
 
 _DEFAULT_EPSILON = 1e-5  # ONNX BatchNormalization
 
@@ -61,12 +62,12 @@ def why_no_affine(node: ir.Node) -> str | None:
     """Return why a BatchNormalization is no constant factor and shift of each channel; None where it is."""
     # Before opset 14 there is no attribute: whoever takes the statistics too has them made anew from every batch.
     if integer_attribute(node, "training_mode", 0) or any(output.name for output in node.outputs[1:]):
-        return "it is in training form: its mean and variance are made anew from every batch"
+        return say("it is in training form: its mean and variance are made anew from every batch")
     affine = affine_of(node)
     if affine is None:
-        return "its parameters are computed by the graph"
+        return say("its parameters are computed by the graph")
     if not integer_attribute(node, "spatial", 1) or affine.factor.ndim != 1:
-        return "its parameters differ from place to place (spatial is 0)"
+        return say("its parameters differ from place to place (spatial is 0)")
     return None
 
 

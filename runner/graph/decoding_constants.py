@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from runner.graph.constants import constant
 from runner.graph.operators import operator_of
+from runner.wording import say
 
 # Fewer numbers than this may be evenly spaced by chance.
 _LEAST = 4
@@ -32,9 +33,10 @@ def why_decoding(node: ir.Node) -> str | None:
     rows = rows.reshape(len(rows), -1)
     if not rows.size or not all(_is_evenly_spaced(row.astype(np.float64)) for row in rows):
         return None
-    return (
-        f"its weights are evenly spaced numbers, {rows.min():.6g} to {rows.max():.6g}: constants that decode the output, not "
-        "trained ones"
+    return say(
+        "its weights are evenly spaced numbers, {least:.6g} to {most:.6g}: constants that decode the output, not trained ones",
+        least=rows.min(),
+        most=rows.max(),
     )
 
 

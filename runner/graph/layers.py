@@ -18,10 +18,11 @@ from runner.graph.operators import OPERATORS, operator_of
 from runner.graph.operators.operator import Layer as Layer
 from runner.graph.operators.operator import Operator
 from runner.graph.tensors import TensorInput
+from runner.wording import listed, say
 
 LAYER_TYPES = tuple(OPERATORS)
 _POINTLESS = ("GlobalAveragePool", "LSTM", "GRU", "RNN", "Einsum")
-_INSIDE = "it stands inside the body of {}"
+_INSIDE_IF = "it stands inside the body of If"
 # What onnxruntime's optimizer makes of layers, by its domain; in two of them it writes the standard operators anew.
 _WRITTEN_BY_ONNXRUNTIME = {
     "com.microsoft": (
@@ -31,10 +32,6 @@ _WRITTEN_BY_ONNXRUNTIME = {
     "com.microsoft.nchwc": (*LAYER_TYPES, "GlobalAveragePool"),
     "com.ms.internal.nhwc": (*LAYER_TYPES, "GlobalAveragePool"),
 }
-_BEFORE_ONNXRUNTIME = (
-    "{domain}.{op_type} is no operator of ONNX but one that onnxruntime's optimizer writes; give the model as it was before "
-    "it"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +99,14 @@ def find_layers(model: ir.Model, limits: Limits) -> LayeredModel:
         left += _inside(node)
         if node.op_type == "BatchNormalization" and node.domain == "":
             reason = why_not_folded(node)
-            left.append(LeftAlone(node.name or "", node.op_type, f"it is not folded: {reason}"))
+            left.append(LeftAlone(node.name or "", node.op_type, say("it is not folded: {reason}", reason=reason)))
         if _by_onnxruntime(node):
             left.append(LeftAlone(node.name or "", node.op_type, _reason_of_domain(node)))
         operator = operator_of(node)
         if operator is not None:
             reason = _why_left(node, operator, limits)
         elif node.domain == "" and node.op_type in _POINTLESS:
-            reason = f"{node.op_type} is not quantized"
+            reason = say("{op_type} is not quantized", op_type=node.op_type)
         else:
             continue
         if operator is None or reason is not None:
@@ -136,7 +133,7 @@ def require_layers(model: LayeredModel) -> None:
     if model.layers:
         return
     listed = "; ".join(f"{item.name} ({item.op_type}): {item.reason}" for item in model.left_alone[:5])
-    inside = any(item.reason.startswith(_INSIDE.format("If")) for item in model.left_alone)
+    inside = any(item.reason.startswith(_INSIDE_IF) for item in model.left_alone)
     way_out = " Where an input decides which body runs, fix it: dataset.constants={INPUT: VALUE}." if inside else ""
     raise ModelError(
         f"model.path: no layer can be quantized; expected a {_alternatives(weighted=True)} with constant float32 weights, or "
@@ -149,7 +146,11 @@ def require_layers(model: LayeredModel) -> None:
 def _inside(node: ir.Node) -> list[LeftAlone]:
     """Return the candidates in the bodies of an If, Loop or Scan, at any depth."""
     return [
-        LeftAlone(inner.name or "", inner.op_type, f"{_INSIDE.format(node.op_type)} '{node.name}'")
+        LeftAlone(
+            inner.name or "",
+            inner.op_type,
+            say("it stands inside the body of {op_type} '{name}'", op_type=node.op_type, name=node.name),
+        )
         for attribute in node.attributes.values()
         for body in bodies(attribute)
         for inner in body.all_nodes()
@@ -162,7 +163,12 @@ def _by_onnxruntime(node: ir.Node) -> bool:
 
 
 def _reason_of_domain(node: ir.Node) -> str:
-    return _BEFORE_ONNXRUNTIME.format(domain=node.domain, op_type=node.op_type)
+    return say(
+        "{domain}.{op_type} is no operator of ONNX but one that onnxruntime's optimizer writes; give the model as it was "
+        "before it",
+        domain=node.domain,
+        op_type=node.op_type,
+    )
 
 
 def _alternatives(*, weighted: bool) -> str:
@@ -172,10 +178,10 @@ def _alternatives(*, weighted: bool) -> str:
 
 def _why_left(node: ir.Node, operator: Operator, limits: Limits) -> str | None:
     if operator.op_type not in limits.operators:
-        return f"the target has no {operator.op_type} in int8"
+        return say("the target has no {op_type} in int8", op_type=operator.op_type)
     reason = _refusal(node, operator, limits)
     if reason is None and operator.op_type in limits.over_two_axes and operator.spatial(node) == 1:
-        return "it goes over one axis, where the deploy format goes over two"
+        return say("it goes over one axis, where the deploy format goes over two")
     return reason
 
 
@@ -190,11 +196,11 @@ def _weight_refusal(node: ir.Node, operator: Operator) -> str | None:
     if weight is None or value is None:
         return operator.computed_weight
     if weight.dtype != np.float32:
-        return f"the weight is {weight.dtype}, not float32"
+        return say("the weight is {dtype}, not float32", dtype=weight.dtype)
     if not weight.size:
         return _nothing_of(node, operator, weight)
     if len(value.uses()) > 1:
-        return "the weight is shared with other nodes: " + ", ".join(_other_users(value, node))
+        return say("the weight is shared with other nodes: {nodes}", nodes=listed(_other_users(value, node)))
     return None
 
 
@@ -202,8 +208,10 @@ def _nothing_of(node: ir.Node, operator: Operator, weight: Array) -> str:
     """Return what a layer lacks whose weight has no values."""
     layout = operator.layout(node)
     no_matrix = layout.is_batch and 0 in weight.shape[:-2]
-    nothing = "it has no outputs" if no_matrix or not layout.channels(weight.shape) else "it sums nothing"
-    return f"{nothing}: its weight has shape {list(weight.shape)}"
+    shape = list(weight.shape)
+    if no_matrix or not layout.channels(weight.shape):
+        return say("it has no outputs: its weight has shape {shape}", shape=shape)
+    return say("it sums nothing: its weight has shape {shape}", shape=shape)
 
 
 def _layer(node: ir.Node, operator: Operator, limits: Limits) -> Layer:

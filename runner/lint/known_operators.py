@@ -22,10 +22,11 @@ from runner.lint.deploy_file import (
     label,
 )
 from runner.lint.finding import Finding
+from runner.wording import say
 
 _ASCEND = (QUANT, DEQUANT, ANTI_QUANT, WEIGHT_QUANT)
-_INLINE = "write its nodes in its place: onnx.inliner.inline_local_functions does"
-_UNFUSE = "export the model again in standard operators, without the optimizer that fused them"
+_INLINE = say("write its nodes in its place: onnx.inliner.inline_local_functions does")
+_UNFUSE = say("export the model again in standard operators, without the optimizer that fused them")
 _MOST_NAMED = 5
 
 
@@ -50,10 +51,10 @@ def check_known_operators(file: DeployFile) -> Iterator[Finding]:
         elif place.node.domain and place.node.domain not in imported:
             yield Finding(
                 place.name,
-                f"no domain, or an opset import of '{place.node.domain}' by that name",
-                f"the domain '{place.node.domain}' without one",
+                say("no domain, or an opset import of '{domain}' by that name", domain=place.node.domain),
+                say("the domain '{domain}' without one", domain=place.node.domain),
                 "unsupported",
-                "leave the node's domain empty, which means the same to ONNX",
+                say("leave the node's domain empty, which means the same to ONNX"),
             )
         elif _is_beyond(place):
             beyond.append(place)
@@ -76,9 +77,9 @@ def _places(file: DeployFile) -> Iterator[_Place]:
 def _of_another_domain(place: _Place, functions: Iterable[tuple[str, str]]) -> Finding:
     node = place.node
     if (node.domain, node.op_type) in functions:
-        got = f"the model's local function {node.domain}.{node.op_type}"
-        return Finding(place.name, "an operator of the default domain", got, "unsupported", _INLINE)
-    got = f"{node.domain}, of its {node.op_type}"
+        got = say("the model's local function {domain}.{op_type}", domain=node.domain, op_type=node.op_type)
+        return Finding(place.name, say("an operator of the default domain"), got, "unsupported", _INLINE)
+    got = say("{domain}, of its {op_type}", domain=node.domain, op_type=node.op_type)
     if node.op_type in _ASCEND:
         return Finding(place.name, "the default domain", got)
     return Finding(place.name, "the default domain", got, "unsupported", _UNFUSE)
@@ -108,32 +109,49 @@ def _at_no_opset(places: list[_Place]) -> Finding:
     more = f" and {unnamed} more operator{'s' * (unnamed > 1)}" if unnamed else ""
     return Finding(
         "model",
-        f"opset {said(range(table.oldest, table.newest + 1))}, at which ATC registers standard operators",
+        say(
+            "opset {opsets}, at which ATC registers standard operators",
+            opsets=said(range(table.oldest, table.newest + 1)),
+        ),
         f"opset {places[0].opset} for {len(places)} node{'s' * (len(places) > 1)}: {', '.join(kinds)}{more}",
         "unsupported",
-        f"export the model at opset {said(table.documented)}",
+        say("export the model at opset {opsets}", opsets=said(table.documented)),
     )
 
 
 def _check_operator(file: DeployFile, place: _Place) -> Iterator[Finding]:
     table, op_type = atc_operators(), place.node.op_type
     if op_type in _ASCEND and not place.in_main_graph:
-        yield Finding(place.name, f"{op_type} in the main graph", "inside the body of another node, or a function")
+        yield Finding(
+            place.name,
+            say("{op_type} in the main graph", op_type=op_type),
+            say("inside the body of another node, or a function"),
+        )
         return
     if op_type in table.built_in:
         return
     versions = table.versions.get(op_type)
     if op_type == WEIGHT_QUANT:
-        got = "one, for which the published plugins have no parser"
-        yield Finding(place.name, f"an int8 weight initializer in the place of {op_type}", got, "warning")
+        got = say("one, for which the published plugins have no parser")
+        yield Finding(
+            place.name, say("an int8 weight initializer in the place of {op_type}", op_type=op_type), got, "warning"
+        )
         return
     if versions is None:
-        got = f"{op_type} at opset {place.opset}, of which ATC registers no version"
-        yield Finding(place.name, "an operator that ATC has a parser for", got, "unsupported", advice(op_type))
+        got = say("{op_type} at opset {opset}, of which ATC registers no version", op_type=op_type, opset=place.opset)
+        yield Finding(place.name, say("an operator that ATC has a parser for"), got, "unsupported", advice(op_type))
         return
     if place.opset is not None and place.opset not in versions:
-        expected = f"{op_type} at opset {said(versions)}, the versions that ATC registers"
-        yield Finding(place.name, expected, f"{op_type} at opset {place.opset}", "unsupported", advice(op_type))
+        expected = say(
+            "{op_type} at opset {versions}, the versions that ATC registers", op_type=op_type, versions=said(versions)
+        )
+        yield Finding(
+            place.name,
+            expected,
+            say("{op_type} at opset {opset}", op_type=op_type, opset=place.opset),
+            "unsupported",
+            advice(op_type),
+        )
         return
     yield from _check_form(file, place)
 
@@ -143,17 +161,19 @@ def _check_form(file: DeployFile, place: _Place) -> Iterator[Finding]:
     node, op_type = place.node, place.node.op_type
     inputs = _inputs(op_type, place.opset)
     if inputs is not None and not inputs[0] <= len(node.input) <= inputs[1]:
-        expected = f"{inputs[0]} to {inputs[1]} inputs, as {op_type} has"
+        expected = say("{least} to {most} inputs, as {op_type} has", least=inputs[0], most=inputs[1], op_type=op_type)
         yield Finding(place.name, expected, str(len(node.input)), "unsupported")
     names = {attribute.name for attribute in node.attribute}
     if op_type == "ConvTranspose" and "kernel_shape" not in names:
         weight = file.tensor(node, 1)
-        todo = "write the sizes of the weight's last axes" if weight is None else f"write {list(weight.dims)[2:]}"
-        expected = "the attribute kernel_shape, which ATC's plugin demands of a ConvTranspose"
+        todo = say("write the sizes of the weight's last axes") if weight is None else f"write {list(weight.dims)[2:]}"
+        expected = say("the attribute kernel_shape, which ATC's plugin demands of a ConvTranspose")
         yield Finding(place.name, expected, "none", "unsupported", todo)
     if op_type == "BatchNormalization" and attribute_values(node, AttributeProto.INT).get("training_mode", 0):
-        expected = "a BatchNormalization for inference, which ATC makes of every one"
-        yield Finding(place.name, expected, "training_mode 1", "unsupported", "export the model in evaluation mode")
+        expected = say("a BatchNormalization for inference, which ATC makes of every one")
+        yield Finding(
+            place.name, expected, say("training_mode 1"), "unsupported", say("export the model in evaluation mode")
+        )
 
 
 def _inputs(op_type: str, opset: int | None) -> tuple[int, int] | None:

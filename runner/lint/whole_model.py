@@ -11,6 +11,7 @@ from onnx import TensorProto, ValueInfoProto
 from runner.inside import OutsideError, file_inside
 from runner.lint.deploy_file import DEFAULT_DOMAINS, QUANT, DeployFile, all_nodes, external_place, label
 from runner.lint.finding import Finding
+from runner.wording import listed, say
 
 
 def check_whole_model(file: DeployFile) -> Iterator[Finding]:
@@ -18,7 +19,9 @@ def check_whole_model(file: DeployFile) -> Iterator[Finding]:
     yield from _check_opset(file)
     quantized = any(node.op_type == QUANT for node in file.nodes)
     if not quantized:
-        yield Finding("model", f"at least one {QUANT}", "none: a float model, or another tool's", "warning")
+        yield Finding(
+            "model", say("at least one {QUANT}", QUANT=QUANT), say("none: a float model, or another tool's"), "warning"
+        )
     for value in file.model.graph.input:
         if value.name not in file.tensors:
             yield from _check_sizes(value)
@@ -41,12 +44,16 @@ def _check_opset(file: DeployFile) -> Iterator[Finding]:
     unused = sorted(domain for domain in imports if domain not in DEFAULT_DOMAINS and domain not in others)
     yield Finding(
         "model",
-        f"one opset import, as {len(nameless)} nodes name no domain, the first '{nameless[0]}' (ATC's error E16005)",
+        say(
+            "one opset import, as {count} nodes name no domain, the first '{nameless}' (ATC's error E16005)",
+            count=len(nameless),
+            nameless=nameless[0],
+        ),
         f"{len(imports)}: {named}",
         "unsupported",
-        f"take out the import of {', '.join(unused)}, of which no node is"
+        say("take out the import of {unused}, of which no node is", unused=listed(unused))
         if unused
-        else "write every node in the default domain, imported once",
+        else say("write every node in the default domain, imported once"),
     )
 
 
@@ -55,7 +62,7 @@ def _check_sizes(value: ValueInfoProto) -> Iterator[Finding]:
     sizes = [size.dim_value if size.dim_value > 0 else size.dim_param or "?" for size in tensor.shape.dim]
     if not tensor.HasField("shape") or any(isinstance(size, str) for size in sizes):
         got = f"[{', '.join(map(str, sizes))}]" if tensor.HasField("shape") else "no shape"
-        yield Finding(value.name, "fixed sizes, or atc --input_shape to fix them", got, "warning")
+        yield Finding(value.name, say("fixed sizes, or atc --input_shape to fix them"), got, "warning")
 
 
 def _check_order(file: DeployFile) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from runner.graph.model_file import SourceModel
 from runner.graph.output_kind import other_outputs
 from runner.modes.result import Comparison, Source, Status
 from runner.search.plan import SearchResult, Trial
+from runner.wording import recalled, say
 
 # Of an output that is one row of class scores an item.
 _ROW_RANK = 2
@@ -28,11 +29,21 @@ def overlap_caution(source: Source) -> list[str]:
     if source.overlap == 0:
         return []
     # With no item left to evaluate on, split.disjoint alone would be refused.
-    fewer = "" if source.overlap < source.evaluation_items else " with a smaller calibration.count"
+    told = {"overlap": source.overlap, "count": source.calibration_items}
+    if source.overlap < source.evaluation_items:
+        return [
+            say(
+                "{overlap} of {count} calibration items are evaluation items too; set split.disjoint=true or name other data "
+                "with calibration.dataset for a figure that calibration has not seen.",
+                **told,
+            )
+        ]
     return [
-        f"{source.overlap} of {source.calibration_items} calibration items are evaluation items too; "
-        f"set split.disjoint=true{fewer} or name other data with calibration.dataset for a figure that calibration has "
-        "not seen."
+        say(
+            "{overlap} of {count} calibration items are evaluation items too; set split.disjoint=true with a smaller "
+            "calibration.count or name other data with calibration.dataset for a figure that calibration has not seen.",
+            **told,
+        )
     ]
 
 
@@ -47,10 +58,21 @@ def resolution_caution(metric: Metric | AmctEvaluator, target: float, counted: i
     needed = items_for_target(target)
     if not counts_items(metric) or metric.unit != PERCENTAGE_POINTS or needed is None or not 0 < counted < needed:
         return []
-    what = "position" if isinstance(metric, PositionAgreement) else "item"
+    told = {"counted": counted, "target": target, "weight": 100 / counted, "needed": needed}
+    if isinstance(metric, PositionAgreement):
+        return [
+            say(
+                "{counted} evaluation positions cannot resolve target_loss={target:g}: one position is {weight:.3g} percentage "
+                "points, so the target forgives no net loss at all; {needed} positions or more would.",
+                **told,
+            )
+        ]
     return [
-        f"{counted} evaluation {what}s cannot resolve target_loss={target:g}: one {what} is {100 / counted:.3g} "
-        f"percentage points, so the target forgives no net loss at all; {needed} {what}s or more would."
+        say(
+            "{counted} evaluation items cannot resolve target_loss={target:g}: one item is {weight:.3g} percentage points, so "
+            "the target forgives no net loss at all; {needed} items or more would.",
+            **told,
+        )
     ]
 
 
@@ -74,8 +96,12 @@ def tensors_caution(found: SearchResult, all_int8: Trial, tensors: int) -> list[
     if found.best is None or not found.best.plan.float_tensors:
         return []
     return [
-        f"tensor_quantize: the {tensors} tensors stay float; with them and every layer in int8 the loss is "
-        f"{all_int8.loss:.4g}, which misses the target."
+        say(
+            "tensor_quantize: the {tensors} tensors stay float; with them and every layer in int8 the loss is {loss:.4g}, "
+            "which misses the target.",
+            tensors=tensors,
+            loss=all_int8.loss,
+        )
     ]
 
 
@@ -85,7 +111,11 @@ def outputs_caution(source: SourceModel) -> list[str]:
     return [
         *source.changes,
         *(
-            f"the output '{name}' is a {type_}: figures are those of the outputs that are tensors of numbers."
+            say(
+                "the output '{name}' is a {type}: figures are those of the outputs that are tensors of numbers.",
+                name=name,
+                type=type_,
+            )
             for name, type_ in left.items()
         ),
     ]
@@ -149,9 +179,11 @@ def require_labels(model: ir.Model, metric: Metric | AmctEvaluator, items: Subse
 
 def nothing_held_out(metric: str, items: int) -> str:
     """Return the warning that the items kept for the report give no figure."""
-    return (
-        f"split.report: {metric} over the {items} items kept for the report is no number, as nothing in them can be judged; "
-        "the figures are those of the items that the search saw. Keep more items, or name more data."
+    return say(
+        "split.report: {metric} over the {items} items kept for the report is no number, as nothing in them can be judged; the "
+        "figures are those of the items that the search saw. Keep more items, or name more data.",
+        metric=metric,
+        items=items,
     )
 
 
@@ -160,8 +192,14 @@ def held_out_caution(status: Status, comparison: Comparison, target: float) -> l
     if status == "met":
         return []
     figure = comparison.headline
-    text = (
-        f"the plan meets the target on the items of the search; on the {comparison.items} items kept for the report it "
-        f"loses {figure.loss:.4g} {figure.unit}, where less than {target:g} was asked for"
+    text = say(
+        "the plan meets the target on the items of the search; on the {items} items kept for the report it loses {loss:.4g} "
+        "{unit}, where less than {target:g} was asked for",
+        items=comparison.items,
+        loss=figure.loss,
+        unit=recalled(figure.unit),
+        target=target,
     )
-    return [f"{text}: no model is written." if status == "not_met" else f"{text}; they are too few to tell."]
+    if status == "not_met":
+        return [say("{text}: no model is written.", text=text)]
+    return [say("{text}; they are too few to tell.", text=text)]

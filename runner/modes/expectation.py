@@ -15,6 +15,7 @@ from runner.evaluation.distance import Distance
 from runner.evaluation.scorer import Scorer
 from runner.modes.input_values import InputsSeen
 from runner.tasks.detection.mean_average_precision import MeanAveragePrecision
+from runner.wording import listed, say
 
 # How likely a figure like this, or a better one, is by chance, before it is told from chance.
 _LIKELY = 0.05
@@ -115,9 +116,16 @@ def chance_caution(seen: InputsSeen, scorer: Scorer) -> list[str]:
     if hits >= items * (1 + chance) / 2 or at_least(hits, items, chance) <= _LIKELY:
         return []
     return [
-        f"the float model's {metric.name} of {100 * hits / items:.4g} over {items} items is no better than chance "
-        f"({100 * chance:.4g} with {classes} classes), so what is lost against it says little. "
-        f"{_what_to_look_at(seen, scorer)}"
+        say(
+            "the float model's {metric} of {figure:.4g} over {items} items is no better than chance ({chance:.4g} with "
+            "{classes} classes), so what is lost against it says little. {look}",
+            metric=metric.name,
+            figure=100 * hits / items,
+            items=items,
+            chance=100 * chance,
+            classes=classes,
+            look=_what_to_look_at(seen, scorer),
+        )
     ]
 
 
@@ -126,9 +134,14 @@ def _nothing_found(metric: MeanAveragePrecision, seen: InputsSeen, scorer: Score
     if not figure < _FINDS:
         return []
     return [
-        f"the float model's {metric.name} is {figure:.3g} over {len(scorer.items)} items: it finds next to nothing of what is "
-        f"true, so what is lost against it says little. {_what_to_look_at(seen, scorer)} The postprocess may be another "
-        "family's, too."
+        say(
+            "the float model's {metric} is {figure:.3g} over {items} items: it finds next to nothing of what is true, so "
+            "what is lost against it says little. {look} The postprocess may be another family's, too.",
+            metric=metric.name,
+            figure=figure,
+            items=len(scorer.items),
+            look=_what_to_look_at(seen, scorer),
+        )
     ]
 
 
@@ -137,8 +150,11 @@ def batch_caution(seen: InputsSeen) -> list[str]:
     if seen.batch == 1:
         return []
     return [
-        f"the model fixes a batch of {seen.batch}: each item is repeated to fill it, and the first row of the outputs "
-        "counts. Export the model with a batch of 1 or an open one to save the work."
+        say(
+            "the model fixes a batch of {batch}: each item is repeated to fill it, and the first row of the outputs counts. "
+            "Export the model with a batch of 1 or an open one to save the work.",
+            batch=seen.batch,
+        )
     ]
 
 
@@ -156,16 +172,29 @@ def at_least(hits: int, items: int, chance: float) -> float:
 
 
 def _what_to_look_at(seen: InputsSeen, scorer: Scorer) -> str:
-    ranges = "; ".join(
-        f"'{name}' holds {values.low:.4g} to {values.high:.4g}, mean {values.mean:.4g}"
+    ranges = [
+        say(
+            "'{name}' holds {low:.4g} to {high:.4g}, mean {mean:.4g}",
+            name=name,
+            low=values.low,
+            high=values.high,
+            mean=values.mean,
+        )
         for name, values in seen.values.items()
+    ]
+    offset = _offset(scorer) or say(", which may be offset by one")
+    if not ranges:
+        return say(
+            "Look at how the data reaches the model: dataset.preprocess.mean, std and scale, channels (rgb or bgr), layout "
+            "(nchw or nhwc), resize, crop and interpolation; and at the labels{offset}.",
+            offset=offset,
+        )
+    return say(
+        "Look at how the data reaches the model: dataset.preprocess.mean, std and scale (the input {ranges}), channels (rgb or "
+        "bgr), layout (nchw or nhwc), resize, crop and interpolation; and at the labels{offset}.",
+        ranges=listed(ranges, "; "),
+        offset=offset,
     )
-    text = (
-        "Look at how the data reaches the model: dataset.preprocess.mean, std and scale"
-        f"{f' (the input {ranges})' if ranges else ''}, channels (rgb or bgr), layout (nchw or nhwc), resize, crop and "
-        "interpolation; and at the labels"
-    )
-    return f"{text}{_offset(scorer) or ', which may be offset by one'}."
 
 
 def _offset(scorer: Scorer) -> str:
@@ -178,8 +207,10 @@ def _offset(scorer: Scorer) -> str:
     best = max((1, -1), key=lambda shift: hits[shift])
     if hits[best] < 2 * hits[0] or at_least(hits[best], items, 1 / scorer.classes.classes) > _LIKELY / 10:
         return ""
-    share, way = 100 * hits[best] / items, "larger" if best > 0 else "smaller"
-    return f": with each one {way} by one, {share:.4g} % of the answers are right"
+    share = 100 * hits[best] / items
+    if best > 0:
+        return say(": with each one larger by one, {share:.4g} % of the answers are right", share=share)
+    return say(": with each one smaller by one, {share:.4g} % of the answers are right", share=share)
 
 
 def _hits(answers: np.ndarray, labels: Sequence[int | None], shift: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import singledispatch
 
 from runner.figure import Report, Section
@@ -11,6 +11,8 @@ from runner.modes.result import AccAutoResult, ConvertResult, JobResult
 from runner.report.changed_items import ChangedItem
 from runner.report.flips import Flip
 from runner.report.language import LanguageName
+from runner.report.sections.advice import advice
+from runner.report.sections.again import Asked, again
 from runner.report.sections.by_class import by_class
 from runner.report.sections.changed_answers import changed_answers
 from runner.report.sections.changed_results import changed_results
@@ -34,6 +36,7 @@ from runner.report.sections.repaired import repaired
 from runner.report.sections.rewriting import rewriting
 from runner.report.sections.run import run
 from runner.report.sections.sensitivity import sensitivity
+from runner.report.sections.sizes import sizes
 from runner.report.sections.target_loss import allowed, target_loss
 from runner.report.sections.uncertainty import uncertainty
 from runner.report.sections.work import work
@@ -61,6 +64,7 @@ class JobFacts:
         seed: the job's.
         config_sha256: digest of its configuration.
         language: of the page.
+        asked: what the configuration was composed of.
         flips: the answers that changed, worst first; None where the model is no classifier.
         sheet: a PNG of the worst, or None.
         changed: the items that changed under the measure of a task, worst first; None where that does not tell.
@@ -70,6 +74,7 @@ class JobFacts:
     seed: int = 0
     config_sha256: str = ""
     language: LanguageName = "en"
+    asked: Asked = field(default_factory=Asked)
     flips: Sequence[Flip] | None = None
     sheet: bytes | None = None
     changed: Sequence[ChangedItem] | None = None
@@ -93,6 +98,7 @@ def _(result: AccAutoResult, job: JobFacts) -> tuple[Section, ...]:
     comparison, source, target = result.comparison, result.source, result.target_loss
     return (
         run(result),
+        advice(result, job.asked.choices),
         headline(comparison, source, allowed(target)),
         target_loss(result),
         uncertainty(comparison.interval, comparison.items, target),
@@ -122,6 +128,7 @@ def _(result: ConvertResult, job: JobFacts) -> tuple[Section, ...]:
     comparison = result.comparison
     return (
         run(result),
+        advice(result, job.asked.choices),
         prediction(result.prediction),
         conversion(result.report),
         headline(comparison, result.source),
@@ -151,5 +158,7 @@ def _end(result: JobResult, job: JobFacts) -> tuple[Section, ...]:
         made.target.deployed(made.checked),
         work(result.work),
         *made.target.next_steps(made.models, made.checked, made.folder, made.intermediates),
-        environment(result.source, seed=job.seed, config_sha256=job.config_sha256, files=tuple(sorted(files))),
+        again(result.source, job.asked, seed=job.seed),
+        sizes(result),
+        environment(seed=job.seed, config_sha256=job.config_sha256, files=tuple(sorted(files))),
     )

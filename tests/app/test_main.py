@@ -65,6 +65,7 @@ SUMMARY_KEYS = {
         "device_metric",
         "cpu_int8_gap",
         "loss_interval",
+        "bytes",
         "versions",
         "cpu",
         "seed",

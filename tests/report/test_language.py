@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import ast
+import html
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from string import Formatter
 
 import pytest
 
 import runner
+from runner.graph.layers import LeftAlone
+from runner.modes.result import AccAutoResult
+from runner.report.flips import Answer, Flip
 from runner.report.language import language_of, templates
 from runner.wording import say, speaking, spoken
+from tests.told import page_of
 
 CODE = Path(runner.__file__).parent
 CATALOGUE = CODE / "report" / "language" / "zh.json"
@@ -81,6 +88,27 @@ def test_chinese_is_chinese(english: str) -> None:
     letters = "".join(literal for literal, *_ in Formatter().parse(english))
     if any(word.isalpha() and word.islower() and len(word) > 2 for word in letters.split()):
         assert any("\u4e00" <= sign <= "\u9fff" for sign in own), own
+
+
+def english_left(page: str) -> set[str]:
+    """Return texts with three English words in a row that people see or hear: no names, files, commands and code."""
+    shown = re.sub(r"<(style|script|pre|code)\b.*?</\1>", "", page, flags=re.DOTALL)
+    shown = re.sub(r'(?:aria-label|alt|title|placeholder)="([^"]*)"', r">\1<", shown)
+    texts = html.unescape(re.sub(r"<[^>]*>", "\n", shown)).splitlines()
+    return {text for text in texts if re.search(r"[A-Za-z]{2,}[,:]? [a-z]{2,}[,:]? [a-z]{2,}", text)}
+
+
+@pytest.mark.parametrize("which", ["met", "missed"])
+def test_chinese_page_has_no_english_sentence(job: dict[str, AccAutoResult], which: str) -> None:
+    result = job[which]
+    left = (LeftAlone("pool", "MaxPool", "MaxPool is not quantized"),)
+    result = replace(result, layers=replace(result.layers, found=replace(result.found, left_alone=left)))
+    flips = [Flip(3, "a.png", 1, Answer(1, 0.5), Answer(2, 0.25))]
+    with speaking(language_of("zh")):
+        text = page_of(result, flips=flips)
+    assert english_left(text) == set()
+    assert '<html lang="zh-CN">' in text and "pool（MaxPool）：MaxPool 不量化。" in text
+    assert len(english_left(page_of(result, flips=flips))) > 10
 
 
 def test_english_needs_no_words_of_its_own() -> None:

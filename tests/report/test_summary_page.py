@@ -23,7 +23,18 @@ from tests.models import answers, chain, save
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "reference" / "summary.md"
 # Objects whose own keys are names of layers, outputs, metrics and stages: the page tells what is in them in words.
-OPEN = {"metrics", "by_class", "outputs", "inputs", "constants", "versions", "seconds", "device_metric", "kernels"}
+OPEN = {
+    "bytes",
+    "metrics",
+    "by_class",
+    "outputs",
+    "inputs",
+    "constants",
+    "versions",
+    "seconds",
+    "device_metric",
+    "kernels",
+}
 # Of tasks and settings that no job here has.
 ELSEWHERE = {
     *("by_class", "chosen", "constants", "repaired", "mlflow", "answers_changed", "tied_answers", "outputs_8bit"),

@@ -16,6 +16,7 @@ from runner.graph.constants import Array
 from runner.graph.layers import LayeredModel
 from runner.ranges import ActivationParams
 from runner.record import QuantizedLayers
+from runner.wording import say
 
 _STRONGEST_FIRST: Sequence[NodeUse] = ("layer", "tensor", "output")
 
@@ -262,5 +263,5 @@ def _account(node: ir.Node, known: Sequence[Annotation]) -> NodeAccount:
     role = in_layers[-1] if in_layers else next((a.role for a in known if a.role is not None), None)
     users = dict.fromkeys(a.user for a in known if a.user is not None)
     reasons = dict.fromkeys(a.reason for a in known if a.reason is not None)
-    reason = "; ".join(reasons) or ("nothing reads it" if use == "dropped" else None)
+    reason = "; ".join(reasons) or (say("nothing reads it") if use == "dropped" else None)
     return NodeAccount(node.name or "", node.op_type, use, role, tuple(users), reason)

@@ -17,6 +17,7 @@ from runner.convert.qdq.replacing import replace_value
 from runner.errors import ModelError
 from runner.graph.builder import Builder
 from runner.graph.constants import Names, constant
+from runner.wording import say
 
 _CLIP_INPUTS_OPSET = 11  # before it, the limits are attributes
 
@@ -81,7 +82,7 @@ def _bypass_output(graph: ir.Graph, node: ir.Node) -> Annotation | None:
         return None
     name = output.name or ""
     replace_value(graph, output, value, node)
-    reason = f"the model output '{name}' is given in float, unrounded: the writers cannot end in int8"
+    reason = say("the model output '{name}' is given in float, unrounded: the writers cannot end in int8", name=name)
     return Annotation([node], reason, "output", None, name)
 
 

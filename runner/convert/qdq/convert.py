@@ -15,6 +15,7 @@ from runner.graph.constants import Names
 from runner.graph.layers import LAYER_TYPES
 from runner.graph.other_quantizers import only_weights
 from runner.record import QuantizedLayer, QuantizedLayers, TensorRecord
+from runner.wording import say
 
 _LISTED_REASONS = 5
 
@@ -94,9 +95,14 @@ def _annotate_constants(uses: Iterable[ConstantUse], floats: Mapping[str, str]) 
 def _annotation(use: ConstantUse, why_float: str | None) -> Annotation:
     nodes = use.constant.nodes
     if use.role is None:
-        return Annotation(nodes, f"a constant of '{use.user}'; its real value is kept")
+        return Annotation(nodes, say("a constant of '{user}'; its real value is kept", user=use.user))
     if why_float is not None:
-        reason = f"{use.role} of '{use.user}', which stays float: {why_float}; its real value is kept"
+        reason = say(
+            "{role} of '{user}', which stays float: {why_float}; its real value is kept",
+            role=use.role,
+            user=use.user,
+            why_float=why_float,
+        )
         return Annotation(nodes, reason)
     return Annotation(nodes, use="layer", role=use.role, user=use.user)
 

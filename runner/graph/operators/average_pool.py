@@ -20,6 +20,7 @@ from runner.graph.layout import OutputsFirst
 from runner.graph.limits import Limits
 from runner.graph.operators.operator import Layer, LayerCost, Operator, Unweighted
 from runner.graph.operators.windows import CUTS, same_cuts, windows
+from runner.wording import say
 
 # Places that SAME may cut off without harm.
 _HARMLESS_CUT = 1
@@ -32,17 +33,17 @@ def _why_not(node: ir.Node, _limits: Limits) -> str | None:
     kernel = _kernel(node)
     axes = len(kernel)
     if axes not in (1, 2):
-        return f"an average over {axes} axes is not quantized; only over 1 or 2"
+        return say("an average over {axes} axes is not quantized; only over 1 or 2", axes=axes)
     strides, dilations = (integer_attributes(node, key, [1] * axes) for key in ("strides", "dilations"))
     if any(dilation != 1 for dilation in dilations):
-        return "an average with dilations is not quantized: the opsets that targets take have none"
+        return say("an average with dilations is not quantized: the opsets that targets take have none")
     if same_cuts(node, kernel, _HARMLESS_CUT):
         return CUTS
     ends = integer_attributes(node, "pads", [0] * 2 * axes)[axes:]
     beyond = any(s + end > places for s, end, places in zip(strides, ends, kernel, strict=True))
     if integer_attribute(node, "ceil_mode", 0) and beyond:
         # ONNX drops such a window, and onnxruntime's shape inference does not.
-        return "with its ceil_mode a window could lie in the padding alone"
+        return say("with its ceil_mode a window could lie in the padding alone")
     return None
 
 

@@ -11,6 +11,7 @@ from runner.graph.limits import Limits
 from runner.graph.operators.operator import Layer, LayerCost, Operator
 from runner.graph.operators.parameters import kernel_axes, weight_of, why_not_its_bias
 from runner.graph.operators.windows import CUTS, same_cuts, windows
+from runner.wording import say
 
 # Places that SAME may cut off without harm.
 HARMLESS_CUT = 2
@@ -19,9 +20,9 @@ HARMLESS_CUT = 2
 def _why_not(node: ir.Node, _limits: Limits) -> str | None:
     weight, axes = weight_of(node), kernel_axes(node)
     if axes not in (1, 2, 3):
-        return f"a convolution over {axes} axes is not quantized; only over 1, 2 or 3"
+        return say("a convolution over {axes} axes is not quantized; only over 1, 2 or 3", axes=axes)
     if axes == 3 and integer_attributes(node, "dilations", [1, 1, 1])[0] != 1:
-        return "a convolution over 3 axes is quantized only with a dilation of 1 along the first"
+        return say("a convolution over 3 axes is quantized only with a dilation of 1 along the first")
     if same_cuts(node, weight.shape[2:], HARMLESS_CUT):
         return CUTS
     return why_not_its_bias(node)

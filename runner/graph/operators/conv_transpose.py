@@ -11,18 +11,23 @@ from runner.graph.limits import Limits
 from runner.graph.operators.operator import Layer, LayerCost, Operator
 from runner.graph.operators.parameters import kernel_axes, weight_of, why_not_its_bias
 from runner.graph.operators.windows import sizes
+from runner.wording import say
 
 
 def _why_not(node: ir.Node, _limits: Limits) -> str | None:
     axes = kernel_axes(node)
     if axes not in (1, 2):
-        return f"a transposed convolution over {axes} axes is not quantized; only over 1 or 2"
+        return say("a transposed convolution over {axes} axes is not quantized; only over 1 or 2", axes=axes)
     if any(dilation != 1 for dilation in integer_attributes(node, "dilations", [1] * axes)):
-        return "a transposed convolution is quantized only with dilations of 1"
+        return say("a transposed convolution is quantized only with dilations of 1")
     image, wanted = sizes(node.inputs[0])[2:], integer_attributes(node, "output_shape", [])[-axes:]
     if any(isinstance(size, int) and size > made for size, made in zip(image, wanted, strict=False)):
         # onnx's shape inference gives such an output two axes only, and whatever follows it is refused.
-        return f"its output_shape {wanted} is smaller than its input, and onnxruntime takes no operator behind such an output"
+        return say(
+            "its output_shape {wanted} is smaller than its input, and onnxruntime takes no operator behind "
+            "such an output",
+            wanted=wanted,
+        )
     return why_not_its_bias(node)
 
 

@@ -10,19 +10,24 @@ from runner.graph.limits import Limits
 from runner.graph.operators.operator import Operator
 from runner.graph.operators.parameters import has_bias, weight_of, why_not_its_bias
 from runner.graph.operators.product_cost import product_cost
+from runner.wording import say
 
 
 def _why_not(node: ir.Node, _limits: Limits) -> str | None:
     if integer_attribute(node, "transA", 0):
-        return "transA is 1"
+        return say("transA is 1")
     biased = has_bias(node)
     if float_attribute(node, "alpha", 1.0) != 1.0 or (biased and float_attribute(node, "beta", 1.0) != 1.0):
-        return "alpha or beta is not 1"
+        return say("alpha or beta is not 1")
     bias = constant(node.inputs[2]) if biased else None
     if bias is not None:
         columns = _layout(node).channels(weight_of(node).shape)
         if bias.size not in (1, columns) or (bias.ndim == 2 and bias.shape[0] != 1):
-            return f"the bias has shape {list(bias.shape)}, which is no vector over the {columns} outputs"
+            return say(
+                "the bias has shape {shape}, which is no vector over the {columns} outputs",
+                shape=list(bias.shape),
+                columns=columns,
+            )
     return why_not_its_bias(node)
 
 

@@ -11,16 +11,21 @@ from runner.graph.operators.operator import Operator
 from runner.graph.operators.parameters import weight_of
 from runner.graph.operators.product_cost import product_cost
 from runner.graph.operators.windows import sizes
+from runner.wording import say
 
 
 def _why_not(node: ir.Node, limits: Limits) -> str | None:
     weight = weight_of(node)
     if weight.ndim == 1:
-        return "the weight is a vector: a product with one output has nothing to gain"
+        return say("the weight is a vector: a product with one output has nothing to gain")
     if weight.ndim > limits.matrix_axes:
-        return f"the weight has {weight.ndim} axes, not {' or '.join(map(str, range(2, limits.matrix_axes + 1)))}"
+        return say(
+            "the weight has {ndim} axes, not {wanted}",
+            ndim=weight.ndim,
+            wanted=" or ".join(map(str, range(2, limits.matrix_axes + 1))),
+        )
     if weight.ndim > 2 and len(sizes(node.inputs[0])) == 1:
-        return "a vector times a batch of matrices is not quantized"
+        return say("a vector times a batch of matrices is not quantized")
     return None
 
 
@@ -39,9 +44,9 @@ MATMUL = Operator(
     bias="add behind",
     has_patches=True,
     integer_operator="MatMulInteger",
-    constant_data=(
+    constant_data=say(
         "the first input is a constant; only a constant second one is a weight. W @ x would take a Transpose of the data "
         "before the layer and one behind; export it as x @ W where that is wanted"
     ),
-    computed_weight="both inputs are computed: a product of two variables is not quantized",
+    computed_weight=say("both inputs are computed: a product of two variables is not quantized"),
 )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from runner.graph.builder import Builder
 from runner.graph.layout import Layout
 from runner.graph.limits import Limits
+from runner.wording import say
 
 # An input of the node's own, or a float Add behind it that alone reads its output.
 BiasPlace = Literal["input", "add behind", "none"]
@@ -79,7 +80,7 @@ class Operator:
     integer_operator: Literal["ConvInteger", "MatMulInteger"] | None = None
     is_convolution: bool = False
     unweighted: Unweighted | None = None
-    constant_data: str = "the data input is a constant"
+    constant_data: str = say("the data input is a constant")
     computed_weight: str = "the weight is computed by the graph, not a constant"
 
     def __repr__(self) -> str:

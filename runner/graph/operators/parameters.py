@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from runner.graph.constants import Array, constant
+from runner.wording import say
 
 
 def weight_of(node: ir.Node) -> Array:
@@ -27,5 +28,5 @@ def has_bias(node: ir.Node) -> bool:
 def why_not_its_bias(node: ir.Node) -> str | None:
     """Return what keeps a node's bias out of an int8 layer; None where nothing does, or it has none."""
     if has_bias(node) and constant(node.inputs[2]) is None:
-        return "the bias is computed by the graph"
+        return say("the bias is computed by the graph")
     return None

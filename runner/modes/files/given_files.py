@@ -14,6 +14,7 @@ from runner.modes.files.integers_file import Integers, read_integers
 from runner.modes.files.rewriting_file import read_rewriting
 from runner.record import Record
 from runner.record_text import read_record
+from runner.wording import say
 
 # Items that calibration looks at where nothing says how many, and there are so many.
 DEFAULT_COUNT = 100
@@ -64,8 +65,12 @@ class GivenFiles:
             return dropped
         return (
             *dropped,
-            f"{self.name}: batch_num {self.config.batch_num} counts batches in AMCT and items here; "
-            "set calibration.count=N for more.",
+            say(
+                "{name}: batch_num {batch_num} counts batches in AMCT and items here; set calibration.count=N "
+                "for more.",
+                name=self.name,
+                batch_num=self.config.batch_num,
+            ),
         )
 
 

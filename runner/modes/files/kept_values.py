@@ -12,6 +12,7 @@ from runner.events import WRITE
 from runner.job_folder import JobFolder
 from runner.modes.context import Context
 from runner.targets.target import Kept, Target
+from runner.wording import say
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,10 @@ def write_kept(kept: Kept, target: Target, folder: JobFolder, job: Context) -> P
             logger.debug("intermediate values", exc_info=True)
             what = f"{type(error).__name__}: {error}"
             job.warnings.warn(
-                f"keep_intermediates: the values could not be written, by a fault of this program ({what}); all else is as it "
-                "would be without them. Please report this, with the model."
+                say(
+                    "keep_intermediates: the values could not be written, by a fault of this program ({what}); all "
+                    "else is as it would be without them. Please report this, with the model.",
+                    what=what,
+                )
             )
     return None

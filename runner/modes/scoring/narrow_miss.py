@@ -7,6 +7,7 @@ from runner.evaluation.scorer import Scorer
 from runner.modes.scoring.final_figure import interval_of
 from runner.search.plan import SearchResult, closest_of
 from runner.search.trial_log import TrialLog
+from runner.wording import recalled, say
 
 
 def narrow_miss(found: SearchResult, log: TrialLog, judge: Judge, scorer: Scorer, *, seed: int) -> list[str]:
@@ -29,10 +30,18 @@ def narrow_miss(found: SearchResult, log: TrialLog, judge: Judge, scorer: Scorer
     interval = interval_of(scorer, scores, judge.target, seed)
     if interval.verdict(judge.target) != "undecided":
         return []
-    float_layers = 0 if found.best is None else len(found.best.plan.fallback)
-    what = "no plan meets it" if found.best is None else f"{float_layers} layers are left float for it"
+    what = say("no plan meets it")
+    if found.best is not None:
+        what = say("{count} layers are left float for it", count=len(found.best.plan.fallback))
     return [
-        f"with every layer int8 the loss is {all_int8.loss:.4g} {judge.unit}, which misses target_loss={judge.target:g} by "
-        f"less than the {len(scorer.items)} items can tell ({interval.said()}); {what}, which may be chance. More items would "
-        "tell."
+        say(
+            "with every layer int8 the loss is {loss:.4g} {unit}, which misses target_loss={target:g} by less than the {items} "
+            "items can tell ({interval}); {what}, which may be chance. More items would tell.",
+            loss=all_int8.loss,
+            unit=recalled(judge.unit),
+            target=judge.target,
+            items=len(scorer.items),
+            interval=interval.said(),
+            what=what,
+        )
     ]

@@ -17,6 +17,7 @@ from runner.modes.steps.load import Loaded
 from runner.record import QuantizedLayers
 from runner.search.plan import INT8
 from runner.search.planned_models import Form, PlannedModels
+from runner.wording import recalled, say
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +61,10 @@ def quantize(
     """
     source = _source(prepared, selection, loaded, correction)
     result = source.quantize(job)
-    impossible = (f"layer '{left.name}' stays float: {left.reason}" for left in result.impossible)
+    impossible = (
+        say("layer '{layer}' stays float: {reason}", layer=left.name, reason=recalled(left.reason))
+        for left in result.impossible
+    )
     job.warnings.warn(*selection.warnings, *impossible)
     target = prepared.target
     forms = {INT8: source.of_plans(job)}

@@ -34,7 +34,7 @@ def search_path(plans: Sequence[Tried], *, unit: str, target: float | None) -> s
     )
     upper.rows(svg, say("loss, {unit}", unit=unit))
     lower.rows(svg, say("layers left float, of {layers}", layers=plans[0].layers))
-    lower.columns(svg, "plans, in the order tried", lines=False)
+    lower.columns(svg, say("plans, in the order tried"), lines=False)
     target_line(svg, upper, target, named="left")
     line(svg, [upper.at(number, plan.loss) for number, plan in enumerate(plans)], "path")
     for number, plan in enumerate(plans):

@@ -48,7 +48,7 @@ def changed_answers(flips: Sequence[Flip] | None, sheet: bytes | None, items: in
         blocks.append(Table(_COLUMNS, [_row(flip) for flip in flips[:_MOST]]))
     if len(flips) > _MOST:
         blocks.append(Paragraph((say("The worst {count}; {file} has all.", count=_MOST, file=FLIPS),), soft=True))
-    return Section(name="changed_answers", heading=say("Answers that changed"), blocks=blocks)
+    return Section(name="changed_answers", heading=say("Answers that changed"), place="changes", blocks=blocks)
 
 
 def _row(flip: Flip) -> Row:

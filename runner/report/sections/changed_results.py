@@ -46,7 +46,7 @@ def changed_results(found: Sequence[ChangedItem] | None, shown: Gallery | None, 
                 (say("The worst, and the best of those that got better; {file} has all.", file=FLIPS),), soft=True
             )
         )
-    return Section(name="changed_results", heading=say("What changed"), blocks=blocks)
+    return Section(name="changed_results", heading=say("What changed"), place="changes", blocks=blocks)
 
 
 def _table(items: Sequence[ChangedItem]) -> Table:

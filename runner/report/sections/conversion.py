@@ -1,14 +1,27 @@
-"""What became of a quantization-aware-trained model, layer by layer, as a table for the terminal."""
+"""What became of a quantization-aware-trained model, layer by layer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from runner.figure import Grid, Section
+from runner.figure import Column, Grid, Row, Section, Table
+from runner.report.sections.node_account import account
+from runner.wording import Said, listed, recalled, say
 
 _MOST_UNUSED = 20
-_COLUMNS = ("layer", "operator", "input", "weight", "bias", "legalised", "error added")
+_COLUMNS = (
+    say("layer"),
+    say("operator"),
+    say("input"),
+    say("weight"),
+    say("bias"),
+    say("legalised"),
+    say("error added"),
+)
+_STATUS = {"exact": say("exact"), "requantized": say("rounded again"), "float": say("float")}
+_BIAS = {"taken": say("taken"), "rounded": say("rounded"), "none": say("none"), "-": "-"}
+_PARTS = {"activation": say("input"), "weight": say("weight"), "bias": say("bias")}
 _ALL = "conversion_report.json lists all"
 
 
@@ -20,7 +33,21 @@ def conversion(report: Mapping[str, Any]) -> Section:
     """
     shared = _shared_nodes(report["nodes"])
     rows = [_cells(layer, shared.get(layer["name"], [])) for layer in report["layers"]]
-    return Section(name="conversion", grid=Grid("conversion", _COLUMNS, rows, _notes(report)))
+    return Section(
+        name="conversion",
+        grid=Grid("conversion", _COLUMNS, rows, _notes(report)),
+        heading=say("What became of the trained quantization"),
+        place="nodes",
+        blocks=(_layers(report, rows), *account(report["nodes"])),
+    )
+
+
+def _layers(report: Mapping[str, Any], rows: Sequence[tuple[str, ...]]) -> Table:
+    statuses = [layer["status"] for layer in report["layers"]]
+    first, *middle, legalised, error = _COLUMNS
+    columns = (Column(first, "name"), *map(Column, middle), Column(legalised, "text"), Column(error))
+    choices = [(status, said) for status, said in _STATUS.items() if status in statuses]
+    return Table(columns, [Row(cells, status) for cells, status in zip(rows, statuses, strict=True)], choices)
 
 
 def _cells(layer: Mapping[str, Any], shared: list[str]) -> tuple[str, ...]:
@@ -30,8 +57,8 @@ def _cells(layer: Mapping[str, Any], shared: list[str]) -> tuple[str, ...]:
         layer["op_type"],
         _input(layer.get("activation")),
         _weight(layer.get("weight")),
-        bias.get("how", "-"),
-        "; ".join(_legalised(layer, shared)),
+        _BIAS[bias.get("how", "-")],
+        listed(_legalised(layer, shared), "; "),
         _error(layer),
     )
 
@@ -45,40 +72,51 @@ def _input(activation: Mapping[str, Any] | None) -> str:
 def _weight(weight: Mapping[str, Any] | None) -> str:
     if weight is None:
         return "-"
-    return f"{weight['dtype']} {weight['granularity']}, {weight['channels_exact']} of {weight['channels']} exact"
+    return say(
+        "{type} {granularity}, {exact} of {count} exact",
+        type=weight["dtype"],
+        granularity=recalled(weight["granularity"]),
+        exact=weight["channels_exact"],
+        count=weight["channels"],
+    )
 
 
-def _legalised(layer: Mapping[str, Any], shared: list[str]) -> list[str]:
+def _legalised(layer: Mapping[str, Any], shared: list[str]) -> list[Said]:
     """Return what was done to fit the layer into the record's terms; ``as it is`` where nothing was needed."""
     if layer["status"] == "float":
-        return ["stays float"]
-    activation, weight, steps = layer["activation"], layer.get("weight"), []
+        return [say("stays float")]
+    activation, weight, steps = layer["activation"], layer.get("weight"), list[Said]()
     if activation["dtype"] == "uint8":
-        steps.append(f"input uint8 -> int8, zp {activation['zero_point'] - 128}")
+        steps.append(say("input uint8 -> int8, zp {zero_point}", zero_point=activation["zero_point"] - 128))
     steps += [] if weight is None else _legalised_weight(weight)
     if layer["looked_through"]:
-        steps.append(f"looked through {', '.join(layer['looked_through'])}")
+        steps.append(say("looked through {nodes}", nodes=listed(layer["looked_through"])))
     if shared:
-        steps.append(f"DequantizeLinear shared: {', '.join(shared)}")
+        steps.append(say("DequantizeLinear shared: {parts}", parts=listed(shared)))
     batchnorm = layer.get("batchnorm")
     if batchnorm is not None:
-        counts = [f"{batchnorm[f'{key}_channels']} {key}" for key in ("negative", "zero")]
-        saturated = [f"{batchnorm['saturated']} saturated"] if batchnorm["saturated"] else []
-        steps.append(f"BatchNormalization {batchnorm['node']} folded ({', '.join(counts + saturated)})")
-    return steps or ["as it is"]
+        told = {"node": batchnorm["node"]} | {key: batchnorm[f"{key}_channels"] for key in ("negative", "zero")}
+        folded = say("BatchNormalization {node} folded ({negative} negative, {zero} zero)", **told)
+        if batchnorm["saturated"]:
+            told |= {"saturated": batchnorm["saturated"]}
+            folded = say(
+                "BatchNormalization {node} folded ({negative} negative, {zero} zero, {saturated} saturated)", **told
+            )
+        steps.append(folded)
+    return steps or [say("as it is")]
 
 
-def _legalised_weight(weight: Mapping[str, Any]) -> list[str]:
+def _legalised_weight(weight: Mapping[str, Any]) -> list[Said]:
     steps = []
     zero_points = (weight["zero_point_min"], weight["zero_point_max"])
     if zero_points != (0, 0):
         said = "..".join(str(zero_point) for zero_point in dict.fromkeys(zero_points))
-        steps.append(f"weight {weight['dtype']} zp {said} -> int8 zp 0")
+        steps.append(say("weight {type} zp {zero_point} -> int8 zp 0", type=weight["dtype"], zero_point=said))
     if weight.get("axis", weight["channel_axis"]) != weight["channel_axis"]:
-        steps.append(f"channel axis {weight['axis']} -> {weight['channel_axis']}")
+        steps.append(say("channel axis {axis} -> {wanted}", axis=weight["axis"], wanted=weight["channel_axis"]))
     changed = weight["channels"] - weight["channels_exact"]
     if changed:
-        steps.append(f"{changed} of {weight['channels']} channels rounded again")
+        steps.append(say("{count} of {total} channels rounded again", count=changed, total=weight["channels"]))
     return steps
 
 
@@ -87,7 +125,8 @@ def _error(layer: Mapping[str, Any]) -> str:
     if layer["status"] == "float":
         return "-"
     errors = [(part, layer.get(part, {}).get("max_error", 0.0)) for part in ("weight", "bias")]
-    return ", ".join(f"{part} {error:.3g}" for part, error in errors if error > 0) or "0"
+    told = [say("{part} {error:.3g}", part=_PARTS[part], error=error) for part, error in errors if error > 0]
+    return listed(told) if told else "0"
 
 
 def _shared_nodes(nodes: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -95,10 +134,11 @@ def _shared_nodes(nodes: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
     shared: dict[str, list[str]] = {}
     for node in nodes:
         role, users = node.get("role"), node["users"]
-        for user in users if role is not None and node["op_type"] == "DequantizeLinear" and len(users) > 1 else ():
-            others = " and ".join(other for other in users if other != user)
-            part = "input" if role == "activation" else role
-            shared.setdefault(user, []).append(f"{part} with {others}")
+        if role is None or node["op_type"] != "DequantizeLinear" or len(users) < 2:
+            continue
+        for user in users:
+            others = listed([other for other in users if other != user], " and ")
+            shared.setdefault(user, []).append(say("{part} with {others}", part=_PARTS[role], others=others))
     return shared
 
 

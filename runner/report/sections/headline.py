@@ -21,6 +21,7 @@ def headline(comparison: Comparison, source: Source, allowed: str = "") -> Secti
     loss = say("{loss} {unit}", loss=shown(metric.loss), unit=recalled(metric.unit))
     loss = listed((loss, allowed), "; ") if allowed else loss
     before, after = shown(metric.before), shown(metric.after)
+    sure = "" if comparison.interval is None else comparison.interval.said()
     figures = (
         Figure(
             key="float_metric",
@@ -38,7 +39,7 @@ def headline(comparison: Comparison, source: Source, allowed: str = "") -> Secti
             title="loss",
             phrase=loss,
             sentence=say("Loss {loss}.", loss=loss),
-            card=Card(say("loss"), shown(metric.loss), allowed or recalled(metric.unit)),
+            card=Card(say("loss"), shown(metric.loss), allowed or recalled(metric.unit), sure),
         ),
     )
     return Section(name="headline", figures=figures)

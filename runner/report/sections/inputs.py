@@ -14,7 +14,9 @@ _TITLE = "input values"
 
 def inputs(given: ModelInputs) -> Section:
     """Return the section."""
-    return Section(name="inputs", figures=(*_values(given), *_settled(given)))
+    return Section(
+        name="inputs", heading=say("What reaches the model"), place="again", figures=(*_values(given), *_settled(given))
+    )
 
 
 def _values(given: ModelInputs) -> Iterator[Figure]:

@@ -64,14 +64,16 @@ def layer_table(result: JobResult, known: Judged | None = None) -> Section:
     known = known or Judged()
     measured = [Column(title, "number") for title, _ in known.columns]
     rows = [_row(result, layer, known) for layer in result.found.layers]
-    table = Table((*_BEFORE, *measured, *_BEHIND), rows)
+    float_too = any(row.kind for row in rows)
+    choices = (("", say("int8")), ("float", say("float"))) if float_too else ()
+    table = Table((*_BEFORE, *measured, *_BEHIND), rows, choices)
     left, better = result.found.left_alone, _better_float(result)
     told = [Paragraph((_reasons(say("Not quantizable:"), left),), soft=True)] if left else []
     told += [Paragraph((_reasons(say("Better float:"), better),), soft=True)] if better else []
     kinds = ", ".join(sorted({node.op_type for node in left}))
     phrase = f"{len(left)} nodes ({kinds}); the log gives each reason"
     figures = (Figure(title="left alone", phrase=phrase),) if left else ()
-    return Section(name="layer_table", heading=say("Layers"), figures=figures, blocks=(table, *told))
+    return Section(name="layer_table", heading=say("Layers"), place="layers", figures=figures, blocks=(table, *told))
 
 
 def _better_float(result: JobResult) -> list[LeftAlone]:

@@ -43,7 +43,7 @@ def metrics(comparison: Comparison) -> Section:
     figures.append(Figure(title="further figures", phrase=said))
     columns = (Column(say("figure"), "name"), Column(say("float"), "number"), Column(say("quantized"), "number"))
     rows = [Row((name, *map(shown, each))) for name, each in more.items()]
-    return Section(name="metrics", heading=say("Figures"), figures=figures, blocks=[Table(columns, rows)])
+    return Section(name="metrics", heading=say("Further figures"), figures=figures, blocks=[Table(columns, rows)])
 
 
 def _more(metric: Metric, comparison: Comparison) -> Mapping[str, Both]:

@@ -38,7 +38,7 @@ def noise(result: JobResult) -> Section:
             shows=say("noise along the network"),
         ),
     ]
-    return Section(name="noise", heading=say("Noise along the network"), blocks=blocks)
+    return Section(name="noise", heading=say("Noise along the network"), place="pictures", blocks=blocks)
 
 
 def _reading(result: JobResult, seen: NoiseAlong) -> Iterator[str]:

@@ -35,7 +35,7 @@ def plans_tried(result: AccAutoResult) -> Section:
     trials = result.search.trials
     if result.from_record or len(trials) < 2:
         return Section(name="plans_tried")
-    return Section(name="plans_tried", heading=say("Plans tried"), blocks=tuple(_blocks(result)))
+    return Section(name="plans_tried", heading=say("Plans tried"), place="pictures", blocks=tuple(_blocks(result)))
 
 
 def _blocks(result: AccAutoResult) -> Iterator[Block]:

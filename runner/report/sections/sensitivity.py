@@ -43,7 +43,8 @@ def sensitivity(result: AccAutoResult) -> Section:
         blocks += _contributed(result.loss_contributions, names, float_layers)
     if result.ranking.entries and not isinstance(result.sensitivity, EndToEnd):
         blocks += _own(result.ranking, _KINDS.get(type(result.sensitivity)), names, float_layers)
-    return Section(name="sensitivity", heading=say("Which layers do the damage") if blocks else "", blocks=blocks)
+    heading = say("Which layers do the damage") if blocks else ""
+    return Section(name="sensitivity", heading=heading, place="pictures", blocks=blocks)
 
 
 def _contributed(measured: LossContributions, names: Sequence[str], float_layers: frozenset[str]) -> list[Block]:

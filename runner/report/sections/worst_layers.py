@@ -36,7 +36,10 @@ def worst_layers(result: JobResult) -> Section:
     ]
     exhibits = Exhibits([_exhibit(spread, result.fallback) for spread in spreads])
     return Section(
-        name="worst_layers", heading=say("What the worst layers round"), blocks=(sentences(reading), exhibits)
+        name="worst_layers",
+        heading=say("What the worst layers round"),
+        place="pictures",
+        blocks=(sentences(reading), exhibits),
     )
 
 

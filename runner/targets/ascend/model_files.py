@@ -20,6 +20,7 @@ from runner.record import QuantizedLayers
 from runner.session import input_specs
 from runner.targets.ascend.deploy import deploy_model
 from runner.targets.ascend.deploy_check import check_against_form
+from runner.wording import say
 
 logger = logging.getLogger(__name__)
 
@@ -106,4 +107,4 @@ def note_warnings(written: Written) -> list[str]:
     What an option of the ``atc`` command mends is no warning: the command at the end of the report has it.
     """
     unsupported = (note for note in written.notes if note.severity == "unsupported")
-    return [f"for ATC, {line}" for line in gathered(unsupported)]
+    return [say("for ATC, {line}", line=line) for line in gathered(unsupported)]

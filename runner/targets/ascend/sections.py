@@ -30,7 +30,7 @@ def deployed(checked: Checked | None) -> Section:
     figures += [] if written is None or proof is None else _elsewhere(written, proof.gaps)
     figures += [] if proof is None else _verified(proof, said)
     heading = say("Is the deploy model the measured one?") if figures else ""
-    return Section(name="deployed", heading=heading, figures=figures)
+    return Section(name="deployed", heading=heading, place="proof", figures=figures)
 
 
 def _elsewhere(written: Written, changed: Gaps) -> list[Figure]:
@@ -79,7 +79,7 @@ def to_the_chip(checked: Checked | None, folder: JobFolder) -> Section:
             atc_command(within, shapes),
         ),
     )
-    return Section(name="to_the_chip", heading=say("Files"), steps=steps)
+    return Section(name="to_the_chip", heading=say("Result and next steps"), place="result", steps=steps)
 
 
 def against_a_dump(kept: Path | None) -> Section:

@@ -25,7 +25,9 @@ def deployed(checked: Checked | None) -> Section:
     said = sentences(checked)
     figures += [Figure(sentence=sentence) for sentence in said]
     figures.append(Figure(title="verified", phrase="\n".join(map(printable, said))))
-    return Section(name="deployed", heading=say("Is the written model the measured one?"), figures=figures)
+    return Section(
+        name="deployed", heading=say("Is the written model the measured one?"), place="proof", figures=figures
+    )
 
 
 def sentences(checked: Checked) -> list[Said]:
@@ -89,7 +91,7 @@ def next_steps(checked: Checked | None, folder: JobFolder, runtime: str) -> tupl
         return (Section(name="to_the_runtime"),)
     path, within = folder.path(checked.file), Path(checked.file)
     step = Step(_WHY[runtime], _command(path, runtime), (_WHY[runtime],), _command(within, runtime))
-    return (Section(name="to_the_runtime", heading=say("Files"), steps=(step,)),)
+    return (Section(name="to_the_runtime", heading=say("Result and next steps"), place="result", steps=(step,)),)
 
 
 _WHY = {

@@ -13,6 +13,7 @@ from runner.convert.qdq.annotated_graph import Constants, Pair, Pairs
 from runner.convert.qdq.nodes import Parameters, code_clip, is_dequantize, is_quantize, parameters
 from runner.graph.constants import constant
 from runner.ranges import ActivationParams
+from runner.wording import say
 
 
 def find_pairs(graph: ir.Graph, constants: Constants) -> Pairs:
@@ -98,20 +99,30 @@ def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:
 def _refusal(quantize: ir.Node | None, dequantize: ir.Node, stated: Parameters | None) -> str | None:
     """Return why a pair cannot be taken over, or None."""
     if stated is None:
-        return f"the scale or zero point of '{dequantize.name}' is computed by the graph"
+        return say("the scale or zero point of '{name}' is computed by the graph", name=dequantize.name)
     if not stated.per_tensor:
-        return f"'{dequantize.name}' has {stated.scale.size} scales; an activation has one"
+        return say("'{name}' has {size} scales; an activation has one", name=dequantize.name, size=stated.scale.size)
     if stated.zero_point.dtype not in (np.int8, np.uint8) or stated.scale.dtype != np.float32:
-        return f"its codes are {stated.zero_point.dtype} with {stated.scale.dtype} scales, not (u)int8 with float32"
+        return say(
+            "its codes are {dtype} with {scales} scales, not (u)int8 with float32",
+            dtype=stated.zero_point.dtype,
+            scales=stated.scale.dtype,
+        )
     if quantize is None:
         return None
     first = parameters(quantize)
     if first is None or not first.per_tensor:
-        return f"the scale or zero point of '{quantize.name}' is computed by the graph or per channel"
+        return say("the scale or zero point of '{name}' is computed by the graph or per channel", name=quantize.name)
     mine, theirs = ((p.scale.item(), p.zero_point.item()) for p in (first, stated))
     if mine != theirs:
-        return (
-            f"QuantizeLinear '{quantize.name}' has scale {mine[0]:.9g} and zero point {mine[1]}, DequantizeLinear "
-            f"'{dequantize.name}' has scale {theirs[0]:.9g} and zero point {theirs[1]}; they must be equal"
+        return say(
+            "QuantizeLinear '{name}' has scale {scale:.9g} and zero point {zero_point}, DequantizeLinear "
+            "'{other}' has scale {its_scale:.9g} and zero point {its_zero_point}; they must be equal",
+            name=quantize.name,
+            scale=mine[0],
+            zero_point=mine[1],
+            other=dequantize.name,
+            its_scale=theirs[0],
+            its_zero_point=theirs[1],
         )
     return None

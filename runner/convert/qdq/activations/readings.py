@@ -12,6 +12,7 @@ from runner.convert.qdq.activations.limits import Limit, kept_limit, rescaling
 from runner.convert.qdq.annotated_graph import AnnotatedGraph, Annotation, Pair, Pairs
 from runner.convert.qdq.nodes import is_layer, is_quantize
 from runner.convert.qdq.report import NodeUse
+from runner.wording import listed, say
 
 _VALUE_BLIND = ("Shape", "Size")  # they read no values
 
@@ -46,15 +47,15 @@ class Reading:
 
     def _reasons(self) -> Iterator[str]:
         if self.pair.refusal is not None:
-            yield f"not accepted: {self.pair.refusal}"
+            yield say("not accepted: {refusal}", refusal=self.pair.refusal)
         if self.behind:
-            yield f"applied behind {', '.join(self.behind)}"
-        yield from (f"also {reason}" if self.taken else reason for reason in self.left)
+            yield say("applied behind {behind}", behind=listed(self.behind))
+        yield from (say("also {reason}", reason=reason) if self.taken else reason for reason in self.left)
         if self.limit != "none":
             low, high = self.pair.limits
-            yield f"its limits {low:.6g} .. {high:.6g} are kept as a {self.limit}"
+            yield say("its limits {low:.6g} .. {high:.6g} are kept as a {limit}", low=low, high=high, limit=self.limit)
         if self.unlimited and self.pair.unreadable:
-            yield "its saturation is not kept"
+            yield say("its saturation is not kept")
 
 
 def read_pairs(graph: AnnotatedGraph) -> list[Reading]:
@@ -128,7 +129,9 @@ def _readers(value: ir.Value, path: tuple[ir.Node, ...], pair: Pair, around: _Su
     through = f"{path[0].op_type} '{path[0].name}'" if path else ""
     if value.is_graph_output():
         yield _Reader(
-            reason=f"feeds {through}, then the model output" if path else f"feeds the model output '{value.name}'"
+            reason=say("feeds {through}, then the model output", through=through)
+            if path
+            else say("feeds the model output '{name}'", name=value.name)
         )
     for usage in value.uses():
         node, name = usage.node, around.quantized.get((usage.node, usage.idx))
@@ -150,19 +153,30 @@ def _readers(value: ir.Value, path: tuple[ir.Node, ...], pair: Pair, around: _Su
 
 def _why_left(node: ir.Node, through: str, floats: Mapping[str, str]) -> str:
     reached = f"{node.op_type} '{node.name}'"
-    where = f"feeds {through}, then {reached}" if through else f"feeds {reached}"
+    where = (
+        say("feeds {through}, then {reached}", through=through, reached=reached)
+        if through
+        else say("feeds {reached}", reached=reached)
+    )
     if node.name is not None and node.name in floats:
-        return f"{where}, which stays float: {floats[node.name]}"
-    return f"{where}, which the deploy format cannot hold in int8"
+        return say("{where}, which stays float: {floats}", where=where, floats=floats[node.name])
+    return say("{where}, which the deploy format cannot hold in int8", where=where)
 
 
 def _why_again(quantize: ir.Node, later: Sequence[Pair], pair: Pair, through: str, around: _Surroundings) -> str:
-    where = f"feeds {through}, then '{quantize.name}'" if through else f"feeds '{quantize.name}'"
-    users = around.served.get(quantize, ())
-    place = f" at {', '.join(users)}" if users else ""
+    where = (
+        say("feeds {through}, then '{name}'", through=through, name=quantize.name)
+        if through
+        else say("feeds '{name}'", name=quantize.name)
+    )
+    users = listed(around.served.get(quantize, ()))
     if not any(other.on_grid_of(pair) for other in later):
-        return f"{where}, which rounds again with another scale{place}"
-    return f"{where}; the same scale is applied{place}" if users else f"{where}, which rounds to the same scale"
+        if not users:
+            return say("{where}, which rounds again with another scale", where=where)
+        return say("{where}, which rounds again with another scale at {users}", where=where, users=users)
+    if not users:
+        return say("{where}, which rounds to the same scale", where=where)
+    return say("{where}; the same scale is applied at {users}", where=where, users=users)
 
 
 def _within(later: Sequence[Pair], pair: Pair) -> bool:

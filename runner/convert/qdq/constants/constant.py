@@ -14,6 +14,7 @@ from runner.convert.qdq.annotated_graph import QuantizedConstant
 from runner.convert.qdq.nodes import Parameters, parameters
 from runner.errors import ModelError
 from runner.graph.constants import Array, constant
+from runner.wording import say
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +39,11 @@ def dequantized(node: ir.Node, made: Mapping[ir.Value, RoundedConstant]) -> Quan
         return None
     axis = None if stated.per_tensor else stated.axis % max(codes.ndim, 1)
     granularity = (
-        "per tensor" if stated.per_tensor else "blocks" if stated.block_size else f"per channel, axis {stated.axis}"
+        say("per tensor")
+        if stated.per_tensor
+        else say("blocks")
+        if stated.block_size
+        else say("per channel, axis {axis}", axis=stated.axis)
     )
     scales = _spread(stated.scale, codes.shape, stated, node)
     nodes = (node,) if rounded is None else (*rounded.nodes, node)

@@ -18,6 +18,7 @@ from runner.graph.batchnorm import Affine
 from runner.graph.layers import Layer
 from runner.ranges import ActivationParams
 from runner.record import LayerRecord, QuantizedLayer
+from runner.wording import say
 
 # Exporters compute scale_d * scale_w in double precision or round it otherwise; the integers are meant for it all the same.
 _SAME_SCALE = 1e-5
@@ -44,11 +45,19 @@ def _convert(
     layer: Layer, source: LayerSource, activation: ActivationSource | None, refuse_asymmetric: bool
 ) -> tuple[QuantizedLayer, LayerConversion]:
     if source.window is not None:
-        return _average(layer, _input(source.pair, "its input does not go"), source.window, activation)
+        return _average(layer, _input(source.pair, say("its input does not go")), source.window, activation)
     params, stored = _both_sides(source)
     if layer.symmetric and params.zero_point != 0:
-        taker = "a convolution over three axes" if layer.spatial == _VOLUME else "every layer of this target"
-        raise StaysFloatError(f"its input has zero point {params.zero_point} in int8; {taker} takes only 0")
+        taker = say("every layer of this target")
+        if layer.spatial == _VOLUME:
+            taker = say("a convolution over three axes")
+        raise StaysFloatError(
+            say(
+                "its input has zero point {zero_point} in int8; {taker} takes only 0",
+                zero_point=params.zero_point,
+                taker=taker,
+            )
+        )
     weight = symmetric_weight(stored, layer, refuse_asymmetric=refuse_asymmetric)
     rows, scales, bias, folded = weight.rows, weight.scales, source.bias, None
     if source.batchnorm is not None:
@@ -60,7 +69,11 @@ def _convert(
     deq = dequant_scale(params.scale, scales)
     if not np.all(np.isfinite(deq)):
         raise StaysFloatError(
-            f"scale_d * scale_w does not fit float32: {float(deq.min()):.6g} .. {float(deq.max()):.6g}"
+            say(
+                "scale_d * scale_w does not fit float32: {least:.6g} .. {most:.6g}",
+                least=float(deq.min()),
+                most=float(deq.max()),
+            )
         )
     integers, outcome = None, BiasOutcome("none", 0.0)
     said = weight.outcome.with_lost(lost.tolist(), scales.tolist())
@@ -96,9 +109,9 @@ def _summed_exactly(layer: Layer, quantized: QuantizedLayer) -> QuantizedLayer:
 
 def _input(pair: Pair | None, lacking: str) -> ActivationParams:
     if pair is None:
-        raise StaysFloatError(f"{lacking} through QuantizeLinear and DequantizeLinear")
+        raise StaysFloatError(say("{lacking} through QuantizeLinear and DequantizeLinear", lacking=lacking))
     if pair.params is None:
-        raise StaysFloatError(f"the quantization of its input is not accepted: {pair.refusal}")
+        raise StaysFloatError(say("the quantization of its input is not accepted: {refusal}", refusal=pair.refusal))
     return pair.params
 
 
@@ -106,8 +119,8 @@ def _both_sides(source: LayerSource) -> tuple[ActivationParams, QuantizedConstan
     """Return the input's parameters and the weight's integers, or say which of them the source lacks."""
     if source.weight is None:
         _input(source.pair, "neither its input nor its weight goes")
-        raise StaysFloatError("its weight does not go through DequantizeLinear")
-    return _input(source.pair, "its input does not go"), source.weight
+        raise StaysFloatError(say("its weight does not go through DequantizeLinear"))
+    return _input(source.pair, say("its input does not go")), source.weight
 
 
 def _fold_into_integers(
@@ -168,8 +181,13 @@ def _integer_bias(
     if np.any(outside):
         channel = int(np.flatnonzero(outside)[0])
         raise StaysFloatError(
-            f"its bias does not fit int32: channel {channel} has {source.real[channel]:.6g}, "
-            f"in steps of scale_d * scale_w = {np.broadcast_to(deq, outside.shape)[channel]:.6g}"
+            say(
+                "its bias does not fit int32: channel {channel} has {real:.6g}, in steps of scale_d * scale_w = "
+                "{deq:.6g}",
+                channel=channel,
+                real=source.real[channel],
+                deq=np.broadcast_to(deq, outside.shape)[channel],
+            )
         )
     error = np.max(np.abs(codes * np.asarray(deq, np.float64) - source.real), initial=0.0)
     return codes.astype(np.int32), BiasOutcome("taken" if taken else "rounded", float(error))

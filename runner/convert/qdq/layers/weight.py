@@ -17,6 +17,7 @@ from runner.convert.qdq.annotated_graph import QuantizedConstant
 from runner.convert.qdq.layers.rounding import balanced_codes, least_error_scale
 from runner.convert.qdq.report import ChannelError, WeightOutcome
 from runner.graph.layers import Layer
+from runner.wording import say
 
 
 class StaysFloatError(Exception):
@@ -54,7 +55,7 @@ def symmetric_weight(source: QuantizedConstant, layer: Layer, *, refuse_asymmetr
     integers = stored.reshape(stored.shape[0], -1)
     scales = rows(source.scales).reshape(integers.shape)
     if not np.all(np.isfinite(scales)):
-        raise StaysFloatError("a scale of its weight is not finite")
+        raise StaysFloatError(say("a scale of its weight is not finite"))
     integers = np.where(scales > 0, integers, 0)
     real = np.asarray(integers * scales.astype(np.float64), np.float64)
     fits = np.all((integers >= QMIN) & (integers <= QMAX), axis=1)
@@ -80,15 +81,19 @@ def symmetric_weight(source: QuantizedConstant, layer: Layer, *, refuse_asymmetr
 
 def _unfit(source: QuantizedConstant, fits: NDArray[np.bool_]) -> str:
     if source.off_grid is not None:
-        return (
-            f"its weight is computed from dequantized values, and {np.sum(~fits)} of {fits.size} channels lie off their "
-            "integers; on_asymmetric_weight=refuse"
+        return say(
+            "its weight is computed from dequantized values, and {count} of {total} channels lie off their integers; "
+            "on_asymmetric_weight=refuse",
+            count=np.sum(~fits),
+            total=fits.size,
         )
     lowest, highest = source.zero_points
-    zero_point = str(lowest) if lowest == highest else f"{lowest}..{highest}"
-    return (
-        f"its weight is asymmetric (zero point {zero_point}): the integers of {np.sum(~fits)} of {fits.size} channels "
-        "do not fit int8 without it, and on_asymmetric_weight=refuse"
+    return say(
+        "its weight is asymmetric (zero point {zero_point}): the integers of {count} of {total} channels do not fit int8 "
+        "without it, and on_asymmetric_weight=refuse",
+        zero_point=str(lowest) if lowest == highest else f"{lowest}..{highest}",
+        count=np.sum(~fits),
+        total=fits.size,
     )
 
 
