@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from runner.dataset.input_settings import beneath
 from runner.dataset.item import Dataset
 from runner.dataset.truth import ClassNames
+from runner.wording import say
 
 
 def class_names(dataset: Dataset) -> tuple[str, ...]:
@@ -18,7 +19,7 @@ def class_names(dataset: Dataset) -> tuple[str, ...]:
 
 def called(number: int, names: Sequence[str]) -> str:
     """Return a class's name in a sentence; ``class 7`` where it has none."""
-    return names[number] if 0 <= number < len(names) else f"class {number}"
+    return names[number] if 0 <= number < len(names) else say("class {number}", number=number)
 
 
 def keys(numbers: Sequence[int], names: Sequence[str]) -> dict[int, str]:

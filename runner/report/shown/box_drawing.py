@@ -8,6 +8,8 @@ from typing import Literal
 
 from PIL import Image, ImageDraw, ImageFont
 
+from runner.wording import Said, say
+
 Whose = Literal["truth", "float", "int8"]
 
 
@@ -28,6 +30,7 @@ class Look:
     dash: tuple[int, int] = (0, 0)
 
 
+WHOSE: dict[Whose, Said] = {"truth": say("truth"), "float": say("float"), "int8": say("int8")}
 # Told apart by people who do not see red, green or blue (M. Okabe and K. Ito, 2008), brightened to stand out of photos.
 LOOKS: dict[Whose, Look] = {
     "truth": Look("#00d8a0", "solid", 4),

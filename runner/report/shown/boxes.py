@@ -11,14 +11,21 @@ from runner.dataset.item import Dataset
 from runner.figure import Marked, Part, Swatch
 from runner.report.changed_items import ChangedItem
 from runner.report.class_names import called, class_names
-from runner.report.shown.box_drawing import LOOKS, DrawnBox, Whose, draw_boxes
+from runner.report.shown.box_drawing import LOOKS, WHOSE, DrawnBox, Whose, draw_boxes
 from runner.report.shown.drawn import Drawn, Shown
 from runner.report.shown.photo import Photo, photo
-from runner.tasks.detection.changed_boxes import ChangedBox, FoundBox, changed_boxes, unchanged
+from runner.tasks.detection.changed_boxes import ChangedBox, FoundBox, What, changed_boxes, unchanged
 from runner.tasks.detection.changes import OVERLAP, SURE
+from runner.wording import Said, listed, recalled, say
 
 # Boxes of a photo that are numbered and told.
 _MOST = 12
+_SAID: dict[What, Said] = {
+    "lost": say("lost"),
+    "won": say("won"),
+    "false": say("false"),
+    "no longer false": say("no longer false"),
+}
 _KIND = {"lost": "lost", "won": "gained", "false": "lost", "no longer false": "gained"}
 
 
@@ -33,11 +40,13 @@ def boxes_legend() -> tuple[Part, ...]:
     """Return what colours and lines mean."""
     parts: list[Part] = []
     for whose, look in LOOKS.items():
-        parts += [Swatch(look.colour, look.line), whose]
-    rule = (
-        f"A box counts as found from a score of {SURE} at an overlap of {OVERLAP}; thin: true boxes without a change."
+        parts += [Swatch(look.colour, look.line), WHOSE[whose]]
+    rule = say(
+        ". A box counts as found from a score of {sure} at an overlap of {overlap}; thin: true boxes without a change.",
+        sure=SURE,
+        overlap=OVERLAP,
     )
-    return (*parts, f". {rule}")
+    return (*parts, rule)
 
 
 def _drawn(item: ChangedItem, dataset: Dataset, names: Sequence[str]) -> Drawn:
@@ -45,7 +54,7 @@ def _drawn(item: ChangedItem, dataset: Dataset, names: Sequence[str]) -> Drawn:
     told = changed_boxes(before, after)
     lines = [_line(number, box, names) for number, box in enumerate(told[:_MOST], start=1)]
     if len(told) > _MOST:
-        lines.append([f"and {len(told) - _MOST} more"])
+        lines.append([say("and {count} more", count=len(told) - _MOST)])
     taken = photo(dataset, item.index)
     if taken is None:
         return Drawn(item, (), lines)
@@ -57,9 +66,10 @@ def _drawn(item: ChangedItem, dataset: Dataset, names: Sequence[str]) -> Drawn:
         if number <= _MOST:
             tags.append((mine[0].corners[0], mine[0].corners[1], number))
     draw_boxes(taken.image, boxes, tags)
-    words = "; ".join(
-        f"{whose}: {', '.join(words.values())}" for whose, words in (("float", item.before), ("int8", item.after))
+    before_words, after_words = (
+        listed([recalled(word) for word in words.values()]) for words in (item.before, item.after)
     )
+    words = say("float: {before}; int8: {after}", before=before_words, after=after_words)
     return Drawn(item, [Shown(taken.image, words)], lines)
 
 
@@ -80,12 +90,17 @@ def _line(number: int, box: ChangedBox, names: Sequence[str]) -> list[Part]:
     return [
         Marked(str(number), "number-tag"),
         " ",
-        Marked(box.what, _KIND[box.what]),
-        f": {called(box.category, names)}, float {_score(box.before)}, int8 {_score(box.after)}",
+        Marked(_SAID[box.what], _KIND[box.what]),
+        say(
+            ": {category}, float {before}, int8 {after}",
+            category=called(box.category, names),
+            before=_score(box.before),
+            after=_score(box.after),
+        ),
     ]
 
 
 def _score(found: FoundBox | None) -> str:
     if found is None:
-        return "nothing there"
-    return f"{found.score:.3f}" + (" (too unsure)" if found.score < SURE else "")
+        return say("nothing there")
+    return say("{score:.3f} (too unsure)", score=found.score) if found.score < SURE else f"{found.score:.3f}"

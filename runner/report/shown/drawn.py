@@ -9,7 +9,9 @@ from PIL import Image
 
 from runner.figure import Exhibit, Marked, Part, Picture
 from runner.report.changed_items import ChangedItem
+from runner.report.flips import EFFECTS
 from runner.report.shown.photo import jpeg, png
+from runner.wording import say
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +34,10 @@ class Drawn:
     def exhibit(self) -> Exhibit:
         """Return it for the page."""
         item = self.item
-        title = (f"{item.name}  ", Marked(f"{item.effect}, cost {item.cost:.4g}", item.effect))
+        title = (
+            f"{item.name}  ",
+            Marked(say("{effect}, cost {cost:.4g}", effect=EFFECTS[item.effect], cost=item.cost), item.effect),
+        )
         pictures = [
             Picture(jpeg=jpeg(shown.image), shows=shown.shows)
             if shown.photo

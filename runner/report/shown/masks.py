@@ -22,6 +22,7 @@ from runner.report.class_names import called, class_names
 from runner.report.shown.drawn import Drawn, Shown
 from runner.report.shown.photo import as_seen, at_size
 from runner.tasks.segmentation.resolution import shown_pixels
+from runner.wording import listed, recalled, say
 
 _IGNORED, _NO_ANSWER = (150, 150, 150), (255, 255, 255)
 # Smaller maps are shown with their pixels repeated.
@@ -54,8 +55,11 @@ def _drawn(item: ChangedItem, truth: ClassMap, pair: AnswerPair, dataset: Datase
     rows, columns = shown_pixels(truth.classes.shape, SIDE)
     maps = [truth.classes[rows][:, columns].astype(np.int64), *(said.astype(np.int64) for said in pair)]
     ignored = np.zeros(maps[0].shape, np.bool_) if truth.ignore is None else maps[0] == truth.ignore
-    words = [", ".join(f"{key} {value}" for key, value in told.items()) for told in (item.before, item.after)]
-    shows = ["truth", f"float: {words[0]}", f"int8: {words[1]}"]
+    words = [
+        listed([say("{key} {value}", key=recalled(key), value=value) for key, value in told.items()])
+        for told in (item.before, item.after)
+    ]
+    shows = [say("truth"), say("float: {words}", words=words[0]), say("int8: {words}", words=words[1])]
     pictures = [
         Shown(map_picture(each, ignored if place == 0 else None), said, photo=False)
         for place, (each, said) in enumerate(zip(maps, shows, strict=True))
@@ -63,7 +67,7 @@ def _drawn(item: ChangedItem, truth: ClassMap, pair: AnswerPair, dataset: Datase
     seen = as_seen(dataset, item.index)
     if seen is not None:
         size = pictures[0].image.size
-        pictures.insert(0, Shown(at_size(seen, (size[1], size[0])), "photo"))
+        pictures.insert(0, Shown(at_size(seen, (size[1], size[0])), say("photo")))
     return Drawn(item, pictures, [_legend(maps, ignored, names)])
 
 
@@ -100,9 +104,9 @@ def _legend(maps: Sequence[NDArray[Any]], ignored: NDArray[np.bool_], names: Seq
     for number in most_first[:_LEGEND]:
         parts += [Swatch(_hex(colour(number))), called(number, names)]
     if len(most_first) > _LEGEND:
-        parts.append(f" and {len(most_first) - _LEGEND} classes more")
-    parts += [Swatch(_hex(_IGNORED)), "ignored"] if ignored.any() else []
-    return parts + ([Swatch(_hex(_NO_ANSWER)), "no answer"] if NO_ANSWER in numbers else [])
+        parts.append(say(" and {count} classes more", count=len(most_first) - _LEGEND))
+    parts += [Swatch(_hex(_IGNORED)), say("ignored")] if ignored.any() else []
+    return parts + ([Swatch(_hex(_NO_ANSWER)), say("no answer")] if NO_ANSWER in numbers else [])
 
 
 def _hex(rgb: tuple[int, int, int]) -> str:

@@ -13,6 +13,7 @@ from runner.report.changed_items import ChangedItem
 from runner.report.shown.drawn import Drawn, Shown
 from runner.report.shown.photo import as_seen
 from runner.tasks.text.alignment import aligned
+from runner.wording import say
 
 # The column in which a metric tells the text that was read.
 TEXT = "text"
@@ -32,8 +33,8 @@ def texts_drawn(items: Sequence[ChangedItem], dataset: Dataset, metric: Metric) 
     found = []
     for item in items:
         truth = unicodedata.normalize("NFC", item.truth or "")
-        lines: list[list[Part]] = [[Marked("truth", "key"), Marked(truth, "read")]]
-        for whose, words in (("float", item.before), ("int8", item.after)):
+        lines: list[list[Part]] = [[Marked(say("truth"), "key"), Marked(truth, "read")]]
+        for whose, words in ((say("float"), item.before), (say("int8"), item.after)):
             lines.append([Marked(whose, "key"), *marked(truth, words.get(TEXT, ""), ignore_case=ignore_case)])
         seen = as_seen(dataset, item.index)
         found.append(Drawn(item, () if seen is None else [Shown(seen, "")], lines))
@@ -43,12 +44,12 @@ def texts_drawn(items: Sequence[ChangedItem], dataset: Dataset, metric: Metric) 
 def texts_legend() -> tuple[Part, ...]:
     """Return what the marks mean."""
     return (
-        Marked("wrong", "wrong"),
-        ", ",
-        Marked("extra", "extra"),
-        " and ",
-        Marked("missing", "missing"),
-        " characters.",
+        Marked(say("wrong"), "wrong"),
+        say(", "),
+        Marked(say("extra"), "extra"),
+        say(" and "),
+        Marked(say("missing"), "missing"),
+        say(" characters."),
     )
 
 

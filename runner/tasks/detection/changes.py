@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from runner.tasks.detection.matching import matched
 from runner.tasks.detection.postprocess import Detections
 from runner.tasks.detection.rows import ItemBoxes
+from runner.wording import say
 
 # What a person would call found: boxes of this score that overlap a true one by this much.
 SURE = 0.25
@@ -61,7 +62,12 @@ class Seen:
 
     def words(self) -> str:
         """Return it as ``3 of 4 found, 1 false``."""
-        return f"{np.count_nonzero(self.sureness)} of {len(self.sureness)} found, {len(self.false)} false"
+        return say(
+            "{found} of {count} found, {false} false",
+            found=np.count_nonzero(self.sureness),
+            count=len(self.sureness),
+            false=len(self.false),
+        )
 
 
 def cost(before: NDArray[np.float64], after: NDArray[np.float64]) -> float | None:

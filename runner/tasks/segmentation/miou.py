@@ -19,6 +19,7 @@ from runner.evaluation.outputs import NO_ANSWER, ClassScores, Outputs
 from runner.tasks.segmentation.class_output import ClassOutput, Layout
 from runner.tasks.segmentation.pixel_counts import PixelCounts, drawn_mean_overlaps
 from runner.tasks.segmentation.resolution import at_input, shown_pixels
+from runner.wording import say
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class MeanIou:
         """Return the item's own figures, and how many classes are in its truth."""
         total = PixelCounts.total(row[np.newaxis])
         if not len(total.true_classes):
-            return {"pixel_accuracy": "no pixel counts", "miou": "", "classes": "0"}
+            return {"pixel_accuracy": say("no pixel counts"), "miou": "", "classes": "0"}
         return {
             "pixel_accuracy": f"{total.accuracy():.1f} %",
             "miou": f"{total.mean_overlap():.1f} %",
