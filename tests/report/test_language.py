@@ -19,7 +19,7 @@ from runner.graph.layers import LeftAlone
 from runner.modes.result import AccAutoResult
 from runner.report.flips import Answer, Flip
 from runner.report.language import language_of, templates
-from runner.wording import say, speaking, spoken
+from runner.wording import listed, say, speaking, spoken
 from tests.told import page_of
 
 CODE = Path(runner.__file__).parent
@@ -109,6 +109,13 @@ def test_chinese_page_has_no_english_sentence(job: dict[str, AccAutoResult], whi
     assert english_left(text) == set()
     assert '<html lang="zh-CN">' in text and "pool（MaxPool）：MaxPool 不量化。" in text
     assert len(english_left(page_of(result, flips=flips))) > 10
+
+
+def test_chinese_sentences_stand_without_a_space_between_them() -> None:
+    row = listed((say("The scale is logarithmic."), say("Nothing is changed.")), " ")
+    assert row == "The scale is logarithmic. Nothing is changed."
+    with speaking(language_of("zh")):
+        assert spoken(row).count("。") == 2 and " " not in spoken(row)
 
 
 def test_english_needs_no_words_of_its_own() -> None:

@@ -11,8 +11,8 @@ from runner.wording import Language
 
 LanguageName = Literal["en", "zh"]
 _CODES = {"zh": "zh-CN"}
-# Chinese has a sign of its own between the parts of a list, and ends sentences with another.
-_SEPARATORS = {"zh": {", ": "、", "; ": "；", ";\n": "；\n", " and ": "和", " + ": " + "}}
+# Chinese has a sign of its own between the parts of a list, ends sentences with another, and has no space behind that.
+_SEPARATORS = {"zh": {", ": "、", "; ": "；", ";\n": "；\n", " and ": "和", " + ": " + ", " ": ""}}
 _STOPS = {"zh": "。"}
 
 

@@ -92,7 +92,7 @@ def _row(result: JobResult, layer: Layer, known: Judged) -> Row:
         layer.name,
         _operator(layer),
         f"{costs[layer.name].macs / total:.2%}" if layer.name in costs and total else "",
-        "float" if quantized is None else known.treatments.get(layer.name, INT8),
+        say("float") if quantized is None else known.treatments.get(layer.name, INT8),
         *(values.get(layer.name, "") for _, values in known.columns),
         _range(params) if params else "",
         f"{params.scale:.4g}" if params else "",

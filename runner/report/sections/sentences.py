@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runner.figure import Paragraph
+from runner.wording import listed
 
 
 def sentences(told: Sequence[str]) -> Paragraph:
     """Return sentences as a paragraph."""
-    return Paragraph([part for sentence in told for part in (sentence, " ")][:-1])
+    return Paragraph((listed(told, " "),))
