@@ -69,7 +69,7 @@ def test_chinese_holds_the_same_names_and_figures() -> None:
 def test_sentences_are_given_the_values_that_they_name() -> None:
     for place, call in calls():
         template = call.args[0]
-        assert isinstance(template, ast.Constant)
+        assert isinstance(template, ast.Constant) and isinstance(template.value, str)
         given = {keyword.arg for keyword in call.keywords}
         if None not in given:
             assert given == {name for name, _, _ in fields(template.value)}, place
