@@ -16,7 +16,7 @@ from runner.evaluation.metric import ChecksOutputs, KnowsTruth, Metric
 from runner.evaluation.output_facts import ItemFacts, class_scores
 from runner.evaluation.outputs import ClassScores, OutputKind
 
-_KINDS: Mapping[type, str] = {
+KINDS: Mapping[type, str] = {
     type(None): "none",
     int: "a class",
     str: "a text",
@@ -53,7 +53,7 @@ class Truths:
             for metric in metrics:
                 why = _why_not(metric, truth, labels[-1])
                 if why is not None and metric.name not in unfit:
-                    kind = _KINDS.get(type(truth), f"a {type(truth).__name__}")
+                    kind = KINDS.get(type(truth), f"a {type(truth).__name__}")
                     unfit[metric.name] = f"{why}; {items.dataset.name(index)} has {kind}"
         return cls(labels, unfit, highest)
 

@@ -13,6 +13,7 @@ from runner.job_folder import JobFolder
 from runner.layer_noise.along import LookedAt
 from runner.layer_noise.partly import PARTS
 from runner.modes.acc_auto_options import AccAutoOptions
+from runner.modes.cautions import require_labels
 from runner.modes.context import Context
 from runner.modes.files.kept_values import write_kept
 from runner.modes.files.write_acc_auto import BestModels
@@ -94,6 +95,7 @@ def _quantized(
         gap = cached_gap(loaded.prepared, loaded.split.search, job)
         runs, digest = loaded.prepared.runnable, loaded.prepared.digest
         look = first_look(name, loaded.prepared.source, loaded.split, job, runs=runs.graph, digest=digest)
+        require_labels(loaded.prepared.source.graph, options.metric, loaded.split.search)
     job.emit(WorkAhead(items_ahead(options, loaded.split, len(runs.layers), selection.passes)))
     rewritten = rewrite(loaded, selection, options.correction, job, gap=gap)
     float_scores = score_float(rewritten.prepared, loaded, look, options, job)

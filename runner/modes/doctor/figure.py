@@ -18,6 +18,8 @@ from runner.modes.expectation import chance_caution, require_expected
 
 # Items that the float model is run on, and the seconds that this may take.
 _MOST, _LEAST, _SECONDS = 64, 8, 6.0
+# That they may take for other preprocessing to be tried, ten times as much, where nothing speaks for it.
+_SECONDS_OF_OTHERS = 2.0
 # How unlikely a figure has to be under the expected one to be called another: of items that are hits or misses.
 _SIGMAS = 4.0
 
@@ -38,7 +40,9 @@ def look_at_figure(case: Examined) -> Iterator[Finding]:
         return
     figure = f"{headline.name} {scorer.float_figure:.4g} over {len(sample)} items"
     cautions = chance_caution(case.seen, scorer)
-    found = better(case, scorer, lambda dataset: scored(case, metric, Subset(dataset, sample.indices)))
+    found = None
+    if cautions or case.seconds * len(sample) <= _SECONDS_OF_OTHERS:
+        found = better(case, scorer, lambda dataset: scored(case, metric, Subset(dataset, sample.indices)))
     if not cautions and found is None:
         yield ok(figure)
     for caution in cautions if found is None else ():

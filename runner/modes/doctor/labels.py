@@ -10,6 +10,7 @@ from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.label_range import beyond
 from runner.evaluation.metric import KnowsTruth
 from runner.evaluation.output_facts import class_scores, facts_of
+from runner.evaluation.what_applies import KINDS
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.doctor.examined import Examined
 from runner.modes.doctor.finding import Finding, fault, ok, warning
@@ -28,7 +29,9 @@ def look_at_labels(case: Examined) -> Iterator[Finding]:
             yield from _unlabelled(case)
         else:
             case.labels = "of another kind"
-            yield ok(f"{len(truths)} items with {type(truths[0]).__name__.lower()} as their truth")
+            yield ok(
+                f"{len(truths)} items with {KINDS.get(type(truths[0]), 'values of a class of yours')} as what is true of each"
+            )
         return
     classes = None
     if not isinstance(metric, AmctEvaluator | KnowsTruth):

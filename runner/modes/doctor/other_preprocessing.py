@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runner.dataset.geometry import Letterbox
 from runner.dataset.input_settings import beneath
@@ -44,7 +45,7 @@ class Better:
 
 
 def better(case: Examined, scorer: Scorer, score: Callable[[Dataset], Scorer]) -> Better | None:
-    """Return the preprocessing that gives clearly more than the job's, if one does.
+    """Return the preprocessing that gives a clearly better figure than the job's, if one does.
 
     Args:
         case: has the data and the presets.
@@ -54,7 +55,7 @@ def better(case: Examined, scorer: Scorer, score: Callable[[Dataset], Scorer]) -
     dataset = beneath(case.dataset)
     if not isinstance(dataset, Photos) or scorer.metrics[0].unit != PERCENTAGE_POINTS:
         return None
-    best: Better | None = None
+    best, most = None, 0.0
     for typed, preprocess in candidates(dataset.preprocess, case):
         try:
             changed = dataset.preprocessed(preprocess)
@@ -62,9 +63,9 @@ def better(case: Examined, scorer: Scorer, score: Callable[[Dataset], Scorer]) -
             other = score(changed)
         except RunnerError:
             continue  # it does not fit the model
-        figure = other.float_figure
-        if _clearly_more(scorer, other) and (best is None or figure > best.figure):
-            best = Better(typed, figure)
+        gain = _gain(scorer, other)
+        if gain > most and _clearly(gain, scorer, other):
+            best, most = Better(typed, other.float_figure), gain
     return best
 
 
@@ -110,12 +111,22 @@ def _value(value: object) -> str:
     return str(value)
 
 
-def _clearly_more(before: Scorer, after: Scorer) -> bool:
-    """Return whether a figure is larger by more than chance gives, item by item where items are hits or misses."""
-    if after.float_figure < before.float_figure + _POINTS:
+def _rows(scorer: Scorer) -> NDArray[np.float64]:
+    return scorer.float_scores.scores[scorer.metrics[0].name]
+
+
+def _gain(before: Scorer, after: Scorer) -> float:
+    """Return how much better a figure is than another, whether large ones are good or bad."""
+    return -before.metrics[0].loss(_rows(before), _rows(after))
+
+
+def _clearly(gain: float, before: Scorer, after: Scorer) -> bool:
+    """Return whether a gain is more than chance gives, item by item where items are hits or misses."""
+    if gain < _POINTS:
         return False
-    old, new = (one.float_scores.scores[one.metrics[0].name] for one in (before, after))
+    old, new = _rows(before), _rows(after)
     if old.shape != new.shape or old.shape[1:] != (1,) or not np.isin(old, (0.0, 1.0)).all():
-        return after.float_figure >= 2 * before.float_figure
+        smaller, larger = sorted((before.float_figure, after.float_figure))
+        return larger >= 2 * smaller
     gained, lost = int(np.sum(new > old)), int(np.sum(new < old))
     return at_least(gained, gained + lost, 0.5) <= _LIKELY

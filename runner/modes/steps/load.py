@@ -12,7 +12,7 @@ from runner.dataset.input_settings import constants_of
 from runner.dataset.item import Dataset
 from runner.dataset.subset import Subset
 from runner.modes.acc_auto_options import AccAutoOptions
-from runner.modes.cautions import require_labels, require_measurable
+from runner.modes.cautions import require_measurable
 from runner.modes.context import Context
 from runner.modes.data import DataSplit, calibration_subset, evaluation_subset, keep_pixels, split_data
 from runner.modes.files.given_files import GivenFiles, read_given
@@ -74,5 +74,4 @@ def load(
     verified = options.target.check_steps(options.verify, split.report.indices)
     kept = kept_items(split.report, options.keep_intermediates, options.intermediates_count)
     require_measurable(prepared.source.graph, options.metric)
-    require_labels(prepared.source.graph, options.metric, split.search)
     return Loaded(given, prepared, split, fitted, constants, verified, kept)
