@@ -123,8 +123,9 @@ def _svg(drawn: str | Callable[[], str]) -> Markup:
     return Markup(drawn if isinstance(drawn, str) else drawn())
 
 
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
+def _base64(data: bytes) -> Markup:
+    """Return bytes as a page holds them: no text that is cut where it is too long for a line."""
+    return Markup(base64.b64encode(data).decode("ascii"))
 
 
 def _marked(parts: Sequence[Part]) -> Markup:

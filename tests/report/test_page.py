@@ -182,6 +182,9 @@ def test_changed_answers_are_counted_and_listed(job: dict[str, AccAutoResult]) -
     assert (first["item"], first["label"], first["effect"], first["float answer"]) == ("a <b>.png", "1", "lost", "1")
     pictured = Parsed(written(job["met"], found, b"\x89PNG"))
     assert "data:image/png;base64,iVBORw==" in pictured.links
+    large = bytes(range(256)) * 64
+    (held,) = (link for link in Parsed(written(job["met"], found, large)).links if link.startswith("data:"))
+    assert base64.b64decode(held.partition(",")[2]) == large
     assert "Answers that changed" not in Parsed(written(job["met"], None)).text
 
 
