@@ -73,9 +73,15 @@ class StageFinished:
 
 @dataclass(frozen=True, slots=True)
 class WorkAhead:
-    """So many items the job will look at from here on, at most, over all stages."""
+    """So many items the job will look at from here on, over all stages.
+
+    Attributes:
+        items: at most, whatever turns out.
+        likely: where nothing more than is known by now goes wrong; None for the same.
+    """
 
     items: int
+    likely: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

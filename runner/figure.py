@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 
@@ -181,12 +182,14 @@ class Step:
         command: with absolute paths, for the terminal.
         on_page: what it is for, on the page.
         page_command: with paths within the job's folder; without it the page does not tell of the step.
+        brief: whether it is the one to take next, which stands below the short verdict.
     """
 
     why: str
     command: str
     on_page: Sequence[Text] = ()
     page_command: str = ""
+    brief: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +202,22 @@ class Grid:
     below: Sequence[str] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the short verdict in the terminal: what it is about in a word or two, and what is said of it."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NamedFile:
+    """A file that matters, which the short verdict names: what it is in a word or two, and where it lies."""
+
+    title: str
+    path: Path
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
     """Figures that belong together, and what is shown with them.
@@ -208,9 +227,11 @@ class Section:
         heading: on the page; sections of one heading stand together, those without one below the cards.
         place: on the page; that of the first section decides where several have one heading.
         blocks: on the page, below the heading and the figures' sentences.
-        lines: for the terminal, before everything else, never wrapped.
-        grid: for the terminal, before the rows.
+        lines: for the terminal, below the verdict, never wrapped.
+        grid: for the terminal, below the rows.
         steps: how to go on.
+        brief: for the short verdict in the terminal.
+        files: that the short verdict names.
     """
 
     name: str
@@ -221,6 +242,8 @@ class Section:
     grid: Grid | None = None
     steps: Sequence[Step] = ()
     place: Place = "figures"
+    brief: Sequence[Line] = ()
+    files: Sequence[NamedFile] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +253,7 @@ class Report:
     Attributes:
         verdict: what its status means, and the colour to say it in.
         sections: in the order in which people read them.
+        outcome: the deciding figure and the loss, for the line that begins with the verdict.
     """
 
     mode: str
@@ -238,6 +262,7 @@ class Report:
     verdict: tuple[str, str]
     warnings: Sequence[str]
     sections: Sequence[Section]
+    outcome: str = ""
 
     @property
     def figures(self) -> list[Figure]:

@@ -23,7 +23,7 @@ EVENTS: list[tuple[Event, dict]] = [
     (events.StageStarted("rank", 100), {"stage": "rank", "total": 100, "detail": ""}),
     (events.StageAdvanced("rank", 3), {"stage": "rank", "done": 3, "total": None}),
     (events.StageFinished("rank", 0.5), {"stage": "rank", "seconds": 0.5}),
-    (events.WorkAhead(700), {"items": 700}),
+    (events.WorkAhead(700, 300), {"items": 700, "likely": 300}),
     (
         events.TrialFinished(1, 71.5, 0.3, False, 51, ("a", "b"), 64),
         {

@@ -7,21 +7,25 @@ import functools
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runner.app import json_lines
 from runner.app.downloads import fetch_missing
 from runner.app.engines import engine_of
 from runner.app.journal import Journal
 from runner.app.live_jobs import counted_as_live, counted_lately, default_folder
 from runner.app.logs import job_log
+from runner.app.loudness import KEYS as LOUDNESS
+from runner.app.loudness import Loudness, loudness_of
 from runner.app.options import AccAutoJob, ConvertQatJob, Job
 from runner.app.parsing import deciding, faults_of_names
 from runner.app.progress import ProgressDisplay
 from runner.app.ready import parsed, require_ready
 from runner.app.run_description import label, own_tags, params
-from runner.app.telling import fault, tell, tell_traceback
+from runner.app.telling import fault, tell, tell_people, tell_traceback
 from runner.app.termination import terminated_as_interrupted
 from runner.app.tracking.following import Following
 from runner.engine import Engine, available_cores
@@ -30,6 +34,7 @@ from runner.evaluation.accuracy import TopK
 from runner.evaluation.amct_evaluator import AmctEvaluator
 from runner.evaluation.metric import Metric
 from runner.events import Emit, Event, JobFailed, JobFinished, JobStarted, Warned
+from runner.figure import Report
 from runner.job_folder import withdraw_unfinished
 from runner.memory import bound_memory, share_heaps
 from runner.modes.acc_auto import acc_auto
@@ -38,9 +43,10 @@ from runner.modes.convert_qat import convert_qat
 from runner.modes.convert_qat_options import ConvertQatOptions
 from runner.modes.layer_settings import LayerSettings
 from runner.modes.result import INTERRUPTED, JobResult, exit_status
+from runner.report.kept_summary import read_summary
 from runner.report.sections.again import Asked
 from runner.report.summary import SUMMARY
-from runner.report.terminal import print_report
+from runner.report.terminal import print_full, print_short, print_verdict, print_verdict_of
 from runner.report.told import JobFacts
 from runner.report.tracked import sentence, tracked
 from runner.report.write import write_report
@@ -49,15 +55,12 @@ from runner.tasks.of_task import OfTask
 
 logger = logging.getLogger(__name__)
 # What a job finds is the same whatever these say.
-_OF_NO_RESULT = ("tune", "report", "doctor")
+_OF_NO_RESULT = ("tune", "report", "doctor", *LOUDNESS)
 INTERNAL_FAULT, WRONG_INPUT, VERIFICATION_FAILED = 1, 2, 4
 
 
 def run_job(
-    config: Mapping[str, Any],
-    folder: Path,
-    asked: Asked,
-    tags: Mapping[str, str],
+    config: Mapping[str, Any], folder: Path, asked: Asked, tags: Mapping[str, str], label: str = ""
 ) -> int:
     """Run one job and return its exit status; every failure is told on standard error and kept in ``events.jsonl``.
 
@@ -66,19 +69,17 @@ def run_job(
         folder: the job's.
         asked: what that was composed of.
         tags: more tags for the tracker, such as the sweep's id.
+        label: of a job of a sweep.
     """
     journal: Journal | None = None
-    display = ProgressDisplay()
+    loudness, tracking = loudness_of(config), config.get("tracking")
+    tracked_later = isinstance(tracking, Mapping) and tracking.get("name") != "none"
+    display = ProgressDisplay(loudness=loudness, label=label, tracked=tracked_later)
     following: Following | None = None
     finished = False
     try:
         journal = Journal(folder)
-
-        def emit(event: Event) -> None:
-            for listener in (journal, display):
-                if listener is not None:
-                    listener(event)
-
+        emit = _emit_to(journal, display, json_lines.hear)
         bound_memory()
         share_heaps(available_cores())
         with job_log(folder), terminated_as_interrupted():
@@ -87,13 +88,12 @@ def run_job(
             job = parsed(config)
             if job.tracking.name != "none":
                 following = Following(folder, Path(job.paths.output).absolute(), job.tracking)
-            status = _run(job, deciding(job), config, folder, asked, tags, emit, display)
+            status, report = _run(job, deciding(job), config, folder, asked, tags, emit)
+            display.close()
+            _print(report, folder, loudness, label)
         finished = True
     except KeyboardInterrupt as error:
         # A model pair that is there already stays: it is valid, and the same command goes on from it.
-        status = _fail(error, journal, display)
-    except RunnerError as error:
-        _withdraw(folder)
         status = _fail(error, journal, display)
     except Exception as error:  # the edge: whatever it is, the user gets one line, the log the rest
         _withdraw(folder)
@@ -108,8 +108,28 @@ def run_job(
     if finished and status == INTERRUPTED:
         tell("the same command goes on from the last finished plan.", "interrupted")
     if following is not None:
-        following.end(finished=finished, interrupted=status == INTERRUPTED)
+        following.end(
+            display,
+            finished=finished,
+            interrupted=status == INTERRUPTED,
+            tells=not label and loudness in ("short", "full"),
+        )
+    if not label:
+        json_lines.say_end(status, **_left(folder, finished=finished))
     return status
+
+
+def _emit_to(*listeners: Emit) -> Emit:
+    def emit(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return emit
+
+
+def _left(folder: Path, *, finished: bool) -> dict[str, Any]:
+    """Return what the last line of JSON says of a job."""
+    return {"folder": str(folder.absolute()), **({"summary": read_summary(folder)} if finished else {})}
 
 
 def _run(
@@ -120,8 +140,7 @@ def _run(
     asked: Asked,
     tags: Mapping[str, str],
     emit: Emit,
-    display: ProgressDisplay,
-) -> int:
+) -> tuple[int, WrittenReport]:
     made_of = {key: value for key, value in config.items() if key not in _OF_NO_RESULT}
     digest = hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()
     choices = asked.choices
@@ -142,9 +161,27 @@ def _run(
     report = write_report(result, JobFacts(job.seed, digest, job.report.language, asked))
     files = tuple(path.relative_to(folder).as_posix() for path in result.folder.files)
     emit(JobFinished(result.status, status, tracked(report), files, sentence(report)))
-    display.close()
-    print_report(report, result.folder.root, result.folder.files)
-    return status
+    return status, WrittenReport(report, result.folder.files)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenReport:
+    """What is told of a job, and the files of its result."""
+
+    report: Report
+    files: Sequence[Path]
+
+
+def _print(written: WrittenReport, folder: Path, loudness: Loudness, label: str) -> None:
+    """Print as much of a result as was asked for; of a sweep's job a line, for the sweep's table says the rest."""
+    if loudness == "full":
+        print_full(written.report, folder, written.files, label)
+    elif label and loudness == "short":
+        print_verdict_of(label, written.report)
+    elif loudness == "short":
+        print_short(written.report)
+    elif loudness == "quiet" and not label:
+        print_verdict(written.report)
 
 
 def _start(job: Job, metric: Metric | AmctEvaluator, config: Mapping[str, Any], folder: Path, emit: Emit) -> JobResult:
@@ -277,8 +314,10 @@ def _fail(error: BaseException, journal: Journal | None, display: ProgressDispla
     else:
         status, message = INTERNAL_FAULT, f"internal fault: {type(error).__name__}: {error}"
     for said in [str(one) for one in error.each] if isinstance(error, RunnerError) else [message]:
-        tell(said)
+        tell_people(said)
+    failed = JobFailed(type(error).__name__, message, status)
+    json_lines.hear(failed)
     if journal is not None:
         with contextlib.suppress(OSError, RunnerError):
-            journal(JobFailed(type(error).__name__, message, status))
+            journal(failed)
     return status

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from runner.credentials import values_without_credentials
+from runner.app.json_lines import line
 from runner.errors import OutputError
 from runner.events import Event, StageAdvanced, from_line, to_json
 from runner.inside import writable_place
-from runner.printable import escaped_json
 
 NAME = "events.jsonl"
 
@@ -36,9 +33,8 @@ class Journal:
         """Write one event, without passwords of addresses; progress within a stage is not kept."""
         if isinstance(event, StageAdvanced):
             return
-        line = {"time": round(time.time(), 3), **values_without_credentials(to_json(event))}
         try:
-            self._stream.write(escaped_json(json.dumps(line, ensure_ascii=False, default=str)) + "\n")
+            self._stream.write(line(to_json(event)))
             self._stream.flush()
         except OSError as error:
             raise OutputError(
@@ -56,8 +52,8 @@ def read_events(folder: Path) -> Iterator[Mapping[str, Any]]:
     if not path.is_file():
         return
     with path.open("rb") as stream:
-        for line in stream:
-            event = from_line(line)
+        for text in stream:
+            event = from_line(text)
             if event is None:
                 return
             yield event

@@ -17,6 +17,8 @@ class LabelledLines(io.TextIOBase):
     def __init__(self, stream: TextIO, label: str) -> None:
         short = label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1]}…"
         self._stream, self._label, self._begun = stream, f"[{short}] ", ""
+        # Of each line, which is not there for what is printed.
+        self.taken = len(self._label)
 
     @property
     def encoding(self) -> str:  # type: ignore[override]

@@ -14,11 +14,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from runner.app import json_lines
 from runner.app.asked import asked
 from runner.app.held_folder import held
 from runner.app.job import run_job
 from runner.app.journal import read_events
 from runner.app.labelled_lines import labelled_lines
+from runner.app.loudness import KEYS as LOUDNESS
+from runner.app.loudness import loudness_of
 from runner.app.places import at_home, make_importable, names_own_class
 from runner.app.sweep.fail_fast import first_failed, tell_failed
 from runner.app.sweep.finished import finished_as
@@ -46,9 +49,11 @@ def run_launched(config: DictConfig) -> int:
     """
     hydra = HydraConfig.get()
     sweep = Path(hydra.sweep.dir) if hydra.mode == RunMode.MULTIRUN else None
+    as_json = loudness_of({key: OmegaConf.select(config, key) for key in LOUDNESS}) == "json"
     try:
         if sweep is None:
-            return _run(config, {})
+            with json_lines.json_lines(as_json):
+                return _run(config, {})
         plan = read_plan(sweep)
         if plan is None:
             raise OutputError(
@@ -56,7 +61,8 @@ def run_launched(config: DictConfig) -> int:
                 "paths.output in a folder that all of them share."
             )
         job = plan.job(hydra.job.num, list(hydra.overrides.task))
-        beside = contextlib.nullcontext() if hydra.launcher._target_ == BASIC else labelled_lines(job.folder)
+        here = hydra.launcher._target_ == BASIC
+        beside = json_lines.json_lines(as_json) if here else labelled_lines(job.label)
         if not Path(hydra.runtime.cwd).is_dir():
             raise OutputError(
                 f"{hydra.runtime.cwd}: the directory of the command does not exist on {socket.gethostname()}."
@@ -82,13 +88,15 @@ def _run_in_sweep(config: DictConfig, sweep: Path, job: PlannedJob) -> int:
             folder.rmdir()
         return FAILED_SWEEP
     text = ", ".join(f"{key}={value}" for key, value in job.varied.items())
-    status = _run(config, {"sweep": sweep.name, "varied": text, "sweep.varied": json.dumps(dict(job.varied))})
+    tags = {"sweep": sweep.name, "varied": text, "sweep.varied": json.dumps(dict(job.varied))}
+    with json_lines.of_job(job.folder):
+        status = _run(config, tags, job.label)
     if fail_fast and status not in (*NO_FAILURE, INTERRUPTED):
         tell_failed(sweep, job.folder)
     return status
 
 
-def _run(config: DictConfig, tags: Mapping[str, str]) -> int:
+def _run(config: DictConfig, tags: Mapping[str, str], label: str = "") -> int:
     hydra = HydraConfig.get()
     plain, folder = _plain(config), Path(hydra.runtime.output_dir)
     # A user's own classes lie where the command is given or beside the configuration.
@@ -99,7 +107,7 @@ def _run(config: DictConfig, tags: Mapping[str, str]) -> int:
         _tell_replaced(plain, folder)
         _keep_configuration(config, folder)
         choices = {str(key): str(value) for key, value in hydra.runtime.choices.items()}
-        return run_job(plain, folder, asked(config, choices, hydra.overrides.task, sys.argv[1:]), tags)
+        return run_job(plain, folder, asked(config, choices, hydra.overrides.task, sys.argv[1:]), tags, label)
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

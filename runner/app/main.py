@@ -12,9 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from runner.app import json_lines
 from runner.app.arguments import arranged, without_doctor
 from runner.app.hydra_nodes import look_first
-from runner.app.leaving import INTERRUPTED, WRONG_INPUT, leave
+from runner.app.leaving import INTERNAL_FAULT, INTERRUPTED, WRONG_INPUT, leave
+from runner.app.loudness import asks_for_json
 from runner.app.places import register_resolvers, shipped
 from runner.app.refusal import refusal
 from runner.app.returned import returned_value
@@ -36,6 +38,19 @@ def console() -> None:
 
 def main() -> int:
     """Run what ``sys.argv`` asks for and return the exit status."""
+    # What a look at a job finds is told in a line of its own.
+    with json_lines.json_lines(asks_for_json(sys.argv[1:]) and without_doctor(sys.argv[1:]) is None):
+        try:
+            status = _asked_for()
+        except BaseException as error:
+            code = error.code if isinstance(error, SystemExit) else INTERNAL_FAULT
+            json_lines.say_end(code if isinstance(code, int) else 0 if code is None else INTERNAL_FAULT)
+            raise
+        json_lines.say_end(status)
+        return status
+
+
+def _asked_for() -> int:
     register_resolvers()
     look_first()
     looked_at = without_doctor(sys.argv[1:])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from runner.app.loudness import KEYS
 from runner.app.tracking.options import TrackingOptions
 from runner.calibration.observer import Observer
 from runner.correction.options import Correction
@@ -228,7 +229,17 @@ class JobOptions:
     report: ReportOptions = field(default_factory=ReportOptions)
     tune: TuneOptions = field(default_factory=TuneOptions)
     doctor: bool = False
+    verbose: bool = False
+    quiet: bool = False
+    json: bool = False
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        asked = [f"{key}=true" for key in KEYS if getattr(self, key)]
+        if len(asked) > 1:
+            raise ConfigError(
+                f"{asked[0].partition('=')[0]}: {' and '.join(asked)} contradict each other. Leave all but one out."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,14 @@
-"""One bar a stage on a terminal and one for the whole job, one line a stage elsewhere; both on standard error."""
+"""A bar for the stage and one for the whole job on a terminal, both gone at the end; now and then a line elsewhere.
+
+All of it is on standard error.
+"""
 
 from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import (
@@ -15,11 +23,17 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
+from runner.app.loudness import Loudness
+from runner.app.work_done import WorkDone
 from runner.events import DOWNLOAD, Event, StageAdvanced, StageFinished, StageStarted, TrialFinished, Warned, WorkAhead
 from runner.printable import printable
+from runner.report.layout import console as console_on
+from runner.report.layout import wrapped
 
+TRACK = "track"
 _NAMES = {
     DOWNLOAD: "download",
     "load": "load the model",
@@ -31,18 +45,26 @@ _NAMES = {
     "write": "write the files",
     "verify": "verify the files",
     "look_inside": "look inside the model",
-    "track": "log to MLflow",
+    TRACK: "log to MLflow",
 }
+_WHOLE = "whole job"
+# Name, bar, and what follows it: 79 columns in all.
+_NAME_WIDTH, _BAR_WIDTH = 33, 10
+# Where there are no bars a stage that took so long has a line, and a plan after so long without one, unless everything is told.
+_LONG_SECONDS = 10.0
 
 
 class _Done(ProgressColumn):
-    """How much is done: bytes of a download, items of anything else."""
+    """How much is done: bytes of a download, a share of the whole job, items of anything else."""
 
     def __init__(self) -> None:
         super().__init__()
         self._bytes, self._items = DownloadColumn(binary_units=False), MofNCompleteColumn()
 
     def render(self, task: Task) -> Text:
+        if task.fields["stage"] == _WHOLE:
+            # Never more than is done.
+            return Text(f"{int(100 * task.completed)}%")
         return (self._bytes if task.fields["stage"] == DOWNLOAD else self._items).render(task)
 
 
@@ -51,99 +73,172 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None or task.fields["stage"] == DOWNLOAD else f"{speed:.0f}/s")
+        counted = task.fields["stage"] not in (DOWNLOAD, _WHOLE)
+        return Text("" if speed is None or not counted else f"{speed:.0f}/s")
+
+
+@dataclass(slots=True)
+class _Stage:
+    """A stage under way.
+
+    Attributes:
+        bar: None where there are no bars.
+    """
+
+    event: StageStarted
+    name: str
+    bar: TaskID | None = None
 
 
 class ProgressDisplay:
-    """Shows stages and trials; a listener for ``emit``."""
+    """Shows stages and trials; a listener for ``emit``.
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True)
-        self._bars: Progress | None = None
-        self._task: TaskID | None = None
+    Args:
+        screen: where; standard error by default.
+        loudness: of the job.
+        label: of a job of a sweep.
+        tracked: whether a tracker is told after the result, which the bar of the whole job counts too.
+        now: gives seconds from anywhere on.
+    """
+
+    def __init__(
+        self,
+        screen: Console | None = None,
+        *,
+        loudness: Loudness = "short",
+        label: str = "",
+        tracked: bool = False,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._screen = screen or console_on(sys.stderr)
+        self._loudness, self._label, self._now = loudness, label, now
+        self._told = now()
+        self._stages: list[_Stage] = []
+        self._work = WorkDone(after=1 if tracked else 0)
         self._job: TaskID | None = None
-        self._before = 0.0
-        if self._console.is_terminal:
-            self._bars = Progress(
-                TextColumn("{task.description:<28}", markup=False),
-                BarColumn(),
-                _Done(),
-                _Rate(),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-                console=self._console,
-                transient=False,
-            )
-            self._bars.start()
+        self._bars: Progress | None = None
+        self._start_bars()
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
         match event:
             case StageStarted():
-                self._start(event)
+                self._begin(event)
             case StageAdvanced():
-                if self._bars is not None and self._task is not None:
-                    if event.total is not None:
-                        self._bars.update(self._task, total=event.total)
-                    self._bars.update(self._task, completed=event.done)
-                    self._advance_job(event.done)
+                self._advance(event)
             case WorkAhead():
-                self._plan(event.items)
+                self._work.plan(event.items if event.likely is None else event.likely)
+                self._show_work()
             case StageFinished():
                 self._finish(event)
             case TrialFinished():
-                verdict = "accepted" if event.accepted else "not accepted"
-                loss = f"loss {event.loss:.4g}"
-                if event.settled_after is not None:
-                    loss = f"loss about {event.loss:.4g} (settled after {event.settled_after} items)"
-                self._line(f"  plan {event.step}: {len(event.fallback)} layers float, {loss}, {verdict}")
+                self._tell(_said_of(event), long=self._now() - self._told >= _LONG_SECONDS)
             case Warned():
-                self._console.print(Text.assemble(("warning: ", "yellow"), printable(event.message)), soft_wrap=True)
+                self._warn(event.message)
             case _:
                 pass
 
     def close(self) -> None:
-        """Stop drawing."""
+        """Take the bars away, until a next stage begins."""
         if self._bars is not None:
-            if self._job is not None:
-                done = self._before or 1
-                self._bars.update(self._job, total=done, completed=done)
             self._bars.stop()
-            self._bars = None
+            self._bars = self._job = None
+            self._stages.clear()
 
-    def _start(self, event: StageStarted) -> None:
-        name = _NAMES.get(event.stage, event.stage) + (f" ({printable(event.detail)})" if event.detail else "")
-        if self._bars is not None:
-            self._task = self._bars.add_task(name, total=event.total or None, stage=event.stage)
-        else:
-            self._name = name
-
-    def _plan(self, items: int) -> None:
-        """Tell how long the whole job takes, at the pace so far, if all that may be ahead comes."""
-        if self._bars is None:
+    def _start_bars(self) -> None:
+        screen = self._screen
+        if self._loudness in ("quiet", "json") or not screen.is_terminal or screen.is_dumb_terminal:
             return
-        if self._job is None:
-            self._job = self._bars.add_task("whole job, at most", total=None, stage="job")
-        self._bars.update(self._job, total=self._before + items)
+        self._bars = Progress(
+            TextColumn(
+                "{task.description}",
+                markup=False,
+                table_column=Column(width=_NAME_WIDTH, no_wrap=True, overflow="ellipsis"),
+            ),
+            BarColumn(bar_width=_BAR_WIDTH),
+            _Done(),
+            _Rate(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=screen,
+            transient=True,
+            # What others print must not go where the bars are: one of the two may be a file.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._bars.start()
 
-    def _advance_job(self, done: float) -> None:
-        if self._bars is not None and self._job is not None:
-            self._bars.update(self._job, completed=self._before + done)
+    def _begin(self, event: StageStarted) -> None:
+        if self._bars is None:
+            self._start_bars()
+        name = _NAMES.get(event.stage, event.stage) + (f" ({printable(event.detail)})" if event.detail else "")
+        stage = _Stage(event, name)
+        if self._bars is not None:
+            stage.bar = self._bars.add_task(name, total=event.total or None, stage=event.stage)
+            self._show_work()
+        self._work.begin(event.total if event.stage != DOWNLOAD else 0)
+        self._stages.append(stage)
+
+    def _advance(self, event: StageAdvanced) -> None:
+        # One stage may go on within another.
+        place = next(
+            (p for p in reversed(range(len(self._stages))) if self._stages[p].event.stage == event.stage), None
+        )
+        if place is None:
+            return
+        bar = self._stages[place].bar
+        if self._bars is not None and bar is not None:
+            total = event.total or self._bars.tasks[self._bars.task_ids.index(bar)].total
+            done = event.done if total is None else min(event.done, total)
+            self._bars.update(bar, total=total, completed=done)
+        self._work.advance(place, event.done)
+        self._show_work()
 
     def _finish(self, event: StageFinished) -> None:
-        if self._bars is None:
-            self._line(f"{self._name}: {event.seconds:.1f} s")
-        elif self._task is not None:
-            task = self._bars.tasks[self._task]
-            # A search may end before it has used all the trials it could make.
-            done = task.completed or 1
-            if self._job is not None and task.total:
-                # Nor does it look at what is remembered: that is not ahead any longer.
-                job = self._bars.tasks[self._job]
-                self._bars.update(self._job, total=max(0.0, (job.total or 0) - (task.total - task.completed)))
-                self._before += task.completed
-            self._bars.update(self._task, total=done, completed=done)
-            self._task = None
+        if not self._stages or self._stages[-1].event.stage != event.stage:
+            return
+        stage = self._stages.pop()
+        self._work.finish()
+        if self._bars is not None and stage.bar is not None:
+            self._bars.remove_task(stage.bar)
+        self._show_work()
+        self._tell(f"{stage.name}: {event.seconds:.1f} s", long=event.seconds >= _LONG_SECONDS)
 
-    def _line(self, text: str) -> None:
-        self._console.print(text, highlight=False, soft_wrap=True)
+    def _show_work(self) -> None:
+        """Show how much of the whole job is done, once it is known how much there is."""
+        if self._bars is None or not self._work.is_planned:
+            return
+        if self._job is None:
+            self._job = self._bars.add_task(self._label or _WHOLE, total=1.0, stage=_WHOLE)
+        self._bars.update(self._job, completed=self._work.share)
+
+    def _tell(self, text: str, *, long: bool) -> None:
+        """Print a line where everything is told, or where there are no bars and it has been long."""
+        if self._loudness == "full" or (self._loudness == "short" and long and self._bars is None):
+            self._told = self._now()
+            self._print(Text(text))
+
+    def _warn(self, message: str) -> None:
+        text = f"warning: {printable(message)}"
+        if self._screen.is_terminal:
+            text = "\n".join(wrapped(text, self._screen.width - len(self._prefix)))
+        warning = Text(text)
+        warning.stylize("yellow", 0, len("warning: "))
+        self._print(warning)
+
+    @property
+    def _prefix(self) -> str:
+        """What tells this job's lines from those of others; where all lines have a label, that stands there already."""
+        return f"[{self._label}] " if self._label and not hasattr(self._screen.file, "taken") else ""
+
+    def _print(self, text: Text) -> None:
+        for line in text.split("\n"):
+            self._screen.print(Text(self._prefix) + line, highlight=False, soft_wrap=True)
+
+
+def _said_of(trial: TrialFinished) -> str:
+    verdict = "accepted" if trial.accepted else "not accepted"
+    loss = f"loss {trial.loss:.4g}"
+    if trial.settled_after is not None:
+        loss = f"loss about {trial.loss:.4g} (settled after {trial.settled_after} items)"
+    return f"  plan {trial.step}: {len(trial.fallback)} layers float, {loss}, {verdict}"

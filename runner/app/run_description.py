@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from runner.app.loudness import KEYS as LOUDNESS
 from runner.app.options import AccAutoJob, Job
 from runner.report.environment import versions
 
 # Where and how a job runs, and who asked for it.
-_NO_OPTIONS = ("paths", "tracking", "sweep", "tune", "report", "hparams_search", "doctor")
+_NO_OPTIONS = ("paths", "tracking", "sweep", "tune", "report", "hparams_search", "doctor", *LOUDNESS)
 
 
 def label(job: Job, metric: str, strategy: str) -> str:

@@ -6,6 +6,7 @@ import errno
 import sys
 import traceback
 
+from runner.app.json_lines import say
 from runner.credentials import without_credentials
 from runner.errors import RunnerError
 from runner.printable import printable, printable_lines
@@ -18,7 +19,13 @@ _NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory", "Unabl
 
 
 def tell(message: str, kind: str = "error") -> None:
-    """Print one message, without passwords of addresses."""
+    """Print one message, without passwords of addresses; a program that reads lines of JSON gets one too."""
+    tell_people(message, kind)
+    say({"event": "Told", "kind": kind, "message": message})
+
+
+def tell_people(message: str, kind: str = "error") -> None:
+    """Print one message on standard error alone: of something that an event tells as well."""
     print(printable(without_credentials(f"{kind}: {message}")), file=sys.stderr)
 
 

@@ -13,6 +13,9 @@ from runner.lint.deploy_file import DEFAULT_DOMAINS, QUANT, DeployFile, all_node
 from runner.lint.finding import Finding
 from runner.wording import listed, say
 
+# Expected of an input of any size: the ``atc`` command fixes it.
+OPEN_SIZES = say("fixed sizes, or atc --input_shape to fix them")
+
 
 def check_whole_model(file: DeployFile) -> Iterator[Finding]:
     """Yield what ATC would refuse of the model around its quantized layers."""
@@ -62,7 +65,7 @@ def _check_sizes(value: ValueInfoProto) -> Iterator[Finding]:
     sizes = [size.dim_value if size.dim_value > 0 else size.dim_param or "?" for size in tensor.shape.dim]
     if not tensor.HasField("shape") or any(isinstance(size, str) for size in sizes):
         got = f"[{', '.join(map(str, sizes))}]" if tensor.HasField("shape") else "no shape"
-        yield Finding(value.name, say("fixed sizes, or atc --input_shape to fix them"), got, "warning")
+        yield Finding(value.name, OPEN_SIZES, got, "warning")
 
 
 def _check_order(file: DeployFile) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runner.dataset.item import Dataset
 from runner.engine import Engine
-from runner.events import LOAD, Emit, WorkAhead, ignore
+from runner.events import LOAD, Emit, ignore
 from runner.job_folder import JobFolder
 from runner.layer_noise.along import LookedAt
 from runner.layer_noise.partly import PARTS
@@ -33,7 +33,7 @@ from runner.modes.steps.verify import verify
 from runner.modes.steps.write import write
 from runner.modes.steps.written import WrittenResult
 from runner.modes.unsound_model import told_of_unsound
-from runner.modes.work_ahead import items_ahead
+from runner.modes.work_ahead import JobWork
 from runner.record import QuantizedLayers
 from runner.search.plan import Ranking
 from runner.store.store import Store
@@ -96,13 +96,15 @@ def _quantized(
         runs, digest = loaded.prepared.runnable, loaded.prepared.digest
         look = first_look(name, loaded.prepared.source, loaded.split, job, runs=runs.graph, digest=digest)
         require_labels(loaded.prepared.source.graph, options.metric, loaded.split.search)
-    job.emit(WorkAhead(items_ahead(options, loaded.split, len(runs.layers), selection.passes)))
+    layers, passes = len(runs.layers), selection.passes
+    work = JobWork(options, loaded.split, layers, passes, checked=loaded.verified, kept=len(loaded.kept))
+    job.emit(work.from_start())
     rewritten = rewrite(loaded, selection, options.correction, job, gap=gap)
     float_scores = score_float(rewritten.prepared, loaded, look, options, job)
     quantized = quantize(rewritten.prepared, selection, loaded, options.correction, job)
     target, at_source_opset = options.target, rewritten.prepared.at_source_opset
     best = BestModels(folder, f"results/{name}", at_source_opset, quantized.models.form, target)
-    searched = search(quantized, float_scores, loaded.split, options, best, job)
+    searched = search(quantized, float_scores, loaded.split, options, best, job, work=work)
     figures = measure(searched, quantized, float_scores, loaded.split, options, job)
     written = write(figures, quantized, options, best, job)
     checked = job.meter.unless_interrupted(lambda: verify(target, written, job, items=loaded.verified))
@@ -112,7 +114,7 @@ def _quantized(
     compared = show(figures.comparison, lambda: _compared(figures, quantized, rewritten.prepared.digest), job)
     figures = replace(figures, comparison=compared)
     noise = look_inside(_looked_at(figures, quantized), rewritten.prepared.digest, figures.comparison.part, job)
-    files = JobFiles(folder, target, models if checked is not None else (), checked, kept)
+    files = JobFiles(folder, target, models if checked is not None else (), checked, kept, measured.record)
     return replace(_result(loaded, look, rewritten, quantized, figures, written, files, job), noise=noise)
 
 

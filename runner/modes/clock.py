@@ -35,7 +35,7 @@ class StageClock:
         start, decoded, apart = time.perf_counter(), self._engine.decode_seconds, self._apart
         stop = None
         try:
-            yield lambda done: self._emit(StageAdvanced(name, done))
+            yield self._advance(name, total)
         except STOPS as error:
             stop = error
         elapsed = time.perf_counter() - start
@@ -47,6 +47,17 @@ class StageClock:
         logger.info("%s: %.1f s%s", name, elapsed, f" ({detail})" if detail else "")
         if stop is not None:
             raise stop
+
+    def _advance(self, name: str, total: int) -> Callable[[int], None]:
+        """Return what tells how many are done: never fewer than before, never more than there are."""
+        reached = 0
+
+        def advance(done: int) -> None:
+            nonlocal reached
+            reached = max(reached, min(done, total) if total else done)
+            self._emit(StageAdvanced(name, reached))
+
+        return advance
 
     @contextlib.contextmanager
     def apart(self, name: str) -> Iterator[None]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from runner.convert.simulation import Simulation
 from runner.dataset.item import Dataset
 from runner.engine import Engine
-from runner.events import LOAD, Emit, ignore
+from runner.events import LOAD, Emit, WorkAhead, ignore
 from runner.job_folder import JobFolder
 from runner.layer_noise.along import LookedAt
 from runner.modes.context import Context
@@ -68,6 +68,8 @@ def _converted(
         folder = JobFolder(output)
         runs, digest = loaded.source.graph, loaded.source_digest
         look = first_look(name, loaded.source, loaded.split, job, runs=runs, digest=digest)
+    # Both models are compared, and values are written of both.
+    job.emit(WorkAhead(2 * (len(loaded.split.report) + len(loaded.kept)) + loaded.verified))
     compared = compare_qat(loaded, look.seen, options, job)
     written = write_qat(name, loaded, compared, options, folder, job)
     target, measured = options.target, written.measured
@@ -87,7 +89,7 @@ def _converted(
         comparison=compared.comparison,
         layers=Layers(qat.found, qat.form, costs),
         inputs=ModelInputs(look.seen, loaded.fitted, loaded.constants),
-        files=JobFiles(folder, target, written.models, checked, kept),
+        files=JobFiles(folder, target, written.models, checked, kept, measured.record),
         work=replace(compared.work, seconds=job.clock.seconds()),
         warnings=job.warnings.told,
         report=qat.report.to_json(),

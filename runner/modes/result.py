@@ -224,6 +224,7 @@ class JobFiles:
         models: their names; none where no plan was accepted, or an interruption left them unchecked.
         checked: what the target saw when it opened them again; None where there are none.
         intermediates: the folder of what flows through the model, where it was asked for.
+        record: name of the record file of the models.
     """
 
     folder: JobFolder
@@ -231,6 +232,7 @@ class JobFiles:
     models: ModelFiles = ()
     checked: Any | None = None
     intermediates: Path | None = None
+    record: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import singledispatch
 
-from runner.figure import Report, Section
+from runner.figure import NamedFile, Report, Section
 from runner.modes.result import AccAutoResult, ConvertResult, JobResult
 from runner.report.changed_items import ChangedItem
 from runner.report.flips import Flip
 from runner.report.language import LanguageName
+from runner.report.page import PAGE
 from runner.report.sections.advice import advice
 from runner.report.sections.again import Asked, again
 from runner.report.sections.by_class import by_class
@@ -21,13 +22,14 @@ from runner.report.sections.coarse_outputs import coarse_outputs
 from runner.report.sections.conversion import conversion
 from runner.report.sections.data_split import data_split
 from runner.report.sections.environment import environment
-from runner.report.sections.headline import headline
+from runner.report.sections.headline import headline, outcome
 from runner.report.sections.inputs import inputs
 from runner.report.sections.layer_table import judged, layer_table
 from runner.report.sections.layers import layers
 from runner.report.sections.likeness import likeness
 from runner.report.sections.loss_contributions import loss_contributions
 from runner.report.sections.metrics import metrics
+from runner.report.sections.next_try import next_try
 from runner.report.sections.noise import noise
 from runner.report.sections.outputs import outputs
 from runner.report.sections.plans_tried import plans_tried
@@ -85,7 +87,9 @@ def told(result: JobResult, job: JobFacts) -> Report:
     """Return all that is told of a result."""
     source = result.source
     verdict, warnings = _VERDICT[result.status], result.warnings
-    return Report(result.mode, source.model, source.dataset, verdict, warnings, _sections(result, job))
+    decides = allowed(None) if isinstance(result, AccAutoResult) else ""
+    said = outcome(result.comparison, result.target_loss, decides=decides)
+    return Report(result.mode, source.model, source.dataset, verdict, warnings, _sections(result, job), said)
 
 
 @singledispatch
@@ -119,6 +123,7 @@ def _(result: AccAutoResult, job: JobFacts) -> tuple[Section, ...]:
         repaired(result.repaired),
         loss_contributions(result.loss_contributions),
         closest_plan(result.search),
+        next_try(result, job.asked.choices.get("quant", "")),
         *_end(result, job),
     )
 
@@ -158,7 +163,15 @@ def _end(result: JobResult, job: JobFacts) -> tuple[Section, ...]:
         made.target.deployed(made.checked),
         work(result.work),
         *made.target.next_steps(made.models, made.checked, made.folder, made.intermediates),
+        Section(name="beside_the_models", files=tuple(_beside_the_models(result))),
         again(result.source, job.asked, seed=job.seed),
         sizes(result),
         environment(seed=job.seed, config_sha256=job.config_sha256, files=tuple(sorted(files))),
     )
+
+
+def _beside_the_models(result: JobResult) -> Iterator[NamedFile]:
+    made = result.files
+    if made.models and made.record:
+        yield NamedFile("record", made.folder.path(made.record))
+    yield NamedFile("report", made.folder.path(PAGE))

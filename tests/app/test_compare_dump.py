@@ -101,7 +101,7 @@ def test_module_and_console_script_are_one_command(kept: KeptJob, tmp_path: Path
 @pytest.mark.parametrize("mode", ["acc_auto", "convert_qat"])
 def test_both_modes_keep_values_and_name_the_command(mode: str, tiny: Tiny, run: Command, tmp_path: Path) -> None:
     given = tiny.options() if mode == "acc_auto" else ["mode=convert_qat", "tracking=none", "evaluation.count=4"]
-    ended = run(*given, "keep_intermediates=true", "intermediates.count=2", "cache=none")
+    ended = run(*given, "keep_intermediates=true", "intermediates.count=2", "cache=none", "verbose=true")
     assert ended.status == 0, ended.err
     (folder,) = (tmp_path / "outputs" / mode).rglob("temp*")
     assert f"To hold a chip's dump against this run:\n  quant-compare-dump {folder} DUMPS\n" in ended.out

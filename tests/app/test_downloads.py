@@ -40,7 +40,7 @@ class TakesUrl:
 
 def test_missing_model_is_fetched_and_the_job_runs(server: WebServer, run: Command, tiny: Tiny, tmp_path: Path) -> None:
     server.files["net.onnx"] = tiny.model.read_bytes()
-    ended = run(*tiny.options(model__path="model/net.onnx"), f"model.url={server.url('/net.onnx')}")
+    ended = run(*tiny.options(model__path="model/net.onnx"), f"model.url={server.url('/net.onnx')}", "verbose=true")
     assert ended.status == 0, ended.err
     assert (tmp_path / "model" / "net.onnx").read_bytes() == tiny.model.read_bytes()
     assert "download (net.onnx to model): " in ended.err

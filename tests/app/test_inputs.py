@@ -123,7 +123,7 @@ def test_what_is_said_of_no_input_is_refused(stateful: Path, run: Command, optio
 def test_fixed_input_is_told_and_takes_part_in_what_is_remembered(stateful: Path, run: Command) -> None:
     figures = []
     for value in (3, 5, 3):
-        ended = run(*npz("{x: x, h: h}"), f"dataset.constants={{rate: {value}}}")
+        ended = run(*npz("{x: x, h: h}"), f"dataset.constants={{rate: {value}}}", "verbose=true")
         assert ended.status == 0, ended.err
         assert f"rate fixed at {value}" in row(ended.out, "input values")
         page = (stateful / "outputs/acc_auto/report.html").read_text(encoding="utf-8")
@@ -285,7 +285,7 @@ def test_images_reach_a_model_of_any_layout_and_it_is_said(
     pixels = photos(tmp_path)
     preprocess = ["dataset.preprocess.resize=[8,8]", "dataset.preprocess.scale=0.00392156862745098"]
     line = ["model=file", "model.path=net.onnx", *SOURCES[source], *preprocess, "metric=top1", "target_loss=100"]
-    ended = run(*line, *QUICK[:3])
+    ended = run(*line, *QUICK[:3], "verbose=true")
     assert ended.status == 0, ended.err
     session = ort.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
     hits = 0
@@ -339,7 +339,7 @@ def test_two_images_an_item_come_from_a_table(tmp_path: Path, run: Command) -> N
 
 
 def test_values_of_the_inputs_stand_beside_the_result(tiny: Tiny, tmp_path: Path, run: Command) -> None:
-    ended = run(*tiny.options())
+    ended = run(*tiny.options(), "verbose=true")
     seen = summary(tmp_path)["inputs"]["x"]
     looked_at = tiny.x[[at * 40 // 32 for at in range(32)]]
     assert seen["items"] == 32

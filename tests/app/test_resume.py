@@ -133,7 +133,8 @@ def test_spent_budget_has_its_status_and_says_so(tiny: Tiny, run: Command, tmp_p
     assert ended.status == 6, ended.err
     summary = read_json(tmp_path / JOB / "summary.json")
     assert (summary["status"], summary["complete"], summary["target_met"]) == ("budget", False, False)
-    assert ended.out.startswith("net on data: the budget is spent; the best plan so far")
+    assert ended.out.startswith("the budget is spent; the best plan so far: net on data, kl 0 -> ")
+    assert "the same command with a larger budget.minutes or budget.evaluations goes on from here" in ended.out
     assert summary["evaluations"]["full"] == 3
     assert set(read_manifest(tmp_path / JOB)) == artifacts(tmp_path / JOB).keys() | {"summary.json"}
 

@@ -227,7 +227,7 @@ def test_balancing_is_one_more_pass_and_has_a_line_of_its_own(bench: Bench) -> N
     announced = []
     for correction in (Correction(), HALF):
         bench.run(correction=correction)
-        announced.append(next(event.items for event in bench.heard if isinstance(event, WorkAhead)))
+        announced.append(next(event.likely for event in bench.heard if isinstance(event, WorkAhead)))
     assert announced[1] == announced[0] + 16
     stages = [event for event in bench.heard if isinstance(event, StageStarted) and event.stage == CALIBRATE]
     assert [(stage.total, stage.detail) for stage in stages] == [(16, "balancing"), (16, "")]

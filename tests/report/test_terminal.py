@@ -6,12 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
+from runner.app.labelled_lines import labelled_lines
 from runner.figure import Figure, Report, Section
 from runner.graph.rewriting import Rewriting
 from runner.lint.finding import Finding
 from runner.modes.result import AccAutoResult, Headline
-from runner.report.terminal import figures_table, print_report, step_lines
+from runner.report.sections.next_try import just_above
+from runner.report.terminal import figures_table, print_full, print_short, print_verdict, print_verdict_of, step_lines
+from runner.report.told import JobFacts, told
 from runner.search.end_to_end import LossContributions
 from runner.search.plan import LayerGroup, SearchResult
 from runner.targets.ascend.check import Checked
@@ -34,12 +38,15 @@ def test_files_and_how_to_go_on_are_printed_below_the_figures(
 ) -> None:
     result = job["met"]
     root = result.folder.root
-    print_report(report_of(result), root, result.folder.files)
+    report = report_of(result)
+    print_full(report, root, result.folder.files)
     lines = capsys.readouterr().out.splitlines()
     first = lines.index(f"Files in {root}:") + 1
     files = [f"  {path.relative_to(root)}" for path in sorted(result.folder.files)]
-    assert lines[first:] == files + step_lines(report_of(result))
-    assert lines[0].rstrip() == "net on data: target met"
+    assert lines[first:] == files + step_lines(report)
+    assert lines[0] == f"target met: net on data, {report.outcome}"
+    # All rows, and nothing but them, in between.
+    assert [line for line in lines[1 : first - 2] if line] == [line for line in rows_of(result, 80)[1:] if line]
 
 
 def test_missed_target_names_the_closest_plan_and_offers_no_atc_line(job: dict[str, AccAutoResult]) -> None:
@@ -49,6 +56,155 @@ def test_missed_target_names_the_closest_plan_and_offers_no_atc_line(job: dict[s
     said = f"loss {closest.loss:.4g} with {len(closest.plan.fallback)} layers float; no model is written"
     assert any(line.startswith("closest plan") and line.endswith(said) for line in lines)
     assert step_lines(report_of(job["missed"])) == []
+
+
+# The short verdict
+
+
+def short(report: Report, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    capsys.readouterr()
+    print_short(report)
+    return capsys.readouterr().out.splitlines()
+
+
+def titles(lines: list[str]) -> list[str]:
+    """Return what the lines with a title are about, in their order."""
+    return [line[:13].strip() for line in lines if line[12:13] == " " and line[:1] != " "]
+
+
+def test_short_verdict_begins_with_what_came_of_it_and_ends_in_what_to_do(
+    job: dict[str, AccAutoResult], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = job["met"]
+    monkeypatch.chdir(result.folder.root.parent)
+    lines = short(report_of(result), capsys)
+    headline = result.comparison.headline
+    assert lines[0] == (
+        f"target met: net on data, top1 {headline.before:.4g} -> {headline.after:.4g}, loss {headline.loss:.4g} < 90"
+    )
+    assert result.checked is not None
+    device = result.checked.proof.device
+    told = dict(
+        zip(titles(lines), (line[13:] for line in lines if line[12:13] == " " and line[:1] != " "), strict=True)
+    )
+    assert list(told) == [
+        *("uncertainty", "int8 layers", "proof", "on a chip", "for atc"),
+        *("deploy", "fake-quant", "record", "report", "more"),
+    ]
+    assert told["int8 layers"] == "4 of 4, 100.0% of multiply-accumulates; none is float"
+    assert told["proof"] == "the deploy file gives the bits that were measured: 20 of 20 items"
+    assert (
+        told["on a chip"]
+        == f"top1 {device.quantized:.4g} -> {device.device:.4g} with scales of 19 bits (simulated, 20 items)"
+    )
+    assert told["for atc"] == "the input's size is open, so the command below has --input_shape"
+    name = result.folder.root.name
+    assert told["deploy"] == f"{name}/{result.models[0]}" and told["fake-quant"] == f"{name}/{result.models[1]}"
+    assert told["record"] == f"{name}/tmp/scale_offset_record.txt" and told["report"] == f"{name}/report.html"
+    for file in ("deploy", "fake-quant", "record"):
+        assert Path(told[file]).is_file()
+    # The one to take next, not the check before it.
+    assert lines[-2:] == step_lines(report_of(result))[-2:] and lines[-1].startswith("  atc --framework=5 --model=")
+    assert len(lines) <= 18 and max(len(line) for line in lines[:-1]) <= 80
+
+
+def test_short_verdict_of_a_missed_target_says_what_to_try(
+    job: dict[str, AccAutoResult], capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = job["missed"]
+    closest = result.search.closest
+    for preset, first in (
+        ("amct", "quant=fast: "),
+        ("fast", "quant=best: "),
+        ("best", "observer=hfmg or observer=percentile: "),
+    ):
+        lines = short(told(result, JobFacts(preset=preset)), capsys)
+        assert lines[0].startswith("target not met: net on data, mse ") and f"loss {closest.loss:.4g} >= 0" in lines[0]
+        assert "deploy" not in titles(lines) and "record" not in titles(lines) and "atc" not in " ".join(lines)
+        place = titles(lines).index("next")
+        assert place == len(titles(lines)) - 1
+        first_tried = next(place for place, line in enumerate(lines) if line.startswith("next "))
+        tried = [line[13:] for line in lines[first_tried:]]
+        assert tried[0].startswith(first)
+        (target,) = [line for line in tried if line.startswith("target_loss=")]
+        assert float(target.partition("=")[2].partition(":")[0]) > closest.loss
+        assert tried[-1].startswith("docs/howto/")
+        assert len(lines) <= 18 and max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [(8.143, 8.2), (8.2, 8.3), (0.0512, 0.052), (0.1, 0.11), (99.97, 100.0), (12.0, 13.0), (0, 0.01)],
+)
+def test_target_that_is_suggested_lies_just_above_the_loss(loss: float, expected: float) -> None:
+    assert just_above(loss) == pytest.approx(expected, rel=1e-12) and just_above(loss) > loss
+
+
+def test_names_of_float_layers_stand_in_one_line(
+    job: dict[str, AccAutoResult], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for names, said in (
+        (["a", "b"], "a, b"),
+        ([f"block{n}/depthwise/Conv" for n in range(5)], "block0/depthwise/Conv, block1/depthwise/Conv and 3 more"),
+        (["x" * 60, "y"], "2 layers"),
+    ):
+        lines = short(report_of(with_float_layers(job["met"], names)), capsys)
+        (line,) = [line for line in lines if line.startswith("left float")]
+        assert line == f"left float   {said}"
+
+
+def test_what_atc_may_refuse_is_counted_and_other_notes_are_told(
+    job: dict[str, AccAutoResult], capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = job["met"]
+    assert result.checked is not None
+    refused = [Finding(f"n{index}", "an operator", "X", "unsupported") for index in range(3)]
+    for notes, said in (
+        ((), []),
+        (refused, ["3 nodes that it may not take: quant-check-deploy tells which"]),
+        (refused[:1], ["1 node that it may not take: quant-check-deploy tells which"]),
+        ([Finding("fc", "transB 0", "transB 1", "warning")], ["note: fc: expected transB 0, got transB 1"]),
+    ):
+        checked = Checked(replace(result.checked.written, notes=tuple(notes)), result.checked.proof)
+        lines = short(report_of(replace(result, files=replace(result.files, checked=checked))), capsys)
+        assert [line[13:] for line in lines if line.startswith("for atc")] == said
+
+
+def test_verdict_alone_is_one_line_whatever_the_width(
+    job: dict[str, AccAutoResult], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    report = report_of(job["met"])
+    print_verdict(report)
+    assert capsys.readouterr().out == f"target met: net on data, {report.outcome}\n"
+
+
+def test_job_of_a_sweep_is_named_before_its_verdict(
+    job: dict[str, AccAutoResult], capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = report_of(job["met"])
+    print_verdict_of("3 seed=7", report)
+    assert capsys.readouterr().out == f"[3 seed=7] target met, {report.outcome}\n"
+    with labelled_lines("3 seed=7"):
+        print_verdict_of("3 seed=7", report)
+    assert capsys.readouterr().out == f"[3 seed=7] target met, {report.outcome}\n"
+
+
+def test_no_line_is_wider_than_the_terminal_whatever_the_names(
+    job: dict[str, AccAutoResult], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = replace(job["met"].source, model="数据" * 50, dataset="a_long/name.of-a_dataset" * 9)
+    report = report_of(replace(with_float_layers(job["met"], ["x" * 200]), source=source))
+    for width in (40, 80):
+        monkeypatch.setenv("COLUMNS", str(width))
+        lines = short(report, capsys)
+        paths = [line for line in lines if line[:13].strip() in ("deploy", "fake-quant", "record", "report")]
+        assert len(paths) == 4
+        assert all(cell_len(line) <= width for line in lines[:-3] if line not in paths and line[:4] != "more")
+        assert "数据" * 50 in "".join(lines[:9]) and "a_long/name.of-a_dataset" * 9 in "".join(lines[:12])
+
+
+# Rows
 
 
 def test_gaps_and_what_atc_says_are_shown(job: dict[str, AccAutoResult]) -> None:
@@ -146,7 +302,7 @@ def test_paths_are_not_cut_on_a_narrow_terminal(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     result = job["met"]
-    print_report(report_of(result), result.folder.root, result.folder.files)
+    print_full(report_of(result), result.folder.root, result.folder.files)
     text = "".join(line.strip() for line in capsys.readouterr().out.splitlines())
     assert Path(str(result.folder.root)).as_posix() in text.partition("Files in")[2].partition("To let ATC")[0]
 

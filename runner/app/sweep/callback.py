@@ -15,11 +15,13 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from runner.app.loudness import KEYS, Loudness, loudness_of
 from runner.app.places import absolute, register_resolvers
 from runner.app.sweep.folder import claim
-from runner.app.sweep.launchers import ready_launcher
+from runner.app.sweep.launchers import BASIC, ready_launcher
 from runner.app.sweep.overrides import given, jobs_of, swept_keys
 from runner.app.sweep.plan import Plan, planned
+from runner.app.sweep.tail import Tail
 from runner.errors import ConfigError, RunnerError
 
 # A worker process meets this module first, when it is handed the sweep's callbacks.
@@ -38,11 +40,15 @@ class Begun:
         folder: where it writes.
         plan: what it is going to do.
         lock: held until this process ends.
+        loudness: how much is told.
+        tail: says what jobs say that run elsewhere; None where they say it themselves, or nothing of that is asked for.
     """
 
     folder: Path
     plan: Plan
     lock: FileLock | None
+    loudness: Loudness = "short"
+    tail: Tail | None = None
 
 
 class SweepFolder(Callback):
@@ -62,7 +68,9 @@ class SweepFolder(Callback):
             raise Refused(str(error)) from error
         except HydraException:
             return  # an override that cannot be read, which the sweeper refuses next
-        SweepFolder.begun = Begun(folder, plan, lock)
+        loudness = loudness_of({key: OmegaConf.select(config, key) for key in KEYS})
+        elsewhere = loudness == "json" and config.hydra.launcher._target_ != BASIC
+        SweepFolder.begun = Begun(folder, plan, lock, loudness, Tail(folder) if elsewhere else None)
         config.hydra.sweep.dir = str(folder)
         # Jobs are composed anew from these.
         named = QuotedString(str(folder), Quote.single).with_quotes()

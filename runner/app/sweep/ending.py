@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from runner.app import json_lines
 from runner.app.held_folder import is_held, release
 from runner.app.journal import read_events
+from runner.app.loudness import Loudness
 from runner.app.sweep.callback import Begun
 from runner.app.sweep.launchers import kill_launched, stop_launched
 from runner.app.sweep.outcome import sweep_status
@@ -21,14 +21,15 @@ from runner.app.sweep.plan import Plan, PlannedJob
 from runner.app.telling import fault, tell
 from runner.app.tracking.looking import sweep_comparison
 from runner.plain_values import fits
-from runner.printable import printable_lines
+from runner.printable import printable, printable_lines
 from runner.report.kept_summary import read_summary
+from runner.report.layout import standard_output
 from runner.report.page import PAGE
-from runner.report.sweep.files import write_sweep
+from runner.report.sweep.files import sweep_json, write_sweep
 from runner.report.sweep.swept import Sweep, SweptJob
-from runner.report.sweep.table import print_sweep
+from runner.report.sweep.table import print_sweep, sweep_verdict
 
-_INTERRUPTED = 130
+INTERRUPTED = 130
 _LONGEST_WAIT, _PAUSE = 5.0, 0.2
 
 
@@ -42,17 +43,32 @@ def end_sweep(begun: Begun, *, interrupted: bool) -> int:
     _wait(begun, _LONGEST_WAIT if interrupted else math.inf)
     if interrupted:
         kill_launched()
-    sweep = swept(begun.folder, begun.plan, interrupted=interrupted)
-    print_sweep(sweep, Console())
+    if begun.tail is not None:
+        begun.tail.stop()
+    sweep, plan = swept(begun.folder, begun.plan, interrupted=interrupted), begun.plan.to_json()
+    status = sweep_status([job.exit_status for job in sweep.jobs])
+    _print(sweep, begun.loudness)
     try:
-        write_sweep(sweep, begun.plan.to_json())
+        write_sweep(sweep, plan)
     except OSError as error:
         tell(f"the sweep's table is not in {begun.folder}: {fault(error)} The jobs' results are.", "warning")
-    compared = sweep_comparison(job.summary for job in sweep.jobs)
+    release(begun.folder, begun.lock)
+    with json_lines.json_lines(begun.loudness == "json"):
+        told = json.loads(sweep_json(sweep, plan))
+        json_lines.say_end(INTERRUPTED if interrupted else status, folder=str(begun.folder), sweep=told)
+    return status
+
+
+def _print(sweep: Sweep, loudness: Loudness) -> None:
+    if loudness == "json":
+        return
+    if loudness == "quiet":
+        print(printable(sweep_verdict(sweep)))
+        return
+    print_sweep(sweep, standard_output(), full=loudness == "full")
+    compared = sweep_comparison((job.summary for job in sweep.jobs), sweep.folder.name)
     if compared:
         print(printable_lines(compared), file=sys.stderr)
-    release(begun.folder, begun.lock)
-    return sweep_status([job.exit_status for job in sweep.jobs])
 
 
 def _wait(begun: Begun, seconds: float) -> None:
@@ -101,14 +117,14 @@ def _outcome(folder: Path, job: PlannedJob, *, interrupted: bool) -> SweptJob:
         report = f"{job.folder}/{PAGE}" if (folder / PAGE).is_file() else ""
         status = {"status": last["status"], "exit_status": last["exit_status"]}
         return SweptJob(**common, **status, summary=summary, report=report)
-    if last.get("event") == "JobFailed" and last["exit_status"] != _INTERRUPTED:
+    if last.get("event") == "JobFailed" and last["exit_status"] != INTERRUPTED:
         return SweptJob(**common, status="failed", exit_status=last["exit_status"], reason=last["message"])
     if not last:
         return SweptJob(**common, status="not run", exit_status=None)
     if is_held(folder):
         return SweptJob(**common, status="running", exit_status=None)
     if interrupted or last.get("event") == "JobFailed":
-        return SweptJob(**common, status="interrupted", exit_status=_INTERRUPTED)
+        return SweptJob(**common, status="interrupted", exit_status=INTERRUPTED)
     why = "ended without a result: its process was killed, or its machine stopped"
     return SweptJob(**common, status="failed", exit_status=1, reason=why)
 

@@ -6,9 +6,11 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 
+from runner.app.loudness import KEYS as LOUDNESS
+
 _LONGEST = 60
 # Beside hydra's own they say where and how a job runs, not what it computes.
-NO_RESULT = ("paths", "tracking", "cache", "engine", "download", "sweep", "tune", "doctor")
+NO_RESULT = ("paths", "tracking", "cache", "engine", "download", "sweep", "tune", "doctor", *LOUDNESS)
 
 
 def job_label(options: Mapping[str, str]) -> str:

@@ -33,6 +33,11 @@ class PlannedJob:
     varied: Mapping[str, str]
     options: Mapping[str, str]
 
+    @property
+    def label(self) -> str:
+        """What tells it from the others, as the sweep's table and its lines do."""
+        return f"{self.number} {', '.join(f'{key}={value}' for key, value in self.varied.items())}".rstrip()
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

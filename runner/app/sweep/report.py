@@ -28,11 +28,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("folder", type=Path, help="of the sweep: the one that holds sweep.json")
     folder = parser.parse_args(arguments).folder.absolute()
     # Imported here, so that --help comes at once.
-    from rich.console import Console
-
     from runner.app.sweep.ending import swept
     from runner.app.sweep.outcome import sweep_status
     from runner.app.sweep.plan import NAME, read_plan
+    from runner.report.layout import standard_output
     from runner.report.sweep.files import write_sweep
     from runner.report.sweep.table import print_sweep
 
@@ -45,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         )
         return WRONG_INPUT
     sweep = swept(folder, plan)
-    print_sweep(sweep, Console())
+    print_sweep(sweep, standard_output())
     try:
         write_sweep(sweep, plan.to_json())
     except OSError as error:

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from runner.app.progress import ProgressDisplay
+from runner.app.progress import TRACK, ProgressDisplay
 from runner.app.telling import tell
 from runner.app.tracking import process
 from runner.app.tracking.looking import entry, where_to_look
@@ -18,14 +18,13 @@ from runner.app.tracking.options import TrackingOptions
 from runner.app.tracking.place import Place, place
 from runner.app.tracking.process import Logged, NotLogged, TrackingProcess
 from runner.credentials import without_credentials
-from runner.events import StageFinished, StageStarted
+from runner.events import StageAdvanced, StageFinished, StageStarted
 from runner.job_folder import replace_listed
 from runner.printable import escaped_json
 from runner.report.summary import SUMMARY
 
 # Whoever interrupts does not want to wait for MLflow; the process closes the run without us.
 _INTERRUPTED_SECONDS = 1.0
-_told: list[str] = []
 
 
 class Following:
@@ -40,19 +39,22 @@ class Following:
         except OSError as error:
             self._reason = f"no process could be started: {error.strerror}"
 
-    def end(self, *, finished: bool, interrupted: bool) -> None:
+    def end(self, display: ProgressDisplay, *, finished: bool, interrupted: bool, tells: bool = True) -> None:
         """Wait a bounded time until the run is whole, and tell where it is, or how it is logged later.
 
         Args:
+            display: of the job; shows that it goes on.
             finished: whether the job has a result; what lies there otherwise is an earlier job's.
             interrupted: whether the user waits for nothing but the end.
+            tells: whether it is told where the run is.
         """
-        display, logged = ProgressDisplay(), None
+        logged = None
         start = time.perf_counter()
         try:
-            display(StageStarted("track"))
+            display(StageStarted(TRACK, 1))
             logged = self._logged(_INTERRUPTED_SECONDS if interrupted else self._options.timeout)
-            display(StageFinished("track", time.perf_counter() - start))
+            display(StageAdvanced(TRACK, 1))
+            display(StageFinished(TRACK, time.perf_counter() - start))
         except NotLogged as error:
             display.close()
             kept = "All results are" if finished else "What the job said is kept"
@@ -62,7 +64,9 @@ class Following:
                 "warning",
             )
         else:
-            self._tell(logged)
+            display.close()
+            if tells:
+                self._tell(logged)
         finally:
             display.close()
             if finished:
@@ -103,10 +107,7 @@ class Following:
         return place(self._root, self._options, os.environ)
 
     def _tell(self, logged: Logged) -> None:
-        text = where_to_look(logged, self._place(), self._folder)
-        if _told[-1:] != [text]:  # the jobs of a sweep have one place
-            _told[:] = [text]
-            print(text, file=sys.stderr)
+        print(where_to_look(logged, self._place(), self._folder), file=sys.stderr)
 
 
 def log_command(folder: Path, uri: str | None) -> str:

@@ -26,11 +26,12 @@ def entry(logged: Logged, where: Place) -> dict[str, str]:
     return {**found, "pages": _LOCAL, "command": interface_command(logged, where)}
 
 
-def sweep_comparison(summaries: Iterable[Mapping[str, Any] | None]) -> str:
-    """Return how the runs of a sweep are looked at side by side; nothing where there are none.
+def sweep_comparison(summaries: Iterable[Mapping[str, Any] | None], sweep: str) -> str:
+    """Return how the runs of a sweep are looked at, in charts and side by side; nothing where there are none.
 
     Args:
         summaries: of the sweep's jobs, None for a job without.
+        sweep: its name.
     """
     entries = [summary["mlflow"] for summary in summaries if summary is not None and "mlflow" in summary]
     if not entries:
@@ -38,9 +39,12 @@ def sweep_comparison(summaries: Iterable[Mapping[str, Any] | None]) -> str:
     together = [one for one in entries if one["pages"] == entries[0]["pages"]]
     runs, experiments = (list(dict.fromkeys(one[key] for one in together)) for key in ("run", "experiment"))
     chosen = f"runs={_listed(runs)}&experiments={_listed(experiments)}"
-    address = f"{entries[0]['pages']}/#/compare-runs?{chosen}"
-    command = entries[0].get("command")
-    return f"Compare runs: {address}" if command is None else f"Compare runs: {command}\n  then open {address}"
+    pages, command = entries[0]["pages"], entries[0].get("command")
+    charts = f"{pages}/{sweep_page(entries[0]['experiment'], sweep)}"
+    beside = f"{pages}/#/compare-runs?{chosen}"
+    if command is None:
+        return f"The sweep's runs: {charts}\nCompare runs: {beside}"
+    return f"The sweep's runs: {command}\n  then open {charts}\nCompare runs: the same command\n  then open {beside}"
 
 
 def _listed(names: list[str]) -> str:
@@ -58,17 +62,26 @@ def where_to_look(logged: Logged, where: Place, folder: Path) -> str:
     started = first(read_events(folder), "JobStarted") or {}
     tags = started.get("tags")
     sweep = tags.get("sweep") if isinstance(tags, dict) else None
-    page = f"#/experiments/{logged.experiment}/runs/{logged.run}" if sweep is None else sweep_page(logged, sweep)
+    page = (
+        f"#/experiments/{logged.experiment}/runs/{logged.run}"
+        if sweep is None
+        else sweep_page(logged.experiment, sweep)
+    )
     what = "The run" if sweep is None else "The sweep's runs"
     if where.is_server:
         return f"{what}: {without_credentials(logged.uri).rstrip('/')}/{page}"
     return f"{what}: {interface_command(logged, where)}\n  then open {_LOCAL}/{page}"
 
 
-def sweep_page(logged: Logged, sweep: str) -> str:
-    """Return the page that charts the runs of a sweep."""
+def sweep_page(experiment: str, sweep: str) -> str:
+    """Return the page that charts the runs of a sweep.
+
+    Args:
+        experiment: its number.
+        sweep: the sweep's name.
+    """
     chosen = quote(f'tags.sweep = "{sweep}"', safe="")
-    return f"#/experiments/{logged.experiment}/runs?searchFilter={chosen}&compareRunsMode=CHART"
+    return f"#/experiments/{experiment}/runs?searchFilter={chosen}&compareRunsMode=CHART"
 
 
 def interface_command(logged: Logged, where: Place) -> str:

@@ -12,7 +12,7 @@ from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.doctor.data import sampled
 from runner.modes.doctor.examined import Examined
 from runner.modes.doctor.finding import Finding, ok, warning
-from runner.modes.work_ahead import items_ahead
+from runner.modes.work_ahead import JobWork
 
 _GB = 1e9
 # Copies of the weights that a job holds at its peak, beside what this look at it took: the prepared model, its simulation, and
@@ -82,8 +82,8 @@ def _items(case: Examined) -> tuple[float, float]:
     parts, layers = case.split, len(case.layers.layers)
     calibrated = 0 if parts.calibration is None else _PASSES * len(parts.calibration)
     least = both + _OBSERVED * calibrated
-    most = items_ahead(options, parts, layers, _PASSES) - 2 * items - calibrated
-    return least, least + _SIMULATED * max(0, most)
+    most = JobWork(options, parts, layers, _PASSES, checked=0, kept=0).to_fall_back()
+    return least, least + _SIMULATED * most
 
 
 def duration(seconds: float) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runner.evaluation.judge import Verdict
-from runner.events import SEARCH, WRITE, WorkAhead
+from runner.events import SEARCH, WRITE
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.modes.cautions import tensors_caution
 from runner.modes.context import Context
@@ -18,7 +18,7 @@ from runner.modes.scoring.rankings import Rankings
 from runner.modes.scoring.searching import reconsider, tell_end, try_last_resorts, try_plans, try_repairs
 from runner.modes.steps.quantize import Quantized
 from runner.modes.steps.score_float import FloatScores
-from runner.modes.work_ahead import items_of_search
+from runner.modes.work_ahead import JobWork
 from runner.search.end_to_end import EndToEnd, LossContributions
 from runner.search.ladder import starting_plan
 from runner.search.layer_groups import layer_groups
@@ -58,6 +58,8 @@ def search(
     options: AccAutoOptions,
     best: BestModels,
     job: Context,
+    *,
+    work: JobWork,
 ) -> Searched:
     """Return what the search found until it ended, its budget was spent, or it was interrupted after the first trial.
 
@@ -68,6 +70,7 @@ def search(
         options: the job's.
         best: keeps the models of the best plan so far on disk.
         job: runs models.
+        work: tells how much is ahead.
     """
 
     def publish() -> None:
@@ -81,12 +84,14 @@ def search(
     with job.clock.stage(SEARCH, items, "all layers int8") as progress:
         all_int8 = log.trial(Plan.all_int8(layers), progress)
     ranking = rankings = None
+    work = replace(work, layers=len(layers))
+    job.emit(work.from_first_trial(all_int8))
     with job.meter.until_stopped():
         if split.calibration is not None:
             tried = try_repairs(all_int8, quantized.repairs, models, log, job=job, items=items)
             start = starting_plan(tried)
             groups = layer_groups(models.float_model, models.form(start.plan), costs)
-            job.emit(WorkAhead(items_of_search(options, split, len(layers), len(groups), start)))
+            job.emit(work.from_ranking(start, len(groups)))
             # As in AMCT the ranking is made also where nothing has to fall back.
             searched = not start.accepted or StrategyNeeds.of(options.strategy).always
             ranker = Ranker(quantized.prepared, split.calibration, models, log, scores, publish, job)
@@ -96,9 +101,12 @@ def search(
             walked = rankings.of(strategy) if searched else ranking
             start = reconsider(tried, start, walked, log, job=job, items=items)
             try_plans(start, walked, strategy, log, job=job, items=items)
+            if not start.accepted and log.result().best is None:
+                job.emit(work.from_last_resorts())
             if not start.accepted:
                 try_last_resorts(start, rankings.last_resorts(walked), log, job=job, items=items)
                 tell_end(log, job)
+    job.emit(work.from_result())
     result = log.result(job.meter.stopped)
     job.warnings.warn(*tensors_caution(result, all_int8, len(quantized.all_int8.tensors)))
     job.warnings.warn(*narrow_miss(result, log, float_scores.judge, scores.scorer, seed=options.seed))

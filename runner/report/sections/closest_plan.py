@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.figure import Figure, Section
+from runner.figure import Figure, Line, Section
 from runner.search.plan import SearchResult
 from runner.wording import say
 
@@ -20,4 +20,4 @@ def closest_plan(search: SearchResult) -> Section:
             **told,
         ),
     )
-    return Section(name="closest_plan", figures=(figure,))
+    return Section(name="closest_plan", figures=(figure,), brief=(Line(figure.title, figure.phrase),))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from runner.figure import Column, Grid, Row, Section, Table
+from runner.figure import Column, Grid, Line, Row, Section, Table
 from runner.report.sections.node_account import account
 from runner.wording import Said, listed, recalled, say
 
@@ -39,6 +39,7 @@ def conversion(report: Mapping[str, Any]) -> Section:
         heading=say("What became of the trained quantization"),
         place="nodes",
         blocks=(_layers(report, rows), *account(report["nodes"])),
+        brief=(Line("integers", _brief(report)),),
     )
 
 
@@ -48,6 +49,18 @@ def _layers(report: Mapping[str, Any], rows: Sequence[tuple[str, ...]]) -> Table
     columns = (Column(first, "name"), *map(Column, middle), Column(legalised, "text"), Column(error))
     choices = [(status, said) for status, said in _STATUS.items() if status in statuses]
     return Table(columns, [Row(cells, status) for cells, status in zip(rows, statuses, strict=True)], choices)
+
+
+def _brief(report: Mapping[str, Any]) -> str:
+    """Return how much of what was trained is in the result number for number."""
+    weights = [layer["weight"] for layer in report["layers"] if layer["status"] != "float" and layer.get("weight")]
+    exact = sum(weight["channels_exact"] == weight["channels"] for weight in weights)
+    said = [f"weights of {exact} of {len(weights)} layers as in the source"]
+    rounded = sum(layer.get("bias", {}).get("how") == "rounded" for layer in report["layers"])
+    said += [f"{rounded} biases rounded"] if rounded else []
+    unused = sum(node["use"] == "dropped" for node in report["nodes"])
+    said += [f"{unused} Q/DQ nodes not used"] if unused else []
+    return ", ".join(said)
 
 
 def _cells(layer: Mapping[str, Any], shared: list[str]) -> tuple[str, ...]:

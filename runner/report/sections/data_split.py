@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.figure import Figure, Section
+from runner.figure import Figure, Line, Section
 from runner.modes.result import Source
 from runner.wording import say
 
@@ -37,4 +37,5 @@ def data_split(source: Source, *, from_record: bool) -> Section:
         ),
         Figure(key="split", value=split),
     )
-    return Section(name="data_split", figures=figures)
+    brief = (Line("scales", figures[0].phrase),) if from_record else ()
+    return Section(name="data_split", figures=figures, brief=brief)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from runner.evaluation.distance import Kl, Sqnr
 from runner.figure import Card, Figure, Section
 from runner.modes.result import Comparison, Source
 from runner.report.sections.metrics import shown, told
 from runner.wording import listed, recalled, say
+
+_DIGITS = 9
+# Of the others the metric's name says enough.
+_UNITS: Mapping[str, str] = {Kl.unit: " nats", Sqnr.unit: " dB"}
 
 
 def headline(comparison: Comparison, source: Source, allowed: str = "") -> Section:
@@ -43,6 +50,23 @@ def headline(comparison: Comparison, source: Source, allowed: str = "") -> Secti
         ),
     )
     return Section(name="headline", figures=figures)
+
+
+def outcome(comparison: Comparison, target: float | None = None, *, decides: str = "") -> str:
+    """Return the figure that decides and the loss in a few words, beside what that was to stay below.
+
+    Args:
+        comparison: of the two models.
+        target: of the loss.
+        decides: who does, where it is no target.
+    """
+    metric = comparison.headline
+    unit = _UNITS.get(metric.unit, "")
+    said = f"{metric.name} {shown(metric.before)} -> {shown(metric.after)}, loss {shown(metric.loss)}{unit}"
+    # As plans are judged: differences beyond that are those of float sums.
+    if target is None:
+        return f"{said}; {decides}" if decides else said
+    return f"{said} {'<' if round(metric.loss, _DIGITS) < target else '>='} {target:g}"
 
 
 def items_phrase(comparison: Comparison, source: Source) -> str:

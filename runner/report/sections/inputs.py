@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runner.figure import Figure, Section
+from runner.figure import Figure, Line, Section
 from runner.modes.result import ModelInputs
 from runner.report.tracked import tracker_name
 from runner.wording import recalled, say
@@ -15,7 +15,11 @@ _TITLE = "input values"
 def inputs(given: ModelInputs) -> Section:
     """Return the section."""
     return Section(
-        name="inputs", heading=say("What reaches the model"), place="again", figures=(*_values(given), *_settled(given))
+        name="inputs",
+        heading=say("What reaches the model"),
+        place="again",
+        figures=(*_values(given), *_settled(given)),
+        brief=[Line("chosen", text) for text in given.chosen],
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from runner.figure import Card, Figure, Section
+from runner.figure import Card, Figure, Line, Section
 from runner.modes.result import Layers
 from runner.wording import say
 
 _MOST_NAMES = 8
+# For names in a line of 80 columns, beside what it is about and "and 99 more".
+_ROOM = 54
 
 
 def layers(kept: Layers, fallback: Sequence[str]) -> Section:
@@ -45,7 +47,19 @@ def layers(kept: Layers, fallback: Sequence[str]) -> Section:
         Figure(key="macs_int8_share", value=share, tracked="layers/macs_int8_share"),
         Figure(key="fallback", value=list(fallback)),
     )
-    return Section(name="layers", figures=figures)
+    return Section(name="layers", figures=figures, brief=tuple(_brief(int8, total, share, fallback)))
+
+
+def _brief(int8: int, total: int, share: float, fallback: Sequence[str]) -> Iterator[Line]:
+    yield Line(
+        "int8 layers",
+        f"{int8} of {total}, {share:.1%} of multiply-accumulates" + ("" if fallback else "; none is float"),
+    )
+    if fallback:
+        fitting = [n for n in range(1, len(fallback) + 1) if len(", ".join(fallback[:n])) <= _ROOM]
+        more = len(fallback) - len(fitting)
+        named = ", ".join(fallback[: len(fitting)])
+        yield Line("left float", (f"{named} and {more} more" if more else named) if named else f"{more} layers")
 
 
 def _names(names: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.figure import Section
+from runner.figure import Line, Section
 from runner.modes.result import Prediction
 
 _INDENT = " " * 8
@@ -18,4 +18,6 @@ def prediction(answers: Prediction | None) -> Section:
         ("Quantized Model Prediction:", answers.after),
     ):
         lines += [title, f"{_INDENT}category index: {category}", f"{_INDENT}category prob: {probability:.3f}"]
-    return Section(name="prediction", lines=lines)
+    (before, sure), (after, now) = answers.before, answers.after
+    said = f"{answers.image}: class {before} ({sure:.3f}) before, class {after} ({now:.3f}) after"
+    return Section(name="prediction", lines=lines, brief=(Line("one answer", said),))

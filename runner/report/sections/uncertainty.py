@@ -7,9 +7,15 @@ from typing import Any
 
 from runner.evaluation.paired_shares import LEVEL
 from runner.evaluation.uncertainty import Conclusion, Interval
-from runner.figure import Figure, Section
+from runner.figure import Figure, Line, Section
 from runner.wording import as_sentence, say
 
+_MANY = 1_000_000
+_ON_OTHERS = {
+    "met": "met on others too",
+    "not_met": "missed on others too",
+    "undecided": "undecided on others",
+}
 _VERDICT = {"met": say("met"), "not_met": say("not met"), "undecided": say("undecided")}
 
 
@@ -34,7 +40,7 @@ def uncertainty(interval: Interval | None, items: int, target: float | None = No
             if math.isfinite(limit)
         ),
     )
-    return Section(name="uncertainty", figures=figures)
+    return Section(name="uncertainty", figures=figures, brief=(Line("uncertainty", _brief(interval, items, verdict)),))
 
 
 def _told(interval: Interval) -> dict[str, Any]:
@@ -59,3 +65,12 @@ def _phrase(interval: Interval, items: int, verdict: Conclusion | None) -> str:
     if verdict == "undecided" and (interval.items_to_settle or 0) > items:
         return say("{text} (about {count} items like these would tell)", text=text, count=interval.items_to_settle)
     return text
+
+
+def _brief(interval: Interval, items: int, verdict: Conclusion | None) -> str:
+    """Return the same in a line."""
+    said, needed = interval.said(not_met=verdict == "not_met"), interval.items_to_settle or 0
+    told = said if interval.unsure else f"{said} from {items} items"
+    if verdict == "undecided" and needed > items:
+        return f"{told}; {needed if needed <= _MANY else 'more than a million'} would decide"
+    return told if verdict is None else f"{told}: {_ON_OTHERS[verdict]}"

@@ -99,3 +99,8 @@ _PRECISION = {
     "s19": say("scales of 19 bits, as many chips keep,"),
     "fp16": say("scales of 19 bits and float16 values and weights around the int8 layers"),
 }
+PRECISION_IN_SHORT = {
+    "fp32": "float32 scales",
+    "s19": "scales of 19 bits",
+    "fp16": "scales of 19 bits and float16",
+}

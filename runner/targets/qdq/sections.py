@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from runner.figure import Figure, Section, Step
+from runner.figure import Figure, Line, NamedFile, Section, Step
 from runner.job_folder import JobFolder
 from runner.printable import printable
 from runner.targets.qdq.verify import Checked
@@ -25,9 +25,18 @@ def deployed(checked: Checked | None) -> Section:
     said = sentences(checked)
     figures += [Figure(sentence=sentence) for sentence in said]
     figures.append(Figure(title="verified", phrase="\n".join(map(printable, said))))
-    return Section(
-        name="deployed", heading=say("Is the written model the measured one?"), place="proof", figures=figures
-    )
+    heading = say("Is the written model the measured one?")
+    return Section(name="deployed", heading=heading, place="proof", figures=figures, brief=_brief(checked))
+
+
+def _brief(checked: Checked) -> list[Line]:
+    """Return the proof and what it holds for, each in a line."""
+    items = f": {checked.items} of {checked.items} items" if checked.items else ""
+    lines = [Line("proof", f"the file, loaded again, gives the scores that were measured{items}")]
+    lines.append(Line("runs on", f"integer kernels: {checked.integer_kernels} layers and averages, in onnxruntime"))
+    if checked.saturating:
+        lines.append(Line("elsewhere", "other machines may give other answers: this one's int8 kernels saturate"))
+    return lines
 
 
 def sentences(checked: Checked) -> list[Said]:
@@ -90,8 +99,9 @@ def next_steps(checked: Checked | None, folder: JobFolder, runtime: str) -> tupl
     if checked is None:
         return (Section(name="to_the_runtime"),)
     path, within = folder.path(checked.file), Path(checked.file)
-    step = Step(_WHY[runtime], _command(path, runtime), (_WHY[runtime],), _command(within, runtime))
-    return (Section(name="to_the_runtime", heading=say("Result and next steps"), place="result", steps=(step,)),)
+    step = Step(_WHY[runtime], _command(path, runtime), (_WHY[runtime],), _command(within, runtime), brief=True)
+    files, heading = (NamedFile("Q/DQ model", path),), say("Result and next steps")
+    return (Section(name="to_the_runtime", heading=heading, place="result", steps=(step,), files=files),)
 
 
 _WHY = {

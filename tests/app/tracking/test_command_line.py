@@ -34,7 +34,7 @@ def tracked(tiny: Tiny, **more: object) -> list[str]:
 
 
 def test_job_is_one_run_with_all_its_files(tiny: Tiny, run: Command, store: RunStore) -> None:
-    ended = run(*tracked(tiny))
+    ended = run(*tracked(tiny), "verbose=true")
     assert ended.status == 0, ended.err
     (one,) = store.runs()
     page = f"http://127.0.0.1:5000/#/experiments/{one.info.experiment_id}/runs/{one.info.run_id}"
@@ -106,7 +106,7 @@ def test_jobs_of_a_sweep_are_flat_runs_that_share_a_tag(tiny: Tiny, run: Command
     assert sorted(float(one.data.params["target_loss"]) for one in found) == [80, 90]
     assert not any("mlflow.parentRunId" in one.data.tags for one in found)
     assert found[0].data.params.keys() == found[1].data.params.keys()
-    # Told once for the whole sweep, and at the end as a comparison.
+    # Told once, at the end of the sweep: in charts, and side by side.
     number, chosen = found[0].info.experiment_id, f"tags.sweep%20%3D%20%22{sweep.name}%22"
     chart, compared = re.findall(r"^  then open http://127.0.0.1:5000/#/(.*)$", ended.err, re.MULTILINE)
     assert chart == f"experiments/{number}/runs?searchFilter={chosen}&compareRunsMode=CHART"

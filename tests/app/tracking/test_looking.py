@@ -54,18 +54,22 @@ def test_server_has_a_page_and_no_command(tmp_path: Path) -> None:
 def test_runs_of_a_sweep_are_compared_by_their_numbers() -> None:
     uri = "sqlite:////a/mlflow.db"
     jobs = [{"mlflow": entry(run(uri, number), at(uri))} for number in ("a", "b", "b")]
-    told = sweep_comparison([jobs[0], None, {}, *jobs[1:]])
-    command, _, address = told.partition("\n  then open ")
-    assert command == f"Compare runs: mlflow ui --backend-store-uri {uri}"
+    command, charts, again, address = sweep_comparison([jobs[0], None, {}, *jobs[1:]], "a b&c").split("\n")
+    assert command == f"The sweep's runs: mlflow ui --backend-store-uri {uri}"
+    assert charts.startswith("  then open http://127.0.0.1:5000/#/experiments/7/runs?searchFilter=")
+    assert "searchFilter=tags.sweep%20%3D%20%22a%20b%26c%22&" in charts
+    assert again == "Compare runs: the same command"
+    address = address.removeprefix("  then open ")
     query = parse_qs(urlsplit(address).fragment.partition("?")[2])
     assert {key: json.loads(values[0]) for key, values in query.items()} == {"runs": ["a", "b"], "experiments": ["7"]}
     server = "http://host:5000"
-    told = sweep_comparison([{"mlflow": entry(run(server), at(server))}])
+    charts, told = sweep_comparison([{"mlflow": entry(run(server), at(server))}], "monday").split("\n")
+    assert charts.startswith("The sweep's runs: http://host:5000/#/experiments/7/runs?searchFilter=tags.sweep")
     assert told.startswith("Compare runs: http://host:5000/#/compare-runs?runs=%5B%22ab%22%5D&experiments=")
 
 
 def test_sweep_that_nobody_logged_has_nothing_to_compare() -> None:
-    assert sweep_comparison([None, {"loss": 1}]) == ""
+    assert sweep_comparison([None, {"loss": 1}], "monday") == ""
 
 
 def test_tag_of_a_sweep_alone_makes_its_page(tmp_path: Path) -> None:

@@ -155,8 +155,19 @@ def test_narrow_terminal_loses_no_letter_and_reads_no_markup() -> None:
     report["nodes"].append(node)
     lines = printed(report, width=80)
     assert max(map(len, lines)) <= 80
-    columns = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if line.startswith("│")]
-    joined = ["".join(column).replace(" ", "") for column in zip(*columns, strict=True)]
+    # No room for its longest words: a paragraph in the place of the row.
+    assert lines[:2] == ["conversion", name]
     wide = rows(printed(report, width=400))[name]
-    assert joined == [cell.replace(" ", "") for cell in (name, *wide)]
+    told = "; ".join(f"{heading} {cell}" for heading, cell in zip(COLUMNS[1:], wide, strict=True))
+    below = lines[2 : lines.index("QuantizeLinear and DequantizeLinear that were not used:")]
+    assert " ".join(line.removeprefix("  ") for line in below) == told
     assert f"{name}(QuantizeLinear):[bold]because" in "".join(lines).replace(" ", "")
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 160])
+def test_no_name_is_broken_whatever_the_width(width: int) -> None:
+    report = report_of("w = DequantizeLinear(wq, sw, wz) [conv] y = Conv(xq, w)", wz=I8(1))
+    report["layers"][0]["name"] = "stage4/block12/depthwise_convolution/Conv"
+    lines = printed(report, width=width)
+    assert max(map(len, lines)) <= width
+    assert any("stage4/block12/depthwise_convolution/Conv" in line for line in lines)
