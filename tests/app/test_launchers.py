@@ -82,7 +82,7 @@ def test_launcher_gives_the_bytes_of_one_job_after_the_other_and_says_whose_line
         (tmp_path / name).mkdir()
         for file in (tiny.model, tiny.data):
             (tmp_path / name / file.name).write_bytes(file.read_bytes())
-        ended = command(*SWEEP, *options, *LAUNCHERS[name], cwd=tmp_path / name)
+        ended = command(*SWEEP, *options, "verbose=true", *LAUNCHERS[name], cwd=tmp_path / name)
         assert ended.status == 0, ended.err
     assert promised(tmp_path / "basic") == promised(tmp_path / launcher) and len(promised(tmp_path / "basic")) > 20
     assert [job["folder"] for job in told(tmp_path / launcher)["jobs"]] == [
@@ -91,7 +91,20 @@ def test_launcher_gives_the_bytes_of_one_job_after_the_other_and_says_whose_line
     said = ended.out + ended.err
     if launcher == "submitit":
         said = "".join(path.read_text() for path in (tmp_path / launcher).rglob(".submitit/*/*_log.err"))
-    assert re.search(r"^(\S*\(.*\)\S* )?\[3_target_loss=70,seed=2\] write the files: \d", said, re.MULTILINE)
+    assert re.search(r"^(\S*\(.*\)\S* )?\[3 target_loss=70, seed=2\] write the files: \d", said, re.MULTILINE)
+
+
+@launchers("basic", "joblib", "submitit", "ray")
+def test_lines_of_json_name_the_job_wherever_it_runs(launcher: str, tiny: Tiny, tmp_path: Path) -> None:
+    ended = command(*SWEEP, *tiny.options(target_loss="60,70"), "json=true", *LAUNCHERS[launcher], cwd=tmp_path)
+    assert ended.status == 0, ended.err
+    *events, last = map(json.loads, ended.out.splitlines())
+    assert (last["event"], last["exit_status"]) == ("Ended", 0)
+    assert [job["status"] for job in last["sweep"]["jobs"]] == ["met", "met"]
+    for name in ("0_target_loss=60", "1_target_loss=70"):
+        of_job = [event["event"] for event in events if event["job"] == name]
+        kept = (tmp_path / "outputs" / "sweeps" / "x" / name / "events.jsonl").read_text(encoding="utf-8").splitlines()
+        assert of_job == [json.loads(line)["event"] for line in kept]
 
 
 @launchers("basic", "joblib", "submitit", "ray")

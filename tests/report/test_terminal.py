@@ -88,7 +88,7 @@ def test_short_verdict_begins_with_what_came_of_it_and_ends_in_what_to_do(
         zip(titles(lines), (line[13:] for line in lines if line[12:13] == " " and line[:1] != " "), strict=True)
     )
     assert list(told) == [
-        *("uncertainty", "int8 layers", "proof", "on a chip", "for atc"),
+        *("uncertainty", "input values", "int8 layers", "proof", "on a chip", "for atc"),
         *("deploy", "fake-quant", "record", "report", "more"),
     ]
     assert told["int8 layers"] == "4 of 4, 100.0% of multiply-accumulates; none is float"

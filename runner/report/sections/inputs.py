@@ -10,6 +10,7 @@ from runner.report.tracked import tracker_name
 from runner.wording import recalled, say
 
 _TITLE = "input values"
+_MOST = 2
 
 
 def inputs(given: ModelInputs) -> Section:
@@ -19,8 +20,19 @@ def inputs(given: ModelInputs) -> Section:
         heading=say("What reaches the model"),
         place="again",
         figures=(*_values(given), *_settled(given)),
-        brief=[Line("chosen", text) for text in given.chosen],
+        brief=tuple(_brief(given)),
     )
+
+
+def _brief(given: ModelInputs) -> Iterator[Line]:
+    """Yield the values of the first inputs, and what was chosen for them."""
+    seen = given.seen.values if given.seen is not None else {}
+    told = [f"{name} {one.low:.4g} to {one.high:.4g}, mean {one.mean:.4g}" for name, one in list(seen.items())[:_MOST]]
+    told += [f"and of {len(seen) - _MOST} more inputs: verbose=true"] if len(seen) > _MOST else []
+    for place, text in enumerate(told):
+        yield Line("" if place else _TITLE, text)
+    for text in given.chosen:
+        yield Line("chosen", text)
 
 
 def _values(given: ModelInputs) -> Iterator[Figure]:
