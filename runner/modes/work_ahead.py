@@ -48,7 +48,7 @@ class JobWork:
         return WorkAhead(before + ahead.items, before + self._where_met(self.layers))
 
     def to_fall_back(self) -> int:
-        """Return what ranking, search and report look at where every layer int8 misses the target and the strategy has a plan."""
+        """Return what ranking, search and report look at where all layers int8 miss the target and the strategy has a plan."""
         ahead = self._to_search(all_int8=None, groups=self.layers)
         return ahead.items if ahead.likely is None else ahead.likely
 
