@@ -59,9 +59,7 @@ _OF_NO_RESULT = ("tune", "report", "doctor", *LOUDNESS)
 INTERNAL_FAULT, WRONG_INPUT, VERIFICATION_FAILED = 1, 2, 4
 
 
-def run_job(
-    config: Mapping[str, Any], folder: Path, asked: Asked, tags: Mapping[str, str], label: str = ""
-) -> int:
+def run_job(config: Mapping[str, Any], folder: Path, asked: Asked, tags: Mapping[str, str], label: str = "") -> int:
     """Run one job and return its exit status; every failure is told on standard error and kept in ``events.jsonl``.
 
     Args:

@@ -13,6 +13,7 @@ from runner.figure import Figure, Report, Section
 from runner.graph.rewriting import Rewriting
 from runner.lint.finding import Finding
 from runner.modes.result import AccAutoResult, Headline
+from runner.report.sections.again import Asked
 from runner.report.sections.next_try import just_above
 from runner.report.terminal import figures_table, print_full, print_short, print_verdict, print_verdict_of, step_lines
 from runner.report.told import JobFacts, told
@@ -118,14 +119,14 @@ def test_short_verdict_of_a_missed_target_says_what_to_try(
         ("fast", "quant=best: "),
         ("best", "observer=hfmg or observer=percentile: "),
     ):
-        lines = short(told(result, JobFacts(preset=preset)), capsys)
+        lines = short(told(result, JobFacts(asked=Asked({"quant": preset}))), capsys)
         assert lines[0].startswith("target not met: net on data, mse ") and f"loss {closest.loss:.4g} >= 0" in lines[0]
         assert "deploy" not in titles(lines) and "record" not in titles(lines) and "atc" not in " ".join(lines)
         place = titles(lines).index("next")
         assert place == len(titles(lines)) - 1
         first_tried = next(place for place, line in enumerate(lines) if line.startswith("next "))
         tried = [line[13:] for line in lines[first_tried:]]
-        assert tried[0].startswith(first)
+        assert tried[0].startswith("doctor ") and tried[1].startswith(first)
         (target,) = [line for line in tried if line.startswith("target_loss=")]
         assert float(target.partition("=")[2].partition(":")[0]) > closest.loss
         assert tried[-1].startswith("docs/howto/")

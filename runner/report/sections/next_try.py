@@ -10,7 +10,7 @@ from runner.figure import Line, Section
 from runner.modes.result import AccAutoResult
 
 _TITLE = "next"
-_PAGE = "docs/howto/missed-target.md"
+_PAGE = "docs/howto/target-missed.md"
 # Preset -> the stronger ones, and what each does.
 _BEST = "quant=best: every correction from the start, which takes longer"
 _STRONGER = {
@@ -38,6 +38,7 @@ def next_try(result: AccAutoResult, preset: str) -> Section:
 
 
 def _for_a_missed_target(result: AccAutoResult, preset: str) -> Iterator[str]:
+    yield "doctor before the same options: is the data what the model takes?"
     if result.from_record:
         yield "without record=: calibrated anew, with corrections, and single layers left float"
     else:
