@@ -16,6 +16,7 @@ from runner.engine import Engine, available_cores
 from runner.memory import bound_memory, share_heaps
 from runner.modes.doctor.examine import Checked, examine
 from runner.modes.doctor.finding import Finding, fault
+from runner.printable import escaped_json
 
 SOUND, FAULTY = 0, 2
 
@@ -48,7 +49,7 @@ def look(arguments: Sequence[str], program: str, *, as_values: bool = False) -> 
         )
     found = [finding for _, one in told for finding in one.findings]
     if as_values:
-        print(json.dumps(_values(told, found), ensure_ascii=False))
+        print(escaped_json(json.dumps(_values(told, found), ensure_ascii=False)))
     else:
         print(closing(found), flush=True)
     return FAULTY if any(finding.level == "fault" for finding in found) else SOUND

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pytest
+
+from runner.app.doctor.command import look
+from runner.app.hydra_nodes import look_first
+from runner.app.places import register_resolvers
 from tests.app.conftest import Command, Tiny
 from tests.command import digests
 
@@ -84,3 +90,19 @@ def test_no_line_is_longer_than_80_columns_but_for_what_is_copied(run: Command, 
     ended = run("doctor", *tiny.options(target_loss=-1, model__path="absent.onnx"))
     for line in ended.out.splitlines():
         assert len(line) <= 80 or len(line.split()[-1]) > 80 - len("warning  float figure "), line
+
+
+def test_json_holds_the_same_findings_in_one_line(
+    tiny: Tiny, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    register_resolvers()
+    look_first()
+    assert look(tiny.options(seed="x", skip_layers="[none]"), "runner", as_values=True) == 2
+    (line,) = capsys.readouterr().out.splitlines()
+    found = json.loads(line)
+    assert found["faults"] == sum(one["level"] == "fault" for one in found["findings"]) == 2
+    assert found["warnings"] == sum(one["level"] == "warning" for one in found["findings"])
+    assert {one["key"] for one in found["findings"] if one["level"] == "fault"} == {"seed", "skip_layers"}
+    assert all(set(one) == {"check", "level", "what", "got", "expected", "key", "advice"} for one in found["findings"])
+    assert line.isprintable()
