@@ -408,7 +408,7 @@ def test_model_of_which_no_layer_can_be_int8_is_refused(tmp_path: Path) -> None:
         ({"metric": TopK(), "data": "other"}, ConfigError, "top1 needs a label"),
         ({"metric": Kl(output="nope")}, ConfigError, r"metric\.output: the model has no output 'nope'; it has logits"),
         ({"data": "wide"}, DatasetError, r"item wide\.npz\[0\] has shape 2x7x7, but the model input 'x' takes 2x6x6"),
-        ({"data": "labels"}, DatasetError, r"labels\.npz\[2\] has class 9, but the model gives 5 scores"),
+        ({"data": "labels"}, DatasetError, r"labels\.npz\[2\] with 9\. Classes are numbered from 0"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
