@@ -157,12 +157,17 @@ def _(result: ConvertResult, choices: Mapping[str, str]) -> Iterator[Item]:
 def _missed(result: AccAutoResult, choices: Mapping[str, str]) -> Iterator[Item]:
     """Yield what to try where no plan met the target."""
     figure, source = result.comparison.headline, result.source
-    told = say(
-        "Is {metric} of the float model, {before}, what the model is known to reach? If not, look at the preprocessing: ",
-        metric=figure.name,
-        before=shown(figure.before),
-    )
-    yield (told, _key("python -m runner doctor"), " ", _key("expect=…"))
+    metric = result.comparison.deciding
+    if metric is not None and not metric.needs_labels:
+        # It compares with the float model, whose own figure says nothing.
+        yield (say("Is what reaches the model right? Look at the preprocessing: "), _key("python -m runner doctor"))
+    else:
+        told = say(
+            "Is {metric} of the float model, {before}, what the model is known to reach? If not, look at the preprocessing: ",
+            metric=figure.name,
+            before=shown(figure.before),
+        )
+        yield (told, _key("python -m runner doctor"), " ", _key("expect=…"))
     yield from _more_items(result.comparison, result.target_loss)
     if not result.from_record:
         if source.calibration_items < _ENOUGH_TO_CALIBRATE:
