@@ -14,7 +14,7 @@ _PAGE = "docs/howto/target-missed.md"
 # Preset -> the stronger ones, and what each does.
 _BEST = "quant=best: every correction from the start, which takes longer"
 _STRONGER = {
-    "amct": ("quant=fast: corrected biases, layers chosen by what reaches the outputs", _BEST),
+    "amct": ("quant=fast: corrected biases, and a better choice of float layers", _BEST),
     "fast": (_BEST,),
     "best": ("observer=hfmg or observer=percentile: ranges of activations found otherwise",),
 }
@@ -45,7 +45,7 @@ def _for_a_missed_target(result: AccAutoResult, preset: str) -> Iterator[str]:
         yield from _STRONGER.get(preset, (_BEST,))
     if result.target_loss is not None:
         kept = just_above(result.search.closest.loss)
-        yield f"target_loss={kept:g}: what the closest plan keeps, if so much may be lost"
+        yield f"target_loss={kept:g}: what the closest plan keeps"
     yield f"{_PAGE} has the rest, the likeliest first"
 
 
