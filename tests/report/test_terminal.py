@@ -47,7 +47,8 @@ def test_files_and_how_to_go_on_are_printed_below_the_figures(
     assert lines[first:] == files + step_lines(report)
     assert lines[0] == f"target met: net on data, {report.outcome}"
     # All rows, and nothing but them, in between.
-    assert [line for line in lines[1 : first - 2] if line] == [line for line in rows_of(result, 80)[1:] if line]
+    rows = printed(figures_table(report), 80)[1:]
+    assert [line for line in lines[1 : first - 2] if line] == [line for line in rows if line]
 
 
 def test_missed_target_names_the_closest_plan_and_offers_no_atc_line(job: dict[str, AccAutoResult]) -> None:
