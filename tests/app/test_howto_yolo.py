@@ -54,6 +54,6 @@ def test_size_that_does_not_fit_is_refused_with_what_to_set(shapes: Path) -> Non
     ended = command(*page_command(), "dataset.preprocess.letterbox.size=[320,320]", "tracking=none", cwd=shapes)
     assert ended.status == 2
     assert (
-        "has shape 3x320x320, but the model input 'x' takes 3x32x32 an item. Set dataset.preprocess (resize, crop,"
-        in ended.err
+        "has shape 3x320x320, but the model input 'x' takes 3x32x32 an item. Of photos set "
+        "dataset.preprocess.resize=[32,32], or a crop or letterbox of that size." in ended.err
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
+from google.protobuf.message import DecodeError
 
 from runner.external_data import external_files
 from runner.figure import Card, Column, Figure, Row, Section, Table
@@ -37,7 +38,10 @@ def sizes(result: JobResult) -> Section:
 
 def _size(path: Path) -> int:
     """Return a model's bytes, with those of the files that it names."""
-    beside = external_files(onnx.load(path, load_external_data=False))
+    try:
+        beside = external_files(onnx.load(path, format="protobuf", load_external_data=False))
+    except DecodeError:  # a target of the user's own writes what its machine reads
+        beside = set()
     return path.stat().st_size + sum((path.parent / name).stat().st_size for name in beside)
 
 
