@@ -62,7 +62,7 @@ def test_glob_that_finds_nothing_makes_no_job() -> None:
 
 
 def test_sweeper_that_makes_jobs_up_has_none_before() -> None:
-    with sweep_config("seed=1,2", "hydra.sweeper._target_=optuna.Sweeper") as config:
+    with sweep_config("seed=1,2", "hydra.sweeper._target_=hydra_plugins.hydra_optuna_sweeper.Sweeper") as config:
         assert jobs_of(config) is None
 
 
