@@ -1,12 +1,12 @@
-"""The site of docs/: `python -m handbook build` makes it; CONTRIBUTING.md says why it is Sphinx."""
+"""The site of docs/: `python -m docs.handbook build` makes it; CONTRIBUTING.md says why it is Sphinx."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # handbook is no installed package
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # docs is no installed package
 
 project = "quant-runner"
-extensions = ["myst_parser", "handbook.navigation", "handbook.mathml", "handbook.search_words"]
+extensions = ["myst_parser", "docs.handbook.navigation", "docs.handbook.mathml", "docs.handbook.search_words"]
 exclude_patterns = ["_build"]
 nitpicky = True
 

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("sphinx", reason="needs the extra 'docs'")
 from docutils import nodes
 
-from handbook.mathml import _formula
+from docs.handbook.mathml import _formula
 
 
 @pytest.mark.parametrize(

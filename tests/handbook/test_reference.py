@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from handbook.generated import GENERATED
-from handbook.key_rows import entries_of, takes_a_number
-from handbook.status_page import STATUSES
-from handbook.units import _UNITS, unit
+from docs.handbook.generated import GENERATED
+from docs.handbook.key_rows import entries_of, takes_a_number
+from docs.handbook.status_page import STATUSES
+from docs.handbook.units import _UNITS, unit
 from runner.app.schema.files import choices, groups
 from runner.app.schema.keys import Key, composed, job_keys, keys_of_choice
 from tests.command import ROOT
@@ -26,7 +26,7 @@ STATUS_MODULES = ("app/leaving.py", "app/sweep/outcome.py", "app/check_deploy.py
 
 @pytest.mark.parametrize("name", GENERATED)
 def test_generated_file_is_in_step(name: str) -> None:
-    assert (ROOT / name).read_text(encoding="utf-8") == GENERATED[name](), "run: python -m handbook write"
+    assert (ROOT / name).read_text(encoding="utf-8") == GENERATED[name](), "run: python -m docs.handbook write"
 
 
 def test_every_key_says_what_it_means() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 pytest.importorskip("sphinx", reason="needs the extra 'docs'")
-from handbook.search_words import EnglishAndChinese
+from docs.handbook.search_words import EnglishAndChinese
 
 
 @pytest.mark.parametrize(

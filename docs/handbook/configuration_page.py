@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from handbook.key_rows import entries_of, key_table
-from handbook.markdown import code, page, words
+from docs.handbook.key_rows import entries_of, key_table
+from docs.handbook.markdown import code, page, words
 from runner.app.schema.files import choices
 from runner.app.schema.keys import Key, job_keys
 

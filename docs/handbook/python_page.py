@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import runner
-from handbook.docstring_markdown import as_markdown
-from handbook.markdown import code, page
+from docs.handbook.docstring_markdown import as_markdown
+from docs.handbook.markdown import code, page
 from runner.calibration.observer import Observer, TensorStatistic
 from runner.dataset.item import Dataset, Item
 from runner.dataset.truth import Known

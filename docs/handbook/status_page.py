@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from handbook.markdown import code, page, table
+from docs.handbook.markdown import code, page, table
 from runner.app.check_deploy import CHECK_FAILED
 from runner.app.leaving import INTERNAL_FAULT, INTERRUPTED, WRONG_INPUT
 from runner.app.sweep.outcome import BUDGET, FAILED_SWEEP, MET, NOT_MET
@@ -28,4 +28,4 @@ def status_page() -> str:
     about = (
         "The same for every command, where it applies. `summary.json` and `events.jsonl` say how a job ended in words."
     )
-    return page("Exit status", "handbook/status_page.py", about, table(("status", "meaning"), rows))
+    return page("Exit status", "docs/handbook/status_page.py", about, table(("status", "meaning"), rows))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from handbook.key_rows import key_table
-from handbook.markdown import code, page, table, words
+from docs.handbook.key_rows import key_table
+from docs.handbook.markdown import code, page, table, words
 from runner.app.schema.files import Choice, choices, groups
 from runner.app.schema.keys import chosen, job_keys, keys_of_choice
 

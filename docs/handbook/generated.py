@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from handbook.command_page import command_page
-from handbook.configuration_page import configuration_page
-from handbook.events_page import events_page
-from handbook.groups_page import groups_page
-from handbook.python_page import python_page
-from handbook.status_page import status_page
+from docs.handbook.command_page import command_page
+from docs.handbook.configuration_page import configuration_page
+from docs.handbook.events_page import events_page
+from docs.handbook.groups_page import groups_page
+from docs.handbook.python_page import python_page
+from docs.handbook.status_page import status_page
 from runner.app.schema.__main__ import text as schema_text
 
 # File below the repository's root -> its text.

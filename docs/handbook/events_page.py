@@ -6,8 +6,8 @@ import dataclasses
 import re
 import typing
 
-from handbook.docstring_markdown import as_markdown
-from handbook.markdown import code, page, table, words
+from docs.handbook.docstring_markdown import as_markdown
+from docs.handbook.markdown import code, page, table, words
 from runner import events
 from runner.app.schema.docstrings import parameters
 

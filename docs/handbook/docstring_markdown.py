@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 
-from handbook.markdown import words
+from docs.handbook.markdown import words
 
 _HEADS = ("Args", "Attributes", "Raises", "Returns", "Yields")
 _SECTION = re.compile(rf"^({'|'.join(_HEADS)}):\n((?:    .*\n?|\n)*)", re.MULTILINE)

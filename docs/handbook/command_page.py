@@ -8,7 +8,7 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
-from handbook.markdown import code, page
+from docs.handbook.markdown import code, page
 
 # Command -> the module that is the same.
 COMMANDS = {

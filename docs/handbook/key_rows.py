@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, get_args, get_origin
 
-from handbook.markdown import code, table, words
-from handbook.units import NO_UNIT, unit
-from handbook.values import default, kind
+from docs.handbook.markdown import code, table, words
+from docs.handbook.units import NO_UNIT, unit
+from docs.handbook.values import default, kind
 from runner.app.schema.docstrings import parameters
 from runner.app.schema.keys import Key, chosen
 from runner.app.schema.signatures import fields_of, is_section, options_of

@@ -1,4 +1,4 @@
-"""``python -m handbook build`` makes the site of docs/, ``write`` the pages of it that are generated."""
+"""``python -m docs.handbook build`` makes the site of docs/, ``write`` the pages of it that are generated."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for, and return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m handbook", description=__doc__.replace("``", ""))
+    parser = argparse.ArgumentParser(prog="python -m docs.handbook", description=__doc__.replace("``", ""))
     commands = parser.add_subparsers(dest="command", required=True)
     site = commands.add_parser("build", help="build the site, every warning a fault; needs the extra 'docs'")
     site.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "site", help="default: build/site")
@@ -33,7 +33,7 @@ def _build(folder: Path) -> int:
 
 
 def _write() -> int:
-    from handbook.generated import write
+    from docs.handbook.generated import write
 
     for name in write(ROOT):
         print(name)

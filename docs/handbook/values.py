@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import yaml
 
-from handbook.markdown import code
+from docs.handbook.markdown import code
 from runner.app.checking import MISSING
 from runner.app.schema.files import is_choice
 from runner.app.schema.keys import Key
