@@ -37,7 +37,7 @@ class Section:
 SECTIONS = (
     Section("Start", first=("tutorial",)),
     Section("How-to guides", "howto"),
-    Section("Coming from AMCT", first=("migration", "limits")),
+    Section("Before you choose", first=("migration", "limits")),
     Section("Reference", "reference"),
     Section("Explanation", "explanation"),
     Section("Measured", "measured"),

@@ -171,8 +171,13 @@ def _missed(result: AccAutoResult, choices: Mapping[str, str]) -> Iterator[Item]
     yield from _more_items(result.comparison, result.target_loss)
     if not result.from_record:
         if source.calibration_items < _ENOUGH_TO_CALIBRATE:
-            told = say("Calibrate on more than {count} items: ", count=source.calibration_items)
-            yield (told, _key(f"calibration.count={_ENOUGH_TO_CALIBRATE}"))
+            told = say(
+                "Calibrate on more than {count} items, of more data where these are all: ",
+                count=source.calibration_items,
+            )
+            yield (told, _key("calibration.count=…"), " ", _key("calibration.dataset=…"))
+        if choices.get("quant") == "amct":
+            yield (say("Correct biases, and choose float layers by what reaches the outputs: "), _key("quant=fast"))
         if choices.get("quant") != "best":
             yield (say("Make all corrections: "), _key("quant=best"))
         yield (say("Try other ranges of the activations: "), _key("-m observer=ifmr,hfmg,percentile,minmax"))

@@ -31,3 +31,15 @@ def test_missed_target_of_an_accuracy_asks_whether_the_float_model_reaches_its_o
     first = _items(advice(by_labels, {"quant": "best"}))[0]
     assert first.startswith("Is top1 of the float model, 100, what the model is known to reach?")
     assert first.endswith("python -m runner doctor expect=…")
+
+
+def test_advice_for_amcts_preset_names_both_better_ones_and_no_count_that_the_data_may_lack(
+    job: dict[str, AccAutoResult],
+) -> None:
+    told = _items(advice(job["missed"], {"quant": "amct"}))
+    assert "Correct biases, and choose float layers by what reaches the outputs: quant=fast" in told
+    assert "Make all corrections: quant=best" in told
+    assert (
+        "Calibrate on more than 4 items, of more data where these are all: calibration.count=… calibration.dataset=…"
+        in told
+    )
