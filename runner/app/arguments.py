@@ -35,7 +35,7 @@ _LIKE = {
 }
 _LIKE |= {"–": "-", "—": "-", "−": "-", "‑": "-", "\u00a0": " ", "\u3000": " "}
 _DASHES = ("-", "–", "—", "−")
-_LOOK = ("doctor", "doctor=true", "doctor=True")
+_LOOK = re.compile(r"doctor|\+{0,2}doctor=true", re.IGNORECASE)
 # Flags that say which job it is.
 _ALONGSIDE = ("-m", "--multirun", "--config-dir", "-cd")
 _KEY = re.compile(r"[A-Za-z_][\w.@/-]*")
@@ -77,7 +77,7 @@ def without_doctor(arguments: Sequence[str]) -> list[str] | None:
     told = [argument.partition("=")[0] for argument in arguments if argument.startswith("-")]
     if any(flag not in _ALONGSIDE for flag in told):
         return None
-    rest = [argument for argument in arguments if argument not in _LOOK]
+    rest = [argument for argument in arguments if not _LOOK.fullmatch(argument)]
     return None if len(rest) == len(arguments) else rest
 
 

@@ -72,12 +72,20 @@ def json_lines(asked: bool) -> Iterator[None]:
     if not asked or _output.stream is not None:
         yield
         return
-    _output.stream, _output.job, _output.ended = sys.stdout, "", False
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
+    with kept_clean() as output:
+        _output.stream, _output.job, _output.ended = output, "", False
+        try:
             yield
-    finally:
-        _output.stream = None
+        finally:
+            _output.stream = None
+
+
+@contextlib.contextmanager
+def kept_clean() -> Iterator[TextIO]:
+    """Give standard output to write to; what others print there meanwhile goes to standard error."""
+    output = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr):
+        yield output
 
 
 @contextlib.contextmanager

@@ -9,8 +9,6 @@ from typing import Any, Literal
 Loudness = Literal["short", "full", "quiet", "json"]
 # Key of the configuration -> what it asks for. The last that is set wins, until two of them are refused.
 KEYS: Mapping[str, Loudness] = {"verbose": "full", "quiet": "quiet", "json": "json"}
-# As Hydra reads it.
-_JSON = re.compile(r"\+{0,2}json=true", re.IGNORECASE)
 
 
 def loudness_of(config: Mapping[str, Any]) -> Loudness:
@@ -19,6 +17,7 @@ def loudness_of(config: Mapping[str, Any]) -> Loudness:
     return asked[-1] if asked else "short"
 
 
-def asks_for_json(arguments: Iterable[str]) -> bool:
-    """Return whether a command line asks for lines of JSON: errors come before there is a configuration."""
-    return any(_JSON.fullmatch(argument) is not None for argument in arguments)
+def asks_for(key: str, arguments: Iterable[str]) -> bool:
+    """Return whether a command line sets one of the keys, as Hydra reads it: errors come before there is a configuration."""
+    asked = re.compile(rf"\+{{0,2}}{key}=true", re.IGNORECASE)
+    return any(asked.fullmatch(argument) is not None for argument in arguments)

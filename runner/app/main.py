@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import hydra
 from hydra.errors import HydraException
@@ -16,7 +16,7 @@ from runner.app import json_lines
 from runner.app.arguments import arranged, without_doctor
 from runner.app.hydra_nodes import look_first
 from runner.app.leaving import INTERNAL_FAULT, INTERRUPTED, WRONG_INPUT, leave
-from runner.app.loudness import asks_for_json
+from runner.app.loudness import asks_for
 from runner.app.places import register_resolvers, shipped
 from runner.app.refusal import refusal
 from runner.app.returned import returned_value
@@ -29,17 +29,25 @@ from runner.app.termination import terminated_as_interrupted
 from runner.app.tracking.process import prepare
 from runner.errors import ConfigError
 
+# Of these flags what they print is the result.
+_PRINTED = ("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i")
+
 
 def console() -> None:
     """Entry point of ``quant-runner`` and ``python -m runner``; leaves with the exit status."""
-    printed = ("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i")
-    leave(main, result_is_printed=any(argument.partition("=")[0] in printed for argument in sys.argv[1:]))
+    leave(main, result_is_printed=_prints(sys.argv[1:]) or without_doctor(sys.argv[1:]) is not None)
+
+
+def _prints(arguments: Sequence[str]) -> bool:
+    """Return whether a command line prints the configuration or help, and runs nothing."""
+    return any(argument.partition("=")[0] in _PRINTED for argument in arguments)
 
 
 def main() -> int:
     """Run what ``sys.argv`` asks for and return the exit status."""
-    # What a look at a job finds is told in a line of its own.
-    with json_lines.json_lines(asks_for_json(sys.argv[1:]) and without_doctor(sys.argv[1:]) is None):
+    # What a look at a job finds is told in a line of its own; the configuration and help stay what they are.
+    asked = asks_for("json", sys.argv[1:]) and without_doctor(sys.argv[1:]) is None and not _prints(sys.argv[1:])
+    with json_lines.json_lines(asked):
         try:
             status = _asked_for()
         except BaseException as error:
@@ -69,7 +77,11 @@ def _look(arguments: list[str]) -> int:
     from runner.app.doctor.command import look
 
     sys.argv[1:] = arguments
-    return look(arguments, "python -m runner", as_values="json=true" in arguments)
+    if not asks_for("json", arguments):
+        return look(arguments, "python -m runner")
+    # What classes of the user's own print is none of it.
+    with json_lines.kept_clean() as output:
+        return look(arguments, "python -m runner", as_values=output)
 
 
 def _run() -> int:

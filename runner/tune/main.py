@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from runner.app.arguments import arranged
+from runner.app.arguments import arranged, without_doctor
 from runner.app.hydra_nodes import look_first
 from runner.app.leaving import INTERRUPTED, WRONG_INPUT, leave
 from runner.app.places import register_resolvers, shipped
@@ -43,6 +43,12 @@ def main() -> int:
     """Run the study that ``sys.argv`` asks for and return the exit status."""
     register_resolvers()
     look_first()
+    if without_doctor(sys.argv[1:]) is not None:
+        tell(
+            "doctor: a study is not looked at, a job is. Type python -m runner doctor, with what all trials have in common "
+            "behind it."
+        )
+        return WRONG_INPUT
     try:
         sys.argv[1:] = map(_added, arranged(sys.argv[1:], "python -m runner.tune"))
     except ConfigError as error:

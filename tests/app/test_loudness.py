@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from runner.app.journal import read_events
-from runner.app.loudness import asks_for_json, loudness_of
+from runner.app.loudness import asks_for, loudness_of
 from tests.app.conftest import Command, Tiny
 from tests.command import Ended, command
 
@@ -162,7 +162,22 @@ def test_what_others_print_is_no_line_of_json(tiny: Tiny, tmp_path: Path) -> Non
     ],
 )
 def test_lines_are_asked_for_on_the_command_line(arguments: list[str], expected: bool) -> None:
-    assert asks_for_json(arguments) == expected
+    assert asks_for("json", arguments) == expected
+
+
+@pytest.mark.parametrize("printed", [["--cfg", "job", "-p", "seed"], ["--help"]])
+def test_what_is_printed_and_nothing_run_stays_on_standard_output(printed: list[str], run: Command) -> None:
+    ended, plain = run("json=true", *printed), run(*printed)
+    # Help tells the options of its own command line too.
+    assert (ended.status, ended.err, ended.out.splitlines()[0]) == (0, "", plain.out.splitlines()[0])
+
+
+@pytest.mark.parametrize("key", ["verbose", "quiet", "json", "doctor"])
+def test_jobs_of_a_sweep_do_not_differ_in_what_is_said(key: str, tiny: Tiny, run: Command, tmp_path: Path) -> None:
+    ended = run("-m", *tiny.options(), f"{key}=true,false")
+    assert ended.status == 2
+    assert ended.err == f"error: {key}: holds for all jobs of a sweep; expected one value. Type {key}=true.\n"
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_what_is_asked_for_is_read_leniently() -> None:

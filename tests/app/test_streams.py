@@ -41,6 +41,18 @@ def shell(line: str, cwd: Path) -> subprocess.CompletedProcess[bytes]:
         pytest.param(
             "$R --cfg job >/dev/full", 2, b"error: standard output cannot be written: No space left", marks=needs_full
         ),
+        pytest.param(
+            "$R doctor seed=x >/dev/full",
+            2,
+            b"error: standard output cannot be written: No space left",
+            marks=needs_full,
+        ),
+        pytest.param(
+            "$R doctor evaluation.count=64 >/dev/full",
+            2,
+            b"error: standard output cannot be written: No space left",
+            marks=needs_full,
+        ),
         ("$R seed 1 <&- >&- 2>&-", 2, b""),
         pytest.param("$R seed 1 2>/dev/full", 2, b"", marks=needs_full),
         (

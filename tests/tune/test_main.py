@@ -218,3 +218,11 @@ def test_wrong_input_is_refused_before_any_trial(
     assert message in ended.err
     assert len(ended.err.strip().splitlines()) == 1
     assert not list(tmp_path.glob("outputs/tune/*/trials"))
+
+
+@pytest.mark.parametrize("asked", ["doctor", "doctor=true"])
+def test_a_study_is_not_looked_at(asked: str, tmp_path: Path) -> None:
+    ended = study(tmp_path, asked, *SPACE)
+    assert ended.status == 2
+    assert "a study is not looked at, a job is. Type python -m runner doctor," in ended.err
+    assert not list(tmp_path.iterdir())

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from typing import TextIO
 
 from runner.app.doctor.case import JobCase
 from runner.app.doctor.checks import CHECKS
 from runner.app.doctor.compose import Composed, compose_all
 from runner.app.doctor.presets import presets
 from runner.app.doctor.told import as_json, closing, has_signs, lines, not_checked
+from runner.app.loudness import asks_for
 from runner.dataset.preprocess import ImagePreprocess
 from runner.engine import Engine, available_cores
 from runner.memory import bound_memory, share_heaps
@@ -21,13 +23,13 @@ from runner.printable import escaped_json
 SOUND, FAULTY = 0, 2
 
 
-def look(arguments: Sequence[str], program: str, *, as_values: bool = False) -> int:
+def look(arguments: Sequence[str], program: str, *, as_values: TextIO | None = None) -> int:
     """Look at what a command line asks for, print what was found, and return the exit status: 0 without a fault, else 2.
 
     Args:
         arguments: without what asks for this.
         program: what is typed before them, for messages.
-        as_values: print one line of JSON in place of the list.
+        as_values: where to write one line of JSON in place of the list.
     """
     bound_memory()
     share_heaps(available_cores())
@@ -35,23 +37,23 @@ def look(arguments: Sequence[str], program: str, *, as_values: bool = False) -> 
     command = compose_all(arguments, program)
     ways = presets()
     told: list[tuple[str, Checked]] = []
-    wrong_alone = "quiet=true" in arguments
+    wrong_alone = asks_for("quiet", arguments)
     if command.refused:
         told.append(("", Checked("command line", [fault(message) for message in command.refused])))
-        if not as_values:
+        if as_values is None:
             _print(told[0][1], wrong_alone=wrong_alone)
     for job in command.jobs:
         told += _looked_at(
             job,
             ways,
             {finding for _, one in told for finding in one.findings},
-            listed=None if as_values else wrong_alone,
+            listed=wrong_alone if as_values is None else None,
         )
     found = [finding for _, one in told for finding in one.findings]
-    if as_values:
-        print(escaped_json(json.dumps(_values(told, found), ensure_ascii=False)))
-    else:
+    if as_values is None:
         print(closing(found), flush=True)
+    else:
+        print(escaped_json(json.dumps(_values(told, found), ensure_ascii=False)), file=as_values)
     return FAULTY if any(finding.level == "fault" for finding in found) else SOUND
 
 

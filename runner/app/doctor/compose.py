@@ -24,7 +24,7 @@ from runner.app.places import at_home, make_importable, names_own_class, shipped
 from runner.app.quoting import quoted
 from runner.app.refusal import refusal
 from runner.app.sweep.callback import Refused, refuse_shared_folder
-from runner.app.sweep.overrides import given, parsed
+from runner.app.sweep.overrides import given, parsed, plain_key, swept_keys
 from runner.errors import ConfigError
 
 _REFUSALS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, ConfigError, Refused)
@@ -110,9 +110,9 @@ def _jobs(flags: _Flags, overrides: Sequence[str]) -> Iterator[Composed]:
             return
         whole = _load([*own, *overrides], RunMode.MULTIRUN)
         refuse_shared_folder(whole)
-        folder = Path(str(OmegaConf.select(whole, "hydra.sweep.dir")))
+        folder, varied = Path(str(OmegaConf.select(whole, "hydra.sweep.dir"))), swept_keys(given(whole))
         for job in _jobs_of(whole):
-            differing = [one for one in job if one not in overrides]
+            differing = [one.input_line or "" for one in parsed(job) if plain_key(one) in varied]
             # What was said of Hydra itself holds for every job, and is not among their options.
             one = _job([*map(str, whole.hydra.overrides.hydra), *job], " ".join(differing), folders)
             yield replace(one, folder=folder, launcher=str(whole.hydra.launcher._target_))

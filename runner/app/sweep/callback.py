@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -82,7 +83,9 @@ def _begin(config: DictConfig) -> tuple[Path, Plan, FileLock | None]:
     overrides, jobs = given(config), jobs_of(config)
     if jobs == []:
         raise ConfigError(f"the sweep {' '.join(overrides)} has no job: what glob() is to find does not exist.")
-    plan = planned(overrides, swept_keys(overrides), jobs, time.time())
+    swept = swept_keys(overrides)
+    _refuse_of_the_command(swept)
+    plan = planned(overrides, swept, jobs, time.time())
     folder, lock = claim(Path(absolute(config.hydra.sweep.dir)), plan, option=_named_by(config))
     return folder, plan, lock
 
@@ -97,6 +100,12 @@ def refuse_shared_folder(config: DictConfig) -> None:
         raise ConfigError(
             "paths.job: each job of a sweep has a folder of its own; sweep.name=NAME names that of the sweep."
         )
+
+
+def _refuse_of_the_command(swept: Sequence[str]) -> None:
+    for key in (*KEYS, "doctor"):
+        if key in swept:
+            raise ConfigError(f"{key}: holds for all jobs of a sweep; expected one value. Type {key}=true.")
 
 
 def _named_by(config: DictConfig) -> str | None:

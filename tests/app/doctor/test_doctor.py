@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ def test_the_word_is_short_for_the_key_wherever_it_stands(run: Command, tiny: Ti
             ("doctor", *tiny.options()),
             (*tiny.options(), "doctor"),
             (*tiny.options(), "doctor=true"),
+            (*tiny.options(), "++doctor=TRUE"),
         )
     ]
     assert len({tuple(without_figures(out)) for out in outs}) == 1
@@ -86,6 +88,11 @@ def test_each_job_of_a_sweep_is_looked_at_and_what_is_the_same_told_once(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_job_of_a_sweep_is_named_by_what_differs_alone(run: Command, tiny: Tiny) -> None:
+    ended = run("doctor", "-m", *tiny.options(seed="0,1"), "verbose=true", "layers=[ ]")
+    assert [line for line in ended.out.splitlines() if line.endswith(":")] == ["seed=0:", "seed=1:"]
+
+
 def test_no_line_is_longer_than_80_columns_but_for_what_is_copied(run: Command, tiny: Tiny) -> None:
     ended = run("doctor", *tiny.options(target_loss=-1, model__path="absent.onnx"))
     for line in ended.out.splitlines():
@@ -98,7 +105,7 @@ def test_json_holds_the_same_findings_in_one_line(
     monkeypatch.chdir(tmp_path)
     register_resolvers()
     look_first()
-    assert look(tiny.options(seed="x", skip_layers="[none]"), "runner", as_values=True) == 2
+    assert look(tiny.options(seed="x", skip_layers="[none]"), "runner", as_values=sys.stdout) == 2
     (line,) = capsys.readouterr().out.splitlines()
     found = json.loads(line)
     assert found["faults"] == sum(one["level"] == "fault" for one in found["findings"]) == 2
@@ -106,3 +113,24 @@ def test_json_holds_the_same_findings_in_one_line(
     assert {one["key"] for one in found["findings"] if one["level"] == "fault"} == {"seed", "skip_layers"}
     assert all(set(one) == {"check", "level", "what", "got", "expected", "key", "advice"} for one in found["findings"])
     assert line.isprintable()
+
+
+@pytest.mark.parametrize("asked", ["json=true", "json=True", "++json=TRUE"])
+def test_json_is_asked_for_as_hydra_reads_it(asked: str, run: Command, tiny: Tiny) -> None:
+    ended = run("doctor", *tiny.options(), asked)
+    assert json.loads(ended.out)["faults"] == 0
+
+
+def test_what_a_class_of_ones_own_prints_is_no_line_of_json(run: Command, tiny: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "loud_strategy.py").write_text(
+        "from runner.search.greedy import Greedy\n"
+        "class Loud(Greedy):\n"
+        "    def __init__(self) -> None:\n"
+        "        super().__init__()\n"
+        "        print('loud')\n"
+    )
+    (tmp_path / "own" / "strategy").mkdir(parents=True)
+    (tmp_path / "own" / "strategy" / "loud.yaml").write_text("_target_: loud_strategy.Loud\n")
+    ended = run("doctor", "--config-dir", str(tmp_path / "own"), *tiny.options(), "strategy=loud", "json=true")
+    assert json.loads(ended.out)["faults"] == 0
+    assert ended.err.startswith("loud\n")
