@@ -18,7 +18,7 @@ from runner.app.options import JOBS, AccAutoJob
 from runner.app.parsing import deciding, faults_of_names, sections_of
 from runner.app.places import shipped
 from runner.errors import RunnerError
-from runner.modes.doctor.finding import Finding, faults_of, ok
+from runner.modes.doctor.finding import Finding, faults_of, ok, warning
 
 # What no other option can stand for.
 _OWN = ("model", "dataset")
@@ -53,6 +53,20 @@ def look_at_configuration(case: JobCase) -> Iterator[Finding]:
     yield from found
     if not found:
         yield ok(f"mode={case.mode}, every option is one")
+    yield from _unnamed_data(case)
+
+
+def _unnamed_data(case: JobCase) -> Iterator[Finding]:
+    """Say that a model of the user's own meets the shipped images, where no data was named."""
+    model, images = (case.config.get(name) for name in _OWN)
+    if not isinstance(model, dict) or not isinstance(images, dict):
+        return
+    own_model = Path(str(model.get("path"))).resolve().parent != Path(shipped("model")).resolve()
+    if own_model and str(images.get("images")) == shipped("data/digits/eval"):
+        yield warning(
+            "dataset: no data was named, so the shipped digits are taken",
+            advice="Name your own: dataset=image_folder, npz, coco, …; docs/howto/datasets.md tells each.",
+        )
 
 
 def _hints(mode: str) -> dict[str, Any]:

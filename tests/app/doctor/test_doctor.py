@@ -134,3 +134,11 @@ def test_what_a_class_of_ones_own_prints_is_no_line_of_json(run: Command, tiny: 
     ended = run("doctor", "--config-dir", str(tmp_path / "own"), *tiny.options(), "strategy=loud", "json=true")
     assert json.loads(ended.out)["faults"] == 0
     assert ended.err.startswith("loud\n")
+
+
+def test_a_model_of_ones_own_on_the_shipped_images_is_told_so(run: Command, tiny: Tiny) -> None:
+    (own,) = (option for option in tiny.options() if option.startswith("model.path="))
+    told = " ".join(run("doctor", "model=file", own, "tracking=none").out.split())
+    assert "warning options dataset: no data was named, so the shipped digits are taken" in told
+    assert "Name your own: dataset=image_folder, npz, coco, …" in told
+    assert "no data was named" not in run("doctor", "tracking=none").out
