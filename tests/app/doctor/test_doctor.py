@@ -139,6 +139,6 @@ def test_what_a_class_of_ones_own_prints_is_no_line_of_json(run: Command, tiny: 
 def test_a_model_of_ones_own_on_the_shipped_images_is_told_so(run: Command, tiny: Tiny) -> None:
     (own,) = (option for option in tiny.options() if option.startswith("model.path="))
     told = " ".join(run("doctor", "model=file", own, "tracking=none").out.split())
-    assert "warning options dataset: no data was named, so the shipped digits are taken" in told
+    assert "warning dataset: no data was named, so the shipped digits are taken" in told
     assert "Name your own: dataset=image_folder, npz, coco, …" in told
     assert "no data was named" not in run("doctor", "tracking=none").out
