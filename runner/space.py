@@ -22,5 +22,5 @@ def free_bytes(path: Path) -> int | None:
     """Return how many bytes may be written below a path; None where the system does not tell."""
     try:
         return shutil.disk_usage(nearest_folder(path)).free
-    except OSError:
+    except (OSError, AttributeError):  # Python has no disk_usage where the system has no statvfs
         return None

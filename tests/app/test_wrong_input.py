@@ -124,7 +124,7 @@ def broken_yaml(tmp: Path, tiny: Tiny) -> list[str]:
 
 KNOWN = (
     "There are budget, cache, calibration, correction, dataset, doctor, download, engine, evaluation, expect, intermediates, "
-    "keep_intermediates, layers, metric, mode,"
+    "json, keep_intermediates, layers, metric, mode,"
 )
 CASES = {
     "model missing": Case(

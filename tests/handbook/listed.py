@@ -8,6 +8,7 @@ import re
 NOT_RUN = {
     r"^(pip install|python -m venv|\. \.venv)": "changes the environment",
     r"^(git clone|cd quant-runner$)": "needs the address of a repository",
+    r"data_dir=batches": "needs a folder of the reader's; tests/dataset/test_bin_batches.py",
     r"^(atc|msaccucmp\.py|python3? \S*msaccucmp)": "needs Ascend's toolkit",
     r"^trtexec": "needs TensorRT",
     r"^yolo ": "needs ultralytics",

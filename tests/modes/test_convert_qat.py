@@ -286,7 +286,9 @@ def test_model_without_quantization_is_refused_and_nothing_is_written(tmp_path: 
 
 
 def test_label_outside_the_classes_is_refused_and_no_model_is_written(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"item 3 has class 5"):
+    with pytest.raises(
+        DatasetError, match=r"class beyond the model's 5 scores: expected 0 to 4, got 0 to 5, such as item 3 with 5"
+    ):
         convert(tmp_path, qat_model(), Items(X, [0, 0, 0, 5] + [0] * 26))
     assert list((tmp_path / "out").iterdir()) == []
 

@@ -97,7 +97,7 @@ def test_terminal_and_page_show_a_table_of_outputs_the_worst_first(detector: Acc
     assert f"worst output {said}" in rows(detector)
     page = page_of(detector)
     assert f"The output furthest from the float model&#39;s is {said}." in page
-    table = page[page.index("<h2>Outputs</h2>") :]
+    table = page[page.index(">Outputs</h2>") :]
     table = table[: table.index("</table>")]
     order = sorted(told, key=lambda name: told[name]["sqnr_db"])
     assert [table.index(f">{name}<") for name in order] == sorted(table.index(f">{name}<") for name in order)

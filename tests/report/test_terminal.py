@@ -131,7 +131,8 @@ def test_short_verdict_of_a_missed_target_says_what_to_try(
         (target,) = [line for line in tried if line.startswith("target_loss=")]
         assert float(target.partition("=")[2].partition(":")[0]) > closest.loss
         assert tried[-1].startswith("docs/howto/")
-        assert len(lines) <= 18 and max(map(len, lines)) <= 80
+        # A path is never broken, and the test's own may be long.
+        assert len(lines) <= 18 and max(len(line) for line in lines if not line.endswith("report.html")) <= 80
 
 
 @pytest.mark.parametrize(
