@@ -70,14 +70,14 @@ def _looked_at(
     """
     told: list[tuple[str, Checked]] = []
     unchecked = []
+    if job.varied and listed is not None:
+        print(f"{job.varied}:")
     for checked in examine(CHECKS, JobCase(job, Engine(_callers(job)), ways)):
         new = [finding for finding in checked.findings if finding not in before]
         if any(finding.level == "unchecked" for finding in new):
             unchecked.append(checked.name)
         if not new:
             continue
-        if job.varied and listed is not None and not told:
-            print(f"{job.varied}:")
         told.append((job.varied, Checked(checked.name, new)))
         if listed is not None:
             _print(told[-1][1], wrong_alone=listed)
