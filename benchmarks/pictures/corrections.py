@@ -8,11 +8,20 @@ from matplotlib.figure import Figure
 
 from benchmarks.pictures.digits import MODEL, engine, items
 from benchmarks.pictures.look import BLUE, GREY, ORANGE, panels
+from runner.app.checking import build
+from runner.app.schema.keys import composed
 from runner.correction.options import Correction
 from runner.evaluation.distance import Sqnr
 from runner.modes.acc_auto import acc_auto
 from runner.modes.acc_auto_options import AccAutoOptions
 from runner.targets.target import VerifyOptions
+
+
+def _shipped(preset: str) -> Correction:
+    """Return the corrections of a preset, as its file has them."""
+    built: Correction = build(composed("acc_auto", f"correction={preset}")["correction"], Correction, "correction")
+    return built
+
 
 _FORMS: dict[str, Correction] = {
     "quant=amct: none": Correction(),
@@ -23,16 +32,8 @@ _FORMS: dict[str, Correction] = {
     "correction.bias=isolated": Correction(bias="isolated"),
     "correction.bias=sequential": Correction(bias="sequential"),
     "correction.pixels=true": Correction(pixels=True),
-    "quant=fast: bias, pixels": Correction(bias="isolated", pixels=True, balance="sparing"),
-    "quant=best: all": Correction(
-        bias="sequential",
-        scale=True,
-        rounding="compensated",
-        range="output",
-        pixels=True,
-        equalize=True,
-        balance="sparing",
-    ),
+    "quant=fast: bias, pixels": _shipped("fast"),
+    "quant=best: all": _shipped("best"),
 }
 
 
