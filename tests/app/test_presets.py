@@ -179,10 +179,16 @@ def test_calibration_data_has_a_preset_of_its_own(photos: tuple[Path, list[Pixel
     assert built.calibration.dataset.preprocess.mean == 1.0 and built.dataset.preprocess.mean == 0.0
 
 
-@pytest.mark.parametrize("dataset", ["npz", "npy", "bin", "digits"])
+@pytest.mark.parametrize("dataset", ["npz", "npy", "bin"])
 def test_data_that_takes_no_preset_says_so(dataset: str, run: Command) -> None:
     ended = run(f"dataset={dataset}", "dataset/preprocess=imagenet")
     assert ended.status == 2 and "presets are for images: dataset=image_folder, class_tree or parquet" in ended.err
+
+
+def test_shipped_images_take_a_preset_and_single_options_like_others() -> None:
+    assert job("dataset=digits").dataset.preprocess == job("dataset=digits", "dataset/preprocess=tf").dataset.preprocess
+    assert job("dataset=digits", "dataset/preprocess=raw").dataset.preprocess.scale == 1.0
+    assert job("dataset=digits", "dataset.preprocess.resize=48").dataset.preprocess.resize == 48
 
 
 def test_unknown_preset_is_refused_with_the_nearest(run: Command) -> None:
