@@ -66,8 +66,8 @@ def standard_error() -> Console:
 
 
 def _pieces(text: str, width: int) -> Iterator[str]:
-    """Yield words with the spaces behind them, those that are longer than a line in parts."""
-    for word in re.findall(r"\s*\S+\s*", text):
+    """Yield words with the spaces behind them, those that are longer than a line in parts; a comparison is one word."""
+    for word in re.findall(r"\s*\S+(?:\s[<>]=?\s\S+)?\s*", text):
         if cell_len(word.strip()) <= width:
             yield word
         else:

@@ -13,6 +13,7 @@ from runner.figure import Figure, Report, Section
 from runner.graph.rewriting import Rewriting
 from runner.lint.finding import Finding
 from runner.modes.result import AccAutoResult, Headline
+from runner.report.layout import wrapped
 from runner.report.sections.again import Asked
 from runner.report.sections.next_try import just_above
 from runner.report.terminal import figures_table, print_full, print_short, print_verdict, print_verdict_of, step_lines
@@ -344,3 +345,22 @@ def with_float_layers(result: AccAutoResult, names: list[str]) -> AccAutoResult:
 def shown_of(result: AccAutoResult, headline: Headline) -> list[str]:
     """Return the rows where another figure decides."""
     return rows_of(replace(result, comparison=replace(result.comparison, judged=headline)))
+
+
+def test_unverified_models_of_an_interrupted_job_are_told_of(
+    job: dict[str, AccAutoResult], capsys: pytest.CaptureFixture[str]
+) -> None:
+    met = job["met"]
+    unchecked = replace(met.files, models=(), checked=None)
+    said = "results/ is not verified; the same command goes on from here"
+    told_of = replace(met, status="interrupted", files=unchecked)
+    assert said in "\n".join(short(told(told_of, JobFacts()), capsys))
+    verified = "\n".join(short(told(replace(met, status="interrupted"), JobFacts()), capsys))
+    assert said not in verified
+
+
+@pytest.mark.parametrize("width", range(20, 60))
+def test_a_loss_is_not_parted_from_what_it_is_held_against(width: int) -> None:
+    lines = wrapped("target not met: net on data, sqnr 60 -> 56.21, loss 3.794 dB >= 0", width)
+    assert any("dB >= 0" in line for line in lines)
+    assert max(map(len, lines)) <= width

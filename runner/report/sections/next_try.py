@@ -32,6 +32,8 @@ def next_try(result: AccAutoResult, preset: str) -> Section:
         told = tuple(_for_a_missed_target(result, preset))
     elif result.status == "budget":
         told = ("the same command with a larger budget.minutes or budget.evaluations goes on from here",)
+    elif result.status == "interrupted" and result.search.best is not None and not result.models:
+        told = ("results/ is not verified; the same command goes on from here",)
     else:
         told = ()
     return Section(name="next_try", brief=[Line("" if place else _TITLE, text) for place, text in enumerate(told)])
