@@ -19,6 +19,7 @@ from runner.distributed.ray_cluster import require_answer
 from runner.graph.model_file import weights_size
 from runner.modes.doctor.examined import NotKnown
 from runner.modes.doctor.finding import Finding, fault, ok, warning
+from runner.rounded import rounded
 from runner.space import NEEDED_BYTES, free_bytes, nearest_folder
 
 _GB, _MB = 1e9, 1e6
@@ -85,12 +86,14 @@ def look_at_disk(case: JobCase) -> Iterator[Finding]:
         return
     if free < written + kept:
         yield warning(
-            f"cache.max_gb: {free / _GB:.3g} GB are free, of which kept results and images may take {kept / _GB:.3g} GB",
+            f"cache.max_gb: {rounded(free / _GB, 3)} GB are free, of which kept results and images may take "
+            f"{rounded(kept / _GB, 3)} GB",
             advice="Lower cache.max_gb, or set cache=none.",
         )
         return
     yield ok(
-        f"{free / _GB:.3g} GB are free; the job writes about {written / _MB:.0f} MB, and keeps up to {kept / _GB:.2g} GB"
+        f"{rounded(free / _GB, 3)} GB are free; the job writes about {written / _MB:.0f} MB, and keeps up to "
+        f"{rounded(kept / _GB, 2)} GB"
     )
 
 

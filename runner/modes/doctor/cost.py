@@ -13,6 +13,7 @@ from runner.modes.doctor.data import sampled
 from runner.modes.doctor.examined import Examined
 from runner.modes.doctor.finding import Finding, ok, warning
 from runner.modes.work_ahead import JobWork
+from runner.rounded import rounded
 
 _GB = 1e9
 # Copies of the weights that a job holds at its peak, beside what this look at it took: the prepared model, its simulation, and
@@ -34,7 +35,7 @@ def look_at_memory(case: Examined) -> Iterator[Finding]:
     needed = peak_bytes() + _COPIES * weights_size(case.source.graph)
     if free is None:
         return
-    text = f"about {needed / _GB:.2g} GB of {free / _GB:.2g} GB that are free"
+    text = f"about {rounded(needed / _GB, 2)} GB of {rounded(free / _GB, 2)} GB that are free"
     if needed > free:
         yield warning(
             f"the job may take {text}",
@@ -53,7 +54,7 @@ def look_at_time(case: Examined) -> Iterator[Finding]:
         text = f"{duration(low)} where every layer in int8 meets the target, up to {duration(high)} where all is tried"
     else:
         text = f"{duration(low)} to {duration(high)}"
-    yield ok(f"{text}; {1000 * each:.2g} ms an item on this machine")
+    yield ok(f"{text}; {rounded(1000 * each, 2)} ms an item on this machine")
 
 
 def _seconds_an_item(case: Examined) -> float:
@@ -89,5 +90,5 @@ def _items(case: Examined) -> tuple[float, float]:
 def duration(seconds: float) -> str:
     """Return seconds in words: ``40 s``, ``3 min``, ``2.5 h``."""
     if seconds < 100:
-        return f"{seconds:.2g} s"
-    return f"{seconds / 60:.2g} min" if seconds < 6000 else f"{seconds / 3600:.2g} h"
+        return f"{rounded(seconds, 2)} s"
+    return f"{rounded(seconds / 60, 2)} min" if seconds < 6000 else f"{rounded(seconds / 3600, 2)} h"

@@ -55,7 +55,7 @@ def _unlabelled(case: Examined) -> Iterator[Finding]:
     if needs and isinstance(case.options, AccAutoOptions):
         yield fault(
             f"dataset.labels: no item has a label, and {metric.name} needs one for each",
-            advice="Set dataset.labels=FILE, or metric=agreement, which holds the models against each other.",
+            advice="Set dataset.labels=FILE, or metric=agreement (classes) or sqnr (numbers), which need none.",
         )
         return
     case.labels = "none"

@@ -15,6 +15,7 @@ from runner.graph.model_file import load_model
 from runner.modes.cautions import outputs_caution, require_measurable
 from runner.modes.doctor.examined import Examined, NotKnown
 from runner.modes.doctor.finding import Finding, ok, warning
+from runner.rounded import rounded
 from runner.session import input_specs
 
 _MB = 1e6
@@ -26,7 +27,7 @@ def look_at_file(case: Examined) -> Iterator[Finding]:
     graph = case.source.graph
     size = case.source.path.stat().st_size / _MB
     yield ok(
-        f"{case.source.path.name}: {size:.3g} MB, opset {graph.opset_imports['']}, {graph.graph.num_nodes()} nodes"
+        f"{case.source.path.name}: {rounded(size, 3)} MB, opset {graph.opset_imports['']}, {graph.graph.num_nodes()} nodes"
     )
 
 

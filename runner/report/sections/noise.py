@@ -14,6 +14,7 @@ from runner.layer_noise.partly import PARTS, Part
 from runner.modes.result import ConvertResult, JobResult
 from runner.report.charts.noise_lines import NoiseLine, noise_lines
 from runner.report.sections.sentences import sentences
+from runner.rounded import rounded
 from runner.wording import say
 
 _NAMES: Mapping[Part, str] = {"weights": say("weights"), "activations": say("activations"), "both": say("both")}
@@ -89,9 +90,9 @@ def _striking(seen: NoiseAlong) -> Iterator[str]:
         )
     end = float(levels[known[-1]])
     yield say(
-        "At the last layer it is {level:.1f} dB below the signal, {share:.2g} % of it.",
+        "At the last layer it is {level:.1f} dB below the signal, {share} % of it.",
         level=-end,
-        share=100 * 10 ** (end / 20),
+        share=rounded(100 * 10 ** (end / 20), 2),
     )
     if {"weights", "activations"} <= set(seen.parts):
         yield from _of_parts(*(float(_levels(seen.parts[part])[known[-1]]) for part in PARTS))

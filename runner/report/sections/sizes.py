@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 from runner.external_data import external_files
 from runner.figure import Card, Column, Figure, Row, Section, Table
 from runner.modes.result import JobResult
+from runner.rounded import rounded
 from runner.wording import say
 
 _COLUMNS = (Column(say("file"), "name"), Column(say("bytes"), "number"), Column(say("of the model given"), "number"))
@@ -51,4 +52,4 @@ def _both(given: float, written: float) -> str:
         if max(given, written) < 1000:
             return f"{given:.3g} → {written:.3g} {unit}"
         given, written = given / 1000, written / 1000
-    return f"{given:.3g} → {written:.3g} MB"
+    return f"{rounded(given, 3)} → {rounded(written, 3)} MB"
